@@ -1,0 +1,155 @@
+"""The command table of the binary protocol: one row a command.
+
+Framing, dispatch, documentation and tests read it. Numbers, names and arguments
+are those of the PROTOCOL document, with three differences that every deployed
+implementation shares: SUBMIT_REDUCE_JOB has a fourth argument (the aggregator,
+which nobody reads), the first argument of STATUS_RES_UNIQUE is the unique, and
+SUBMIT_JOB_SCHED and ALL_YOURS are not implemented.
+"""
+
+from dataclasses import dataclass
+from enum import Flag, IntEnum, auto
+
+
+class Command(IntEnum):
+    """Numbers of the packet types."""
+
+    TEXT = 0
+    CAN_DO = 1
+    CANT_DO = 2
+    RESET_ABILITIES = 3
+    PRE_SLEEP = 4
+    NOOP = 6
+    SUBMIT_JOB = 7
+    JOB_CREATED = 8
+    GRAB_JOB = 9
+    NO_JOB = 10
+    JOB_ASSIGN = 11
+    WORK_STATUS = 12
+    WORK_COMPLETE = 13
+    WORK_FAIL = 14
+    GET_STATUS = 15
+    ECHO_REQ = 16
+    ECHO_RES = 17
+    SUBMIT_JOB_BG = 18
+    ERROR = 19
+    STATUS_RES = 20
+    SUBMIT_JOB_HIGH = 21
+    SET_CLIENT_ID = 22
+    CAN_DO_TIMEOUT = 23
+    ALL_YOURS = 24
+    WORK_EXCEPTION = 25
+    OPTION_REQ = 26
+    OPTION_RES = 27
+    WORK_DATA = 28
+    WORK_WARNING = 29
+    GRAB_JOB_UNIQ = 30
+    JOB_ASSIGN_UNIQ = 31
+    SUBMIT_JOB_HIGH_BG = 32
+    SUBMIT_JOB_LOW = 33
+    SUBMIT_JOB_LOW_BG = 34
+    SUBMIT_JOB_SCHED = 35
+    SUBMIT_JOB_EPOCH = 36
+    SUBMIT_REDUCE_JOB = 37
+    SUBMIT_REDUCE_JOB_BACKGROUND = 38
+    GRAB_JOB_ALL = 39
+    JOB_ASSIGN_ALL = 40
+    GET_STATUS_UNIQUE = 41
+    STATUS_RES_UNIQUE = 42
+
+
+class Sender(Flag):
+    """Who may send a command."""
+
+    CLIENT = auto()
+    WORKER = auto()
+    SERVER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One command: its arguments in order, and who may send it.
+
+    Arguments are separated by NUL; the last one ends with the packet and may
+    contain NUL. A command without arguments may carry a body, which is ignored.
+    """
+
+    command: Command
+    arguments: tuple[str, ...]
+    senders: Sender
+
+
+_C, _W, _J = Sender.CLIENT, Sender.WORKER, Sender.SERVER
+_SUBMIT = ("function", "unique", "workload")
+_REDUCE = ("function", "unique", "reducer", "aggregator", "workload")
+_SCHED = ("function", "unique", "minute", "hour", "day", "month", "weekday", "workload")
+_STATUS = ("known", "running", "numerator", "denominator")
+
+_ROWS = (
+    Row(Command.CAN_DO, ("function",), _W),
+    Row(Command.CANT_DO, ("function",), _W),
+    Row(Command.RESET_ABILITIES, (), _W),
+    Row(Command.PRE_SLEEP, (), _W),
+    Row(Command.NOOP, (), _J),
+    Row(Command.SUBMIT_JOB, _SUBMIT, _C),
+    Row(Command.JOB_CREATED, ("handle",), _J),
+    Row(Command.GRAB_JOB, (), _W),
+    Row(Command.NO_JOB, (), _J),
+    Row(Command.JOB_ASSIGN, ("handle", "function", "workload"), _J),
+    Row(Command.WORK_STATUS, ("handle", "numerator", "denominator"), _W | _J),
+    Row(Command.WORK_COMPLETE, ("handle", "result"), _W | _J),
+    Row(Command.WORK_FAIL, ("handle",), _W | _J),
+    Row(Command.GET_STATUS, ("handle",), _C),
+    Row(Command.ECHO_REQ, ("data",), _C | _W),
+    Row(Command.ECHO_RES, ("data",), _J),
+    Row(Command.SUBMIT_JOB_BG, _SUBMIT, _C),
+    Row(Command.ERROR, ("code", "text"), _J),
+    Row(Command.STATUS_RES, ("handle", *_STATUS), _J),
+    Row(Command.SUBMIT_JOB_HIGH, _SUBMIT, _C),
+    Row(Command.SET_CLIENT_ID, ("client_id",), _W),
+    Row(Command.CAN_DO_TIMEOUT, ("function", "timeout"), _W),
+    Row(Command.ALL_YOURS, (), _W),
+    Row(Command.WORK_EXCEPTION, ("handle", "data"), _W | _J),
+    Row(Command.OPTION_REQ, ("option",), _C | _W),
+    Row(Command.OPTION_RES, ("option",), _J),
+    Row(Command.WORK_DATA, ("handle", "data"), _W | _J),
+    Row(Command.WORK_WARNING, ("handle", "data"), _W | _J),
+    Row(Command.GRAB_JOB_UNIQ, (), _W),
+    Row(Command.JOB_ASSIGN_UNIQ, ("handle", "function", "unique", "workload"), _J),
+    Row(Command.SUBMIT_JOB_HIGH_BG, _SUBMIT, _C),
+    Row(Command.SUBMIT_JOB_LOW, _SUBMIT, _C),
+    Row(Command.SUBMIT_JOB_LOW_BG, _SUBMIT, _C),
+    Row(Command.SUBMIT_JOB_SCHED, _SCHED, _C),
+    Row(Command.SUBMIT_JOB_EPOCH, ("function", "unique", "epoch", "workload"), _C),
+    Row(Command.SUBMIT_REDUCE_JOB, _REDUCE, _C),
+    Row(Command.SUBMIT_REDUCE_JOB_BACKGROUND, _REDUCE, _C),
+    Row(Command.GRAB_JOB_ALL, (), _W),
+    Row(
+        Command.JOB_ASSIGN_ALL,
+        ("handle", "function", "unique", "reducer", "workload"),
+        _J,
+    ),
+    Row(Command.GET_STATUS_UNIQUE, ("unique",), _C),
+    Row(Command.STATUS_RES_UNIQUE, ("unique", *_STATUS, "clients"), _J),
+)
+
+COMMANDS: dict[int, Row] = {int(row.command): row for row in _ROWS}
+
+# A number below this one is a packet type, even where no row names it (5).
+COMMAND_LIMIT = max(COMMANDS) + 1
+
+HEADER_SIZE = 12
+REQUEST = b"\0REQ"
+RESPONSE = b"\0RES"
+
+DEFAULT_PORT = 4730
+
+# Sizes in bytes. The unique's is gearmand's; a function name had to fit in its
+# receive buffer. Handles and client ids are cut by gearmand, so nobody depends on
+# longer ones.
+MAX_PACKET = 64 * 1024 * 1024
+MAX_LINE = 8191
+MAX_FUNCTION = 8180
+MAX_UNIQUE = 64
+MAX_HANDLE = 64
+MAX_CLIENT_ID = 1024

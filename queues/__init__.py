@@ -1,0 +1,1 @@
+"""Persistent queue plugins of the job server, imported as ``gearman.queues.NAME``."""
