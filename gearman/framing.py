@@ -1,0 +1,34 @@
+"""The framing in use: compiled if it was built, else the reference in plain Python.
+
+`GEARMAN_PURE_PYTHON=1` in the environment chooses the reference in any case.
+"""
+
+import os
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from . import _framing
+from ._framing import INVALID, MAX_BODY, Arguments, Packet
+
+__all__ = [
+    "BUILD",
+    "INVALID",
+    "MAX_BODY",
+    "Arguments",
+    "Decoder",
+    "Packet",
+    "encode",
+]
+
+_build = _framing
+if os.environ.get("GEARMAN_PURE_PYTHON", "0") in ("", "0"):
+    with suppress(ModuleNotFoundError):
+        _build = import_module("gearman._speedups")
+
+BUILD: Final = "pure" if _build is _framing else "speedups"
+
+if TYPE_CHECKING:
+    from ._framing import Decoder, encode
+else:
+    Decoder, encode = _build.Decoder, _build.encode
