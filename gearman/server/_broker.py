@@ -1,0 +1,669 @@
+"""The broker: every decision of the job server, and no I/O.
+
+There is one method for each verb of the protocol, called with the peer that sent
+it. What it causes is appended to the outboxes of peers, and each peer that gets
+something to send is collected in `touched` for whoever owns the sockets. Time comes
+in through `tick`; names and numbers come in as arguments.
+
+A job is in exactly one place: in a queue of its function, among the scheduled ones,
+with a worker, or gone. Queues and timers drop what is gone lazily: an entry whose
+job has moved on is skipped when its turn comes, and swept out before such entries
+outnumber the live ones, so that no operation costs more than the number of things
+it touches.
+
+A worker sleeps only while nothing is queued for it. Whoever queues a job wakes the
+sleepers of its function, and a worker that was woken passes the wake-up on if it
+leaves work behind; so no job can wait beside a worker that sleeps.
+"""
+
+import re
+from collections import OrderedDict, deque
+
+from ..commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
+from ..framing import encode
+from .timers import SWEEP, Timers
+
+HIGH, NORMAL, LOW = 0, 1, 2
+QUEUED, SCHEDULED, RUNNING, GONE = 0, 1, 2, 3
+AWAKE, SLEEPING, WOKEN = 0, 1, 2
+
+NOOP, JOB_CREATED, NO_JOB, JOB_ASSIGN = 6, 8, 10, 11
+WORK_STATUS, WORK_COMPLETE, WORK_FAIL = 12, 13, 14
+ERROR, STATUS_RES = 19, 20
+WORK_EXCEPTION, WORK_DATA, WORK_WARNING = 25, 28, 29
+JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE = 31, 40, 42
+
+# A shorter timeout of a function is taken as this one, as gearmand does (seconds).
+MIN_TIMEOUT = 1.0
+
+_DIGITS = re.compile(rb"\d{0,10}")
+
+
+class Job:
+    """A job from its submission until it is finished, cancelled or dropped."""
+
+    # fmt: off
+    __slots__ = (
+        "background", "clients", "denominator", "function", "handle", "numerator",
+        "priority", "reducer", "retries", "state", "timer", "unique", "when",
+        "worker", "workload",
+    )
+    # fmt: on
+
+    def __init__(
+        self,
+        handle: bytes,
+        function: "Function",
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        background: bool,
+        when: int,
+        reducer: bytes | None,
+    ) -> None:
+        self.handle = handle
+        self.function = function
+        self.unique = unique
+        self.workload = workload
+        self.priority = priority
+        self.background = background
+        self.when = when
+        self.reducer = reducer
+        self.state = GONE
+        self.retries = 0
+        self.numerator = 0
+        self.denominator = 0
+        self.timer = 0
+        self.worker: Peer | None = None
+        self.clients: list[Peer] | None = None
+
+    def wanted(self) -> bool:
+        """Whether anybody cares for the result."""
+        return self.background or bool(self.clients)
+
+
+class Queue:
+    """The jobs of one function and priority, first in, first out."""
+
+    __slots__ = ("_entries", "count")
+
+    def __init__(self) -> None:
+        self._entries: deque[Job] = deque()
+        self.count = 0
+
+    def push(self, job: Job) -> None:
+        job.state = QUEUED
+        self._entries.append(job)
+        self.count += 1
+
+    def pop(self) -> Job:
+        """Take the first job. There must be one: look at `count` before."""
+        job = self._entries.popleft()
+        while job.state != QUEUED:
+            job = self._entries.popleft()
+        self.count -= 1
+        return job
+
+    def discard(self, job: Job) -> None:
+        """Take a job out of the middle."""
+        job.state = GONE
+        self.count -= 1
+        if len(self._entries) > 2 * self.count + SWEEP:
+            self._entries = deque(j for j in self._entries if j.state == QUEUED)
+
+
+class Function:
+    """What is known of one function name: jobs, workers, limits."""
+
+    # fmt: off
+    __slots__ = (
+        "limits", "name", "queues", "running", "scheduled", "sleepers", "twins",
+        "uniques", "workers",
+    )
+    # fmt: on
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.queues = (Queue(), Queue(), Queue())
+        self.scheduled = [0, 0, 0]
+        self.limits = [0, 0, 0]
+        self.running = 0
+        self.workers = 0
+        # Peers that were asleep when they were put here; who has been woken since is
+        # skipped.
+        self.sleepers: OrderedDict[Peer, None] = OrderedDict()
+        self.uniques: dict[bytes, Job] = {}
+        # Jobs of the unique "-", which stands for the workload itself.
+        self.twins: dict[bytes, Job] = {}
+
+    def ready(self) -> bool:
+        high, normal, low = self.queues
+        return bool(normal.count or high.count or low.count)
+
+    def waiting(self, priority: int) -> int:
+        """How many jobs of this priority are queued or scheduled."""
+        return self.queues[priority].count + self.scheduled[priority]
+
+    def total(self) -> int:
+        """How many jobs there are, the running ones included."""
+        return self.running + sum(map(self.waiting, (HIGH, NORMAL, LOW)))
+
+    def find(self, unique: bytes, workload: bytes) -> Job | None:
+        """Return the job that a submission with this unique joins."""
+        if unique == b"-":
+            return self.twins.get(workload)
+        return self.uniques.get(unique)
+
+    def remember(self, job: Job) -> None:
+        # An empty unique, or "-" for an empty workload, joins nothing.
+        if job.unique == b"-":
+            if job.workload:
+                self.twins[job.workload] = job
+        elif job.unique:
+            self.uniques[job.unique] = job
+
+    def forget(self, job: Job) -> None:
+        known, key = self.uniques, job.unique
+        if key == b"-":
+            known, key = self.twins, job.workload
+        if known.get(key) is job:
+            del known[key]
+
+
+class Peer:
+    """One connection: a client, a worker, or both.
+
+    `connection` is for whoever owns the socket. `blocked` is set by it while the
+    peer does not take what was sent to it.
+    """
+
+    def __init__(self, address: str = "", descriptor: int = -1) -> None:
+        self.address = address
+        self.descriptor = descriptor
+        self.client_id = b"-"
+        self.connection: object = None
+        self.outbox: list[bytes] = []
+        self.touched: list[Peer] | None = None
+        self.blocked = False
+        self.exceptions = False
+        self.sleep = AWAKE
+        # Timeouts in seconds by function name, 0 for none; the functions in the order
+        # in which they are asked for jobs.
+        self.abilities: dict[bytes, float] = {}
+        self.functions: list[Function] = []
+        self.jobs: dict[bytes, Job] = {}
+        self.waiting: set[Job] = set()
+
+    def send(self, command: int, arguments: tuple[bytes, ...]) -> None:
+        self.write(encode(command, arguments))
+
+    def write(self, data: bytes) -> None:
+        if not self.outbox and self.touched is not None:
+            self.touched.append(self)
+        self.outbox.append(data)
+
+    def refuse(self, code: bytes, text: bytes) -> None:
+        self.send(ERROR, (code, text))
+
+
+class Broker:
+    """The state machine of the job server.
+
+    Handles are `handle_prefix`, a colon and a number that counts from
+    `first_handle`. `retries` is how often a job whose worker was lost is queued
+    again before it fails (-1: without end). `wakeup` is how many sleeping workers a
+    job wakes (0: all). With `priority_first` a worker's jobs come by priority over
+    all of its functions, otherwise by priority within one function at a time;
+    `round_robin` moves a function that gave a job behind the worker's others.
+    With `timeout_fails` a job that exceeds its timeout fails; otherwise it counts as
+    a job whose worker was lost. `exceptions` turns that option on for every peer.
+    """
+
+    def __init__(
+        self,
+        *,
+        handle_prefix: bytes = b"H:localhost",
+        first_handle: int = 1,
+        retries: int = -1,
+        wakeup: int = 0,
+        priority_first: bool = True,
+        round_robin: bool = True,
+        timeout_fails: bool = False,
+        exceptions: bool = False,
+    ) -> None:
+        self.functions: dict[bytes, Function] = {}
+        self.jobs: dict[bytes, Job] = {}
+        self.peers: dict[Peer, None] = {}
+        self.touched: list[Peer] = []
+        # Producers and the blocked peers that they sent something to.
+        self.congested: list[tuple[Peer, Peer]] = []
+        # What an operator should know; whoever does the I/O logs and clears it.
+        self.notices: list[str] = []
+        self.handle_prefix = handle_prefix
+        self.next_handle = first_handle
+        self.retries = retries
+        self.wakeup = wakeup
+        self.priority_first = priority_first
+        self.round_robin = round_robin
+        self.timeout_fails = timeout_fails
+        self.exceptions = exceptions
+        self.now = 0.0
+        self.wall = 0.0
+        self._scheduled: Timers[Job] = Timers()
+        self._deadlines: Timers[Job] = Timers()
+
+    # -- time and connections
+
+    def tick(self, now: float, wall: float) -> float | None:
+        """Run what is due and return after how many seconds to call again.
+
+        `now` is a monotonic clock for timeouts, `wall` the time since the epoch for
+        scheduled jobs, both in seconds. Returns None if nothing is pending.
+        """
+        self.now = now
+        self.wall = wall
+        for job in self._scheduled.due(wall):
+            job.function.scheduled[job.priority] -= 1
+            self._enqueue(job)
+        for job in self._deadlines.due(now):
+            self._expire(job)
+        scheduled, deadline = self._scheduled.next(), self._deadlines.next()
+        if scheduled is None:
+            return None if deadline is None else deadline - now
+        delay = scheduled - wall
+        return delay if deadline is None else min(delay, deadline - now)
+
+    def connect(self, peer: Peer) -> None:
+        peer.touched = self.touched
+        peer.exceptions = self.exceptions
+        self.peers[peer] = None
+
+    def disconnect(self, peer: Peer) -> None:
+        """Forget a peer: its jobs go back to their queues, nobody waits for others."""
+        del self.peers[peer]
+        peer.touched = None
+        for job in peer.waiting:
+            self._leave(job, peer)
+        peer.waiting.clear()
+        woken, functions = peer.sleep == WOKEN, peer.functions
+        self.reset_abilities(peer)
+        for job in list(peer.jobs.values()):
+            self._lost(job, peer)
+        if woken:
+            self._pass_on(functions)
+
+    # -- clients
+
+    def submit(
+        self,
+        peer: Peer,
+        name: bytes,
+        unique: bytes,
+        workload: bytes,
+        priority: int = NORMAL,
+        background: bool = False,
+        when: int = 0,
+        reducer: bytes | None = None,
+    ) -> None:
+        """Create a job, or join the one that has the same function and unique.
+
+        `when` is in seconds since the epoch. A background submission that joins a
+        foreground job makes it a background job, which outlives its clients.
+        """
+        if len(unique) > MAX_UNIQUE:
+            return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
+        if len(name) > MAX_FUNCTION or (reducer and len(reducer) > MAX_FUNCTION):
+            return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Function name too large")
+        function = self.function(name)
+        job = function.find(unique, workload)
+        if job is None:
+            if 0 < function.limits[priority] <= function.total():
+                return peer.refuse(b"QUEUE_ERROR", b"Job queue is full")
+            handle = b"%b:%d" % (self.handle_prefix, self.next_handle)
+            self.next_handle += 1
+            job = Job(
+                handle, function, unique, workload, priority, background, when, reducer
+            )
+            self.jobs[handle] = job
+            function.remember(job)
+            self._place(job)
+        elif background:
+            job.background = True
+        if not background:
+            self._join(job, peer)
+        return peer.send(JOB_CREATED, (job.handle,))
+
+    def get_status(self, peer: Peer, handle: bytes) -> None:
+        if len(handle) > MAX_HANDLE:
+            return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Job handle too large")
+        status = _status(self.jobs.get(handle))
+        return peer.send(STATUS_RES, (handle, *status))
+
+    def get_status_unique(self, peer: Peer, unique: bytes) -> None:
+        """Answer for the first function that has a job of this unique."""
+        if len(unique) > MAX_UNIQUE:
+            return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
+        found = (f.uniques.get(unique) for f in self.functions.values())
+        job = next(filter(None, found), None)
+        clients = len(job.clients) if job and job.clients else 0
+        answer = (unique, *_status(job), b"%d" % clients)
+        return peer.send(STATUS_RES_UNIQUE, answer)
+
+    # -- workers
+
+    def can_do(self, peer: Peer, name: bytes, timeout: float = 0.0) -> None:
+        """Register a function, with the seconds that a job of it may take (0: any)."""
+        if len(name) > MAX_FUNCTION:
+            return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Function name too large")
+        if timeout > 0:
+            timeout = max(timeout, MIN_TIMEOUT)
+        if name in peer.abilities:
+            peer.abilities[name] = timeout
+            return None
+        function = self.function(name)
+        peer.abilities[name] = timeout
+        peer.functions.insert(0, function)
+        function.workers += 1
+        if peer.sleep == SLEEPING:
+            function.sleepers[peer] = None
+            self._pass_on([function])
+        return None
+
+    def cant_do(self, peer: Peer, name: bytes) -> None:
+        """Take a function back. A job of it that is running may still be finished."""
+        if name in peer.abilities:
+            del peer.abilities[name]
+            function = self.functions[name]
+            peer.functions.remove(function)
+            self._unregister(peer, function)
+
+    def reset_abilities(self, peer: Peer) -> None:
+        """Take all functions back. Running jobs may still be finished."""
+        functions, peer.functions = peer.functions, []
+        peer.abilities.clear()
+        for function in functions:
+            self._unregister(peer, function)
+
+    def pre_sleep(self, peer: Peer) -> None:
+        for function in peer.functions:
+            if function.ready():
+                peer.sleep = WOKEN
+                return peer.send(NOOP, ())
+        peer.sleep = SLEEPING
+        for function in peer.functions:
+            function.sleepers[peer] = None
+        return None
+
+    def grab(self, peer: Peer) -> None:
+        job = self._take(peer)
+        if job is None:
+            return peer.send(NO_JOB, ())
+        return peer.send(JOB_ASSIGN, (job.handle, job.function.name, job.workload))
+
+    def grab_unique(self, peer: Peer) -> None:
+        job = self._take(peer)
+        if job is None:
+            return peer.send(NO_JOB, ())
+        return self._assign_unique(peer, job)
+
+    def grab_all(self, peer: Peer) -> None:
+        """Assign a job with its reducer, if it has one."""
+        job = self._take(peer)
+        if job is None:
+            return peer.send(NO_JOB, ())
+        if job.reducer is None:
+            return self._assign_unique(peer, job)
+        name = job.function.name
+        found = (job.handle, name, job.unique, job.reducer, job.workload)
+        return peer.send(JOB_ASSIGN_ALL, found)
+
+    def status(
+        self, peer: Peer, handle: bytes, numerator: bytes, denominator: bytes
+    ) -> None:
+        """Keep how far a job has come, and tell its clients in the worker's words."""
+        job = self._owned(peer, handle)
+        if job is not None:
+            job.numerator = _number(numerator)
+            job.denominator = _number(denominator)
+            self._forward(job, WORK_STATUS, (handle, numerator, denominator))
+
+    def data(self, peer: Peer, handle: bytes, data: bytes) -> None:
+        job = self._owned(peer, handle, b"Job does not exist on server")
+        if job is not None:
+            self._forward(job, WORK_DATA, (handle, data))
+
+    def warning(self, peer: Peer, handle: bytes, data: bytes) -> None:
+        job = self._owned(peer, handle, b"Job does not exist on server")
+        if job is not None:
+            self._forward(job, WORK_WARNING, (handle, data))
+
+    def complete(self, peer: Peer, handle: bytes, result: bytes) -> None:
+        job = self._owned(peer, handle)
+        if job is not None:
+            self._forward(job, WORK_COMPLETE, (handle, result))
+            self._finish(job, peer)
+
+    def fail(self, peer: Peer, handle: bytes) -> None:
+        job = self._owned(peer, handle)
+        if job is not None:
+            self._forward(job, WORK_FAIL, (job.handle,))
+            self._finish(job, peer)
+
+    def exception(self, peer: Peer, handle: bytes, data: bytes) -> None:
+        """End a job; clients that did not ask for exceptions see a failure."""
+        job = self._owned(peer, handle)
+        if job is not None:
+            for client in job.clients or ():
+                if client.exceptions:
+                    client.send(WORK_EXCEPTION, (handle, data))
+                else:
+                    client.send(WORK_FAIL, (handle,))
+            self._finish(job, peer)
+
+    # -- administration
+
+    def function(self, name: bytes) -> Function:
+        """Return the function of this name, which is known from now on."""
+        function = self.functions.get(name)
+        if function is None:
+            function = self.functions[name] = Function(name)
+        return function
+
+    def drop(self, name: bytes) -> bool:
+        """Forget a function. Returns False if it has workers or jobs."""
+        function = self.functions[name]
+        if function.workers or function.total():
+            return False
+        del self.functions[name]
+        return True
+
+    def cancel(self, handle: bytes) -> bool:
+        """Fail a job for all who wait for it. Returns False if it is unknown.
+
+        The worker that runs it, if there is one, finishes it for nobody.
+        """
+        job = self.jobs.get(handle)
+        if job is None:
+            return False
+        self._forward(job, WORK_FAIL, (handle,))
+        job.background = False
+        self._retire(job)
+        if job.state != RUNNING:
+            self._remove(job)
+        return True
+
+    # -- where a job is
+
+    def _place(self, job: Job) -> None:
+        if job.when > self.wall:
+            job.state = SCHEDULED
+            job.function.scheduled[job.priority] += 1
+            self._scheduled.start(job, job.when)
+        else:
+            self._enqueue(job)
+
+    def _enqueue(self, job: Job) -> None:
+        function = job.function
+        function.queues[job.priority].push(job)
+        if function.sleepers:
+            self._wake(function)
+
+    def _remove(self, job: Job) -> None:
+        """Take a job that does not run out of its place."""
+        if job.state == QUEUED:
+            job.function.queues[job.priority].discard(job)
+        else:
+            job.function.scheduled[job.priority] -= 1
+            self._scheduled.stop(job)
+            job.state = GONE
+
+    def _take(self, peer: Peer) -> Job | None:
+        """Give the peer its next job, if there is one."""
+        woken = peer.sleep == WOKEN
+        peer.sleep = AWAKE
+        job = self._first(peer) if self.priority_first else self._next(peer)
+        if woken and self.wakeup:
+            self._pass_on(peer.functions)
+        return job
+
+    def _first(self, peer: Peer) -> Job | None:
+        for priority in (HIGH, NORMAL, LOW):
+            for index, function in enumerate(peer.functions):
+                if function.queues[priority].count:
+                    return self._assign(peer, index, priority)
+        return None
+
+    def _next(self, peer: Peer) -> Job | None:
+        for index, function in enumerate(peer.functions):
+            for priority in (HIGH, NORMAL, LOW):
+                if function.queues[priority].count:
+                    return self._assign(peer, index, priority)
+        return None
+
+    def _assign(self, peer: Peer, index: int, priority: int) -> Job:
+        function = peer.functions[index]
+        if self.round_robin and len(peer.functions) > 1:
+            peer.functions.append(peer.functions.pop(index))
+        job = function.queues[priority].pop()
+        job.state = RUNNING
+        job.worker = peer
+        peer.jobs[job.handle] = job
+        function.running += 1
+        timeout = peer.abilities[function.name]
+        if timeout > 0:
+            self._deadlines.start(job, self.now + timeout)
+        return job
+
+    def _assign_unique(self, peer: Peer, job: Job) -> None:
+        found = (job.handle, job.function.name, job.unique, job.workload)
+        peer.send(JOB_ASSIGN_UNIQ, found)
+
+    def _owned(
+        self,
+        peer: Peer,
+        handle: bytes,
+        text: bytes = b"Job given in work result not found",
+    ) -> Job | None:
+        job = peer.jobs.get(handle)
+        if job is None:
+            peer.refuse(b"JOB_NOT_FOUND", text)
+        return job
+
+    def _release(self, job: Job, worker: Peer) -> None:
+        """Take a running job from its worker."""
+        del worker.jobs[job.handle]
+        job.worker = None
+        job.state = GONE
+        job.function.running -= 1
+        if job.timer:
+            self._deadlines.stop(job)
+
+    def _finish(self, job: Job, worker: Peer) -> None:
+        self._release(job, worker)
+        self._retire(job)
+
+    def _lost(self, job: Job, worker: Peer) -> None:
+        """Queue a job again whose worker is gone or was too slow."""
+        self._release(job, worker)
+        if not job.wanted():
+            return self._retire(job)
+        job.retries += 1
+        job.numerator = job.denominator = 0
+        if 0 <= self.retries < job.retries:
+            return self._give_up(job, "it was tried as often as allowed")
+        return self._enqueue(job)
+
+    def _expire(self, job: Job) -> None:
+        worker = job.worker
+        assert worker is not None  # noqa: S101
+        if self.timeout_fails:
+            self._release(job, worker)
+            self._give_up(job, "it took longer than its timeout")
+        else:
+            self._lost(job, worker)
+
+    def _give_up(self, job: Job, reason: str) -> None:
+        self.notices.append(f"dropped job {job.handle!r}: {reason}")
+        self._forward(job, WORK_FAIL, (job.handle,))
+        self._retire(job)
+
+    # -- who waits, who sleeps
+
+    def _join(self, job: Job, peer: Peer) -> None:
+        """Attach a client, once for each of its submissions."""
+        if job.clients is None:
+            job.clients = []
+        job.clients.append(peer)
+        peer.waiting.add(job)
+
+    def _leave(self, job: Job, peer: Peer) -> None:
+        job.clients = [c for c in job.clients or () if c is not peer]
+        if not job.wanted() and job.state != RUNNING:
+            self._remove(job)
+            self._retire(job)
+
+    def _retire(self, job: Job) -> None:
+        """Forget a job, and detach those who wait for it."""
+        self.jobs.pop(job.handle, None)
+        job.function.forget(job)
+        for client in job.clients or ():
+            client.waiting.discard(job)
+        job.clients = None
+
+    def _forward(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
+        for client in job.clients or ():
+            client.send(command, arguments)
+            if client.blocked and job.worker is not None:
+                self.congested.append((job.worker, client))
+
+    def _unregister(self, peer: Peer, function: Function) -> None:
+        function.workers -= 1
+        function.sleepers.pop(peer, None)
+
+    def _wake(self, function: Function) -> None:
+        left = self.wakeup or len(function.sleepers)
+        while left and function.sleepers:
+            peer, _ = function.sleepers.popitem(last=False)
+            if peer.sleep == SLEEPING:
+                peer.sleep = WOKEN
+                peer.send(NOOP, ())
+                left -= 1
+
+    def _pass_on(self, functions: list[Function]) -> None:
+        for function in functions:
+            if function.sleepers and function.ready():
+                self._wake(function)
+
+
+def _status(job: Job | None) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return known, running, numerator and denominator."""
+    if job is None:
+        return b"0", b"0", b"0", b"0"
+    running = b"1" if job.state == RUNNING else b"0"
+    return b"1", running, b"%d" % job.numerator, b"%d" % job.denominator
+
+
+def _number(text: bytes) -> int:
+    """Read a number as gearmand does: leading digits, at most 32 bits, else 0."""
+    digits = _DIGITS.match(text)
+    return min(int(b"0" + digits[0]), 0xFFFFFFFF) if digits else 0

@@ -1,0 +1,174 @@
+"""The admin text protocol of the server: a line in, an answer out.
+
+The answers are gearmand's to the byte, line ends included, which differ from
+command to command. Where gearmand's harm somebody ours are other ones:
+docs/compatibility.md lists them.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from ..commands import MAX_FUNCTION
+from ..text import printable, split
+from .broker import HIGH, LOW, NORMAL, Broker, Function, Job, Peer
+
+OK = b"OK\r\n"
+END = b".\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the server says of itself, and what it does when told to stop.
+
+    `shutdown` is called with True for a graceful one. None means that the admin
+    protocol may not stop the server.
+    """
+
+    version: str
+    pid: int
+    verbosity: str
+    shutdown: Callable[[bool], None] | None = None
+
+
+class Admin:
+    """Answers admin lines with the help of a broker."""
+
+    def __init__(self, broker: Broker, identity: Identity) -> None:
+        self._broker = broker
+        self._identity = identity
+        self._commands: dict[bytes, Callable[[list[bytes]], bytes]] = {
+            b"cancel": self._cancel,
+            b"create": self._create,
+            b"drop": self._drop,
+            b"getpid": lambda _: b"OK %d\n" % identity.pid,
+            b"maxqueue": self._maxqueue,
+            b"prioritystatus": lambda _: _listing(map(_priorities, self._functions())),
+            b"show": self._show,
+            b"status": lambda _: _listing(map(_counts, self._functions())),
+            b"verbose": lambda _: f"OK {identity.verbosity}\n".encode(),
+            b"version": lambda _: f"OK {identity.version}\n".encode(),
+            b"workers": lambda _: _listing(map(_worker, broker.peers)),
+        }
+        if identity.shutdown is not None:
+            self._commands[b"shutdown"] = self._shutdown
+
+    def answer(self, line: bytes) -> bytes:
+        """Carry out one line and return the answer.
+
+        Raises ProtocolError (fatal) where the connection is to be closed.
+        """
+        command, *words = split(line)
+        run = self._commands.get(command.lower())
+        return _unknown(command) if run is None else run(words)
+
+    def _functions(self) -> Iterable[Function]:
+        return self._broker.functions.values()
+
+    def _show(self, words: list[bytes]) -> bytes:
+        if not words:
+            return _unknown(b"show")
+        jobs = self._broker.jobs.values()
+        match [word.lower() for word in words]:
+            case [b"jobs"]:
+                return _listing(map(_job, jobs))
+            case [b"unique", b"jobs"]:
+                return _listing(printable(job.unique) + b"\n" for job in jobs)
+        return b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
+
+    def _cancel(self, words: list[bytes]) -> bytes:
+        if len(words) < 2:
+            return _unknown(b"cancel")
+        if len(words) > 2 or words[0].lower() != b"job":
+            return b"ERR UNKNOWN_ERROR\r\n"
+        return OK if self._broker.cancel(words[1]) else b"ERR UNKNOWN_JOB\r\n"
+
+    def _create(self, words: list[bytes]) -> bytes:
+        name = _function_name(words)
+        if name is None:
+            return _incomplete(b"create")
+        if len(name) > MAX_FUNCTION:
+            return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
+        self._broker.function(name)
+        return OK
+
+    def _drop(self, words: list[bytes]) -> bytes:
+        name = _function_name(words)
+        if name is None:
+            return _incomplete(b"drop")
+        if name not in self._broker.functions:
+            return b"ERR function not found\r\n"
+        if not self._broker.drop(name):
+            return b"ERR there are still connected workers or executing clients\r\n"
+        return OK
+
+    def _maxqueue(self, words: list[bytes]) -> bytes:
+        """Set the limits of a function: none, one for all priorities, or by priority.
+
+        Two numbers are high and normal (low is then unlimited), three are high,
+        normal and low. What is no number counts as 0, which is no limit.
+        """
+        if not words:
+            return _incomplete(b"maxqueue")
+        name, *numbers = words
+        if len(name) > MAX_FUNCTION:
+            return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
+        limits = [_limit(number) for number in numbers] or [0]
+        if len(limits) == 1:
+            limits *= 3
+        self._broker.function(name).limits = [*limits, 0, 0][:3]
+        return OK
+
+    def _shutdown(self, words: list[bytes]) -> bytes:
+        graceful = [word.lower() for word in words] == [b"graceful"]
+        if words and not graceful:
+            return _unknown(b"shutdown")
+        assert self._identity.shutdown is not None  # noqa: S101
+        self._identity.shutdown(graceful)
+        return OK
+
+
+def _listing(lines: Iterable[bytes]) -> bytes:
+    return b"".join(lines) + END
+
+
+def _unknown(command: bytes) -> bytes:
+    text = b"ERR UNKNOWN_COMMAND Unknown+server+command%b\r\n"
+    return text % printable(command)
+
+
+def _incomplete(command: bytes) -> bytes:
+    text = b"An+incomplete+set+of+arguments+was+sent+to+this+command+"
+    return b"ERR INVALID_ARGUMENTS %b%b\r\n" % (text, command)
+
+
+def _function_name(words: list[bytes]) -> bytes | None:
+    """Return X of `function X`."""
+    if len(words) == 2 and words[0].lower() == b"function":
+        return words[1]
+    return None
+
+
+def _limit(number: bytes) -> int:
+    return min(int(number), 0xFFFFFFFF) if number[:20].isdigit() else 0
+
+
+def _counts(function: Function) -> bytes:
+    counts = (function.total(), function.running, function.workers)
+    return printable(function.name) + b"\t%d\t%d\t%d\n" % counts
+
+
+def _priorities(function: Function) -> bytes:
+    high, normal, low = map(function.waiting, (HIGH, NORMAL, LOW))
+    counts = (high, normal, low, function.workers)
+    return printable(function.name) + b"\t%d\t%d\t%d\t%d\n" % counts
+
+
+def _worker(peer: Peer) -> bytes:
+    names = b"".join(b" " + printable(f.name) for f in peer.functions)
+    ip, client_id = peer.address.encode(), printable(peer.client_id)
+    return b"%d %b %b :%b\n" % (peer.descriptor, ip, client_id, names)
+
+
+def _job(job: Job) -> bytes:
+    """A job's handle, retries, whether it is ignored (never), and is background."""
+    return b"%b\t%d\t0\t%d\n" % (job.handle, job.retries, job.background)

@@ -1,0 +1,211 @@
+"""The binary protocol of the server, mixed with the admin text protocol."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+from ..commands import COMMAND_LIMIT, COMMANDS, MAX_CLIENT_ID, MAX_PACKET, Command
+from ..errors import ProtocolError
+from ..framing import Decoder, Packet
+from ..text import printable
+from .admin import Admin
+from .broker import HIGH, LOW, NORMAL, Broker, Peer
+from .protocol import Protocol, Trace
+
+# Gets the peer and the packet's arguments, as many as the command table says.
+Verb = Callable[..., None]
+
+# A number as strtoll reads it, except that there must be one.
+_NUMBER = re.compile(rb"\s*([+-]?\d{1,19})(\.\d*)?\s*")
+_MAX_NUMBER = 2**63 - 1
+
+_SUBMITS = {
+    Command.SUBMIT_JOB: (NORMAL, False),
+    Command.SUBMIT_JOB_BG: (NORMAL, True),
+    Command.SUBMIT_JOB_HIGH: (HIGH, False),
+    Command.SUBMIT_JOB_HIGH_BG: (HIGH, True),
+    Command.SUBMIT_JOB_LOW: (LOW, False),
+    Command.SUBMIT_JOB_LOW_BG: (LOW, True),
+}
+
+
+class Gear:
+    """What a server's binary protocol does for each command, on every connection."""
+
+    def __init__(self, broker: Broker, admin: Admin) -> None:
+        self._broker = broker
+        self.admin = admin
+        self.verbs: list[Verb] = [_unexpected] * COMMAND_LIMIT
+        for command, (priority, background) in _SUBMITS.items():
+            self.verbs[command] = partial(
+                broker.submit, priority=priority, background=background
+            )
+        for command, verb in self._rows():
+            self.verbs[command] = verb
+
+    def _rows(self) -> list[tuple[Command, Verb]]:
+        broker = self._broker
+        reduce = self._submit_reduce
+        return [
+            (Command.TEXT, self._text),
+            (Command.CAN_DO, _named(broker.can_do)),
+            (Command.CANT_DO, _named(broker.cant_do)),
+            (Command.RESET_ABILITIES, broker.reset_abilities),
+            (Command.PRE_SLEEP, broker.pre_sleep),
+            (Command.GRAB_JOB, broker.grab),
+            (Command.WORK_STATUS, broker.status),
+            (Command.WORK_COMPLETE, broker.complete),
+            (Command.WORK_FAIL, _named(broker.fail)),
+            (Command.GET_STATUS, _named(broker.get_status)),
+            (Command.ECHO_REQ, _echo),
+            (Command.SET_CLIENT_ID, _named(_set_client_id)),
+            (Command.CAN_DO_TIMEOUT, self._can_do_timeout),
+            (Command.WORK_EXCEPTION, broker.exception),
+            (Command.OPTION_REQ, _option),
+            (Command.WORK_DATA, broker.data),
+            (Command.WORK_WARNING, broker.warning),
+            (Command.GRAB_JOB_UNIQ, broker.grab_unique),
+            (Command.SUBMIT_JOB_EPOCH, self._submit_epoch),
+            (Command.SUBMIT_REDUCE_JOB, partial(reduce, background=False)),
+            (Command.SUBMIT_REDUCE_JOB_BACKGROUND, partial(reduce, background=True)),
+            (Command.GRAB_JOB_ALL, broker.grab_all),
+            (Command.GET_STATUS_UNIQUE, _named(broker.get_status_unique)),
+        ]
+
+    def _text(self, peer: Peer, line: bytes) -> None:
+        peer.write(self.admin.answer(line))
+
+    def _can_do_timeout(self, peer: Peer, name: bytes, timeout: bytes) -> None:
+        """Register a function with a timeout in milliseconds; none if below 1."""
+        milliseconds = _number(_until_nul(timeout))
+        if milliseconds is None:
+            text = b"Timeout is not a number of milliseconds"
+            return peer.refuse(b"INVALID_ARGUMENTS", text)
+        return self._broker.can_do(peer, name, max(milliseconds, 0) / 1000)
+
+    def _submit_epoch(
+        self, peer: Peer, name: bytes, unique: bytes, epoch: bytes, workload: bytes
+    ) -> None:
+        """Submit a background job that runs at a time, in seconds since the epoch."""
+        when = _number(epoch)
+        if when is None:
+            text = b"Epoch is not a number of seconds"
+            return peer.refuse(b"INVALID_ARGUMENTS", text)
+        return self._broker.submit(
+            peer, name, unique, workload, background=True, when=max(when, 0)
+        )
+
+    def _submit_reduce(
+        self,
+        peer: Peer,
+        name: bytes,
+        unique: bytes,
+        reducer: bytes,
+        aggregator: bytes,
+        workload: bytes,
+        *,
+        background: bool,
+    ) -> None:
+        """Submit a job with a reducer; libgearman sends an aggregator nobody reads."""
+        self._broker.submit(
+            peer, name, unique, workload, background=background, reducer=reducer
+        )
+
+
+class GearProtocol(Protocol):
+    """A connection that speaks the binary and the admin text protocol by turns."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        gear: Gear,
+        *,
+        max_packet: int = MAX_PACKET,
+        trace: Trace | None = None,
+    ) -> None:
+        super().__init__(peer)
+        self._verbs = gear.verbs
+        self._decoder = Decoder(max_packet=max_packet, lines=True)
+        self._trace = trace
+
+    @property
+    def buffered(self) -> int:
+        return self._decoder.buffered
+
+    def receive(self, data: bytes) -> None:
+        try:
+            for packet in self._decoder.feed(data):
+                self._dispatch(packet)
+        except ProtocolError as error:
+            self.error = error
+
+    def _dispatch(self, packet: Packet) -> None:
+        number, arguments = packet
+        if self._trace is not None:
+            self._trace(describe(packet))
+        if isinstance(arguments, ProtocolError):
+            self._refuse(arguments)
+        else:
+            self._verbs[number](self.peer, *arguments)
+
+    def _refuse(self, error: ProtocolError) -> None:
+        if error.code:
+            self.peer.refuse(error.code.encode(), error.text.encode())
+        if error.fatal:
+            raise error
+
+
+def describe(packet: Packet) -> str:
+    """Return a packet in a few words for the log, without its last argument."""
+    number, arguments = packet
+    if isinstance(arguments, ProtocolError):
+        return str(arguments)
+    if number not in COMMANDS:
+        return f"command {number}"
+    *words, last = arguments or (b"",)
+    shown = " ".join(printable(word).decode(errors="replace") for word in words)
+    name = COMMANDS[number].command.name
+    return f"{name} {shown} ({len(last)} bytes)"
+
+
+def _named(verb: Callable[[Peer, bytes], None]) -> Verb:
+    """Let a name end at a NUL, which some clients send behind their last argument."""
+
+    def run(peer: Peer, name: bytes) -> None:
+        verb(peer, _until_nul(name))
+
+    return run
+
+
+def _until_nul(text: bytes) -> bytes:
+    return text.partition(b"\0")[0]
+
+
+def _number(text: bytes) -> int | None:
+    found = _NUMBER.fullmatch(text)
+    if found is None or abs(int(found[1])) > _MAX_NUMBER:
+        return None
+    return int(found[1])
+
+
+def _echo(peer: Peer, data: bytes) -> None:
+    peer.send(Command.ECHO_RES, (data,))
+
+
+def _option(peer: Peer, name: bytes) -> None:
+    if _until_nul(name).lower() != b"exceptions":
+        text = b"Server does not recognize given option"
+        return peer.refuse(b"UNKNOWN_OPTION", text)
+    peer.exceptions = True
+    return peer.send(Command.OPTION_RES, (name,))
+
+
+def _set_client_id(peer: Peer, client_id: bytes) -> None:
+    if len(client_id) > MAX_CLIENT_ID:
+        return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Client id too large")
+    peer.client_id = client_id
+    return None
+
+
+def _unexpected(peer: Peer, *arguments: bytes) -> None:
+    peer.refuse(b"INVALID_COMMAND", b"Command not expected")

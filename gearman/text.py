@@ -1,0 +1,37 @@
+"""The admin text protocol: lines and words, what they may hold, how they are shown."""
+
+import re
+
+from .errors import ProtocolError
+
+# gearmand takes no more words than this in a line and closes the connection.
+MAX_WORDS = 5
+
+_SPACES = re.compile(rb" +")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_HTTP = re.compile(rb" HTTP/\d(\.\d)?$")
+
+
+def split(line: bytes) -> list[bytes]:
+    """Return the words of a line without its end; there is always a first one.
+
+    Runs of spaces separate words, and spaces before the first or behind the last
+    word make an empty one, as with gearmand. Raises ProtocolError (fatal) if there
+    are more than MAX_WORDS, or if it is the first line of an HTTP request.
+    """
+    if _HTTP.search(line):
+        raise ProtocolError("an HTTP request on the gear port", fatal=True)
+    words = _SPACES.split(line)
+    if len(words) > MAX_WORDS:
+        text = f"a line of {len(words)} words, and {MAX_WORDS} are allowed"
+        raise ProtocolError(text, fatal=True)
+    return words
+
+
+def printable(name: bytes) -> bytes:
+    r"""Return a name with its control characters written as \xNN.
+
+    Names come from peers; one that holds a line end or a tab must not be able to
+    forge a line or a column of an answer or a log.
+    """
+    return _CONTROL.sub(lambda found: b"\\x%02x" % ord(found[0]), name)
