@@ -1,0 +1,179 @@
+"""Real job servers for tests: each in its own process, on a free loopback port.
+
+A server is ready when it has answered, and it is ended by its process id, so no
+test has to sleep, and tests of several checkouts can run side by side.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+import gearman
+
+# Seconds that anything in a test may take before it counts as hung. A slow machine
+# raises it with the variable; nothing waits that long unless it fails.
+DEADLINE = float(os.environ.get("TEST_DEADLINE", "20"))
+
+HOST = "127.0.0.1"
+
+# What a foreign program comes with: the package's name in Debian.
+PACKAGES = {
+    "gearmand": "gearman-job-server",
+    "gearman": "gearman-tools",
+    "gearadmin": "gearman-tools",
+    "php": "php-cli",
+    "PHP's gearman extension": "php-gearman",
+    "perl": "perl",
+    "Perl's Gearman::Client": "libgearman-client-perl",
+    "gcc": "gcc",
+    "libgearman's headers": "libgearman-dev",
+    "memcached": "memcached",
+    "postgres": "postgresql",
+    "initdb": "postgresql",
+}
+
+
+def missing(program: str) -> NoReturn:
+    """Fail the test in CI, where everything must be tested; skip it elsewhere."""
+    package = PACKAGES.get(program, program)
+    sentence = f"{program} is not installed; on Debian: apt-get install {package}"
+    if os.environ.get("CI"):
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
+
+
+def foreign(program: str) -> str:
+    """Return the path of a compiled program; see `missing` when there is none.
+
+    Scripts are passed over: this package and Perl's server install some under the
+    names of the C programs.
+    """
+    folders = [*os.get_exec_path(), "/usr/sbin"]
+    for folder in folders:
+        path = shutil.which(program, path=folder)
+        if path and not Path(path).read_bytes().startswith(b"#!"):
+            return path
+    missing(program)
+
+
+def free_port() -> int:
+    """Return a port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running job server; what it writes is in the file `log`."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+    host: str = HOST
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@contextmanager
+def gearmand(*options: str) -> Iterator[Server]:
+    """Run the C server with these options."""
+    program = foreign("gearmand")
+    port = free_port()
+    listen = ["-L", HOST, "-p", str(port), "-l", "stderr"]
+    with _running([program, *listen, *options], port, os.environ) as server:
+        yield server
+
+
+@contextmanager
+def ours(*options: str, pure: bool = False) -> Iterator[Server]:
+    """Run the server of the imported package, with the compiled parts or without."""
+    port = free_port()
+    command = [sys.executable, "-P", "-m", "gearman.server"]
+    listen = ["-L", HOST, "-p", str(port)]
+    environment = package_environment(pure=pure)
+    with _running([*command, *listen, *options], port, environment) as server:
+        yield server
+
+
+def package_environment(*, pure: bool = False) -> dict[str, str]:
+    """Return an environment whose Python imports the same `gearman` as this one."""
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = str(Path(gearman.__file__).parent.parent)
+    environment.pop("GEARMAN_PURE_PYTHON", None)
+    if pure:
+        environment["GEARMAN_PURE_PYTHON"] = "1"
+    return environment
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], port: int, environment: Mapping[str, str]
+) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="gearman-server-") as folder:
+        log = Path(folder, "stderr")
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+            )
+        server = Server(process, port, log)
+        try:
+            _wait_until_it_answers(server)
+            yield server
+        finally:
+            end(process)
+            # pytest shows this when the test fails.
+            print(log.read_text(errors="replace")[-20_000:])
+
+
+def _wait_until_it_answers(server: Server) -> None:
+    """Return when this very process answers, not another one on its port."""
+    deadline = time.monotonic() + DEADLINE
+    while _listening_pid(server) != server.process.pid:
+        status = server.process.poll()
+        if status is not None or time.monotonic() > deadline:
+            happened = "did not listen in time" if status is None else "ended at once"
+            raise AssertionError(f"the server {happened}:\n{server.log.read_text()}")
+        time.sleep(0.002)
+
+
+def _listening_pid(server: Server) -> int | None:
+    try:
+        with socket.create_connection((server.host, server.port), DEADLINE) as peer:
+            peer.sendall(b"getpid\r\n")
+            words = peer.makefile("rb").readline().split()
+    except OSError:
+        return None
+    return int(words[1]) if len(words) == 2 and words[1].isdigit() else None
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the process to end, insist after the deadline, and complain then."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(DEADLINE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise AssertionError(f"{process.args!r} ignored SIGTERM") from None

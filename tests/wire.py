@@ -1,0 +1,150 @@
+"""A blocking test peer that speaks the protocol by hand.
+
+It shares nothing with the code under test: the packet names stand here a second
+time, and whatever bytes a test wants to send can be sent.
+"""
+
+import socket
+import time
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+from servers import DEADLINE, HOST
+
+REQUEST = b"\0REQ"
+RESPONSE = b"\0RES"
+
+_WORDS = """
+    TEXT CAN_DO CANT_DO RESET_ABILITIES PRE_SLEEP UNUSED NOOP SUBMIT_JOB JOB_CREATED
+    GRAB_JOB NO_JOB JOB_ASSIGN WORK_STATUS WORK_COMPLETE WORK_FAIL GET_STATUS
+    ECHO_REQ ECHO_RES SUBMIT_JOB_BG ERROR STATUS_RES SUBMIT_JOB_HIGH SET_CLIENT_ID
+    CAN_DO_TIMEOUT ALL_YOURS WORK_EXCEPTION OPTION_REQ OPTION_RES WORK_DATA
+    WORK_WARNING GRAB_JOB_UNIQ JOB_ASSIGN_UNIQ SUBMIT_JOB_HIGH_BG SUBMIT_JOB_LOW
+    SUBMIT_JOB_LOW_BG SUBMIT_JOB_SCHED SUBMIT_JOB_EPOCH SUBMIT_REDUCE_JOB
+    SUBMIT_REDUCE_JOB_BACKGROUND GRAB_JOB_ALL JOB_ASSIGN_ALL GET_STATUS_UNIQUE
+    STATUS_RES_UNIQUE
+"""
+NAMES = _WORDS.split()
+NUMBERS = {name: number for number, name in enumerate(NAMES)}
+
+
+class Packet(NamedTuple):
+    """A packet from the server; `body` is what follows its header."""
+
+    name: str
+    body: bytes
+
+    @property
+    def arguments(self) -> list[bytes]:
+        """Everything between NULs, so data with NULs in it is several."""
+        return self.body.split(b"\0")
+
+
+def packet(name: str | int, *arguments: bytes, magic: bytes = REQUEST) -> bytes:
+    """Return the bytes of a packet; a number stands for itself."""
+    number = NUMBERS[name] if isinstance(name, str) else name
+    body = b"\0".join(arguments)
+    return magic + number.to_bytes(4, "big") + len(body).to_bytes(4, "big") + body
+
+
+class Peer:
+    """A connection to a job server; every read ends before the deadline."""
+
+    def __init__(self, port: int, host: str = HOST) -> None:
+        self.socket = socket.create_connection((host, port), DEADLINE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.pending = bytearray()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def send_bytes(self, data: bytes) -> None:
+        self.socket.settimeout(DEADLINE)
+        self.socket.sendall(data)
+
+    def send(self, name: str | int, *arguments: bytes) -> None:
+        """Send one request."""
+        self.send_bytes(packet(name, *arguments))
+
+    def send_line(self, line: bytes) -> None:
+        """Send one administrative request, without its line end."""
+        self.send_bytes(line + b"\r\n")
+
+    def receive(self) -> Packet:
+        """Return the next packet from the server."""
+        header = self._take(12)
+        if header[:4] != RESPONSE:
+            rest = bytes(self.pending)
+            raise AssertionError(f"not a packet: {header + rest!r}")
+        number = int.from_bytes(header[4:8], "big")
+        body = self._take(int.from_bytes(header[8:12], "big"))
+        return Packet(NAMES[number], body)
+
+    def expect(self, name: str) -> list[bytes]:
+        """Return the arguments of the next packet, which must have this name."""
+        received = self.receive()
+        if received.name != name:
+            raise AssertionError(f"{received} came instead of {name}")
+        return received.arguments
+
+    def request(self, name: str | int, *arguments: bytes) -> Packet:
+        """Send one request and return the next packet."""
+        self.send(name, *arguments)
+        return self.receive()
+
+    def fence(self) -> list[Packet]:
+        """Return the packets that came before the answer to an echo sent now."""
+        mark = b"fence"
+        self.send("ECHO_REQ", mark)
+        return list(iter(self.receive, Packet("ECHO_RES", mark)))
+
+    def receive_line(self) -> bytes:
+        """Return the next line from the server, with its line end."""
+        deadline = time.monotonic() + DEADLINE
+        while (end := self.pending.find(b"\n")) < 0:
+            self._read_more(deadline)
+        return self._take(end + 1)
+
+    def ask(self, line: bytes) -> bytes:
+        """Return the one-line answer to an administrative request."""
+        self.send_line(line)
+        return self.receive_line()
+
+    def ask_list(self, line: bytes) -> list[bytes]:
+        """Return the lines before the full stop, without their line ends."""
+        self.send_line(line)
+        answers: Iterable[bytes] = iter(self.receive_line, b".\n")
+        return [answer.rstrip(b"\n") for answer in answers]
+
+    def receive_end(self) -> bytes:
+        """Return all that comes before the server closes the connection."""
+        deadline = time.monotonic() + DEADLINE
+        try:
+            while True:
+                self._read_more(deadline)
+        except (EOFError, ConnectionError):
+            return self._take(len(self.pending))
+
+    def _take(self, size: int) -> bytes:
+        deadline = time.monotonic() + DEADLINE
+        while len(self.pending) < size:
+            self._read_more(deadline)
+        taken = bytes(self.pending[:size])
+        del self.pending[:size]
+        return taken
+
+    def _read_more(self, deadline: float) -> None:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError(f"no answer in time; came so far: {self.pending!r}")
+        self.socket.settimeout(remaining)
+        data = self.socket.recv(1 << 16)
+        if not data:
+            raise EOFError(f"the server closed; came before: {bytes(self.pending)!r}")
+        self.pending += data
