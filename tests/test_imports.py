@@ -1,0 +1,108 @@
+"""Imports go one way only, from the outside in."""
+
+import ast
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A module imports from its own layer and from those before it.
+LAYERS = (
+    ("errors", "commands", "constants"),
+    ("_framing", "framing", "text", "job"),
+    ("protocol", "*_handler", "queue", "server.timers", "server.*broker"),
+    ("server.protocol", "server.gear", "server.admin", "server.http"),
+    (
+        *("connection", "connection_manager", "util"),
+        *("client", "worker", "admin_client", "aio", "aio.*"),
+        # Where nothing above says otherwise, the server is shell.
+        *("server", "server.[!_]*"),
+    ),
+    ("", "cli", "cli.*", "server.__main__"),
+)
+WITHOUT_IO = range(4)
+IO = {
+    *("asyncio", "multiprocessing", "select", "selectors", "signal", "socket"),
+    *("ssl", "subprocess", "threading", "random", "secrets", "time", "uuid"),
+}
+BLOCKING = {"connection", "connection_manager", "client", "worker", "admin_client"}
+
+
+def name_of(path: Path) -> str:
+    """Name a source file as a module, without `gearman.`; the package itself is ''."""
+    parts = path.relative_to(ROOT / "gearman").with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {name_of(path): path for path in (ROOT / "gearman").rglob("*.py")}
+PLUGINS = sorted((ROOT / "queues").glob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the full names that a source file imports."""
+    folder = path.parent.relative_to(ROOT).parts
+    package = ".".join(folder if folder[0] == "gearman" else ("gearman", *folder))
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = resolve_name("." * node.level + (node.module or ""), package)
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Yield the modules of this package that a source file imports."""
+    for full in imported(path):
+        if full.split(".")[0] != "gearman" or full == "gearman.__version__":
+            continue
+        name = full.partition(".")[2]
+        yield name if name in MODULES else name.rpartition(".")[0]
+
+
+def layer(name: str) -> int:
+    """Return the number of the layer that a module belongs to."""
+    for number, patterns in enumerate(LAYERS):
+        if any(fnmatch(name, pattern) for pattern in patterns):
+            return number
+    pytest.fail(f"gearman.{name} is in no layer: put it in one, in {__file__}")
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_module_imports_nothing_from_an_outer_layer(name: str) -> None:
+    outer = [
+        other for other in imported_modules(MODULES[name]) if layer(other) > layer(name)
+    ]
+    assert outer == []
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in MODULES if layer(name) in WITHOUT_IO)
+)
+def test_module_that_decides_does_no_io(name: str) -> None:
+    assert {full.split(".")[0] for full in imported(MODULES[name])} & IO == set()
+
+
+def test_blocking_library_and_aio_do_not_import_each_other() -> None:
+    for name, path in MODULES.items():
+        others = set(imported_modules(path))
+        if name.split(".")[0] == "aio":
+            assert others & BLOCKING == set()
+        elif name in BLOCKING:
+            assert not any(other.split(".")[0] == "aio" for other in others)
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.stem)
+def test_plugin_imports_only_queue_and_errors(path: Path) -> None:
+    assert set(imported_modules(path)) <= {"queue", "errors"}
+
+
+def test_nothing_imports_a_plugin_statically() -> None:
+    for path in MODULES.values():
+        names = {f"{full}." for full in imported(path)}
+        assert not any(
+            name.startswith(("gearman.queues.", "queues.")) for name in names
+        )
