@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
-from servers import DEADLINE, HOST
+from tests.servers import DEADLINE, HOST
 
 REQUEST = b"\0REQ"
 RESPONSE = b"\0RES"
