@@ -1,0 +1,123 @@
+"""The command line: how options are read, and what is printed about them."""
+
+import os
+import platform
+import sys
+from argparse import (
+    SUPPRESS,
+    Action,
+    ArgumentParser,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final, NoReturn, TextIO
+
+from .. import __version__
+from ..errors import ConfigurationError
+from ..framing import BUILD
+from .options import GROUPS, HIDDEN
+
+VERSION: Final = (
+    f"gearmand (gearman-py) {__version__}, Python {platform.python_version()}"
+    f" ({platform.python_implementation()}), {BUILD}"
+)
+
+_DESCRIPTION = """\
+Start a Gearman job server: clients submit jobs to it, workers take them.
+Without options it listens on port 4730 of all addresses, keeps jobs in memory,
+stays in the foreground and logs to standard error."""
+
+_EPILOG = """\
+Options may be shortened as long as they remain unambiguous. They may also stand
+in FILE, as on the command line, separated by spaces or line ends; what follows a
+word that begins with # is a comment. The command line beats a file, and a file
+beats the environment.
+
+environment:
+  GEARMAND_PORT         port to listen on
+
+signals:
+  TERM, INT             stop
+  USR1                  stop when running jobs are done
+  HUP                   open the log file again
+
+examples:
+  gearmand -L 127.0.0.1 -vv
+  gearmand -d -l /var/log/gearmand.log -P /run/gearmand.pid -u gearman
+
+The options of gearmand's queue plugins (--libpq-conninfo and so on) are accepted;
+the log tells which have no effect."""
+
+
+def say(text: str, stream: TextIO | None) -> None:
+    """Write `text`, and let nobody's closed or full stream make that an error."""
+    if stream is None:
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):
+        # What stays in the buffer would be tried again, and complained about, when
+        # the interpreter ends.
+        with suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+
+
+class _Show(Action):
+    """Print the help, or else what `const` says, and exit."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> NoReturn:
+        say(self.const or parser.format_help(), sys.stdout)
+        raise SystemExit(0)
+
+
+class Parser(ArgumentParser):
+    """A parser that raises ConfigurationError instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(message.removeprefix("argument "))
+
+
+def parser() -> Parser:
+    """Return the parser of all options.
+
+    An option that was not given leaves no trace in what it returns, so that what
+    comes from several places can be laid over each other.
+    """
+    result = Parser(
+        prog="gearmand",
+        usage="gearmand [options] [@FILE]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+        argument_default=SUPPRESS,
+        add_help=False,
+    )
+    for title, rows in GROUPS.items():
+        group = result.add_argument_group(title)
+        for names, settings in rows:
+            group.add_argument(*names, **settings)
+    for names, settings in HIDDEN:
+        result.add_argument(*names, **settings)
+    printed = result.add_argument_group("information")
+    printed.add_argument(
+        *("-V", "--version"),
+        action=_Show,
+        nargs=0,
+        const=f"{VERSION}\n",
+        help="print the version and exit",
+    )
+    printed.add_argument(
+        *("-h", "--help"), action=_Show, nargs=0, help="print this help and exit"
+    )
+    return result

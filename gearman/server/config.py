@@ -1,0 +1,205 @@
+"""What the server is told: by its command line, by files, by the environment."""
+
+import os
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal
+
+from ..commands import DEFAULT_PORT, MAX_PACKET
+from ..errors import ConfigurationError
+from . import values
+from .command_line import parser, say
+from .levels import NOTICE, more_verbose
+from .options import DEFAULT_FILE, HIDDEN
+from .values import Endpoint
+
+__all__ = ["Config", "Endpoint", "Keepalive", "parse"]
+
+_Options = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """How idle TCP connections are probed; None leaves it to the system.
+
+    `idle` and `interval` are seconds, `count` is a number of probes.
+    """
+
+    idle: int | None = None
+    interval: int | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of a server. Times are in seconds, sizes in bytes.
+
+    `retries` is -1 if there is no limit, `wakeup` is 0 for all workers, `level` is
+    one of Python's logging, paths are absolute. `log_file` may also be "stderr" or
+    "none". `ignored` has one sentence for each option that was given in vain.
+    """
+
+    listen: tuple[Endpoint, ...] = (Endpoint(),)
+    backlog: int = 32
+    protocols: tuple[str, ...] = ("gear",)
+    keepalive: Keepalive | None = None
+
+    retries: int = -1
+    handle_prefix: str | None = None
+    round_robin: bool = True
+    priority_scope: Literal["global", "function"] = "global"
+    wakeup: int = 0
+    timeout_action: Literal["requeue", "fail"] = "requeue"
+    exceptions: bool = False
+    queue: str = "builtin"
+    allow_shutdown: bool = False
+
+    max_packet: int = MAX_PACKET
+    max_outbox: int = 256 * 1024 * 1024
+    handshake_timeout: float = 30.0
+    write_timeout: float = 60.0
+    descriptors: int | None = None
+
+    log_file: str = "stderr"
+    level: int = NOTICE
+    syslog: bool = False
+
+    daemon: bool = False
+    pid_file: str | None = None
+    user: str | None = None
+    coredump: bool = False
+
+    config_file: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
+    """Return what the words of a command line, without the program's name, ask for.
+
+    An option on the command line beats the same one in a file, which beats the
+    environment, as with gearmand. Exits with a sentence on standard error and
+    status 1 if an option cannot be used, with status 0 if all that was asked for
+    is the help, the version or a check of the options.
+    """
+    try:
+        options = _read(argv, environ)
+        config = _config(options)
+    except ConfigurationError as error:
+        say(f"gearmand: {error}\n", sys.stderr)
+        raise SystemExit(1) from None
+    if options.get("check_args"):
+        raise SystemExit(0)
+    return config
+
+
+def _read(argv: Sequence[str], environ: Mapping[str, str]) -> _Options:
+    given = _parsed([_spelled_out(word) for word in argv])
+    files = given.pop("config_file", None)
+    if files is None:
+        files = [DEFAULT_FILE] if os.path.exists(DEFAULT_FILE) else []
+    options = _from_environment(environ)
+    for file in files:
+        options |= _from_file(file)
+    return options | given | {"config_file": tuple(files)}
+
+
+def _parsed(words: Sequence[str]) -> _Options:
+    return vars(parser().parse_args(words))
+
+
+def _spelled_out(word: str) -> str:
+    return f"--config-file={word[1:]}" if word.startswith("@") else word
+
+
+def _from_environment(environ: Mapping[str, str]) -> _Options:
+    text = environ.get("GEARMAND_PORT")
+    if not text:
+        return {}
+    try:
+        return {"port": values.port(text)}
+    except ArgumentTypeError as error:
+        raise ConfigurationError(f"GEARMAND_PORT: {error}") from error
+
+
+def _from_file(path: str) -> _Options:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            words = [word for line in file for word in _words(line)]
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigurationError(
+            f"configuration file {path!r} cannot be read: {reason}"
+        ) from error
+    if any("\0" in word for word in words):
+        raise ConfigurationError(f"configuration file {path!r} is no text file")
+    try:
+        options = _parsed(words)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    if "config_file" in options:
+        raise ConfigurationError(f"{path}: --config-file cannot stand in a file")
+    return options
+
+
+def _words(line: str) -> Iterator[str]:
+    for word in line.split():
+        if word.startswith("#"):
+            return
+        yield word
+
+
+def _config(options: _Options) -> Config:
+    if options.get("ssl"):
+        raise ConfigurationError(
+            "--ssl: TLS is not available in this version; leave it out, and let a"
+            " TLS proxy or tunnel protect the port"
+        )
+    names = {field.name for field in fields(Config)}
+    settings = {name: value for name, value in options.items() if name in names}
+    settings |= {
+        "listen": _endpoints(options),
+        "protocols": tuple(dict.fromkeys(["gear", *options.get("protocol", ())])),
+        "keepalive": _keepalive(options),
+        "level": more_verbose(options.get("level", NOTICE), options.get("steps", 0)),
+        "pid_file": options.get("pid_file") or None,
+        "ignored": tuple(_in_vain(options)),
+    }
+    return Config(**settings)
+
+
+def _endpoints(options: _Options) -> tuple[Endpoint, ...]:
+    default = options.get("port", DEFAULT_PORT)
+    if "listen" not in options:
+        return (Endpoint(port=default),)
+    return tuple(dict.fromkeys(make(default) for make in options["listen"]))
+
+
+def _keepalive(options: _Options) -> Keepalive | None:
+    if not options.get("keepalive"):
+        return None
+    names = [field.name for field in fields(Keepalive)]
+    numbers = [options.get(f"keepalive_{name}", -1) for name in names]
+    return Keepalive(*(None if number == -1 else number for number in numbers))
+
+
+_REASONS: Final = {
+    "threads": "the server needs no I/O threads",
+    "hashtable_buckets": "tables grow by themselves",
+    "http_port": "the protocol http is not in use",
+    **dict.fromkeys(("ssl_ca_file", "ssl_certificate", "ssl_key"), "TLS is not in use"),
+}
+
+
+def _in_vain(options: _Options) -> Iterator[str]:
+    """Yield a sentence for each option that has no effect."""
+    reasons = dict(_REASONS)
+    if not options.get("keepalive"):
+        names = (f"keepalive_{field.name}" for field in fields(Keepalive))
+        reasons |= dict.fromkeys(names, "--keepalive was not given")
+    for (name,), _ in HIDDEN:
+        reasons[name[2:].replace("-", "_")] = "no queue type that knows it is in use"
+    for name, reason in reasons.items():
+        if name in options:
+            yield f"--{name.replace('_', '-')} has no effect: {reason}"

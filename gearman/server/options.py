@@ -1,0 +1,279 @@
+"""The table of all options: of the command line and of configuration files.
+
+They are gearmand's, in its spelling, and this server's own. Their defaults are
+those of `Config`; what a row's help says of them is tested against it.
+"""
+
+from argparse import SUPPRESS, BooleanOptionalAction
+from typing import Any, Final
+
+from ..framing import MAX_BODY
+from .values import (
+    endpoint,
+    handle_prefix,
+    level,
+    log_file,
+    one_of,
+    path,
+    port,
+    seconds,
+    size,
+    whole_number,
+)
+
+DEFAULT_FILE: Final = "/etc/gearmand.conf"
+PROTOCOLS: Final = ("gear",)
+QUEUES: Final = ("builtin",)
+
+# Options that belong to queue types of gearmand, with their number of values.
+QUEUE_OPTIONS: Final = {
+    "libsqlite3": {"db": 1, "table": 1},
+    "libpq": {"conninfo": 1, "table": 1},
+    "libmemcached": {"servers": 1, "prefix": 1},
+    "redis": {"server": 1, "port": 1, "password": 1, "prefix": 1},
+    "mysql": {"host": 1, "port": 1, "user": 1, "password": 1, "db": 1, "table": 1},
+    "libtokyocabinet": {"file": 1, "optimize": 0},
+    "libdrizzle": {
+        **{"host": 1, "port": 1, "uds": 1, "user": 1, "password": 1},
+        **{"db": 1, "table": 1, "mysql": 0},
+    },
+}
+
+_Row = tuple[tuple[str, ...], dict[str, Any]]
+
+
+def _row(*names: str, **settings: Any) -> _Row:
+    return names, settings
+
+
+def _flag(*names: str, **settings: Any) -> _Row:
+    return names, {"action": "store_true", **settings}
+
+
+_GENERAL = (
+    _row(
+        "--config-file",
+        metavar="FILE",
+        type=path,
+        action="append",
+        help="read options from FILE, also written @FILE; may be repeated, the later"
+        f" beats the earlier (default: {DEFAULT_FILE} if it exists)",
+    ),
+    _flag("--check-args", help="check the options and exit"),
+)
+
+_LISTENING = (
+    _row(
+        *("-L", "--listen"),
+        metavar="ADDRESS",
+        action="append",
+        type=endpoint,
+        help="address to listen on: HOST, HOST:PORT, [IPV6]:PORT or unix:PATH; may be"
+        " repeated (default: all addresses, IPv4 and IPv6)",
+    ),
+    _row(
+        *("-p", "--port"),
+        type=port,
+        help="TCP port for every address that names none; 0 picks a free one"
+        " (default: 4730)",
+    ),
+    _row(
+        *("-b", "--backlog"),
+        metavar="N",
+        type=whole_number(0),
+        help="connections that may wait to be accepted (default: 32)",
+    ),
+    _row(
+        *("-r", "--protocol"),
+        metavar="NAME",
+        action="append",
+        type=one_of(PROTOCOLS),
+        help="protocol to speak beside gear; may be repeated (default: gear)",
+    ),
+    _row("--http-port", metavar="PORT", type=port, help="port of the protocol http"),
+)
+
+_JOBS = (
+    _row(
+        *("-j", "--job-retries"),
+        metavar="N",
+        dest="retries",
+        type=whole_number(-1),
+        help="how often a job is given to another worker after one was lost with it:"
+        " 0 never, -1 without limit (default: -1)",
+    ),
+    _row(
+        "--job-handle-prefix",
+        metavar="TEXT",
+        dest="handle_prefix",
+        type=handle_prefix,
+        help="what job handles begin with (default: H: and the name of this host)",
+    ),
+    _row(
+        *("-R", "--round-robin"),
+        action=BooleanOptionalAction,
+        help="take jobs of a worker's functions in turn, instead of in the order in"
+        " which it named the functions (default: in turn)",
+    ),
+    _row(
+        "--priority-scope",
+        choices=("global", "function"),
+        help="compare the priorities of jobs over all functions of a worker, or only"
+        " within one function (default: global)",
+    ),
+    _row(
+        *("-w", "--worker-wakeup"),
+        metavar="N",
+        dest="wakeup",
+        type=whole_number(0),
+        help="how many sleeping workers to wake for a new job, 0 for all (default: 0)",
+    ),
+    _row(
+        "--timeout-action",
+        choices=("requeue", "fail"),
+        help="what becomes of a job whose worker exceeds the timeout it declared"
+        " (default: requeue)",
+    ),
+    _flag(
+        "--exceptions",
+        help="send workers' exceptions to all clients, asked for or not",
+    ),
+    _row(
+        *("-q", "--queue-type"),
+        metavar="NAME",
+        dest="queue",
+        type=one_of(QUEUES),
+        help="where background jobs are kept; builtin: in memory (default: builtin)",
+    ),
+    _flag("--allow-shutdown", help="obey the admin command shutdown"),
+)
+
+_LIMITS = (
+    _row(
+        "--max-packet",
+        metavar="BYTES",
+        type=size(1024, MAX_BODY),
+        help="largest packet accepted, in bytes or with K, M or G (default: 64M)",
+    ),
+    _row(
+        "--max-outbox",
+        metavar="BYTES",
+        type=size(1024, 2**40),
+        help="how much may wait for a peer that does not read before it is"
+        " disconnected (default: 256M)",
+    ),
+    _row(
+        "--handshake-timeout",
+        metavar="SECONDS",
+        type=seconds,
+        help="how long a packet may remain unfinished before its sender is"
+        " disconnected (default: 30)",
+    ),
+    _row(
+        "--write-timeout",
+        metavar="SECONDS",
+        type=seconds,
+        help="how long a peer may take nothing of what waits for it before it is"
+        " disconnected (default: 60)",
+    ),
+    _row(
+        *("-f", "--file-descriptors"),
+        metavar="N",
+        dest="descriptors",
+        type=whole_number(32),
+        help="how many files and connections may be open (default: as many as the"
+        " system allows)",
+    ),
+    _flag("--keepalive", help="let the system probe idle TCP connections"),
+    _row(
+        "--keepalive-idle",
+        metavar="SECONDS",
+        type=whole_number(-1, 32767),
+        help="idle time before the first probe, -1 for the system's (default: -1)",
+    ),
+    _row(
+        "--keepalive-interval",
+        metavar="SECONDS",
+        type=whole_number(-1, 32767),
+        help="time between probes, -1 for the system's (default: -1)",
+    ),
+    _row(
+        "--keepalive-count",
+        metavar="N",
+        type=whole_number(-1, 127),
+        help="unanswered probes that end a connection, -1 for the system's"
+        " (default: -1)",
+    ),
+)
+
+_LOGGING = (
+    _row(
+        *("-l", "--log-file"),
+        metavar="FILE",
+        type=log_file,
+        help="file to append the log to, or stderr, or none; a daemon has no stderr"
+        " (default: stderr)",
+    ),
+    _row(
+        "--verbose",
+        metavar="LEVEL",
+        dest="level",
+        type=level,
+        help="least important level to log: FATAL, ALERT, CRITICAL, ERROR, WARNING,"
+        " NOTICE, INFO or DEBUG (default: NOTICE)",
+    ),
+    _row(
+        "-v",
+        action="count",
+        dest="steps",
+        help="log one level more for each v: -v is INFO, -vv and above DEBUG",
+    ),
+    _flag("--syslog", help="log to syslog as well"),
+)
+
+_PROCESS = (
+    _flag("-d", "--daemon", help="run in the background once the server listens"),
+    _row(
+        *("-P", "--pid-file"),
+        metavar="FILE",
+        type=path,
+        help="file to write the process id to",
+    ),
+    _row("-u", "--user", help="user to become after start; needs root"),
+    _flag("--coredump", help="leave a core dump when a signal kills the server"),
+)
+
+_TLS = (
+    _flag("--ssl", help="not available in this version"),
+    _row("--ssl-ca-file", metavar="FILE", help="certificates of the authorities"),
+    _row("--ssl-certificate", metavar="FILE", help="certificate of this server"),
+    _row("--ssl-key", metavar="FILE", help="private key of the certificate"),
+)
+
+_NO_MEANING = (
+    _row("-t", "--threads", metavar="N", type=whole_number(0), help="not needed"),
+    _row("--hashtable-buckets", metavar="N", type=whole_number(0), help="not needed"),
+)
+
+GROUPS: Final = {
+    "general": _GENERAL,
+    "listening": _LISTENING,
+    "jobs": _JOBS,
+    "limits": _LIMITS,
+    "logging": _LOGGING,
+    "process": _PROCESS,
+    "TLS": _TLS,
+    "accepted from gearmand, without effect": _NO_MEANING,
+}
+
+
+def _queue_rows() -> tuple[_Row, ...]:
+    rows = [_flag("--store-queue-on-shutdown", help=SUPPRESS)]
+    for queue, options in QUEUE_OPTIONS.items():
+        for name, values in options.items():
+            option = _row if values else _flag
+            rows.append(option(f"--{queue}-{name}", help=SUPPRESS))
+    return tuple(rows)
+
+
+HIDDEN: Final = _queue_rows()

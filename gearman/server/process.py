@@ -1,0 +1,232 @@
+"""What a server does to its own process: background, user, limits, pid file."""
+
+import ctypes
+import fcntl
+import os
+import pwd
+import resource
+import signal
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from ..errors import StartupError
+from .command_line import say
+
+_DIED: Final = "the server ended before it was ready; its log may tell why"
+
+
+def open_standard_streams() -> None:
+    """Open those of descriptors 0 to 2 that are closed, on /dev/null.
+
+    To be called first. Otherwise a socket could get such a number, and whatever is
+    printed would be sent to a peer.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    sys.stdin = sys.stdin or open(0, closefd=False)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", errors="backslashreplace", closefd=False)
+
+
+def daemonize() -> Callable[[str], None]:
+    """Go on in a child process without terminal; returns there, and only there.
+
+    The parent waits for the child to call what is returned: with an empty text if
+    it is ready, upon which the parent exits with status 0, else with a sentence for
+    the parent to print before it exits with status 1. No thread, event loop or log
+    may exist yet, since none of them survives.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writer)
+        _await(child, reader)
+    os.close(reader)
+    os.setsid()
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
+
+    def report(failure: str = "") -> None:
+        # The parent may be gone; the server stays.
+        with suppress(OSError):
+            os.write(writer, os.fsencode(failure) or b"\0")
+        os.close(writer)
+
+    return report
+
+
+def _await(child: int, reader: int) -> NoReturn:
+    """Exit as the child says."""
+    try:
+        with open(reader, "rb") as pipe:
+            said = pipe.read()
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGTERM)
+        said = b"interrupted"
+    if said == b"\0":
+        os._exit(0)
+    say(f"gearmand: {os.fsdecode(said) or _DIED}\n", sys.stderr)
+    os._exit(1)
+
+
+class PidFile:
+    """A file with the process id, locked for as long as the process lives.
+
+    The lock, and not the number in it, tells a file that is in use from one that a
+    crash left behind: its number may belong to another process by now.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.realpath(path)
+        self._descriptor = -1
+
+    def write(self) -> None:
+        """Put the file in place, whole, instead of what a dead server left.
+
+        Raises StartupError if it belongs to a server that lives, or can't be
+        written.
+        """
+        temporary = f"{self._path}.{os.getpid()}"
+        try:
+            self._check()
+            self._descriptor = _create(temporary, f"{os.getpid()}\n")
+            os.replace(temporary, self._path)
+        except OSError as error:
+            self._give_up(temporary)
+            raise StartupError(
+                f"pid file {self._path!r} cannot be written: {error.strerror}"
+            ) from error
+
+    def _check(self) -> None:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(self._path).st_mode):
+                raise StartupError(
+                    f"pid file {self._path!r} cannot be written: it is no regular file"
+                )
+            with open(self._path, "rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    pid = file.read(20).decode("ascii", "replace").strip()
+                    raise StartupError(
+                        f"pid file {self._path!r} is in use: a server is running as"
+                        f" process {pid}; stop it, or choose another --pid-file"
+                    ) from None
+
+    def _give_up(self, temporary: str) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            with suppress(OSError):
+                os.unlink(temporary)
+
+    def remove(self) -> None:
+        """Remove the file, unless somebody else has replaced it since.
+
+        A user who may not remove it leaves it behind, which does no harm: it is no
+        longer locked.
+        """
+        if self._descriptor < 0:
+            return
+        with suppress(OSError):
+            if self._is_ours():
+                os.unlink(self._path)
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _is_ours(self) -> bool:
+        with open(self._path, "rb") as file:
+            same = os.path.sameopenfile(file.fileno(), self._descriptor)
+            return same and file.read(20).split() == [b"%d" % os.getpid()]
+
+
+def _create(path: str, text: str) -> int:
+    """Write a new file and return its locked descriptor."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(descriptor, text.encode())
+    except OSError:
+        os.close(descriptor)
+        os.unlink(path)
+        raise
+    return descriptor
+
+
+def switch_user(name: str) -> None:
+    """Become the user `name` for good, with its groups. Raises StartupError."""
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise StartupError(
+            f"there is no user {name!r}: choose another with --user"
+        ) from None
+    if os.geteuid() == user.pw_uid == os.getuid():
+        return
+    try:
+        os.setgid(user.pw_gid)
+        os.initgroups(name, user.pw_gid)
+        os.setuid(user.pw_uid)
+    except PermissionError as error:
+        raise StartupError(
+            f"only root can switch to the user {name!r}: leave out --user"
+        ) from error
+
+
+def limit_descriptors(number: int | None) -> None:
+    """Let so many descriptors be open, or as many as allowed if `number` is None.
+
+    Raises StartupError if that is more than this user may have.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if number is None:
+        # macOS reports a hard limit that it refuses.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return
+    enough = hard == resource.RLIM_INFINITY or number <= hard
+    try:
+        limits = (number, hard if enough else number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    except (ValueError, OSError) as error:
+        raise StartupError(
+            f"{number} file descriptors are more than the {hard} allowed here: run as"
+            " root, or give a smaller number to --file-descriptors"
+        ) from error
+
+
+def enable_core_dumps() -> None:
+    """Allow core dumps, as large as permitted.
+
+    To be called after `switch_user`, which forbids them. Raises StartupError if the
+    system has forbidden them for good.
+    """
+    infinity = resource.RLIM_INFINITY
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (infinity, infinity))
+    except (ValueError, OSError):
+        if not hard:
+            raise StartupError(
+                "core dumps are forbidden here: raise `ulimit -Hc`, or leave out"
+                " --coredump"
+            ) from None
+        resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    if sys.platform == "linux":
+        set_dumpable: Final = 4
+        ctypes.CDLL(None).prctl(set_dumpable, 1, 0, 0, 0)
