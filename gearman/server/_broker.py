@@ -18,6 +18,7 @@ leaves work behind; so no job can wait beside a worker that sleeps.
 
 import re
 from collections import OrderedDict, deque
+from typing import Any
 
 from ..commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from ..framing import encode
@@ -181,7 +182,7 @@ class Peer:
         self.address = address
         self.descriptor = descriptor
         self.client_id = b"-"
-        self.connection: object = None
+        self.connection: Any = None
         self.outbox: list[bytes] = []
         self.touched: list[Peer] | None = None
         self.blocked = False

@@ -4,9 +4,16 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from ..commands import COMMAND_LIMIT, COMMANDS, MAX_CLIENT_ID, MAX_PACKET, Command
+from ..commands import (
+    COMMAND_LIMIT,
+    COMMANDS,
+    MAX_CLIENT_ID,
+    MAX_PACKET,
+    RESPONSE,
+    Command,
+)
 from ..errors import ProtocolError
-from ..framing import Decoder, Packet
+from ..framing import MAX_BODY, Decoder, Packet
 from ..text import printable
 from .admin import Admin
 from .broker import HIGH, LOW, NORMAL, Broker, Peer
@@ -18,6 +25,10 @@ Verb = Callable[..., None]
 # A number as strtoll reads it, except that there must be one.
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,19})(\.\d*)?\s*")
 _MAX_NUMBER = 2**63 - 1
+
+# Arguments that belong to clients and workers alone, and bytes shown of others.
+_OPAQUE = {"workload", "result", "data"}
+_SHOWN = 80
 
 _SUBMITS = {
     Command.SUBMIT_JOB: (NORMAL, False),
@@ -139,10 +150,18 @@ class GearProtocol(Protocol):
         except ProtocolError as error:
             self.error = error
 
+    def data_to_send(self) -> bytes:
+        data = super().data_to_send()
+        if self._trace is not None:
+            sent = Decoder(RESPONSE, max_packet=MAX_BODY, lines=True)
+            for packet in sent.feed(data):
+                self._trace(f"sent {describe(packet)}")
+        return data
+
     def _dispatch(self, packet: Packet) -> None:
         number, arguments = packet
         if self._trace is not None:
-            self._trace(describe(packet))
+            self._trace(f"received {describe(packet)}")
         if isinstance(arguments, ProtocolError):
             self._refuse(arguments)
         else:
@@ -156,16 +175,22 @@ class GearProtocol(Protocol):
 
 
 def describe(packet: Packet) -> str:
-    """Return a packet in a few words for the log, without its last argument."""
+    """Return a packet in a few words for the log: names, but no workloads."""
     number, arguments = packet
     if isinstance(arguments, ProtocolError):
-        return str(arguments)
-    if number not in COMMANDS:
-        return f"command {number}"
-    *words, last = arguments or (b"",)
-    shown = " ".join(printable(word).decode(errors="replace") for word in words)
-    name = COMMANDS[number].command.name
-    return f"{name} {shown} ({len(last)} bytes)"
+        return f"what breaks the protocol: {arguments}"
+    row = COMMANDS.get(number)
+    if row is None:
+        words = [f"command {number}" if number else "TEXT"]
+        fields = tuple("line" for _ in arguments)
+    else:
+        words, fields = [row.command.name], row.arguments
+    for field, argument in zip(fields, arguments, strict=True):
+        if field in _OPAQUE:
+            words.append(f"({len(argument)} bytes)")
+        else:
+            words.append(printable(argument[:_SHOWN]).decode(errors="replace"))
+    return " ".join(words)
 
 
 def _named(verb: Callable[[Peer, bytes], None]) -> Verb:

@@ -1,0 +1,119 @@
+"""A server without sockets or clocks: what peers send and get is bytes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gearman import _framing
+from gearman.commands import REQUEST, RESPONSE, Command
+from gearman.errors import ProtocolError
+from gearman.server.admin import Admin, Identity
+from gearman.server.broker import Broker, Peer
+from gearman.server.gear import Gear, GearProtocol
+
+Packet = tuple[Any, ...]
+
+
+class Wire:
+    """A peer: sends packets and lines, and keeps what it gets."""
+
+    def __init__(self, server: "Server", address: str, descriptor: int) -> None:
+        self._server = server
+        self.peer = Peer(address, descriptor)
+        server.broker.connect(self.peer)
+        self.protocol = GearProtocol(self.peer, server.gear, trace=server.trace.append)
+        self._decoder = _framing.Decoder(RESPONSE, lines=True)
+
+    def send(self, command: int, *arguments: bytes) -> list[Packet]:
+        """Send a packet and return what this peer has got since it was last asked."""
+        return self.send_bytes(_framing.encode(command, arguments, REQUEST))
+
+    def send_bytes(self, data: bytes) -> list[Packet]:
+        self.protocol.receive(data)
+        return self.got()
+
+    def got(self) -> list[Packet]:
+        """Return the packets (command, *arguments) and lines this peer has got."""
+        packets: list[Packet] = []
+        for number, arguments in self._decoder.feed(self.protocol.data_to_send()):
+            assert not isinstance(arguments, ProtocolError), arguments
+            packets.append((Command(number), *arguments))
+        return packets
+
+    def ask(self, line: bytes) -> bytes:
+        """Send an admin line and return the bytes of the answer."""
+        self.protocol.receive(line + b"\n")
+        return self.protocol.data_to_send()
+
+    def submit(
+        self,
+        function: bytes = b"f",
+        unique: bytes = b"",
+        workload: bytes = b"w",
+        command: Command = Command.SUBMIT_JOB,
+    ) -> bytes:
+        """Submit a job and return its handle."""
+        ((answer, handle),) = self.send(command, function, unique, workload)
+        assert answer == Command.JOB_CREATED
+        assert isinstance(handle, bytes)
+        return handle
+
+    def can_do(self, *functions: bytes) -> "Wire":
+        for function in functions or (b"f",):
+            assert self.send(Command.CAN_DO, function) == []
+        return self
+
+    def grab(self) -> bytes | None:
+        """Grab a job and return its handle, or None."""
+        (answer, *arguments) = self.send(Command.GRAB_JOB)[-1]
+        return arguments[0] if answer == Command.JOB_ASSIGN else None
+
+    def grab_workload(self) -> bytes:
+        """Grab a job and return its workload."""
+        ((answer, *arguments),) = self.send(Command.GRAB_JOB)
+        assert answer == Command.JOB_ASSIGN
+        workload = arguments[-1]
+        assert isinstance(workload, bytes)
+        return workload
+
+    def leave(self) -> None:
+        self._server.broker.disconnect(self.peer)
+
+
+class Server:
+    """A broker with its protocols, on a clock that stands until it is moved."""
+
+    def __init__(self, **options: Any) -> None:
+        self.shutdowns: list[bool] = []
+        self.trace: list[str] = []
+        self.broker = Broker(handle_prefix=b"H:test", **options)
+        identity = Identity("1.2.3", 4321, "NOTICE", self.shutdowns.append)
+        self.gear = Gear(self.broker, Admin(self.broker, identity))
+        self.now, self.wall = 1000.0, 1_700_000_000.0
+        self.broker.tick(self.now, self.wall)
+
+    def connect(self, address: str = "127.0.0.1", descriptor: int = 7) -> Wire:
+        return Wire(self, address, descriptor)
+
+    def worker(self, *functions: bytes) -> Wire:
+        """Connect a worker that can do these functions (f) and sleeps."""
+        worker = self.connect().can_do(*functions)
+        assert worker.send(Command.PRE_SLEEP) == []
+        return worker
+
+    def after(self, seconds: float) -> float | None:
+        """Move both clocks and return when to look again."""
+        self.now += seconds
+        self.wall += seconds
+        return self.broker.tick(self.now, self.wall)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def make_server() -> Callable[..., Server]:
+    return Server

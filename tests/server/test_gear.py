@@ -1,0 +1,173 @@
+"""The binary protocol of the server: what is asked, who may ask, and bad input."""
+
+import pytest
+
+from gearman import _framing
+from gearman.commands import COMMANDS, MAX_CLIENT_ID, REQUEST, RESPONSE, Command, Sender
+from gearman.server.gear import GearProtocol, describe
+
+NOT_EXPECTED = [(Command.ERROR, b"INVALID_COMMAND", b"Command not expected")]
+NOT_IMPLEMENTED = {Command.ALL_YOURS, Command.SUBMIT_JOB_SCHED}
+
+
+@pytest.mark.parametrize("row", COMMANDS.values(), ids=lambda row: row.command.name)
+def test_command_is_expected_from_those_who_may_send_it(server, row):
+    peer = server.connect()
+    answer = peer.send(row.command, *(b"1" for _ in row.arguments))
+    mine = row.senders & (Sender.CLIENT | Sender.WORKER)
+    implemented = mine and row.command not in NOT_IMPLEMENTED
+    assert (answer == NOT_EXPECTED) == (not implemented)
+    assert peer.protocol.error is None
+
+
+def test_unused_number_is_not_expected(server):
+    assert server.connect().send(5) == NOT_EXPECTED
+
+
+@pytest.mark.parametrize("data", [b"", b"data\0with\0NUL", b"x" * 100_000])
+def test_echo_comes_back(server, data):
+    assert server.connect().send(Command.ECHO_REQ, data) == [(Command.ECHO_RES, data)]
+
+
+@pytest.mark.parametrize("name", [b"exceptions", b"Exceptions", b"exceptions\0"])
+def test_option_is_echoed_as_it_was_sent(server, name):
+    assert server.connect().send(Command.OPTION_REQ, name) == [
+        (Command.OPTION_RES, name)
+    ]
+
+
+@pytest.mark.parametrize("name", [b"", b"exception", b"x" * 10_000])
+def test_unknown_option_is_refused(server, name):
+    assert server.connect().send(Command.OPTION_REQ, name) == [
+        (
+            Command.ERROR,
+            b"UNKNOWN_OPTION",
+            b"Server does not recognize given option",
+        )
+    ]
+
+
+def test_client_id_up_to_the_limit_is_kept_and_over_it_refused(server):
+    peer = server.connect()
+    assert peer.send(Command.SET_CLIENT_ID, b"i" * MAX_CLIENT_ID) == []
+    assert peer.send(Command.SET_CLIENT_ID, b"j" * (MAX_CLIENT_ID + 1)) == [
+        (Command.ERROR, b"ARGUMENT_TOO_LARGE", b"Client id too large")
+    ]
+    assert peer.peer.client_id == b"i" * MAX_CLIENT_ID
+
+
+def test_name_ends_at_a_nul(server):
+    client, worker = server.connect(), server.connect()
+    worker.send(Command.CAN_DO, b"f\0")
+    worker.send(Command.SET_CLIENT_ID, b"me\0")
+    assert client.ask(b"workers").endswith(b" me : f\n.\n")
+    handle = client.submit()
+    assert worker.grab() == handle
+    assert worker.send(Command.GET_STATUS, handle + b"\0")[0][2] == b"1"
+    assert worker.send(Command.WORK_FAIL, handle + b"\0") == []
+    assert client.got() == [(Command.WORK_FAIL, handle)]
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        "text", [b"", b"junk", b"12x", b"1 2", b"+", b"9" * 19, b"1" * 20, b"0x10"]
+    )
+    def test_bad_epoch_is_refused(self, server, text):
+        assert server.connect().send(
+            Command.SUBMIT_JOB_EPOCH, b"f", b"", text, b"w"
+        ) == [
+            (Command.ERROR, b"INVALID_ARGUMENTS", b"Epoch is not a number of seconds")
+        ]
+        assert server.broker.jobs == {}
+
+    @pytest.mark.parametrize(
+        "text", [b"0", b"-1", b"+5", b" 5 ", b"5.75", b"9223372036854775807"]
+    )
+    def test_epoch_in_any_form_of_number_is_taken(self, server, text):
+        ((answer, _),) = server.connect().send(
+            Command.SUBMIT_JOB_EPOCH, b"f", b"", text, b"w"
+        )
+        assert answer == Command.JOB_CREATED
+
+    @pytest.mark.parametrize("text", [b"", b"abc", b"9" * 21])
+    def test_bad_timeout_is_refused(self, server, text):
+        assert server.connect().send(Command.CAN_DO_TIMEOUT, b"f", text) == [
+            (
+                Command.ERROR,
+                b"INVALID_ARGUMENTS",
+                b"Timeout is not a number of milliseconds",
+            )
+        ]
+        assert server.broker.functions == {}
+
+
+class TestBadPackets:
+    def test_lasting_ones_are_answered_and_the_stream_goes_on(self, server):
+        answers = server.connect().send_bytes(
+            _framing.encode(Command.SUBMIT_JOB, [b"no", b"more"], REQUEST)
+            + _framing.encode(Command.ECHO_RES, [b"x"], RESPONSE)
+            + _framing.encode(Command.ECHO_REQ, [b"still here"], REQUEST)
+        )
+        assert answers == [
+            (
+                Command.ERROR,
+                b"INVALID_COMMAND",
+                b"SUBMIT_JOB takes 3 arguments, got 2",
+            ),
+            (Command.ERROR, b"INVALID_MAGIC", b"Request magic expected"),
+            (Command.ECHO_RES, b"still here"),
+        ]
+
+    @pytest.mark.parametrize(
+        "data",
+        [b"\0REX" + bytes(8), b"\0REQ\0\0\0\x2b" + bytes(4), b"\x16\x03\x01\x02\x00"],
+    )
+    def test_fatal_ones_are_not_answered(self, server, data):
+        peer = server.connect()
+        echo = _framing.encode(Command.ECHO_REQ, [b"before"], REQUEST)
+        assert peer.send_bytes(echo + data + echo) == [(Command.ECHO_RES, b"before")]
+        assert peer.protocol.error is not None
+
+    def test_packet_over_the_limit_is_answered_and_fatal(self, server):
+        peer = server.connect()
+        protocol = GearProtocol(peer.peer, server.gear, max_packet=10)
+        protocol.receive(_framing.encode(Command.ECHO_REQ, [b"x" * 11], REQUEST))
+        assert protocol.error is not None
+        assert peer.got()[0][:2] == (Command.ERROR, b"ARGUMENT_TOO_LARGE")
+
+    def test_what_waits_for_its_rest_is_counted(self, server):
+        peer = server.connect()
+        peer.send_bytes(b"\0REQ\0\0")
+        assert peer.protocol.buffered == 6
+
+
+class TestTrace:
+    def test_names_what_is_received_and_sent(self, server):
+        client = server.connect()
+        client.submit(b"f", b"u\n", b"work")
+        client.ask(b"status")
+        assert server.trace == [
+            r"received SUBMIT_JOB f u\x0a (4 bytes)",
+            "sent JOB_CREATED H:test:1",
+            "received TEXT status",
+            r"sent TEXT f\x091\x090\x090",
+            "sent TEXT .",
+        ]
+
+    @pytest.mark.parametrize(
+        ("packet", "text"),
+        [
+            ((Command.NOOP, ()), "NOOP"),
+            ((5, ()), "command 5"),
+            ((Command.CAN_DO, (b"f" * 200,)), "CAN_DO " + "f" * 80),
+            ((Command.ECHO_REQ, (b"data",)), "ECHO_REQ (4 bytes)"),
+            ((Command.CAN_DO, (b"\xff",)), "CAN_DO \ufffd"),
+        ],
+    )
+    def test_describes_a_packet_in_a_few_words(self, packet, text):
+        assert describe(packet) == text
+
+    def test_describes_what_is_wrong(self, server):
+        peer = server.connect()
+        peer.send_bytes(b"\0RES\0\0\0\x10\0\0\0\0")
+        assert "Request magic expected" in server.trace[0]

@@ -1,0 +1,40 @@
+import pytest
+
+from gearman.errors import ProtocolError
+from gearman.text import MAX_WORDS, printable, split
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"", [b""]),
+        (b"version", [b"version"]),
+        (b"a  b", [b"a", b"b"]),
+        (b" a b ", [b"", b"a", b"b", b""]),
+        (b"a\tb", [b"a\tb"]),
+        (b"1 2 3 4 5", [b"1", b"2", b"3", b"4", b"5"]),
+    ],
+)
+def test_words_are_separated_by_runs_of_spaces(line, words):
+    assert split(line) == words
+
+
+def test_one_word_too_many_is_fatal():
+    with pytest.raises(ProtocolError, match="6 words, and 5 are allowed") as caught:
+        split(b" ".join([b"w"] * (MAX_WORDS + 1)))
+    assert caught.value.fatal
+
+
+def test_http_request_is_fatal():
+    with pytest.raises(ProtocolError, match="an HTTP request") as caught:
+        split(b"GET /status HTTP/1.1")
+    assert caught.value.fatal
+
+
+def test_control_characters_are_shown_as_numbers():
+    assert printable(bytes(range(256))) == (
+        b"".join(rb"\x%02x" % n for n in range(32))
+        + bytes(range(32, 127))
+        + rb"\x7f"
+        + bytes(range(128, 256))
+    )
