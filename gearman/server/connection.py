@@ -1,0 +1,158 @@
+"""One connection of the server: a transport on one side, a protocol on the other.
+
+Back-pressure works both ways. A peer that does not take what it is sent is blocked:
+it is not read from, and neither is whoever produces for it, until it has caught up.
+"""
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING, cast
+
+from .broker import Peer
+from .protocol import Protocol
+from .sockets import describe, keep_alive
+
+if TYPE_CHECKING:
+    from .listener import Listener
+
+# Bytes that may wait for a peer before it counts as blocked, and what must be left
+# for it to count as caught up.
+HIGH_WATER = 1024 * 1024
+LOW_WATER = 256 * 1024
+
+log = logging.getLogger("gearman.server")
+
+
+class Connection(asyncio.Protocol):
+    """Moves bytes between a socket and a protocol, on behalf of a listener."""
+
+    peer: Peer
+    protocol: Protocol
+    _transport: asyncio.Transport
+
+    def __init__(self, listener: "Listener") -> None:
+        self._listener = listener
+        self.name = "?"
+        # Blocked connections, this one possibly among them, for whose sake this one
+        # is not read; and the other way round.
+        self._held_by: set[Connection] = set()
+        self._holds: set[Connection] = set()
+        self.closing = False
+        # When something last moved, on the loop's clock, and what waited then.
+        self.progress = 0.0
+        self._waiting = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+        sock = transport.get_extra_info("socket")
+        self.name, host = self._names(transport)
+        keepalive = self._listener.config.keepalive
+        if keepalive and sock.family != socket.AF_UNIX:
+            keep_alive(sock, keepalive)
+        self.peer = Peer(host, sock.fileno())
+        self.peer.connection = self
+        self.protocol = self._listener.add(self)
+        log.info("%s: connected", self.name)
+
+    def _names(self, transport: asyncio.BaseTransport) -> tuple[str, str]:
+        """Return the peer's name for the log, and its address alone."""
+        address = transport.get_extra_info("peername")
+        if not address or isinstance(address, (str, bytes)):
+            return f"unix:{transport.get_extra_info('socket').fileno()}", "unix"
+        return describe(address), address[0]
+
+    def data_received(self, data: bytes) -> None:
+        self._listener.begin_turn()
+        self.protocol.receive(data)
+        if self.protocol.error is not None:
+            self.flush()
+            self.close(self.protocol.error)
+        elif self.protocol.buffered:
+            self.progress = self._listener.now
+            self._listener.watch(self)
+
+    def flush(self) -> None:
+        """Send what waits for the peer."""
+        data = self.protocol.data_to_send()
+        if self.closing or not data:
+            return
+        self._transport.write(data)
+        waiting = self._transport.get_write_buffer_size()
+        if waiting > self._listener.config.max_outbox:
+            self.abort(f"{waiting} bytes wait for it, more than --max-outbox allows")
+
+    def pause_writing(self) -> None:
+        self.peer.blocked = True
+        self._waiting = self._transport.get_write_buffer_size()
+        self.progress = self._listener.now
+        self._listener.watch(self)
+        self.hold(self)
+
+    def resume_writing(self) -> None:
+        self.peer.blocked = False
+        for producer in self._holds:
+            producer.released_by(self)
+        self._holds.clear()
+
+    def hold(self, producer: "Connection") -> None:
+        """Stop reading from a connection that produces for this blocked one."""
+        if not producer.closing:
+            self._holds.add(producer)
+            producer.held(self)
+
+    def held(self, blocked: "Connection") -> None:
+        if not self._held_by:
+            self._transport.pause_reading()
+        self._held_by.add(blocked)
+
+    def released_by(self, blocked: "Connection") -> None:
+        self._held_by.discard(blocked)
+        if not self._held_by and not self.closing:
+            self.progress = self._listener.now
+            self._transport.resume_reading()
+
+    def close(self, reason: object = None) -> None:
+        """Close once everything that waits was sent."""
+        if reason is not None:
+            log.warning("%s: closed: %s", self.name, reason)
+        self.closing = True
+        self._listener.watch(self)
+        self._transport.close()
+
+    def abort(self, reason: str) -> None:
+        """Close now."""
+        log.warning("%s: closed: %s", self.name, reason)
+        self.closing = True
+        self._transport.abort()
+
+    def check(self, now: float) -> bool:
+        """Close the connection if it stalls. Returns whether to look at it again."""
+        config = self._listener.config
+        waiting = self._transport.get_write_buffer_size()
+        if waiting and (self.peer.blocked or self.closing):
+            if waiting != self._waiting:
+                self._waiting, self.progress = waiting, now
+            elif now - self.progress > config.write_timeout:
+                seconds = f"{config.write_timeout:g} seconds"
+                self.abort(f"it took nothing of what waits for it for {seconds}")
+            return True
+        if self.closing or not self.protocol.buffered:
+            return False
+        if not self._held_by and now - self.progress > config.handshake_timeout:
+            seconds = f"{config.handshake_timeout:g} seconds"
+            self.abort(f"it sent part of a request and then nothing for {seconds}")
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self.resume_writing()
+        for blocked in self._held_by:
+            blocked.forget(self)
+        self._held_by.clear()
+        self._listener.remove(self)
+        log.info("%s: disconnected%s", self.name, f": {exc}" if exc else "")
+
+    def forget(self, producer: "Connection") -> None:
+        self._holds.discard(producer)

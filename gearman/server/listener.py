@@ -1,0 +1,248 @@
+"""The asyncio shell of the server: listening sockets, turns, timers.
+
+Work is done in turns. Everything that arrives in one round of the event loop is
+handed to the broker first; then, once, what is due by time is run and each peer that
+was touched is written to.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .. import __version__
+from .admin import Admin, Identity
+from .broker import Broker
+from .config import Config
+from .connection import Connection
+from .gear import Gear, GearProtocol
+from .logs import NOTICE, level_name
+from .protocol import Protocol, Trace
+from .sockets import describe, remove_file
+
+# A handle may have 63 bytes with gearmand, and clients keep it in such a buffer:
+# this leaves room for ":" and a number of up to 17 digits.
+MAX_HANDLE_PREFIX = 45
+
+# Scheduled jobs follow the wall clock, which may be set: look at it this often.
+MAX_SLEEP = 30.0
+
+# Seconds between two looks at connections that may have stalled.
+WATCH_INTERVAL = 1.0
+
+log = logging.getLogger("gearman.server")
+
+
+class Listener:
+    """A running server. `config` says how, `sockets` are bound and ready."""
+
+    def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
+        self.config = config
+        self.now = 0.0
+        self._sockets = sockets
+        self._broker = _broker(config)
+        identity = Identity(
+            __version__,
+            os.getpid(),
+            level_name(config.level),
+            self._shutdown if config.allow_shutdown else None,
+        )
+        self._gear = Gear(self._broker, Admin(self._broker, identity))
+        self._connections: set[Connection] = set()
+        self._watched: set[Connection] = set()
+        self._watcher: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_turn = False
+        self._draining = False
+        self._servers: list[asyncio.Server] = []
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """Serve until `stop` is called, or until a drained server has no job left.
+
+        Calls `ready` as soon as connections are accepted.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_log_exception)
+        self._stopped = asyncio.Event()
+        for sock in self._sockets:
+            await self._listen(sock)
+        ready()
+        try:
+            await self._stopped.wait()
+        finally:
+            await self._close()
+
+    async def _listen(self, sock: socket.socket) -> None:
+        create = (
+            self._loop.create_unix_server
+            if sock.family == socket.AF_UNIX
+            else self._loop.create_server
+        )
+        name = describe(sock.getsockname())
+        server = await create(
+            lambda: Connection(self), sock=sock, backlog=self.config.backlog
+        )
+        self._servers.append(server)
+        log.log(NOTICE, "listening on %s", name)
+
+    def stop(self) -> None:
+        """Stop at once."""
+        self._stopped.set()
+
+    def drain(self) -> None:
+        """Take no more connections, and stop when no job is left."""
+        self._close_servers()
+        self._draining = True
+        log.log(NOTICE, "draining: %d jobs are left", len(self._broker.jobs))
+        self._stop_if_drained()
+
+    def _stop_if_drained(self) -> None:
+        if self._draining and not self._broker.jobs:
+            self.stop()
+
+    def _shutdown(self, graceful: bool) -> None:
+        # Not before the turn's end, when the answer is sent.
+        self._loop.call_soon(self._end, graceful)
+
+    def _end(self, graceful: bool) -> None:
+        if graceful:
+            self.drain()
+        else:
+            self.stop()
+
+    def _close_servers(self) -> None:
+        for sock in self._sockets:
+            remove_file(sock)
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    async def _close(self) -> None:
+        self._close_servers()
+        for timer in (self._timer, self._watcher):
+            if timer is not None:
+                timer.cancel()
+        for connection in list(self._connections):
+            connection.close()
+        # Lets the transports close their sockets.
+        await asyncio.sleep(0)
+
+    # -- connections
+
+    def add(self, connection: Connection) -> Protocol:
+        """Make a connection known and return its protocol."""
+        self._connections.add(connection)
+        self._broker.connect(connection.peer)
+        return GearProtocol(
+            connection.peer,
+            self._gear,
+            max_packet=self.config.max_packet,
+            trace=_trace(connection),
+        )
+
+    def remove(self, connection: Connection) -> None:
+        self.begin_turn()
+        self._connections.discard(connection)
+        self._watched.discard(connection)
+        self._broker.disconnect(connection.peer)
+
+    def watch(self, connection: Connection) -> None:
+        """Look at a connection now and then until it no longer might stall."""
+        self._watched.add(connection)
+        if self._watcher is None:
+            self._watcher = self._loop.call_later(WATCH_INTERVAL, self._look)
+
+    def _look(self) -> None:
+        self._watcher = None
+        now = self._loop.time()
+        self._watched = {c for c in self._watched.copy() if c.check(now)}
+        if self._watched:
+            self._watcher = self._loop.call_later(WATCH_INTERVAL, self._look)
+
+    # -- turns
+
+    def begin_turn(self) -> None:
+        """Tell the broker the time, and see to it that the turn ends."""
+        if not self._in_turn:
+            self._in_turn = True
+            self.now = self._loop.time()
+            self._broker.tick(self.now, time.time())
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._in_turn = False
+        self.now = self._loop.time()
+        delay = self._broker.tick(self.now, time.time())
+        self._flush()
+        self._hold_producers()
+        self._report()
+        self._arm(delay)
+        self._stop_if_drained()
+
+    def _flush(self) -> None:
+        touched = self._broker.touched
+        peers = touched.copy()
+        touched.clear()
+        for peer in peers:
+            peer.connection.flush()
+
+    def _hold_producers(self) -> None:
+        congested = self._broker.congested
+        for producer, peer in congested:
+            if peer.blocked:
+                peer.connection.hold(producer.connection)
+        congested.clear()
+
+    def _report(self) -> None:
+        notices = self._broker.notices
+        for notice in notices:
+            log.warning("%s", notice)
+        notices.clear()
+
+    def _arm(self, delay: float | None) -> None:
+        """Have a turn begin when something is due."""
+        due = None if delay is None else self.now + min(max(delay, 0.0), MAX_SLEEP)
+        if self._timer is not None:
+            if due is not None and self.now < self._timer.when() <= due:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            self._timer = self._loop.call_at(due, self.begin_turn)
+
+
+def _broker(config: Config) -> Broker:
+    prefix = config.handle_prefix or f"H:{socket.gethostname()}"
+    return Broker(
+        handle_prefix=os.fsencode(prefix)[:MAX_HANDLE_PREFIX],
+        # Handles of an earlier run must not name jobs of this one: they would have
+        # to be given out faster than one a microsecond.
+        first_handle=time.time_ns() // 1000,
+        retries=config.retries,
+        wakeup=config.wakeup,
+        priority_first=config.priority_scope == "global",
+        round_robin=config.round_robin,
+        timeout_fails=config.timeout_action == "fail",
+        exceptions=config.exceptions,
+    )
+
+
+def _trace(connection: Connection) -> Trace | None:
+    if not log.isEnabledFor(logging.DEBUG):
+        return None
+    return lambda text: log.debug("%s: %s", connection.name, text)
+
+
+def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong in the event loop; running out of descriptors is one line.
+
+    The event loop itself pauses accepting for a second then.
+    """
+    error = context.get("exception")
+    if isinstance(error, OSError):
+        log.error("%s: %s", context["message"], error)
+    else:
+        log.critical("%s", context["message"], exc_info=error)

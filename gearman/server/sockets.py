@@ -1,0 +1,141 @@
+"""Listening sockets: from an endpoint of the configuration to bound sockets."""
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+
+from ..errors import StartupError
+from .config import Endpoint, Keepalive
+
+# Both address families, where a host name is not given. IPv4 first: a port that is
+# picked for it is then asked for on IPv6 as well.
+_ANY = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))  # noqa: S104
+
+_MISSING_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
+
+
+def open_all(endpoints: Iterable[Endpoint]) -> list[socket.socket]:
+    """Bind every endpoint. Raises StartupError, and closes all, if one fails."""
+    opened: list[socket.socket] = []
+    try:
+        for endpoint in endpoints:
+            if endpoint.path:
+                opened.append(_open_unix(endpoint.path))
+            else:
+                _open_tcp(endpoint, opened)
+    except BaseException:
+        close_all(opened)
+        raise
+    return opened
+
+
+def close_all(opened: Iterable[socket.socket]) -> None:
+    """Close listening sockets, and remove the files of Unix sockets."""
+    for sock in opened:
+        remove_file(sock)
+        sock.close()
+
+
+def remove_file(sock: socket.socket) -> None:
+    """Remove the file of an open Unix socket, so that nobody finds it any more."""
+    if sock.family == socket.AF_UNIX:
+        with suppress(OSError):
+            os.unlink(sock.getsockname())
+
+
+def describe(address: tuple[str, int] | str) -> str:
+    """Return an address as it is written in an option: 1.2.3.4:4730, [::1]:4730."""
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def keep_alive(sock: socket.socket, keepalive: Keepalive) -> None:
+    """Turn on TCP keepalive, with the intervals that are given, in seconds."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", keepalive.idle),
+        ("TCP_KEEPINTVL", keepalive.interval),
+        ("TCP_KEEPCNT", keepalive.count),
+    ):
+        option = getattr(socket, name, None)
+        if value is not None and option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _open_tcp(endpoint: Endpoint, opened: list[socket.socket]) -> None:
+    port = endpoint.port
+    for family, host in _resolve(endpoint):
+        try:
+            sock = _bind_tcp(family, host, port)
+        except OSError as error:
+            if not endpoint.host and error.errno in _MISSING_FAMILY:
+                continue
+            where = describe((endpoint.host or host, port))
+            raise StartupError(f"cannot listen on {where}: {_reason(error)}") from error
+        opened.append(sock)
+        port = sock.getsockname()[1]
+
+
+def _resolve(endpoint: Endpoint) -> Iterable[tuple[int, str]]:
+    if not endpoint.host:
+        return _ANY
+    try:
+        found = socket.getaddrinfo(
+            endpoint.host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:
+        text = f"cannot listen on {endpoint.host}: {error.args[-1]}"
+        raise StartupError(text) from error
+    return dict.fromkeys((family, str(address[0])) for family, *_, address in found)
+
+
+def _bind_tcp(family: int, host: str, port: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        # Binding alone does not show that another server listens there already.
+        sock.listen(1)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _open_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        sock.bind(path)
+        sock.listen(1)
+    except OSError as error:
+        sock.close()
+        raise StartupError(f"cannot listen on unix:{path}: {_reason(error)}") from error
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket that a server left behind which is no longer there."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise FileExistsError(errno.EEXIST, "a file of this name exists")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "the address is in use; is another server running there?"
+    if error.errno == errno.EACCES:
+        return "permission denied; ports below 1024 need root"
+    return error.strerror or str(error)
