@@ -22,10 +22,7 @@ from .gear import Gear, GearProtocol
 from .logs import NOTICE, level_name
 from .protocol import Protocol, Trace
 from .sockets import describe, remove_file
-
-# A handle may have 63 bytes with gearmand, and clients keep it in such a buffer:
-# this leaves room for ":" and a number of up to 17 digits.
-MAX_HANDLE_PREFIX = 45
+from .values import MAX_HANDLE_PREFIX
 
 # Scheduled jobs follow the wall clock, which may be set: look at it this often.
 MAX_SLEEP = 30.0
@@ -58,6 +55,7 @@ class Listener:
         self._in_turn = False
         self._draining = False
         self._servers: list[asyncio.Server] = []
+        self._stopped = asyncio.Event()
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Serve until `stop` is called, or until a drained server has no job left.
@@ -66,7 +64,6 @@ class Listener:
         """
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_log_exception)
-        self._stopped = asyncio.Event()
         for sock in self._sockets:
             await self._listen(sock)
         ready()

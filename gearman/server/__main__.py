@@ -1,0 +1,87 @@
+"""Run a job server: ``python -m gearman.server``, or ``gearmand``."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from ..errors import StartupError
+from ..framing import BUILD
+from . import process
+from .command_line import say
+from .config import Config, parse
+from .listener import Listener
+from .logs import NOTICE, Log, configure
+from .sockets import open_all
+
+log = logging.getLogger("gearman.server")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a server until it is told to stop, and return its exit status.
+
+    0: it was stopped. 1: it could not start, and one sentence on standard error
+    says why.
+    """
+    process.open_standard_streams()
+    config = parse(sys.argv[1:] if argv is None else argv, os.environ)
+    report = process.daemonize() if config.daemon else _say
+    try:
+        _run(config, report)
+    except StartupError as error:
+        report(str(error))
+        return 1
+    return 0
+
+
+def _say(failure: str) -> None:
+    if failure:
+        say(f"gearmand: {failure}\n", sys.stderr)
+
+
+def _run(config: Config, report: Callable[[str], None]) -> None:
+    process.limit_descriptors(config.descriptors)
+    log_file = configure(config)
+    pid_file = process.PidFile(config.pid_file) if config.pid_file else None
+    try:
+        sockets = open_all(config.listen)
+        listener = Listener(config, sockets)
+        if pid_file:
+            pid_file.write()
+        if config.user:
+            process.switch_user(config.user)
+        if config.coredump:
+            process.enable_core_dumps()
+        asyncio.run(_serve(listener, config, log_file, report))
+    finally:
+        if pid_file:
+            pid_file.remove()
+        log_file.close()
+
+
+async def _serve(
+    listener: Listener, config: Config, log_file: Log, report: Callable[[str], None]
+) -> None:
+    loop = asyncio.get_running_loop()
+    for number, action in (
+        (signal.SIGTERM, listener.stop),
+        (signal.SIGINT, listener.stop),
+        (signal.SIGUSR1, listener.drain),
+        (signal.SIGHUP, log_file.reopen),
+    ):
+        loop.add_signal_handler(number, action)
+
+    def ready() -> None:
+        for sentence in config.ignored:
+            log.log(NOTICE, "%s", sentence)
+        log.log(NOTICE, "ready (process %d, %s build)", os.getpid(), BUILD)
+        report("")
+
+    await listener.serve(ready)
+    log.log(NOTICE, "stopped")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
