@@ -31,8 +31,8 @@ stays in the foreground and logs to standard error."""
 
 _EPILOG = """\
 Options may be shortened as long as they remain unambiguous. They may also stand
-in FILE, as on the command line, separated by spaces or line ends; what follows a
-word that begins with # is a comment. The command line beats a file, and a file
+in FILE, as on the command line, separated by spaces or line ends; a word that
+begins with # begins a comment. The command line beats a file, and a file
 beats the environment.
 
 environment:

@@ -1,6 +1,5 @@
 """What a server does to its own process: background, user, limits, pid file."""
 
-import ctypes
 import fcntl
 import os
 import pwd
@@ -30,9 +29,9 @@ def open_standard_streams() -> None:
         except OSError:
             # The lowest free number, which is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    sys.stdin = sys.stdin or open(0, closefd=False)
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)
-    sys.stderr = sys.stderr or open(2, "w", errors="backslashreplace", closefd=False)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def daemonize() -> Callable[[str], None]:
@@ -40,11 +39,15 @@ def daemonize() -> Callable[[str], None]:
 
     The parent waits for the child to call what is returned: with an empty text if
     it is ready, upon which the parent exits with status 0, else with a sentence for
-    the parent to print before it exits with status 1. No thread, event loop or log
-    may exist yet, since none of them survives.
+    the parent to print before it exits with status 1. The standard streams must be
+    open. No thread, event loop or log may exist yet, since none of them survives.
+    Raises StartupError in the parent.
     """
     reader, writer = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:
+        raise StartupError(f"cannot run in the background: {error.strerror}") from error
     if child:
         os.close(writer)
         _await(child, reader)
@@ -115,14 +118,12 @@ class PidFile:
                     f"pid file {self._path!r} cannot be written: it is no regular file"
                 )
             with open(self._path, "rb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                if not _lock(file.fileno()):
                     pid = file.read(20).decode("ascii", "replace").strip()
                     raise StartupError(
                         f"pid file {self._path!r} is in use: a server is running as"
                         f" process {pid}; stop it, or choose another --pid-file"
-                    ) from None
+                    )
 
     def _give_up(self, temporary: str) -> None:
         if self._descriptor >= 0:
@@ -158,14 +159,25 @@ def _create(path: str, text: str) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     descriptor = os.open(path, flags, 0o644)
     try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor)
         os.write(descriptor, text.encode())
     except OSError:
         os.close(descriptor)
         os.unlink(path)
         raise
     return descriptor
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file; tell whether no other process holds it locked."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # A file system without locks: every file counts as left behind.
+        pass
+    return True
 
 
 def switch_user(name: str) -> None:
@@ -182,9 +194,10 @@ def switch_user(name: str) -> None:
         os.setgid(user.pw_gid)
         os.initgroups(name, user.pw_gid)
         os.setuid(user.pw_uid)
-    except PermissionError as error:
+    except OSError as error:
         raise StartupError(
-            f"only root can switch to the user {name!r}: leave out --user"
+            f"cannot become the user {name!r} ({error.strerror}): start as root, or"
+            " leave out --user"
         ) from error
 
 
@@ -228,5 +241,13 @@ def enable_core_dumps() -> None:
             ) from None
         resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
     if sys.platform == "linux":
-        set_dumpable: Final = 4
+        _make_dumpable()
+
+
+def _make_dumpable() -> None:
+    # Not for everyone: ctypes costs memory, and some builds of Python lack it.
+    with suppress(ImportError, OSError):
+        import ctypes
+
+        set_dumpable = 4
         ctypes.CDLL(None).prctl(set_dumpable, 1, 0, 0, 0)
