@@ -1,0 +1,513 @@
+"""Options: from words, files and the environment to one Config."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gearman.commands import MAX_PACKET
+from gearman.server.config import Config, Endpoint, Keepalive, parse
+from gearman.server.levels import LEVELS
+from gearman.server.options import HIDDEN
+from gearman.server.values import MAX_HANDLE_PREFIX, MAX_SOCKET_PATH
+from tests.servers import DEADLINE, package_environment
+
+NOWHERE: Mapping[str, str] = {}
+
+
+def parsed(*words: str, environ: Mapping[str, str] = NOWHERE) -> Config:
+    """Parse words, without the configuration file that this machine may have."""
+    config = parse([f"@{os.devnull}", *words], environ)
+    assert config.config_file == (os.devnull,)
+    return replace(config, config_file=())
+
+
+def refused(
+    capsys: pytest.CaptureFixture[str],
+    *words: str,
+    environ: Mapping[str, str] = NOWHERE,
+) -> str:
+    """Return the one line that these words are refused with."""
+    with pytest.raises(SystemExit) as caught:
+        parsed(*words, environ=environ)
+    captured = capsys.readouterr()
+    assert caught.value.code == 1
+    assert captured.out == ""
+    assert captured.err.startswith("gearmand: ")
+    assert captured.err.index("\n") == len(captured.err) - 1
+    return captured.err.removeprefix("gearmand: ").rstrip("\n")
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return what these words print before they end the program with success."""
+    with pytest.raises(SystemExit) as caught:
+        parsed(*words)
+    captured = capsys.readouterr()
+    assert caught.value.code == 0
+    assert captured.err == ""
+    return captured.out
+
+
+# -- values
+
+
+def test_nothing_asked_for_is_the_default() -> None:
+    assert parsed() == Config()
+
+
+@pytest.mark.parametrize("words", [["--port=4731"], ["-p", "4731"], ["-p4731"]])
+def test_value_stands_where_gearmand_accepts_it(words: list[str]) -> None:
+    assert parsed(*words).listen == (Endpoint("", 4731),)
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        ("-b 5", "backlog", 5),
+        ("--backlog=0", "backlog", 0),
+        ("-d", "daemon", True),
+        ("--exceptions", "exceptions", True),
+        ("-f 100", "descriptors", 100),
+        ("-j 3", "retries", 3),
+        ("-j 0", "retries", 0),
+        ("-j -1", "retries", -1),
+        ("--job-handle-prefix H:a", "handle_prefix", "H:a"),
+        ("-l stderr", "log_file", "stderr"),
+        ("-l none", "log_file", "none"),
+        ("-l /a/b", "log_file", "/a/b"),
+        ("--syslog", "syslog", True),
+        ("-P /a/pid", "pid_file", "/a/pid"),
+        ("--pid-file=", "pid_file", None),
+        ("-r gear", "protocols", ("gear",)),
+        ("-q builtin", "queue", "builtin"),
+        ("-R", "round_robin", True),
+        ("--no-round-robin", "round_robin", False),
+        ("--no-round-robin -R", "round_robin", True),
+        ("--priority-scope=function", "priority_scope", "function"),
+        ("-w 2", "wakeup", 2),
+        ("--coredump", "coredump", True),
+        ("-u nobody", "user", "nobody"),
+        ("--timeout-action=fail", "timeout_action", "fail"),
+        ("--allow-shutdown", "allow_shutdown", True),
+        ("--max-packet 4096", "max_packet", 4096),
+        ("--max-packet 10k", "max_packet", 10 * 1024),
+        ("--max-packet 3M", "max_packet", 3 * 1024**2),
+        ("--max-outbox 2G", "max_outbox", 2 * 1024**3),
+        ("--handshake-timeout 2.5", "handshake_timeout", 2.5),
+        ("--write-timeout 7", "write_timeout", 7.0),
+        ("-dR", "daemon", True),
+    ],
+)
+def test_option_sets_its_field_and_no_other(
+    words: str, field: str, value: object
+) -> None:
+    assert parsed(*words.split()) == replace(Config(), **{field: value})  # type: ignore[arg-type]
+
+
+def test_later_option_beats_the_earlier_one() -> None:
+    assert parsed("-b", "1", "--backlog=2").backlog == 2
+
+
+def test_option_may_be_shortened_while_it_is_unambiguous() -> None:
+    assert parsed("--exc", "--backl", "7") == replace(
+        Config(), exceptions=True, backlog=7
+    )
+
+
+def test_ambiguous_option_is_refused_with_the_candidates(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = refused(capsys, "--keepalive-i", "3")
+    assert "--keepalive-idle" in line
+    assert "--keepalive-interval" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("-L localhost", Endpoint("localhost", 4730)),
+        ("-L localhost:80", Endpoint("localhost", 80)),
+        ("-L localhost:0", Endpoint("localhost", 0)),
+        ("-L 1.2.3.4", Endpoint("1.2.3.4", 4730)),
+        ("-p 9 -L 1.2.3.4", Endpoint("1.2.3.4", 9)),
+        ("-L 1.2.3.4 -p 9", Endpoint("1.2.3.4", 9)),
+        ("-L 1.2.3.4:8 -p 9", Endpoint("1.2.3.4", 8)),
+        ("-L ::1", Endpoint("::1", 4730)),
+        ("-L fe80::1%lo", Endpoint("fe80::1%lo", 4730)),
+        ("-L [::1]", Endpoint("::1", 4730)),
+        ("-L [::1]:4731", Endpoint("::1", 4731)),
+        ("-L :4731", Endpoint("", 4731)),
+        ("-L unix:/run/g", Endpoint("", 0, "/run/g")),
+        ("-p 0", Endpoint("", 0)),
+    ],
+)
+def test_address_has_these_forms(words: str, expected: Endpoint) -> None:
+    assert parsed(*words.split()).listen == (expected,)
+
+
+def test_several_addresses_are_listened_on_each_once() -> None:
+    assert parsed("-L", "a", "-L", "b:1", "-L", "a:4730").listen == (
+        Endpoint("a"),
+        Endpoint("b", 1),
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a:", "a:b", "a:65536", "a:1:2", "[::1", "[::1]4730", "[a]:1", "[::1]:", "a b"]
+    + ["a..b", "x" * 64, "http://a", "a/b", "unix:", "a\x00", "a\n"],
+)
+def test_what_is_no_address_is_refused(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capsys, "-L", address).startswith("-L/--listen: ")
+
+
+def test_socket_path_that_no_system_accepts_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = "/" + "x" * (MAX_SOCKET_PATH - 1)
+    assert parsed(f"-Lunix:{path}").listen == (Endpoint("", 0, path),)
+    line = refused(capsys, f"-Lunix:{path}x")
+    assert line.endswith(f"has {MAX_SOCKET_PATH + 1}; choose a shorter path")
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [(f"--verbose {name}", level) for name, level in LEVELS.items()]
+    + [
+        ("--verbose notice", LEVELS["NOTICE"]),
+        ("-v", LEVELS["INFO"]),
+        ("-vv", LEVELS["DEBUG"]),
+        ("-v -v", LEVELS["DEBUG"]),
+        ("-vvvv", LEVELS["DEBUG"]),
+        ("-v --verbose ERROR", LEVELS["WARNING"]),
+        ("-vvvvvvv --verbose FATAL", LEVELS["DEBUG"]),
+    ],
+)
+def test_level_is_named_and_raised_by_each_v(words: str, level: int) -> None:
+    assert parsed(*words.split()) == replace(Config(), level=level)
+
+
+@pytest.mark.parametrize(
+    ("words", "keepalive"),
+    [
+        ("--keepalive", Keepalive()),
+        ("--keepalive --keepalive-idle -1", Keepalive()),
+        ("--keepalive --keepalive-idle 5", Keepalive(idle=5)),
+        ("--keepalive --keepalive-interval 6", Keepalive(interval=6)),
+        ("--keepalive --keepalive-count 7", Keepalive(count=7)),
+    ],
+)
+def test_keepalive_leaves_to_the_system_what_is_not_given(
+    words: str, keepalive: Keepalive
+) -> None:
+    assert parsed(*words.split()) == replace(Config(), keepalive=keepalive)
+
+
+def test_relative_paths_start_where_the_server_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = parsed("-l", "log", "-P", "../pid", "-L", "unix:s")
+    assert config.log_file == str(tmp_path / "log")
+    assert config.pid_file == str(tmp_path.parent / "pid")
+    assert config.listen == (Endpoint("", 0, str(tmp_path / "s")),)
+
+
+def test_relative_path_in_a_removed_directory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert parsed("-P", "/pid").pid_file == "/pid"
+    assert "the current directory is gone" in refused(capsys, "-P", "pid")
+
+
+# -- what is refused
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("-p 65536", "-p/--port: must be a whole number from 0 to 65535, not '65536'"),
+        ("-p -1", "-p/--port: must be a whole number from 0 to 65535, not '-1'"),
+        ("-p abc", "-p/--port: must be a whole number from 0 to 65535, not 'abc'"),
+        ("-p 4_0", "-p/--port: must be a whole number from 0 to 65535, not '4_0'"),
+        (
+            "--max-packet 5X",
+            "--max-packet: must be a number of bytes from 1024 to 4294967295, such as"
+            " 65536 or 64M, not '5X'",
+        ),
+        (
+            "--write-timeout 0",
+            "--write-timeout: must be a number of seconds above 0, not '0'",
+        ),
+        (
+            "--verbose loud",
+            "--verbose: must be one of FATAL, ALERT, CRITICAL, ERROR, WARNING, NOTICE,"
+            " INFO, DEBUG, not 'loud'",
+        ),
+        ("-r gopher", "-r/--protocol: unknown: 'gopher'; this server knows gear"),
+        ("-q oracle", "-q/--queue-type: unknown: 'oracle'; this server knows builtin"),
+        ("-p", "-p/--port: expected one argument"),
+        ("--bogus", "unrecognized arguments: --bogus"),
+        ("bogus", "unrecognized arguments: bogus"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_one_sentence(
+    words: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capsys, *words.split()) == sentence
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-b -1",
+        "-j -2",
+        "-f 31",
+        "-w -1",
+        "--max-packet 1023",
+        "--max-packet 4G",
+        "--max-packet 9999999999999",
+        "--handshake-timeout -1",
+        "--handshake-timeout nan",
+        "--keepalive-idle 32768",
+        "--keepalive-count 128",
+        "--priority-scope galaxy",
+        "--timeout-action explode",
+        "-t many",
+        "-b " + "9" * 5000,
+        "-p ４７３０",
+    ],
+)
+def test_what_is_out_of_range_is_refused(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(capsys, *words.split())
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "a b", "é", "a\tb", "x" * (MAX_HANDLE_PREFIX + 1)]
+)
+def test_handle_prefix_that_no_line_or_handle_can_hold_is_refused(
+    prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--job-handle-prefix: must" in refused(
+        capsys, f"--job-handle-prefix={prefix}"
+    )
+
+
+def test_tls_is_never_replaced_by_plain_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = refused(capsys, "--ssl", "--ssl-key", "k", "--check-args")
+    assert line.startswith("--ssl: TLS is not available in this version; ")
+
+
+# -- what has no effect
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("-t 4", "--threads"),
+        ("--hashtable-buckets 991", "--hashtable-buckets"),
+        ("--http-port 8080", "--http-port"),
+        ("--ssl-key k", "--ssl-key"),
+        ("--keepalive-idle 4", "--keepalive-idle"),
+        ("--store-queue-on-shutdown", "--store-queue-on-shutdown"),
+        ("--libdrizzle-mysql", "--libdrizzle-mysql"),
+        ("--libpq-conninfo dbname=x", "--libpq-conninfo"),
+        ("--redis-password=secret", "--redis-password"),
+    ],
+)
+def test_option_without_effect_is_accepted_and_told(words: str, option: str) -> None:
+    (sentence,) = parsed(*words.split()).ignored
+    assert sentence.startswith(f"{option} has no effect: ")
+    assert "secret" not in sentence
+
+
+def test_every_option_of_a_queue_plugin_is_accepted() -> None:
+    words = [
+        f"{name}=x" if settings.get("action") is None else name
+        for (name,), settings in HIDDEN
+    ]
+    assert len(parsed(*words).ignored) == len(words) > 20
+
+
+# -- where options come from
+
+
+def test_port_comes_from_the_environment() -> None:
+    config = parsed("-L", "a", environ={"GEARMAND_PORT": "5"})
+    assert config.listen == (Endpoint("a", 5),)
+
+
+def test_empty_variable_counts_as_none() -> None:
+    assert parsed(environ={"GEARMAND_PORT": ""}) == Config()
+
+
+def test_port_of_the_environment_must_be_a_number(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = refused(capsys, environ={"GEARMAND_PORT": "x"})
+    assert line == "GEARMAND_PORT: must be a whole number from 0 to 65535, not 'x'"
+
+
+def test_command_line_beats_file_beats_environment(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("--port 2 -L a -L b -b 9")
+    environ = {"GEARMAND_PORT": "1"}
+    assert parse([f"@{file}"], environ).listen == (Endpoint("a", 2), Endpoint("b", 2))
+    config = parse([f"@{file}", "-p3", "-Lc"], environ)
+    assert config.listen == (Endpoint("c", 3),)
+    assert config.backlog == 9
+
+
+@pytest.mark.parametrize("form", ["@{}", "--config-file={}", "--config-file {}"])
+def test_file_has_words_as_on_the_command_line(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text(
+        "# comment\n\n  -b\n5 --verbose\tINFO # --syslog\n#-d\n"
+        "--job-handle-prefix=a#b --exceptions"
+    )
+    config = parse(form.format(file).split(), NOWHERE)
+    assert config == replace(
+        Config(),
+        backlog=5,
+        level=LEVELS["INFO"],
+        handle_prefix="a#b",
+        exceptions=True,
+        config_file=(str(file),),
+    )
+
+
+def test_later_file_beats_the_earlier_one(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("-b 1 --exceptions")
+    two.write_text("-b 2")
+    config = parse([f"@{one}", "--config-file", str(two)], NOWHERE)
+    assert (config.backlog, config.exceptions) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("--bogus", "{}: unrecognized arguments: --bogus"),
+        ("port=1", "{}: unrecognized arguments: port=1"),
+        ("-b x", "{}: -b/--backlog: must be a whole number"),
+        ("--config-file=other", "{}: --config-file cannot stand in a file"),
+        ("-l a\0b", "configuration file '{}' is no text file"),
+    ],
+)
+def test_file_with_a_mistake_is_named(
+    content: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text(content)
+    assert refused(capsys, f"@{file}").startswith(sentence.format(file))
+
+
+@pytest.mark.parametrize("name", ["absent", "."])
+def test_file_that_cannot_be_read_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    line = refused(capsys, f"--config-file={path}")
+    assert line.startswith(f"configuration file '{path}' cannot be read: ")
+
+
+def test_file_in_another_encoding_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"-l /caf\xe9")
+    config = parse([f"@{file}"], NOWHERE)
+    assert os.fsencode(config.log_file) == b"/caf\xe9"
+
+
+# -- what is printed
+
+
+def test_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    line = printed(capsys, "--version")
+    assert re.fullmatch(
+        r"gearmand \(gearman-py\) \S+, Python 3\.\d+\S* \(\w+\), (pure|speedups)\n",
+        line,
+    )
+    assert printed(capsys, "-V") == line
+
+
+def test_arguments_are_checked_without_a_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert printed(capsys, "--check-args", "-p", "1") == ""
+    assert refused(capsys, "--check-args", "-p", "x")
+
+
+def test_help_names_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "--help")
+    assert printed(capsys, "-h") == text
+    for word in ("--listen", "--job-retries", "--pid-file", "GEARMAND_PORT", "HUP"):
+        assert word in text
+
+
+def test_help_tells_the_real_defaults(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    text = re.sub(r"\n {9,}", "  ", printed(capsys, "--help"))
+    told = re.findall(r"^.*?(--[a-z-]+)[ ,].*\(default: (\S+)\)$", text, re.MULTILINE)
+    assert len(told) >= 15
+    for option, default in told:
+        extra = ["--keepalive"] if option.startswith("--keepalive-") else []
+        assert parsed(f"{option}={default}", *extra) == parsed(*extra), option
+
+
+def test_packet_limit_is_that_of_the_protocol() -> None:
+    assert Config().max_packet == MAX_PACKET
+
+
+# -- real processes
+
+
+def run(command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a shell command in which $GEARMAND parses options and exits."""
+    code = (
+        "import os, sys; from gearman.server.config import parse;"
+        " parse(sys.argv[1:], os.environ)"
+    )
+    return subprocess.run(
+        ["/bin/sh", "-c", command],
+        env=package_environment()
+        | {"GEARMAND": f"{sys.executable} -P -c"}
+        | {"C": code},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status"),
+    [
+        ("--help >/dev/full", 0),
+        ("--help >&-", 0),
+        ("--help | true", 0),
+        ("--bogus 2>/dev/full", 1),
+        ("--bogus 2>&-", 1),
+    ],
+)
+def test_output_that_nobody_takes_is_no_traceback(
+    redirection: str, status: int
+) -> None:
+    result = run(f'$GEARMAND "$C" {redirection}')
+    assert (result.returncode, result.stderr) == (status, "")
