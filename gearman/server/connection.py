@@ -48,9 +48,10 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
         sock = transport.get_extra_info("socket")
         self.name, host = self._names(transport)
-        keepalive = self._listener.config.keepalive
-        if keepalive and sock.family != socket.AF_UNIX:
-            keep_alive(sock, keepalive)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._listener.config.keepalive:
+                keep_alive(sock, self._listener.config.keepalive)
         self.peer = Peer(host, sock.fileno())
         self.peer.connection = self
         self.protocol = self._listener.add(self)

@@ -1,0 +1,388 @@
+"""The asyncio shell: sockets, turns, timers, back-pressure, stalling peers."""
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Thread
+
+import pytest
+
+from gearman.server.config import Config, Endpoint, Keepalive
+from gearman.server.connection import HIGH_WATER
+from gearman.server.listener import Listener
+from gearman.server.sockets import open_all
+from tests.servers import DEADLINE, HOST
+from tests.wire import Peer, packet
+
+LOCAL = Config(listen=(Endpoint(HOST, 0),))
+
+
+class Running:
+    """A listener in a thread of its own."""
+
+    def __init__(self, config: Config) -> None:
+        self.sockets = open_all(config.listen)
+        self.addresses = [sock.getsockname() for sock in self.sockets]
+        self.listener = Listener(config, self.sockets)
+        self.ready: list[str] = []
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.run(self.listener.serve(lambda: self.ready.append("ready")))
+
+    def call(self, function) -> None:
+        self.listener._loop.call_soon_threadsafe(function)
+
+    def peer(self) -> Peer:
+        host, port = self.addresses[0][:2]
+        return Peer(port, host)
+
+    def join(self) -> None:
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive()
+
+
+@contextmanager
+def running(config: Config = LOCAL) -> Iterator[Running]:
+    server = Running(config)
+    try:
+        yield server
+    finally:
+        if server._thread.is_alive():
+            server.call(server.listener.stop)
+        server.join()
+
+
+def accepted(server: Running) -> socket.socket:
+    """Return the server's side of its one connection."""
+    (connection,) = server.listener._connections
+    sock = connection._transport.get_extra_info("socket")
+    assert sock is not None
+    return sock
+
+
+class TestSockets:
+    def test_small_packets_are_not_held_back(self):
+        with running() as server, server.peer() as peer:
+            peer.fence()
+            assert accepted(server).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    def test_keepalive_reaches_accepted_sockets(self):
+        config = replace(LOCAL, keepalive=Keepalive(30, 5, 3))
+        with running(config) as server, server.peer() as peer:
+            peer.fence()
+            sock = accepted(server)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            for name, value in (("KEEPIDLE", 30), ("KEEPINTVL", 5), ("KEEPCNT", 3)):
+                option = getattr(socket, f"TCP_{name}", None)
+                if option is not None:
+                    assert sock.getsockopt(socket.IPPROTO_TCP, option) == value
+
+    def test_keepalive_is_off_unless_asked_for(self):
+        with running() as server, server.peer() as peer:
+            peer.fence()
+            option = accepted(server).getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert not option
+
+    def test_all_addresses_are_served_on_one_port(self):
+        with running(Config(listen=(Endpoint("", 0),))) as server:
+            port = server.addresses[0][1]
+            assert {address[1] for address in server.addresses} == {port}
+            for address in server.addresses:
+                host = "::1" if ":" in address[0] else HOST
+                with Peer(port, host) as peer:
+                    assert peer.ask(b"version").startswith(b"OK")
+
+    def test_unix_socket_is_served_and_its_file_removed(self, tmp_path):
+        path = str(tmp_path / "gear")
+        with running(Config(listen=(Endpoint(path=path),))):
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(DEADLINE)
+                sock.connect(path)
+                sock.sendall(b"workers\n")
+                assert sock.recv(100).endswith(b" unix - :\n.\n")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_many_addresses_share_one_broker(self, tmp_path):
+        config = Config(listen=(Endpoint(HOST, 0), Endpoint("127.0.0.2", 0)))
+        with running(config) as server:
+            first, second = (Peer(port, host) for host, port in server.addresses)
+            with first, second:
+                second.send("CAN_DO", b"f")
+                second.fence()
+                assert first.ask_list(b"status") == [b"f\t0\t0\t1"]
+
+
+class TestTurns:
+    def test_job_goes_round(self):
+        with running() as server, server.peer() as client, server.peer() as worker:
+            worker.send("CAN_DO", b"f")
+            worker.send("PRE_SLEEP")
+            worker.fence()
+            client.send("SUBMIT_JOB", b"f", b"", b"work")
+            (handle,) = client.expect("JOB_CREATED")
+            worker.expect("NOOP")
+            worker.send("GRAB_JOB")
+            assert worker.expect("JOB_ASSIGN") == [handle, b"f", b"work"]
+            worker.send("WORK_COMPLETE", handle, b"done")
+            assert client.expect("WORK_COMPLETE") == [handle, b"done"]
+
+    def test_lost_worker_wakes_another_at_once(self):
+        with running() as server, server.peer() as client, server.peer() as idle:
+            with server.peer() as worker:
+                worker.send("CAN_DO", b"f")
+                worker.fence()
+                client.send("SUBMIT_JOB", b"f", b"", b"work")
+                client.expect("JOB_CREATED")
+                worker.send("GRAB_JOB")
+                worker.expect("JOB_ASSIGN")
+                idle.send("CAN_DO", b"f")
+                idle.send("PRE_SLEEP")
+                idle.fence()
+            idle.expect("NOOP")
+
+    def test_scheduled_job_wakes_a_sleeper_when_its_time_comes(self):
+        with running() as server, server.peer() as client, server.peer() as worker:
+            worker.send("CAN_DO", b"f")
+            worker.send("PRE_SLEEP")
+            worker.fence()
+            when = int(time.time()) + 1
+            client.send("SUBMIT_JOB_EPOCH", b"f", b"", b"%d" % when, b"work")
+            client.expect("JOB_CREATED")
+            worker.expect("NOOP")
+            assert time.time() >= when
+
+    def test_timeout_of_a_job_needs_no_traffic(self):
+        with running() as server, server.peer() as client, server.peer() as worker:
+            worker.send("CAN_DO_TIMEOUT", b"f", b"1000")
+            client.send("SUBMIT_JOB", b"f", b"", b"work")
+            client.expect("JOB_CREATED")
+            worker.send("GRAB_JOB")
+            worker.expect("JOB_ASSIGN")
+            worker.send("PRE_SLEEP")
+            worker.expect("NOOP")
+
+    def test_what_arrives_in_pieces_is_put_together(self):
+        with running() as server, server.peer() as peer:
+            for byte in packet("ECHO_REQ", b"in pieces"):
+                peer.send_bytes(bytes([byte]))
+            assert peer.expect("ECHO_RES") == [b"in pieces"]
+
+    def test_large_workload_goes_round(self):
+        workload = bytes(range(256)) * 40_000
+        with running() as server, server.peer() as client, server.peer() as worker:
+            client.send("SUBMIT_JOB", b"f", b"", workload)
+            client.expect("JOB_CREATED")
+            worker.send("CAN_DO", b"f")
+            worker.send("GRAB_JOB")
+            name, body = worker.receive()
+            assert (name, body.split(b"\0", 2)[2]) == ("JOB_ASSIGN", workload)
+
+
+def fill(server: Running, sender: Peer, data: bytes, limit: int) -> int:
+    """Send `data` again and again until the server takes no more; return how much.
+
+    The server is asked something over another connection each time that the socket
+    is full, so that it has had every chance to read.
+    """
+    sender.socket.setblocking(False)
+    sent = refused = 0
+    with server.peer() as other:
+        while sent < limit and refused < 50:
+            try:
+                sent += sender.socket.send(data[sent % len(data) :])
+                refused = 0
+            except BlockingIOError:
+                refused += 1
+                other.fence()
+    return sent
+
+
+class TestBackPressure:
+    LIMIT = 200 * HIGH_WATER
+
+    def start(self, server: Running, client: Peer, worker: Peer) -> bytes:
+        worker.send("CAN_DO", b"f")
+        client.send("SUBMIT_JOB", b"f", b"", b"work")
+        (handle,) = client.expect("JOB_CREATED")
+        worker.send("GRAB_JOB")
+        worker.expect("JOB_ASSIGN")
+        return handle
+
+    def test_peer_that_does_not_read_is_not_read_either(self):
+        with running() as server, server.peer() as peer:
+            echo = packet("ECHO_REQ", b"x" * 100_000)
+            assert fill(server, peer, echo, self.LIMIT) < self.LIMIT
+
+    def test_worker_waits_for_a_client_that_does_not_read_and_loses_nothing(self):
+        with running() as server, server.peer() as client, server.peer() as worker:
+            handle = self.start(server, client, worker)
+            data = packet("WORK_DATA", handle, b"x" * 100_000)
+            sent = fill(server, worker, data, self.LIMIT)
+            assert sent < self.LIMIT
+            rest = data[sent % len(data) :] if sent % len(data) else b""
+            rest += packet("WORK_COMPLETE", handle, b"end")
+            worker.socket.settimeout(DEADLINE)
+            sending = Thread(target=worker.socket.sendall, args=(rest,))
+            sending.start()
+            count = 0
+            while (received := client.receive()).name == "WORK_DATA":
+                assert len(received.body) == len(data) - 12
+                count += 1
+            sending.join(DEADLINE)
+            assert received.arguments == [handle, b"end"]
+            assert count == -(-sent // len(data))
+
+    def test_others_go_on_while_a_worker_waits(self):
+        with running() as server, server.peer() as client, server.peer() as worker:
+            handle = self.start(server, client, worker)
+            fill(server, worker, packet("WORK_DATA", handle, b"x" * 1000), self.LIMIT)
+            with server.peer() as other:
+                assert other.ask_list(b"status") == [b"f\t1\t1\t1"]
+
+    def test_worker_goes_on_when_the_client_that_does_not_read_leaves(self):
+        with running() as server, server.peer() as worker:
+            with server.peer() as client:
+                handle = self.start(server, client, worker)
+                data = packet("WORK_DATA", handle, b"x" * 1000)
+                sent = fill(server, worker, data, self.LIMIT)
+            rest = data[sent % len(data) :] if sent % len(data) else b""
+            worker.send_bytes(rest + packet("WORK_COMPLETE", handle, b""))
+            assert worker.fence() == []
+
+    def test_client_that_never_reads_is_closed_and_its_worker_goes_on(self):
+        with (
+            running(replace(LOCAL, write_timeout=0.1)) as server,
+            server.peer() as worker,
+            server.peer() as client,
+        ):
+            handle = self.start(server, client, worker)
+            data = packet("WORK_DATA", handle, b"x" * 100_000)
+            worker.send_bytes(data * 100)
+            worker.send("WORK_COMPLETE", handle, b"")
+            assert worker.fence() == []
+
+    def test_outbox_over_the_limit_closes_the_peer_alone(self):
+        with (
+            running(replace(LOCAL, max_outbox=4 * HIGH_WATER)) as server,
+            server.peer() as worker,
+            server.peer() as client,
+        ):
+            handle = self.start(server, client, worker)
+            worker.send("WORK_COMPLETE", handle, b"x" * (40 * HIGH_WATER))
+            assert worker.fence() == []
+            received = client.receive_end()
+            assert len(received) < 40 * HIGH_WATER
+
+
+class TestStalling:
+    FAST = replace(LOCAL, handshake_timeout=0.1)
+
+    @pytest.mark.parametrize(
+        "data", [b"\0RE", packet("ECHO_REQ", b"x" * 100)[:50], b"status"]
+    )
+    def test_half_a_request_is_not_waited_for_longer(self, data):
+        with running(self.FAST) as server, server.peer() as peer:
+            peer.send_bytes(data)
+            assert peer.receive_end() == b""
+
+    def test_idle_peer_stays(self):
+        with running(self.FAST) as server, server.peer() as idle:
+            idle.fence()
+            with server.peer() as peer:
+                peer.send_bytes(b"\0")
+                peer.receive_end()
+            assert idle.fence() == []
+
+    def test_peer_that_finished_its_request_stays(self):
+        with running(self.FAST) as server, server.peer() as slow:
+            data = packet("ECHO_REQ", b"x")
+            slow.send_bytes(data[:5])
+            with server.peer() as other:
+                other.fence()
+            slow.send_bytes(data[5:])
+            slow.expect("ECHO_RES")
+            with server.peer() as peer:
+                peer.send_bytes(b"\0")
+                peer.receive_end()
+            assert slow.fence() == []
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        "data",
+        [
+            packet(43),
+            packet(0),
+            packet(2**31),
+            packet(2**32 - 1),
+            packet("ECHO_REQ", b"x", magic=b"\0REX"),
+            b"\x16\x03\x01\x02\x00\x01\x00",
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"x" * 10_000,
+            b"1 2 3 4 5 6\n",
+        ],
+    )
+    def test_what_cannot_be_understood_closes_this_connection_alone(self, data):
+        with running() as server, server.peer() as good, server.peer() as bad:
+            bad.send_bytes(packet("ECHO_REQ", b"before") + data)
+            bad.expect("ECHO_RES")
+            assert bad.receive_end() == b""
+            assert good.fence() == []
+
+    def test_packet_over_the_limit_is_answered_before_it_arrives(self):
+        config = replace(LOCAL, max_packet=1000)
+        with running(config) as server, server.peer() as peer:
+            peer.send_bytes(packet("ECHO_REQ", b"x" * 1001)[:12])
+            code, _ = peer.expect("ERROR")
+            assert code == b"ARGUMENT_TOO_LARGE"
+            assert peer.receive_end() == b""
+
+
+class TestStop:
+    def test_says_ready_once_and_closes_all_connections(self):
+        with running() as server, server.peer() as peer:
+            peer.fence()
+            server.call(server.listener.stop)
+            assert peer.receive_end() == b""
+        assert server.ready == ["ready"]
+
+    def test_idle_server_drains_at_once(self):
+        with running() as server, server.peer() as peer:
+            peer.fence()
+            server.call(server.listener.drain)
+            server.join()
+
+    def test_draining_server_finishes_its_jobs_and_takes_no_connections(self):
+        with running() as server, server.peer() as client, server.peer() as worker:
+            client.send("SUBMIT_JOB", b"f", b"", b"w")
+            (handle,) = client.expect("JOB_CREATED")
+            server.call(server.listener.drain)
+            client.fence()
+            with pytest.raises(OSError, match=f"Errno {errno.ECONNREFUSED}"):
+                server.peer()
+            worker.send("CAN_DO", b"f")
+            worker.send("GRAB_JOB")
+            worker.expect("JOB_ASSIGN")
+            worker.send("WORK_COMPLETE", handle, b"r")
+            assert client.expect("WORK_COMPLETE") == [handle, b"r"]
+            server.join()
+
+    @pytest.mark.parametrize("line", [b"shutdown", b"shutdown graceful"])
+    def test_admin_may_stop_it_where_that_is_allowed(self, line):
+        with (
+            running(replace(LOCAL, allow_shutdown=True)) as server,
+            server.peer() as peer,
+        ):
+            assert peer.ask(line) == b"OK\r\n"
+            server.join()
+
+    def test_admin_may_not_stop_it_otherwise(self):
+        with running() as server, server.peer() as peer:
+            assert peer.ask(b"shutdown").startswith(b"ERR UNKNOWN_COMMAND")
+            assert peer.fence() == []
