@@ -35,13 +35,14 @@ MAX_BODY: Final = 0xFFFFFFFF
 _HEADER = Struct(">4sII")
 _TEXT = int(Command.TEXT)
 _MAGICS = {REQUEST: "Request", RESPONSE: "Response"}
-_TLS_HANDSHAKE = b"\x16\x03"
+# What a TLS hello begins with, and nothing that is meant for a decoder.
+_TLS_HANDSHAKE = 0x16
 
 # Argument counts by number. No row names number 5: it has none, and whoever
 # dispatches it answers that it was not expected.
-_COUNTS = [
+_COUNTS = bytes(
     len(COMMANDS[n].arguments) if n in COMMANDS else 0 for n in range(COMMAND_LIMIT)
-]
+)
 
 
 def encode(
@@ -50,23 +51,37 @@ def encode(
     """Return the packet that carries `arguments`.
 
     No argument but the last may contain NUL. Raises ProtocolError if the body
-    would be larger than a header can declare (4 GiB - 1).
+    would be larger than a header can declare (4 GiB - 1), before it is put
+    together.
     """
-    body = b"\0".join(arguments)
-    if len(body) > MAX_BODY:
-        raise ProtocolError(f"a body of {len(body)} bytes fits in no packet")
-    return _HEADER.pack(magic, command, len(body)) + body
+    arguments = tuple(arguments)
+    length = len(arguments) - 1 if arguments else 0
+    for argument in arguments:
+        length += len(argument)
+    if length > MAX_BODY:
+        raise ProtocolError(f"a body of {length} bytes fits in no packet")
+    return _HEADER.pack(magic, command, length) + b"\0".join(arguments)
 
 
 class Decoder:
     """Cut a stream of bytes into packets and lines.
 
-    `magic` is what packets of this direction begin with. A packet that declares
-    a body of more than `max_packet` bytes is refused before any of it is kept.
-    With `lines`, what does not begin with NUL is a text line of at most `max_line`
-    bytes and comes as the command TEXT, its argument being the line without its
-    end; without `lines` it is a fatal error.
+    `magic` is what packets of this direction begin with, REQUEST or RESPONSE. A
+    packet that declares a body of more than `max_packet` bytes is refused before
+    any of it is kept. With `lines`, what does not begin with NUL is a text line of
+    at most `max_line` bytes and comes as the command TEXT, its argument being the
+    line without its end; without `lines` it is a fatal error.
     """
+
+    __slots__ = (
+        "_buffer",
+        "_failed",
+        "_lines",
+        "_magic",
+        "_max_line",
+        "_max_packet",
+        "_needed",
+    )
 
     def __init__(
         self,
@@ -76,6 +91,8 @@ class Decoder:
         max_line: int = MAX_LINE,
         lines: bool = False,
     ) -> None:
+        if magic not in _MAGICS:
+            raise _no_magic(magic)
         self._magic = magic
         self._max_packet = max_packet
         self._max_line = max_line
@@ -93,8 +110,10 @@ class Decoder:
         """Take `data` and return what it completes, in order.
 
         Nothing follows a fatal error: the decoder is dead and ignores what it is
-        fed from then on.
+        fed from then on. Raises TypeError for anything but bytes.
         """
+        if not isinstance(data, bytes):
+            raise _not_bytes(data)
         packets: list[Packet] = []
         if self._failed:
             return packets
@@ -108,7 +127,9 @@ class Decoder:
             position = self._cut(data, packets)
         except ProtocolError as error:
             self._failed = True
-            packets.append((INVALID, error))
+            # The traceback would hold this frame, the frame the list, the list the
+            # error: a cycle for each bad peer.
+            packets.append((INVALID, error.with_traceback(None)))
         else:
             self._buffer += data[position:]
         return packets
@@ -141,42 +162,72 @@ class Decoder:
 
     def _line_end(self, data: bytes, start: int) -> int:
         """Return the position behind the line that starts here, 0 if it has no end."""
-        if data.startswith(_TLS_HANDSHAKE, start):
-            raise ProtocolError("a TLS handshake where there is no TLS", fatal=True)
+        if data[start] == _TLS_HANDSHAKE:
+            raise _tls()
         if not self._lines:
-            raise _not_ours(data[start : start + 1])
+            raise _foreign(data[start : start + 1])
         end = data.find(b"\n", start, start + self._max_line + 1) + 1
         if not end and len(data) - start > self._max_line:
-            raise ProtocolError(
-                f"a line of more than {self._max_line} bytes", fatal=True
-            )
+            raise _long_line(self._max_line)
         return end
 
     def _check(self, magic: bytes, number: int, length: int) -> None:
         if magic not in _MAGICS:
-            raise _not_ours(magic)
+            raise _foreign(magic)
         if not 0 < number < COMMAND_LIMIT:
-            raise ProtocolError(f"unknown packet type {number}", fatal=True)
+            raise _unknown_type(number)
         if length > self._max_packet:
-            raise ProtocolError(
-                f"Packet of {length} bytes is over the limit of {self._max_packet}",
-                code="ARGUMENT_TOO_LARGE",
-                fatal=True,
-            )
+            raise _large_packet(length, self._max_packet)
 
     def _packet(self, magic: bytes, number: int, body: bytes) -> Packet:
         if magic != self._magic:
-            text = f"{_MAGICS[self._magic]} magic expected"
-            return INVALID, ProtocolError(text, code="INVALID_MAGIC")
+            return INVALID, _other_magic(self._magic)
         count = _COUNTS[number]
         if not count:
             return number, ()
         arguments = tuple(body.split(b"\0", count - 1))
         if len(arguments) == count:
             return number, arguments
-        text = f"{Command(number).name} takes {count} arguments, got {len(arguments)}"
-        return INVALID, ProtocolError(text, code="INVALID_COMMAND")
+        return INVALID, _few_arguments(number, len(arguments))
 
 
-def _not_ours(start: bytes) -> ProtocolError:
+# The errors of both builds.
+
+
+def _not_bytes(data: object) -> TypeError:
+    return TypeError(f"a decoder is fed bytes, not {type(data).__name__}")
+
+
+def _no_magic(magic: object) -> ValueError:
+    return ValueError(f"a magic is {REQUEST!r} or {RESPONSE!r}, not {magic!r}")
+
+
+def _tls() -> ProtocolError:
+    return ProtocolError("a TLS handshake where there is no TLS", fatal=True)
+
+
+def _foreign(start: bytes) -> ProtocolError:
     return ProtocolError(f"no packet begins with {start!r}", fatal=True)
+
+
+def _long_line(limit: int) -> ProtocolError:
+    return ProtocolError(f"a line of more than {limit} bytes", fatal=True)
+
+
+def _unknown_type(number: int) -> ProtocolError:
+    return ProtocolError(f"unknown packet type {number}", fatal=True)
+
+
+def _large_packet(length: int, limit: int) -> ProtocolError:
+    text = f"Packet of {length} bytes is over the limit of {limit}"
+    return ProtocolError(text, code="ARGUMENT_TOO_LARGE", fatal=True)
+
+
+def _other_magic(expected: bytes) -> ProtocolError:
+    text = f"{_MAGICS[expected]} magic expected"
+    return ProtocolError(text, code="INVALID_MAGIC")
+
+
+def _few_arguments(number: int, count: int) -> ProtocolError:
+    takes = f"{Command(number).name} takes {_COUNTS[number]} arguments"
+    return ProtocolError(f"{takes}, got {count}", code="INVALID_COMMAND")

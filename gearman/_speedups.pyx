@@ -1,0 +1,316 @@
+# cython: language_level=3, annotation_typing=False, auto_pickle=False
+"""Framing in Cython: Decoder and encode of `_framing`, to the byte.
+
+Packets are cut straight from the bytes that the caller feeds. Only a packet that
+is not whole yet is kept, in a buffer that holds that packet and nothing else: it
+grows with what has arrived, whatever length was declared, and goes when the packet
+is complete.
+
+Whatever runs Python code (an error's constructor, a collection of garbage when a
+tuple is made) might feed this very decoder again. So a buffer is taken out of the
+decoder before packets are made from it.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memchr, memcpy
+
+from . import _framing
+from ._framing import INVALID, MAX_BODY, _MAGICS
+from .commands import COMMAND_LIMIT, HEADER_SIZE, MAX_LINE, MAX_PACKET
+from .commands import REQUEST, RESPONSE, Command
+from .errors import ProtocolError
+
+cdef Py_ssize_t header_size = HEADER_SIZE
+cdef uint32_t command_limit = COMMAND_LIMIT
+cdef uint64_t max_body = MAX_BODY
+cdef uint32_t text = Command.TEXT
+cdef unsigned char tls_handshake = _framing._TLS_HANDSHAKE
+cdef uint32_t request_magic = read_number(start(REQUEST))
+cdef uint32_t response_magic = read_number(start(RESPONSE))
+cdef bytes counts_table = _framing._COUNTS
+cdef const unsigned char *counts = start(counts_table)
+
+
+cdef inline const unsigned char *start(object data) noexcept:
+    return <const unsigned char *>PyBytes_AS_STRING(data)
+
+
+cdef inline uint32_t read_number(const unsigned char *at) noexcept:
+    return <uint32_t>at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3]
+
+
+cdef inline unsigned char *write_number(unsigned char *at, uint32_t number) noexcept:
+    at[0] = number >> 24
+    at[1] = number >> 16 & 0xFF
+    at[2] = number >> 8 & 0xFF
+    at[3] = number & 0xFF
+    return at + 4
+
+
+cdef inline bytes copy(const unsigned char *at, Py_ssize_t size):
+    return PyBytes_FromStringAndSize(<const char *>at, size)
+
+
+def encode(command, arguments=(), magic=RESPONSE):
+    """Return the packet that carries `arguments`.
+
+    No argument but the last may contain NUL. Raises ProtocolError if the body
+    would be larger than a header can declare (4 GiB - 1), before it is put
+    together.
+    """
+    cdef tuple parts = tuple(arguments)
+    cdef uint64_t length = len(parts) - 1 if parts else 0
+    cdef uint32_t number = 0
+    cdef bint plain
+    # What is out of the ordinary, and so what is wrong, is left to the reference.
+    for part in parts:
+        if not PyBytes_CheckExact(part):
+            return _framing.encode(command, parts, magic)
+        length += <uint64_t>PyBytes_GET_SIZE(part)
+    try:
+        number = command
+        plain = PyBytes_CheckExact(magic) and PyBytes_GET_SIZE(magic) == 4
+    except (OverflowError, TypeError):
+        plain = False
+    if not plain or length > max_body:
+        return _framing.encode(command, parts, magic)
+    return join(number, parts, <uint32_t>length, read_number(start(magic)))
+
+
+cdef bytes join(uint32_t number, tuple parts, uint32_t length, uint32_t magic):
+    cdef bytes packet = PyBytes_FromStringAndSize(NULL, header_size + length)
+    cdef unsigned char *at = <unsigned char *>PyBytes_AS_STRING(packet)
+    cdef bint first = True
+    at = write_number(write_number(write_number(at, magic), number), length)
+    for part in parts:
+        if not first:
+            at[0] = 0
+            at += 1
+        first = False
+        memcpy(at, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+        at += PyBytes_GET_SIZE(part)
+    return packet
+
+
+cdef class Decoder:
+    """Decoder(magic=REQUEST, *, max_packet=MAX_PACKET, max_line=MAX_LINE, lines=False)
+--
+
+    Cut a stream of bytes into packets and lines.
+
+    `magic` is what packets of this direction begin with, REQUEST or RESPONSE. A
+    packet that declares a body of more than `max_packet` bytes is refused before
+    any of it is kept. With `lines`, what does not begin with NUL is a text line of
+    at most `max_line` bytes and comes as the command TEXT, its argument being the
+    line without its end; without `lines` it is a fatal error.
+    """
+
+    cdef uint32_t _magic
+    cdef long long _max_packet
+    cdef long long _max_line
+    cdef bint _lines
+    cdef bint _failed
+    cdef unsigned char *_buffer
+    cdef Py_ssize_t _capacity
+    cdef Py_ssize_t _kept
+    # The length of the packet that is kept, as far as is known.
+    cdef long long _needed
+
+    def __init__(
+        self, magic=REQUEST, *, long long max_packet=MAX_PACKET,
+        long long max_line=MAX_LINE, bint lines=False,
+    ):
+        if magic not in _MAGICS:
+            raise _framing._no_magic(magic)
+        self._magic = request_magic if magic == REQUEST else response_magic
+        self._max_packet = max_packet
+        self._max_line = max_line
+        self._lines = lines
+        self._failed = False
+        self._forget()
+
+    def __dealloc__(self):
+        self._forget()
+
+    @property
+    def buffered(self):
+        """How many bytes of an unfinished packet or line are kept."""
+        return self._kept
+
+    def feed(self, data):
+        """Take `data` and return what it completes, in order.
+
+        Nothing follows a fatal error: the decoder is dead and ignores what it is
+        fed from then on. Raises TypeError for anything but bytes.
+        """
+        if not isinstance(data, bytes):
+            raise _framing._not_bytes(data)
+        cdef list packets = []
+        if self._failed:
+            return packets
+        try:
+            self._take(start(data), PyBytes_GET_SIZE(data), packets)
+        except ProtocolError as error:
+            self._failed = True
+            self._forget()
+            packets.append((INVALID, error.with_traceback(None)))
+        return packets
+
+    cdef int _take(
+        self, const unsigned char *data, Py_ssize_t size, list packets
+    ) except -1:
+        cdef Py_ssize_t position = 0
+        if self._kept:
+            position = self._complete(data, size, packets)
+        position += self._cut(data + position, size - position, packets)
+        self._keep(data + position, size - position)
+        return 0
+
+    cdef Py_ssize_t _cut(
+        self, const unsigned char *data, Py_ssize_t size, list packets
+    ) except -1:
+        """Append what is whole to `packets` and return where it ends."""
+        cdef Py_ssize_t position = 0
+        cdef Py_ssize_t length
+        while position < size:
+            length = self._length(data + position, size - position)
+            if not length:
+                break
+            packets.append(self._packet(data + position, length))
+            position += length
+        return position
+
+    cdef Py_ssize_t _complete(
+        self, const unsigned char *data, Py_ssize_t size, list packets
+    ) except -1:
+        """Take what the packet in the buffer lacks and return how much that was."""
+        cdef Py_ssize_t position = 0
+        cdef Py_ssize_t lacking
+        while self._kept and position < size:
+            lacking = self._lacking(data + position, size - position)
+            self._keep(data + position, lacking)
+            position += lacking
+            if self._length(self._buffer, self._kept):
+                packets.append(self._release())
+        return position
+
+    cdef Py_ssize_t _lacking(self, const unsigned char *data, Py_ssize_t size) noexcept:
+        cdef const unsigned char *newline
+        if not self._buffer[0]:
+            return max(0, min(size, self._needed - self._kept))
+        newline = <const unsigned char *>memchr(data, c"\n", size)
+        return size if newline is NULL else newline - data + 1
+
+    cdef Py_ssize_t _length(self, const unsigned char *data, Py_ssize_t size) except -1:
+        """Return the length of what begins here, 0 as long as it is not whole."""
+        if data[0]:
+            return self._line_length(data, size)
+        self._needed = header_size
+        if size < header_size:
+            return 0
+        self._check(data)
+        self._needed += read_number(data + 8)
+        return self._needed if self._needed <= size else 0
+
+    cdef Py_ssize_t _line_length(
+        self, const unsigned char *data, Py_ssize_t size
+    ) except -1:
+        cdef const unsigned char *newline = NULL
+        cdef long long window = size if size <= self._max_line else self._max_line + 1
+        if data[0] == tls_handshake:
+            raise _framing._tls()
+        if not self._lines:
+            raise _framing._foreign(copy(data, 1))
+        if window > 0:
+            newline = <const unsigned char *>memchr(data, c"\n", window)
+        if newline is not NULL:
+            return newline - data + 1
+        if size > self._max_line:
+            raise _framing._long_line(self._max_line)
+        return 0
+
+    cdef int _check(self, const unsigned char *header) except -1:
+        cdef uint32_t magic = read_number(header)
+        cdef uint32_t number = read_number(header + 4)
+        cdef uint32_t length = read_number(header + 8)
+        if magic != request_magic and magic != response_magic:
+            raise _framing._foreign(copy(header, 4))
+        if not 0 < number < command_limit:
+            raise _framing._unknown_type(number)
+        if <long long>length > self._max_packet:
+            raise _framing._large_packet(length, self._max_packet)
+        return 0
+
+    cdef tuple _packet(self, const unsigned char *data, Py_ssize_t length):
+        """Make the packet or line that is whole."""
+        cdef uint32_t number
+        if data[0]:
+            length -= 1
+            if length and data[length - 1] == c"\r":
+                length -= 1
+            return text, (copy(data, length),)
+        if read_number(data) != self._magic:
+            expected = REQUEST if self._magic == request_magic else RESPONSE
+            return INVALID, _framing._other_magic(expected)
+        number = read_number(data + 4)
+        return split(number, data + header_size, length - header_size)
+
+    cdef tuple _release(self):
+        """Make the packet that fills the buffer, and give the buffer back."""
+        cdef unsigned char *buffer = self._buffer
+        cdef Py_ssize_t length = self._kept
+        self._buffer = NULL
+        self._kept = self._capacity = 0
+        try:
+            return self._packet(buffer, length)
+        finally:
+            PyMem_Free(buffer)
+
+    cdef int _keep(self, const unsigned char *data, Py_ssize_t size) except -1:
+        cdef Py_ssize_t wanted = self._kept + size
+        cdef void *buffer
+        if wanted > self._capacity:
+            wanted = max(wanted, self._capacity + self._capacity // 2)
+            buffer = PyMem_Realloc(self._buffer, wanted)
+            if buffer is NULL:
+                raise MemoryError
+            self._buffer = <unsigned char *>buffer
+            self._capacity = wanted
+        if size:
+            memcpy(self._buffer + self._kept, data, size)
+            self._kept += size
+        return 0
+
+    cdef void _forget(self) noexcept:
+        PyMem_Free(self._buffer)
+        self._buffer = NULL
+        self._kept = self._capacity = 0
+
+
+cdef tuple split(uint32_t number, const unsigned char *body, Py_ssize_t size):
+    """Make a packet of this type from its body."""
+    cdef Py_ssize_t count = counts[number]
+    cdef Py_ssize_t last = count - 1
+    cdef Py_ssize_t position, length
+    cdef const unsigned char *end
+    if not count:
+        return number, ()
+    cdef tuple arguments = PyTuple_New(count)
+    for position in range(count):
+        length = size
+        if position < last:
+            end = <const unsigned char *>memchr(body, 0, size)
+            if end is NULL:
+                return INVALID, _framing._few_arguments(number, position + 1)
+            length = end - body
+        argument = copy(body, length)
+        Py_INCREF(argument)
+        PyTuple_SET_ITEM(arguments, position, argument)
+        body += length + 1
+        size -= length + 1
+    return number, arguments
