@@ -1,0 +1,24 @@
+"""Every test here runs against C gearmand too, which shows that it tells the truth."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import servers
+from tests.servers import Server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this directory."""
+    here = __file__.rpartition("/")[0]
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.interop)
+
+
+@pytest.fixture(params=["gearmand", "ours"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A fresh server, once the C one and once ours."""
+    run = {"gearmand": servers.gearmand, "ours": servers.ours}[request.param]
+    with run() as running:
+        yield running
