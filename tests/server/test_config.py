@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,8 @@ def test_value_stands_where_gearmand_accepts_it(words: list[str]) -> None:
 def test_option_sets_its_field_and_no_other(
     words: str, field: str, value: object
 ) -> None:
-    assert parsed(*words.split()) == replace(Config(), **{field: value})  # type: ignore[arg-type]
+    setting: dict[str, Any] = {field: value}
+    assert parsed(*words.split()) == replace(Config(), **setting)
 
 
 def test_later_option_beats_the_earlier_one() -> None:
