@@ -11,9 +11,11 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from .. import __version__
+from .acceptor import Acceptor
 from .admin import Admin, Identity
 from .broker import Broker
 from .config import Config
@@ -54,7 +56,8 @@ class Listener:
         self._timer: asyncio.TimerHandle | None = None
         self._in_turn = False
         self._draining = False
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
+        self._connecting: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
 
     async def serve(self, ready: Callable[[], None]) -> None:
@@ -65,25 +68,30 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_log_exception)
         for sock in self._sockets:
-            await self._listen(sock)
+            self._listen(sock)
         ready()
         try:
             await self._stopped.wait()
         finally:
             await self._close()
 
-    async def _listen(self, sock: socket.socket) -> None:
-        create = (
-            self._loop.create_unix_server
-            if sock.family == socket.AF_UNIX
-            else self._loop.create_server
-        )
-        name = describe(sock.getsockname())
-        server = await create(
-            lambda: Connection(self), sock=sock, backlog=self.config.backlog
-        )
-        self._servers.append(server)
-        log.log(NOTICE, "listening on %s", name)
+    def _listen(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.listen(self.config.backlog)
+        acceptor = Acceptor(self._loop, sock, self._accepted)
+        self._acceptors.append(acceptor)
+        acceptor.start()
+        log.log(NOTICE, "listening on %s", describe(sock.getsockname()))
+
+    def _accepted(self, sock: socket.socket) -> None:
+        task = self._loop.create_task(self._connect(sock))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, sock: socket.socket) -> None:
+        # The peer may be gone again before its connection is set up.
+        with suppress(OSError):
+            await self._loop.connect_accepted_socket(lambda: Connection(self), sock)
 
     def stop(self) -> None:
         """Stop at once."""
@@ -91,7 +99,7 @@ class Listener:
 
     def drain(self) -> None:
         """Take no more connections, and stop when no job is left."""
-        self._close_servers()
+        self._stop_accepting()
         self._draining = True
         log.log(NOTICE, "draining: %d jobs are left", len(self._broker.jobs))
         self._stop_if_drained()
@@ -110,15 +118,15 @@ class Listener:
         else:
             self.stop()
 
-    def _close_servers(self) -> None:
+    def _stop_accepting(self) -> None:
         for sock in self._sockets:
             remove_file(sock)
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors.clear()
 
     async def _close(self) -> None:
-        self._close_servers()
+        self._stop_accepting()
         for timer in (self._timer, self._watcher):
             if timer is not None:
                 timer.cancel()
@@ -234,12 +242,5 @@ def _trace(connection: Connection) -> Trace | None:
 
 
 def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what went wrong in the event loop; running out of descriptors is one line.
-
-    The event loop itself pauses accepting for a second then.
-    """
-    error = context.get("exception")
-    if isinstance(error, OSError):
-        log.error("%s: %s", context["message"], error)
-    else:
-        log.critical("%s", context["message"], exc_info=error)
+    """Log what went wrong in the event loop, with a traceback: it is a bug."""
+    log.critical("%s", context["message"], exc_info=context.get("exception"))

@@ -100,12 +100,12 @@ class TestSockets:
 
     def test_unix_socket_is_served_and_its_file_removed(self, tmp_path):
         path = str(tmp_path / "gear")
-        with running(Config(listen=(Endpoint(path=path),))):
-            with socket.socket(socket.AF_UNIX) as sock:
-                sock.settimeout(DEADLINE)
-                sock.connect(path)
-                sock.sendall(b"workers\n")
-                assert sock.recv(100).endswith(b" unix - :\n.\n")
+        config = Config(listen=(Endpoint(path=path),))
+        with running(config), socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(DEADLINE)
+            sock.connect(path)
+            sock.sendall(b"workers\n")
+            assert sock.recv(100).endswith(b" unix - :\n.\n")
         assert list(tmp_path.iterdir()) == []
 
     def test_many_addresses_share_one_broker(self, tmp_path):

@@ -1,0 +1,69 @@
+"""Accepting connections, and pausing while there are no descriptors for them."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+# Connections taken in one go, so that a crowd at the door does not keep those inside
+# waiting.
+BATCH = 64
+
+# Seconds until accepting is tried again.
+PAUSE = 0.5
+
+log = logging.getLogger("gearman.server")
+
+
+class Acceptor:
+    """Hands each connection that comes in on a listening socket to `accepted`.
+
+    When the process or the system runs out of descriptors or memory, those that
+    wait are left waiting in the backlog for a while. The log says so once, and once
+    more when it is over.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        accepted: Callable[[socket.socket], None],
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._accepted = accepted
+        self._pause: asyncio.TimerHandle | None = None
+        self._short = False
+
+    def start(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._sock, self._accept)
+
+    def close(self) -> None:
+        """Stop accepting and close the listening socket."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+
+    def _accept(self) -> None:
+        for _ in range(BATCH):
+            try:
+                sock, _ = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._wait(error)
+                return
+            sock.setblocking(False)
+            self._accepted(sock)
+            if self._short:
+                self._short = False
+                log.warning("accepting connections again")
+
+    def _wait(self, error: OSError) -> None:
+        self._loop.remove_reader(self._sock)
+        self._pause = self._loop.call_later(PAUSE, self.start)
+        if not self._short:
+            self._short = True
+            log.error("accepting no connections for now: %s", error.strerror)
