@@ -114,7 +114,7 @@ def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_sdist_holds_every_file_of_the_source_folders(
     pristine: Path, unpacked: Path
 ) -> None:
-    names = ("gearman", "queues", "tests", "benchmarks", "docs")
+    names = ("gearman", "queues", "tests", "benchmarks", "docs", "examples")
     folders = [pristine / name for name in names]
     assert files(*folders) <= files(*(unpacked / name for name in names))
 
