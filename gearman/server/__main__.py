@@ -23,10 +23,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a server until it is told to stop, and return its exit status.
 
     0: it was stopped. 1: it could not start, and one sentence on standard error
-    says why.
+    says why. 130: it was interrupted before it was ready.
     """
     process.open_standard_streams()
-    config = parse(sys.argv[1:] if argv is None else argv, os.environ)
+    try:
+        config = parse(sys.argv[1:] if argv is None else argv, os.environ)
+        return _start(config)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _start(config: Config) -> int:
     report = process.daemonize() if config.daemon else _say
     try:
         _run(config, report)

@@ -40,7 +40,7 @@ environment:
 
 signals:
   TERM, INT             stop
-  USR1                  stop when running jobs are done
+  USR1                  take no more connections, stop when no job is left
   HUP                   open the log file again
 
 examples:
