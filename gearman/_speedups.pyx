@@ -65,19 +65,19 @@ def encode(command, arguments=(), magic=RESPONSE):
     """
     cdef tuple parts = tuple(arguments)
     cdef uint64_t length = len(parts) - 1 if parts else 0
-    cdef uint32_t number = 0
+    cdef uint32_t number
     cdef bint plain
     # What is out of the ordinary, and so what is wrong, is left to the reference.
     for part in parts:
         if not PyBytes_CheckExact(part):
             return _framing.encode(command, parts, magic)
         length += <uint64_t>PyBytes_GET_SIZE(part)
+    plain = PyBytes_CheckExact(magic) and PyBytes_GET_SIZE(magic) == 4
+    if not plain or length > max_body or not isinstance(command, int):
+        return _framing.encode(command, parts, magic)
     try:
         number = command
-        plain = PyBytes_CheckExact(magic) and PyBytes_GET_SIZE(magic) == 4
-    except (OverflowError, TypeError):
-        plain = False
-    if not plain or length > max_body:
+    except OverflowError:
         return _framing.encode(command, parts, magic)
     return join(number, parts, <uint32_t>length, read_number(start(magic)))
 

@@ -1,0 +1,53 @@
+"""Which build of the framing is tested, and how hypothesis searches."""
+
+import os
+from importlib import import_module
+from types import ModuleType
+
+import pytest
+from hypothesis import settings
+
+from gearman import __version__
+from gearman.framing import BUILD
+
+EXPECTED = os.environ.get("GEARMAN_EXPECT_BUILD", "")
+NOT_BUILT = (
+    "the speedups are not built; GEARMAN_SPEEDUPS=yes python -m pip install -e . "
+    "builds them"
+)
+
+# No deadline: how long an example takes depends on what else this machine does.
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_configure() -> None:
+    if EXPECTED and EXPECTED != BUILD:
+        raise pytest.UsageError(
+            f"GEARMAN_EXPECT_BUILD is {EXPECTED!r}, but the build in use is {BUILD!r}"
+        )
+
+
+def pytest_report_header() -> str:
+    return f"gearman {__version__}, {BUILD} framing"
+
+
+@pytest.fixture(scope="session")
+def speedups() -> ModuleType:
+    """The compiled framing, whichever build is in use."""
+    try:
+        return import_module("gearman._speedups")
+    except ModuleNotFoundError:
+        if EXPECTED == "speedups":
+            pytest.fail(NOT_BUILT)
+        pytest.skip(NOT_BUILT)
+
+
+@pytest.fixture(scope="session", params=["pure", "speedups"])
+def framing(request: pytest.FixtureRequest) -> ModuleType:
+    """Both builds of the framing, one after the other."""
+    if request.param == "pure":
+        return import_module("gearman._framing")
+    module: ModuleType = request.getfixturevalue("speedups")
+    return module

@@ -1,0 +1,86 @@
+"""The command table against the PROTOCOL document, written down a second time."""
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from gearman.commands import COMMAND_LIMIT, COMMANDS, Command, Row, Sender
+
+# Number, name, who may send it, arguments.
+PROTOCOL = """
+ 1 CAN_DO                        W  function
+ 2 CANT_DO                       W  function
+ 3 RESET_ABILITIES               W
+ 4 PRE_SLEEP                     W
+ 6 NOOP                          J
+ 7 SUBMIT_JOB                    C  function unique workload
+ 8 JOB_CREATED                   J  handle
+ 9 GRAB_JOB                      W
+10 NO_JOB                        J
+11 JOB_ASSIGN                    J  handle function workload
+12 WORK_STATUS                   WJ handle numerator denominator
+13 WORK_COMPLETE                 WJ handle result
+14 WORK_FAIL                     WJ handle
+15 GET_STATUS                    C  handle
+16 ECHO_REQ                      CW data
+17 ECHO_RES                      J  data
+18 SUBMIT_JOB_BG                 C  function unique workload
+19 ERROR                         J  code text
+20 STATUS_RES                    J  handle known running numerator denominator
+21 SUBMIT_JOB_HIGH               C  function unique workload
+22 SET_CLIENT_ID                 W  client_id
+23 CAN_DO_TIMEOUT                W  function timeout
+24 ALL_YOURS                     W
+25 WORK_EXCEPTION                WJ handle data
+26 OPTION_REQ                    CW option
+27 OPTION_RES                    J  option
+28 WORK_DATA                     WJ handle data
+29 WORK_WARNING                  WJ handle data
+30 GRAB_JOB_UNIQ                 W
+31 JOB_ASSIGN_UNIQ               J  handle function unique workload
+32 SUBMIT_JOB_HIGH_BG            C  function unique workload
+33 SUBMIT_JOB_LOW                C  function unique workload
+34 SUBMIT_JOB_LOW_BG             C  function unique workload
+35 SUBMIT_JOB_SCHED              C  function unique minute hour day month weekday workload
+36 SUBMIT_JOB_EPOCH              C  function unique epoch workload
+37 SUBMIT_REDUCE_JOB             C  function unique reducer aggregator workload
+38 SUBMIT_REDUCE_JOB_BACKGROUND  C  function unique reducer aggregator workload
+39 GRAB_JOB_ALL                  W
+40 JOB_ASSIGN_ALL                J  handle function unique reducer workload
+41 GET_STATUS_UNIQUE             C  unique
+42 STATUS_RES_UNIQUE             J  unique known running numerator denominator clients
+"""  # noqa: E501
+SENDERS = {"C": Sender.CLIENT, "W": Sender.WORKER, "J": Sender.SERVER}
+
+
+def rows() -> dict[int, Row]:
+    table = {}
+    for line in PROTOCOL.strip().splitlines():
+        number, name, letters, *arguments = line.split()
+        senders = Sender(0)
+        for letter in letters:
+            senders |= SENDERS[letter]
+        table[int(number)] = Row(Command[name], tuple(arguments), senders)
+    return table
+
+
+def test_the_table_is_that_of_the_protocol() -> None:
+    assert rows() == COMMANDS
+
+
+@pytest.mark.parametrize("row", COMMANDS.values(), ids=lambda row: row.command.name)
+def test_a_row_is_found_by_its_number(row: Row) -> None:
+    assert COMMANDS[row.command] is row
+
+
+def test_every_command_but_text_has_a_row() -> None:
+    assert set(Command) - {Command.TEXT} == set(COMMANDS)
+
+
+def test_numbers_from_43_are_no_packet_types() -> None:
+    assert COMMAND_LIMIT == 43
+
+
+def test_a_row_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        COMMANDS[1].arguments = ()  # type: ignore[misc]

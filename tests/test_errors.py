@@ -1,0 +1,24 @@
+import pytest
+
+from gearman import errors
+from gearman.errors import GearmanError, ProtocolError
+
+
+@pytest.mark.parametrize("name", [n for n in vars(errors) if n.endswith("Error")])
+def test_every_error_is_a_gearman_error(name: str) -> None:
+    assert issubclass(getattr(errors, name), GearmanError)
+
+
+def test_a_protocol_error_carries_what_the_peer_is_told() -> None:
+    error = ProtocolError("too large", code="ARGUMENT_TOO_LARGE", fatal=True)
+    assert (error.code, error.text, error.fatal) == (
+        "ARGUMENT_TOO_LARGE",
+        "too large",
+        True,
+    )
+    assert str(error) == "too large"
+
+
+def test_a_protocol_error_tells_nothing_and_is_not_fatal_unless_it_says_so() -> None:
+    error = ProtocolError("odd")
+    assert (error.code, error.fatal) == ("", False)
