@@ -286,12 +286,9 @@ class Broker:
         for job in peer.waiting:
             self._leave(job, peer)
         peer.waiting.clear()
-        woken, functions = peer.sleep == WOKEN, peer.functions
         self.reset_abilities(peer)
         for job in list(peer.jobs.values()):
             self._lost(job, peer)
-        if woken:
-            self._pass_on(functions)
 
     # -- clients
 
@@ -640,6 +637,8 @@ class Broker:
     def _unregister(self, peer: Peer, function: Function) -> None:
         function.workers -= 1
         function.sleepers.pop(peer, None)
+        if peer.sleep == WOKEN:
+            self._pass_on([function])
 
     def _wake(self, function: Function) -> None:
         left = self.wakeup or len(function.sleepers)
