@@ -1,0 +1,111 @@
+"""Play loads against servers, each in a process of its own, one after the other."""
+
+import json
+import resource
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .loads import Load, Phase
+from .servers import Server, ServerError
+
+# What the load generator may take beyond a phase's time: to connect, and to give up.
+_PATIENCE = 60.0
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one play of a load came to: figures, or why there are none."""
+
+    load: str
+    server: str
+    figures: Figures = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    failure: str = ""
+
+
+def play_all(
+    program: Path,
+    loads: Sequence[Load],
+    servers: Sequence[Server],
+    repeat: int,
+    tell: Callable[[str], None],
+) -> Iterator[Outcome]:
+    """Play every load, and within it the servers in turn, so that noise hits all.
+
+    A server that fails a load does not play it again. `tell` is told what is played.
+    """
+    for load in loads:
+        times = min(repeat, load.repeat)
+        failed: set[str] = set()
+        for number in range(times):
+            for server in servers:
+                if server.label in failed:
+                    continue
+                tell(f"{load.name} {number + 1}/{times}: {server.label}")
+                outcome = play(program, load, server)
+                if outcome.failure:
+                    failed.add(server.label)
+                yield outcome
+
+
+def play(program: Path, load: Load, server: Server) -> Outcome:
+    """Play a load once, against a server that is started for it."""
+    figures: Figures = {}
+    remarks: list[str] = []
+    jobs = 0
+    try:
+        _allow_descriptors(load.descriptors)
+        with server.running() as (pid, port):
+            for phase in load.phases:
+                # Of a backlog that stayed small, no more can be taken.
+                found = _run(program, phase, pid, port, jobs or phase.jobs)
+                jobs = int(found["done"])
+                if phase.prefix is None:
+                    continue
+                remarks += _remarks(phase, jobs)
+                figures |= {phase.prefix + key: value for key, value in found.items()}
+    except ServerError as error:
+        return Outcome(load.name, server.label, failure=str(error))
+    return Outcome(load.name, server.label, figures, tuple(remarks))
+
+
+def _allow_descriptors(number: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < number:
+        raise ServerError(f"needs {number} open files, and `ulimit -Hn` says {hard}")
+    if soft != resource.RLIM_INFINITY and soft < number:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+
+
+def _run(program: Path, phase: Phase, pid: int, port: int, jobs: int) -> Figures:
+    command = [str(program), "--pid", str(pid), "--port", str(port)]
+    command += [*phase.arguments(), "--jobs", str(min(jobs, phase.jobs))]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=phase.seconds + _PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ServerError("did not come to an end") from None
+    if done.returncode:
+        said = done.stderr.splitlines()
+        raise ServerError(said[-1] if said else f"exit status {done.returncode}")
+    found: Figures = json.loads(done.stdout)
+    grown = found["memory"] - found["memory_before"]
+    things = found["done"] or phase.clients + phase.workers
+    return {**found, "each": grown / things}
+
+
+def _remarks(phase: Phase, done: int) -> Iterator[str]:
+    if phase.whole and done < phase.jobs:
+        text = f"{phase.mode} stopped after {phase.seconds:g} s and {done:,} jobs"
+        yield text

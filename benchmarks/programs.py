@@ -1,0 +1,35 @@
+"""The C programs of the benchmark, and how they are compiled."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parent
+BUILD = SOURCES / "build"
+
+
+class CompileError(Exception):
+    """There is no C compiler, or it refuses a program."""
+
+
+def build(name: str, folder: Path = BUILD) -> Path:
+    """Compile `name`.c and return the program, if it is not up to date already."""
+    sources = [SOURCES / f"{name}.c", SOURCES / "wire.h"]
+    program = folder / name
+    newest = max(source.stat().st_mtime for source in sources)
+    if not program.exists() or program.stat().st_mtime < newest:
+        _compile(sources[0], program)
+    return program
+
+
+def _compile(source: Path, program: Path) -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise CompileError(
+            "the load generator needs a C compiler; on Debian: apt-get install gcc"
+        )
+    program.parent.mkdir(parents=True, exist_ok=True)
+    command = [compiler, "-std=gnu11", "-O2", "-o", str(program), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CompileError(f"{source.name} does not compile here:\n{done.stderr}")

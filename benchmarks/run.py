@@ -1,0 +1,151 @@
+"""Compare job servers: ``python benchmarks/run.py``, see docs/performance.md."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+# As a script, this file could import its neighbours, but not their package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import machine, programs  # noqa: E402
+from benchmarks.chart import chart  # noqa: E402
+from benchmarks.loads import Load, loads  # noqa: E402
+from benchmarks.play import Outcome, play_all  # noqa: E402
+from benchmarks.servers import GROUPS, Server, find  # noqa: E402
+from benchmarks.table import TABLES, Row, rows, table  # noqa: E402
+
+NAMES = [load.name for load in loads(quick=True)]
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; exits with one sentence if it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/run.py",
+        description="Compare the job servers of this machine under several loads.",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller loads: about two minutes"
+    )
+    parser.add_argument(
+        "--servers",
+        nargs="+",
+        choices=list(GROUPS),
+        metavar="NAME",
+        help=f"of {', '.join(GROUPS)} (default: all that are found, but floor)",
+    )
+    parser.add_argument(
+        "--floor",
+        action="store_true",
+        help="compare with the least that a server can do as well",
+    )
+    parser.add_argument(
+        "--loads",
+        nargs="+",
+        choices=NAMES,
+        default=NAMES,
+        metavar="NAME",
+        help=f"of {', '.join(NAMES)} (default: all)",
+    )
+    parser.add_argument(
+        "--repeat",
+        type=_positive,
+        metavar="N",
+        help="how often to play each load (default: 3; with --quick 1)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="draw them as SVG")
+    options = parser.parse_args(argv)
+    options.repeat = options.repeat or (1 if options.quick else 3)
+    return options
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare servers, and print the tables on standard output."""
+    options = parse(sys.argv[1:] if argv is None else argv)
+    try:
+        program = programs.build("load")
+        floor = options.floor or "floor" in (options.servers or ())
+        servers = _choose(options, find(programs.build("floor") if floor else None))
+    except (programs.CompileError, LookupError) as error:
+        print(f"benchmarks/run.py: {error}", file=sys.stderr)
+        return 2
+    chosen = [load for load in loads(quick=options.quick) if load.name in options.loads]
+    header = list(machine.describe(servers))
+    print("\n".join([*header, machine.noise()]).rstrip(), flush=True)
+    try:
+        outcomes = list(play_all(program, chosen, servers, options.repeat, _tell))
+    except KeyboardInterrupt:
+        return 130
+    _report(options, header, chosen, servers, outcomes)
+    return 0
+
+
+def _choose(options: argparse.Namespace, found: Sequence[Server]) -> list[Server]:
+    """Return the servers that are wanted, and say which cannot be had.
+
+    Raises LookupError if one was asked for by name.
+    """
+    present = {server.group for server in found}
+    for group, remedy in GROUPS.items():
+        if group in present or group == "floor":
+            continue
+        sentence = f"there is no {group}; {remedy}"
+        if options.servers and group in options.servers:
+            raise LookupError(sentence)
+        _tell(sentence)
+    wanted = set(options.servers or GROUPS) | ({"floor"} if options.floor else set())
+    return [server for server in found if server.group in wanted]
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _report(
+    options: argparse.Namespace,
+    header: Sequence[str],
+    chosen: Sequence[Load],
+    servers: Sequence[Server],
+    outcomes: Sequence[Outcome],
+) -> None:
+    compared = {name: _of_table(name, chosen, servers, outcomes) for name in TABLES}
+    for name, found in compared.items():
+        if found:
+            _print_table(name, found, chosen)
+    if options.json:
+        plays = [asdict(outcome) for outcome in outcomes]
+        report = {"header": header, "quick": options.quick, "plays": plays}
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    if options.chart:
+        options.chart.write_text(chart(header[0], compared["speed"]))
+
+
+def _of_table(
+    name: str,
+    chosen: Sequence[Load],
+    servers: Sequence[Server],
+    outcomes: Sequence[Outcome],
+) -> list[list[Row]]:
+    return [rows(load, servers, outcomes) for load in chosen if load.table == name]
+
+
+def _print_table(
+    name: str, found: Sequence[Sequence[Row]], chosen: Sequence[Load]
+) -> None:
+    print(f"\n{table(name, found)}\n")
+    for load in chosen:
+        if load.table == name:
+            print(f"{load.name}: {load.text}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

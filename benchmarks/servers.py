@@ -1,0 +1,181 @@
+"""The job servers of this machine: how to find, start and stop each of them."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gearman
+
+HOST = "127.0.0.1"
+
+# Seconds that a server may take to start, or to stop.
+_PATIENCE = 15.0
+
+# Groups in the order of the tables, and what to do about one that is missing.
+GROUPS = {
+    "ours-speedups": "build it: GEARMAN_SPEEDUPS=yes python setup.py build_ext -i",
+    "ours-pure": "",
+    "gearmand": "on Debian: apt-get install gearman-job-server",
+    "perl": "on Debian: apt-get install gearman-server",
+    "floor": "",
+}
+
+
+class ServerError(Exception):
+    """A server cannot be started, or does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A way to run a server; `{port}` in its command stands for the port.
+
+    Of several servers of one `group`, the best for each load is reported.
+    """
+
+    group: str
+    label: str
+    version: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def running(self) -> Iterator[tuple[int, int]]:
+        """Run the server on a free port; yields its process id and the port."""
+        port = _free_port()
+        with tempfile.TemporaryDirectory(prefix="gearman-benchmark-") as folder:
+            log = Path(folder, "log")
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    [word.format(port=port) for word in self.command],
+                    cwd=folder,
+                    env=_environment(self.environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                )
+            try:
+                _wait_until_it_listens(process, port, log)
+                yield process.pid, port
+            finally:
+                _end(process)
+
+
+def find(floor: Path | None) -> list[Server]:
+    """Return the servers that are installed, and the bare one if it was built."""
+    found = [*_ours(), *_foreign()]
+    if floor is not None:
+        command = (str(floor), "{port}")
+        found.append(Server("floor", "floor", "bare C epoll loop", command))
+    return found
+
+
+def _ours() -> Iterator[Server]:
+    module = (sys.executable, "-P", "-m", "gearman.server")
+    listen = ("-L", HOST, "-p", "{port}")
+    for group, pure in (("ours-speedups", "0"), ("ours-pure", "1")):
+        environment = {"GEARMAN_PURE_PYTHON": pure}
+        version = _output((*module, "--version"), environment)
+        if pure == "1" or not version.endswith("pure"):
+            yield Server(group, group, version, (*module, *listen), environment)
+
+
+def _foreign() -> Iterator[Server]:
+    """Yield the foreign servers, each at its first place on the search path.
+
+    C's and Perl's have the same name, and so has this project's: what a file begins
+    with tells them apart.
+    """
+    listen = ("-L", HOST, "-p", "{port}")
+    kinds: set[str] = set()
+    for folder in (*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin"):
+        path = shutil.which("gearmand", path=folder)
+        kind = _kind(Path(path)) if path else ""
+        if not path or not kind or kind in kinds:
+            continue
+        kinds.add(kind)
+        version = _output((path, "--version"), {})
+        if kind == "perl":
+            yield Server("perl", "perl", version, (path, *listen))
+            continue
+        for threads in ("1", "4"):
+            command = (path, *listen, "-l", "stderr", "-t", threads)
+            yield Server("gearmand", f"gearmand -t {threads}", version, command)
+
+
+def _kind(path: Path) -> str:
+    """Return 'c' or 'perl', or nothing for any other script."""
+    with path.open("rb") as file:
+        start = file.readline(200)
+    if not start.startswith(b"#!"):
+        return "c"
+    return "perl" if b"perl" in start else ""
+
+
+def _output(command: tuple[str, ...], environment: Mapping[str, str]) -> str:
+    """Return the last line that a program prints, or nothing if it fails."""
+    try:
+        done = subprocess.run(
+            command,
+            env=_environment(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return "".join(done.stdout.splitlines()[-1:]).strip()
+
+
+def _environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment whose Python imports the same `gearman` as this one."""
+    path = str(Path(gearman.__file__).parent.parent)
+    return {**os.environ, "PYTHONPATH": path, **changes}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_it_listens(
+    process: subprocess.Popen[bytes], port: int, log: Path
+) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not _listens(port):
+        if process.poll() is not None:
+            said = log.read_text(errors="replace").splitlines()
+            raise ServerError(f"ended at once: {''.join(said[-1:])}")
+        if time.monotonic() > deadline:
+            raise ServerError(f"did not listen within {_PATIENCE:.0f} seconds")
+        time.sleep(0.005)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), _PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
