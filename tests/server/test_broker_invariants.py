@@ -38,7 +38,7 @@ class Person:
 
     def __init__(self, server):
         self.wire = server.connect()
-        self.awaits = Counter()
+        self.awaits: Counter[bytes] = Counter()
         self.holds = []
 
     def send(self, command, *arguments):
@@ -169,7 +169,7 @@ class Peers(RuleBasedStateMachine):
     def clients_wait_for_what_they_were_promised(self):
         for person in self.people:
             person.send(Command.ECHO_REQ, b"")
-            awaited = Counter()
+            awaited: Counter[bytes] = Counter()
             for job in person.wire.peer.waiting:
                 awaited[job.handle] = job.clients.count(person.wire.peer)
             assert +person.awaits == awaited

@@ -61,8 +61,7 @@ def running(config: Config = LOCAL) -> Iterator[Running]:
 def accepted(server: Running) -> socket.socket:
     """Return the server's side of its one connection."""
     (connection,) = server.listener._connections
-    sock = connection._transport.get_extra_info("socket")
-    assert sock is not None
+    sock: socket.socket = connection._transport.get_extra_info("socket")
     return sock
 
 
