@@ -110,7 +110,7 @@ class Queue:
         job.state = GONE
         self.count -= 1
         if len(self._entries) > 2 * self.count + SWEEP:
-            self._entries = deque(j for j in self._entries if j.state == QUEUED)
+            self._entries = deque([j for j in self._entries if j.state == QUEUED])
 
 
 class Function:
@@ -341,8 +341,11 @@ class Broker:
         """Answer for the first function that has a job of this unique."""
         if len(unique) > MAX_UNIQUE:
             return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
-        found = (f.uniques.get(unique) for f in self.functions.values())
-        job = next(filter(None, found), None)
+        job = None
+        for function in self.functions.values():
+            job = function.uniques.get(unique)
+            if job is not None:
+                break
         clients = len(job.clients) if job and job.clients else 0
         answer = (unique, *_status(job), b"%d" % clients)
         return peer.send(STATUS_RES_UNIQUE, answer)
