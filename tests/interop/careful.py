@@ -121,37 +121,46 @@ class Careful:
         self._play = play
         self._abilities: dict[str, set[str]] = defaultdict(set)
         self._asleep: set[str] = set()
-        self._waiting: set[str] = set()
+        self._clients: set[str] = set()
         self.script: list[str] = []
 
     def step(self, line: str) -> None:
         name, *words = line.split()
-        if name.endswith(":") or self._permits(name, *words):
-            self._play.step(line)
-            self.script.append(line)
+        if name.endswith(":"):
+            self._run(line)
+        elif self._permits(name, words[0], *words[1:2]):
+            self._run(line)
+            self._note(name, words[0], *words[1:2])
 
-    def _permits(self, name: str, command: str, *words: str) -> bool:
-        """Whether both servers answer the same; takes note of the step if so."""
-        abilities = self._abilities[name]
+    def _run(self, line: str) -> None:
+        self._play.step(line)
+        self.script.append(line)
+
+    def _permits(self, name: str, command: str, function: str = "") -> bool:
         if command in ("CAN_DO", "CAN_DO_TIMEOUT"):
-            if name in self._asleep or words[0] in abilities:
-                return False
-            abilities.add(words[0])
-        elif command in ("CANT_DO", "RESET_ABILITIES"):
-            if self._play.connections[name].held:
-                return False
-            abilities.difference_update(words or set(abilities))
+            return name not in self._asleep and function not in self._abilities[name]
+        if command in ("CANT_DO", "RESET_ABILITIES"):
+            return not self._play.connections[name].held
+        if command == "PRE_SLEEP":
+            return name not in self._asleep
+        if command == "close":
+            return name not in self._clients
+        return True
+
+    def _note(self, name: str, command: str, function: str = "") -> None:
+        if command in ("CAN_DO", "CAN_DO_TIMEOUT"):
+            self._abilities[name].add(function)
+        elif command == "CANT_DO":
+            self._abilities[name].discard(function)
+        elif command == "RESET_ABILITIES":
+            self._abilities[name].clear()
         elif command == "PRE_SLEEP":
-            if name in self._asleep:
-                return False
             self._asleep.add(name)
         elif command.startswith("GRAB_JOB"):
             self._asleep.discard(name)
-        elif command == "close":
-            if name in self._waiting:
-                return False
-            abilities.clear()
-            self._asleep.discard(name)
         elif command in _FOREGROUND:
-            self._waiting.add(name)
-        return True
+            self._clients.add(name)
+        elif command == "close":
+            self._abilities[name].clear()
+            self._asleep.discard(name)
+            self._run(f"{name} OPTION_REQ exceptions")

@@ -88,7 +88,7 @@ def _differing(theirs: list[str], mine: list[str]) -> list[str]:
 
 @given(steps=careful.STEPS)
 @settings(
-    max_examples=60,
+    max_examples=200,
     derandomize=True,
     database=None,
     deadline=None,
