@@ -1,6 +1,7 @@
 """Every test here runs against C gearmand too, which shows that it tells the truth."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,9 @@ from tests.servers import Server
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark all tests of this directory."""
-    here = __file__.rpartition("/")[0]
+    here = Path(__file__).parent
     for item in items:
-        if str(item.path).startswith(here):
+        if here in item.path.parents:
             item.add_marker(pytest.mark.interop)
 
 

@@ -1,11 +1,9 @@
 """Clients and workers of different languages understand each other."""
 
-import time
-
 import pytest
 
-from tests.interop.programs import PRIORITIES, Outcome, submit, worker
-from tests.servers import DEADLINE, Server
+from tests.interop.programs import PRIORITIES, Outcome, submit, until, worker
+from tests.servers import Server
 from tests.wire import Peer
 
 KINDS = ("c", "php", "perl")
@@ -81,10 +79,8 @@ def test_a_killed_workers_job_is_finished_by_another(
 
 
 def _wait_for_clients(server: Server, unique: bytes, count: bytes) -> None:
-    deadline = time.monotonic() + DEADLINE
     with Peer(server.port) as peer:
-        while peer.request("GET_STATUS_UNIQUE", unique).arguments[-1] != count:
-            assert time.monotonic() < deadline
+        until(lambda: peer.request("GET_STATUS_UNIQUE", unique).arguments[-1] == count)
 
 
 def _skip_status(client: Peer, worker_kind: str) -> None:
