@@ -91,19 +91,24 @@ class Server:
 
 
 @contextmanager
-def gearmand(*options: str) -> Iterator[Server]:
-    """Run the C server with these options."""
+def gearmand(*options: str, port: int | None = None) -> Iterator[Server]:
+    """Run the C server with these options, on a free port if none is given."""
     program = foreign("gearmand")
-    port = free_port()
+    port = port or free_port()
     listen = ["-L", HOST, "-p", str(port), "-l", "stderr"]
     with _running([program, *listen, *options], port, os.environ) as server:
         yield server
 
 
 @contextmanager
-def ours(*options: str, pure: bool = False) -> Iterator[Server]:
-    """Run the server of the imported package, with the compiled parts or without."""
-    port = free_port()
+def ours(
+    *options: str, pure: bool | None = None, port: int | None = None
+) -> Iterator[Server]:
+    """Run the server of the imported package, on a free port if none is given.
+
+    It uses the compiled parts if this process does, unless `pure` says otherwise.
+    """
+    port = port or free_port()
     command = [sys.executable, "-P", "-m", "gearman.server"]
     listen = ["-L", HOST, "-p", str(port)]
     environment = package_environment(pure=pure)
@@ -111,13 +116,12 @@ def ours(*options: str, pure: bool = False) -> Iterator[Server]:
         yield server
 
 
-def package_environment(*, pure: bool = False) -> dict[str, str]:
+def package_environment(*, pure: bool | None = None) -> dict[str, str]:
     """Return an environment whose Python imports the same `gearman` as this one."""
     environment = dict(os.environ)
     environment["PYTHONPATH"] = str(Path(gearman.__file__).parent.parent)
-    environment.pop("GEARMAN_PURE_PYTHON", None)
-    if pure:
-        environment["GEARMAN_PURE_PYTHON"] = "1"
+    if pure is not None:
+        environment["GEARMAN_PURE_PYTHON"] = "1" if pure else ""
     return environment
 
 
@@ -150,11 +154,19 @@ def _wait_until_it_answers(server: Server) -> None:
     """Return when this very process answers, not another one on its port."""
     deadline = time.monotonic() + DEADLINE
     while _listening_pid(server) != server.process.pid:
-        status = server.process.poll()
-        if status is not None or time.monotonic() > deadline:
-            happened = "did not listen in time" if status is None else "ended at once"
-            raise AssertionError(f"the server {happened}:\n{server.log.read_text()}")
-        time.sleep(0.002)
+        if _ended(server.process):
+            raise AssertionError(f"the server ended:\n{server.log.read_text()}")
+        if time.monotonic() > deadline:
+            raise AssertionError(f"nobody listens:\n{server.log.read_text()}")
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process ends within a moment, which is spent waiting for that."""
+    try:
+        process.wait(0.002)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _listening_pid(server: Server) -> int | None:
