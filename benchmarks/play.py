@@ -74,11 +74,15 @@ def play(program: Path, load: Load, server: Server) -> Outcome:
 
 
 def _allow_descriptors(number: int) -> None:
+    """Let this process, and those that it starts, open so many files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < number:
-        raise ServerError(f"needs {number} open files, and `ulimit -Hn` says {hard}")
-    if soft != resource.RLIM_INFINITY and soft < number:
+    if soft == resource.RLIM_INFINITY or soft >= number:
+        return
+    try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+    except (ValueError, OSError) as error:
+        text = f"needs {number} open files, and `ulimit -Hn` allows fewer"
+        raise ServerError(text) from error
 
 
 def _run(program: Path, phase: Phase, pid: int, port: int, jobs: int) -> Figures:

@@ -1,5 +1,6 @@
 """The C programs of the benchmark, and how they are compiled."""
 
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,6 +24,8 @@ def build(name: str, folder: Path = BUILD) -> Path:
 
 
 def _compile(source: Path, program: Path) -> None:
+    if platform.system() != "Linux":
+        raise CompileError("the load generator needs Linux: it uses epoll and /proc")
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise CompileError(

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-# As a script, this file could import its neighbours, but not their package.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if not __package__:
+    # A script finds its neighbours, but not the package that they are in.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import machine, programs  # noqa: E402
 from benchmarks.chart import chart  # noqa: E402
@@ -55,8 +56,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="how often to play each load (default: 3; with --quick 1)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    parser.add_argument("--chart", type=Path, metavar="FILE", help="draw them as SVG")
+    parser.add_argument("--json", type=_file, metavar="FILE", help="write all figures")
+    parser.add_argument("--chart", type=_file, metavar="FILE", help="draw them as SVG")
     options = parser.parse_args(argv)
     options.repeat = options.repeat or (1 if options.quick else 3)
     return options
@@ -66,6 +67,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
     return int(text)
+
+
+def _file(name: str) -> Path:
+    """Fail now, and not after a run of many minutes."""
+    try:
+        with open(name, "a"):
+            return Path(name)
+    except OSError as error:
+        text = f"{name!r} cannot be written: {error.strerror}"
+        raise argparse.ArgumentTypeError(text) from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -264,15 +264,15 @@ def test_a_line_comes_without_its_end(
 
 
 def test_lines_and_packets_mix(decode: Decode) -> None:
-    stream = (
-        b"a\n" + packet(NOOP) + b"\r\nb\r\n" + packet(Command.CAN_DO, b"\n") + b"c\n"
-    )
+    can_do = packet(Command.CAN_DO, b"\n\r")
+    stream = b"a\n" + packet(NOOP) + b"\r\nb\r\n" + can_do + b"\nc\n"
     assert decode(stream, lines=True) == [
         (TEXT, (b"a",)),
         (NOOP, ()),
         (TEXT, (b"",)),
         (TEXT, (b"b",)),
-        (Command.CAN_DO, (b"\n",)),
+        (Command.CAN_DO, (b"\n\r",)),
+        (TEXT, (b"",)),
         (TEXT, (b"c",)),
     ]
 

@@ -144,6 +144,7 @@ def test_an_error_is_part_of_no_cycle(bad: bytes, framing: ModuleType) -> None:
     gc.disable()
     try:
         packets = framing.Decoder().feed(bad)
+        assert packets[0][1].__traceback__ is None
         error = weakref.ref(packets[0][1])
         del packets
         assert error() is None

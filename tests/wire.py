@@ -86,6 +86,13 @@ class Peer:
         body = self._take(int.from_bytes(header[8:12], "big"))
         return Packet(NAMES[number], body)
 
+    def receive_any(self) -> Packet | bytes:
+        """Return the next packet, or the next line if a line comes next."""
+        deadline = time.monotonic() + DEADLINE
+        while not self.pending:
+            self._read_more(deadline)
+        return self.receive_line() if self.pending[0] else self.receive()
+
     def expect(self, name: str) -> list[bytes]:
         """Return the arguments of the next packet, which must have this name."""
         received = self.receive()

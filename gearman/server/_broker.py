@@ -452,7 +452,8 @@ class Broker:
 
     def exception(self, peer: Peer, handle: bytes, data: bytes) -> None:
         """End a job; clients that did not ask for exceptions see a failure."""
-        job = self._owned(peer, handle)
+        text = b"An exception was received for a job that does not exist"
+        job = self._owned(peer, handle, text)
         if job is not None:
             for client in job.clients or ():
                 if client.exceptions:

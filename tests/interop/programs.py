@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.servers import DEADLINE, HOST, Server, foreign, missing
+from tests.wire import Peer
 
 PEERS = Path(__file__).parent / "peers"
 
@@ -114,6 +115,14 @@ def run(*command: str, status: int = 0, stdin: str = "") -> str:
     said = (done.stdout + done.stderr).decode()
     assert done.returncode == status, said
     return said
+
+
+def take_job(worker: Peer) -> list[bytes]:
+    """Wait for a job; return its handle, function, unique and workload."""
+    worker.send("PRE_SLEEP")
+    worker.expect("NOOP")
+    worker.send("GRAB_JOB_UNIQ")
+    return worker.expect("JOB_ASSIGN_UNIQ")
 
 
 def c_tool(name: str, server: Server, *options: str) -> list[str]:

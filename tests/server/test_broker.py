@@ -14,6 +14,11 @@ NOT_FOUND = (
     b"Job given in work result not found",
 )
 NOT_EXISTING = (Command.ERROR, b"JOB_NOT_FOUND", b"Job does not exist on server")
+NO_SUCH_EXCEPTION = (
+    Command.ERROR,
+    b"JOB_NOT_FOUND",
+    b"An exception was received for a job that does not exist",
+)
 
 
 def status(peer, handle):
@@ -331,7 +336,7 @@ class TestResults:
             (Command.WORK_STATUS, (b"1", b"2"), NOT_FOUND),
             (Command.WORK_COMPLETE, (b"r",), NOT_FOUND),
             (Command.WORK_FAIL, (), NOT_FOUND),
-            (Command.WORK_EXCEPTION, (b"e",), NOT_FOUND),
+            (Command.WORK_EXCEPTION, (b"e",), NO_SUCH_EXCEPTION),
             (Command.WORK_DATA, (b"d",), NOT_EXISTING),
             (Command.WORK_WARNING, (b"d",), NOT_EXISTING),
         ],

@@ -1,4 +1,4 @@
-# perl worker.pl PORT [CLIENT-ID [FUNCTION-TIMEOUT-IN-SECONDS]]
+# perl worker.pl PORT [CLIENT-ID [FUNCTION-TIMEOUT-IN-MILLISECONDS]]
 # Says on stdout what it does, and on stdin hears when to go on.
 
 use strict;
