@@ -5,6 +5,7 @@ speedups out. Unset, they are built if a C compiler is there.
 """
 
 import os
+import sys
 
 from setuptools import Extension, setup
 
@@ -25,8 +26,19 @@ def extensions(choice: str) -> list[Extension]:
         return []
     from Cython.Build import cythonize
 
-    sources = [Extension("gearman._speedups", ["gearman/_speedups.pyx"])]
-    modules: list[Extension] = cythonize(sources, build_dir="build/cython")
+    sources = [
+        Extension("gearman._speedups", ["gearman/_speedups.pyx"]),
+        # The same file as without a compiler; the .pxd beside it adds C types.
+        Extension("gearman.server._broker_c", ["gearman/server/_broker.py"]),
+    ]
+    if sys.platform == "linux":
+        engine = Extension("gearman.server._engine", ["gearman/server/_engine.pyx"])
+        sources.append(engine)
+    modules: list[Extension] = cythonize(
+        sources,
+        build_dir="build/cython",
+        compiler_directives={"annotation_typing": False, "language_level": 3},
+    )
     # Set here and not on the sources: cythonize() drops it.
     for module in modules:
         module.optional = choice != "yes"

@@ -59,7 +59,7 @@ def encode(
     for argument in arguments:
         length += len(argument)
     if length > MAX_BODY:
-        raise ProtocolError(f"a body of {length} bytes fits in no packet")
+        raise _large_body(length)
     return _HEADER.pack(magic, command, length) + b"\0".join(arguments)
 
 
@@ -196,6 +196,10 @@ class Decoder:
 
 def _not_bytes(data: object) -> TypeError:
     return TypeError(f"a decoder is fed bytes, not {type(data).__name__}")
+
+
+def _large_body(length: int) -> ProtocolError:
+    return ProtocolError(f"a body of {length} bytes fits in no packet")
 
 
 def _no_magic(magic: object) -> ValueError:

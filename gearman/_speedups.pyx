@@ -40,11 +40,11 @@ cdef inline const unsigned char *start(object data) noexcept:
     return <const unsigned char *>PyBytes_AS_STRING(data)
 
 
-cdef inline uint32_t read_number(const unsigned char *at) noexcept:
+cdef uint32_t read_number(const unsigned char *at) noexcept:
     return <uint32_t>at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3]
 
 
-cdef inline unsigned char *write_number(unsigned char *at, uint32_t number) noexcept:
+cdef unsigned char *write_number(unsigned char *at, uint32_t number) noexcept:
     at[0] = number >> 24
     at[1] = number >> 16 & 0xFF
     at[2] = number >> 8 & 0xFF
@@ -110,17 +110,6 @@ cdef class Decoder:
     line without its end; without `lines` it is a fatal error.
     """
 
-    cdef uint32_t _magic
-    cdef long long _max_packet
-    cdef long long _max_line
-    cdef bint _lines
-    cdef bint _failed
-    cdef unsigned char *_buffer
-    cdef Py_ssize_t _capacity
-    cdef Py_ssize_t _kept
-    # The length of the packet that is kept, as far as is known.
-    cdef long long _needed
-
     def __init__(
         self, magic=REQUEST, *, long long max_packet=MAX_PACKET,
         long long max_line=MAX_LINE, bint lines=False,
@@ -181,7 +170,7 @@ cdef class Decoder:
             length = self._length(data + position, size - position)
             if not length:
                 break
-            packets.append(self._packet(data + position, length))
+            self._deliver(data + position, length, packets)
             position += length
         return position
 
@@ -196,7 +185,7 @@ cdef class Decoder:
             self._keep(data + position, lacking)
             position += lacking
             if self._length(self._buffer, self._kept):
-                packets.append(self._release())
+                self._release(packets)
         return position
 
     cdef Py_ssize_t _lacking(self, const unsigned char *data, Py_ssize_t size) noexcept:
@@ -246,6 +235,13 @@ cdef class Decoder:
             raise _framing._large_packet(length, self._max_packet)
         return 0
 
+    cdef int _deliver(
+        self, const unsigned char *data, Py_ssize_t length, list packets
+    ) except -1:
+        """Do with a whole packet what it is cut for: here, collect it."""
+        packets.append(self._packet(data, length))
+        return 0
+
     cdef tuple _packet(self, const unsigned char *data, Py_ssize_t length):
         """Make the packet or line that is whole."""
         cdef uint32_t number
@@ -260,14 +256,14 @@ cdef class Decoder:
         number = read_number(data + 4)
         return split(number, data + header_size, length - header_size)
 
-    cdef tuple _release(self):
-        """Make the packet that fills the buffer, and give the buffer back."""
+    cdef int _release(self, list packets) except -1:
+        """Deliver the packet that fills the buffer, and give the buffer back."""
         cdef unsigned char *buffer = self._buffer
         cdef Py_ssize_t length = self._kept
         self._buffer = NULL
         self._kept = self._capacity = 0
         try:
-            return self._packet(buffer, length)
+            return self._deliver(buffer, length, packets)
         finally:
             PyMem_Free(buffer)
 

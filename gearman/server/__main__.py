@@ -53,7 +53,7 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
     log_file = configure(config)
     pid_file = process.PidFile(config.pid_file) if config.pid_file else None
     try:
-        sockets = open_all(config.listen)
+        sockets = open_all(config.listen, config.backlog)
         listener = Listener(config, sockets)
         if pid_file:
             pid_file.write()

@@ -1,5 +1,8 @@
 """One connection of the server: a transport on one side, a protocol on the other.
 
+The transport is asyncio's, or for plain sockets a channel of the compiled engine,
+which is transport, peer and protocol in one.
+
 Back-pressure works both ways. A peer that does not take what it is sent is blocked:
 it is not read from, and neither is whoever produces for it, until it has caught up.
 """
@@ -7,7 +10,7 @@ it is not read from, and neither is whoever produces for it, until it has caught
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .broker import Peer
 from .protocol import Protocol
@@ -52,10 +55,15 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._listener.config.keepalive:
                 keep_alive(sock, self._listener.config.keepalive)
-        self.peer = Peer(host, sock.fileno())
-        self.peer.connection = self
-        self.protocol = self._listener.add(self)
+        self._attach(host, sock.fileno())
+        self._listener.add(self)
         log.info("%s: connected", self.name)
+
+    def _attach(self, host: str, descriptor: int) -> None:
+        """Make the peer and its protocol."""
+        self.peer = Peer(host, descriptor)
+        self.peer.connection = self
+        self.protocol = self._listener.protocol(self.peer, self.name)
 
     def _names(self, transport: asyncio.BaseTransport) -> tuple[str, str]:
         """Return the peer's name for the log, and its address alone."""
@@ -68,11 +76,19 @@ class Connection(asyncio.Protocol):
         self._listener.begin_turn()
         self.protocol.receive(data)
         if self.protocol.error is not None:
-            self.flush()
-            self.close(self.protocol.error)
+            self.failed()
         elif self.protocol.buffered:
-            self.progress = self._listener.now
-            self._listener.watch(self)
+            self.partial()
+
+    def partial(self) -> None:
+        """Part of a request has come: see to it that the rest comes as well."""
+        self.progress = self._listener.time()
+        self._listener.watch(self)
+
+    def failed(self) -> None:
+        """The protocol came to an end: say so, and close."""
+        self.flush()
+        self.close(self.protocol.error)
 
     def flush(self) -> None:
         """Send what waits for the peer."""
@@ -82,12 +98,15 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
         waiting = self._transport.get_write_buffer_size()
         if waiting > self._listener.config.max_outbox:
-            self.abort(f"{waiting} bytes wait for it, more than --max-outbox allows")
+            self.overflow(waiting)
+
+    def overflow(self, waiting: int) -> None:
+        self.abort(f"{waiting} bytes wait for it, more than --max-outbox allows")
 
     def pause_writing(self) -> None:
         self.peer.blocked = True
         self._waiting = self._transport.get_write_buffer_size()
-        self.progress = self._listener.now
+        self.progress = self._listener.time()
         self._listener.watch(self)
         self.hold(self)
 
@@ -111,7 +130,7 @@ class Connection(asyncio.Protocol):
     def released_by(self, blocked: "Connection") -> None:
         self._held_by.discard(blocked)
         if not self._held_by and not self.closing:
-            self.progress = self._listener.now
+            self.progress = self._listener.time()
             self._transport.resume_reading()
 
     def close(self, reason: object = None) -> None:
@@ -157,3 +176,14 @@ class Connection(asyncio.Protocol):
 
     def forget(self, producer: "Connection") -> None:
         self._holds.discard(producer)
+
+
+class EngineConnection(Connection):
+    """A connection whose transport is a channel of the engine."""
+
+    def _attach(self, host: str, descriptor: int) -> None:
+        channel: Any = self._transport
+        self.peer = self.protocol = channel
+
+    def flush(self) -> None:
+        cast("Any", self._transport).flush()

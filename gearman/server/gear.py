@@ -83,6 +83,14 @@ class Gear:
             (Command.GET_STATUS_UNIQUE, _named(broker.get_status_unique)),
         ]
 
+    def dispatch(self, peer: Peer, packet: Packet) -> None:
+        """Do what a packet or line asks for. Raises ProtocolError if it is fatal."""
+        number, arguments = packet
+        if isinstance(arguments, ProtocolError):
+            _refuse(peer, arguments)
+        else:
+            self.verbs[number](peer, *arguments)
+
     def _text(self, peer: Peer, line: bytes) -> None:
         peer.write(self.admin.answer(line))
 
@@ -135,7 +143,7 @@ class GearProtocol(Protocol):
         trace: Trace | None = None,
     ) -> None:
         super().__init__(peer)
-        self._verbs = gear.verbs
+        self._gear = gear
         self._decoder = Decoder(max_packet=max_packet, lines=True)
         self._trace = trace
 
@@ -159,19 +167,9 @@ class GearProtocol(Protocol):
         return data
 
     def _dispatch(self, packet: Packet) -> None:
-        number, arguments = packet
         if self._trace is not None:
             self._trace(f"received {describe(packet)}")
-        if isinstance(arguments, ProtocolError):
-            self._refuse(arguments)
-        else:
-            self._verbs[number](self.peer, *arguments)
-
-    def _refuse(self, error: ProtocolError) -> None:
-        if error.code:
-            self.peer.refuse(error.code.encode(), error.text.encode())
-        if error.fatal:
-            raise error
+        self._gear.dispatch(self.peer, packet)
 
 
 def describe(packet: Packet) -> str:
@@ -230,6 +228,13 @@ def _set_client_id(peer: Peer, client_id: bytes) -> None:
         return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Client id too large")
     peer.client_id = client_id
     return None
+
+
+def _refuse(peer: Peer, error: ProtocolError) -> None:
+    if error.code:
+        peer.refuse(error.code.encode(), error.text.encode())
+    if error.fatal:
+        raise error
 
 
 def _unexpected(peer: Peer, *arguments: bytes) -> None:

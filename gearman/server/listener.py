@@ -17,9 +17,9 @@ from typing import Any
 from .. import __version__
 from .acceptor import Acceptor
 from .admin import Admin, Identity
-from .broker import Broker
+from .broker import Broker, Engine, Peer
 from .config import Config
-from .connection import Connection
+from .connection import Connection, EngineConnection
 from .gear import Gear, GearProtocol
 from .logs import NOTICE, level_name
 from .protocol import Protocol, Trace
@@ -36,11 +36,18 @@ log = logging.getLogger("gearman.server")
 
 
 class Listener:
-    """A running server. `config` says how, `sockets` are bound and ready."""
+    """A running server. `config` says how, `sockets` are bound and ready.
 
-    def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
+    Plain sockets are left to the compiled engine if it was built, unless `engine` is
+    False; asyncio does the same without it.
+    """
+
+    def __init__(
+        self, config: Config, sockets: list[socket.socket], *, engine: bool = True
+    ) -> None:
         self.config = config
-        self.now = 0.0
+        # Packets are traced where asyncio's transports hand them over.
+        self._use_engine = engine and not log.isEnabledFor(logging.DEBUG)
         self._sockets = sockets
         self._broker = _broker(config)
         identity = Identity(
@@ -54,6 +61,7 @@ class Listener:
         self._watched: set[Connection] = set()
         self._watcher: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._engine: Any = None
         self._in_turn = False
         self._draining = False
         self._acceptors: list[Acceptor] = []
@@ -67,6 +75,8 @@ class Listener:
         """
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_log_exception)
+        self.time = self._loop.time
+        self._start_engine()
         for sock in self._sockets:
             self._listen(sock)
         ready()
@@ -77,13 +87,28 @@ class Listener:
 
     def _listen(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        sock.listen(self.config.backlog)
         acceptor = Acceptor(self._loop, sock, self._accepted)
         self._acceptors.append(acceptor)
         acceptor.start()
         log.log(NOTICE, "listening on %s", describe(sock.getsockname()))
 
+    def _start_engine(self) -> None:
+        if Engine is None or not self._use_engine:
+            return
+        self._engine = Engine(
+            self._broker,
+            self._gear.dispatch,
+            self,
+            self._loop,
+            self.config.max_packet,
+            self.config.max_outbox,
+        )
+        self._loop.add_reader(self._engine, self._engine.run)
+
     def _accepted(self, sock: socket.socket) -> None:
+        if self._engine is not None:
+            self._open(sock)
+            return
         task = self._loop.create_task(self._connect(sock))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
@@ -92,6 +117,17 @@ class Listener:
         # The peer may be gone again before its connection is set up.
         with suppress(OSError):
             await self._loop.connect_accepted_socket(lambda: Connection(self), sock)
+
+    def _open(self, sock: socket.socket) -> None:
+        connection = EngineConnection(self)
+        try:
+            address = sock.getpeername()
+        except OSError:
+            # The peer is gone again.
+            sock.close()
+            return
+        host = address[0] if isinstance(address, tuple) else "unix"
+        connection.connection_made(self._engine.open(sock, connection, host))
 
     def stop(self) -> None:
         """Stop at once."""
@@ -134,19 +170,20 @@ class Listener:
             connection.close()
         # Lets the transports close their sockets.
         await asyncio.sleep(0)
+        if self._engine is not None:
+            self._loop.remove_reader(self._engine)
 
     # -- connections
 
-    def add(self, connection: Connection) -> Protocol:
-        """Make a connection known and return its protocol."""
+    def add(self, connection: Connection) -> None:
+        """Make a connection known."""
         self._connections.add(connection)
         self._broker.connect(connection.peer)
-        return GearProtocol(
-            connection.peer,
-            self._gear,
-            max_packet=self.config.max_packet,
-            trace=_trace(connection),
-        )
+
+    def protocol(self, peer: Peer, name: str) -> Protocol:
+        """Return the protocol that a peer speaks who is called `name` in the log."""
+        max_packet = self.config.max_packet
+        return GearProtocol(peer, self._gear, max_packet=max_packet, trace=_trace(name))
 
     def remove(self, connection: Connection) -> None:
         self.begin_turn()
@@ -173,19 +210,23 @@ class Listener:
         """Tell the broker the time, and see to it that the turn ends."""
         if not self._in_turn:
             self._in_turn = True
-            self.now = self._loop.time()
-            self._broker.tick(self.now, time.time())
-            self._loop.call_soon(self._end_turn)
+            self._broker.tick(self.time(), time.time())
+            self._loop.call_soon(self.end_turn)
 
-    def _end_turn(self) -> None:
+    def end_turn(self) -> None:
+        """Do what is due, and write to whom it concerns."""
         self._in_turn = False
-        self.now = self._loop.time()
-        delay = self._broker.tick(self.now, time.time())
+        now = self.time()
+        delay = self._broker.tick(now, time.time())
         self._flush()
-        self._hold_producers()
-        self._report()
-        self._arm(delay)
-        self._stop_if_drained()
+        if self._broker.congested:
+            self._hold_producers()
+        if self._broker.notices:
+            self._report()
+        if delay is not None or self._timer is not None:
+            self._arm(now, delay)
+        if self._draining:
+            self._stop_if_drained()
 
     def _flush(self) -> None:
         touched = self._broker.touched
@@ -207,11 +248,11 @@ class Listener:
             log.warning("%s", notice)
         notices.clear()
 
-    def _arm(self, delay: float | None) -> None:
+    def _arm(self, now: float, delay: float | None) -> None:
         """Have a turn begin when something is due."""
-        due = None if delay is None else self.now + min(max(delay, 0.0), MAX_SLEEP)
+        due = None if delay is None else now + min(max(delay, 0.0), MAX_SLEEP)
         if self._timer is not None:
-            if due is not None and self.now < self._timer.when() <= due:
+            if due is not None and now < self._timer.when() <= due:
                 return
             self._timer.cancel()
             self._timer = None
@@ -235,10 +276,10 @@ def _broker(config: Config) -> Broker:
     )
 
 
-def _trace(connection: Connection) -> Trace | None:
+def _trace(name: str) -> Trace | None:
     if not log.isEnabledFor(logging.DEBUG):
         return None
-    return lambda text: log.debug("%s: %s", connection.name, text)
+    return lambda text: log.debug("%s: %s", name, text)
 
 
 def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -17,15 +17,18 @@ _ANY = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))  # noqa: S104
 _MISSING_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 
 
-def open_all(endpoints: Iterable[Endpoint]) -> list[socket.socket]:
-    """Bind every endpoint. Raises StartupError, and closes all, if one fails."""
+def open_all(endpoints: Iterable[Endpoint], backlog: int) -> list[socket.socket]:
+    """Listen on every endpoint, with room for `backlog` connections that wait.
+
+    Raises StartupError, and closes all, if one fails.
+    """
     opened: list[socket.socket] = []
     try:
         for endpoint in endpoints:
             if endpoint.path:
-                opened.append(_open_unix(endpoint.path))
+                opened.append(_open_unix(endpoint.path, backlog))
             else:
-                _open_tcp(endpoint, opened)
+                _open_tcp(endpoint, backlog, opened)
     except BaseException:
         close_all(opened)
         raise
@@ -67,11 +70,11 @@ def keep_alive(sock: socket.socket, keepalive: Keepalive) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def _open_tcp(endpoint: Endpoint, opened: list[socket.socket]) -> None:
+def _open_tcp(endpoint: Endpoint, backlog: int, opened: list[socket.socket]) -> None:
     port = endpoint.port
     for family, host in _resolve(endpoint):
         try:
-            sock = _bind_tcp(family, host, port)
+            sock = _bind_tcp(family, host, port, backlog)
         except OSError as error:
             if not endpoint.host and error.errno in _MISSING_FAMILY:
                 continue
@@ -94,7 +97,7 @@ def _resolve(endpoint: Endpoint) -> Iterable[tuple[int, str]]:
     return dict.fromkeys((family, str(address[0])) for family, *_, address in found)
 
 
-def _bind_tcp(family: int, host: str, port: int) -> socket.socket:
+def _bind_tcp(family: int, host: str, port: int, backlog: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -102,19 +105,19 @@ def _bind_tcp(family: int, host: str, port: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
         # Binding alone does not show that another server listens there already.
-        sock.listen(1)
+        sock.listen(backlog)
     except OSError:
         sock.close()
         raise
     return sock
 
 
-def _open_unix(path: str) -> socket.socket:
+def _open_unix(path: str, backlog: int) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
         sock.bind(path)
-        sock.listen(1)
+        sock.listen(backlog)
     except OSError as error:
         sock.close()
         raise StartupError(f"cannot listen on unix:{path}: {_reason(error)}") from error

@@ -3,14 +3,18 @@
 import asyncio
 import errno
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from threading import Thread
 
 import pytest
 
+from gearman.framing import BUILD
+from gearman.server.broker import Engine
 from gearman.server.config import Config, Endpoint, Keepalive
 from gearman.server.connection import HIGH_WATER
 from gearman.server.listener import Listener
@@ -24,10 +28,10 @@ LOCAL = Config(listen=(Endpoint(HOST, 0),))
 class Running:
     """A listener in a thread of its own."""
 
-    def __init__(self, config: Config) -> None:
-        self.sockets = open_all(config.listen)
+    def __init__(self, config: Config, engine: bool) -> None:
+        self.sockets = open_all(config.listen, config.backlog)
         self.addresses = [sock.getsockname() for sock in self.sockets]
-        self.listener = Listener(config, self.sockets)
+        self.listener = Listener(config, self.sockets, engine=engine)
         self.ready: list[str] = []
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -47,9 +51,20 @@ class Running:
         assert not self._thread.is_alive()
 
 
+@pytest.fixture(params=["asyncio", "engine"])
+def running(request):
+    """Return what runs a listener, on each of the two ways that bytes can take."""
+    if request.param == "engine":
+        if Engine is None and BUILD == "speedups" and sys.platform == "linux":
+            pytest.fail("the speedups are there, but not the engine")
+        if Engine is None:
+            pytest.skip("the engine is not built")
+    return partial(run, engine=request.param == "engine")
+
+
 @contextmanager
-def running(config: Config = LOCAL) -> Iterator[Running]:
-    server = Running(config)
+def run(config: Config = LOCAL, *, engine: bool = True) -> Iterator[Running]:
+    server = Running(config, engine)
     try:
         yield server
     finally:
@@ -66,12 +81,12 @@ def accepted(server: Running) -> socket.socket:
 
 
 class TestSockets:
-    def test_small_packets_are_not_held_back(self):
+    def test_small_packets_are_not_held_back(self, running):
         with running() as server, server.peer() as peer:
             peer.fence()
             assert accepted(server).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
-    def test_keepalive_reaches_accepted_sockets(self):
+    def test_keepalive_reaches_accepted_sockets(self, running):
         config = replace(LOCAL, keepalive=Keepalive(30, 5, 3))
         with running(config) as server, server.peer() as peer:
             peer.fence()
@@ -82,13 +97,13 @@ class TestSockets:
                 if option is not None:
                     assert sock.getsockopt(socket.IPPROTO_TCP, option) == value
 
-    def test_keepalive_is_off_unless_asked_for(self):
+    def test_keepalive_is_off_unless_asked_for(self, running):
         with running() as server, server.peer() as peer:
             peer.fence()
             option = accepted(server).getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert not option
 
-    def test_all_addresses_are_served_on_one_port(self):
+    def test_all_addresses_are_served_on_one_port(self, running):
         with running(Config(listen=(Endpoint("", 0),))) as server:
             port = server.addresses[0][1]
             assert {address[1] for address in server.addresses} == {port}
@@ -97,7 +112,7 @@ class TestSockets:
                 with Peer(port, host) as peer:
                     assert peer.ask(b"version").startswith(b"OK")
 
-    def test_unix_socket_is_served_and_its_file_removed(self, tmp_path):
+    def test_unix_socket_is_served_and_its_file_removed(self, running, tmp_path):
         path = str(tmp_path / "gear")
         config = Config(listen=(Endpoint(path=path),))
         with running(config), socket.socket(socket.AF_UNIX) as sock:
@@ -107,7 +122,7 @@ class TestSockets:
             assert sock.recv(100).endswith(b" unix - :\n.\n")
         assert list(tmp_path.iterdir()) == []
 
-    def test_many_addresses_share_one_broker(self, tmp_path):
+    def test_many_addresses_share_one_broker(self, running, tmp_path):
         config = Config(listen=(Endpoint(HOST, 0), Endpoint("127.0.0.2", 0)))
         with running(config) as server:
             first, second = (Peer(port, host) for host, port in server.addresses)
@@ -118,7 +133,7 @@ class TestSockets:
 
 
 class TestTurns:
-    def test_job_goes_round(self):
+    def test_job_goes_round(self, running):
         with running() as server, server.peer() as client, server.peer() as worker:
             worker.send("CAN_DO", b"f")
             worker.send("PRE_SLEEP")
@@ -131,7 +146,7 @@ class TestTurns:
             worker.send("WORK_COMPLETE", handle, b"done")
             assert client.expect("WORK_COMPLETE") == [handle, b"done"]
 
-    def test_lost_worker_wakes_another_at_once(self):
+    def test_lost_worker_wakes_another_at_once(self, running):
         with running() as server, server.peer() as client, server.peer() as idle:
             with server.peer() as worker:
                 worker.send("CAN_DO", b"f")
@@ -145,7 +160,7 @@ class TestTurns:
                 idle.fence()
             idle.expect("NOOP")
 
-    def test_scheduled_job_wakes_a_sleeper_when_its_time_comes(self):
+    def test_scheduled_job_wakes_a_sleeper_when_its_time_comes(self, running):
         with running() as server, server.peer() as client, server.peer() as worker:
             worker.send("CAN_DO", b"f")
             worker.send("PRE_SLEEP")
@@ -156,7 +171,7 @@ class TestTurns:
             worker.expect("NOOP")
             assert time.time() >= when
 
-    def test_timeout_of_a_job_needs_no_traffic(self):
+    def test_timeout_of_a_job_needs_no_traffic(self, running):
         with running() as server, server.peer() as client, server.peer() as worker:
             worker.send("CAN_DO_TIMEOUT", b"f", b"1000")
             client.send("SUBMIT_JOB", b"f", b"", b"work")
@@ -166,13 +181,13 @@ class TestTurns:
             worker.send("PRE_SLEEP")
             worker.expect("NOOP")
 
-    def test_what_arrives_in_pieces_is_put_together(self):
+    def test_what_arrives_in_pieces_is_put_together(self, running):
         with running() as server, server.peer() as peer:
             for byte in packet("ECHO_REQ", b"in pieces"):
                 peer.send_bytes(bytes([byte]))
             assert peer.expect("ECHO_RES") == [b"in pieces"]
 
-    def test_large_workload_goes_round(self):
+    def test_large_workload_goes_round(self, running):
         workload = bytes(range(256)) * 40_000
         with running() as server, server.peer() as client, server.peer() as worker:
             client.send("SUBMIT_JOB", b"f", b"", workload)
@@ -213,12 +228,14 @@ class TestBackPressure:
         worker.expect("JOB_ASSIGN")
         return handle
 
-    def test_peer_that_does_not_read_is_not_read_either(self):
+    def test_peer_that_does_not_read_is_not_read_either(self, running):
         with running() as server, server.peer() as peer:
             echo = packet("ECHO_REQ", b"x" * 100_000)
             assert fill(server, peer, echo, self.LIMIT) < self.LIMIT
 
-    def test_worker_waits_for_a_client_that_does_not_read_and_loses_nothing(self):
+    def test_worker_waits_for_a_client_that_does_not_read_and_loses_nothing(
+        self, running
+    ):
         with running() as server, server.peer() as client, server.peer() as worker:
             handle = self.start(server, client, worker)
             data = packet("WORK_DATA", handle, b"x" * 100_000)
@@ -237,14 +254,14 @@ class TestBackPressure:
             assert received.arguments == [handle, b"end"]
             assert count == -(-sent // len(data))
 
-    def test_others_go_on_while_a_worker_waits(self):
+    def test_others_go_on_while_a_worker_waits(self, running):
         with running() as server, server.peer() as client, server.peer() as worker:
             handle = self.start(server, client, worker)
             fill(server, worker, packet("WORK_DATA", handle, b"x" * 1000), self.LIMIT)
             with server.peer() as other:
                 assert other.ask_list(b"status") == [b"f\t1\t1\t1"]
 
-    def test_worker_goes_on_when_the_client_that_does_not_read_leaves(self):
+    def test_worker_goes_on_when_the_client_that_does_not_read_leaves(self, running):
         with running() as server, server.peer() as worker:
             with server.peer() as client:
                 handle = self.start(server, client, worker)
@@ -254,7 +271,7 @@ class TestBackPressure:
             worker.send_bytes(rest + packet("WORK_COMPLETE", handle, b""))
             assert worker.fence() == []
 
-    def test_client_that_never_reads_is_closed_and_its_worker_goes_on(self):
+    def test_client_that_never_reads_is_closed_and_its_worker_goes_on(self, running):
         with (
             running(replace(LOCAL, write_timeout=0.1)) as server,
             server.peer() as worker,
@@ -266,7 +283,7 @@ class TestBackPressure:
             worker.send("WORK_COMPLETE", handle, b"")
             assert worker.fence() == []
 
-    def test_outbox_over_the_limit_closes_the_peer_alone(self):
+    def test_outbox_over_the_limit_closes_the_peer_alone(self, running):
         with (
             running(replace(LOCAL, max_outbox=4 * HIGH_WATER)) as server,
             server.peer() as worker,
@@ -285,12 +302,12 @@ class TestStalling:
     @pytest.mark.parametrize(
         "data", [b"\0RE", packet("ECHO_REQ", b"x" * 100)[:50], b"status"]
     )
-    def test_half_a_request_is_not_waited_for_longer(self, data):
+    def test_half_a_request_is_not_waited_for_longer(self, running, data):
         with running(self.FAST) as server, server.peer() as peer:
             peer.send_bytes(data)
             assert peer.receive_end() == b""
 
-    def test_idle_peer_stays(self):
+    def test_idle_peer_stays(self, running):
         with running(self.FAST) as server, server.peer() as idle:
             idle.fence()
             with server.peer() as peer:
@@ -298,7 +315,7 @@ class TestStalling:
                 peer.receive_end()
             assert idle.fence() == []
 
-    def test_peer_that_finished_its_request_stays(self):
+    def test_peer_that_finished_its_request_stays(self, running):
         with running(self.FAST) as server, server.peer() as slow:
             data = packet("ECHO_REQ", b"x")
             slow.send_bytes(data[:5])
@@ -327,14 +344,16 @@ class TestBadInput:
             b"1 2 3 4 5 6\n",
         ],
     )
-    def test_what_cannot_be_understood_closes_this_connection_alone(self, data):
+    def test_what_cannot_be_understood_closes_this_connection_alone(
+        self, running, data
+    ):
         with running() as server, server.peer() as good, server.peer() as bad:
             bad.send_bytes(packet("ECHO_REQ", b"before") + data)
             bad.expect("ECHO_RES")
             assert bad.receive_end() == b""
             assert good.fence() == []
 
-    def test_packet_over_the_limit_is_answered_before_it_arrives(self):
+    def test_packet_over_the_limit_is_answered_before_it_arrives(self, running):
         config = replace(LOCAL, max_packet=1000)
         with running(config) as server, server.peer() as peer:
             peer.send_bytes(packet("ECHO_REQ", b"x" * 1001)[:12])
@@ -344,20 +363,20 @@ class TestBadInput:
 
 
 class TestStop:
-    def test_says_ready_once_and_closes_all_connections(self):
+    def test_says_ready_once_and_closes_all_connections(self, running):
         with running() as server, server.peer() as peer:
             peer.fence()
             server.call(server.listener.stop)
             assert peer.receive_end() == b""
         assert server.ready == ["ready"]
 
-    def test_idle_server_drains_at_once(self):
+    def test_idle_server_drains_at_once(self, running):
         with running() as server, server.peer() as peer:
             peer.fence()
             server.call(server.listener.drain)
             server.join()
 
-    def test_draining_server_finishes_its_jobs_and_takes_no_connections(self):
+    def test_draining_server_finishes_its_jobs_and_takes_no_connections(self, running):
         with running() as server, server.peer() as client, server.peer() as worker:
             client.send("SUBMIT_JOB", b"f", b"", b"w")
             (handle,) = client.expect("JOB_CREATED")
@@ -373,7 +392,7 @@ class TestStop:
             server.join()
 
     @pytest.mark.parametrize("line", [b"shutdown", b"shutdown graceful"])
-    def test_admin_may_stop_it_where_that_is_allowed(self, line):
+    def test_admin_may_stop_it_where_that_is_allowed(self, running, line):
         with (
             running(replace(LOCAL, allow_shutdown=True)) as server,
             server.peer() as peer,
@@ -381,7 +400,7 @@ class TestStop:
             assert peer.ask(line) == b"OK\r\n"
             server.join()
 
-    def test_admin_may_not_stop_it_otherwise(self):
+    def test_admin_may_not_stop_it_otherwise(self, running):
         with running() as server, server.peer() as peer:
             assert peer.ask(b"shutdown").startswith(b"ERR UNKNOWN_COMMAND")
             assert peer.fence() == []

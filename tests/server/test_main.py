@@ -299,6 +299,7 @@ def test_running_out_of_descriptors_pauses_accepting_alone():
         late = stack.enter_context(Peer(server.port))
         assert late.fence() == []
         log = server.log.read_text()
-        assert log.count("accepting no connections for now") == 1
-        assert log.count("accepting connections again") == 1
+        # The crowd may leave one by one, so that it is over more than once.
+        pauses = log.count("accepting no connections for now")
+        assert pauses == log.count("accepting connections again") < 5
         assert "Traceback" not in log

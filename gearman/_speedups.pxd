@@ -1,0 +1,42 @@
+# What the server's engine builds on.
+from libc.stdint cimport uint32_t
+
+
+cdef uint32_t read_number(const unsigned char *at) noexcept
+cdef unsigned char *write_number(unsigned char *at, uint32_t number) noexcept
+
+
+cdef class Decoder:
+    cdef uint32_t _magic
+    cdef long long _max_packet
+    cdef long long _max_line
+    cdef bint _lines
+    cdef bint _failed
+    cdef unsigned char *_buffer
+    cdef Py_ssize_t _capacity
+    cdef Py_ssize_t _kept
+    # The length of the packet that is kept, as far as is known.
+    cdef long long _needed
+
+    cdef int _take(
+        self, const unsigned char *data, Py_ssize_t size, list packets
+    ) except -1
+    cdef Py_ssize_t _cut(
+        self, const unsigned char *data, Py_ssize_t size, list packets
+    ) except -1
+    cdef Py_ssize_t _complete(
+        self, const unsigned char *data, Py_ssize_t size, list packets
+    ) except -1
+    cdef Py_ssize_t _lacking(self, const unsigned char *data, Py_ssize_t size) noexcept
+    cdef Py_ssize_t _length(self, const unsigned char *data, Py_ssize_t size) except -1
+    cdef Py_ssize_t _line_length(
+        self, const unsigned char *data, Py_ssize_t size
+    ) except -1
+    cdef int _check(self, const unsigned char *header) except -1
+    cdef int _deliver(
+        self, const unsigned char *data, Py_ssize_t length, list packets
+    ) except -1
+    cdef tuple _packet(self, const unsigned char *data, Py_ssize_t length)
+    cdef int _release(self, list packets) except -1
+    cdef int _keep(self, const unsigned char *data, Py_ssize_t size) except -1
+    cdef void _forget(self) noexcept

@@ -1,0 +1,183 @@
+# C types for `_broker.py`, which is compiled as `_broker_c` as it stands.
+cimport cython
+from libc.stdint cimport int64_t
+
+
+# A job is in no cycle once it is finished: whoever retires it takes it out of the
+# sets and lists of its peers. So the collector need not look at millions of them.
+@cython.no_gc
+cdef class Job:
+    cdef public bytes handle
+    cdef public Function function
+    cdef public bytes unique
+    cdef public bytes workload
+    cdef public bytes reducer
+    cdef public Peer worker
+    cdef public list clients
+    cdef public int64_t when
+    cdef public int64_t timer
+    cdef public unsigned int numerator
+    cdef public unsigned int denominator
+    cdef public int retries
+    cdef public char priority
+    cdef public char state
+    cdef public bint background
+
+    cpdef bint wanted(self)
+
+
+cdef class Queue:
+    cdef public object _entries
+    cdef public Py_ssize_t count
+
+    cpdef push(self, Job job)
+    @cython.locals(job=Job)
+    cpdef Job pop(self)
+    cpdef discard(self, Job job)
+
+
+cdef class Function:
+    cdef public bytes name
+    cdef public tuple queues
+    cdef public list scheduled
+    cdef public list limits
+    cdef public Py_ssize_t running
+    cdef public Py_ssize_t workers
+    cdef public object sleepers
+    cdef public dict uniques
+    cdef public dict twins
+
+    @cython.locals(high=Queue, normal=Queue, low=Queue)
+    cpdef bint ready(self)
+    @cython.locals(queue=Queue)
+    cpdef Py_ssize_t waiting(self, int priority)
+    cpdef Py_ssize_t total(self)
+    cpdef Job find(self, bytes unique, bytes workload)
+    cpdef remember(self, Job job)
+    @cython.locals(known=dict, key=bytes)
+    cpdef forget(self, Job job)
+
+
+cdef class Peer:
+    cdef public object address
+    cdef public int descriptor
+    cdef public bytes client_id
+    cdef public object connection
+    cdef public list outbox
+    cdef public list touched
+    cdef public bint blocked
+    cdef public bint exceptions
+    cdef public char sleep
+    cdef public dict abilities
+    cdef public list functions
+    cdef public dict jobs
+    cdef public set waiting
+    cdef object __weakref__
+
+    cpdef send(self, int command, tuple arguments)
+    cpdef write(self, bytes data)
+    cpdef refuse(self, bytes code, bytes text)
+
+
+cdef class Broker:
+    cdef public dict functions
+    cdef public dict jobs
+    cdef public dict peers
+    cdef public list touched
+    cdef public list congested
+    cdef public list notices
+    cdef public bytes handle_prefix
+    cdef public int64_t next_handle
+    cdef public int retries
+    cdef public int wakeup
+    cdef public bint priority_first
+    cdef public bint round_robin
+    cdef public bint timeout_fails
+    cdef public bint exceptions
+    cdef public double now
+    cdef public double wall
+    cdef public object _scheduled
+    cdef public object _deadlines
+
+    @cython.locals(job=Job)
+    cpdef tick(self, double now, double wall)
+    cpdef connect(self, Peer peer)
+    @cython.locals(job=Job)
+    cpdef disconnect(self, Peer peer)
+
+    @cython.locals(function=Function, job=Job, limit=Py_ssize_t)
+    cpdef submit(
+        self, Peer peer, bytes name, bytes unique, bytes workload,
+        int priority=*, bint background=*, int64_t when=*, bytes reducer=*,
+    )
+    cpdef get_status(self, Peer peer, bytes handle)
+    @cython.locals(function=Function, job=Job)
+    cpdef get_status_unique(self, Peer peer, bytes unique)
+
+    @cython.locals(function=Function)
+    cpdef can_do(self, Peer peer, bytes name, double timeout=*)
+    @cython.locals(function=Function)
+    cpdef cant_do(self, Peer peer, bytes name)
+    @cython.locals(function=Function)
+    cpdef reset_abilities(self, Peer peer)
+    @cython.locals(function=Function)
+    cpdef pre_sleep(self, Peer peer)
+    @cython.locals(job=Job)
+    cpdef grab(self, Peer peer)
+    @cython.locals(job=Job)
+    cpdef grab_unique(self, Peer peer)
+    @cython.locals(job=Job)
+    cpdef grab_all(self, Peer peer)
+    @cython.locals(job=Job)
+    cpdef status(self, Peer peer, bytes handle, bytes numerator, bytes denominator)
+    @cython.locals(job=Job)
+    cpdef data(self, Peer peer, bytes handle, bytes data)
+    @cython.locals(job=Job)
+    cpdef warning(self, Peer peer, bytes handle, bytes data)
+    @cython.locals(job=Job)
+    cpdef complete(self, Peer peer, bytes handle, bytes result)
+    @cython.locals(job=Job)
+    cpdef fail(self, Peer peer, bytes handle)
+    @cython.locals(job=Job, client=Peer)
+    cpdef exception(self, Peer peer, bytes handle, bytes data)
+
+    @cython.locals(function=Function)
+    cpdef Function function(self, bytes name)
+    @cython.locals(function=Function)
+    cpdef bint drop(self, bytes name)
+    @cython.locals(job=Job)
+    cpdef bint cancel(self, bytes handle)
+
+    cdef _place(self, Job job)
+    @cython.locals(function=Function, queue=Queue)
+    cdef _enqueue(self, Job job)
+    @cython.locals(queue=Queue)
+    cdef _remove(self, Job job)
+    @cython.locals(job=Job, woken=bint)
+    cdef Job _take(self, Peer peer)
+    @cython.locals(index=Py_ssize_t, priority=int, function=Function, queue=Queue)
+    cdef Job _first(self, Peer peer)
+    @cython.locals(index=Py_ssize_t, priority=int, function=Function, queue=Queue)
+    cdef Job _next(self, Peer peer)
+    @cython.locals(function=Function, job=Job, queue=Queue, timeout=double)
+    cdef Job _assign(self, Peer peer, Py_ssize_t index, int priority)
+    cdef _assign_unique(self, Peer peer, Job job)
+    @cython.locals(job=Job)
+    cdef Job _owned(self, Peer peer, bytes handle, bytes text=*)
+    cdef _release(self, Job job, Peer worker)
+    cdef _finish(self, Job job, Peer worker)
+    cdef _lost(self, Job job, Peer worker)
+    @cython.locals(worker=Peer)
+    cdef _expire(self, Job job)
+    cdef _give_up(self, Job job, reason)
+    cdef _join(self, Job job, Peer peer)
+    cdef _leave(self, Job job, Peer peer)
+    @cython.locals(client=Peer)
+    cdef _retire(self, Job job)
+    @cython.locals(client=Peer)
+    cdef _forward(self, Job job, int command, tuple arguments)
+    cdef _unregister(self, Peer peer, Function function)
+    @cython.locals(left=Py_ssize_t, peer=Peer)
+    cdef _wake(self, Function function)
+    @cython.locals(function=Function)
+    cdef _pass_on(self, list functions)

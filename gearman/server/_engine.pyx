@@ -1,0 +1,599 @@
+# cython: language_level=3, annotation_typing=False, auto_pickle=False
+"""The compiled I/O engine: plain TCP and Unix connections, without asyncio's help.
+
+The engine keeps its sockets in an epoll set of its own, whose descriptor the event
+loop watches. When that becomes readable, one call reads from every connection that
+has something, cuts packets straight from the read buffer, hands them to the
+compiled broker by C calls, and then writes once to each connection that was touched.
+
+All rules are the broker's and the gear protocol's: what is dispatched here by number
+are the commands that come often, and any other packet takes the same way as without
+the engine. What is rare, such as back-pressure, closing and stalling, is left to the
+Python object `connection` of each channel, which is the one that asyncio's transports
+get as well; a channel is its transport.
+"""
+
+import os
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint32_t
+from libc.string cimport memchr, memcmp, memcpy, memmove
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport clockid_t
+from posix.unistd cimport close
+
+from gearman._speedups cimport Decoder, read_number, write_number
+from gearman.server._broker_c cimport Broker, Peer
+
+from .._framing import INVALID, _large_body
+from ..commands import RESPONSE
+from ..errors import ProtocolError
+
+cdef extern from "sys/epoll.h" nogil:
+    ctypedef union epoll_data_t:
+        int fd
+
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+
+    enum:
+        EPOLLIN
+        EPOLLOUT
+        EPOLLERR
+        EPOLLHUP
+        EPOLL_CLOEXEC
+        EPOLL_CTL_ADD
+        EPOLL_CTL_DEL
+        EPOLL_CTL_MOD
+
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll, int operation, int descriptor, epoll_event *event)
+    int epoll_wait(int epoll, epoll_event *events, int size, int milliseconds)
+
+cdef extern from "sys/socket.h" nogil:
+    enum:
+        MSG_DONTWAIT
+        MSG_NOSIGNAL
+
+    ssize_t recv(int descriptor, void *buffer, size_t size, int flags)
+    ssize_t send_to "send"(
+        int descriptor, const void *buffer, size_t size, int flags
+    )
+
+cdef enum:
+    HEADER_SIZE = 12
+    # How much is read from a connection at once.
+    READ_SIZE = 256 * 1024
+    # Connections served in one round, and rounds before the event loop has its turn.
+    BATCH = 256
+    ROUNDS = 8
+    # Output buffers of this size are kept for whoever needs one next.
+    SPARE_SIZE = 16 * 1024
+    SPARES = 256
+
+# The commands that come often; a test compares their numbers with the table's.
+cdef enum:
+    PRE_SLEEP = 4
+    SUBMIT_JOB = 7
+    GRAB_JOB = 9
+    WORK_COMPLETE = 13
+    ECHO_REQ = 16
+    ECHO_RES = 17
+    SUBMIT_JOB_BG = 18
+    SUBMIT_JOB_HIGH = 21
+    WORK_DATA = 28
+    GRAB_JOB_UNIQ = 30
+    SUBMIT_JOB_HIGH_BG = 32
+    SUBMIT_JOB_LOW = 33
+    SUBMIT_JOB_LOW_BG = 34
+    GRAB_JOB_ALL = 39
+
+cdef enum:
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+cdef uint32_t response = read_number(<const unsigned char *>PyBytes_AS_STRING(RESPONSE))
+
+
+cdef inline double clock(clockid_t which) noexcept:
+    cdef timespec now
+    clock_gettime(which, &now)
+    return now.tv_sec + now.tv_nsec * 1e-9
+
+
+cdef inline bytes copy(const unsigned char *at, Py_ssize_t size):
+    return PyBytes_FromStringAndSize(<const char *>at, size)
+
+
+cdef inline Py_ssize_t until_nul(const unsigned char *at, Py_ssize_t size) noexcept:
+    """Return how many bytes stand before a NUL, -1 if there is none."""
+    cdef const unsigned char *end = <const unsigned char *>memchr(at, 0, size)
+    return -1 if end is NULL else end - at
+
+
+cdef class Reader(Decoder):
+    """Cuts the stream of one channel and dispatches its packets."""
+
+    cdef Channel _channel
+    cdef Broker _broker
+    cdef object _dispatch
+    # A client tends to name the function that it named before: comparing is cheaper
+    # than making and hashing a new object.
+    cdef bytes _name
+
+    cdef int _deliver(
+        self, const unsigned char *data, Py_ssize_t length, list packets
+    ) except -1:
+        cdef uint32_t number
+        if not data[0] and read_number(data) == self._magic:
+            number = read_number(data + 4)
+            if self._often(number, data + HEADER_SIZE, length - HEADER_SIZE):
+                return 0
+        self._dispatch(self._channel, self._packet(data, length))
+        return 0
+
+    cdef bint _often(
+        self, uint32_t number, const unsigned char *body, Py_ssize_t size
+    ) except -1:
+        """Carry out a packet of a type that comes often. Returns False for others."""
+        if number == GRAB_JOB:
+            self._broker.grab(self._channel)
+        elif number == GRAB_JOB_UNIQ:
+            self._broker.grab_unique(self._channel)
+        elif number == GRAB_JOB_ALL:
+            self._broker.grab_all(self._channel)
+        elif number == PRE_SLEEP:
+            self._broker.pre_sleep(self._channel)
+        elif number == WORK_COMPLETE or number == WORK_DATA:
+            return self._work(number, body, size)
+        elif number == SUBMIT_JOB:
+            return self._submit(body, size, NORMAL, False)
+        elif number == SUBMIT_JOB_BG:
+            return self._submit(body, size, NORMAL, True)
+        elif number == SUBMIT_JOB_HIGH:
+            return self._submit(body, size, HIGH, False)
+        elif number == SUBMIT_JOB_HIGH_BG:
+            return self._submit(body, size, HIGH, True)
+        elif number == SUBMIT_JOB_LOW:
+            return self._submit(body, size, LOW, False)
+        elif number == SUBMIT_JOB_LOW_BG:
+            return self._submit(body, size, LOW, True)
+        elif number == ECHO_REQ:
+            memcpy(self._channel._packet_of(ECHO_RES, size), body, size)
+        else:
+            return False
+        return True
+
+    cdef bint _submit(
+        self, const unsigned char *body, Py_ssize_t size, int priority, bint background
+    ) except -1:
+        cdef Py_ssize_t name = until_nul(body, size)
+        cdef Py_ssize_t unique
+        if name < 0:
+            return False
+        unique = until_nul(body + name + 1, size - name - 1)
+        if unique < 0:
+            return False
+        self._remember_name(body, name)
+        body += name + 1
+        size -= name + 1
+        self._broker.submit(
+            self._channel,
+            self._name,
+            copy(body, unique),
+            copy(body + unique + 1, size - unique - 1),
+            priority,
+            background,
+        )
+        return True
+
+    cdef int _remember_name(
+        self, const unsigned char *name, Py_ssize_t size
+    ) except -1:
+        cdef bytes known = self._name
+        if PyBytes_GET_SIZE(known) != size or memcmp(
+            PyBytes_AS_STRING(known), name, size
+        ):
+            self._name = copy(name, size)
+        return 0
+
+    cdef bint _work(
+        self, uint32_t number, const unsigned char *body, Py_ssize_t size
+    ) except -1:
+        cdef Py_ssize_t length = until_nul(body, size)
+        if length < 0:
+            return False
+        handle = copy(body, length)
+        data = copy(body + length + 1, size - length - 1)
+        if number == WORK_COMPLETE:
+            self._broker.complete(self._channel, handle, data)
+        else:
+            self._broker.data(self._channel, handle, data)
+        return True
+
+
+cdef class Channel(Peer):
+    """A peer whose socket belongs to the engine.
+
+    It is what an asyncio transport is to `connection`, as far as that needs one.
+    Made by `Engine.open` only.
+    """
+
+    cdef Engine _engine
+    cdef Reader _reader
+    cdef object _socket
+    cdef object _error
+    cdef unsigned char *_out
+    cdef Py_ssize_t _start
+    cdef Py_ssize_t _end
+    cdef Py_ssize_t _capacity
+    cdef Py_ssize_t _high
+    cdef Py_ssize_t _low
+    cdef bint _dirty
+    cdef bint _closing
+    cdef bint _paused
+    cdef uint32_t _events
+
+    def __dealloc__(self):
+        PyMem_Free(self._out)
+
+    # -- what a peer is sent
+
+    cpdef send(self, int command, tuple arguments):
+        cdef Py_ssize_t length = len(arguments) - 1 if arguments else 0
+        cdef unsigned char *at
+        cdef bint first = True
+        for argument in arguments:
+            length += PyBytes_GET_SIZE(argument)
+        at = self._packet_of(command, length)
+        for argument in arguments:
+            if not first:
+                at[0] = 0
+                at += 1
+            first = False
+            memcpy(at, PyBytes_AS_STRING(argument), PyBytes_GET_SIZE(argument))
+            at += PyBytes_GET_SIZE(argument)
+
+    cpdef write(self, bytes data):
+        memcpy(
+            self._room(PyBytes_GET_SIZE(data)),
+            PyBytes_AS_STRING(data),
+            PyBytes_GET_SIZE(data),
+        )
+
+    cdef unsigned char *_packet_of(self, uint32_t number, Py_ssize_t length) except NULL:
+        """Begin a packet and return where its body of this length goes."""
+        cdef unsigned char *at
+        if length > <Py_ssize_t>0xFFFFFFFF:
+            raise _large_body(length)
+        at = self._room(HEADER_SIZE + length)
+        at = write_number(write_number(at, response), number)
+        return write_number(at, <uint32_t>length)
+
+    cdef unsigned char *_room(self, Py_ssize_t size) except NULL:
+        """Return where the next `size` bytes to be sent go."""
+        if not self._dirty:
+            self._dirty = True
+            if self.touched is not None:
+                self.touched.append(self)
+        if self._end + size > self._capacity:
+            self._grow(size)
+        self._end += size
+        return self._out + self._end - size
+
+    cdef int _grow(self, Py_ssize_t size) except -1:
+        cdef Py_ssize_t waiting = self._end - self._start
+        cdef Py_ssize_t capacity = max(waiting + size, waiting * 2)
+        cdef unsigned char *out
+        if capacity <= SPARE_SIZE:
+            capacity = SPARE_SIZE
+            out = self._engine._take_spare()
+        else:
+            out = <unsigned char *>PyMem_Malloc(capacity)
+        if out is NULL:
+            raise MemoryError
+        if waiting:
+            memcpy(out, self._out + self._start, waiting)
+        self._engine._give_back(self._out, self._capacity)
+        self._out = out
+        self._capacity = capacity
+        self._start = 0
+        self._end = waiting
+        return 0
+
+    def flush(self):
+        """Send what waits, as far as the peer takes it."""
+        self._flush()
+
+    cdef int _flush(self) except -1:
+        cdef ssize_t sent
+        self._dirty = False
+        if self._socket is None:
+            self._drop()
+            return 0
+        while self._start < self._end:
+            sent = send_to(
+                self.descriptor,
+                self._out + self._start,
+                self._end - self._start,
+                MSG_DONTWAIT | MSG_NOSIGNAL,
+            )
+            if sent >= 0:
+                self._start += sent
+            elif errno == EAGAIN:
+                break
+            elif errno != EINTR:
+                self._fail(errno)
+                return 0
+        self._sent()
+        return 0
+
+    cdef int _sent(self) except -1:
+        """See to what follows from how much still waits."""
+        cdef Py_ssize_t waiting = self._end - self._start
+        if not waiting:
+            self._drop()
+            if self._closing:
+                self._finish(None)
+                return 0
+        self._await(EPOLLOUT if waiting else 0)
+        if waiting > self._high and not self.blocked:
+            self.connection.pause_writing()
+        elif waiting <= self._low and self.blocked:
+            self.connection.resume_writing()
+        if waiting > self._engine._max_outbox:
+            self.connection.overflow(waiting)
+        return 0
+
+    cdef int _drop(self) except -1:
+        self._engine._give_back(self._out, self._capacity)
+        self._out = NULL
+        self._start = self._end = self._capacity = 0
+        return 0
+
+    # -- what a peer sends
+
+    cdef int _readable(self) except -1:
+        cdef ssize_t size = recv(
+            self.descriptor, self._engine._input, READ_SIZE, MSG_DONTWAIT
+        )
+        if size > 0:
+            self._receive(self._engine._input, size)
+        elif size == 0:
+            self.close()
+        elif errno != EAGAIN and errno != EINTR:
+            self._fail(errno)
+        return 0
+
+    cdef int _receive(self, const unsigned char *data, Py_ssize_t size) except -1:
+        try:
+            self._reader._take(data, size, None)
+        except ProtocolError as error:
+            self._end_protocol(error)
+            return 0
+        if self._reader._kept:
+            self.connection.partial()
+        return 0
+
+    cdef int _end_protocol(self, error) except -1:
+        self._reader._forget()
+        # It takes the way of any packet that breaks a rule, which ends here again.
+        try:
+            self._engine._dispatch(self, (INVALID, error))
+        except ProtocolError:
+            pass
+        self._error = error
+        self.connection.failed()
+        return 0
+
+    @property
+    def buffered(self):
+        """How many bytes of an unfinished request are kept."""
+        return self._reader._kept
+
+    @property
+    def error(self):
+        """What ended the protocol, if anything did."""
+        return self._error
+
+    # -- a transport
+
+    def get_extra_info(self, name):
+        if name == "socket":
+            return self._socket
+        return self._socket.getpeername() if name == "peername" else None
+
+    def set_write_buffer_limits(self, Py_ssize_t high, Py_ssize_t low):
+        self._high = high
+        self._low = low
+
+    def get_write_buffer_size(self):
+        return self._end - self._start
+
+    def pause_reading(self):
+        self._paused = True
+        self._await(self._events & EPOLLOUT)
+
+    def resume_reading(self):
+        self._paused = False
+        self._await(self._events & EPOLLOUT)
+
+    def close(self):
+        """Close once everything that waits was sent."""
+        if self._socket is None or self._closing:
+            return
+        self._closing = True
+        if self._end == self._start:
+            self._finish(None)
+        else:
+            self._await(EPOLLOUT)
+
+    def abort(self):
+        """Close now."""
+        if self._socket is not None:
+            self._finish(None)
+
+    cdef int _fail(self, int number) except -1:
+        self._finish(OSError(number, os.strerror(number)))
+        return 0
+
+    cdef int _finish(self, error) except -1:
+        self._closing = True
+        self._drop()
+        self._engine._forget(self)
+        self._socket.close()
+        self._socket = None
+        self._engine._loop.call_soon(self.connection.connection_lost, error)
+        return 0
+
+    cdef int _await(self, uint32_t events) except -1:
+        """Have the engine look at this channel for `events`, and for what to read."""
+        cdef epoll_event event
+        if self._socket is None:
+            return 0
+        if not (self._paused or self._closing):
+            events |= EPOLLIN
+        if events != self._events:
+            self._events = event.events = events
+            event.data.fd = self.descriptor
+            epoll_ctl(self._engine._epoll, EPOLL_CTL_MOD, self.descriptor, &event)
+        return 0
+
+
+cdef class Engine:
+    """Reads from and writes to channels, for as long as there is something to do.
+
+    `dispatch` gets a channel and a packet of a type that does not come often.
+    """
+
+    cdef Broker _broker
+    cdef object _loop
+    cdef object _listener
+    cdef object _dispatch
+    cdef dict _channels
+    cdef long long _max_packet
+    cdef Py_ssize_t _max_outbox
+    cdef int _epoll
+    cdef unsigned char *_input
+    cdef epoll_event _ready[BATCH]
+    cdef unsigned char *_spares[SPARES]
+    cdef int _spare
+
+    def __cinit__(self):
+        self._epoll = -1
+
+    def __init__(
+        self, Broker broker not None, dispatch, listener, loop, max_packet, max_outbox
+    ):
+        self._broker = broker
+        self._dispatch = dispatch
+        self._listener = listener
+        self._loop = loop
+        self._channels = {}
+        self._max_packet = max_packet
+        self._max_outbox = max_outbox
+        self._input = <unsigned char *>PyMem_Malloc(READ_SIZE)
+        if self._input is NULL:
+            raise MemoryError
+        self._epoll = epoll_create1(EPOLL_CLOEXEC)
+        if self._epoll < 0:
+            raise OSError(errno, os.strerror(errno))
+
+    def __dealloc__(self):
+        if self._epoll >= 0:
+            close(self._epoll)
+        PyMem_Free(self._input)
+        while self._spare:
+            self._spare -= 1
+            PyMem_Free(self._spares[self._spare])
+
+    def fileno(self):
+        """Return the descriptor that is readable when `run` has something to do."""
+        return self._epoll
+
+    def open(self, sock, connection, address):
+        """Take a connected socket over, and return the channel that it becomes."""
+        cdef Channel channel = Channel(address, sock.fileno())
+        cdef Reader reader = Reader(max_packet=self._max_packet, lines=True)
+        cdef epoll_event event
+        reader._channel = channel
+        reader._broker = self._broker
+        reader._dispatch = self._dispatch
+        reader._name = b""
+        channel._engine = self
+        channel._reader = reader
+        channel._socket = sock
+        channel.connection = connection
+        channel._events = event.events = EPOLLIN
+        event.data.fd = channel.descriptor
+        if epoll_ctl(self._epoll, EPOLL_CTL_ADD, channel.descriptor, &event) < 0:
+            raise OSError(errno, os.strerror(errno))
+        self._channels[channel.descriptor] = channel
+        return channel
+
+    def run(self):
+        """Serve whatever is ready, and what becomes ready meanwhile."""
+        cdef int rounds, count, index
+        for rounds in range(ROUNDS):
+            count = epoll_wait(self._epoll, self._ready, BATCH, 0)
+            if count <= 0:
+                break
+            self._broker.tick(clock(CLOCK_MONOTONIC), clock(CLOCK_REALTIME))
+            for index in range(count):
+                self._serve(self._ready[index].data.fd, self._ready[index].events)
+            self._listener.end_turn()
+
+    cdef int _serve(self, int descriptor, uint32_t events) except -1:
+        cdef Channel channel = self._channels.get(descriptor)
+        # It may have been closed earlier in this round.
+        if channel is None:
+            return 0
+        try:
+            if events & EPOLLIN and not channel._paused:
+                channel._readable()
+            elif events & (EPOLLERR | EPOLLHUP):
+                channel.abort()
+            if events & EPOLLOUT:
+                channel._flush()
+        except Exception as error:
+            self._loop.call_exception_handler(
+                {"message": "serving a connection failed", "exception": error}
+            )
+            channel.abort()
+        return 0
+
+    def flush(self):
+        """Write to each peer that was touched."""
+        cdef list touched = self._broker.touched
+        cdef list peers = touched.copy()
+        touched.clear()
+        for peer in peers:
+            if isinstance(peer, Channel):
+                (<Channel>peer)._flush()
+            else:
+                (<Peer>peer).connection.flush()
+
+    cdef int _forget(self, Channel channel) except -1:
+        cdef epoll_event event
+        epoll_ctl(self._epoll, EPOLL_CTL_DEL, channel.descriptor, &event)
+        self._channels.pop(channel.descriptor, None)
+        return 0
+
+    cdef unsigned char *_take_spare(self) noexcept:
+        if self._spare:
+            self._spare -= 1
+            return self._spares[self._spare]
+        return <unsigned char *>PyMem_Malloc(SPARE_SIZE)
+
+    cdef int _give_back(self, unsigned char *buffer, Py_ssize_t size) noexcept:
+        if size == SPARE_SIZE and self._spare < SPARES:
+            self._spares[self._spare] = buffer
+            self._spare += 1
+        else:
+            PyMem_Free(buffer)
+        return 0
