@@ -56,17 +56,18 @@ def play(program: Path, load: Load, server: Server) -> Outcome:
     """Play a load once, against a server that is started for it."""
     figures: Figures = {}
     remarks: list[str] = []
-    jobs = 0
+    backlog: int | None = None
     try:
         _allow_descriptors(load.descriptors)
         with server.running() as (pid, port):
             for phase in load.phases:
                 # Of a backlog that stayed small, no more can be taken.
-                found = _run(program, phase, pid, port, jobs or phase.jobs)
-                jobs = int(found["done"])
+                jobs = phase.jobs if backlog is None else min(backlog, phase.jobs)
+                found = _run(program, phase, pid, port, jobs)
+                backlog = int(found["done"])
                 if phase.prefix is None:
                     continue
-                remarks += _remarks(phase, jobs)
+                remarks += _remarks(phase, jobs, backlog)
                 figures |= {phase.prefix + key: value for key, value in found.items()}
     except ServerError as error:
         return Outcome(load.name, server.label, failure=str(error))
@@ -87,7 +88,7 @@ def _allow_descriptors(number: int) -> None:
 
 def _run(program: Path, phase: Phase, pid: int, port: int, jobs: int) -> Figures:
     command = [str(program), "--pid", str(pid), "--port", str(port)]
-    command += [*phase.arguments(), "--jobs", str(min(jobs, phase.jobs))]
+    command += [*phase.arguments(), "--jobs", str(jobs)]
     try:
         done = subprocess.run(
             command,
@@ -109,7 +110,6 @@ def _run(program: Path, phase: Phase, pid: int, port: int, jobs: int) -> Figures
     return {**found, "each": grown / things}
 
 
-def _remarks(phase: Phase, done: int) -> Iterator[str]:
-    if phase.whole and done < phase.jobs:
-        text = f"{phase.mode} stopped after {phase.seconds:g} s and {done:,} jobs"
-        yield text
+def _remarks(phase: Phase, jobs: int, done: int) -> Iterator[str]:
+    if phase.whole and done < jobs:
+        yield f"{phase.mode} stopped after {phase.seconds:g} s and {done:,} jobs"

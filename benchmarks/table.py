@@ -54,7 +54,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         Column("RSS MiB", "submit_memory", 1, scale=_MEBIBYTE),
     ),
     "memory": (
-        Column("bytes each", "each", ratio=True),
+        Column("bytes of RSS each", "each", ratio=True),
         Column("RSS MiB", "memory", 1, scale=_MEBIBYTE),
     ),
 }
