@@ -14,6 +14,7 @@ from .command_line import say
 from .config import Config, parse
 from .listener import Listener
 from .logs import NOTICE, Log, configure
+from .loop import Selector, run
 from .sockets import open_all
 
 log = logging.getLogger("gearman.server")
@@ -54,14 +55,15 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
     pid_file = process.PidFile(config.pid_file) if config.pid_file else None
     try:
         sockets = open_all(config.listen, config.backlog)
-        listener = Listener(config, sockets)
+        selector = Selector()
+        listener = Listener(config, sockets, selector)
         if pid_file:
             pid_file.write()
         if config.user:
             process.switch_user(config.user)
         if config.coredump:
             process.enable_core_dumps()
-        asyncio.run(_serve(listener, config, log_file, report))
+        run(_serve(listener, config, log_file, report), selector)
     finally:
         if pid_file:
             pid_file.remove()

@@ -18,11 +18,12 @@ leaves work behind; so no job can wait beside a worker that sleeps.
 
 import re
 from collections import OrderedDict, deque
+from heapq import heapify, heappop, heappush
+from math import inf
 from typing import Any
 
 from ..commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from ..framing import encode
-from .timers import SWEEP, Timers
 
 HIGH, NORMAL, LOW = 0, 1, 2
 QUEUED, SCHEDULED, RUNNING, GONE = 0, 1, 2, 3
@@ -33,6 +34,9 @@ WORK_STATUS, WORK_COMPLETE, WORK_FAIL = 12, 13, 14
 ERROR, STATUS_RES = 19, 20
 WORK_EXCEPTION, WORK_DATA, WORK_WARNING = 25, 28, 29
 JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE = 31, 40, 42
+
+# Below this many entries that are gone, sweeping them out is not worth it.
+SWEEP = 32
 
 # A shorter timeout of a function is taken as this one, as gearmand does (seconds).
 MIN_TIMEOUT = 1.0
@@ -111,6 +115,48 @@ class Queue:
         self.count -= 1
         if len(self._entries) > 2 * self.count + SWEEP:
             self._entries = deque([j for j in self._entries if j.state == QUEUED])
+
+
+class Timers:
+    """Jobs by the time at which something is due; a job has one timer at most.
+
+    `first` is when to look again; it may turn out that nothing is due then.
+    """
+
+    __slots__ = ("_entries", "_last", "_live", "first")
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[float, int, Job]] = []
+        self._live = 0
+        self._last = 0
+        self.first = inf
+
+    def start(self, job: Job, when: float) -> None:
+        self._last += 1
+        self._live += 1
+        job.timer = self._last
+        heappush(self._entries, (when, job.timer, job))
+        self.first = self._entries[0][0]
+
+    def stop(self, job: Job) -> None:
+        job.timer = 0
+        self._live -= 1
+        if len(self._entries) > 2 * self._live + SWEEP:
+            self._entries = [e for e in self._entries if e[2].timer == e[1]]
+            heapify(self._entries)
+            self.first = self._entries[0][0] if self._entries else inf
+
+    def due(self, now: float) -> list[Job]:
+        """Take out the jobs whose time has come, the earliest first."""
+        jobs = []
+        while self._entries and self._entries[0][0] <= now:
+            _, timer, job = heappop(self._entries)
+            if job.timer == timer:
+                job.timer = 0
+                self._live -= 1
+                jobs.append(job)
+        self.first = self._entries[0][0] if self._entries else inf
+        return jobs
 
 
 class Function:
@@ -250,29 +296,30 @@ class Broker:
         self.exceptions = exceptions
         self.now = 0.0
         self.wall = 0.0
-        self._scheduled: Timers[Job] = Timers()
-        self._deadlines: Timers[Job] = Timers()
+        self._scheduled = Timers()
+        self._deadlines = Timers()
 
     # -- time and connections
 
-    def tick(self, now: float, wall: float) -> float | None:
-        """Run what is due and return after how many seconds to call again.
+    def tick(self, now: float, wall: float) -> None:
+        """Set the time, and run what is due.
 
         `now` is a monotonic clock for timeouts, `wall` the time since the epoch for
-        scheduled jobs, both in seconds. Returns None if nothing is pending.
+        scheduled jobs, both in seconds.
         """
         self.now = now
         self.wall = wall
-        for job in self._scheduled.due(wall):
-            job.function.scheduled[job.priority] -= 1
-            self._enqueue(job)
-        for job in self._deadlines.due(now):
-            self._expire(job)
-        scheduled, deadline = self._scheduled.next(), self._deadlines.next()
-        if scheduled is None:
-            return None if deadline is None else deadline - now
-        delay = scheduled - wall
-        return delay if deadline is None else min(delay, deadline - now)
+        if self._scheduled.first <= wall:
+            for job in self._scheduled.due(wall):
+                job.function.scheduled[job.priority] -= 1
+                self._enqueue(job)
+        if self._deadlines.first <= now:
+            for job in self._deadlines.due(now):
+                self._expire(job)
+
+    def delay(self) -> float:
+        """Return for how many seconds nothing is due, inf if nothing is pending."""
+        return min(self._scheduled.first - self.wall, self._deadlines.first - self.now)
 
     def connect(self, peer: Peer) -> None:
         peer.touched = self.touched

@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 # A job is in no cycle once it is finished: whoever retires it takes it out of the
 # sets and lists of its peers. So the collector need not look at millions of them.
 @cython.no_gc
+@cython.freelist(1024)
 cdef class Job:
     cdef public bytes handle
     cdef public Function function
@@ -34,6 +35,18 @@ cdef class Queue:
     @cython.locals(job=Job)
     cpdef Job pop(self)
     cpdef discard(self, Job job)
+
+
+cdef class Timers:
+    cdef public list _entries
+    cdef public Py_ssize_t _live
+    cdef public int64_t _last
+    cdef public double first
+
+    cpdef start(self, Job job, double when)
+    cpdef stop(self, Job job)
+    @cython.locals(job=Job, timer=int64_t)
+    cpdef list due(self, double now)
 
 
 cdef class Function:
@@ -96,11 +109,12 @@ cdef class Broker:
     cdef public bint exceptions
     cdef public double now
     cdef public double wall
-    cdef public object _scheduled
-    cdef public object _deadlines
+    cdef public Timers _scheduled
+    cdef public Timers _deadlines
 
     @cython.locals(job=Job)
     cpdef tick(self, double now, double wall)
+    cpdef double delay(self)
     cpdef connect(self, Peer peer)
     @cython.locals(job=Job)
     cpdef disconnect(self, Peer peer)

@@ -1,10 +1,12 @@
 # cython: language_level=3, annotation_typing=False, auto_pickle=False
 """The compiled I/O engine: plain TCP and Unix connections, without asyncio's help.
 
-The engine keeps its sockets in an epoll set of its own, whose descriptor the event
-loop watches. When that becomes readable, one call reads from every connection that
-has something, cuts packets straight from the read buffer, hands them to the
-compiled broker by C calls, and then writes once to each connection that was touched.
+The engine keeps its sockets in an epoll set of its own, together with that of the
+event loop's selector, and waits for both at once in the selector's place. So as long
+as there are only packets to be moved, the event loop does not run at all: each round
+reads from every connection that has something, cuts packets straight from the read
+buffer, hands them to the compiled broker by C calls, and then writes once to each
+connection that was touched.
 
 All rules are the broker's and the gear protocol's: what is dispatched here by number
 are the commands that come often, and any other packet takes the same way as without
@@ -18,6 +20,7 @@ import os
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.math cimport INFINITY
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t
 from libc.string cimport memchr, memcmp, memcpy, memmove
@@ -68,9 +71,8 @@ cdef enum:
     HEADER_SIZE = 12
     # How much is read from a connection at once.
     READ_SIZE = 256 * 1024
-    # Connections served in one round, and rounds before the event loop has its turn.
+    # Connections served in one round.
     BATCH = 256
-    ROUNDS = 8
     # Output buffers of this size are kept for whoever needs one next.
     SPARE_SIZE = 16 * 1024
     SPARES = 256
@@ -449,6 +451,7 @@ cdef class Channel(Peer):
         self._socket.close()
         self._socket = None
         self._engine._loop.call_soon(self.connection.connection_lost, error)
+        self._engine._interrupted = True
         return 0
 
     cdef int _await(self, uint32_t events) except -1:
@@ -479,6 +482,11 @@ cdef class Engine:
     cdef long long _max_packet
     cdef Py_ssize_t _max_outbox
     cdef int _epoll
+    cdef int _selector
+    cdef bint _interrupted
+    cdef double _delay
+    # Whether each round may be the last.
+    cdef public bint draining
     cdef unsigned char *_input
     cdef epoll_event _ready[BATCH]
     cdef unsigned char *_spares[SPARES]
@@ -490,6 +498,8 @@ cdef class Engine:
     def __init__(
         self, Broker broker not None, dispatch, listener, loop, max_packet, max_outbox
     ):
+        self._selector = -1
+        self._delay = INFINITY
         self._broker = broker
         self._dispatch = dispatch
         self._listener = listener
@@ -512,9 +522,14 @@ cdef class Engine:
             self._spare -= 1
             PyMem_Free(self._spares[self._spare])
 
-    def fileno(self):
-        """Return the descriptor that is readable when `run` has something to do."""
-        return self._epoll
+    def attach(self, int selector):
+        """Watch the epoll set of the event loop's selector as well."""
+        cdef epoll_event event
+        event.events = EPOLLIN
+        event.data.fd = selector
+        if epoll_ctl(self._epoll, EPOLL_CTL_ADD, selector, &event) < 0:
+            raise OSError(errno, os.strerror(errno))
+        self._selector = selector
 
     def open(self, sock, connection, address):
         """Take a connected socket over, and return the channel that it becomes."""
@@ -536,17 +551,60 @@ cdef class Engine:
         self._channels[channel.descriptor] = channel
         return channel
 
-    def run(self):
-        """Serve whatever is ready, and what becomes ready meanwhile."""
-        cdef int rounds, count, index
-        for rounds in range(ROUNDS):
-            count = epoll_wait(self._epoll, self._ready, BATCH, 0)
-            if count <= 0:
-                break
-            self._broker.tick(clock(CLOCK_MONOTONIC), clock(CLOCK_REALTIME))
+    def wait(self, timeout):
+        """Serve channels until the event loop has something to do.
+
+        That is when one of its descriptors is ready (the result is True then), when
+        `timeout` seconds have passed (None: never), or after `interrupt`.
+        """
+        cdef double now = clock(CLOCK_MONOTONIC)
+        cdef double end = INFINITY if timeout is None else now + <double>timeout
+        cdef int count, index
+        cdef bint ready = False
+        while True:
+            count = self._poll(end - now)
+            now = clock(CLOCK_MONOTONIC)
+            if count > 0:
+                self._broker.tick(now, clock(CLOCK_REALTIME))
             for index in range(count):
-                self._serve(self._ready[index].data.fd, self._ready[index].events)
-            self._listener.end_turn()
+                if self._ready[index].data.fd == self._selector:
+                    ready = True
+                else:
+                    self._serve(self._ready[index].data.fd, self._ready[index].events)
+            if count > 0:
+                try:
+                    self._end_round()
+                except Exception as error:
+                    self._report(error)
+            if ready or count < 0 or self._interrupted or now >= end:
+                self._interrupted = False
+                return ready
+
+    def interrupt(self):
+        """Have `wait` return soon: the event loop was given something to do."""
+        self._interrupted = True
+
+    cdef int _poll(self, double seconds) except? -2:
+        cdef int milliseconds = -1
+        cdef int count
+        if self._interrupted or seconds <= 0:
+            return epoll_wait(self._epoll, self._ready, BATCH, 0)
+        if seconds < 1e6:
+            # Rounded up: looking too early would only mean to look again.
+            milliseconds = <int>(seconds * 1000) + 1
+        with nogil:
+            count = epoll_wait(self._epoll, self._ready, BATCH, milliseconds)
+        return count
+
+    cdef int _end_round(self) except -1:
+        cdef double delay = self._broker.delay()
+        self.flush()
+        if delay != self._delay or self._broker.congested or self._broker.notices:
+            self._delay = delay
+            self._listener.settle()
+        elif self.draining:
+            self._listener.settle()
+        return 0
 
     cdef int _serve(self, int descriptor, uint32_t events) except -1:
         cdef Channel channel = self._channels.get(descriptor)
@@ -561,10 +619,13 @@ cdef class Engine:
             if events & EPOLLOUT:
                 channel._flush()
         except Exception as error:
-            self._loop.call_exception_handler(
-                {"message": "serving a connection failed", "exception": error}
-            )
+            self._report(error)
             channel.abort()
+        return 0
+
+    cdef int _report(self, error) except -1:
+        context = {"message": "serving a connection failed", "exception": error}
+        self._loop.call_exception_handler(context)
         return 0
 
     def flush(self):
@@ -573,10 +634,15 @@ cdef class Engine:
         cdef list peers = touched.copy()
         touched.clear()
         for peer in peers:
-            if isinstance(peer, Channel):
-                (<Channel>peer)._flush()
-            else:
-                (<Peer>peer).connection.flush()
+            try:
+                if isinstance(peer, Channel):
+                    (<Channel>peer)._flush()
+                else:
+                    (<Peer>peer).connection.flush()
+                    self._interrupted = True
+            except Exception as error:
+                # The others are not to suffer.
+                self._report(error)
 
     cdef int _forget(self, Channel channel) except -1:
         cdef epoll_event event

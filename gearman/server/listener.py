@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 from .. import __version__
@@ -22,6 +23,7 @@ from .config import Config
 from .connection import Connection, EngineConnection
 from .gear import Gear, GearProtocol
 from .logs import NOTICE, level_name
+from .loop import Selector
 from .protocol import Protocol, Trace
 from .sockets import describe, remove_file
 from .values import MAX_HANDLE_PREFIX
@@ -38,16 +40,18 @@ log = logging.getLogger("gearman.server")
 class Listener:
     """A running server. `config` says how, `sockets` are bound and ready.
 
-    Plain sockets are left to the compiled engine if it was built, unless `engine` is
-    False; asyncio does the same without it.
+    With the `selector` of the event loop that it is going to run in, plain sockets
+    are left to the compiled engine if that was built; asyncio does the same without.
     """
 
     def __init__(
-        self, config: Config, sockets: list[socket.socket], *, engine: bool = True
+        self,
+        config: Config,
+        sockets: list[socket.socket],
+        selector: Selector | None = None,
     ) -> None:
         self.config = config
-        # Packets are traced where asyncio's transports hand them over.
-        self._use_engine = engine and not log.isEnabledFor(logging.DEBUG)
+        self._selector = selector
         self._sockets = sockets
         self._broker = _broker(config)
         identity = Identity(
@@ -93,7 +97,8 @@ class Listener:
         log.log(NOTICE, "listening on %s", describe(sock.getsockname()))
 
     def _start_engine(self) -> None:
-        if Engine is None or not self._use_engine:
+        # Packets are traced where asyncio's transports hand them over.
+        if Engine is None or self._selector is None or log.isEnabledFor(logging.DEBUG):
             return
         self._engine = Engine(
             self._broker,
@@ -103,7 +108,12 @@ class Listener:
             self.config.max_packet,
             self.config.max_outbox,
         )
-        self._loop.add_reader(self._engine, self._engine.run)
+        self._selector.attach(self._engine)
+
+    def _interrupt(self) -> None:
+        """Have the event loop look at what was just scheduled."""
+        if self._engine is not None:
+            self._engine.interrupt()
 
     def _accepted(self, sock: socket.socket) -> None:
         if self._engine is not None:
@@ -132,11 +142,14 @@ class Listener:
     def stop(self) -> None:
         """Stop at once."""
         self._stopped.set()
+        self._interrupt()
 
     def drain(self) -> None:
         """Take no more connections, and stop when no job is left."""
         self._stop_accepting()
         self._draining = True
+        if self._engine is not None:
+            self._engine.draining = True
         log.log(NOTICE, "draining: %d jobs are left", len(self._broker.jobs))
         self._stop_if_drained()
 
@@ -147,6 +160,7 @@ class Listener:
     def _shutdown(self, graceful: bool) -> None:
         # Not before the turn's end, when the answer is sent.
         self._loop.call_soon(self._end, graceful)
+        self._interrupt()
 
     def _end(self, graceful: bool) -> None:
         if graceful:
@@ -170,8 +184,6 @@ class Listener:
             connection.close()
         # Lets the transports close their sockets.
         await asyncio.sleep(0)
-        if self._engine is not None:
-            self._loop.remove_reader(self._engine)
 
     # -- connections
 
@@ -196,6 +208,7 @@ class Listener:
         self._watched.add(connection)
         if self._watcher is None:
             self._watcher = self._loop.call_later(WATCH_INTERVAL, self._look)
+            self._interrupt()
 
     def _look(self) -> None:
         self._watcher = None
@@ -211,24 +224,28 @@ class Listener:
         if not self._in_turn:
             self._in_turn = True
             self._broker.tick(self.time(), time.time())
-            self._loop.call_soon(self.end_turn)
+            self._loop.call_soon(self._end_turn)
 
-    def end_turn(self) -> None:
-        """Do what is due, and write to whom it concerns."""
+    def _end_turn(self) -> None:
         self._in_turn = False
-        now = self.time()
-        delay = self._broker.tick(now, time.time())
+        self._broker.tick(self.time(), time.time())
         self._flush()
+        self.settle()
+
+    def settle(self) -> None:
+        """Do what follows from a turn, once all that was to be sent was sent."""
         if self._broker.congested:
             self._hold_producers()
         if self._broker.notices:
             self._report()
-        if delay is not None or self._timer is not None:
-            self._arm(now, delay)
+        self._arm()
         if self._draining:
             self._stop_if_drained()
 
     def _flush(self) -> None:
+        if self._engine is not None:
+            self._engine.flush()
+            return
         touched = self._broker.touched
         peers = touched.copy()
         touched.clear()
@@ -248,16 +265,18 @@ class Listener:
             log.warning("%s", notice)
         notices.clear()
 
-    def _arm(self, now: float, delay: float | None) -> None:
+    def _arm(self) -> None:
         """Have a turn begin when something is due."""
-        due = None if delay is None else now + min(max(delay, 0.0), MAX_SLEEP)
+        delay = min(max(self._broker.delay(), 0.0), MAX_SLEEP)
+        due = self._broker.now + delay
         if self._timer is not None:
-            if due is not None and now < self._timer.when() <= due:
+            if self._broker.now < self._timer.when() <= due:
                 return
             self._timer.cancel()
             self._timer = None
-        if due is not None:
+        if delay < MAX_SLEEP or self._broker.delay() < inf:
             self._timer = self._loop.call_at(due, self.begin_turn)
+            self._interrupt()
 
 
 def _broker(config: Config) -> Broker:

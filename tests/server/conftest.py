@@ -102,11 +102,13 @@ class Server:
         assert worker.send(Command.PRE_SLEEP) == []
         return worker
 
-    def after(self, seconds: float) -> float | None:
-        """Move both clocks and return when to look again."""
+    def after(self, seconds: float) -> float:
+        """Move both clocks and return for how long nothing is due."""
         self.now += seconds
         self.wall += seconds
-        return self.broker.tick(self.now, self.wall)
+        self.broker.tick(self.now, self.wall)
+        delay: float = self.broker.delay()
+        return delay
 
 
 @pytest.fixture

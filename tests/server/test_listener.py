@@ -1,6 +1,5 @@
 """The asyncio shell: sockets, turns, timers, back-pressure, stalling peers."""
 
-import asyncio
 import errno
 import socket
 import sys
@@ -18,6 +17,8 @@ from gearman.server.broker import Engine
 from gearman.server.config import Config, Endpoint, Keepalive
 from gearman.server.connection import HIGH_WATER
 from gearman.server.listener import Listener
+from gearman.server.loop import Selector
+from gearman.server.loop import run as run_loop
 from gearman.server.sockets import open_all
 from tests.servers import DEADLINE, HOST
 from tests.wire import Peer, packet
@@ -31,13 +32,17 @@ class Running:
     def __init__(self, config: Config, engine: bool) -> None:
         self.sockets = open_all(config.listen, config.backlog)
         self.addresses = [sock.getsockname() for sock in self.sockets]
-        self.listener = Listener(config, self.sockets, engine=engine)
+        self.selector = Selector()
+        self.listener = Listener(
+            config, self.sockets, self.selector if engine else None
+        )
         self.ready: list[str] = []
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        asyncio.run(self.listener.serve(lambda: self.ready.append("ready")))
+        serving = self.listener.serve(lambda: self.ready.append("ready"))
+        run_loop(serving, self.selector)
 
     def call(self, function) -> None:
         self.listener._loop.call_soon_threadsafe(function)

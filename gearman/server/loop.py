@@ -1,0 +1,33 @@
+"""The event loop of the server: asyncio's, which leaves its waiting to the engine."""
+
+import asyncio
+from collections.abc import Coroutine
+from selectors import DefaultSelector, SelectorKey
+from typing import Any
+
+
+class Selector(DefaultSelector):
+    """A selector that serves an engine's channels while it waits."""
+
+    engine: Any = None
+
+    def attach(self, engine: Any) -> None:
+        engine.attach(self.fileno())
+        self.engine = engine
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        if self.engine is None:
+            return super().select(timeout)
+        if timeout is not None:
+            timeout = max(timeout, 0.0)
+        return super().select(0) if self.engine.wait(timeout) else []
+
+
+def run(main: Coroutine[Any, Any, None], selector: Selector) -> None:
+    """Run `main` in an event loop of its own that waits by means of `selector`."""
+
+    def make() -> asyncio.AbstractEventLoop:
+        return asyncio.SelectorEventLoop(selector)
+
+    with asyncio.Runner(loop_factory=make) as runner:
+        runner.run(main)
