@@ -5,6 +5,7 @@ test has to sleep, and tests of several checkouts can run side by side.
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -69,10 +70,19 @@ def foreign(program: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
+    """Return a port that nobody listened on a moment ago.
+
+    It is none of those that systems give to outgoing connections, as such a
+    connection could take it before the server does.
+    """
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
         return port
 
 
