@@ -41,7 +41,7 @@ SWEEP = 32
 # A shorter timeout of a function is taken as this one, as gearmand does (seconds).
 MIN_TIMEOUT = 1.0
 
-_DIGITS = re.compile(rb"\d{0,10}")
+_DIGITS = re.compile(rb"\s*\+?(\d{0,10})")
 
 
 class Job:
@@ -55,32 +55,21 @@ class Job:
     )
     # fmt: on
 
-    def __init__(
-        self,
-        handle: bytes,
-        function: "Function",
-        unique: bytes,
-        workload: bytes,
-        priority: int,
-        background: bool,
-        when: int,
-        reducer: bytes | None,
-    ) -> None:
-        self.handle = handle
-        self.function = function
-        self.unique = unique
-        self.workload = workload
-        self.priority = priority
-        self.background = background
-        self.when = when
-        self.reducer = reducer
-        self.state = GONE
-        self.retries = 0
-        self.numerator = 0
-        self.denominator = 0
-        self.timer = 0
-        self.worker: Peer | None = None
-        self.clients: list[Peer] | None = None
+    handle: bytes
+    function: "Function"
+    unique: bytes
+    workload: bytes
+    priority: int
+    background: bool
+    when: int
+    reducer: bytes | None
+    state: int
+    retries: int
+    numerator: int
+    denominator: int
+    timer: int
+    worker: "Peer | None"
+    clients: "list[Peer] | None"
 
     def wanted(self) -> bool:
         """Whether anybody cares for the result."""
@@ -239,6 +228,8 @@ class Peer:
         self.abilities: dict[bytes, float] = {}
         self.functions: list[Function] = []
         self.jobs: dict[bytes, Job] = {}
+        # The job that this worker has just ended by an exception.
+        self.raised = b""
         self.waiting: set[Job] = set()
 
     def send(self, command: int, arguments: tuple[bytes, ...]) -> None:
@@ -362,14 +353,14 @@ class Broker:
         function = self.function(name)
         job = function.find(unique, workload)
         if job is None:
-            if 0 < function.limits[priority] <= function.total():
+            limit = function.limits[priority]
+            if 0 < limit <= function.total():
                 return peer.refuse(b"QUEUE_ERROR", b"Job queue is full")
-            handle = b"%b:%d" % (self.handle_prefix, self.next_handle)
-            self.next_handle += 1
-            job = Job(
-                handle, function, unique, workload, priority, background, when, reducer
-            )
-            self.jobs[handle] = job
+            job = self._job(function, unique, workload)
+            job.priority = priority
+            job.background = background
+            job.when = when
+            job.reducer = reducer
             function.remember(job)
             self._place(job)
         elif background:
@@ -492,6 +483,11 @@ class Broker:
             self._finish(job, peer)
 
     def fail(self, peer: Peer, handle: bytes) -> None:
+        """End a job. Workers that follow the PROTOCOL fail a job that they have just
+        ended by an exception: that is no mistake of theirs, and changes nothing."""
+        if handle == peer.raised:
+            peer.raised = b""
+            return
         job = self._owned(peer, handle)
         if job is not None:
             self._forward(job, WORK_FAIL, (job.handle,))
@@ -507,6 +503,7 @@ class Broker:
                     client.send(WORK_EXCEPTION, (handle, data))
                 else:
                     client.send(WORK_FAIL, (handle,))
+            peer.raised = handle
             self._finish(job, peer)
 
     # -- administration
@@ -540,6 +537,29 @@ class Broker:
         if job.state != RUNNING:
             self._remove(job)
         return True
+
+    def _job(self, function: Function, unique: bytes, workload: bytes) -> Job:
+        """Make a job that is nowhere yet, of normal priority."""
+        # Filled in here, since calling a constructor with so many arguments would be
+        # a good part of what a job costs in the compiled build.
+        job = Job.__new__(Job)
+        job.handle = self.handle_prefix + f":{self.next_handle}".encode()
+        self.next_handle += 1
+        job.function = function
+        job.unique = unique
+        job.workload = workload
+        job.priority = NORMAL
+        job.background = False
+        job.when = 0
+        job.reducer = None
+        job.state = GONE
+        job.retries = 0
+        job.numerator = job.denominator = 0
+        job.timer = 0
+        job.worker = None
+        job.clients = None
+        self.jobs[job.handle] = job
+        return job
 
     # -- where a job is
 
@@ -576,7 +596,7 @@ class Broker:
         return job
 
     def _first(self, peer: Peer) -> Job | None:
-        for priority in (HIGH, NORMAL, LOW):
+        for priority in range(HIGH, LOW + 1):
             for index, function in enumerate(peer.functions):
                 if function.queues[priority].count:
                     return self._assign(peer, index, priority)
@@ -584,7 +604,7 @@ class Broker:
 
     def _next(self, peer: Peer) -> Job | None:
         for index, function in enumerate(peer.functions):
-            for priority in (HIGH, NORMAL, LOW):
+            for priority in range(HIGH, LOW + 1):
                 if function.queues[priority].count:
                     return self._assign(peer, index, priority)
         return None
@@ -675,12 +695,17 @@ class Broker:
         """Forget a job, and detach those who wait for it."""
         self.jobs.pop(job.handle, None)
         job.function.forget(job)
-        for client in job.clients or ():
-            client.waiting.discard(job)
-        job.clients = None
+        clients = job.clients
+        if clients is not None:
+            for client in clients:
+                client.waiting.discard(job)
+            job.clients = None
 
     def _forward(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
-        for client in job.clients or ():
+        clients = job.clients
+        if clients is None:
+            return
+        for client in clients:
             client.send(command, arguments)
             if client.blocked and job.worker is not None:
                 self.congested.append((job.worker, client))
@@ -717,4 +742,4 @@ def _status(job: Job | None) -> tuple[bytes, bytes, bytes, bytes]:
 def _number(text: bytes) -> int:
     """Read a number as gearmand does: leading digits, at most 32 bits, else 0."""
     digits = _DIGITS.match(text)
-    return min(int(b"0" + digits[0]), 0xFFFFFFFF) if digits else 0
+    return min(int(b"0" + digits[1]), 0xFFFFFFFF) if digits else 0

@@ -2,10 +2,17 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+cdef int HIGH, NORMAL, LOW
+cdef int QUEUED, SCHEDULED, RUNNING, GONE
+cdef int AWAKE, SLEEPING, WOKEN
+cdef int NOOP, JOB_CREATED, NO_JOB, JOB_ASSIGN
+cdef int WORK_STATUS, WORK_COMPLETE, WORK_FAIL
+cdef int ERROR, STATUS_RES
+cdef int WORK_EXCEPTION, WORK_DATA, WORK_WARNING
+cdef int JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE
+cdef Py_ssize_t SWEEP
 
-# A job is in no cycle once it is finished: whoever retires it takes it out of the
-# sets and lists of its peers. So the collector need not look at millions of them.
-@cython.no_gc
+
 @cython.freelist(1024)
 cdef class Job:
     cdef public bytes handle
@@ -84,6 +91,7 @@ cdef class Peer:
     cdef public dict abilities
     cdef public list functions
     cdef public dict jobs
+    cdef public bytes raised
     cdef public set waiting
     cdef object __weakref__
 
@@ -162,6 +170,8 @@ cdef class Broker:
     @cython.locals(job=Job)
     cpdef bint cancel(self, bytes handle)
 
+    @cython.locals(job=Job)
+    cdef Job _job(self, Function function, bytes unique, bytes workload)
     cdef _place(self, Job job)
     @cython.locals(function=Function, queue=Queue)
     cdef _enqueue(self, Job job)
@@ -186,9 +196,9 @@ cdef class Broker:
     cdef _give_up(self, Job job, reason)
     cdef _join(self, Job job, Peer peer)
     cdef _leave(self, Job job, Peer peer)
-    @cython.locals(client=Peer)
+    @cython.locals(client=Peer, clients=list)
     cdef _retire(self, Job job)
-    @cython.locals(client=Peer)
+    @cython.locals(client=Peer, clients=list)
     cdef _forward(self, Job job, int command, tuple arguments)
     cdef _unregister(self, Peer peer, Function function)
     @cython.locals(left=Py_ssize_t, peer=Peer)

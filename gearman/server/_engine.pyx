@@ -19,6 +19,7 @@ import os
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport INFINITY
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -29,11 +30,15 @@ from posix.time cimport clockid_t
 from posix.unistd cimport close
 
 from gearman._speedups cimport Decoder, read_number, write_number
-from gearman.server._broker_c cimport Broker, Peer
+from gearman.server._broker_c cimport Function, Job, Peer
+from gearman.server._broker_c cimport Broker as TrackedBroker
 
 from .._framing import INVALID, _large_body
 from ..commands import RESPONSE
 from ..errors import ProtocolError
+
+cdef extern from "Python.h":
+    void PyObject_GC_UnTrack(void *)
 
 cdef extern from "sys/epoll.h" nogil:
     ctypedef union epoll_data_t:
@@ -116,6 +121,19 @@ cdef inline Py_ssize_t until_nul(const unsigned char *at, Py_ssize_t size) noexc
     """Return how many bytes stand before a NUL, -1 if there is none."""
     cdef const unsigned char *end = <const unsigned char *>memchr(at, 0, size)
     return -1 if end is NULL else end - at
+
+
+cdef class Broker(TrackedBroker):
+    """The compiled broker, whose jobs the collector of cycles does not look at.
+
+    Whoever retires a job takes it out of the lists and sets of its peers, so that it
+    is in no cycle; and millions of jobs would be much to look through.
+    """
+
+    cdef Job _job(self, Function function, bytes unique, bytes workload):
+        cdef Job job = TrackedBroker._job(self, function, unique, workload)
+        PyObject_GC_UnTrack(<void *>job)
+        return job
 
 
 cdef class Reader(Decoder):
@@ -478,7 +496,8 @@ cdef class Engine:
     cdef object _loop
     cdef object _listener
     cdef object _dispatch
-    cdef dict _channels
+    # By descriptor, with None between them.
+    cdef list _channels
     cdef long long _max_packet
     cdef Py_ssize_t _max_outbox
     cdef int _epoll
@@ -504,7 +523,7 @@ cdef class Engine:
         self._dispatch = dispatch
         self._listener = listener
         self._loop = loop
-        self._channels = {}
+        self._channels = []
         self._max_packet = max_packet
         self._max_outbox = max_outbox
         self._input = <unsigned char *>PyMem_Malloc(READ_SIZE)
@@ -548,6 +567,8 @@ cdef class Engine:
         event.data.fd = channel.descriptor
         if epoll_ctl(self._epoll, EPOLL_CTL_ADD, channel.descriptor, &event) < 0:
             raise OSError(errno, os.strerror(errno))
+        while len(self._channels) <= channel.descriptor:
+            self._channels.append(None)
         self._channels[channel.descriptor] = channel
         return channel
 
@@ -607,7 +628,10 @@ cdef class Engine:
         return 0
 
     cdef int _serve(self, int descriptor, uint32_t events) except -1:
-        cdef Channel channel = self._channels.get(descriptor)
+        cdef Channel channel
+        if descriptor >= PyList_GET_SIZE(self._channels):
+            return 0
+        channel = <object>PyList_GET_ITEM(self._channels, descriptor)
         # It may have been closed earlier in this round.
         if channel is None:
             return 0
@@ -628,7 +652,7 @@ cdef class Engine:
         self._loop.call_exception_handler(context)
         return 0
 
-    def flush(self):
+    cpdef flush(self):
         """Write to each peer that was touched."""
         cdef list touched = self._broker.touched
         cdef list peers = touched.copy()
@@ -647,7 +671,7 @@ cdef class Engine:
     cdef int _forget(self, Channel channel) except -1:
         cdef epoll_event event
         epoll_ctl(self._epoll, EPOLL_CTL_DEL, channel.descriptor, &event)
-        self._channels.pop(channel.descriptor, None)
+        self._channels[channel.descriptor] = None
         return 0
 
     cdef unsigned char *_take_spare(self) noexcept:

@@ -170,5 +170,6 @@ def _worker(peer: Peer) -> bytes:
 
 
 def _job(job: Job) -> bytes:
-    """A job's handle, retries, whether it is ignored (never), and is background."""
-    return b"%b\t%d\t0\t%d\n" % (job.handle, job.retries, job.background)
+    """A job's handle, retries, whether nobody wants it, and is in the background."""
+    ignored = not job.wanted()
+    return b"%b\t%d\t%d\t%d\n" % (job.handle, job.retries, ignored, job.background)

@@ -11,15 +11,17 @@ from ._broker import HIGH, LOW, NORMAL
 __all__ = ["HIGH", "LOW", "NORMAL", "Broker", "Engine", "Function", "Job", "Peer"]
 
 # The engine reaches into the compiled broker, so there is one only with the other.
-_build = _broker
-Engine: Any = None
+_build: Any = _broker
+_engine: Any = None
 if BUILD == "speedups":
     with suppress(ModuleNotFoundError):
         _build = import_module("gearman.server._broker_c")
-        Engine = import_module("gearman.server._engine").Engine
+        _engine = import_module("gearman.server._engine")
+
+Engine: Any = _engine and _engine.Engine
 
 if TYPE_CHECKING:
     from ._broker import Broker, Function, Job, Peer
 else:
-    Broker, Function = _build.Broker, _build.Function
-    Job, Peer = _build.Job, _build.Peer
+    Broker = (_engine or _build).Broker
+    Function, Job, Peer = _build.Function, _build.Job, _build.Peer

@@ -118,6 +118,14 @@ def test_show_jobs_tells_retries_and_background(server):
     assert peer.ask(b"show unique jobs") == b"u\n\n.\n"
 
 
+def test_show_jobs_marks_a_running_job_that_nobody_waits_for(server):
+    client, admin = server.connect(), server.connect()
+    handle = client.submit()
+    server.connect().can_do().grab()
+    client.leave()
+    assert admin.ask(b"show jobs") == handle + b"\t0\t1\t0\n.\n"
+
+
 def test_created_function_is_listed_with_its_whole_name(server):
     peer = server.connect()
     assert peer.ask(b"create function abc") == b"OK\r\n"

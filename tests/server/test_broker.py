@@ -233,6 +233,7 @@ class TestStatus:
             (b"", 0),
             (b"-1", 0),
             (b"33.5", 33),
+            (b" +7", 7),
             (b"4294967295", 4294967295),
             (b"4294967296", 4294967295),
             (b"9" * 100_000, 4294967295),
@@ -315,7 +316,15 @@ class TestResults:
         worker.send(Command.WORK_EXCEPTION, handle, b"what\0why")
         assert client.got() == [(Command.WORK_EXCEPTION, handle, b"what\0why")]
         assert other.got() == [(Command.WORK_FAIL, handle)]
+
+    def test_failure_right_after_an_exception_is_part_of_it(self, server):
+        client, worker = server.connect(), server.connect().can_do()
+        handle = client.submit()
+        worker.grab()
+        worker.send(Command.WORK_EXCEPTION, handle, b"e")
+        assert worker.send(Command.WORK_FAIL, handle) == []
         assert worker.send(Command.WORK_FAIL, handle) == [NOT_FOUND]
+        assert client.got() == [(Command.WORK_FAIL, handle)]
 
     def test_server_can_turn_exceptions_on_for_everyone(self, make_server):
         server = make_server(exceptions=True)
