@@ -1,6 +1,31 @@
 """Gearman in Python: job server, clients, workers and command-line tools."""
 
+import logging
 from pathlib import Path
+
+from . import compat, protocol, util
+from .admin_client import GearmanAdminClient
+from .client import GearmanClient
+from .constants import (
+    JOB_COMPLETE,
+    JOB_CREATED,
+    JOB_FAILED,
+    JOB_PENDING,
+    JOB_UNKNOWN,
+    PRIORITY_HIGH,
+    PRIORITY_LOW,
+    PRIORITY_NONE,
+)
+from .encoders import (
+    DataEncoder,
+    JSONEncoder,
+    NoopEncoder,
+    PickleEncoder,
+    TextEncoder,
+)
+from .job import GearmanJob, GearmanJobRequest, JobException
+from .payload import Payload
+from .worker import GearmanWorker
 
 __version__ = "0.1.0"
 
@@ -9,3 +34,36 @@ __version__ = "0.1.0"
 _here = Path(__file__).resolve().parent
 if not (_here / "queues").is_dir():
     __path__.append(str(_here.parent))
+
+NullHandler = logging.NullHandler
+
+gearman_root_logger = logging.getLogger("gearman")
+gearman_root_logger.addHandler(NullHandler())
+
+__all__ = [
+    "JOB_COMPLETE",
+    "JOB_CREATED",
+    "JOB_FAILED",
+    "JOB_PENDING",
+    "JOB_UNKNOWN",
+    "PRIORITY_HIGH",
+    "PRIORITY_LOW",
+    "PRIORITY_NONE",
+    "DataEncoder",
+    "GearmanAdminClient",
+    "GearmanClient",
+    "GearmanJob",
+    "GearmanJobRequest",
+    "GearmanWorker",
+    "JSONEncoder",
+    "JobException",
+    "NoopEncoder",
+    "NullHandler",
+    "Payload",
+    "PickleEncoder",
+    "TextEncoder",
+    "compat",
+    "gearman_root_logger",
+    "protocol",
+    "util",
+]

@@ -26,3 +26,35 @@ class ProtocolError(GearmanError):
         self.code = code
         self.text = text
         self.fatal = fatal
+
+
+# What the blocking library raises beside ProtocolError. The names are those that
+# programs written for python-gearman catch.
+
+
+class ConnectionError(GearmanError):
+    """A connection could not be opened, was lost, or is misused."""
+
+
+class ServerUnavailable(GearmanError):
+    """No server can be reached, or the last connection to one was lost."""
+
+
+class UnknownCommandError(GearmanError):
+    """A command arrived that its handler has no method for."""
+
+
+class ExceededConnectionAttempts(GearmanError):
+    """A request was lost as often as it may be submitted."""
+
+
+class InvalidClientState(GearmanError):
+    """An answer does not fit the state of the request that it belongs to."""
+
+
+class InvalidWorkerState(GearmanError):
+    """A job arrived, or was to be released, that the worker did not ask for."""
+
+
+class InvalidAdminClientState(GearmanError):
+    """The server gave no answer in time, or the answer to something else."""

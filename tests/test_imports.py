@@ -12,12 +12,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module imports from its own layer and from those before it.
 LAYERS = (
-    ("errors", "commands", "constants"),
-    ("_framing", "framing", "text", "job"),
+    ("errors", "commands", "constants", "compat"),
+    ("_framing", "framing", "text", "job", "payload", "encoders"),
     ("protocol", "*_handler", "queue", "server.timers", "server.*broker"),
     ("server.protocol", "server.gear", "server.admin", "server.http"),
     (
-        *("connection", "connection_manager", "util"),
+        *("connection", "connection_manager", "util", "polling", "sockets"),
+        *("placement", "waiting", "job_updates"),
         *("client", "worker", "admin_client", "aio", "aio.*"),
         # Where nothing above says otherwise, the server is shell.
         *("server", "server.[!_]*"),

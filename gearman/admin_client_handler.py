@@ -1,0 +1,199 @@
+"""The admin client's side of a connection: lines into what they say."""
+
+import re
+from collections import deque
+from typing import Any, NamedTuple
+
+from .command_handler import GearmanCommandHandler
+from .errors import InvalidAdminClientState, ProtocolError
+from .payload import as_text
+from .protocol import (
+    GEARMAN_COMMAND_ECHO_REQ,
+    GEARMAN_COMMAND_TEXT_COMMAND,
+    GEARMAN_SERVER_COMMAND_CANCEL_JOB,
+    GEARMAN_SERVER_COMMAND_GETPID,
+    GEARMAN_SERVER_COMMAND_MAXQUEUE,
+    GEARMAN_SERVER_COMMAND_SHOW_JOBS,
+    GEARMAN_SERVER_COMMAND_SHOW_UNIQUE_JOBS,
+    GEARMAN_SERVER_COMMAND_SHUTDOWN,
+    GEARMAN_SERVER_COMMAND_STATUS,
+    GEARMAN_SERVER_COMMAND_VERSION,
+    GEARMAN_SERVER_COMMAND_WORKERS,
+)
+
+EXPECTED_GEARMAN_SERVER_COMMANDS = {
+    GEARMAN_SERVER_COMMAND_STATUS,
+    GEARMAN_SERVER_COMMAND_VERSION,
+    GEARMAN_SERVER_COMMAND_WORKERS,
+    GEARMAN_SERVER_COMMAND_MAXQUEUE,
+    GEARMAN_SERVER_COMMAND_SHUTDOWN,
+    GEARMAN_SERVER_COMMAND_GETPID,
+    GEARMAN_SERVER_COMMAND_SHOW_JOBS,
+    GEARMAN_SERVER_COMMAND_SHOW_UNIQUE_JOBS,
+    GEARMAN_SERVER_COMMAND_CANCEL_JOB,
+}
+
+# A client id may contain spaces; the colon behind it stands alone.
+_WORKER = re.compile(r"(\S+) (\S+) (.*?) ?:(?: (.*))?")
+
+
+class AdminAnswer(NamedTuple):
+    """A request, and what the server answered."""
+
+    command: Any
+    answer: Any
+
+
+class GearmanAdminClientCommandHandler(GearmanCommandHandler):
+    """Puts the lines of an answer together, for one request after the other."""
+
+    STATUS_FIELDS = 4
+    WORKERS_FIELDS = 4
+    JOB_FIELDS = 4
+
+    def __init__(self, connection_manager: Any = None) -> None:
+        super().__init__(connection_manager=connection_manager)
+        self._sent_commands: deque[Any] = deque()
+        self._recv_responses: deque[Any] = deque()
+        self._rows: list[dict[str, Any]] = []
+
+    # What the admin client calls.
+
+    @property
+    def response_ready(self) -> bool:
+        """Whether an answer is there."""
+        return bool(self._recv_responses)
+
+    def pop_response(self) -> tuple[Any, Any]:
+        """Return the oldest request and its answer.
+
+        Raises InvalidAdminClientState if there is none.
+        """
+        if not self._sent_commands or not self._recv_responses:
+            raise InvalidAdminClientState("No answer is there to be taken")
+        return AdminAnswer(
+            self._sent_commands.popleft(), self._recv_responses.popleft()
+        )
+
+    def send_text_command(self, command_line: str | bytes) -> None:
+        """Send a line; raises ProtocolError unless it begins with a known command."""
+        line = as_text(command_line)
+        known = [c for c in EXPECTED_GEARMAN_SERVER_COMMANDS if line.startswith(c)]
+        if not known:
+            raise ProtocolError(
+                f"Attempted to send an unknown server command: {line!r}"
+            )
+        if "\n" in line:
+            raise ProtocolError(f"A server command is one line: {line!r}")
+        self._sent_commands.append(max(known, key=len))
+        self.send_command(GEARMAN_COMMAND_TEXT_COMMAND, raw_text=f"{line}\r\n")
+
+    def send_echo_request(self, echo_string: str | bytes) -> None:
+        """Have the server send something back."""
+        self._sent_commands.append(GEARMAN_COMMAND_ECHO_REQ)
+        self.send_command(GEARMAN_COMMAND_ECHO_REQ, data=echo_string)
+
+    # What the server sends.
+
+    def recv_echo_res(self, data: Any) -> bool:
+        self._recv_responses.append(data)
+        return False
+
+    def recv_text_command(self, raw_text: str) -> Any:
+        """Call the `recv_server_...` method of the command that was sent."""
+        if not self._sent_commands:
+            raise InvalidAdminClientState("Received an unexpected server response")
+        command = str(self._sent_commands[0])
+        name = "recv_server_" + command.replace(" ", "_")
+        callback = getattr(self, name, None)
+        if callback is None:
+            raise ValueError(f"Could not handle command: {command!r} - {raw_text!r}")
+        return callback(raw_text)
+
+    def _answer(self, answer: Any) -> bool:
+        self._recv_responses.append(answer)
+        return False
+
+    def _row(self, raw_text: str, row: Any) -> bool:
+        """Add what `row` makes of a line; a full stop ends the list."""
+        if raw_text == ".":
+            rows, self._rows = self._rows, []
+            return self._answer(tuple(rows))
+        self._rows.append(row(raw_text))
+        return True
+
+    def recv_server_status(self, raw_text: str) -> bool:
+        return self._row(raw_text, self._status)
+
+    def recv_server_workers(self, raw_text: str) -> bool:
+        return self._row(raw_text, self._worker)
+
+    def recv_server_show_jobs(self, raw_text: str) -> bool:
+        return self._row(raw_text, self._job)
+
+    def recv_server_show_unique_jobs(self, raw_text: str) -> bool:
+        return self._row(raw_text, lambda line: {"unique": line})
+
+    def recv_server_version(self, raw_text: str) -> bool:
+        return self._answer(raw_text)
+
+    def recv_server_getpid(self, raw_text: str) -> bool:
+        return self._answer(raw_text)
+
+    def recv_server_cancel_job(self, raw_text: str) -> bool:
+        return self._answer(raw_text)
+
+    def recv_server_maxqueue(self, raw_text: str) -> bool:
+        if raw_text != "OK":
+            raise ProtocolError(f"Expected 'OK', received: {raw_text}")
+        return self._answer(raw_text)
+
+    def recv_server_shutdown(self, raw_text: str) -> bool:
+        return self._answer(None)
+
+    # What the lines of a list say.
+
+    def _status(self, line: str) -> dict[str, Any]:
+        task, queued, running, workers = _fields(line, self.STATUS_FIELDS)
+        return {
+            "task": task,
+            "queued": _integer(queued, line),
+            "running": _integer(running, line),
+            "workers": _integer(workers, line),
+        }
+
+    def _worker(self, line: str) -> dict[str, Any]:
+        found = _WORKER.fullmatch(line)
+        if found is None:
+            raise ProtocolError(f"Malformed worker response: {line!r}")
+        descriptor, ip, client_id, tasks = found.groups()
+        return {
+            "file_descriptor": descriptor,
+            "ip": ip,
+            "client_id": client_id,
+            "tasks": tuple((tasks or "").split()),
+        }
+
+    def _job(self, line: str) -> dict[str, Any]:
+        handle, queued, canceled, enabled = _fields(line, self.JOB_FIELDS)
+        return {
+            "handle": handle,
+            "queued": _integer(queued, line),
+            "canceled": _integer(canceled, line),
+            "enabled": _integer(enabled, line),
+        }
+
+
+def _fields(line: str, expected: int) -> list[str]:
+    fields = line.split("\t")
+    if len(fields) != expected:
+        raise ProtocolError(
+            f"Received {len(fields)} tokens, expected {expected} tokens: {fields!r}"
+        )
+    return fields
+
+
+def _integer(field: str, line: str) -> int:
+    if not field.isascii() or not field.isdigit():
+        raise ProtocolError(f"Expected a number, received {field!r} in {line!r}")
+    return int(field)

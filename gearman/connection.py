@@ -1,0 +1,287 @@
+"""A connection to a server: its socket, what was received, what is to be sent."""
+
+import logging
+import random
+import ssl
+import time
+from collections import deque
+from typing import Any, NoReturn
+
+from .commands import RESPONSE
+from .constants import _DEBUG_MODE_, DEFAULT_GEARMAN_PORT
+from .errors import ConnectionError, ServerUnavailable
+from .framing import INVALID, MAX_BODY, Decoder
+from .protocol import (
+    GEARMAN_COMMAND_TEXT_COMMAND,
+    get_command_name,
+    name_arguments,
+    pack_binary_command,
+    pack_text_command,
+)
+from .sockets import Keepalive, configure, open_socket, tls_context
+
+gearman_logger = logging.getLogger(__name__)
+
+# Bytes to ask for at once: little for packets, much where a large one is under way.
+_READ = 1 << 16
+_READ_MORE = 1 << 20
+# A server lists all functions of a worker in one line.
+_MAX_LINE = 1 << 26
+# Packets of up to this many bytes altogether leave in one write.
+_WRITE = 1 << 18
+
+
+class GearmanConnection:
+    """A connection that can be opened again after it was closed.
+
+    `host` is a name, an address or "unix:/path". With `keyfile`, `certfile` and
+    `ca_certs`, or an `ssl_context`, it uses TLS. Raises ServerUnavailable without a
+    host.
+    """
+
+    # Seconds until the next attempt after a failed one: they double with each, up to
+    # the maximum, and vary by half. Until then other servers are preferred.
+    connect_cooldown_seconds = 1.0
+    max_cooldown_seconds = 60.0
+
+    # Seconds that opening may take, for each address of the host.
+    connect_timeout: float | None = 10.0
+    keepalive: Keepalive | None = Keepalive()
+    ssl_context: ssl.SSLContext | None = None
+
+    def __init__(
+        self,
+        host: str | None = None,
+        port: int = DEFAULT_GEARMAN_PORT,
+        keyfile: Any = None,
+        certfile: Any = None,
+        ca_certs: Any = None,
+    ) -> None:
+        if host is None:
+            raise ServerUnavailable("No host specified")
+        self.gearman_host = host
+        self.gearman_port = port or DEFAULT_GEARMAN_PORT
+        self.keyfile = keyfile
+        self.certfile = certfile
+        self.ca_certs = ca_certs
+        self.use_ssl = all([keyfile, certfile, ca_certs])
+
+        # When the cooldown ends, by the monotonic clock.
+        self.allowed_connect_time = 0.0
+        self._failures = 0
+        self._reset_connection()
+
+    def _reset_connection(self) -> None:
+        self.connected = False
+        self.gearman_socket: Any = None
+        # Whether the socket takes no more for now, and when it last took or gave.
+        self.blocked = False
+        self.last_activity = 0.0
+
+        self._decoder = Decoder(
+            RESPONSE, max_packet=MAX_BODY, max_line=_MAX_LINE, lines=True
+        )
+        self._received: list[Any] = []
+        self._incoming_commands: deque[tuple[int, dict[str, Any]]] = deque()
+        self._outgoing_packets: deque[bytes] = deque()
+        self._outgoing_buffer: bytes | memoryview = b""
+        self.unsent_bytes = 0
+
+    # What others ask.
+
+    def fileno(self) -> int:
+        if not self.gearman_socket:
+            self.throw_exception(message="no socket set")
+        number: int = self.gearman_socket.fileno()
+        return number
+
+    def get_address(self) -> tuple[str, int]:
+        return (self.gearman_host, self.gearman_port)
+
+    def writable(self) -> bool:
+        """Whether there is something to send."""
+        return self.connected and self.unsent_bytes > 0
+
+    def readable(self) -> bool:
+        """Whether something may come."""
+        return self.connected
+
+    # Opening and closing.
+
+    def connect(self) -> None:
+        """Open the connection; raises ConnectionError if that fails."""
+        if self.connected:
+            self.throw_exception(message="connection already established")
+        self._reset_connection()
+        try:
+            self._create_client_socket()
+        except ConnectionError:
+            self.rest()
+            raise
+        self._failures = 0
+        self.allowed_connect_time = 0.0
+        self.connected = True
+        self.last_activity = time.monotonic()
+
+    def _create_client_socket(self) -> None:
+        try:
+            opened = open_socket(
+                self.gearman_host,
+                self.gearman_port,
+                self.connect_timeout,
+                self._tls(),
+            )
+        except (OSError, UnicodeError) as error:
+            self.throw_exception(exception=error)
+        self.set_socket(opened)
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.use_ssl and self.ssl_context is None:
+            self.ssl_context = tls_context(self.keyfile, self.certfile, self.ca_certs)
+        return self.ssl_context
+
+    def rest(self) -> None:
+        """Let some time pass before the next attempt, more with each failure."""
+        longest = self.connect_cooldown_seconds * 2.0 ** min(self._failures, 30)
+        delay = min(longest, self.max_cooldown_seconds) * random.uniform(0.5, 1.5)
+        self._failures += 1
+        self.allowed_connect_time = time.monotonic() + delay
+
+    def set_socket(self, current_socket: Any) -> None:
+        """Use a connected socket."""
+        if self.gearman_socket:
+            self.throw_exception(message="socket already bound")
+        configure(current_socket, self.keepalive)
+        self.gearman_socket = current_socket
+
+    def close(self) -> None:
+        """Close the socket and forget what was received and not sent."""
+        if self.gearman_socket:
+            self.gearman_socket.close()
+        self._reset_connection()
+
+    # Receiving.
+
+    def read_data_from_socket(self, bytes_to_read: int = 4096) -> int:
+        """Read what has arrived, up to `bytes_to_read` or what is usual if more.
+
+        Returns how many bytes of an unfinished packet are kept. Raises
+        ConnectionError if the connection is lost.
+        """
+        if not self.connected:
+            self.throw_exception(message="disconnected")
+        buffered = self._decoder.buffered
+        size = max(bytes_to_read, _READ if buffered < _READ else _READ_MORE)
+        try:
+            data = self.gearman_socket.recv(size)
+            # TLS may hold more than it gave, and no poll tells.
+            while isinstance(self.gearman_socket, ssl.SSLSocket) and (
+                pending := self.gearman_socket.pending()
+            ):
+                data += self.gearman_socket.recv(pending)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return buffered
+        except OSError as error:
+            self.throw_exception(exception=error)
+        if not data:
+            self.throw_exception(message="remote disconnected")
+        self.last_activity = time.monotonic()
+        self._received += self._decoder.feed(data)
+        return self._decoder.buffered
+
+    def read_commands_from_buffer(self) -> int:
+        """Turn what has arrived into commands and return how many these are.
+
+        Raises ProtocolError for what is no command; the connection is of no use
+        then.
+        """
+        packets, self._received = self._received, []
+        for number, arguments in packets:
+            if number == INVALID:
+                raise arguments
+            command = name_arguments(number, arguments)
+            if _DEBUG_MODE_:
+                self._log("Recv", *command)
+            self._incoming_commands.append(command)
+        return len(packets)
+
+    def read_command(self) -> tuple[int, dict[str, Any]] | None:
+        """Return the next command, or None."""
+        if not self._incoming_commands:
+            return None
+        return self._incoming_commands.popleft()
+
+    # Sending.
+
+    def send_command(self, cmd_type: int, cmd_args: dict[str, Any]) -> None:
+        """Queue a command; raises ProtocolError if it can be no packet."""
+        packed = self._pack_command(cmd_type, cmd_args)
+        self._outgoing_packets.append(packed)
+        self.unsent_bytes += len(packed)
+
+    def _pack_command(self, cmd_type: int, cmd_args: dict[str, Any]) -> bytes:
+        if _DEBUG_MODE_:
+            self._log("Send", cmd_type, cmd_args)
+        if cmd_type == GEARMAN_COMMAND_TEXT_COMMAND:
+            return pack_text_command(cmd_type, cmd_args)
+        return pack_binary_command(cmd_type, cmd_args)
+
+    def send_commands_to_buffer(self) -> None:
+        """Put packets together for the next write."""
+        if self._outgoing_buffer or not self._outgoing_packets:
+            return
+        packets = self._outgoing_packets
+        taken = [packets.popleft()]
+        size = len(taken[0])
+        while packets and size + len(packets[0]) <= _WRITE:
+            size += len(packets[0])
+            taken.append(packets.popleft())
+        self._outgoing_buffer = b"".join(taken) if len(taken) > 1 else taken[0]
+
+    def send_data_to_socket(self) -> int:
+        """Write what the socket takes and return how many bytes are left of it.
+
+        Raises ConnectionError if the connection is lost.
+        """
+        if not self.connected:
+            self.throw_exception(message="disconnected")
+        if not self._outgoing_buffer:
+            return 0
+        try:
+            sent = self.gearman_socket.send(self._outgoing_buffer)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            sent = 0
+        except OSError as error:
+            self.throw_exception(exception=error)
+        if sent:
+            self.last_activity = time.monotonic()
+        self.unsent_bytes -= sent
+        left: int = len(self._outgoing_buffer) - sent
+        self.blocked = left > 0
+        # A view, so that what is left of a large packet is not copied each time.
+        self._outgoing_buffer = (
+            memoryview(self._outgoing_buffer)[sent:] if left else b""
+        )
+        return left
+
+    # Trouble.
+
+    def throw_exception(
+        self, message: str | None = None, exception: BaseException | None = None
+    ) -> NoReturn:
+        """Count as disconnected and raise ConnectionError; `close` does the rest."""
+        self.connected = False
+        if exception is not None:
+            message = repr(exception)
+        text = f"<{self.gearman_host}:{self.gearman_port}> {message}"
+        raise ConnectionError(text) from exception
+
+    def _log(self, verb: str, cmd_type: int, cmd_args: dict[str, Any]) -> None:
+        name = get_command_name(cmd_type)
+        gearman_logger.debug("%#x - %s - %s - %r", id(self), verb, name, cmd_args)
+
+    def __repr__(self) -> str:
+        return (
+            f"<GearmanConnection {self.gearman_host}:{self.gearman_port} "
+            f"connected={self.connected}>"
+        )

@@ -1,0 +1,353 @@
+"""What client, worker and admin client share: connections, polling, dispatch."""
+
+import logging
+import os
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Self, TypedDict, Unpack
+
+from . import util
+from .connection import GearmanConnection
+from .encoders import DataEncoder, NoopEncoder
+from .errors import ConnectionError, GearmanError, ProtocolError, ServerUnavailable
+from .job import GearmanJob, GearmanJobRequest
+from .polling import Wakeup, ready
+from .sockets import Keepalive
+
+__all__ = ["DataEncoder", "GearmanConnectionManager", "NoopEncoder"]
+
+gearman_logger = logging.getLogger(__name__)
+
+
+class Options(TypedDict, total=False):
+    """What clients, workers and admin clients may be told by name."""
+
+    connect_timeout: float | None
+    read_timeout: float | None
+    keepalive: Keepalive | None
+    ssl_context: ssl.SSLContext | None
+
+
+_SSL_KEYS = ("host", "port", "keyfile", "certfile", "ca_certs")
+
+
+class GearmanConnectionManager:
+    """Connections to any number of servers, each with a handler of its commands.
+
+    `host_list` names them: "host", "host:port", "[::1]:4730", "unix:/path", a tuple
+    (host, port), or for TLS a dict with host, port, keyfile, certfile and ca_certs.
+    Nothing is connected until it is needed. The options can also be set on a class
+    or an instance, before connections are added.
+
+    connect_timeout: seconds that opening a connection may take; None: no limit.
+    read_timeout: seconds after which a server that owes an answer counts as lost;
+        the end of a job is not owed. None: no limit.
+    keepalive: when the system probes idle connections; None: never.
+    ssl_context: use TLS with it on all connections.
+    """
+
+    command_handler_class: Any = None
+    connection_class: Any = GearmanConnection
+
+    job_class: Any = GearmanJob
+    job_request_class: Any = GearmanJobRequest
+
+    data_encoder: Any = NoopEncoder
+
+    connect_timeout: float | None = 10.0
+    read_timeout: float | None = None
+    keepalive: Keepalive | None = Keepalive()
+    ssl_context: ssl.SSLContext | None = None
+
+    # A descriptor that ends a poll early.
+    _wakeup: Wakeup | None = None
+
+    def __init__(
+        self, host_list: Iterable[Any] | None = None, **options: Unpack[Options]
+    ) -> None:
+        assert self.command_handler_class is not None, "there is no command handler"
+        for name, value in options.items():
+            if name not in Options.__annotations__:
+                raise TypeError(f"{type(self).__name__} has no option {name!r}")
+            setattr(self, name, value)
+        self._process = os.getpid()
+
+        self.connection_list: list[Any] = []
+        self.handler_to_connection_map: dict[Any, Any] = {}
+        self.connection_to_handler_map: dict[Any, Any] = {}
+        self.handler_initial_state: dict[str, Any] = {}
+
+        if isinstance(host_list, str | bytes):
+            raise ValueError(f"host_list is a list of servers: write [{host_list!r}]")
+        for server in host_list or ():
+            self._add_server(server)
+
+    def _add_server(self, server: Any) -> None:
+        if isinstance(server, dict):
+            missing = [key for key in _SSL_KEYS if key not in server]
+            if missing:
+                lacking = ", ".join(missing)
+                raise GearmanError(
+                    f"Incomplete SSL connection definition: no {lacking}"
+                )
+            self.add_ssl_connection(**{key: server[key] for key in _SSL_KEYS})
+        elif isinstance(server, str | bytes | tuple):
+            self.add_connection(server)
+        else:
+            raise GearmanError(f"Expected str, tuple or dict; got {server!r}")
+
+    # Connections.
+
+    def add_connection(self, hostport_tuple: Any) -> Any:
+        """Add a server and return its connection, which is not opened yet."""
+        host, port = util.disambiguate_server_parameter(hostport_tuple)
+        return self._add(self.connection_class(host=host, port=port))
+
+    def add_ssl_connection(
+        self, host: str, port: int, keyfile: Any, certfile: Any, ca_certs: Any
+    ) -> Any:
+        """Add a server that speaks TLS, and wants a certificate."""
+        return self._add(
+            self.connection_class(
+                host=host,
+                port=port,
+                keyfile=keyfile,
+                certfile=certfile,
+                ca_certs=ca_certs,
+            )
+        )
+
+    def _add(self, connection: Any) -> Any:
+        connection.connect_timeout = self.connect_timeout
+        connection.keepalive = self.keepalive
+        if self.ssl_context is not None:
+            connection.ssl_context = self.ssl_context
+        self.connection_list.append(connection)
+        return connection
+
+    def establish_connection(self, current_connection: Any) -> Any:
+        """Open a connection that is not open, with a new handler; return it.
+
+        Raises ConnectionError if that fails.
+        """
+        assert current_connection in self.connection_list, (
+            f"Unknown connection - {current_connection!r}"
+        )
+        self._drop_inherited()
+        if current_connection.connected:
+            return current_connection
+        self._forget(current_connection)
+        current_connection.connect()
+
+        handler = self.command_handler_class(connection_manager=self)
+        self.handler_to_connection_map[handler] = current_connection
+        self.connection_to_handler_map[current_connection] = handler
+        handler.initial_state(**self.handler_initial_state)
+        return current_connection
+
+    def _forget(self, connection: Any) -> Any:
+        """Drop the handler of a connection and return it."""
+        handler = self.connection_to_handler_map.pop(connection, None)
+        self.handler_to_connection_map.pop(handler, None)
+        return handler
+
+    def _drop_inherited(self) -> None:
+        """In a forked child, leave the connections to the parent.
+
+        Both would read the same socket otherwise, and each would miss what the
+        other one gets. Closing a descriptor here sends nothing.
+        """
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            for connection in self.connection_list:
+                self.handle_error(connection)
+
+    def shutdown(self) -> None:
+        """Close all connections; what is used afterwards is opened again."""
+        for connection in self.connection_list:
+            connection.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.shutdown()
+        for connection in self.connection_list:
+            self._forget(connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Polling.
+
+    def poll_connections_once(
+        self, submitted_connections: Iterable[Any], timeout: float | None = None
+    ) -> tuple[set[Any], set[Any], set[Any]]:
+        """Wait for activity; return the readable, writable and broken connections.
+
+        What there is to send is sent before waiting: a socket can be written until
+        it refuses.
+        """
+        if timeout is not None and timeout < 0.0:
+            return set(), set(), set()
+        live = [c for c in submitted_connections if c.connected]
+        writing = [c for c in live if c.writable()]
+        at_once = {c for c in writing if not getattr(c, "blocked", True)}
+        if at_once:
+            return set(), at_once, set()
+        reading = [c for c in live if c.readable()]
+        if self._wakeup is None:
+            return ready(reading, writing, timeout, watched=live)
+        found = ready([*reading, self._wakeup], writing, timeout, watched=live)
+        if self._wakeup in found[0]:
+            self._wakeup.clear()
+            found[0].remove(self._wakeup)
+        return found
+
+    def handle_connection_activity(
+        self,
+        rd_connections: set[Any],
+        wr_connections: set[Any],
+        ex_connections: set[Any],
+    ) -> tuple[set[Any], set[Any], set[Any]]:
+        """Read, write and give up connections; return them, the lost ones last."""
+        lost = set(ex_connections)
+        for connection in rd_connections:
+            self._guarded(self.handle_read, connection, lost)
+        for connection in wr_connections:
+            self._guarded(self.handle_write, connection, lost)
+        for connection in lost:
+            self.handle_error(connection)
+        return rd_connections, wr_connections, lost
+
+    def _guarded(
+        self, handle: Callable[[Any], Any], connection: Any, lost: set[Any]
+    ) -> None:
+        try:
+            handle(connection)
+        except ConnectionError as error:
+            gearman_logger.debug("connection lost: %s", error)
+            lost.add(connection)
+        except ProtocolError:
+            # What follows on this connection cannot be read.
+            self.handle_error(connection)
+            raise
+
+    def poll_connections_until_stopped(
+        self,
+        submitted_connections: Iterable[Any],
+        callback_fxn: Callable[[bool], Any],
+        timeout: float | None = None,
+    ) -> bool:
+        """Poll until the callback returns False, or for `timeout` seconds.
+
+        The callback is called before the first poll and after each, with whether
+        there was any activity. Returns False if it ended this, True if the time is
+        up. Raises ServerUnavailable as soon as no connection is open.
+        """
+        self._drop_inherited()
+        stopwatch = util.Stopwatch(timeout)
+        connections = list(submitted_connections)
+        wanted = callback_fxn(False)
+        while wanted and any(c.connected for c in connections):
+            remaining = stopwatch.get_time_remaining()
+            if remaining == 0.0:
+                return True
+            found = self.poll_connections_once(
+                connections, timeout=self._patience(connections, remaining)
+            )
+            found = self.handle_connection_activity(*found)
+            self._give_up_silent(connections)
+            wanted = callback_fxn(any(found))
+        if not any(c.connected for c in connections):
+            raise ServerUnavailable(
+                f"Found no valid connections in list: {self.connection_list!r}"
+            )
+        return False
+
+    def _silent_since(self, connection: Any) -> float | None:
+        """Return since when a server owes an answer; None if it doesn't."""
+        handler = self.connection_to_handler_map.get(connection)
+        if not connection.connected or handler is None or not handler.expects_answer():
+            return None
+        since: float = connection.last_activity
+        return since
+
+    def _patience(
+        self, connections: list[Any], remaining: float | None
+    ) -> float | None:
+        """Return how long to wait before the first silent server is given up."""
+        if self.read_timeout is None:
+            return remaining
+        since = [s for c in connections if (s := self._silent_since(c)) is not None]
+        if not since:
+            return remaining
+        left = max(0.0, min(since) + self.read_timeout - time.monotonic())
+        return left if remaining is None else min(left, remaining)
+
+    def _give_up_silent(self, connections: list[Any]) -> None:
+        if self.read_timeout is None:
+            return
+        latest = time.monotonic() - self.read_timeout
+        for connection in connections:
+            since = self._silent_since(connection)
+            if since is not None and since <= latest:
+                gearman_logger.error(
+                    "no answer from %r in %g seconds", connection, self.read_timeout
+                )
+                self.handle_error(connection)
+
+    def handle_read(self, current_connection: Any) -> None:
+        """Receive what there is, and have the handler act on it."""
+        handler = self.connection_to_handler_map.get(current_connection)
+        if handler is None:
+            # Given up while another connection was handled.
+            return
+        current_connection.read_data_from_socket()
+        try:
+            current_connection.read_commands_from_buffer()
+        finally:
+            handler.fetch_commands()
+
+    def handle_write(self, current_connection: Any) -> None:
+        """Send what the socket takes."""
+        if current_connection.connected:
+            current_connection.send_commands_to_buffer()
+            current_connection.send_data_to_socket()
+
+    def handle_error(self, current_connection: Any) -> None:
+        """Give up a connection; its requests become JOB_UNKNOWN."""
+        handler = self.connection_to_handler_map.pop(current_connection, None)
+        if handler is not None:
+            handler.on_io_error()
+        self.handler_to_connection_map.pop(handler, None)
+        current_connection.close()
+
+    # What handlers call.
+
+    def read_command(self, command_handler: Any) -> tuple[int, dict[str, Any]] | None:
+        """Return the next command for a handler, or None."""
+        connection = self.handler_to_connection_map.get(command_handler)
+        if connection is None:
+            return None
+        command: tuple[int, dict[str, Any]] | None = connection.read_command()
+        return command
+
+    def send_command(
+        self, command_handler: Any, cmd_type: int, cmd_args: dict[str, Any]
+    ) -> None:
+        """Queue a command on the handler's connection."""
+        self.handler_to_connection_map[command_handler].send_command(cmd_type, cmd_args)
+
+    def on_gearman_error(self, error_code: str, error_text: str) -> bool:
+        """Log what a server complains about."""
+        gearman_logger.error(
+            "Received error from server: %s: %s", error_code, error_text
+        )
+        return False
+
+    def current_time(self) -> float:
+        """Return the seconds since the epoch."""
+        return time.time()

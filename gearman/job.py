@@ -1,0 +1,169 @@
+"""A job, and what a client knows of a job that it asked for."""
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from .constants import (
+    JOB_COMPLETE,
+    JOB_CREATED,
+    JOB_FAILED,
+    JOB_UNKNOWN,
+    PRIORITY_NONE,
+)
+
+
+class GearmanJob:
+    """A job as client and worker see it.
+
+    `task` is the function's name: on a worker exactly what was registered, on a
+    client what was submitted. `connection` and `handle` are None on a client until
+    the job has been sent and accepted.
+    """
+
+    reducer: str | None = None
+
+    def __init__(
+        self, connection: Any, handle: str | None, task: Any, unique: Any, data: Any
+    ) -> None:
+        self.connection = connection
+        self.handle = handle
+
+        self.task = task
+        self.unique = unique
+        self.data = data
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what describes the job, without its connection."""
+        return {
+            "task": self.task,
+            "job_handle": self.handle,
+            "unique": self.unique,
+            "data": self.data,
+        }
+
+    def __repr__(self) -> str:
+        place = (self.connection, self.handle)
+        return (
+            f"<GearmanJob connection/handle={place!r}, task={self.task}, "
+            f"unique={self.unique}, data={self.data!r}>"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobException:
+    """An exception that a worker reported: its class, text and traceback."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class GearmanJobRequest:
+    """What a client knows of a job: its state, its result, its updates.
+
+    `max_attempts` is how often the job may be submitted; `when_to_run` (seconds
+    since the epoch) and `reducer` may be set before it is.
+    """
+
+    when_to_run: float | None = None
+    reducer: Any = None
+
+    def __init__(
+        self,
+        gearman_job: GearmanJob,
+        initial_priority: str | None = PRIORITY_NONE,
+        background: bool = False,
+        max_attempts: int = 1,
+    ) -> None:
+        self.gearman_job = gearman_job
+
+        self.priority = initial_priority
+        self.background = background
+
+        self.connection_attempts = 0
+        self.max_connection_attempts = max_attempts
+
+        self.initialize_request()
+
+    def initialize_request(self) -> None:
+        """Forget everything that was received."""
+        self.result: Any = None
+        self.exception: Any = None
+        self.status: dict[str, Any] = {}
+        self.state = JOB_UNKNOWN
+        self.timed_out = False
+        vars(self).pop("warning_updates", None)
+        vars(self).pop("data_updates", None)
+
+    def reset(self) -> None:
+        """Make the request ready to be submitted again."""
+        self.initialize_request()
+        self.connection = None
+        self.handle = None
+
+    # Made when they are first asked for: most requests never get an update, and two
+    # empty queues take more memory than all the rest.
+    @cached_property
+    def warning_updates(self) -> deque[Any]:
+        """The payloads of WORK_WARNING, oldest first."""
+        return deque()
+
+    @cached_property
+    def data_updates(self) -> deque[Any]:
+        """The payloads of WORK_DATA, oldest first."""
+        return deque()
+
+    @property
+    def status_updates(self) -> deque[tuple[int, int]]:
+        """Deprecated: the last (numerator, denominator), if there is one."""
+        status = self.status
+        if not status:
+            return deque()
+        return deque([(status.get("numerator", 0), status.get("denominator", 0))])
+
+    @property
+    def server_status(self) -> dict[str, Any]:
+        """Deprecated: `status`."""
+        return self.status
+
+    @property
+    def job(self) -> GearmanJob:
+        """The job that is asked for."""
+        return self.gearman_job
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more is expected of the job.
+
+        In the background that is when it was accepted, else when it has ended.
+        """
+        if self.background:
+            return self.state == JOB_CREATED
+        return self.state in (JOB_FAILED, JOB_COMPLETE)
+
+    @property
+    def exception_details(self) -> JobException | None:
+        """What the worker reported with `report_exceptions`, else None."""
+        return _details(self.exception)
+
+    def __repr__(self) -> str:
+        return (
+            f"<GearmanJobRequest task={self.job.task!r}, unique={self.job.unique!r}, "
+            f"priority={self.priority!r}, background={self.background!r}, "
+            f"state={self.state!r}, timed_out={self.timed_out!r}>"
+        )
+
+
+def _details(exception: Any) -> JobException | None:
+    if isinstance(exception, str | bytes):
+        try:
+            exception = json.loads(exception)
+        except ValueError:
+            return None
+    try:
+        return JobException(**exception)
+    except TypeError:
+        return None

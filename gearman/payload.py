@@ -1,0 +1,134 @@
+"""Text and bytes: names are text, payloads are bytes that also behave like text.
+
+Programs exist that take `job.data` for bytes, and others that take it for str.
+Payload serves both: it is bytes to whatever wants bytes, and where text meets it,
+in a comparison, a concatenation or a format, it takes part as its UTF-8 text. Bytes
+that are no UTF-8 survive the way to text and back (surrogateescape).
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Self
+
+_ENCODING = ("utf-8", "surrogateescape")
+
+
+def as_bytes(value: object) -> bytes:
+    """Return text as UTF-8, and what holds bytes as bytes; else raise TypeError."""
+    if type(value) is bytes:
+        return value
+    if isinstance(value, str):
+        return value.encode(*_ENCODING)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise TypeError(f"expected str or bytes, not {type(value).__name__}: {value!r:.80}")
+
+
+def as_text(value: str | bytes) -> str:
+    """Return a name as text."""
+    return value if isinstance(value, str) else value.decode(*_ENCODING)
+
+
+def _plain(value: Any) -> Any:
+    """Turn text, alone or in a tuple, into the bytes it is compared with."""
+    if isinstance(value, str):
+        return value.encode(*_ENCODING)
+    if isinstance(value, tuple):
+        return tuple(_plain(item) for item in value)
+    return value
+
+
+def _wrapped(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return Payload(value)
+    if isinstance(value, list | tuple):
+        return type(value)(_wrapped(item) for item in value)
+    return value
+
+
+def _accepting_text(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(*arguments: Any, **options: Any) -> Any:
+        plain = {name: _plain(value) for name, value in options.items()}
+        return _wrapped(method(arguments[0], *map(_plain, arguments[1:]), **plain))
+
+    return call
+
+
+class Payload(bytes):
+    """Bytes that compare with, add to, search for and format as their text.
+
+    Two payloads or a payload and bytes make a payload; a payload and a str make a
+    str. Items are integers, as with bytes; slices are payloads. A pickle holds
+    plain bytes, so it can be read where this class is unknown.
+    """
+
+    def __str__(self) -> str:
+        return self.decode(*_ENCODING)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.decode(*_ENCODING), spec)
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """Return the text in another encoding, as str.encode does."""
+        return self.decode().encode(encoding, errors)
+
+    __hash__ = bytes.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return bytes.__eq__(self, _plain(other))
+
+    def __ne__(self, other: object) -> bool:
+        return bytes.__ne__(self, _plain(other))
+
+    def __lt__(self, other: bytes | str) -> bool:
+        return bytes.__lt__(self, _plain(other))
+
+    def __le__(self, other: bytes | str) -> bool:
+        return bytes.__le__(self, _plain(other))
+
+    def __gt__(self, other: bytes | str) -> bool:
+        return bytes.__gt__(self, _plain(other))
+
+    def __ge__(self, other: bytes | str) -> bool:
+        return bytes.__ge__(self, _plain(other))
+
+    def __contains__(self, item: object) -> bool:
+        return bytes.__contains__(self, _plain(item))
+
+    def __add__(self, other: Any) -> Any:
+        if isinstance(other, str):
+            return str(self) + other
+        return Payload(bytes.__add__(self, other))
+
+    def __radd__(self, other: Any) -> Any:
+        if isinstance(other, str):
+            return other + str(self)
+        return Payload(bytes(other) + bytes(self))
+
+    def __getitem__(self, key: Any) -> Any:
+        return _wrapped(bytes.__getitem__(self, key))
+
+    def __mod__(self, values: Any) -> Any:
+        if isinstance(values, dict):
+            plain = {_plain(name): _plain(value) for name, value in values.items()}
+            return Payload(bytes.__mod__(self, plain))
+        return Payload(bytes.__mod__(self, _plain(values)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytes, (bytes(self),)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+_METHODS = """
+    capitalize center count endswith expandtabs find index ljust lower lstrip
+    partition removeprefix removesuffix replace rfind rindex rjust rpartition rsplit
+    rstrip split splitlines startswith strip swapcase title upper zfill
+"""
+for _name in _METHODS.split():
+    setattr(Payload, _name, _accepting_text(getattr(bytes, _name)))

@@ -1,0 +1,85 @@
+"""Waiting for descriptors, any number of them."""
+
+import math
+import select
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from .errors import ConnectionError
+
+# What a connection gets besides what it waits for: reading tells what is the matter.
+_TROUBLE = select.POLLERR | select.POLLHUP
+
+
+def ready(
+    reading: Iterable[Any],
+    writing: Iterable[Any],
+    timeout: float | None,
+    *,
+    watched: Iterable[Any] = (),
+) -> tuple[set[Any], set[Any], set[Any]]:
+    """Wait until some may be read or written; return them, and what is broken.
+
+    They are descriptors or have a `fileno()`. `watched` ones are waited for only
+    in so far as they break. `timeout` is in seconds, None waits for ever.
+    """
+    masks: dict[int, int] = {}
+    owners: dict[int, Any] = {}
+    broken: set[Any] = set()
+    events = ((watched, 0), (reading, select.POLLIN), (writing, select.POLLOUT))
+    for items, event in events:
+        for item in items:
+            try:
+                number = item if isinstance(item, int) else item.fileno()
+            except (ConnectionError, OSError, ValueError):
+                broken.add(item)
+                continue
+            owners[number] = item
+            masks[number] = masks.get(number, 0) | event
+    if broken:
+        timeout = 0
+    poller = select.poll()
+    for number, mask in masks.items():
+        poller.register(number, mask)
+    found = poller.poll(None if timeout is None else math.ceil(timeout * 1000))
+    readable, writable = set(), set()
+    for number, event in found:
+        item = owners[number]
+        if event & select.POLLNVAL:
+            broken.add(item)
+        elif event & select.POLLIN or (event & _TROUBLE and masks[number] & 1):
+            readable.add(item)
+        elif event & _TROUBLE:
+            broken.add(item)
+        if event & select.POLLOUT and item not in broken:
+            writable.add(item)
+    return readable, writable, broken
+
+
+class Wakeup:
+    """Ends a poll from a signal handler or another thread."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._reader.fileno()
+
+    def wake(self) -> None:
+        """Make the descriptor readable."""
+        # Full or closed: the poll ends in any case.
+        with suppress(OSError):
+            self._writer.send(b"!")
+
+    def clear(self) -> None:
+        """Make the descriptor unreadable again."""
+        with suppress(BlockingIOError):
+            self._reader.recv(4096)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._writer.close()

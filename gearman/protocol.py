@@ -1,0 +1,248 @@
+"""The protocol's numbers and arguments under python-gearman's names, and its packets.
+
+Everything is derived from the command table. The connections themselves use
+`gearman.framing`; the functions here are for programs that pack and parse by hand.
+In a dict of arguments names are str and data is a Payload; either may be given as
+str or bytes.
+"""
+
+from collections.abc import Callable, Mapping
+from struct import Struct
+from typing import Any, Final
+
+from .commands import COMMANDS, HEADER_SIZE, REQUEST, RESPONSE, Command
+from .constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
+from .errors import ProtocolError
+from .framing import encode
+from .payload import Payload, as_bytes, as_text
+
+NULL_CHAR: Final = Payload(b"\0")
+MAGIC_RES_STRING: Final = Payload(RESPONSE)
+MAGIC_REQ_STRING: Final = Payload(REQUEST)
+
+COMMAND_HEADER_SIZE: Final = HEADER_SIZE
+
+GEARMAN_COMMAND_CAN_DO: Final = int(Command.CAN_DO)
+GEARMAN_COMMAND_CANT_DO: Final = int(Command.CANT_DO)
+GEARMAN_COMMAND_RESET_ABILITIES: Final = int(Command.RESET_ABILITIES)
+GEARMAN_COMMAND_PRE_SLEEP: Final = int(Command.PRE_SLEEP)
+GEARMAN_COMMAND_NOOP: Final = int(Command.NOOP)
+GEARMAN_COMMAND_SUBMIT_JOB: Final = int(Command.SUBMIT_JOB)
+GEARMAN_COMMAND_JOB_CREATED: Final = int(Command.JOB_CREATED)
+GEARMAN_COMMAND_GRAB_JOB: Final = int(Command.GRAB_JOB)
+GEARMAN_COMMAND_NO_JOB: Final = int(Command.NO_JOB)
+GEARMAN_COMMAND_JOB_ASSIGN: Final = int(Command.JOB_ASSIGN)
+GEARMAN_COMMAND_WORK_STATUS: Final = int(Command.WORK_STATUS)
+GEARMAN_COMMAND_WORK_COMPLETE: Final = int(Command.WORK_COMPLETE)
+GEARMAN_COMMAND_WORK_FAIL: Final = int(Command.WORK_FAIL)
+GEARMAN_COMMAND_GET_STATUS: Final = int(Command.GET_STATUS)
+GEARMAN_COMMAND_ECHO_REQ: Final = int(Command.ECHO_REQ)
+GEARMAN_COMMAND_ECHO_RES: Final = int(Command.ECHO_RES)
+GEARMAN_COMMAND_SUBMIT_JOB_BG: Final = int(Command.SUBMIT_JOB_BG)
+GEARMAN_COMMAND_ERROR: Final = int(Command.ERROR)
+GEARMAN_COMMAND_STATUS_RES: Final = int(Command.STATUS_RES)
+GEARMAN_COMMAND_SUBMIT_JOB_HIGH: Final = int(Command.SUBMIT_JOB_HIGH)
+GEARMAN_COMMAND_SET_CLIENT_ID: Final = int(Command.SET_CLIENT_ID)
+GEARMAN_COMMAND_CAN_DO_TIMEOUT: Final = int(Command.CAN_DO_TIMEOUT)
+GEARMAN_COMMAND_ALL_YOURS: Final = int(Command.ALL_YOURS)
+GEARMAN_COMMAND_WORK_EXCEPTION: Final = int(Command.WORK_EXCEPTION)
+GEARMAN_COMMAND_OPTION_REQ: Final = int(Command.OPTION_REQ)
+GEARMAN_COMMAND_OPTION_RES: Final = int(Command.OPTION_RES)
+GEARMAN_COMMAND_WORK_DATA: Final = int(Command.WORK_DATA)
+GEARMAN_COMMAND_WORK_WARNING: Final = int(Command.WORK_WARNING)
+GEARMAN_COMMAND_GRAB_JOB_UNIQ: Final = int(Command.GRAB_JOB_UNIQ)
+GEARMAN_COMMAND_JOB_ASSIGN_UNIQ: Final = int(Command.JOB_ASSIGN_UNIQ)
+GEARMAN_COMMAND_SUBMIT_JOB_HIGH_BG: Final = int(Command.SUBMIT_JOB_HIGH_BG)
+GEARMAN_COMMAND_SUBMIT_JOB_LOW: Final = int(Command.SUBMIT_JOB_LOW)
+GEARMAN_COMMAND_SUBMIT_JOB_LOW_BG: Final = int(Command.SUBMIT_JOB_LOW_BG)
+GEARMAN_COMMAND_SUBMIT_JOB_SCHED: Final = int(Command.SUBMIT_JOB_SCHED)
+GEARMAN_COMMAND_SUBMIT_JOB_EPOCH: Final = int(Command.SUBMIT_JOB_EPOCH)
+GEARMAN_COMMAND_SUBMIT_REDUCE_JOB: Final = int(Command.SUBMIT_REDUCE_JOB)
+GEARMAN_COMMAND_SUBMIT_REDUCE_JOB_BACKGROUND: Final = int(
+    Command.SUBMIT_REDUCE_JOB_BACKGROUND
+)
+GEARMAN_COMMAND_GRAB_JOB_ALL: Final = int(Command.GRAB_JOB_ALL)
+GEARMAN_COMMAND_JOB_ASSIGN_ALL: Final = int(Command.JOB_ASSIGN_ALL)
+GEARMAN_COMMAND_GET_STATUS_UNIQUE: Final = int(Command.GET_STATUS_UNIQUE)
+GEARMAN_COMMAND_STATUS_RES_UNIQUE: Final = int(Command.STATUS_RES_UNIQUE)
+
+# A number of our own for a line of the admin protocol.
+GEARMAN_COMMAND_TEXT_COMMAND: Final = 9999
+
+GEARMAN_SERVER_COMMAND_STATUS: Final = "status"
+GEARMAN_SERVER_COMMAND_VERSION: Final = "version"
+GEARMAN_SERVER_COMMAND_WORKERS: Final = "workers"
+GEARMAN_SERVER_COMMAND_MAXQUEUE: Final = "maxqueue"
+GEARMAN_SERVER_COMMAND_SHUTDOWN: Final = "shutdown"
+GEARMAN_SERVER_COMMAND_GETPID: Final = "getpid"
+GEARMAN_SERVER_COMMAND_SHOW_JOBS: Final = "show jobs"
+GEARMAN_SERVER_COMMAND_SHOW_UNIQUE_JOBS: Final = "show unique jobs"
+GEARMAN_SERVER_COMMAND_CANCEL_JOB: Final = "cancel job"
+
+_RENAMED = {
+    "function": "task",
+    "handle": "job_handle",
+    "workload": "data",
+    "result": "data",
+    "code": "error_code",
+    "text": "error_text",
+    "option": "option_name",
+}
+
+GEARMAN_PARAMS_FOR_COMMAND: dict[int, list[str]] = {
+    number: [_RENAMED.get(name, name) for name in row.arguments]
+    for number, row in COMMANDS.items()
+}
+GEARMAN_PARAMS_FOR_COMMAND[GEARMAN_COMMAND_TEXT_COMMAND] = ["raw_text"]
+
+GEARMAN_COMMAND_TO_NAME: dict[int, str] = {
+    number: f"GEARMAN_COMMAND_{row.command.name}" for number, row in COMMANDS.items()
+}
+GEARMAN_COMMAND_TO_NAME[GEARMAN_COMMAND_TEXT_COMMAND] = "GEARMAN_COMMAND_TEXT_COMMAND"
+
+_SUBMIT = {
+    (False, PRIORITY_NONE): GEARMAN_COMMAND_SUBMIT_JOB,
+    (False, PRIORITY_LOW): GEARMAN_COMMAND_SUBMIT_JOB_LOW,
+    (False, PRIORITY_HIGH): GEARMAN_COMMAND_SUBMIT_JOB_HIGH,
+    (True, PRIORITY_NONE): GEARMAN_COMMAND_SUBMIT_JOB_BG,
+    (True, PRIORITY_LOW): GEARMAN_COMMAND_SUBMIT_JOB_LOW_BG,
+    (True, PRIORITY_HIGH): GEARMAN_COMMAND_SUBMIT_JOB_HIGH_BG,
+}
+_HEADER = Struct(">4sII")
+
+
+def _handle(value: bytes) -> str:
+    # gearmand ends the handle of a WORK_FAIL with a NUL when that stands for an
+    # exception.
+    return as_text(value).rstrip("\0")
+
+
+_CONVERTERS: dict[str, Callable[[bytes], Any]] = {
+    "data": Payload,
+    "job_handle": _handle,
+}
+_ARGUMENTS = {
+    number: [(name, _CONVERTERS.get(name, as_text)) for name in names]
+    for number, names in GEARMAN_PARAMS_FOR_COMMAND.items()
+}
+_ARGUMENTS[Command.TEXT] = _ARGUMENTS.pop(GEARMAN_COMMAND_TEXT_COMMAND)
+
+
+def get_command_name(cmd_type: int) -> Any:
+    """Return the name of a command, or what was given if there is none."""
+    return GEARMAN_COMMAND_TO_NAME.get(cmd_type, cmd_type)
+
+
+def submit_cmd_for_background_priority(background: bool, priority: str | None) -> int:
+    """Return the command that submits such a job; KeyError for another priority."""
+    return _SUBMIT[background, priority]
+
+
+def name_arguments(
+    number: int, arguments: tuple[bytes, ...]
+) -> tuple[int, dict[str, Any]]:
+    """Turn a packet of `gearman.framing` into a command and its named arguments.
+
+    Raises ProtocolError if the number stands for nothing.
+    """
+    converters = _ARGUMENTS.get(number)
+    if converters is None:
+        raise ProtocolError(f"Received unknown binary command: {number}", fatal=True)
+    named = {
+        name: convert(value)
+        for (name, convert), value in zip(converters, arguments, strict=True)
+    }
+    if not number:
+        number = GEARMAN_COMMAND_TEXT_COMMAND
+    return number, named
+
+
+def parse_binary_command(
+    in_buffer: Any, is_response: bool = True
+) -> tuple[int | None, dict[str, Any] | None, int]:
+    """Return the first packet as (command, arguments, bytes it takes).
+
+    Without a whole packet that is (None, None, 0). Raises ProtocolError for a magic
+    of the other direction, an unknown command, or arguments that don't fit it.
+    """
+    data = as_bytes(in_buffer)
+    if len(data) < HEADER_SIZE:
+        return None, None, 0
+    magic, number, length = _HEADER.unpack_from(data)
+    if magic != (RESPONSE if is_response else REQUEST):
+        raise ProtocolError(f"Malformed Magic: {magic!r}")
+    if number not in COMMANDS:
+        raise ProtocolError(f"Received unknown binary command: {number}")
+    end = HEADER_SIZE + length
+    if len(data) < end:
+        return None, None, 0
+    arguments = _split(number, data[HEADER_SIZE:end])
+    return *name_arguments(number, arguments), end
+
+
+def _split(number: int, body: bytes) -> tuple[bytes, ...]:
+    expected = len(COMMANDS[number].arguments)
+    name = get_command_name(number)
+    if not expected:
+        if body:
+            raise ProtocolError(f"Expected no binary payload: {name}")
+        return ()
+    arguments = tuple(body.split(b"\0", expected - 1))
+    if len(arguments) != expected:
+        raise ProtocolError(
+            f"Received {len(arguments)} argument(s), expecting {expected} "
+            f"argument(s): {name}"
+        )
+    return arguments
+
+
+def pack_binary_command(
+    cmd_type: int, cmd_args: Mapping[str, Any], is_response: bool = False
+) -> bytes:
+    """Return the packet of a command.
+
+    Raises ProtocolError for an unknown command, missing or superfluous arguments,
+    one that is neither str nor bytes, and NUL in any but the last.
+    """
+    if cmd_type not in COMMANDS:
+        name = get_command_name(cmd_type)
+        raise ProtocolError(f"Received unknown binary command: {name}")
+    names = GEARMAN_PARAMS_FOR_COMMAND[cmd_type]
+    if len(names) != len(cmd_args) or not all(map(cmd_args.__contains__, names)):
+        raise ProtocolError(
+            f"Received arguments did not match expected arguments: "
+            f"{sorted(names)} != {sorted(cmd_args)}"
+        )
+    try:
+        values = [as_bytes(cmd_args[name]) for name in names]
+    except TypeError:
+        raise ProtocolError(f"Received non-binary arguments: {cmd_args!r}") from None
+    for value in values[:-1]:
+        if b"\0" in value:
+            raise ProtocolError(f"Received an argument that contains NUL: {value!r}")
+    return encode(cmd_type, values, RESPONSE if is_response else REQUEST)
+
+
+def parse_text_command(in_buffer: Any) -> tuple[int | None, dict[str, Any] | None, int]:
+    """Return the first line as (command, {'raw_text': line}, bytes it takes).
+
+    Without a whole line that is (None, None, 0). Raises ProtocolError for NUL in it.
+    """
+    line, end, _ = as_bytes(in_buffer).partition(b"\n")
+    if not end:
+        return None, None, 0
+    if b"\0" in line:
+        raise ProtocolError(f"Received unexpected character: {line!r}")
+    text = as_text(line.removesuffix(b"\r"))
+    return GEARMAN_COMMAND_TEXT_COMMAND, {"raw_text": text}, len(line) + 1
+
+
+def pack_text_command(cmd_type: int, cmd_args: Mapping[str, Any]) -> bytes:
+    """Return the line in `cmd_args['raw_text']`; raises ProtocolError without one."""
+    if cmd_type != GEARMAN_COMMAND_TEXT_COMMAND:
+        name = get_command_name(cmd_type)
+        raise ProtocolError(f"Expected GEARMAN_COMMAND_TEXT_COMMAND, received {name}")
+    line = cmd_args.get("raw_text")
+    if line is None:
+        raise ProtocolError(f"Did not receive any valid arguments: {cmd_args!r}")
+    return as_bytes(line)

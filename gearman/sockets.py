@@ -1,0 +1,78 @@
+"""Opening a socket to a server: TCP over IPv4 or IPv6, Unix sockets, TLS."""
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+UNIX = "unix:"
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """When the system probes an idle connection, in seconds, and how often."""
+
+    idle: int = 60
+    interval: int = 10
+    count: int = 6
+
+
+def open_socket(
+    host: str, port: int, timeout: float | None, context: ssl.SSLContext | None
+) -> socket.socket:
+    """Return a connected socket; raises OSError.
+
+    The name is resolved each time, and every address it has is tried, each for at
+    most `timeout` seconds. The TLS handshake may take as long again.
+    """
+    if host.startswith(UNIX):
+        return _open_unix(host.removeprefix(UNIX), timeout)
+    opened = socket.create_connection((host, port), timeout)
+    try:
+        if opened.getsockname() == opened.getpeername():
+            # Nobody listens: TCP connected the socket to itself.
+            raise ConnectionRefusedError(f"nobody listens on port {port}")
+        if context is None:
+            return opened
+        return context.wrap_socket(opened, server_hostname=host)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _open_unix(path: str, timeout: float | None) -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.settimeout(timeout)
+        opened.connect(path)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def configure(opened: socket.socket, keepalive: Keepalive | None) -> None:
+    """Make a socket non-blocking, send small packets at once, probe when idle."""
+    opened.setblocking(False)
+    if opened.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if keepalive is None:
+        return
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # Not every system has these.
+    for name, value in (
+        ("TCP_KEEPIDLE", keepalive.idle),
+        ("TCP_KEEPINTVL", keepalive.interval),
+        ("TCP_KEEPCNT", keepalive.count),
+    ):
+        option: Any = getattr(socket, name, None)
+        if option is not None:
+            opened.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def tls_context(keyfile: Any, certfile: Any, ca_certs: Any) -> ssl.SSLContext:
+    """Return what verifies a server, and shows it a certificate."""
+    context = ssl.create_default_context(cafile=ca_certs)
+    context.load_cert_chain(certfile, keyfile)
+    return context

@@ -1,0 +1,79 @@
+"""Small things that programs import from here."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from .constants import DEFAULT_GEARMAN_PORT
+from .payload import as_text
+from .polling import ready
+
+T = TypeVar("T")
+
+
+class Stopwatch:
+    """Count down from a number of seconds; from None it never ends."""
+
+    def __init__(self, time_remaining: float | None) -> None:
+        self.stop_time: float | None = None
+        if time_remaining is not None:
+            self.stop_time = time.monotonic() + time_remaining
+
+    def get_time_remaining(self) -> float | None:
+        """Return the seconds that are left, 0.0 at the end, or None."""
+        if self.stop_time is None:
+            return None
+        return max(0.0, self.stop_time - time.monotonic())
+
+    def has_time_remaining(self, time_comparison: float | None = None) -> bool:
+        """Whether there is time left, now or at a time of the monotonic clock."""
+        if self.stop_time is None:
+            return True
+        if time_comparison is None:
+            time_comparison = time.monotonic()
+        return time_comparison < self.stop_time
+
+
+def disambiguate_server_parameter(hostport_tuple: Any) -> tuple[str, int]:
+    """Return host and port of a server.
+
+    Known are (host, port), "host", "host:port", "::1", "[::1]", "[::1]:port" and
+    "unix:/path", whose port means nothing. Raises ValueError for others.
+    """
+    if isinstance(hostport_tuple, tuple):
+        host, port = hostport_tuple
+        return host, port
+    text = as_text(hostport_tuple)
+    host, port = text, ""
+    if text.startswith("["):
+        host, bracket, port = text[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            raise ValueError(f"{text!r} is no server: write '[address]:port'")
+        port = port[1:]
+    elif text.count(":") == 1 and not text.startswith("unix:"):
+        host, _, port = text.partition(":")
+        if not port:
+            raise ValueError(f"{text!r} is no server: its port is missing")
+    if not host:
+        raise ValueError(f"{text!r} is no server: write 'host' or 'host:port'")
+    if port and not (port.isascii() and port.isdigit()):
+        raise ValueError(f"{text!r} is no server: {port!r} is no port")
+    return host, int(port) if port else DEFAULT_GEARMAN_PORT
+
+
+def select(
+    rlist: Iterable[Any],
+    wlist: Iterable[Any],
+    xlist: Iterable[Any],
+    timeout: float | None = None,
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """Do what select.select does, for any number of descriptors."""
+    found = ready(rlist, wlist, timeout, watched=xlist)
+    return list(found[0]), list(found[1]), list(found[2])
+
+
+def unlist(given_list: Sequence[T]) -> T | None:
+    """Return the only item, or None; raises ValueError if there are several."""
+    if len(given_list) > 1:
+        raise ValueError(len(given_list))
+    return given_list[0] if given_list else None

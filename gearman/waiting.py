@@ -1,0 +1,99 @@
+"""What a client waits for, looked at only where something can have changed.
+
+A client may wait for 50,000 requests and be called back after each event; looking
+at all of them each time would be quadratic. Requests of one connection are accepted
+in the order of their submission, so the first one tells; and a request that has
+ended does not begin again, so a wait for all of them needs to look at one that has
+not.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .constants import JOB_PENDING, JOB_UNKNOWN
+from .job import GearmanJobRequest
+
+# How many requests, and bytes, may be on their way without having been accepted.
+MAX_UNACCEPTED = 1024
+MAX_UNSENT_BYTES = 1 << 20
+
+
+class Acceptance:
+    """Submits requests, some at a time, and again where their connection was lost.
+
+    `submit` is called for each; it raises when a request may not be submitted any
+    more.
+    """
+
+    def __init__(
+        self,
+        requests: Iterable[GearmanJobRequest],
+        submit: Callable[[GearmanJobRequest], Any],
+    ) -> None:
+        self._submit = submit
+        self._waiting: deque[GearmanJobRequest] = deque()
+        # By connection, in the order of submission.
+        self._pending: dict[Any, deque[GearmanJobRequest]] = {}
+        self._count = 0
+        for request in requests:
+            if request.state == JOB_UNKNOWN:
+                self._waiting.append(request)
+            else:
+                self._expect(request)
+
+    def __call__(self, any_activity: bool) -> bool:
+        """Submit what may be, and return whether an acceptance is outstanding."""
+        self._settle()
+        while self._waiting and self._has_room():
+            self._submit_next()
+        return self._count > 0
+
+    def submit_rest(self) -> None:
+        """Submit what has not been yet."""
+        while self._waiting:
+            self._submit_next()
+
+    def _has_room(self) -> bool:
+        if not self._count:
+            return True
+        unsent = (getattr(c, "unsent_bytes", 0) for c in self._pending)
+        return self._count < MAX_UNACCEPTED and sum(unsent) < MAX_UNSENT_BYTES
+
+    def _submit_next(self) -> None:
+        request = self._waiting.popleft()
+        if request.state == JOB_UNKNOWN:
+            self._submit(request)
+        self._expect(request)
+
+    def _expect(self, request: GearmanJobRequest) -> None:
+        if request.state == JOB_PENDING:
+            self._pending.setdefault(request.job.connection, deque()).append(request)
+            self._count += 1
+
+    def _settle(self) -> None:
+        for queue in self._pending.values():
+            while queue and queue[0].state != JOB_PENDING:
+                request = queue.popleft()
+                self._count -= 1
+                if request.state == JOB_UNKNOWN:
+                    self._waiting.append(request)
+
+
+class All:
+    """Whether some request is still outstanding, looking at one after the other."""
+
+    def __init__(
+        self,
+        requests: Iterable[GearmanJobRequest],
+        outstanding: Callable[[GearmanJobRequest], bool],
+    ) -> None:
+        self._requests = list(requests)
+        self._outstanding = outstanding
+
+    def __call__(self, any_activity: bool) -> bool:
+        while self._requests:
+            if self._outstanding(self._requests[-1]):
+                return True
+            self._requests.pop()
+        return False

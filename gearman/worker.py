@@ -1,0 +1,388 @@
+"""The blocking worker: waits for jobs and runs them, one at a time."""
+
+import json
+import logging
+import random
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Unpack
+
+from .connection_manager import Options
+from .errors import ConnectionError, ServerUnavailable
+from .job_updates import JobUpdates
+from .polling import Wakeup, ready
+from .worker_handler import GearmanWorkerCommandHandler
+
+gearman_logger = logging.getLogger(__name__)
+
+POLL_TIMEOUT_IN_SECONDS = 60.0
+
+# Seconds that a worker which is to end waits for the answer to its last grab.
+_LAST_ANSWER = 5.0
+
+
+class GearmanWorker(JobUpdates):
+    """Runs jobs from all of its servers.
+
+    See GearmanConnectionManager for `host_list` and the options they share. These
+    too can be set on a class or an instance:
+
+    reconnect: let `work` wait for a server to come back, instead of raising
+        ServerUnavailable when there is none.
+    report_exceptions: send the type, message and traceback of an exception that
+        ends a job to clients that ask for them, as those of this library do. Those
+        of python-gearman 2.0.2 fail on it with gearmand.
+    grab_all: let functions see in `job.reducer` what shall reduce their results.
+    """
+
+    command_handler_class = GearmanWorkerCommandHandler
+
+    reconnect = False
+    report_exceptions = False
+    grab_all = False
+
+    def __init__(
+        self,
+        host_list: Iterable[Any] | None = None,
+        *,
+        reconnect: bool | None = None,
+        report_exceptions: bool | None = None,
+        grab_all: bool | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(host_list=host_list, **options)
+        if reconnect is not None:
+            self.reconnect = reconnect
+        if report_exceptions is not None:
+            self.report_exceptions = report_exceptions
+        if grab_all is not None:
+            self.grab_all = grab_all
+
+        self.randomized_connections: list[Any] | None = None
+        self.worker_abilities: dict[Any, Callable[..., Any]] = {}
+        # Seconds, for tasks that were registered with a timeout.
+        self.task_timeouts: dict[Any, float] = {}
+        self.worker_client_id: Any = None
+        self.command_handler_holding_job_lock: Any = None
+
+        # Handlers that could grab a job, and whether one has ended since the hooks
+        # were called; only while `work` runs.
+        self._grabbers: deque[Any] = deque()
+        self._job_ended = False
+        self._working = False
+        self._stopping = False
+        self._lost_one = False
+        self._update_initial_state()
+
+    def _update_initial_state(self) -> None:
+        self.handler_initial_state["abilities"] = list(self.worker_abilities)
+        self.handler_initial_state["client_id"] = self.worker_client_id
+
+    def _live_handlers(self) -> list[Any]:
+        pairs = self.handler_to_connection_map.items()
+        return [handler for handler, connection in pairs if connection.connected]
+
+    # What it can do.
+
+    def register_task(
+        self,
+        task: str | bytes,
+        callback_function: Callable[..., Any],
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Run `callback_function(worker, job)` for jobs of this task; return the task.
+
+        What it returns is the result. A job that takes more than `timeout` seconds
+        is taken away by the server; gearmand counts whole seconds, at least one.
+        """
+        self.worker_abilities[task] = callback_function
+        self.task_timeouts.pop(task, None)
+        if timeout is not None:
+            self.task_timeouts[task] = timeout
+        self._announce()
+        return task
+
+    def unregister_task(self, task: str | bytes) -> Any:
+        """Take no more jobs of this task; return the task, even an unknown one."""
+        self.worker_abilities.pop(task, None)
+        self.task_timeouts.pop(task, None)
+        self._announce()
+        return task
+
+    def _announce(self) -> None:
+        self._update_initial_state()
+        for handler in self._live_handlers():
+            handler.set_abilities(self.handler_initial_state["abilities"])
+
+    def set_client_id(self, client_id: str | bytes) -> Any:
+        """Have the servers list this worker under a name; return the name."""
+        self.worker_client_id = client_id
+        self._update_initial_state()
+        for handler in self._live_handlers():
+            handler.set_client_id(self.handler_initial_state["client_id"])
+        return client_id
+
+    # Working.
+
+    def work(self, poll_timeout: float | None = POLL_TIMEOUT_IN_SECONDS) -> None:
+        """Run jobs until `stop` is called or a hook returns False.
+
+        Every `poll_timeout` seconds servers that were lost are tried again, and
+        earlier once their cooldown is over. Raises ServerUnavailable as soon as no
+        server is connected, unless `reconnect` is set. All connections are closed
+        at the end, however it comes.
+        """
+        self._wakeup = Wakeup()
+        self._working = True
+        try:
+            while self._work_a_while(poll_timeout):
+                pass
+            self._finish()
+        finally:
+            self._working = self._stopping = False
+            self._grabbers.clear()
+            wakeup, self._wakeup = self._wakeup, None
+            wakeup.close()
+            GearmanWorker.shutdown(self)
+
+    def stop(self) -> None:
+        """Have `work` return as soon as no job is running.
+
+        May be called from a signal handler, another thread, or a job's function.
+        """
+        self._stopping = True
+        wakeup = self._wakeup
+        if wakeup is not None:
+            wakeup.wake()
+
+    def _work_a_while(self, poll_timeout: float | None) -> bool:
+        """Work until the connections want looking after; return False at the end."""
+        connections = self.establish_worker_connections()
+        self._lost_one = False
+        timeout = self._until_next_attempt(poll_timeout)
+        if not connections and self.reconnect:
+            return self._rest(timeout)
+        try:
+            return (
+                self.poll_connections_until_stopped(
+                    connections, self._may_go_on, timeout=timeout
+                )
+                or self._lost_one
+            )
+        except ServerUnavailable:
+            if not self.reconnect:
+                raise
+            return True
+
+    def _rest(self, seconds: float | None) -> bool:
+        """Wait while there is no server, and return whether to go on."""
+        if self._stopping or not self.after_poll(False):
+            return False
+        ready([self._wakeup], [], seconds)
+        return not self._stopping
+
+    def _until_next_attempt(self, longest: float | None) -> float | None:
+        """Return for how long no server that was lost should be tried again."""
+        due = [
+            getattr(connection, "allowed_connect_time", 0.0)
+            for connection in self.connection_list
+            if not connection.connected
+        ]
+        if not any(due):
+            return longest
+        # A resting server is due later than now, if only by a little.
+        wait: float = max(0.01, min(filter(None, due)) - time.monotonic())
+        return wait if longest is None else min(longest, wait)
+
+    def _may_go_on(self, any_activity: bool) -> bool:
+        """Call the hooks, have the next handler grab, and return whether to poll on."""
+        go_on = self.after_poll(any_activity)
+        if self._job_ended and not self.has_job_lock():
+            self._job_ended = False
+            go_on = go_on and self.after_job()
+        if not go_on or self._stopping:
+            self._lost_one = False
+            return False
+        self._grab_next()
+        return not self._lost_one
+
+    def _grab_next(self) -> None:
+        while self._grabbers and not self.has_job_lock():
+            handler = self._grabbers.popleft()
+            connection = self.handler_to_connection_map.get(handler)
+            if connection is not None and connection.connected:
+                handler.take_job()
+
+    def queue_grab(self, command_handler: Any, after_job: bool = False) -> bool:
+        """Let a handler grab a job when it is its turn.
+
+        Returns False outside of `work`: nobody would.
+        """
+        if not self._working:
+            return False
+        self._job_ended = self._job_ended or after_job
+        if command_handler not in self._grabbers:
+            self._grabbers.append(command_handler)
+        return True
+
+    def _finish(self) -> None:
+        """Run the job that may be on its way, and send what has not left yet."""
+        with suppress(ServerUnavailable):
+            self.poll_connections_until_stopped(
+                self.connection_list, lambda _: self.has_job_lock(), _LAST_ANSWER
+            )
+        with suppress(ServerUnavailable):
+            self.poll_connections_until_stopped(
+                self.connection_list,
+                lambda _: any(c.writable() for c in self.connection_list),
+                POLL_TIMEOUT_IN_SECONDS,
+            )
+
+    def shutdown(self) -> None:
+        """Close all connections; a job that is running goes to another worker."""
+        self.command_handler_holding_job_lock = None
+        super().shutdown()
+
+    # What subclasses override to be called between polls.
+
+    def establish_worker_connections(self) -> list[Any]:
+        """Return the open connections, in random order, after opening closed ones.
+
+        What failed a moment ago is left alone if there are others.
+        """
+        order = random.sample(self.connection_list, len(self.connection_list))
+        self.randomized_connections = order
+        now = time.monotonic()
+        rested = [c for c in order if getattr(c, "allowed_connect_time", 0.0) <= now]
+        opened = self._opened(rested)
+        if opened or self.reconnect:
+            return opened
+        return self._opened(c for c in order if c not in rested)
+
+    def _opened(self, connections: Iterable[Any]) -> list[Any]:
+        opened = []
+        for connection in connections:
+            try:
+                opened.append(self.establish_connection(connection))
+            except ConnectionError as error:
+                gearman_logger.debug("cannot connect: %s", error)
+        return opened
+
+    def after_poll(self, any_activity: bool) -> bool:
+        """Called before the first poll and after each; False ends `work`."""
+        return True
+
+    def after_job(self) -> bool:
+        """Called when a job has ended and before the next one; False ends `work`."""
+        return True
+
+    def handle_error(self, current_connection: Any) -> None:
+        """Give up a connection, and the job lock if its handler has it."""
+        handler = self.connection_to_handler_map.get(current_connection)
+        if handler is not None:
+            self.set_job_lock(handler, lock=False)
+            self._lost_one = True
+            rest = getattr(current_connection, "rest", None)
+            if rest is not None:
+                rest()
+        super().handle_error(current_connection)
+
+    # What handlers call.
+
+    def create_job(
+        self, command_handler: Any, job_handle: str, task: Any, unique: Any, data: Any
+    ) -> Any:
+        """Make a job of what the server sent."""
+        connection = self.handler_to_connection_map[command_handler]
+        return self.job_class(connection, job_handle, task, unique, data)
+
+    def on_job_execute(self, current_job: Any) -> Any:
+        """Run a job; an exception, or a result that cannot be sent, makes it fail."""
+        try:
+            callback = self.worker_abilities[current_job.task]
+            result = callback(self, current_job)
+        except Exception:
+            return self.on_job_exception(current_job, sys.exc_info())
+        try:
+            return self.on_job_complete(current_job, result)
+        except Exception as error:
+            handler = self.connection_to_handler_map.get(current_job.connection)
+            if error is not getattr(handler, "unsendable", None):
+                raise
+            return self.on_job_exception(current_job, sys.exc_info())
+
+    def on_job_exception(self, current_job: Any, exc_info: Any) -> bool:
+        """Tell the server that a job failed."""
+        gearman_logger.info("%r failed", current_job.handle, exc_info=exc_info)
+        if self.report_exceptions:
+            self._report(current_job, exc_info)
+        elif self._may_send_later():
+            self._queue_failure(current_job)
+        else:
+            self.send_job_failure(current_job)
+        return False
+
+    def _report(self, job: Any, exc_info: Any) -> None:
+        kind, error, _ = exc_info
+        details = {
+            "type": f"{kind.__module__}.{kind.__qualname__}",
+            "message": str(error),
+            "traceback": "".join(traceback.format_exception(*exc_info)),
+        }
+        try:
+            self.data_encoder.encode(details)
+        except Exception:
+            self.send_job_exception(job, json.dumps(details))
+        else:
+            self.send_job_exception(job, details)
+
+    def on_job_complete(self, current_job: Any, job_result: Any) -> bool:
+        """Tell the server the result of a job."""
+        if self._may_send_later():
+            self._queue_complete(current_job, job_result)
+        else:
+            self.send_job_complete(current_job, job_result)
+        return True
+
+    def _may_send_later(self) -> bool:
+        """Whether the end of a job can leave with the next grab.
+
+        Not if code of a subclass comes between the two and might take its time.
+        """
+        return self._working and all(
+            getattr(type(self), name) is original and name not in vars(self)
+            for name, original in _BETWEEN.items()
+        )
+
+    def set_job_lock(self, command_handler: Any, lock: bool) -> bool:
+        """Take or release the job lock; return whether the handler may do that."""
+        if command_handler not in self.handler_to_connection_map:
+            return False
+        holder = self.command_handler_holding_job_lock
+        if holder is not (None if lock else command_handler):
+            return False
+        self.command_handler_holding_job_lock = command_handler if lock else None
+        return True
+
+    def check_job_lock(self, command_handler: Any) -> bool:
+        """Whether a handler awaits or runs a job."""
+        return bool(self.command_handler_holding_job_lock == command_handler)
+
+    def has_job_lock(self) -> bool:
+        """Whether any handler awaits or runs a job."""
+        return self.command_handler_holding_job_lock is not None
+
+
+_BETWEEN = {
+    name: getattr(GearmanWorker, name)
+    for name in (
+        *("on_job_execute", "on_job_complete", "on_job_exception"),
+        *("send_job_complete", "send_job_failure", "wait_until_updates_sent"),
+        *("after_poll", "after_job", "poll_connections_until_stopped"),
+    )
+}

@@ -1,0 +1,251 @@
+"""The worker's side of a connection: when to sleep, to grab, to run a job.
+
+    asleep -> (NOOP) -> wants a job -> (GRAB_JOB_UNIQ) -> awaits it -> runs it
+       ^                                                     |            |
+       +----------------- PRE_SLEEP <----- NO_JOB -----------+            |
+                              ^-- or the next GRAB_JOB_UNIQ --------------+
+
+Whoever awaits or runs a job holds the worker's job lock, so that a worker with
+several servers has one job at a time. While the worker works, it decides itself who
+grabs next (`queue_grab`): a finished job's result and the next grab then leave in
+one write.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .command_handler import GearmanCommandHandler
+from .errors import InvalidWorkerState, ServerUnavailable
+from .payload import as_bytes, as_text
+from .protocol import (
+    GEARMAN_COMMAND_CAN_DO,
+    GEARMAN_COMMAND_CAN_DO_TIMEOUT,
+    GEARMAN_COMMAND_GRAB_JOB_ALL,
+    GEARMAN_COMMAND_GRAB_JOB_UNIQ,
+    GEARMAN_COMMAND_PRE_SLEEP,
+    GEARMAN_COMMAND_RESET_ABILITIES,
+    GEARMAN_COMMAND_SET_CLIENT_ID,
+    GEARMAN_COMMAND_WORK_COMPLETE,
+    GEARMAN_COMMAND_WORK_DATA,
+    GEARMAN_COMMAND_WORK_EXCEPTION,
+    GEARMAN_COMMAND_WORK_FAIL,
+    GEARMAN_COMMAND_WORK_STATUS,
+    GEARMAN_COMMAND_WORK_WARNING,
+)
+
+gearman_logger = logging.getLogger(__name__)
+
+
+class GearmanWorkerCommandHandler(GearmanCommandHandler):
+    """Announces what a GearmanWorker can do, and runs what it is given."""
+
+    def __init__(self, connection_manager: Any = None) -> None:
+        super().__init__(connection_manager=connection_manager)
+        self._handler_abilities: Sequence[Any] = []
+        self._client_id: Any = None
+        self._keys: dict[str, Any] = {}
+        self._running = False
+        self._announce_later = False
+        # Why the last result that could not be encoded could not be.
+        self.unsendable: Exception | None = None
+
+    def initial_state(self, abilities: Any = None, client_id: Any = None) -> None:
+        self.set_client_id(client_id)
+        self.set_abilities(abilities)
+
+        self._sleep()
+
+    def expects_answer(self) -> bool:
+        return not self._running and self._check_job_lock()
+
+    # What the worker calls.
+
+    def set_abilities(self, connection_abilities_list: Sequence[Any]) -> None:
+        """Tell the server what this worker can do, and nothing else.
+
+        While a job runs it is told afterwards: gearmand would take the job away.
+        """
+        assert type(connection_abilities_list) in (list, tuple)
+        self._handler_abilities = connection_abilities_list
+        self._keys = {as_text(task): task for task in connection_abilities_list}
+        if self._running:
+            self._announce_later = True
+        else:
+            self._announce()
+
+    def _announce(self) -> None:
+        self._announce_later = False
+        self.send_command(GEARMAN_COMMAND_RESET_ABILITIES)
+        timeouts = getattr(self.connection_manager, "task_timeouts", {})
+        for task in self._handler_abilities:
+            seconds = timeouts.get(task)
+            if seconds is None:
+                self.send_command(GEARMAN_COMMAND_CAN_DO, task=task)
+            else:
+                milliseconds = str(int(seconds * 1000))
+                self.send_command(
+                    GEARMAN_COMMAND_CAN_DO_TIMEOUT, task=task, timeout=milliseconds
+                )
+
+    def set_client_id(self, client_id: Any) -> None:
+        """Tell the server what this worker is called, unless that is None."""
+        self._client_id = client_id
+        if client_id is not None:
+            self.send_command(GEARMAN_COMMAND_SET_CLIENT_ID, client_id=client_id)
+
+    # What a job's function calls, through the worker.
+
+    def send_job_status(
+        self, current_job: Any, numerator: float, denominator: float
+    ) -> None:
+        assert type(numerator) in (int, float), "Numerator must be a numeric value"
+        assert type(denominator) in (int, float), "Denominator must be a numeric value"
+        self.send_command(
+            GEARMAN_COMMAND_WORK_STATUS,
+            job_handle=current_job.handle,
+            numerator=str(numerator),
+            denominator=str(denominator),
+        )
+
+    def send_job_complete(self, current_job: Any, data: Any) -> None:
+        """Send a result; None is an empty one where the encoder has none for it."""
+        try:
+            encoded = as_bytes(self.encode_data(data))
+        except Exception as error:
+            if data is not None:
+                self.unsendable = error
+                raise
+            encoded = b""
+        self._send_update(GEARMAN_COMMAND_WORK_COMPLETE, current_job, encoded)
+
+    def send_job_failure(self, current_job: Any) -> None:
+        self.send_command(GEARMAN_COMMAND_WORK_FAIL, job_handle=current_job.handle)
+
+    def send_job_exception(self, current_job: Any, data: Any) -> None:
+        self._send_update(
+            GEARMAN_COMMAND_WORK_EXCEPTION, current_job, self.encode_data(data)
+        )
+
+    def send_job_data(self, current_job: Any, data: Any) -> None:
+        self._send_update(
+            GEARMAN_COMMAND_WORK_DATA, current_job, self.encode_data(data)
+        )
+
+    def send_job_warning(self, current_job: Any, data: Any) -> None:
+        self._send_update(
+            GEARMAN_COMMAND_WORK_WARNING, current_job, self.encode_data(data)
+        )
+
+    def _send_update(self, cmd_type: int, current_job: Any, encoded: Any) -> None:
+        self.send_command(cmd_type, job_handle=current_job.handle, data=encoded)
+
+    # Sleeping and grabbing.
+
+    def take_job(self) -> None:
+        """Grab a job if the lock can be had, else sleep."""
+        if self._acquire_job_lock():
+            self._grab_job()
+        else:
+            self._sleep()
+
+    def _grab_job(self) -> None:
+        grab_all = getattr(self.connection_manager, "grab_all", False)
+        self.send_command(
+            GEARMAN_COMMAND_GRAB_JOB_ALL if grab_all else GEARMAN_COMMAND_GRAB_JOB_UNIQ
+        )
+
+    def _sleep(self) -> None:
+        self.send_command(GEARMAN_COMMAND_PRE_SLEEP)
+
+    def _queue_grab(self, after_job: bool = False) -> bool:
+        """Whether the worker will call `take_job` when it may have a job."""
+        queue_grab = getattr(self.connection_manager, "queue_grab", None)
+        return queue_grab is not None and bool(queue_grab(self, after_job))
+
+    def _check_job_lock(self) -> bool:
+        return bool(self.connection_manager.check_job_lock(self))
+
+    def _acquire_job_lock(self) -> bool:
+        return bool(self.connection_manager.set_job_lock(self, lock=True))
+
+    def _release_job_lock(self) -> bool:
+        if not self.connection_manager.set_job_lock(self, lock=False):
+            raise InvalidWorkerState(f"Unable to release job lock for {self!r}")
+        return True
+
+    # What the server sends.
+
+    def recv_noop(self) -> bool:
+        """Wake up, unless a job is awaited already."""
+        if not self._check_job_lock() and not self._queue_grab():
+            self.take_job()
+        return True
+
+    def recv_no_job(self) -> bool:
+        self._release_job_lock()
+        self._sleep()
+        return True
+
+    def recv_job_assign_uniq(
+        self, job_handle: str, task: Any, unique: Any, data: Any
+    ) -> bool:
+        """Run a job, and be ready for the next one.
+
+        Raises InvalidWorkerState if none was asked for.
+        """
+        self._run(job_handle, task, unique, data, None)
+        return True
+
+    def recv_job_assign(self, job_handle: str, task: Any, data: Any) -> bool:
+        return self.recv_job_assign_uniq(job_handle, task, None, data)
+
+    def recv_job_assign_all(
+        self, job_handle: str, task: Any, unique: Any, reducer: str, data: Any
+    ) -> bool:
+        self._run(job_handle, task, unique, data, reducer or None)
+        return True
+
+    def _run(
+        self, job_handle: str, task: Any, unique: Any, data: Any, reducer: str | None
+    ) -> None:
+        if not self._check_job_lock():
+            raise InvalidWorkerState("Received a job when we weren't expecting one")
+        task = self._keys.get(as_text(task), task)
+        self._running = True
+        try:
+            self._execute(job_handle, task, unique, data, reducer)
+        except ServerUnavailable:
+            # The job is lost with its connection; other connections may live on.
+            if self._check_job_lock():
+                raise
+        finally:
+            self._running = False
+        if self._check_job_lock():
+            self._release_job_lock()
+            self._go_on()
+
+    def _execute(
+        self, job_handle: str, task: Any, unique: Any, data: Any, reducer: str | None
+    ) -> None:
+        """Run a job; one whose payload cannot be decoded fails like any other."""
+        worker = self.connection_manager
+        problem = None
+        try:
+            data = self.decode_data(data)
+        except Exception:
+            problem = sys.exc_info()
+        job = worker.create_job(self, job_handle, task, unique, data)
+        if reducer is not None:
+            job.reducer = reducer
+        if problem is None:
+            worker.on_job_execute(job)
+        else:
+            worker.on_job_exception(job, problem)
+
+    def _go_on(self) -> None:
+        if self._announce_later:
+            self._announce()
+        if not self._queue_grab(after_job=True):
+            self._sleep()
