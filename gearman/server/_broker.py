@@ -41,7 +41,7 @@ SWEEP = 32
 # A shorter timeout of a function is taken as this one, as gearmand does (seconds).
 MIN_TIMEOUT = 1.0
 
-_DIGITS = re.compile(rb"\s*\+?(\d{0,10})")
+_DIGITS = re.compile(rb"\s*\+?(\d{0,20})")
 
 
 class Job:
