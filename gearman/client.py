@@ -16,7 +16,8 @@ from .errors import ConnectionError, ExceededConnectionAttempts, ServerUnavailab
 from .job import GearmanJobRequest
 from .payload import as_bytes, as_text
 from .placement import Ring, rested_first
-from .waiting import Acceptance, All
+from .seams import Seams
+from .waiting import Acceptance, All, One
 
 gearman_logger = logging.getLogger(__name__)
 
@@ -91,6 +92,12 @@ class GearmanClient(GearmanConnectionManager):
             job["when_to_run"] = when_to_run
         if reducer is not None:
             job["reducer"] = reducer
+        if _SUBMITTING.intact(self):
+            request = self._create_request_from_dictionary(
+                job, background=background, max_retries=max_retries
+            )
+            self._submit_one(request, wait_until_complete, poll_timeout)
+            return request
         requests = self.submit_multiple_jobs(
             [job],
             background=background,
@@ -99,6 +106,22 @@ class GearmanClient(GearmanConnectionManager):
             poll_timeout=poll_timeout,
         )
         return util.unlist(requests)
+
+    def _submit_one(
+        self, request: Any, until_complete: bool, poll_timeout: float | None
+    ) -> None:
+        until_complete = until_complete and not request.background
+        self.poll_connections_until_stopped(
+            self.connection_list,
+            One(request, self.send_job_request, until_complete),
+            timeout=poll_timeout,
+        )
+        if until_complete:
+            request.timed_out = not request.complete
+        else:
+            request.timed_out = request.state == JOB_PENDING
+        if request.complete and self.request_to_rotating_connection_queue:
+            self.request_to_rotating_connection_queue.pop(request, None)
 
     def submit_multiple_jobs(
         self,
@@ -155,12 +178,12 @@ class GearmanClient(GearmanConnectionManager):
         only.
         """
         _assert_several(job_requests)
-        acceptance = Acceptance(job_requests, self.send_job_request)
         if job_requests:
+            accepting = Acceptance(job_requests, self.send_job_request)
             self.poll_connections_until_stopped(
-                self.connection_list, acceptance, timeout=poll_timeout
+                self.connection_list, accepting, timeout=poll_timeout
             )
-            acceptance.submit_rest()
+            accepting.submit_rest()
         for request in job_requests:
             request.timed_out = request.state == JOB_PENDING
         return job_requests
@@ -173,7 +196,7 @@ class GearmanClient(GearmanConnectionManager):
         self._wait_for_all(job_requests, _is_unfinished, poll_timeout)
         for request in job_requests:
             request.timed_out = not request.complete
-            if request.complete:
+            if request.complete and self.request_to_rotating_connection_queue:
                 self.request_to_rotating_connection_queue.pop(request, None)
         return job_requests
 
@@ -284,6 +307,8 @@ class GearmanClient(GearmanConnectionManager):
 
     def establish_request_connection(self, current_request: Any) -> Any:
         """Return an open connection for a request; raise ServerUnavailable if none."""
+        if len(self.connection_list) == 1 and self.connection_list[0].connected:
+            return self.establish_connection(self.connection_list[0])
         queue = self._servers_for(current_request)
         problem = None
         for turns, connection in enumerate(list(queue)):
@@ -358,3 +383,10 @@ def _awaits_status(request: Any) -> bool:
 def _name(connection: Any) -> bytes:
     host, port = connection.get_address()
     return f"{host}:{port}".encode()
+
+
+_SUBMITTING = Seams(
+    GearmanClient,
+    *("submit_multiple_jobs", "submit_multiple_requests"),
+    *("wait_until_jobs_accepted", "wait_until_jobs_completed"),
+)

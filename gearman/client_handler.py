@@ -2,9 +2,9 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from .command_handler import GearmanCommandHandler
 from .constants import (
@@ -29,6 +29,9 @@ from .protocol import (
 
 gearman_logger = logging.getLogger(__name__)
 
+# So many references may be dead before they are swept out.
+_MANY = 1024
+
 
 class GearmanClientCommandHandler(GearmanCommandHandler):
     """Assigns handles, updates and results to the requests of a GearmanClient.
@@ -44,7 +47,8 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         self.requests_awaiting_handles: deque[GearmanJobRequest] = deque()
         self.handle_to_request_map: dict[str, GearmanJobRequest] = {}
         # Accepted in the background: unknown again once the connection is lost.
-        self._accepted: MutableMapping[str, GearmanJobRequest] = WeakValueDictionary()
+        self._accepted: list[ref[GearmanJobRequest]] = []
+        self._enough = _MANY
         # Requests that joined one job; the server sends each packet once for each.
         self._joined: dict[str, deque[GearmanJobRequest]] = {}
         # What GET_STATUS_UNIQUE asked for, by unique.
@@ -63,12 +67,13 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         ProtocolError or what the encoder raises if it cannot be sent; its state is
         JOB_UNKNOWN still then.
         """
-        self._assert_request_state(current_request, JOB_UNKNOWN)
+        if current_request.state != JOB_UNKNOWN:
+            self._assert_request_state(current_request, JOB_UNKNOWN)
         job = current_request.job
         cmd_type, extra = _submission(current_request)
         data = self.encode_data(job.data)
         self.send_command(
-            cmd_type, task=job.task, unique=job.unique, **extra, data=data
+            cmd_type, task=job.task, unique=job.unique, data=data, **extra
         )
         current_request.state = JOB_PENDING
         self.requests_awaiting_handles.append(current_request)
@@ -88,13 +93,20 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
     def on_io_error(self) -> None:
         for request in self.requests_awaiting_handles:
             request.state = JOB_UNKNOWN
-        for request in [*self._accepted.values(), *self._in_flight()]:
+        for request in [*self._alive(), *self._in_flight()]:
             request.state = JOB_UNKNOWN
 
     def expects_answer(self) -> bool:
         return bool(self.requests_awaiting_handles or self._unique_statuses)
 
     # Which requests an answer is for.
+
+    def _alive(self) -> Iterable[GearmanJobRequest]:
+        """Yield the accepted background requests that somebody still holds."""
+        for reference in self._accepted:
+            request = reference()
+            if request is not None:
+                yield request
 
     def _in_flight(self) -> Iterable[GearmanJobRequest]:
         for handle in self.handle_to_request_map:
@@ -158,7 +170,10 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         request.job.handle = job_handle
         request.state = JOB_CREATED
         if request.background:
-            self._accepted[job_handle] = request
+            self._accepted.append(ref(request))
+            if len(self._accepted) > self._enough:
+                self._accepted = [ref(request) for request in self._alive()]
+                self._enough = max(_MANY, 2 * len(self._accepted))
         else:
             self._register_request(request)
         return True

@@ -12,7 +12,8 @@ from .connection import GearmanConnection
 from .encoders import DataEncoder, NoopEncoder
 from .errors import ConnectionError, GearmanError, ProtocolError, ServerUnavailable
 from .job import GearmanJob, GearmanJobRequest
-from .polling import Wakeup, ready
+from .polling import Dialogue, Wakeup, ready
+from .seams import Seams
 from .sockets import Keepalive
 
 __all__ = ["DataEncoder", "GearmanConnectionManager", "NoopEncoder"]
@@ -80,6 +81,7 @@ class GearmanConnectionManager:
 
         if isinstance(host_list, str | bytes):
             raise ValueError(f"host_list is a list of servers: write [{host_list!r}]")
+        self._dialogue = Dialogue()
         for server in host_list or ():
             self._add_server(server)
 
@@ -251,21 +253,51 @@ class GearmanConnectionManager:
         stopwatch = util.Stopwatch(timeout)
         connections = list(submitted_connections)
         wanted = callback_fxn(False)
-        while wanted and any(c.connected for c in connections):
+        talk = len(connections) == 1 and wanted and self._may_talk(connections[0])
+        while wanted and _any_connected(connections):
             remaining = stopwatch.get_time_remaining()
             if remaining == 0.0:
                 return True
+            if talk:
+                self._talk(connections[0], remaining)
+                wanted = callback_fxn(True)
+                continue
             found = self.poll_connections_once(
                 connections, timeout=self._patience(connections, remaining)
             )
             found = self.handle_connection_activity(*found)
             self._give_up_silent(connections)
             wanted = callback_fxn(any(found))
-        if not any(c.connected for c in connections):
+        if not _any_connected(connections):
             raise ServerUnavailable(
                 f"Found no valid connections in list: {self.connection_list!r}"
             )
         return False
+
+    def _may_talk(self, connection: Any) -> bool:
+        return (
+            self.read_timeout is None
+            and connection.connected
+            and _POLLING.intact(self)
+            and _SOCKET.intact(connection)
+        )
+
+    def _talk(self, connection: Any, timeout: float | None) -> None:
+        """Poll one connection and handle what there is, with less ado."""
+        lost: set[Any] = set()
+        unsent = connection.unsent_bytes > 0
+        if unsent and not connection.blocked:
+            self._guarded(self.handle_write, connection, lost)
+        else:
+            read, write = self._dialogue.wait(
+                connection.fileno(), unsent, timeout, self._wakeup
+            )
+            if read:
+                self._guarded(self.handle_read, connection, lost)
+            if write:
+                self._guarded(self.handle_write, connection, lost)
+        if lost:
+            self.handle_error(connection)
 
     def _silent_since(self, connection: Any) -> float | None:
         """Return since when a server owes an answer; None if it doesn't."""
@@ -351,3 +383,16 @@ class GearmanConnectionManager:
     def current_time(self) -> float:
         """Return the seconds since the epoch."""
         return time.time()
+
+
+def _any_connected(connections: list[Any]) -> bool:
+    for connection in connections:  # noqa: SIM110 - half the time of any()
+        if connection.connected:
+            return True
+    return False
+
+
+_POLLING = Seams(
+    GearmanConnectionManager, "poll_connections_once", "handle_connection_activity"
+)
+_SOCKET = Seams(GearmanConnection, "fileno", "readable", "writable")

@@ -42,7 +42,8 @@ class NoopEncoder(DataEncoder):
 
     @classmethod
     def encode(cls, encodable_object: Any) -> bytes:
-        cls._enforce_byte_string(encodable_object)
+        if type(encodable_object) is not bytes:
+            cls._enforce_byte_string(encodable_object)
         return as_bytes(encodable_object)
 
     @classmethod

@@ -114,7 +114,7 @@ _HEADER = Struct(">4sII")
 def _handle(value: bytes) -> str:
     # gearmand ends the handle of a WORK_FAIL with a NUL when that stands for an
     # exception.
-    return as_text(value).rstrip("\0")
+    return as_text(value.rstrip(b"\0"))
 
 
 _CONVERTERS: dict[str, Callable[[bytes], Any]] = {
@@ -148,10 +148,14 @@ def name_arguments(
     converters = _ARGUMENTS.get(number)
     if converters is None:
         raise ProtocolError(f"Received unknown binary command: {number}", fatal=True)
-    named = {
-        name: convert(value)
-        for (name, convert), value in zip(converters, arguments, strict=True)
-    }
+    if len(arguments) == 1:
+        name, convert = converters[0]
+        named = {name: convert(arguments[0])}
+    else:
+        named = {
+            name: convert(value)
+            for (name, convert), value in zip(converters, arguments, strict=True)
+        }
     if not number:
         number = GEARMAN_COMMAND_TEXT_COMMAND
     return number, named
@@ -208,18 +212,19 @@ def pack_binary_command(
         name = get_command_name(cmd_type)
         raise ProtocolError(f"Received unknown binary command: {name}")
     names = GEARMAN_PARAMS_FOR_COMMAND[cmd_type]
-    if len(names) != len(cmd_args) or not all(map(cmd_args.__contains__, names)):
-        raise ProtocolError(
-            f"Received arguments did not match expected arguments: "
-            f"{sorted(names)} != {sorted(cmd_args)}"
-        )
     try:
         values = [as_bytes(cmd_args[name]) for name in names]
     except TypeError:
         raise ProtocolError(f"Received non-binary arguments: {cmd_args!r}") from None
-    for value in values[:-1]:
-        if b"\0" in value:
-            raise ProtocolError(f"Received an argument that contains NUL: {value!r}")
+    except KeyError:
+        values = []
+    if not len(values) == len(names) == len(cmd_args):
+        raise ProtocolError(
+            f"Received arguments did not match expected arguments: "
+            f"{sorted(names)} != {sorted(cmd_args)}"
+        )
+    if b"\0" in b"".join(values[:-1]):
+        raise ProtocolError(f"Received an argument that contains NUL: {cmd_args!r}")
     return encode(cmd_type, values, RESPONSE if is_response else REQUEST)
 
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .constants import JOB_PENDING, JOB_UNKNOWN
+from .constants import JOB_CREATED, JOB_PENDING, JOB_UNKNOWN
 from .job import GearmanJobRequest
 
 # How many requests, and bytes, may be on their way without having been accepted.
@@ -78,6 +78,34 @@ class Acceptance:
                 self._count -= 1
                 if request.state == JOB_UNKNOWN:
                     self._waiting.append(request)
+
+
+class One:
+    """Does for one request what Acceptance does, and waits for its end if told so."""
+
+    def __init__(
+        self,
+        request: GearmanJobRequest,
+        submit: Callable[[GearmanJobRequest], Any],
+        until_complete: bool,
+    ) -> None:
+        self._request = request
+        self._submit = submit
+        self._until_complete = until_complete
+        self._accepted = False
+
+    def __call__(self, any_activity: bool) -> bool:
+        """Submit it if it is not, and return whether there is more to wait for."""
+        request = self._request
+        if self._accepted:
+            return request.state == JOB_CREATED
+        if request.state == JOB_UNKNOWN:
+            self._submit(request)
+        if request.state == JOB_PENDING:
+            return True
+        # Once accepted it may have been run, and is not submitted again.
+        self._accepted = True
+        return self._until_complete and request.state == JOB_CREATED
 
 
 class All:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module imports from its own layer and from those before it.
 LAYERS = (
     ("errors", "commands", "constants", "compat"),
-    ("_framing", "framing", "text", "job", "payload", "encoders"),
+    ("_framing", "framing", "text", "job", "payload", "encoders", "seams"),
     ("protocol", "*_handler", "queue", "server.timers", "server.*broker"),
     ("server.protocol", "server.gear", "server.admin", "server.http"),
     (
