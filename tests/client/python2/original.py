@@ -56,6 +56,7 @@ def find_python2() -> str:
 def candidates() -> Iterator[str]:
     if given := os.environ.get("GEARMAN_TEST_PYTHON2"):
         yield given
+        return
     if on_path := shutil.which("python2.7"):
         yield on_path
     for version in output("pyenv", "versions", "--bare").split():
