@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Self, TypedDict, Unpack
 
+from . import compat as compat
 from . import util
 from .connection import GearmanConnection
+from .constants import _DEBUG_MODE_ as _DEBUG_MODE_
 from .encoders import DataEncoder, NoopEncoder
 from .errors import ConnectionError, GearmanError, ProtocolError, ServerUnavailable
 from .job import GearmanJob, GearmanJobRequest
@@ -94,7 +96,7 @@ class GearmanConnectionManager:
                     f"Incomplete SSL connection definition: no {lacking}"
                 )
             self.add_ssl_connection(**{key: server[key] for key in _SSL_KEYS})
-        elif isinstance(server, str | bytes | tuple):
+        elif isinstance(server, str | bytes | tuple | list):
             self.add_connection(server)
         else:
             raise GearmanError(f"Expected str, tuple or dict; got {server!r}")
@@ -263,10 +265,10 @@ class GearmanConnectionManager:
                 wanted = callback_fxn(True)
                 continue
             found = self.poll_connections_once(
-                connections, timeout=self._patience(connections, remaining)
+                connections, timeout=self._poll_time(connections, remaining)
             )
             found = self.handle_connection_activity(*found)
-            self._give_up_silent(connections)
+            self._drop_silent(connections)
             wanted = callback_fxn(any(found))
         if not _any_connected(connections):
             raise ServerUnavailable(
@@ -307,7 +309,7 @@ class GearmanConnectionManager:
         since: float = connection.last_activity
         return since
 
-    def _patience(
+    def _poll_time(
         self, connections: list[Any], remaining: float | None
     ) -> float | None:
         """Return how long to wait before the first silent server is given up."""
@@ -319,7 +321,7 @@ class GearmanConnectionManager:
         left = max(0.0, min(since) + self.read_timeout - time.monotonic())
         return left if remaining is None else min(left, remaining)
 
-    def _give_up_silent(self, connections: list[Any]) -> None:
+    def _drop_silent(self, connections: list[Any]) -> None:
         if self.read_timeout is None:
             return
         latest = time.monotonic() - self.read_timeout

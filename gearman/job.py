@@ -13,6 +13,7 @@ from .constants import (
     JOB_UNKNOWN,
     PRIORITY_NONE,
 )
+from .constants import JOB_PENDING as JOB_PENDING
 
 
 class GearmanJob:

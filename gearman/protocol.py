@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Any, Final
 
+from . import compat as compat
 from .commands import COMMANDS, HEADER_SIZE, REQUEST, RESPONSE, Command
 from .constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
 from .errors import ProtocolError
@@ -202,8 +203,15 @@ def _split(number: int, body: bytes) -> tuple[bytes, ...]:
 
 def pack_binary_command(
     cmd_type: int, cmd_args: Mapping[str, Any], is_response: bool = False
+) -> Payload:
+    """Return the packet of a command; raises what `pack` raises."""
+    return Payload(pack(cmd_type, cmd_args, is_response))
+
+
+def pack(
+    cmd_type: int, cmd_args: Mapping[str, Any], is_response: bool = False
 ) -> bytes:
-    """Return the packet of a command.
+    """Return the packet of a command as plain bytes.
 
     Raises ProtocolError for an unknown command, missing or superfluous arguments,
     one that is neither str nor bytes, and NUL in any but the last.
@@ -242,7 +250,7 @@ def parse_text_command(in_buffer: Any) -> tuple[int | None, dict[str, Any] | Non
     return GEARMAN_COMMAND_TEXT_COMMAND, {"raw_text": text}, len(line) + 1
 
 
-def pack_text_command(cmd_type: int, cmd_args: Mapping[str, Any]) -> bytes:
+def pack_text_command(cmd_type: int, cmd_args: Mapping[str, Any]) -> Payload:
     """Return the line in `cmd_args['raw_text']`; raises ProtocolError without one."""
     if cmd_type != GEARMAN_COMMAND_TEXT_COMMAND:
         name = get_command_name(cmd_type)
@@ -250,4 +258,4 @@ def pack_text_command(cmd_type: int, cmd_args: Mapping[str, Any]) -> bytes:
     line = cmd_args.get("raw_text")
     if line is None:
         raise ProtocolError(f"Did not receive any valid arguments: {cmd_args!r}")
-    return as_bytes(line)
+    return Payload(as_bytes(line))

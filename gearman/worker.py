@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Unpack
 
+from . import compat as compat
+from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .connection_manager import Options
 from .errors import ConnectionError, ServerUnavailable
 from .job_updates import JobUpdates
