@@ -39,8 +39,11 @@ def test_a_program_gets_the_results_that_it_gets_from_2_0_2(
     # Texts name the server: it has the same port both times.
     port = free_port()
     log = tmp_path / "programs.log"
-    theirs, ours = (play(scene, library, server, port, log) for library in libraries)
-    print(log.read_text())
+    try:
+        theirs, ours = (play(scene, each, server, port, log) for each in libraries)
+    finally:
+        # pytest shows this when the test fails.
+        print(log.read_text(errors="replace"))
     different = {
         label: (theirs.get(label), ours.get(label))
         for label in {*theirs, *ours}

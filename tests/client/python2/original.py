@@ -93,7 +93,7 @@ def fetch(python: str, directory: Path) -> None:
             continue
         if (directory / SDIST).exists():
             return
-        problem = done.stderr[-2000:]
+        problem = done.stderr.strip().rpartition("\n")[2]
     missing(f"python-gearman 2.0.2 could not be fetched: {problem}")
 
 

@@ -193,6 +193,7 @@ def play(
 ) -> dict[str, Any]:
     """Return the results of a scene by their labels."""
     stage = Stage(library, server, port, log)
+    log.touch()
     with stage.server, stage.resources:
         stage.start_server()
         results: dict[str, Any] = {}
