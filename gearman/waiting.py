@@ -125,3 +125,8 @@ class All:
                 return True
             self._requests.pop()
         return False
+
+
+def assert_several(items: Any) -> None:
+    """Raise AssertionError for what is no collection that a wait may go over twice."""
+    assert type(items) in (list, tuple, set), "Expected several jobs, received one?"
