@@ -13,7 +13,6 @@ from .constants import (
     JOB_FAILED,
     JOB_PENDING,
     JOB_UNKNOWN,
-    PRIORITY_NONE,
 )
 from .errors import InvalidClientState
 from .job import GearmanJobRequest
@@ -21,11 +20,11 @@ from .protocol import (
     GEARMAN_COMMAND_GET_STATUS,
     GEARMAN_COMMAND_GET_STATUS_UNIQUE,
     GEARMAN_COMMAND_OPTION_REQ,
-    GEARMAN_COMMAND_SUBMIT_JOB_EPOCH,
-    GEARMAN_COMMAND_SUBMIT_REDUCE_JOB,
-    GEARMAN_COMMAND_SUBMIT_REDUCE_JOB_BACKGROUND,
-    submit_cmd_for_background_priority,
 )
+from .protocol import (
+    submit_cmd_for_background_priority as submit_cmd_for_background_priority,
+)
+from .submission import number, submission
 
 gearman_logger = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         if current_request.state != JOB_UNKNOWN:
             self._assert_request_state(current_request, JOB_UNKNOWN)
         job = current_request.job
-        cmd_type, extra = _submission(current_request)
+        cmd_type, extra = submission(current_request)
         data = self.encode_data(job.data)
         self.send_command(
             cmd_type, task=job.task, unique=job.unique, data=data, **extra
@@ -198,6 +197,8 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
 
     def recv_work_complete(self, job_handle: str, data: Any) -> bool:
         for request in self._ended(job_handle):
+            # What follows if the result cannot be decoded: nothing else will come.
+            request.state = JOB_FAILED
             request.result = self.decode_data(data)
             request.state = JOB_COMPLETE
         return True
@@ -282,38 +283,7 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
             "handle": None,
             "known": known,
             "running": running,
-            "numerator": _number(numerator),
-            "denominator": _number(denominator),
+            "numerator": number(numerator),
+            "denominator": number(denominator),
             "time_received": self.connection_manager.current_time(),
         }
-
-
-def _number(text: str) -> int:
-    """Read a number as gearmand does: what is no number is 0, a fraction is cut."""
-    try:
-        return int(float(text))
-    except (ValueError, OverflowError):
-        return 0
-
-
-def _submission(request: GearmanJobRequest) -> tuple[int, dict[str, Any]]:
-    """Return the command that submits a request, and its additional arguments."""
-    when = getattr(request, "when_to_run", None)
-    reducer = getattr(request, "reducer", None)
-    if when is None and reducer is None:
-        command = submit_cmd_for_background_priority(
-            request.background, request.priority
-        )
-        return command, {}
-    if request.priority != PRIORITY_NONE:
-        raise ValueError("a job with when_to_run or reducer cannot have a priority")
-    if reducer is None and when is not None:
-        if not request.background:
-            raise ValueError("a job with when_to_run needs background=True")
-        return GEARMAN_COMMAND_SUBMIT_JOB_EPOCH, {"epoch": str(int(when))}
-    if when is not None:
-        raise ValueError("a job cannot have both when_to_run and reducer")
-    arguments = {"reducer": reducer, "aggregator": b""}
-    if request.background:
-        return GEARMAN_COMMAND_SUBMIT_REDUCE_JOB_BACKGROUND, arguments
-    return GEARMAN_COMMAND_SUBMIT_REDUCE_JOB, arguments
