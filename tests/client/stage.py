@@ -1,0 +1,116 @@
+"""Workers that work meanwhile, calls that block meanwhile, a server spoken by hand."""
+
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any, TypeVar
+
+import gearman
+from tests.servers import DEADLINE, HOST
+from tests.wire import NAMES, REQUEST, RESPONSE, Packet, packet
+
+T = TypeVar("T")
+
+
+def meanwhile(call: Callable[..., T], *arguments: Any, **options: Any) -> Future[T]:
+    """Call something in a thread; the future has what it returns or raises."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call(*arguments, **options))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future
+
+
+@contextmanager
+def working(worker: gearman.GearmanWorker, **options: Any) -> Iterator[Future[None]]:
+    """Have a worker work; it must end when it is told to."""
+    work = meanwhile(worker.work, **options)
+    try:
+        yield work
+    finally:
+        worker.stop()
+        work.exception(DEADLINE)
+    work.result(0)
+
+
+class Conversation:
+    """The server's side of a connection."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self.peer = peer
+        peer.settimeout(DEADLINE)
+        self._file = peer.makefile("rb")
+
+    def send(self, name: str | int, *arguments: bytes) -> None:
+        self.send_bytes(packet(name, *arguments, magic=RESPONSE))
+
+    def send_bytes(self, data: bytes) -> None:
+        self.peer.sendall(data)
+
+    def receive(self) -> Packet:
+        header = self._file.read(12)
+        if len(header) < 12:
+            raise EOFError("the connection was closed")
+        assert header[:4] == REQUEST
+        number, length = (int.from_bytes(header[n : n + 4], "big") for n in (4, 8))
+        return Packet(NAMES[number], self._file.read(length))
+
+    def expect(self, *names: str) -> list[bytes]:
+        """Return the arguments of the last of these packets, which must come next."""
+        received = Packet("", b"")
+        for name in names:
+            received = self.receive()
+            assert received.name == name, received
+        return received.arguments
+
+    def read_line(self) -> bytes:
+        return self._file.readline()
+
+    def ended(self) -> bool:
+        """Whether the other side has closed, and sent nothing more."""
+        return self._file.read(1) == b""
+
+    def close(self) -> None:
+        self._file.close()
+        self.peer.close()
+
+
+class HandServer:
+    """A server whose answers the test gives."""
+
+    def __init__(self, family: int = socket.AF_INET, address: Any = (HOST, 0)) -> None:
+        self.listener = socket.socket(family, socket.SOCK_STREAM)
+        self.listener.bind(address)
+        self.listener.listen()
+        self.listener.settimeout(DEADLINE)
+        self.conversations: list[Conversation] = []
+
+    @property
+    def address(self) -> str:
+        return "{}:{}".format(*self.listener.getsockname())
+
+    def accept(self) -> Conversation:
+        conversation = Conversation(self.listener.accept()[0])
+        self.conversations.append(conversation)
+        return conversation
+
+    def __enter__(self) -> "HandServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for conversation in self.conversations:
+            conversation.close()
+        self.listener.close()
+
+
+def unanswered() -> str:
+    """Return an address where nobody listens, so that a connection is refused."""
+    with HandServer() as server:
+        return server.address
