@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -45,7 +45,15 @@ class Running:
         run_loop(serving, self.selector)
 
     def call(self, function) -> None:
-        self.listener._loop.call_soon_threadsafe(function)
+        """Call a function in the listener's thread, and return when it has run."""
+        done = Event()
+
+        def call() -> None:
+            function()
+            done.set()
+
+        self.listener._loop.call_soon_threadsafe(call)
+        assert done.wait(DEADLINE)
 
     def peer(self) -> Peer:
         host, port = self.addresses[0][:2]
@@ -386,7 +394,6 @@ class TestStop:
             client.send("SUBMIT_JOB", b"f", b"", b"w")
             (handle,) = client.expect("JOB_CREATED")
             server.call(server.listener.drain)
-            client.fence()
             with pytest.raises(OSError, match=f"Errno {errno.ECONNREFUSED}"):
                 server.peer()
             worker.send("CAN_DO", b"f")
