@@ -1,5 +1,6 @@
 """The blocking admin client: asks a server how it is doing."""
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any, Unpack
@@ -26,6 +27,9 @@ from .protocol import (
     GEARMAN_SERVER_COMMAND_VERSION,
     GEARMAN_SERVER_COMMAND_WORKERS,
 )
+from .protocol import GEARMAN_COMMAND_ECHO_RES as GEARMAN_COMMAND_ECHO_RES
+
+gearman_logger = logging.getLogger(__name__)
 
 ECHO_STRING = "ping? pong!"
 DEFAULT_ADMIN_CLIENT_TIMEOUT = 10.0

@@ -1,5 +1,6 @@
 """The admin client's side of a connection: lines into what they say."""
 
+import logging
 import re
 from collections import deque
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ from .protocol import (
     GEARMAN_SERVER_COMMAND_VERSION,
     GEARMAN_SERVER_COMMAND_WORKERS,
 )
+
+gearman_logger = logging.getLogger(__name__)
 
 EXPECTED_GEARMAN_SERVER_COMMANDS = {
     GEARMAN_SERVER_COMMAND_STATUS,

@@ -2,9 +2,9 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from .command_handler import GearmanCommandHandler
 from .constants import (
@@ -13,7 +13,6 @@ from .constants import (
     JOB_FAILED,
     JOB_PENDING,
     JOB_UNKNOWN,
-    PRIORITY_NONE,
 )
 from .errors import InvalidClientState
 from .job import GearmanJobRequest
@@ -21,13 +20,16 @@ from .protocol import (
     GEARMAN_COMMAND_GET_STATUS,
     GEARMAN_COMMAND_GET_STATUS_UNIQUE,
     GEARMAN_COMMAND_OPTION_REQ,
-    GEARMAN_COMMAND_SUBMIT_JOB_EPOCH,
-    GEARMAN_COMMAND_SUBMIT_REDUCE_JOB,
-    GEARMAN_COMMAND_SUBMIT_REDUCE_JOB_BACKGROUND,
-    submit_cmd_for_background_priority,
 )
+from .protocol import (
+    submit_cmd_for_background_priority as submit_cmd_for_background_priority,
+)
+from .submission import number, submission
 
 gearman_logger = logging.getLogger(__name__)
+
+# So many references may be dead before they are swept out.
+_MANY = 1024
 
 
 class GearmanClientCommandHandler(GearmanCommandHandler):
@@ -44,7 +46,8 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         self.requests_awaiting_handles: deque[GearmanJobRequest] = deque()
         self.handle_to_request_map: dict[str, GearmanJobRequest] = {}
         # Accepted in the background: unknown again once the connection is lost.
-        self._accepted: MutableMapping[str, GearmanJobRequest] = WeakValueDictionary()
+        self._accepted: list[ref[GearmanJobRequest]] = []
+        self._enough = _MANY
         # Requests that joined one job; the server sends each packet once for each.
         self._joined: dict[str, deque[GearmanJobRequest]] = {}
         # What GET_STATUS_UNIQUE asked for, by unique.
@@ -63,12 +66,13 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         ProtocolError or what the encoder raises if it cannot be sent; its state is
         JOB_UNKNOWN still then.
         """
-        self._assert_request_state(current_request, JOB_UNKNOWN)
+        if current_request.state != JOB_UNKNOWN:
+            self._assert_request_state(current_request, JOB_UNKNOWN)
         job = current_request.job
-        cmd_type, extra = _submission(current_request)
+        cmd_type, extra = submission(current_request)
         data = self.encode_data(job.data)
         self.send_command(
-            cmd_type, task=job.task, unique=job.unique, **extra, data=data
+            cmd_type, task=job.task, unique=job.unique, data=data, **extra
         )
         current_request.state = JOB_PENDING
         self.requests_awaiting_handles.append(current_request)
@@ -88,13 +92,20 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
     def on_io_error(self) -> None:
         for request in self.requests_awaiting_handles:
             request.state = JOB_UNKNOWN
-        for request in [*self._accepted.values(), *self._in_flight()]:
+        for request in [*self._alive(), *self._in_flight()]:
             request.state = JOB_UNKNOWN
 
     def expects_answer(self) -> bool:
         return bool(self.requests_awaiting_handles or self._unique_statuses)
 
     # Which requests an answer is for.
+
+    def _alive(self) -> Iterable[GearmanJobRequest]:
+        """Yield the accepted background requests that somebody still holds."""
+        for reference in self._accepted:
+            request = reference()
+            if request is not None:
+                yield request
 
     def _in_flight(self) -> Iterable[GearmanJobRequest]:
         for handle in self.handle_to_request_map:
@@ -158,7 +169,10 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         request.job.handle = job_handle
         request.state = JOB_CREATED
         if request.background:
-            self._accepted[job_handle] = request
+            self._accepted.append(ref(request))
+            if len(self._accepted) > self._enough:
+                self._accepted = [ref(request) for request in self._alive()]
+                self._enough = max(_MANY, 2 * len(self._accepted))
         else:
             self._register_request(request)
         return True
@@ -183,6 +197,8 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
 
     def recv_work_complete(self, job_handle: str, data: Any) -> bool:
         for request in self._ended(job_handle):
+            # What follows if the result cannot be decoded: nothing else will come.
+            request.state = JOB_FAILED
             request.result = self.decode_data(data)
             request.state = JOB_COMPLETE
         return True
@@ -267,38 +283,7 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
             "handle": None,
             "known": known,
             "running": running,
-            "numerator": _number(numerator),
-            "denominator": _number(denominator),
+            "numerator": number(numerator),
+            "denominator": number(denominator),
             "time_received": self.connection_manager.current_time(),
         }
-
-
-def _number(text: str) -> int:
-    """Read a number as gearmand does: what is no number is 0, a fraction is cut."""
-    try:
-        return int(float(text))
-    except (ValueError, OverflowError):
-        return 0
-
-
-def _submission(request: GearmanJobRequest) -> tuple[int, dict[str, Any]]:
-    """Return the command that submits a request, and its additional arguments."""
-    when = getattr(request, "when_to_run", None)
-    reducer = getattr(request, "reducer", None)
-    if when is None and reducer is None:
-        command = submit_cmd_for_background_priority(
-            request.background, request.priority
-        )
-        return command, {}
-    if request.priority != PRIORITY_NONE:
-        raise ValueError("a job with when_to_run or reducer cannot have a priority")
-    if reducer is None and when is not None:
-        if not request.background:
-            raise ValueError("a job with when_to_run needs background=True")
-        return GEARMAN_COMMAND_SUBMIT_JOB_EPOCH, {"epoch": str(int(when))}
-    if when is not None:
-        raise ValueError("a job cannot have both when_to_run and reducer")
-    arguments = {"reducer": reducer, "aggregator": b""}
-    if request.background:
-        return GEARMAN_COMMAND_SUBMIT_REDUCE_JOB_BACKGROUND, arguments
-    return GEARMAN_COMMAND_SUBMIT_REDUCE_JOB, arguments

@@ -10,14 +10,20 @@ from typing import Any, NoReturn
 from .commands import RESPONSE
 from .constants import _DEBUG_MODE_, DEFAULT_GEARMAN_PORT
 from .errors import ConnectionError, ServerUnavailable
+from .errors import ProtocolError as ProtocolError
 from .framing import INVALID, MAX_BODY, Decoder
 from .protocol import (
     GEARMAN_COMMAND_TEXT_COMMAND,
     get_command_name,
     name_arguments,
-    pack_binary_command,
+    pack,
     pack_text_command,
 )
+from .protocol import GEARMAN_PARAMS_FOR_COMMAND as GEARMAN_PARAMS_FOR_COMMAND
+from .protocol import NULL_CHAR as NULL_CHAR
+from .protocol import pack_binary_command as pack_binary_command
+from .protocol import parse_binary_command as parse_binary_command
+from .protocol import parse_text_command as parse_text_command
 from .sockets import Keepalive, configure, open_socket, tls_context
 
 gearman_logger = logging.getLogger(__name__)
@@ -82,6 +88,7 @@ class GearmanConnection:
             RESPONSE, max_packet=MAX_BODY, max_line=_MAX_LINE, lines=True
         )
         self._received: list[Any] = []
+        self._unread_bytes = 0
         self._incoming_commands: deque[tuple[int, dict[str, Any]]] = deque()
         self._outgoing_packets: deque[bytes] = deque()
         self._outgoing_buffer: bytes | memoryview = b""
@@ -165,7 +172,7 @@ class GearmanConnection:
     def read_data_from_socket(self, bytes_to_read: int = 4096) -> int:
         """Read what has arrived, up to `bytes_to_read` or what is usual if more.
 
-        Returns how many bytes of an unfinished packet are kept. Raises
+        Returns how many bytes wait for `read_commands_from_buffer`. Raises
         ConnectionError if the connection is lost.
         """
         if not self.connected:
@@ -180,14 +187,15 @@ class GearmanConnection:
             ):
                 data += self.gearman_socket.recv(pending)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return buffered
+            return self._unread_bytes
         except OSError as error:
             self.throw_exception(exception=error)
         if not data:
             self.throw_exception(message="remote disconnected")
         self.last_activity = time.monotonic()
         self._received += self._decoder.feed(data)
-        return self._decoder.buffered
+        self._unread_bytes += len(data)
+        return self._unread_bytes
 
     def read_commands_from_buffer(self) -> int:
         """Turn what has arrived into commands and return how many these are.
@@ -196,6 +204,7 @@ class GearmanConnection:
         then.
         """
         packets, self._received = self._received, []
+        self._unread_bytes = self._decoder.buffered
         for number, arguments in packets:
             if number == INVALID:
                 raise arguments
@@ -224,7 +233,7 @@ class GearmanConnection:
             self._log("Send", cmd_type, cmd_args)
         if cmd_type == GEARMAN_COMMAND_TEXT_COMMAND:
             return pack_text_command(cmd_type, cmd_args)
-        return pack_binary_command(cmd_type, cmd_args)
+        return pack(cmd_type, cmd_args)
 
     def send_commands_to_buffer(self) -> None:
         """Put packets together for the next write."""

@@ -4,15 +4,19 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Self, TypedDict, Unpack
 
+from . import compat as compat
 from . import util
 from .connection import GearmanConnection
+from .constants import _DEBUG_MODE_ as _DEBUG_MODE_
 from .encoders import DataEncoder, NoopEncoder
-from .errors import ConnectionError, GearmanError, ProtocolError, ServerUnavailable
+from .errors import ConnectionError as ConnectionError
+from .errors import GearmanError
+from .errors import ServerUnavailable as ServerUnavailable
 from .job import GearmanJob, GearmanJobRequest
-from .polling import Wakeup, ready
+from .poll_loop import PollLoop
 from .sockets import Keepalive
 
 __all__ = ["DataEncoder", "GearmanConnectionManager", "NoopEncoder"]
@@ -32,7 +36,7 @@ class Options(TypedDict, total=False):
 _SSL_KEYS = ("host", "port", "keyfile", "certfile", "ca_certs")
 
 
-class GearmanConnectionManager:
+class GearmanConnectionManager(PollLoop):
     """Connections to any number of servers, each with a handler of its commands.
 
     `host_list` names them: "host", "host:port", "[::1]:4730", "unix:/path", a tuple
@@ -60,9 +64,6 @@ class GearmanConnectionManager:
     keepalive: Keepalive | None = Keepalive()
     ssl_context: ssl.SSLContext | None = None
 
-    # A descriptor that ends a poll early.
-    _wakeup: Wakeup | None = None
-
     def __init__(
         self, host_list: Iterable[Any] | None = None, **options: Unpack[Options]
     ) -> None:
@@ -71,6 +72,7 @@ class GearmanConnectionManager:
             if name not in Options.__annotations__:
                 raise TypeError(f"{type(self).__name__} has no option {name!r}")
             setattr(self, name, value)
+        super().__init__()
         self._process = os.getpid()
 
         self.connection_list: list[Any] = []
@@ -83,6 +85,11 @@ class GearmanConnectionManager:
         for server in host_list or ():
             self._add_server(server)
 
+    def _set(self, option: str, value: object) -> None:
+        """Set an option that was given; the class has the others."""
+        if value is not None:
+            setattr(self, option, value)
+
     def _add_server(self, server: Any) -> None:
         if isinstance(server, dict):
             missing = [key for key in _SSL_KEYS if key not in server]
@@ -92,7 +99,7 @@ class GearmanConnectionManager:
                     f"Incomplete SSL connection definition: no {lacking}"
                 )
             self.add_ssl_connection(**{key: server[key] for key in _SSL_KEYS})
-        elif isinstance(server, str | bytes | tuple):
+        elif isinstance(server, str | bytes | tuple | list):
             self.add_connection(server)
         else:
             raise GearmanError(f"Expected str, tuple or dict; got {server!r}")
@@ -179,125 +186,6 @@ class GearmanConnectionManager:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    # Polling.
-
-    def poll_connections_once(
-        self, submitted_connections: Iterable[Any], timeout: float | None = None
-    ) -> tuple[set[Any], set[Any], set[Any]]:
-        """Wait for activity; return the readable, writable and broken connections.
-
-        What there is to send is sent before waiting: a socket can be written until
-        it refuses.
-        """
-        if timeout is not None and timeout < 0.0:
-            return set(), set(), set()
-        live = [c for c in submitted_connections if c.connected]
-        writing = [c for c in live if c.writable()]
-        at_once = {c for c in writing if not getattr(c, "blocked", True)}
-        if at_once:
-            return set(), at_once, set()
-        reading = [c for c in live if c.readable()]
-        if self._wakeup is None:
-            return ready(reading, writing, timeout, watched=live)
-        found = ready([*reading, self._wakeup], writing, timeout, watched=live)
-        if self._wakeup in found[0]:
-            self._wakeup.clear()
-            found[0].remove(self._wakeup)
-        return found
-
-    def handle_connection_activity(
-        self,
-        rd_connections: set[Any],
-        wr_connections: set[Any],
-        ex_connections: set[Any],
-    ) -> tuple[set[Any], set[Any], set[Any]]:
-        """Read, write and give up connections; return them, the lost ones last."""
-        lost = set(ex_connections)
-        for connection in rd_connections:
-            self._guarded(self.handle_read, connection, lost)
-        for connection in wr_connections:
-            self._guarded(self.handle_write, connection, lost)
-        for connection in lost:
-            self.handle_error(connection)
-        return rd_connections, wr_connections, lost
-
-    def _guarded(
-        self, handle: Callable[[Any], Any], connection: Any, lost: set[Any]
-    ) -> None:
-        try:
-            handle(connection)
-        except ConnectionError as error:
-            gearman_logger.debug("connection lost: %s", error)
-            lost.add(connection)
-        except ProtocolError:
-            # What follows on this connection cannot be read.
-            self.handle_error(connection)
-            raise
-
-    def poll_connections_until_stopped(
-        self,
-        submitted_connections: Iterable[Any],
-        callback_fxn: Callable[[bool], Any],
-        timeout: float | None = None,
-    ) -> bool:
-        """Poll until the callback returns False, or for `timeout` seconds.
-
-        The callback is called before the first poll and after each, with whether
-        there was any activity. Returns False if it ended this, True if the time is
-        up. Raises ServerUnavailable as soon as no connection is open.
-        """
-        self._drop_inherited()
-        stopwatch = util.Stopwatch(timeout)
-        connections = list(submitted_connections)
-        wanted = callback_fxn(False)
-        while wanted and any(c.connected for c in connections):
-            remaining = stopwatch.get_time_remaining()
-            if remaining == 0.0:
-                return True
-            found = self.poll_connections_once(
-                connections, timeout=self._patience(connections, remaining)
-            )
-            found = self.handle_connection_activity(*found)
-            self._give_up_silent(connections)
-            wanted = callback_fxn(any(found))
-        if not any(c.connected for c in connections):
-            raise ServerUnavailable(
-                f"Found no valid connections in list: {self.connection_list!r}"
-            )
-        return False
-
-    def _silent_since(self, connection: Any) -> float | None:
-        """Return since when a server owes an answer; None if it doesn't."""
-        handler = self.connection_to_handler_map.get(connection)
-        if not connection.connected or handler is None or not handler.expects_answer():
-            return None
-        since: float = connection.last_activity
-        return since
-
-    def _patience(
-        self, connections: list[Any], remaining: float | None
-    ) -> float | None:
-        """Return how long to wait before the first silent server is given up."""
-        if self.read_timeout is None:
-            return remaining
-        since = [s for c in connections if (s := self._silent_since(c)) is not None]
-        if not since:
-            return remaining
-        left = max(0.0, min(since) + self.read_timeout - time.monotonic())
-        return left if remaining is None else min(left, remaining)
-
-    def _give_up_silent(self, connections: list[Any]) -> None:
-        if self.read_timeout is None:
-            return
-        latest = time.monotonic() - self.read_timeout
-        for connection in connections:
-            since = self._silent_since(connection)
-            if since is not None and since <= latest:
-                gearman_logger.error(
-                    "no answer from %r in %g seconds", connection, self.read_timeout
-                )
-                self.handle_error(connection)
 
     def handle_read(self, current_connection: Any) -> None:
         """Receive what there is, and have the handler act on it."""

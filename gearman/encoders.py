@@ -41,9 +41,9 @@ class NoopEncoder(DataEncoder):
             )
 
     @classmethod
-    def encode(cls, encodable_object: Any) -> bytes:
+    def encode(cls, encodable_object: Any) -> Any:
         cls._enforce_byte_string(encodable_object)
-        return as_bytes(encodable_object)
+        return encodable_object
 
     @classmethod
     def decode(cls, decodable_string: Any) -> Any:

@@ -21,10 +21,10 @@ class ProtocolError(GearmanError):
     read any further and the connection must be closed.
     """
 
-    def __init__(self, text: str, *, code: str = "", fatal: bool = False) -> None:
-        super().__init__(text)
+    def __init__(self, *details: object, code: str = "", fatal: bool = False) -> None:
+        super().__init__(*details)
         self.code = code
-        self.text = text
+        self.text = str(details[0]) if details else ""
         self.fatal = fatal
 
 

@@ -13,6 +13,7 @@ from .constants import (
     JOB_UNKNOWN,
     PRIORITY_NONE,
 )
+from .constants import JOB_PENDING as JOB_PENDING
 
 
 class GearmanJob:
@@ -95,8 +96,10 @@ class GearmanJobRequest:
         self.status: dict[str, Any] = {}
         self.state = JOB_UNKNOWN
         self.timed_out = False
-        vars(self).pop("warning_updates", None)
-        vars(self).pop("data_updates", None)
+        made = self.__dict__
+        for name in ("warning_updates", "data_updates"):
+            if name in made:
+                del made[name]
 
     def reset(self) -> None:
         """Make the request ready to be submitted again."""

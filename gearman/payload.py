@@ -18,7 +18,10 @@ def as_bytes(value: object) -> bytes:
     if type(value) is bytes:
         return value
     if isinstance(value, str):
-        return value.encode(*_ENCODING)
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            return value.encode(*_ENCODING)
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     raise TypeError(f"expected str or bytes, not {type(value).__name__}: {value!r:.80}")
@@ -26,7 +29,12 @@ def as_bytes(value: object) -> bytes:
 
 def as_text(value: str | bytes) -> str:
     """Return a name as text."""
-    return value if isinstance(value, str) else value.decode(*_ENCODING)
+    if isinstance(value, str):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode(*_ENCODING)
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from .errors import ConnectionError
 
 # What a connection gets besides what it waits for: reading tells what is the matter.
+_BOTH = select.POLLIN | select.POLLOUT
 _TROUBLE = select.POLLERR | select.POLLHUP
 
 
@@ -83,3 +84,38 @@ class Wakeup:
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
+
+
+class Dialogue:
+    """Waiting for one descriptor, and perhaps a wake-up, over and over."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._registered: dict[int, int] = {}
+
+    def wait(
+        self, number: int, writing: bool, timeout: float | None, wakeup: Wakeup | None
+    ) -> tuple[bool, bool]:
+        """Wait; return whether the descriptor should be read, and written."""
+        wanted = {number: _BOTH if writing else select.POLLIN}
+        if wakeup is not None:
+            wanted[wakeup.fileno()] = select.POLLIN
+        if wanted != self._registered:
+            self._register(wanted)
+        read = write = False
+        for found, event in self._poll.poll(
+            None if timeout is None else math.ceil(timeout * 1000)
+        ):
+            if found == number:
+                write = event & select.POLLOUT > 0
+                read = event & ~select.POLLOUT > 0
+            elif wakeup is not None:
+                wakeup.clear()
+        return read, write
+
+    def _register(self, wanted: dict[int, int]) -> None:
+        for number in self._registered.keys() - wanted:
+            self._poll.unregister(number)
+        for number, mask in wanted.items():
+            self._poll.register(number, mask)
+        self._registered = wanted

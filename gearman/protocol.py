@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Any, Final
 
+from . import compat as compat
 from .commands import COMMANDS, HEADER_SIZE, REQUEST, RESPONSE, Command
 from .constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
 from .errors import ProtocolError
@@ -114,7 +115,7 @@ _HEADER = Struct(">4sII")
 def _handle(value: bytes) -> str:
     # gearmand ends the handle of a WORK_FAIL with a NUL when that stands for an
     # exception.
-    return as_text(value).rstrip("\0")
+    return as_text(value.rstrip(b"\0"))
 
 
 _CONVERTERS: dict[str, Callable[[bytes], Any]] = {
@@ -148,10 +149,14 @@ def name_arguments(
     converters = _ARGUMENTS.get(number)
     if converters is None:
         raise ProtocolError(f"Received unknown binary command: {number}", fatal=True)
-    named = {
-        name: convert(value)
-        for (name, convert), value in zip(converters, arguments, strict=True)
-    }
+    if len(arguments) == 1:
+        name, convert = converters[0]
+        named = {name: convert(arguments[0])}
+    else:
+        named = {
+            name: convert(value)
+            for (name, convert), value in zip(converters, arguments, strict=True)
+        }
     if not number:
         number = GEARMAN_COMMAND_TEXT_COMMAND
     return number, named
@@ -198,8 +203,15 @@ def _split(number: int, body: bytes) -> tuple[bytes, ...]:
 
 def pack_binary_command(
     cmd_type: int, cmd_args: Mapping[str, Any], is_response: bool = False
+) -> Payload:
+    """Return the packet of a command; raises what `pack` raises."""
+    return Payload(pack(cmd_type, cmd_args, is_response))
+
+
+def pack(
+    cmd_type: int, cmd_args: Mapping[str, Any], is_response: bool = False
 ) -> bytes:
-    """Return the packet of a command.
+    """Return the packet of a command as plain bytes.
 
     Raises ProtocolError for an unknown command, missing or superfluous arguments,
     one that is neither str nor bytes, and NUL in any but the last.
@@ -208,18 +220,19 @@ def pack_binary_command(
         name = get_command_name(cmd_type)
         raise ProtocolError(f"Received unknown binary command: {name}")
     names = GEARMAN_PARAMS_FOR_COMMAND[cmd_type]
-    if len(names) != len(cmd_args) or not all(map(cmd_args.__contains__, names)):
-        raise ProtocolError(
-            f"Received arguments did not match expected arguments: "
-            f"{sorted(names)} != {sorted(cmd_args)}"
-        )
     try:
         values = [as_bytes(cmd_args[name]) for name in names]
     except TypeError:
         raise ProtocolError(f"Received non-binary arguments: {cmd_args!r}") from None
-    for value in values[:-1]:
-        if b"\0" in value:
-            raise ProtocolError(f"Received an argument that contains NUL: {value!r}")
+    except KeyError:
+        values = []
+    if not len(values) == len(names) == len(cmd_args):
+        raise ProtocolError(
+            f"Received arguments did not match expected arguments: "
+            f"{sorted(names)} != {sorted(cmd_args)}"
+        )
+    if b"\0" in b"".join(values[:-1]):
+        raise ProtocolError(f"Received an argument that contains NUL: {cmd_args!r}")
     return encode(cmd_type, values, RESPONSE if is_response else REQUEST)
 
 
@@ -237,7 +250,7 @@ def parse_text_command(in_buffer: Any) -> tuple[int | None, dict[str, Any] | Non
     return GEARMAN_COMMAND_TEXT_COMMAND, {"raw_text": text}, len(line) + 1
 
 
-def pack_text_command(cmd_type: int, cmd_args: Mapping[str, Any]) -> bytes:
+def pack_text_command(cmd_type: int, cmd_args: Mapping[str, Any]) -> Payload:
     """Return the line in `cmd_args['raw_text']`; raises ProtocolError without one."""
     if cmd_type != GEARMAN_COMMAND_TEXT_COMMAND:
         name = get_command_name(cmd_type)
@@ -245,4 +258,4 @@ def pack_text_command(cmd_type: int, cmd_args: Mapping[str, Any]) -> bytes:
     line = cmd_args.get("raw_text")
     if line is None:
         raise ProtocolError(f"Did not receive any valid arguments: {cmd_args!r}")
-    return as_bytes(line)
+    return Payload(as_bytes(line))

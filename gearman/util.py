@@ -40,7 +40,7 @@ def disambiguate_server_parameter(hostport_tuple: Any) -> tuple[str, int]:
     Known are (host, port), "host", "host:port", "::1", "[::1]", "[::1]:port" and
     "unix:/path", whose port means nothing. Raises ValueError for others.
     """
-    if isinstance(hostport_tuple, tuple):
+    if isinstance(hostport_tuple, tuple | list):
         host, port = hostport_tuple
         return host, port
     text = as_text(hostport_tuple)

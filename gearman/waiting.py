@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .constants import JOB_PENDING, JOB_UNKNOWN
+from .constants import JOB_CREATED, JOB_PENDING, JOB_UNKNOWN
 from .job import GearmanJobRequest
 
 # How many requests, and bytes, may be on their way without having been accepted.
@@ -80,6 +80,34 @@ class Acceptance:
                     self._waiting.append(request)
 
 
+class One:
+    """Does for one request what Acceptance does, and waits for its end if told so."""
+
+    def __init__(
+        self,
+        request: GearmanJobRequest,
+        submit: Callable[[GearmanJobRequest], Any],
+        until_complete: bool,
+    ) -> None:
+        self._request = request
+        self._submit = submit
+        self._until_complete = until_complete
+        self._accepted = False
+
+    def __call__(self, any_activity: bool) -> bool:
+        """Submit it if it is not, and return whether there is more to wait for."""
+        request = self._request
+        if self._accepted:
+            return request.state == JOB_CREATED
+        if request.state == JOB_UNKNOWN:
+            self._submit(request)
+        if request.state == JOB_PENDING:
+            return True
+        # Once accepted it may have been run, and is not submitted again.
+        self._accepted = True
+        return self._until_complete and request.state == JOB_CREATED
+
+
 class All:
     """Whether some request is still outstanding, looking at one after the other."""
 
@@ -97,3 +125,8 @@ class All:
                 return True
             self._requests.pop()
         return False
+
+
+def assert_several(items: Any) -> None:
+    """Raise AssertionError for what is no collection that a wait may go over twice."""
+    assert type(items) in (list, tuple, set), "Expected several jobs, received one?"

@@ -1,20 +1,20 @@
 """The blocking worker: waits for jobs and runs them, one at a time."""
 
-import json
 import logging
 import random
-import sys
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Unpack
 
+from . import compat as compat
+from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .connection_manager import Options
 from .errors import ConnectionError, ServerUnavailable
-from .job_updates import JobUpdates
+from .job_execution import JobExecution
 from .polling import Wakeup, ready
+from .seams import Seams
 from .worker_handler import GearmanWorkerCommandHandler
 
 gearman_logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ POLL_TIMEOUT_IN_SECONDS = 60.0
 _LAST_ANSWER = 5.0
 
 
-class GearmanWorker(JobUpdates):
+class GearmanWorker(JobExecution):
     """Runs jobs from all of its servers.
 
     See GearmanConnectionManager for `host_list` and the options they share. These
@@ -42,7 +42,6 @@ class GearmanWorker(JobUpdates):
     command_handler_class = GearmanWorkerCommandHandler
 
     reconnect = False
-    report_exceptions = False
     grab_all = False
 
     def __init__(
@@ -55,19 +54,14 @@ class GearmanWorker(JobUpdates):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(host_list=host_list, **options)
-        if reconnect is not None:
-            self.reconnect = reconnect
-        if report_exceptions is not None:
-            self.report_exceptions = report_exceptions
-        if grab_all is not None:
-            self.grab_all = grab_all
+        self._set("reconnect", reconnect)
+        self._set("report_exceptions", report_exceptions)
+        self._set("grab_all", grab_all)
 
         self.randomized_connections: list[Any] | None = None
-        self.worker_abilities: dict[Any, Callable[..., Any]] = {}
         # Seconds, for tasks that were registered with a timeout.
         self.task_timeouts: dict[Any, float] = {}
         self.worker_client_id: Any = None
-        self.command_handler_holding_job_lock: Any = None
 
         # Handlers that could grab a job, and whether one has ended since the hooks
         # were called; only while `work` runs.
@@ -180,7 +174,6 @@ class GearmanWorker(JobUpdates):
             return True
 
     def _rest(self, seconds: float | None) -> bool:
-        """Wait while there is no server, and return whether to go on."""
         if self._stopping or not self.after_poll(False):
             return False
         ready([self._wakeup], [], seconds)
@@ -195,7 +188,6 @@ class GearmanWorker(JobUpdates):
         ]
         if not any(due):
             return longest
-        # A resting server is due later than now, if only by a little.
         wait: float = max(0.01, min(filter(None, due)) - time.monotonic())
         return wait if longest is None else min(longest, wait)
 
@@ -292,97 +284,17 @@ class GearmanWorker(JobUpdates):
                 rest()
         super().handle_error(current_connection)
 
-    # What handlers call.
-
-    def create_job(
-        self, command_handler: Any, job_handle: str, task: Any, unique: Any, data: Any
-    ) -> Any:
-        """Make a job of what the server sent."""
-        connection = self.handler_to_connection_map[command_handler]
-        return self.job_class(connection, job_handle, task, unique, data)
-
-    def on_job_execute(self, current_job: Any) -> Any:
-        """Run a job; an exception, or a result that cannot be sent, makes it fail."""
-        try:
-            callback = self.worker_abilities[current_job.task]
-            result = callback(self, current_job)
-        except Exception:
-            return self.on_job_exception(current_job, sys.exc_info())
-        try:
-            return self.on_job_complete(current_job, result)
-        except Exception as error:
-            handler = self.connection_to_handler_map.get(current_job.connection)
-            if error is not getattr(handler, "unsendable", None):
-                raise
-            return self.on_job_exception(current_job, sys.exc_info())
-
-    def on_job_exception(self, current_job: Any, exc_info: Any) -> bool:
-        """Tell the server that a job failed."""
-        gearman_logger.info("%r failed", current_job.handle, exc_info=exc_info)
-        if self.report_exceptions:
-            self._report(current_job, exc_info)
-        elif self._may_send_later():
-            self._queue_failure(current_job)
-        else:
-            self.send_job_failure(current_job)
-        return False
-
-    def _report(self, job: Any, exc_info: Any) -> None:
-        kind, error, _ = exc_info
-        details = {
-            "type": f"{kind.__module__}.{kind.__qualname__}",
-            "message": str(error),
-            "traceback": "".join(traceback.format_exception(*exc_info)),
-        }
-        try:
-            self.data_encoder.encode(details)
-        except Exception:
-            self.send_job_exception(job, json.dumps(details))
-        else:
-            self.send_job_exception(job, details)
-
-    def on_job_complete(self, current_job: Any, job_result: Any) -> bool:
-        """Tell the server the result of a job."""
-        if self._may_send_later():
-            self._queue_complete(current_job, job_result)
-        else:
-            self.send_job_complete(current_job, job_result)
-        return True
-
     def _may_send_later(self) -> bool:
         """Whether the end of a job can leave with the next grab.
 
         Not if code of a subclass comes between the two and might take its time.
         """
-        return self._working and all(
-            getattr(type(self), name) is original and name not in vars(self)
-            for name, original in _BETWEEN.items()
-        )
-
-    def set_job_lock(self, command_handler: Any, lock: bool) -> bool:
-        """Take or release the job lock; return whether the handler may do that."""
-        if command_handler not in self.handler_to_connection_map:
-            return False
-        holder = self.command_handler_holding_job_lock
-        if holder is not (None if lock else command_handler):
-            return False
-        self.command_handler_holding_job_lock = command_handler if lock else None
-        return True
-
-    def check_job_lock(self, command_handler: Any) -> bool:
-        """Whether a handler awaits or runs a job."""
-        return bool(self.command_handler_holding_job_lock == command_handler)
-
-    def has_job_lock(self) -> bool:
-        """Whether any handler awaits or runs a job."""
-        return self.command_handler_holding_job_lock is not None
+        return self._working and _BETWEEN.intact(self)
 
 
-_BETWEEN = {
-    name: getattr(GearmanWorker, name)
-    for name in (
-        *("on_job_execute", "on_job_complete", "on_job_exception"),
-        *("send_job_complete", "send_job_failure", "wait_until_updates_sent"),
-        *("after_poll", "after_job", "poll_connections_until_stopped"),
-    )
-}
+_BETWEEN = Seams(
+    GearmanWorker,
+    *("on_job_execute", "on_job_complete", "on_job_exception"),
+    *("send_job_complete", "send_job_failure", "wait_until_updates_sent"),
+    *("after_poll", "after_job", "poll_connections_until_stopped"),
+)

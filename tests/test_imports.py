@@ -13,12 +13,13 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module imports from its own layer and from those before it.
 LAYERS = (
     ("errors", "commands", "constants", "compat"),
-    ("_framing", "framing", "text", "job", "payload", "encoders"),
-    ("protocol", "*_handler", "queue", "server.timers", "server.*broker"),
+    ("_framing", "framing", "text", "job", "payload", "encoders", "seams"),
+    ("protocol", "submission", "*_handler", "queue", "server.timers", "server.*broker"),
     ("server.protocol", "server.gear", "server.admin", "server.http"),
     (
         *("connection", "connection_manager", "util", "polling", "sockets"),
-        *("placement", "waiting", "job_updates"),
+        *("poll_loop", "placement", "waiting", "server_choice"),
+        *("job_statuses", "job_updates", "job_execution"),
         *("client", "worker", "admin_client", "aio", "aio.*"),
         # Where nothing above says otherwise, the server is shell.
         *("server", "server.[!_]*"),

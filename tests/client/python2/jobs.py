@@ -49,21 +49,26 @@ def a_job_as_both_sides_see_it(stage: Stage) -> Results:
     stage.worker.run(
         "def look(worker, job):\n"
         "    say([job.task, job.unique, job.data, job.handle, job.to_dict()])\n"
-        "    say([job.connection.get_address(), type(job), repr(job)])\n"
+        "    say([job.connection is worker.connection_list[0], type(job)])\n"
+        "    say(repr(job))\n"
         "    return job.data[::-1]\n"
         "worker.register_task('look', look)"
     )
     stage.worker.start("worker.work_through(1)")
     stage.client.run("request = client.submit_job('look', 'abc', 'key')")
     yield "worker's job", stage.worker.said()
-    yield "its class", stage.worker.said()
+    yield "its connection and class", stage.worker.said()
+    yield "its repr there", stage.worker.said()
     yield "work", stage.worker.result()
     yield "result", stage.client.run("request.result")
     yield "job", stage.client.run("request.job.to_dict()")
     yield "same job", stage.client.run("request.job is request.gearman_job")
     yield "its repr", stage.client.run("repr(request.job)")
     yield "request's repr", stage.client.run("repr(request)")
-    yield "connection", stage.client.run("request.job.connection.get_address()")
+    yield (
+        "connection",
+        stage.client.run("request.job.connection is client.connection_list[0]"),
+    )
 
 
 @scene

@@ -56,6 +56,7 @@ def find_python2() -> str:
 def candidates() -> Iterator[str]:
     if given := os.environ.get("GEARMAN_TEST_PYTHON2"):
         yield given
+        return
     if on_path := shutil.which("python2.7"):
         yield on_path
     for version in output("pyenv", "versions", "--bare").split():
@@ -92,7 +93,7 @@ def fetch(python: str, directory: Path) -> None:
             continue
         if (directory / SDIST).exists():
             return
-        problem = done.stderr[-2000:]
+        problem = done.stderr.strip().rpartition("\n")[2]
     missing(f"python-gearman 2.0.2 could not be fetched: {problem}")
 
 

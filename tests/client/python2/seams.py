@@ -69,7 +69,15 @@ def an_own_worker_handler(stage: Stage) -> Results:
     )
     stage.client.run("client.submit_job('task', 'abc', 'key', background=True)")
     yield "work", stage.worker.run("worker.work_through(1)")
-    yield "seen", stage.worker.run("seen")
+    yield "names", stage.worker.run("[name for name, _ in seen]")
+    # An encoder's bytes are compared as the text that they were.
+    yield (
+        "arguments",
+        stage.worker.run(
+            "decoded = lambda it: it.decode() if isinstance(it, bytes) else it\n"
+            "[[key, decoded(each[key])] for _, each in seen for key in sorted(each)]"
+        ),
+    )
 
 
 @scene

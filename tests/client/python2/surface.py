@@ -129,7 +129,7 @@ def origin_of(name, module):
 def module_facts(module):
     """Return what the module defines, and what it has from its siblings."""
     facts = {}
-    for name in filter(is_promised, vars(module)):
+    for name in filter(is_promised, list(vars(module))):
         facts.update(name_facts(module, name, getattr(module, name)))
     return facts
 

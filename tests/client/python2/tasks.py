@@ -234,7 +234,8 @@ def an_encoder_that_fails(stage: Stage) -> Results:
         stage.client.run("client.data_encoder = gearman.DataEncoder\n" + SUBMIT),
     )
     stage.client.run("client = gearman.GearmanClient([server])")
-    stage.client.run("client.submit_job('task', 'no JSON', background=True)")
+    for data in ("no JSON", "5"):
+        stage.client.run(f"client.submit_job('task', {data!r}, background=True)")
     stage.worker.run("worker.data_encoder = cast.JSONEncoder")
     register(stage, "return 1")
     yield "decoding", stage.worker.run("worker.work_through(1)")

@@ -71,6 +71,12 @@ def a_server_goes_while_a_client_waits(stage: Stage) -> Results:
     stage.stop_server()
     yield "waiting", stage.client.result()
     yield "request", stage.client.run("request")
+    yield (
+        "waiting again",
+        stage.client.run(
+            "client.wait_until_jobs_completed([request], poll_timeout=0.1)"
+        ),
+    )
     yield "status", stage.client.run("client.get_job_status(request)")
     stage.start_server()
     yield (
@@ -169,3 +175,58 @@ def an_error_from_the_server(stage: Stage) -> Results:
     stage.client.start("client.submit_job('x', 'abc', 'u' * 65, poll_timeout=0.3)")
     yield "said", stage.client.said()
     yield "request", stage.client.result()
+
+
+@scene
+def one_of_two_servers_goes(stage: Stage) -> Results:
+    run = stage.client.run
+    with stage.second_server() as second:
+        run(
+            f"client = gearman.GearmanClient([server, {second.address!r}])\n"
+            "def choose(current_request):\n"
+            "    chosen = client.connection_list[int(current_request.job.data)]\n"
+            "    return client.establish_connection(chosen)\n"
+            "client.establish_request_connection = choose\n"
+            "jobs = [dict(task='x', data=data) for data in '01']\n"
+            "requests = client.submit_multiple_jobs(jobs, wait_until_complete=False)"
+        )
+        yield "submitted", run("requests")
+    yield "waiting", run("client.wait_until_jobs_completed(requests, 0.1)")
+    yield "connected", run("[each.connected for each in client.connection_list]")
+    yield "statuses", run("client.get_job_statuses(requests[:1], 5.0)")
+    yield "of the lost one", run("client.get_job_statuses(requests, 5.0)")
+
+
+@scene
+def a_worker_of_two_servers(stage: Stage) -> Results:
+    with stage.second_server() as second:
+        stage.client.run(f"second = {second.address!r}")
+        for name in ("server", "second"):
+            client = f"gearman.GearmanClient([{name}])"
+            call = f"{client}.submit_job('x', {name}, background=True)"
+            yield f"submitted to {name}", stage.client.run(call)
+        stage.worker.run(
+            f"worker = cast.CountedWorker([server, {second.address!r}])\n"
+            "done = []\n"
+            "def task(worker, job):\n"
+            "    host, port = job.connection.get_address()\n"
+            "    done.append(job.data == host + ':' + str(port))\n"
+            "    return ''\n"
+            "worker.register_task('x', task)"
+        )
+        yield "work", stage.worker.run("worker.work_through(2)")
+        yield "done", stage.worker.run("done")
+
+
+@scene
+def a_client_in_a_forked_process(stage: Stage) -> Results:
+    yield "before", stage.client.run(SUBMIT)
+    stage.client.run(
+        "import os\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        f"    state = {SUBMIT}.state\n"
+        "    os._exit(0 if state == 'CREATED' else 1)"
+    )
+    yield "child", stage.client.run("os.waitpid(child, 0)[1]")
+    yield "parent", stage.client.run(SUBMIT)

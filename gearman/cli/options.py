@@ -1,0 +1,221 @@
+"""The options of `gearman`: one row each, for the parser and for the help."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from getopt import GetoptError, gnu_getopt
+from os import fsencode
+from textwrap import fill
+from typing import Final
+
+from .. import __version__
+from ..errors import ConfigurationError
+
+_GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
+    "what to run, and where": (
+        ("-f", "FUNCTION", "function to call, or to offer with -w; may be repeated"),
+        ("-h", "HOST", "host of the job server (default: localhost)"),
+        ("-p", "PORT", "port of the job server (default: 4730)"),
+        ("-S", "", "use TLS"),
+        (
+            *("-t", "MS"),
+            "give up after so many milliseconds without news of the jobs; with -w,"
+            " say that no job came and wait on (default: wait for ever)",
+        ),
+    ),
+    "jobs": (
+        ("-n", "", "make each line of standard input a job"),
+        ("-N", "", "as -n, without the line ends"),
+        ("-s", "", "send one empty job, and do not read standard input"),
+        ("-b", "", "run the jobs in the background: do not wait for results"),
+        ("-I", "", "high priority"),
+        ("-L", "", "low priority"),
+        (
+            *("-u", "KEY"),
+            "unique key: jobs of a function with the same key are run once while"
+            " they wait or run (default: a key of its own for each job)",
+        ),
+        ("-P", "", "write the function's name before each piece of output"),
+        ("-v", "", "write the handle of each job; with -w, what becomes of it"),
+    ),
+    "worker": (
+        (
+            *("-w", ""),
+            "be a worker: run COMMAND for each job, with the job's data as its"
+            " standard input and its standard output as the result; without COMMAND"
+            " write the data to standard output",
+        ),
+        ("-n", "", "send each line of COMMAND's output at once, as data"),
+        ("-N", "", "as -n, without the line ends"),
+        ("-c", "COUNT", "end after so many jobs"),
+    ),
+    "process": (
+        ("-d", "", "go on in the background, as a daemon"),
+        ("-i", "FILE", "write the process id to FILE, and remove it at the end"),
+    ),
+    "other": (
+        (
+            *("--ping", ""),
+            "check that the servers answer, within 2000 milliseconds or what -t"
+            " says; exit status 0 if all do",
+        ),
+        ("-H, --help", "", "print this help and exit"),
+        ("--version", "", "print the version and exit"),
+    ),
+}
+
+_INTRODUCTION: Final = """\
+usage: gearman [options] -f FUNCTION [DATA ...]             run jobs
+       gearman [options] -f FUNCTION -w [-- COMMAND ...]    work on jobs
+       gearman [options] --ping                             check a server
+
+Each DATA is a job. Without DATA all of standard input is one job, or each of its
+lines with -n. Results go to standard output, warnings to standard error.
+"""
+
+_EPILOG: Final = """\
+environment:
+  GEARMAN_SERVER          servers to use instead of -h and -p: HOST:PORT,HOST:PORT
+  GEARMAN_SERVERS         servers to try before those
+  GEARMAN_CA_CERTIFICATE, GEARMAN_CLIENT_PEM, GEARMAN_CLIENT_KEY
+                          files for -S: authorities, own certificate, its key
+  GEARMAN_JOB_HANDLE, GEARMAN_JOB_UNIQUE, GEARMAN_JOB_FUNCTION
+                          set for COMMAND: which job it runs
+
+exit status:
+  0    every job succeeded, or was accepted with -b
+  1    a job failed, no server was there, no answer came in time
+  130  interrupted by Ctrl-C
+
+examples:
+  gearman -w -f wc -- wc -l             offer `wc -l` as function wc
+  gearman -f wc < /etc/passwd           have it count the lines of a file
+  gearman -f wc one two                 two jobs, one after the other
+  gearman -n -f resize < names.txt      a job for each line
+  gearman -b -I -f mail "hello"         run it in the background, before others
+"""
+
+_ROWS = [row for rows in _GROUPS.values() for row in rows]
+_SHORT: Final = "".join(
+    flags[1] + (":" if value else "") for flags, value, _ in _ROWS if flags[1] != "-"
+)
+_LONG: Final = ("help", "ping", "version")
+
+VERSION: Final = f"gearman (gearman-py) {__version__}\n"
+
+
+def _help() -> str:
+    parts = [_INTRODUCTION]
+    for title, rows in _GROUPS.items():
+        entries = [
+            _entry(f"{flags} {value}".strip(), text) for flags, value, text in rows
+        ]
+        parts.append("\n".join([f"{title}:", *entries, ""]))
+    return "\n".join([*parts, _EPILOG])
+
+
+def _entry(start: str, text: str) -> str:
+    return fill(text, 88, initial_indent=f"  {start:<14}", subsequent_indent=" " * 16)
+
+
+HELP: Final = _help()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for; times are in seconds, 0 counts as no limit."""
+
+    functions: tuple[bytes, ...] = ()
+    operands: tuple[bytes, ...] = ()
+    host: str = "localhost"
+    port: str = ""
+    tls: bool = False
+    timeout: float | None = None
+    lines: bool = False
+    strip: bool = False
+    no_input: bool = False
+    background: bool = False
+    priority: str | None = None
+    unique: bytes | None = None
+    prefix: bool = False
+    verbose: bool = False
+    worker: bool = False
+    count: int = 0
+    daemon: bool = False
+    pid_file: str = ""
+    ping: bool = False
+    # Printed instead of doing anything.
+    text: str = ""
+    # Whether -h or -p named a server.
+    server_given: bool = False
+
+
+_FLAGS: Final[Mapping[str, Mapping[str, object]]] = {
+    "-S": {"tls": True},
+    "-n": {"lines": True},
+    "-N": {"lines": True, "strip": True},
+    "-s": {"no_input": True},
+    "-b": {"background": True},
+    "-I": {"priority": "HIGH"},
+    "-L": {"priority": "LOW"},
+    "-P": {"prefix": True},
+    "-v": {"verbose": True},
+    "-w": {"worker": True},
+    "-d": {"daemon": True},
+    "--ping": {"ping": True},
+    "--help": {"text": HELP},
+    "-H": {"text": HELP},
+    "--version": {"text": VERSION},
+}
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Return the options of a command line; options may stand among the operands.
+
+    Raises ConfigurationError for what cannot be meant.
+    """
+    try:
+        given, operands = gnu_getopt(list(argv), _SHORT, list(_LONG))
+    except GetoptError as error:
+        raise ConfigurationError(f"{error.msg}; gearman --help lists them") from None
+    settings: dict[str, object] = {"operands": tuple(map(fsencode, operands))}
+    functions = [fsencode(value) for name, value in given if name == "-f"]
+    for name, value in given:
+        settings.update(_FLAGS.get(name) or _setting(name, value))
+    options = Options(**settings, functions=tuple(functions))  # type: ignore[arg-type]
+    _check(options)
+    return options
+
+
+def _setting(name: str, value: str) -> dict[str, object]:
+    """Return what an option with a value sets."""
+    match name:
+        case "-h":
+            return {"host": value, "server_given": True}
+        case "-p":
+            return {"port": value, "server_given": True}
+        case "-t":
+            return {"timeout": _number(name, value, "milliseconds") / 1000 or None}
+        case "-c":
+            return {"count": _number(name, value, "jobs")}
+        case "-u":
+            return {"unique": fsencode(value)}
+        case "-i":
+            return {"pid_file": value}
+    return {}
+
+
+def _number(name: str, value: str, unit: str) -> int:
+    if value.isascii() and value.isdigit():
+        return int(value)
+    raise ConfigurationError(f"{name} takes a number of {unit}, not {value!r}")
+
+
+def _check(options: Options) -> None:
+    if options.text or options.ping:
+        return
+    if not options.functions:
+        raise ConfigurationError(
+            "no function: name one with -f FUNCTION (gearman --help tells more)"
+        )
+    if b"" in options.functions:
+        raise ConfigurationError("a function has no name: give one after -f")

@@ -1,0 +1,70 @@
+"""A line on the terminal that shows how far many jobs are."""
+
+import sys
+import time
+from shutil import get_terminal_size
+from typing import Final
+
+_ERASE: Final = "\r\x1b[K"
+# Seconds between two drawings.
+_INTERVAL: Final = 0.1
+
+
+class Progress:
+    """Draws the line on standard error, below everything else that is written.
+
+    `total` is what counts as all of the work; without a terminal, or if it is None
+    or 0, nothing is ever drawn. Whoever writes to the terminal calls `hide` before.
+    """
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total if sys.stderr.isatty() else None
+        self._start = time.monotonic()
+        self._drawn_at = 0.0
+        self._shown = False
+
+    def draw(self, done: int, jobs: int, failed: int) -> None:
+        """Show that `done` of the total is done, unless that was done just now."""
+        now = time.monotonic()
+        if not self._total or now - self._drawn_at < _INTERVAL:
+            return
+        self._drawn_at = now
+        self._shown = True
+        line = bar(
+            min(1.0, done / self._total),
+            jobs,
+            failed,
+            now - self._start,
+            get_terminal_size().columns,
+        )
+        sys.stderr.write(_ERASE + line)
+        sys.stderr.flush()
+
+    def hide(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            self._shown = False
+            sys.stderr.write(_ERASE)
+            sys.stderr.flush()
+
+
+def bar(part: float, jobs: int, failed: int, seconds: float, columns: int) -> str:
+    """Return the line, less than `columns` wide."""
+    text = f" {part:4.0%}  {jobs} jobs"
+    if failed:
+        text += f", {failed} failed"
+    if seconds > 0:
+        text += f", {jobs / seconds:.0f}/s"
+    if part > 0:
+        text += f", {_duration(seconds / part - seconds)} left"
+    width = max(0, min(40, columns - len(text) - 3))
+    filled = int(width * part)
+    return f"[{'#' * filled}{'-' * (width - filled)}]{text}"[: columns - 1]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}"

@@ -1,0 +1,104 @@
+"""Which server a tool talks to, and why it cannot."""
+
+import socket
+import ssl
+from collections.abc import Mapping
+
+from ..commands import DEFAULT_PORT
+from ..errors import ConfigurationError, ServerUnavailable
+from ..util import disambiguate_server_parameter
+
+Address = tuple[str, int]
+
+
+def port_number(text: str) -> int:
+    """Return a port given as a number or a service's name.
+
+    Raises ConfigurationError for what is neither.
+    """
+    if text.isascii() and text.isdigit() and 0 < int(text) < 1 << 16:
+        return int(text)
+    try:
+        return socket.getservbyname(text, "tcp")
+    except (OSError, UnicodeError):
+        raise ConfigurationError(
+            f"{text!r} is no port: give a number from 1 to 65535 or a service's name"
+        ) from None
+
+
+def addresses(
+    host: str, port: str, environment: Mapping[str, str], *, given: bool = True
+) -> list[Address]:
+    """Return the servers to try, in this order.
+
+    GEARMAN_SERVERS comes first, then GEARMAN_SERVER or, without that, the host and
+    port of the command line. If these were not `given`, they are the default and
+    not added to a list. Raises ConfigurationError.
+    """
+    found = _listed("GEARMAN_SERVERS", environment)
+    other = _listed("GEARMAN_SERVER", environment)
+    if not other and (given or not found):
+        other = [address(host, port)]
+    return [*found, *other]
+
+
+def address(host: str, port: str) -> Address:
+    """Return the server that the command line names; raises ConfigurationError."""
+    if not host:
+        raise ConfigurationError("-h takes the name or the address of a host")
+    return host, port_number(port) if port else DEFAULT_PORT
+
+
+def _listed(name: str, environment: Mapping[str, str]) -> list[Address]:
+    servers = environment.get(name, "").replace(",", " ").split()
+    try:
+        return [disambiguate_server_parameter(server) for server in servers]
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: {error}") from error
+
+
+def tls(environment: Mapping[str, str]) -> ssl.SSLContext:
+    """Return what the environment says about certificates, or raise."""
+    authorities = environment.get("GEARMAN_CA_CERTIFICATE") or None
+    certificate = environment.get("GEARMAN_CLIENT_PEM") or None
+    key = environment.get("GEARMAN_CLIENT_KEY") or None
+    try:
+        context = ssl.create_default_context(cafile=authorities)
+        if certificate:
+            context.load_cert_chain(certificate, key)
+    except OSError as error:
+        raise ConfigurationError(
+            "the certificates named by GEARMAN_CA_CERTIFICATE, GEARMAN_CLIENT_PEM and"
+            f" GEARMAN_CLIENT_KEY cannot be used: {reason(error)}"
+        ) from error
+    return context
+
+
+def name(address: Address) -> str:
+    """Return the address of a server as it is written."""
+    host, port = address
+    if host.startswith("unix:"):
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def reason(error: BaseException) -> str:
+    """Return what the system says about a failed connection."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
+
+
+def unreachable(problems: Mapping[str, BaseException]) -> ServerUnavailable:
+    """Return the error that says why no server could be connected."""
+    each = ", ".join(
+        f"{server} ({reason(error.__cause__ or error)})"
+        for server, error in problems.items()
+    )
+    return ServerUnavailable(
+        f"cannot connect to {each}: start a job server there, or name another one"
+    )

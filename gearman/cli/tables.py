@@ -1,0 +1,73 @@
+"""The lists of the admin protocol: as they come, in columns, and as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The columns of a list; those behind the first are numbers.
+
+    `words` are the rows of `workers`, which are no columns in the protocol.
+    """
+
+    columns: tuple[str, ...]
+    words: bool = False
+
+    def cells(self, line: str) -> list[str]:
+        """Return the cells of a line: as many as columns where it is well-formed."""
+        if self.words:
+            return _worker(line)
+        return line.split("\t", len(self.columns) - 1)
+
+    def record(self, line: str) -> dict[str, object]:
+        """Return a line as what JSON shall have for it."""
+        first, *others = self.cells(line)
+        names = self.columns[1:]
+        if self.words:
+            *others, functions = others
+            record = dict(zip(names, others, strict=False))
+            return {
+                self.columns[0]: _number(first),
+                **record,
+                names[-1]: functions.split(),
+            }
+        numbers = zip(names, map(_number, others), strict=False)
+        return {self.columns[0]: first, **dict(numbers)}
+
+
+STATUS: Final = Table(("function", "total", "running", "workers"))
+PRIORITIES: Final = Table(("function", "high", "normal", "low", "workers"))
+JOBS: Final = Table(("handle", "retries", "ignored", "queued"))
+UNIQUES: Final = Table(("unique",))
+WORKERS: Final = Table(("descriptor", "address", "id", "functions"), words=True)
+
+
+def aligned(table: Table, lines: Sequence[str]) -> list[str]:
+    """Return a heading and the rows, in columns; numbers to the right."""
+    rows = [[c.capitalize() for c in table.columns], *map(table.cells, lines)]
+    width = len(table.columns)
+    rows = [[*row, *[""] * (width - len(row))] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(width)]
+    return ["  ".join(_padded(table, row, widths)).rstrip() for row in rows]
+
+
+def _padded(table: Table, row: list[str], widths: list[int]) -> list[str]:
+    left = range(width) if (width := len(row)) and table.words else range(1)
+    return [
+        cell.ljust(widths[column]) if column in left else cell.rjust(widths[column])
+        for column, cell in enumerate(row)
+    ]
+
+
+def _worker(line: str) -> list[str]:
+    """Split `fd address id : functions`; an id may contain spaces."""
+    start, _, functions = f"{line} ".partition(" : ")
+    descriptor, _, rest = start.partition(" ")
+    address, _, name = rest.partition(" ")
+    return [descriptor, address, name, functions.strip()]
+
+
+def _number(cell: str) -> int | str:
+    return int(cell) if cell.isascii() and cell.isdigit() else cell
