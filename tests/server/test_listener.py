@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from threading import Event, Thread
@@ -59,6 +59,12 @@ class Running:
         host, port = self.addresses[0][:2]
         return Peer(port, host)
 
+    def end(self) -> None:
+        """Stop the listener, which may be about to stop by itself."""
+        with suppress(RuntimeError):
+            self.listener._loop.call_soon_threadsafe(self.listener.stop)
+        self.join()
+
     def join(self) -> None:
         self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
@@ -81,9 +87,7 @@ def run(config: Config = LOCAL, *, engine: bool = True) -> Iterator[Running]:
     try:
         yield server
     finally:
-        if server._thread.is_alive():
-            server.call(server.listener.stop)
-        server.join()
+        server.end()
 
 
 def accepted(server: Running) -> socket.socket:
