@@ -14,6 +14,9 @@ it touches.
 A worker sleeps only while nothing is queued for it. Whoever queues a job wakes the
 sleepers of its function, and a worker that was woken passes the wake-up on if it
 leaves work behind; so no job can wait beside a worker that sleeps.
+
+All of it stands in one file because it is compiled as one: its classes know each
+other as C types, declared in `_broker_c.pxd`.
 """
 
 import re

@@ -24,7 +24,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport INFINITY
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t
-from libc.string cimport memchr, memcmp, memcpy, memmove
+from libc.string cimport memchr, memcmp, memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.time cimport clockid_t
 from posix.unistd cimport close
@@ -67,6 +67,15 @@ cdef extern from "sys/socket.h" nogil:
         MSG_DONTWAIT
         MSG_NOSIGNAL
 
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+
+    struct msghdr:
+        iovec *msg_iov
+        size_t msg_iovlen
+
+    ssize_t sendmsg(int descriptor, const msghdr *message, int flags)
     ssize_t recv(int descriptor, void *buffer, size_t size, int flags)
     ssize_t send_to "send"(
         int descriptor, const void *buffer, size_t size, int flags
@@ -76,6 +85,8 @@ cdef enum:
     HEADER_SIZE = 12
     # How much is read from a connection at once.
     READ_SIZE = 256 * 1024
+    # What is worth being read without a copy, and being sent without one.
+    DIRECT_SIZE = 32 * 1024
     # Connections served in one round.
     BATCH = 256
     # Output buffers of this size are kept for whoever needs one next.
@@ -252,6 +263,9 @@ cdef class Channel(Peer):
     cdef Py_ssize_t _start
     cdef Py_ssize_t _end
     cdef Py_ssize_t _capacity
+    # A large last argument, which follows what is in `_out` and needs no copy.
+    cdef bytes _tail
+    cdef Py_ssize_t _tail_start
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
     cdef bint _dirty
@@ -266,10 +280,16 @@ cdef class Channel(Peer):
 
     cpdef send(self, int command, tuple arguments):
         cdef Py_ssize_t length = len(arguments) - 1 if arguments else 0
+        cdef bytes last
         cdef unsigned char *at
         cdef bint first = True
         for argument in arguments:
             length += PyBytes_GET_SIZE(argument)
+        if length > DIRECT_SIZE:
+            last = arguments[-1]
+            if PyBytes_GET_SIZE(last) > DIRECT_SIZE:
+                self._send_large(command, arguments[:-1], last, length)
+                return
         at = self._packet_of(command, length)
         for argument in arguments:
             if not first:
@@ -278,6 +298,21 @@ cdef class Channel(Peer):
             first = False
             memcpy(at, PyBytes_AS_STRING(argument), PyBytes_GET_SIZE(argument))
             at += PyBytes_GET_SIZE(argument)
+
+    cdef int _send_large(
+        self, uint32_t number, tuple arguments, bytes last, Py_ssize_t length
+    ) except -1:
+        """Put a packet together whose last argument is not copied."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(last)
+        cdef unsigned char *at = self._head_of(number, length, length - size)
+        for argument in arguments:
+            memcpy(at, PyBytes_AS_STRING(argument), PyBytes_GET_SIZE(argument))
+            at += PyBytes_GET_SIZE(argument)
+            at[0] = 0
+            at += 1
+        self._tail = last
+        self._tail_start = 0
+        return 0
 
     cpdef write(self, bytes data):
         memcpy(
@@ -288,10 +323,16 @@ cdef class Channel(Peer):
 
     cdef unsigned char *_packet_of(self, uint32_t number, Py_ssize_t length) except NULL:
         """Begin a packet and return where its body of this length goes."""
+        return self._head_of(number, length, length)
+
+    cdef unsigned char *_head_of(
+        self, uint32_t number, Py_ssize_t length, Py_ssize_t room
+    ) except NULL:
+        """Begin a packet, with room for the first bytes of its body."""
         cdef unsigned char *at
         if length > <Py_ssize_t>0xFFFFFFFF:
             raise _large_body(length)
-        at = self._room(HEADER_SIZE + length)
+        at = self._room(HEADER_SIZE + room)
         at = write_number(write_number(at, response), number)
         return write_number(at, <uint32_t>length)
 
@@ -301,10 +342,27 @@ cdef class Channel(Peer):
             self._dirty = True
             if self.touched is not None:
                 self.touched.append(self)
+        if self._tail is not None:
+            self._copy_tail()
         if self._end + size > self._capacity:
             self._grow(size)
         self._end += size
         return self._out + self._end - size
+
+    cdef int _copy_tail(self) except -1:
+        """Make room behind the argument that was not to be copied."""
+        cdef bytes tail = self._tail
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(tail) - self._tail_start
+        self._tail = None
+        memcpy(self._room(size), PyBytes_AS_STRING(tail) + self._tail_start, size)
+        return 0
+
+    cdef Py_ssize_t _waiting(self) noexcept:
+        """Return how many bytes wait to be sent."""
+        cdef Py_ssize_t size = self._end - self._start
+        if self._tail is not None:
+            size += PyBytes_GET_SIZE(self._tail) - self._tail_start
+        return size
 
     cdef int _grow(self, Py_ssize_t size) except -1:
         cdef Py_ssize_t waiting = self._end - self._start
@@ -336,15 +394,10 @@ cdef class Channel(Peer):
         if self._socket is None:
             self._drop()
             return 0
-        while self._start < self._end:
-            sent = send_to(
-                self.descriptor,
-                self._out + self._start,
-                self._end - self._start,
-                MSG_DONTWAIT | MSG_NOSIGNAL,
-            )
+        while self._start < self._end or self._tail is not None:
+            sent = self._send_some()
             if sent >= 0:
-                self._start += sent
+                self._advance(sent)
             elif errno == EAGAIN:
                 break
             elif errno != EINTR:
@@ -353,9 +406,38 @@ cdef class Channel(Peer):
         self._sent()
         return 0
 
+    cdef ssize_t _send_some(self) noexcept:
+        cdef iovec parts[2]
+        cdef msghdr message
+        if self._tail is None:
+            return send_to(
+                self.descriptor,
+                self._out + self._start,
+                self._end - self._start,
+                MSG_DONTWAIT | MSG_NOSIGNAL,
+            )
+        parts[0].iov_base = self._out + self._start
+        parts[0].iov_len = self._end - self._start
+        parts[1].iov_base = PyBytes_AS_STRING(self._tail) + self._tail_start
+        parts[1].iov_len = PyBytes_GET_SIZE(self._tail) - self._tail_start
+        memset(&message, 0, sizeof(message))
+        message.msg_iov = parts
+        message.msg_iovlen = 2
+        return sendmsg(self.descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+
+    cdef int _advance(self, Py_ssize_t sent) except -1:
+        """Forget the first bytes of what waits."""
+        cdef Py_ssize_t first = min(sent, self._end - self._start)
+        self._start += first
+        if self._tail is not None:
+            self._tail_start += sent - first
+            if self._tail_start == PyBytes_GET_SIZE(self._tail):
+                self._tail = None
+        return 0
+
     cdef int _sent(self) except -1:
         """See to what follows from how much still waits."""
-        cdef Py_ssize_t waiting = self._end - self._start
+        cdef Py_ssize_t waiting = self._waiting()
         if not waiting:
             self._drop()
             if self._closing:
@@ -374,25 +456,36 @@ cdef class Channel(Peer):
         self._engine._give_back(self._out, self._capacity)
         self._out = NULL
         self._start = self._end = self._capacity = 0
+        self._tail = None
         return 0
 
     # -- what a peer sends
 
     cdef int _readable(self) except -1:
-        cdef ssize_t size = recv(
-            self.descriptor, self._engine._input, READ_SIZE, MSG_DONTWAIT
-        )
+        # The rest of a large packet goes straight to where the packet is kept.
+        cdef Py_ssize_t room = self._reader._room(READ_SIZE)
+        cdef bint direct = room >= DIRECT_SIZE
+        cdef unsigned char *at = self._engine._input
+        cdef ssize_t size
+        if direct:
+            at = self._reader._buffer + self._reader._kept
+        size = recv(self.descriptor, at, room if direct else READ_SIZE, MSG_DONTWAIT)
         if size > 0:
-            self._receive(self._engine._input, size)
+            self._receive(at, size, direct)
         elif size == 0:
             self.close()
         elif errno != EAGAIN and errno != EINTR:
             self._fail(errno)
         return 0
 
-    cdef int _receive(self, const unsigned char *data, Py_ssize_t size) except -1:
+    cdef int _receive(
+        self, const unsigned char *data, Py_ssize_t size, bint direct
+    ) except -1:
         try:
-            self._reader._take(data, size, None)
+            if direct:
+                self._reader._filled(size, None)
+            else:
+                self._reader._take(data, size, None)
         except ProtocolError as error:
             self._end_protocol(error)
             return 0
@@ -433,7 +526,7 @@ cdef class Channel(Peer):
         self._low = low
 
     def get_write_buffer_size(self):
-        return self._end - self._start
+        return self._waiting()
 
     def pause_reading(self):
         self._paused = True
@@ -448,7 +541,7 @@ cdef class Channel(Peer):
         if self._socket is None or self._closing:
             return
         self._closing = True
-        if self._end == self._start:
+        if not self._waiting():
             self._finish(None)
         else:
             self._await(EPOLLOUT)

@@ -27,7 +27,7 @@ LOW_WATER = 256 * 1024
 log = logging.getLogger("gearman.server")
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Moves bytes between a socket and a protocol, on behalf of a listener."""
 
     peer: Peer
@@ -72,9 +72,12 @@ class Connection(asyncio.Protocol):
             return f"unix:{transport.get_extra_info('socket').fileno()}", "unix"
         return describe(address), address[0]
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._listener.input
+
+    def buffer_updated(self, nbytes: int) -> None:
         self._listener.begin_turn()
-        self.protocol.receive(data)
+        self.protocol.receive(bytes(self._listener.input[:nbytes]))
         if self.protocol.error is not None:
             self.failed()
         elif self.protocol.buffered:

@@ -31,6 +31,9 @@ from .values import MAX_HANDLE_PREFIX
 # Scheduled jobs follow the wall clock, which may be set: look at it this often.
 MAX_SLEEP = 30.0
 
+# Bytes read from a connection at once.
+READ_SIZE = 256 * 1024
+
 # Seconds between two looks at connections that may have stalled.
 WATCH_INTERVAL = 1.0
 
@@ -51,6 +54,9 @@ class Listener:
         selector: Selector | None = None,
     ) -> None:
         self.config = config
+        # What asyncio reads goes here first, whichever connection it is from: a new
+        # buffer for each read would come from the system each time.
+        self.input = memoryview(bytearray(READ_SIZE))
         self._selector = selector
         self._sockets = sockets
         self._broker = _broker(config)

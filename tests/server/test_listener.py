@@ -5,10 +5,10 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -45,11 +45,25 @@ class Running:
         run_loop(serving, self.selector)
 
     def call(self, function) -> None:
-        self.listener._loop.call_soon_threadsafe(function)
+        """Call a function in the listener's thread, and return when it has run."""
+        done = Event()
+
+        def call() -> None:
+            function()
+            done.set()
+
+        self.listener._loop.call_soon_threadsafe(call)
+        assert done.wait(DEADLINE)
 
     def peer(self) -> Peer:
         host, port = self.addresses[0][:2]
         return Peer(port, host)
+
+    def end(self) -> None:
+        """Stop the listener, which may be about to stop by itself."""
+        with suppress(RuntimeError):
+            self.listener._loop.call_soon_threadsafe(self.listener.stop)
+        self.join()
 
     def join(self) -> None:
         self._thread.join(DEADLINE)
@@ -73,9 +87,7 @@ def run(config: Config = LOCAL, *, engine: bool = True) -> Iterator[Running]:
     try:
         yield server
     finally:
-        if server._thread.is_alive():
-            server.call(server.listener.stop)
-        server.join()
+        server.end()
 
 
 def accepted(server: Running) -> socket.socket:
@@ -386,7 +398,6 @@ class TestStop:
             client.send("SUBMIT_JOB", b"f", b"", b"w")
             (handle,) = client.expect("JOB_CREATED")
             server.call(server.listener.drain)
-            client.fence()
             with pytest.raises(OSError, match=f"Errno {errno.ECONNREFUSED}"):
                 server.peer()
             worker.send("CAN_DO", b"f")
