@@ -35,17 +35,15 @@ def run(
     read all of its input is none the worse for it. If `take` raises, or a signal
     handler does, the command is killed. Raises CommandNotStarted.
     """
-    child = _start(command, environment)
-    try:
-        with child:
-            assert child.stdin
-            assert child.stdout
+    with _start(command, environment) as child:
+        assert child.stdin
+        assert child.stdout
+        try:
             _exchange(child.stdin, child.stdout, memoryview(workload), take)
             return child.wait()
-    finally:
-        if child.poll() is None:
+        except BaseException:
             child.kill()
-            child.wait()
+            raise
 
 
 def _start(

@@ -120,7 +120,9 @@ class Client(GearmanClient):
         reading = live + self._sources()
         if not reading:
             return
-        found = ready(reading, writing, self._time_left(), watched=live)
+        waits = (self._time_left(), self._output.redraw)
+        timeout = min((wait for wait in waits if wait is not None), default=None)
+        found = ready(reading, writing, timeout, watched=live)
         if self._workloads in found[0]:
             found[0].remove(self._workloads)
             self._workloads.read()

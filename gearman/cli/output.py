@@ -81,6 +81,11 @@ class Output:
         sys.stdout.flush()
         self._progress.hide()
 
+    @property
+    def redraw(self) -> float | None:
+        """Seconds after which `flush` wants to be called again; None: never."""
+        return self._progress.redraw
+
     def flush(self, position: int) -> None:
         """Let everything be seen, and how far the input has been worked on."""
         sys.stdout.flush()

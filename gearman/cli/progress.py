@@ -6,8 +6,10 @@ from shutil import get_terminal_size
 from typing import Final
 
 _ERASE: Final = "\r\x1b[K"
-# Seconds between two drawings.
+# Seconds between two drawings while it stands.
 _INTERVAL: Final = 0.1
+# Seconds after which it is to be drawn again even if nothing has happened.
+_REDRAW: Final = 0.5
 
 
 class Progress:
@@ -23,10 +25,15 @@ class Progress:
         self._drawn_at = 0.0
         self._shown = False
 
+    @property
+    def redraw(self) -> float | None:
+        """Seconds after which `draw` wants to be called again; None: never."""
+        return _REDRAW if self._total else None
+
     def draw(self, done: int, jobs: int, failed: int) -> None:
-        """Show that `done` of the total is done, unless that was done just now."""
+        """Show that `done` of the total is done, unless it was drawn just now."""
         now = time.monotonic()
-        if not self._total or now - self._drawn_at < _INTERVAL:
+        if not self._total or (self._shown and now - self._drawn_at < _INTERVAL):
             return
         self._drawn_at = now
         self._shown = True

@@ -27,7 +27,7 @@ class Worker(GearmanWorker):
         super().__init__(addresses, reconnect=True, **settings)
         self._options = options
         self._count = 0
-        self._last_news = time.monotonic()
+        self._last_job = time.monotonic()
         check_command(options.operands)
         for function in options.functions:
             self.register_task(function, run_command if options.operands else write)
@@ -45,24 +45,22 @@ class Worker(GearmanWorker):
 
     def run(self) -> None:
         """Work until as many jobs as were asked for have ended."""
-        self._last_news = time.monotonic()
+        self._last_job = time.monotonic()
         self.work(self._options.timeout or POLL_TIMEOUT_IN_SECONDS)
 
     def after_poll(self, any_activity: bool) -> bool:
         """Tell when no job came for as long as was asked for."""
         now = time.monotonic()
         timeout = self._options.timeout
-        if any_activity or self.has_job_lock():
-            self._last_news = now
-        elif timeout and now - self._last_news >= timeout:
-            self._last_news = now
+        if timeout and now - self._last_job >= timeout and not self.has_job_lock():
+            self._last_job = now
             complain("gearman", f"no job came within {timeout:g} seconds; waiting on")
         return True
 
     def after_job(self) -> bool:
         """Count jobs, and end with the last one."""
         self._count += 1
-        self._last_news = time.monotonic()
+        self._last_job = time.monotonic()
         return self._count != self._options.count
 
     def handle_error(self, current_connection: Any) -> None:

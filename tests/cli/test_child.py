@@ -1,0 +1,85 @@
+"""Running commands."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gearman.cli.child import CommandNotStarted, run
+
+
+def collect(*command: str, workload: bytes = b"") -> tuple[int, bytes]:
+    """Run a command; return its status and its output."""
+    output = bytearray()
+    words = [os.fsencode(word) for word in command]
+    return run(words, workload, {}, output.extend), bytes(output)
+
+
+def test_input_goes_in_and_output_comes_out() -> None:
+    assert collect("tr", "a-z", "A-Z", workload=b"word") == (0, b"WORD")
+
+
+def test_more_than_the_pipes_hold_passes_through() -> None:
+    much = os.urandom(1 << 20) * 3
+    assert collect("cat", workload=much) == (0, much)
+
+
+def test_input_that_nobody_reads_is_no_trouble() -> None:
+    much = b"line\n" * 1_000_000
+    assert collect("head", "-1", workload=much) == (0, b"line\n")
+    assert collect("true", workload=much) == (0, b"")
+
+
+def test_a_child_may_close_its_input_and_go_on() -> None:
+    script = "exec <&-; echo later"
+    assert collect("sh", "-c", script, workload=b"x" * 1_000_000) == (0, b"later\n")
+
+
+def test_the_status_is_returned() -> None:
+    assert collect("sh", "-c", "echo out; exit 3") == (3, b"out\n")
+
+
+def test_a_signal_is_a_negative_status() -> None:
+    assert collect("sh", "-c", "kill -9 $$") == (-9, b"")
+
+
+def test_output_comes_before_the_child_ends(tmp_path: Path) -> None:
+    # The child goes on when it hears that its first line has come.
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    pieces: list[bytes] = []
+
+    def take(data: bytes) -> None:
+        pieces.append(data)
+        if len(pieces) == 1:
+            fifo.write_text("go on\n")
+
+    command = [b"sh", b"-c", b'echo 1; read -r word < "$0"; echo 2', bytes(fifo)]
+    assert run(command, b"", {}, take) == 0
+    assert pieces == [b"1\n", b"2\n"]
+
+
+def test_the_environment_is_added_to() -> None:
+    output = bytearray()
+    environment = {b"GEARMAN_JOB_HANDLE": b"H:\xff:1"}
+    command = [b"sh", b"-c", b'printf "%s %s" "$GEARMAN_JOB_HANDLE" "${PATH:+path}"']
+    assert run(command, b"", environment, output.extend) == 0
+    assert output == b"H:\xff:1 path"
+
+
+def test_a_command_that_is_not_there_cannot_be_started() -> None:
+    with pytest.raises(CommandNotStarted, match="cannot run '/no/such': No such file"):
+        collect("/no/such")
+
+
+def test_the_child_is_killed_when_its_output_cannot_be_taken() -> None:
+    pids: list[int] = []
+
+    def take(data: bytes) -> None:
+        pids.append(int(data))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([b"sh", b"-c", b"echo $$; exec sleep 1000"], b"", {}, take)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
