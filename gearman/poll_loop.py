@@ -107,8 +107,7 @@ class PollLoop:
             if remaining == 0.0:
                 return True
             if talk:
-                self._talk(connections[0], remaining)
-                wanted = callback_fxn(True)
+                wanted = callback_fxn(self._talk(connections[0], remaining))
                 continue
             found = self.poll_connections_once(
                 connections, timeout=self._poll_time(connections, remaining)
@@ -130,8 +129,9 @@ class PollLoop:
             and _SOCKET.intact(connection)
         )
 
-    def _talk(self, connection: Any, timeout: float | None) -> None:
-        """Poll one connection and handle what there is, with less ado."""
+    def _talk(self, connection: Any, timeout: float | None) -> bool:
+        """Poll one connection, with less ado, and return whether there was anything."""
+        read, write = False, True
         lost: set[Any] = set()
         unsent = connection.unsent_bytes > 0
         if unsent and not connection.blocked:
@@ -146,6 +146,7 @@ class PollLoop:
                 self._guarded(self.handle_write, connection, lost)
         if lost:
             self.handle_error(connection)
+        return read or write
 
     def _silent_since(self, connection: Any) -> float | None:
         """Return since when a server owes an answer; None if it doesn't."""

@@ -11,8 +11,8 @@ def job() -> GearmanJob:
     return GearmanJob(None, "H:1", "task", "unique", "data")
 
 
-def request(**options: bool) -> GearmanJobRequest:
-    return GearmanJobRequest(job(), **options)
+def request(background: bool = False) -> GearmanJobRequest:
+    return GearmanJobRequest(job(), background=background)
 
 
 def test_a_job_can_be_shown_as_a_dict() -> None:

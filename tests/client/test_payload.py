@@ -21,7 +21,7 @@ TEXT = Payload("héllo ☃".encode())
         (lambda d: "abc" == d, True),  # noqa: SIM300
         (lambda d: d != "abd", True),
         (lambda d: d < "abd" and d <= "abc" and d > "ab" and d >= "abc", True),
-        (lambda d: "b" in d and b"b" in d and 98 in d, True),
+        (lambda d: all(item in d for item in ("b", b"b", 98)), True),
         (lambda d: "x" + d, "xabc"),
         (lambda d: d + "x", "abcx"),
         (lambda d: b"x" + d, b"xabc"),

@@ -1,0 +1,493 @@
+"""How workers run jobs, what they tell meanwhile, and how they end."""
+
+import os
+import signal
+from threading import Event
+from typing import Any
+
+import pytest
+
+import gearman
+from gearman.errors import InvalidWorkerState, ServerUnavailable
+from tests import servers
+from tests.client.stage import Conversation, HandServer, meanwhile, unanswered, working
+from tests.servers import DEADLINE, Server
+
+
+def submit(client: Any, task: str, data: Any = "", **options: Any) -> Any:
+    return client.submit_job(task, data, poll_timeout=DEADLINE, **options)
+
+
+@pytest.mark.parametrize("name", [str, str.encode], ids=["str", "bytes"])
+def test_a_job_is_what_was_registered_and_submitted(
+    name: Any, client: Any, worker: Any, task: str
+) -> None:
+    seen: list[Any] = []
+    worker.register_task(name(task), lambda worker, job: seen.append(job))
+    with working(worker):
+        request = submit(client, task, b"\xff", unique="key")
+    (job,) = seen
+    assert (job.task, type(job.task)) == (name(task), type(name(task)))
+    assert (job.unique, job.data, job.handle) == ("key", b"\xff", request.job.handle)
+    assert job.connection is worker.connection_list[0]
+
+
+def test_updates_reach_the_client(client: Any, worker: Any, task: str) -> None:
+    def tell(worker: Any, job: Any) -> str:
+        worker.send_job_data(job, "one")
+        worker.send_job_data(job, b"two")
+        worker.send_job_warning(job, "careful")
+        worker.send_job_status(job, 0.5, 2)
+        return "done"
+
+    worker.register_task(task, tell)
+    with working(worker):
+        request = submit(client, task)
+    assert list(request.data_updates) == ["one", "two"]
+    assert list(request.warning_updates) == ["careful"]
+    assert request.status["denominator"] == 2
+    assert request.result == "done"
+
+
+def test_a_status_needs_numbers(client: Any, worker: Any, task: str) -> None:
+    worker.register_task(task, lambda worker, job: worker.send_job_status(job, "1", 2))
+    with working(worker):
+        assert submit(client, task).state == gearman.JOB_FAILED
+
+
+def test_an_exception_makes_the_job_fail_and_the_worker_go_on(
+    client: Any, worker: Any, task: str
+) -> None:
+    def divide(worker: Any, job: Any) -> str:
+        return str(10 // int(job.data))
+
+    worker.register_task(task, divide)
+    with working(worker):
+        assert submit(client, task, "0").state == gearman.JOB_FAILED
+        assert submit(client, task, "5").result == "2"
+
+
+@pytest.mark.parametrize(
+    "encoder", [gearman.NoopEncoder, gearman.JSONEncoder, gearman.PickleEncoder]
+)
+def test_an_exception_can_be_reported(encoder: Any, server: Server, task: str) -> None:
+    def fail(worker: Any, job: Any) -> None:
+        raise LookupError("nothing there")
+
+    with (
+        gearman.GearmanWorker([server.address], report_exceptions=True) as worker,
+        gearman.GearmanClient([server.address]) as client,
+    ):
+        worker.data_encoder = client.data_encoder = encoder
+        worker.register_task(task, fail)
+        with working(worker):
+            request = submit(client, task, "")
+    assert request.state == gearman.JOB_FAILED
+    details = request.exception_details
+    assert (details.type, details.message) == ("builtins.LookupError", "nothing there")
+    assert "in fail" in details.traceback
+
+
+def test_hooks_are_called_between_jobs(server: Server, client: Any, task: str) -> None:
+    class Counting(gearman.GearmanWorker):
+        polls = 0
+        jobs = 0
+
+        def after_poll(self, any_activity: bool) -> bool:
+            self.polls += 1
+            return True
+
+        def after_job(self) -> bool:
+            self.jobs += 1
+            assert not self.has_job_lock()
+            return self.jobs < 2
+
+    worker = Counting([server.address])
+    worker.register_task(task, lambda worker, job: "")
+    for _ in range(3):
+        client.submit_job(task, "", background=True)
+    worker.work()
+    assert worker.jobs == 2
+    assert worker.polls > 2
+    assert not worker.connection_list[0].connected
+
+
+def test_a_false_after_poll_ends_the_work_before_it_begins(server: Server) -> None:
+    class Leaving(gearman.GearmanWorker):
+        def after_poll(self, any_activity: bool) -> bool:
+            seen.append(any_activity)
+            return False
+
+    seen: list[bool] = []
+    Leaving([server.address]).work()
+    assert seen == [False]
+
+
+def test_overridden_hooks_see_every_job(server: Server, client: Any, task: str) -> None:
+    class Watching(gearman.GearmanWorker):
+        seen: list[str] = []
+
+        def on_job_execute(self, current_job: Any) -> Any:
+            self.seen.append("execute")
+            return super().on_job_execute(current_job)
+
+        def on_job_exception(self, current_job: Any, exc_info: Any) -> Any:
+            self.seen.append(exc_info[0].__name__)
+            return super().on_job_exception(current_job, exc_info)
+
+        def on_job_complete(self, current_job: Any, job_result: Any) -> Any:
+            self.seen.append("complete")
+            super().on_job_complete(current_job, job_result)
+            # It has left already: the client knows while this goes on.
+            assert not current_job.connection.writable()
+            return True
+
+    with Watching([server.address]) as worker:
+        worker.register_task(task, lambda worker, job: job.data[int(job.data)])
+        worker.register_task(f"{task}-echo", lambda worker, job: job.data)
+        with working(worker):
+            submit(client, task, "7")
+            submit(client, f"{task}-echo", "7")
+    assert worker.seen == ["execute", "IndexError", "execute", "complete"]
+
+
+def test_bound_methods_and_lambdas_are_tasks(
+    client: Any, worker: Any, task: str
+) -> None:
+    class Tasks:
+        def upper(self, worker: Any, job: Any) -> Any:
+            return job.data.upper()
+
+    worker.register_task(task, Tasks().upper)
+    with working(worker):
+        assert submit(client, task, "a").result == "A"
+
+
+def test_a_client_can_be_used_in_a_task(
+    server: Server, client: Any, worker: Any, task: str
+) -> None:
+    def outer(worker: Any, job: Any) -> Any:
+        with gearman.GearmanClient([server.address]) as inner:
+            return inner.submit_job(f"{task}-inner", job.data).result + "!"
+
+    worker.register_task(task, outer)
+    with gearman.GearmanWorker([server.address]) as second:
+        second.register_task(f"{task}-inner", lambda worker, job: job.data.upper())
+        with working(worker), working(second):
+            assert submit(client, task, "a").result == "A!"
+
+
+def test_tasks_can_be_registered_and_unregistered_while_it_works(
+    client: Any, worker: Any, admin: Any, task: str
+) -> None:
+    new = f"{task}-new"
+
+    def swap(worker: Any, job: Any) -> str:
+        assert worker.register_task(new, lambda worker, job: "new") == new
+        assert worker.unregister_task(task) == task
+        assert worker.unregister_task("never registered") == "never registered"
+        return "swapped"
+
+    worker.register_task(task, swap)
+    with working(worker):
+        assert submit(client, task).result == "swapped"
+        assert submit(client, new).result == "new"
+        tasks = [set(row["tasks"]) for row in admin.get_workers()]
+    assert {new} in tasks
+    assert not any(task in names for names in tasks)
+
+
+def test_the_server_lists_the_client_id(
+    client: Any, worker: Any, admin: Any, task: str
+) -> None:
+    def rename(worker: Any, job: Any) -> None:
+        worker.set_client_id(f"{task} second")
+
+    assert worker.set_client_id(f"{task} first") == f"{task} first"
+    worker.register_task(task, rename)
+    worker.register_task(f"{task}-nothing", lambda worker, job: "")
+    with working(worker):
+        submit(client, f"{task}-nothing")
+        assert f"{task} first" in [row["client_id"] for row in admin.get_workers()]
+        submit(client, task)
+        submit(client, f"{task}-nothing")
+        assert f"{task} second" in [row["client_id"] for row in admin.get_workers()]
+
+
+def test_a_task_may_have_a_timeout(task: str) -> None:
+    with HandServer() as server, gearman.GearmanWorker([server.address]) as worker:
+        worker.register_task(task, lambda worker, job: "", timeout=2.5)
+        with working(worker):
+            side = server.accept()
+            assert side.expect("RESET_ABILITIES", "CAN_DO_TIMEOUT") == [
+                task.encode(),
+                b"2500",
+            ]
+
+
+def test_stop_lets_the_running_job_end_and_takes_no_other(
+    client: Any, worker: Any, admin: Any, task: str
+) -> None:
+    def last(worker: Any, job: Any) -> str:
+        worker.stop()
+        return "done"
+
+    worker.register_task(task, last)
+    requests = client.submit_multiple_jobs(
+        [{"task": task, "data": ""}] * 2, wait_until_complete=False
+    )
+    worker.work()
+    client.wait_until_jobs_completed(requests[:1], poll_timeout=DEADLINE)
+    assert requests[0].result == "done"
+    (row,) = [row for row in admin.get_status() if row["task"] == task]
+    assert (row["queued"], row["running"], row["workers"]) == (1, 0, 0)
+    worker.work()
+    client.wait_until_jobs_completed(requests, poll_timeout=DEADLINE)
+    assert requests[1].complete
+
+
+def test_a_signal_stops_an_idle_worker(worker: Any, task: str) -> None:
+    idle = Event()
+
+    def after_poll(any_activity: bool) -> bool:
+        idle.set()
+        return True
+
+    worker.after_poll = after_poll
+    worker.register_task(task, lambda worker, job: "")
+
+    def send_signal() -> None:
+        idle.wait(DEADLINE)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: worker.stop())
+    try:
+        sent = meanwhile(send_signal)
+        worker.work()
+        sent.result(DEADLINE)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_lets_a_running_job_end(client: Any, worker: Any, task: str) -> None:
+    def interrupted(worker: Any, job: Any) -> str:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return "done"
+
+    worker.register_task(task, interrupted)
+    before = signal.signal(signal.SIGUSR1, lambda *_: worker.stop())
+    try:
+        request = client.submit_job(task, "", wait_until_complete=False)
+        worker.work()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    client.wait_until_jobs_completed([request], poll_timeout=DEADLINE)
+    assert request.result == "done"
+
+
+def test_stop_waits_for_the_job_that_is_on_its_way(task: str) -> None:
+    with HandServer() as server, gearman.GearmanWorker([server.address]) as worker:
+        worker.register_task(task, lambda worker, job: "done")
+        with working(worker) as work:
+            side = server.accept()
+            side.expect("RESET_ABILITIES", "CAN_DO", "PRE_SLEEP")
+            side.send("NOOP")
+            side.expect("GRAB_JOB_UNIQ")
+            worker.stop()
+            side.send("JOB_ASSIGN_UNIQ", b"H:1", task.encode(), b"", b"")
+            assert side.expect("WORK_COMPLETE") == [b"H:1", b"done"]
+            work.result(DEADLINE)
+            assert side.ended()
+
+
+def test_a_result_and_the_next_grab_leave_in_one_write(task: str) -> None:
+    with HandServer() as server, gearman.GearmanWorker([server.address]) as worker:
+        worker.register_task(task, lambda worker, job: "done")
+        with working(worker):
+            side = server.accept()
+            side.expect("RESET_ABILITIES", "CAN_DO", "PRE_SLEEP")
+            side.send("NOOP")
+            side.expect("GRAB_JOB_UNIQ")
+            side.send("JOB_ASSIGN_UNIQ", b"H:1", task.encode(), b"", b"")
+            data = side.peer.recv(65536)
+            assert b"WORK_COMPLETE" not in data
+            assert [data[n + 7] for n in (0, 20)] == [13, 30]
+            side.send("NO_JOB")
+            side.expect("PRE_SLEEP")
+
+
+def test_one_job_at_a_time_over_all_servers(task: str) -> None:
+    with (
+        HandServer() as one,
+        HandServer() as two,
+        gearman.GearmanWorker([one.address, two.address]) as worker,
+    ):
+        worker.register_task(task, lambda worker, job: "")
+        with working(worker):
+            sides = one.accept(), two.accept()
+            for side in sides:
+                side.expect("RESET_ABILITIES", "CAN_DO", "PRE_SLEEP")
+            sides[0].send("NOOP")
+            sides[0].expect("GRAB_JOB_UNIQ")
+            sides[1].send("NOOP")
+            give(sides[0], task)
+            # The other one's turn comes first.
+            sides[1].expect("GRAB_JOB_UNIQ")
+            give(sides[1], task)
+            sides[0].expect("GRAB_JOB_UNIQ")
+            sides[0].send("NO_JOB")
+            sides[0].expect("PRE_SLEEP")
+            sides[1].expect("GRAB_JOB_UNIQ")
+            sides[1].send("NO_JOB")
+
+
+def give(side: Conversation, task: str) -> None:
+    side.send("JOB_ASSIGN_UNIQ", b"H:1", task.encode(), b"", b"")
+    side.expect("WORK_COMPLETE")
+
+
+def test_a_job_that_was_not_asked_for_is_an_error(task: str) -> None:
+    with HandServer() as server, gearman.GearmanWorker([server.address]) as worker:
+        worker.register_task(task, lambda worker, job: "")
+        work = meanwhile(worker.work)
+        server.accept().send("JOB_ASSIGN_UNIQ", b"H:1", task.encode(), b"", b"")
+        assert isinstance(work.exception(DEADLINE), InvalidWorkerState)
+
+
+def test_without_a_server_there_is_no_work() -> None:
+    for hosts in ([], [unanswered()]):
+        with pytest.raises(ServerUnavailable):
+            gearman.GearmanWorker(hosts).work()
+
+
+def test_work_ends_as_soon_as_the_only_server_does(task: str) -> None:
+    with servers.ours() as server, gearman.GearmanWorker([server.address]) as worker:
+        worker.register_task(task, lambda worker, job: "")
+        work = meanwhile(worker.work)
+        with gearman.GearmanClient([server.address]) as client:
+            submit(client, task)
+        servers.end(server.process)
+        assert isinstance(work.exception(DEADLINE), ServerUnavailable)
+
+
+def test_a_worker_may_wait_for_its_server(task: str) -> None:
+    port = servers.free_port()
+    worker = gearman.GearmanWorker([("127.0.0.1", port)], reconnect=True)
+    worker.connection_list[0].connect_cooldown_seconds = 0.02
+    worker.register_task(task, lambda worker, job: "done")
+    with working(worker):
+        for _ in range(2):
+            with (
+                servers.ours(port=port) as server,
+                gearman.GearmanClient([server.address]) as client,
+            ):
+                assert submit(client, task).result == "done"
+
+
+def test_a_worker_that_waits_for_its_server_can_be_stopped() -> None:
+    worker = gearman.GearmanWorker([unanswered()], reconnect=True)
+    worker.connection_list[0].connect_cooldown_seconds = 1000
+    with working(worker) as work:
+        assert not work.done()
+
+
+def test_a_lost_server_is_tried_again_while_another_gives_work(task: str) -> None:
+    port = servers.free_port()
+    with (
+        HandServer() as steady,
+        gearman.GearmanWorker([steady.address, ("127.0.0.1", port)]) as worker,
+    ):
+        for connection in worker.connection_list:
+            connection.connect_cooldown_seconds = 0.02
+        worker.register_task(task, lambda worker, job: "done")
+        with working(worker):
+            side = steady.accept()
+            side.expect("RESET_ABILITIES", "CAN_DO", "PRE_SLEEP")
+            for _ in range(2):
+                with (
+                    servers.ours(port=port) as server,
+                    gearman.GearmanClient([server.address]) as client,
+                ):
+                    assert submit(client, task).result == "done"
+
+
+def test_losing_the_connection_of_a_job_loses_only_that_job(task: str) -> None:
+    with (
+        HandServer() as one,
+        HandServer() as two,
+        gearman.GearmanWorker([one.address, two.address]) as worker,
+    ):
+        sides: list[Conversation] = []
+
+        def run(worker: Any, job: Any) -> str:
+            if job.data == "cut":
+                sides[0].close()
+                for _ in range(1000):
+                    worker.send_job_status(job, 1, 2)
+            return "done"
+
+        worker.register_task(task, run)
+        with working(worker):
+            sides += [one.accept(), two.accept()]
+            for side, data in zip(sides, (b"cut", b""), strict=True):
+                side.expect("RESET_ABILITIES", "CAN_DO", "PRE_SLEEP")
+                side.send("NOOP")
+                side.expect("GRAB_JOB_UNIQ")
+                side.send("JOB_ASSIGN_UNIQ", b"H:1", task.encode(), b"", data)
+            sides[1].expect("WORK_COMPLETE", "GRAB_JOB_UNIQ")
+            sides[1].send("NO_JOB")
+
+
+def test_shutdown_in_a_task_gives_the_job_back(
+    client: Any, worker: Any, admin: Any, task: str
+) -> None:
+    worker.register_task(task, lambda worker, job: worker.shutdown())
+    client.submit_job(task, "", background=True)
+    with pytest.raises(ServerUnavailable):
+        worker.work()
+    (row,) = [row for row in admin.get_status() if row["task"] == task]
+    assert (row["queued"], row["running"]) == (1, 0)
+    worker.register_task(task, lambda worker, job: worker.stop())
+    worker.work()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_what_ends_the_program_ends_the_work(
+    kind: Any, client: Any, worker: Any, admin: Any, task: str
+) -> None:
+    def leave(worker: Any, job: Any) -> None:
+        raise kind
+
+    worker.register_task(task, leave)
+    client.submit_job(task, "", background=True)
+    with pytest.raises(kind):
+        worker.work()
+    worker.register_task(task, lambda worker, job: worker.stop())
+    worker.work()
+
+
+def test_an_idle_worker_polls_once_for_each_timeout(worker: Any, task: str) -> None:
+    seen: list[bool] = []
+
+    def after_poll(any_activity: bool) -> bool:
+        seen.append(any_activity)
+        return len(seen) < 8
+
+    worker.register_task(task, lambda worker, job: "")
+    worker.after_poll = after_poll
+    worker.work(poll_timeout=0.01)
+    # It sent what it can do, and then nothing happened.
+    assert seen == [False, True, *[False] * 6]
+
+
+def test_attributes_hold_what_was_registered(worker: Any, task: str) -> None:
+    def run(worker: Any, job: Any) -> None: ...
+
+    worker.register_task(task.encode(), run)
+    worker.set_client_id("me")
+    assert worker.worker_abilities == {task.encode(): run}
+    assert worker.worker_client_id == "me"
+    assert worker.handler_initial_state == {
+        "abilities": [task.encode()],
+        "client_id": "me",
+    }
