@@ -6,7 +6,7 @@ from gearman.cli.progress import bar
 def test_it_shows_part_rate_and_what_is_left() -> None:
     line = bar(0.25, 500, 0, 2.0, 80)
     assert line.endswith("]  25%  500 jobs, 250/s, 0:06 left")
-    assert line.startswith("[#########-")
+    assert line.startswith("[##########-")
     assert len(line) < 80
 
 
