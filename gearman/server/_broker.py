@@ -52,12 +52,13 @@ class Job:
 
     # fmt: off
     __slots__ = (
-        "background", "clients", "denominator", "function", "handle", "numerator",
-        "priority", "reducer", "retries", "state", "timer", "unique", "when",
-        "worker", "workload",
+        "background", "clients", "denominator", "function", "handle", "number",
+        "numerator", "priority", "reducer", "retries", "state", "timer", "unique",
+        "when", "worker", "workload",
     )
     # fmt: on
 
+    number: int
     handle: bytes
     function: "Function"
     unique: bytes
@@ -273,7 +274,9 @@ class Broker:
         exceptions: bool = False,
     ) -> None:
         self.functions: dict[bytes, Function] = {}
-        self.jobs: dict[bytes, Job] = {}
+        # By the number of their handle: numbers that follow each other lie side by
+        # side in a dictionary, where handles would be all over a large one.
+        self.jobs: dict[int, Job] = {}
         self.peers: dict[Peer, None] = {}
         self.touched: list[Peer] = []
         # Producers and the blocked peers that they sent something to.
@@ -375,7 +378,7 @@ class Broker:
     def get_status(self, peer: Peer, handle: bytes) -> None:
         if len(handle) > MAX_HANDLE:
             return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Job handle too large")
-        status = _status(self.jobs.get(handle))
+        status = _status(self.find(handle))
         return peer.send(STATUS_RES, (handle, *status))
 
     def get_status_unique(self, peer: Peer, unique: bytes) -> None:
@@ -531,7 +534,7 @@ class Broker:
 
         The worker that runs it, if there is one, finishes it for nobody.
         """
-        job = self.jobs.get(handle)
+        job = self.find(handle)
         if job is None:
             return False
         self._forward(job, WORK_FAIL, (handle,))
@@ -541,12 +544,22 @@ class Broker:
             self._remove(job)
         return True
 
+    def find(self, handle: bytes) -> Job | None:
+        """Return the job of this handle."""
+        number = handle[len(self.handle_prefix) + 1 :]
+        job = self.jobs.get(int(number)) if number[:20].isdigit() else None
+        return job if job is not None and job.handle == handle else None
+
+    def _handle(self, number: int) -> bytes:
+        return b"%b:%d" % (self.handle_prefix, number)
+
     def _job(self, function: Function, unique: bytes, workload: bytes) -> Job:
         """Make a job that is nowhere yet, of normal priority."""
         # Filled in here, since calling a constructor with so many arguments would be
         # a good part of what a job costs in the compiled build.
         job = Job.__new__(Job)
-        job.handle = self.handle_prefix + f":{self.next_handle}".encode()
+        job.number = self.next_handle
+        job.handle = self._handle(job.number)
         self.next_handle += 1
         job.function = function
         job.unique = unique
@@ -561,7 +574,7 @@ class Broker:
         job.timer = 0
         job.worker = None
         job.clients = None
-        self.jobs[job.handle] = job
+        self.jobs[job.number] = job
         return job
 
     # -- where a job is
@@ -696,7 +709,7 @@ class Broker:
 
     def _retire(self, job: Job) -> None:
         """Forget a job, and detach those who wait for it."""
-        self.jobs.pop(job.handle, None)
+        self.jobs.pop(job.number, None)
         job.function.forget(job)
         clients = job.clients
         if clients is not None:

@@ -15,6 +15,7 @@ cdef Py_ssize_t SWEEP
 
 @cython.freelist(1024)
 cdef class Job:
+    cdef public int64_t number
     cdef public bytes handle
     cdef public Function function
     cdef public bytes unique
@@ -170,6 +171,9 @@ cdef class Broker:
     @cython.locals(job=Job)
     cpdef bint cancel(self, bytes handle)
 
+    @cython.locals(job=Job)
+    cpdef Job find(self, bytes handle)
+    cdef bytes _handle(self, int64_t number)
     @cython.locals(job=Job)
     cdef Job _job(self, Function function, bytes unique, bytes workload)
     cdef _place(self, Job job)

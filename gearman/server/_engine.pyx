@@ -23,7 +23,7 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport INFINITY
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.time cimport clockid_t
@@ -145,6 +145,24 @@ cdef class Broker(TrackedBroker):
         cdef Job job = TrackedBroker._job(self, function, unique, workload)
         PyObject_GC_UnTrack(<void *>job)
         return job
+
+    cdef bytes _handle(self, int64_t number):
+        """Return what the slower, general way of writing a number would return."""
+        cdef char digits[24]
+        cdef char *at = digits + sizeof(digits)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.handle_prefix)
+        cdef Py_ssize_t length
+        cdef bytes handle
+        while number or at == digits + sizeof(digits):
+            at -= 1
+            at[0] = c"0" + number % 10
+            number //= 10
+        length = digits + sizeof(digits) - at
+        handle = PyBytes_FromStringAndSize(NULL, size + 1 + length)
+        memcpy(PyBytes_AS_STRING(handle), PyBytes_AS_STRING(self.handle_prefix), size)
+        PyBytes_AS_STRING(handle)[size] = c":"
+        memcpy(PyBytes_AS_STRING(handle) + size + 1, at, length)
+        return handle
 
 
 cdef class Reader(Decoder):

@@ -213,8 +213,13 @@ class TestUnique:
 
 
 class TestStatus:
-    def test_of_an_unknown_handle(self, server):
-        assert status(server.connect(), b"H:test:99") == UNKNOWN
+    @pytest.mark.parametrize(
+        "handle",
+        [b"H:test:99", b"H:else:1", b"H:test:01", b"H:test:+1", b"", b"1", b"H:test:x"],
+    )
+    def test_of_an_unknown_handle(self, server, handle):
+        assert server.connect().submit() == b"H:test:1"
+        assert status(server.connect(), handle) == UNKNOWN
 
     def test_follows_the_job(self, server):
         client, worker = server.connect(), server.connect().can_do()

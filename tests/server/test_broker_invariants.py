@@ -127,6 +127,9 @@ class Peers(RuleBasedStateMachine):
         )
         self.accepted.add(self.handle(packets))
 
+    def handles(self):
+        return {job.handle for job in self.broker.jobs.values()}
+
     def handle(self, packets):
         (handle,) = (p[1] for p in packets if p[0] == Command.JOB_CREATED)
         return handle
@@ -148,7 +151,7 @@ class Peers(RuleBasedStateMachine):
 
     @rule(which=indexes)
     def cancel(self, which):
-        handles = sorted(self.broker.jobs)
+        handles = sorted(self.handles())
         if handles:
             handle = handles[which % len(handles)]
             assert self.broker.cancel(handle)
@@ -156,14 +159,14 @@ class Peers(RuleBasedStateMachine):
 
     @rule(seconds=st.integers(0, 10))
     def wait(self, seconds):
-        timed_out = set(self.broker.jobs)
+        timed_out = self.handles()
         self.server.after(seconds)
         if self.broker.timeout_fails:
-            self.accepted -= timed_out - set(self.broker.jobs)
+            self.accepted -= timed_out - self.handles()
 
     @invariant()
     def accepted_background_jobs_are_there(self):
-        assert self.accepted <= set(self.broker.jobs)
+        assert self.accepted <= self.handles()
 
     @invariant()
     def clients_wait_for_what_they_were_promised(self):
@@ -192,7 +195,7 @@ class Peers(RuleBasedStateMachine):
         scheduled = [job for job in broker.jobs.values() if job.state == SCHEDULED]
         places.update(job.handle for job in scheduled)
         assert set(places.values()) <= {1}
-        assert set(broker.jobs) <= set(places)
+        assert self.handles() <= set(places)
         assert all(job.state != GONE for job in broker.jobs.values())
 
     @invariant()
