@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from ..errors import GearmanError
+from ..errors import GearmanError, ProtocolError, UnknownCommandError
 from ..server.command_line import say
 from ..server.process import open_standard_streams
 
@@ -32,6 +32,8 @@ def run(name: str, body: Callable[[], int]) -> int:
     except BrokenPipeError:
         discard_output()
         return CLOSED
+    except (ProtocolError, UnknownCommandError) as error:
+        complain(name, f"what is there does not speak Gearman's protocol: {error}")
     except GearmanError as error:
         complain(name, str(error))
     except OSError as error:

@@ -70,6 +70,11 @@ class Worker(GearmanWorker):
             complain("gearman", f"the connection to {name} was lost; trying again")
         super().handle_error(current_connection)
 
+    def on_gearman_error(self, error_code: str, error_text: str) -> bool:
+        """Tell what the server complains about."""
+        complain("gearman", f"the server says {error_code}: {error_text}")
+        return False
+
     def on_job_complete(self, current_job: Any, job_result: Any) -> bool:
         self._report(current_job, "succeeded")
         return super().on_job_complete(current_job, job_result)

@@ -1,6 +1,7 @@
 """The client mode of `gearman`, with a worker that does as the test says."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,39 @@ def test_jobs_go_to_the_first_server_that_is_there(server: Server, peer: Peer) -
     with Program("env", f"GEARMAN_SERVER={listed}", *command) as program:
         complete(peer, b"found")
         assert program.rest() == "found"
+
+
+def test_a_pid_file_is_there_while_it_runs(
+    server: Server, peer: Peer, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    peer.send("CAN_DO", b"f")
+    with client(server, "-i", str(pid_file), "-f", "f", "data") as program:
+        handle = take_job(peer)[0]
+        assert pid_file.read_text() == f"{program.process.pid}\n"
+        peer.send("WORK_COMPLETE", handle, b"")
+        assert program.rest() == ""
+    assert not pid_file.exists()
+
+
+def test_a_daemon_sends_the_lines_it_is_given(server: Server, peer: Peer) -> None:
+    peer.send("CAN_DO", b"daemon")
+    said = gearman(server, "-d", "-n", "-f", "daemon", stdin=b"one\ntwo\n")
+    assert said == Outcome(0, b"", "")
+    assert [complete(peer)[3] for _ in range(2)] == [b"one\n", b"two\n"]
+
+
+def test_something_else_than_a_job_server_is_a_failure() -> None:
+    with socket.create_server((servers.HOST, 0)) as listening:
+        port = str(listening.getsockname()[1])
+        words = ["-h", servers.HOST, "-p", port, "-f", "f", "data"]
+        with Program(*our_tool("gearman", None, *words)) as program:
+            with listening.accept()[0] as peer:
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                said = program.rest()
+            assert said.startswith("gearman: what is there does not speak Gearman's")
+            assert said.count("\n") == 1
+            assert program.process.returncode == 1
 
 
 @pytest.mark.parametrize("options", [["-n"], ["-n", "-b"]])

@@ -171,6 +171,11 @@ def test_a_server_that_comes_back_gets_its_worker_back() -> None:
             assert peer.expect("WORK_COMPLETE") == [handle, b"done\n"]
 
 
+def test_what_the_server_complains_about_is_told(server: Server) -> None:
+    with worker(server, "-f", "x" * 9000, "cat") as program:
+        assert program.line().startswith("gearman: the server says ARGUMENT_TOO_LARGE")
+
+
 def test_that_no_job_comes_is_told(server: Server) -> None:
     with worker(server, "-t", "50", "-f", "idle", "cat") as program:
         told = "gearman: no job came within 0.05 seconds; waiting on"
