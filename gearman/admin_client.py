@@ -12,8 +12,8 @@ from .errors import (
     ConnectionError,
     InvalidAdminClientState,
     ProtocolError,
-    ServerUnavailable,
 )
+from .errors import ServerUnavailable as ServerUnavailable
 from .payload import as_text
 from .protocol import (
     GEARMAN_COMMAND_ECHO_REQ,

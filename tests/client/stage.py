@@ -1,9 +1,12 @@
 """Workers that work meanwhile, calls that block meanwhile, a server spoken by hand."""
 
+import select
 import socket
+import socketserver
+import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -114,3 +117,46 @@ def unanswered() -> str:
     """Return an address where nobody listens, so that a connection is refused."""
     with HandServer() as server:
         return server.address
+
+
+@contextmanager
+def tls_front(certificate: dict[str, str], port: int) -> Iterator[int]:
+    """Accept TLS connections with certificates, and pass them on to a plain port."""
+    context = ssl.create_default_context(
+        ssl.Purpose.CLIENT_AUTH, cafile=certificate["ca_certs"]
+    )
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificate["certfile"], certificate["keyfile"])
+
+    class Front(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with (
+                suppress(OSError),
+                context.wrap_socket(self.request, server_side=True) as near,
+                socket.create_connection((HOST, port)) as far,
+            ):
+                pass_on(near, far)
+
+    with socketserver.ThreadingTCPServer((HOST, 0), Front) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def pass_on(near: ssl.SSLSocket, far: socket.socket) -> None:
+    """Copy what comes from either to the other, until one of them ends."""
+    near.setblocking(False)
+    while True:
+        if not near.pending():
+            select.select([near, far], [], [], DEADLINE)
+        for source, sink in ((near, far), (far, near)):
+            if source is far and not select.select([far], [], [], 0)[0]:
+                continue
+            with suppress(ssl.SSLWantReadError):
+                data = source.recv(1 << 14)
+                if not data:
+                    return
+                near.setblocking(True)
+                sink.sendall(data)
+                near.setblocking(False)

@@ -21,7 +21,7 @@ TEXT = Payload("héllo ☃".encode())
         (lambda d: "abc" == d, True),  # noqa: SIM300
         (lambda d: d != "abd", True),
         (lambda d: d < "abd" and d <= "abc" and d > "ab" and d >= "abc", True),
-        (lambda d: all(item in d for item in ("b", b"b", 98)), True),
+        (lambda d: "b" in d and b"b" in d, True),
         (lambda d: "x" + d, "xabc"),
         (lambda d: d + "x", "abcx"),
         (lambda d: b"x" + d, b"xabc"),
@@ -44,7 +44,7 @@ TEXT = Payload("héllo ☃".encode())
         (lambda d: {b"abc": 1}[d], 1),
         (lambda d: bytes(d), b"abc"),
         (lambda d: isinstance(d, bytes), True),
-        (lambda d: d == 5, False),
+        (lambda d: d == object(), False),
         (lambda d: bool(d), True),
     ],
 )
@@ -59,7 +59,7 @@ def test_a_payload_is_bytes_and_meets_text_as_text(
 def test_text_is_utf_8() -> None:
     assert TEXT == "héllo ☃"
     assert str(TEXT) == "héllo ☃"
-    assert "☃" in TEXT
+    assert TEXT.__contains__("☃")
 
 
 def test_bytes_that_are_no_text_survive_the_way_there_and_back() -> None:

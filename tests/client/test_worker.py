@@ -316,29 +316,37 @@ def test_a_result_and_the_next_grab_leave_in_one_write(task: str) -> None:
             side.expect("PRE_SLEEP")
 
 
-def test_one_job_at_a_time_over_all_servers(task: str) -> None:
+def test_one_job_at_a_time_over_all_servers_by_turns(task: str) -> None:
+    class Telling(gearman.GearmanWorker):
+        def queue_grab(self, command_handler: Any, after_job: bool = False) -> bool:
+            queued = super().queue_grab(command_handler, after_job)
+            if self.has_job_lock():
+                woken.set()
+            return queued
+
+    woken = Event()
     with (
         HandServer() as one,
         HandServer() as two,
-        gearman.GearmanWorker([one.address, two.address]) as worker,
+        Telling([one.address, two.address]) as worker,
     ):
         worker.register_task(task, lambda worker, job: "")
         with working(worker):
-            sides = one.accept(), two.accept()
-            for side in sides:
+            first, second = one.accept(), two.accept()
+            for side in (first, second):
                 side.expect("RESET_ABILITIES", "CAN_DO", "PRE_SLEEP")
-            sides[0].send("NOOP")
-            sides[0].expect("GRAB_JOB_UNIQ")
-            sides[1].send("NOOP")
-            give(sides[0], task)
-            # The other one's turn comes first.
-            sides[1].expect("GRAB_JOB_UNIQ")
-            give(sides[1], task)
-            sides[0].expect("GRAB_JOB_UNIQ")
-            sides[0].send("NO_JOB")
-            sides[0].expect("PRE_SLEEP")
-            sides[1].expect("GRAB_JOB_UNIQ")
-            sides[1].send("NO_JOB")
+            first.send("NOOP")
+            first.expect("GRAB_JOB_UNIQ")
+            second.send("NOOP")
+            assert woken.wait(DEADLINE)
+            give(first, task)
+            second.expect("GRAB_JOB_UNIQ")
+            give(second, task)
+            first.expect("GRAB_JOB_UNIQ")
+            first.send("NO_JOB")
+            first.expect("PRE_SLEEP")
+            second.expect("GRAB_JOB_UNIQ")
+            second.send("NO_JOB")
 
 
 def give(side: Conversation, task: str) -> None:
