@@ -83,6 +83,12 @@ class Connection(asyncio.BufferedProtocol):
         elif self.protocol.buffered:
             self.partial()
 
+    def eof_received(self) -> None:
+        """The peer is done, and has some time left to take what waits for it."""
+        self.closing = True
+        self.progress = self._listener.time()
+        self._listener.watch(self)
+
     def partial(self) -> None:
         """Part of a request has come: see to it that the rest comes as well."""
         self.progress = self._listener.time()
