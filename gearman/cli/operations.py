@@ -121,7 +121,7 @@ def parser() -> ArgumentParser:
         usage="gearadmin [options] --OPERATION ...",
         description="Ask a Gearman job server how it is doing, or tell it what to do.",
         epilog=_EPILOG,
-        formatter_class=lambda prog: Formatter(prog, max_help_position=26, width=88),
+        formatter_class=lambda prog: Formatter(prog, max_help_position=26, width=79),
         add_help=False,
     )
     result.set_defaults(requests=[])

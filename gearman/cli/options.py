@@ -68,13 +68,13 @@ usage: gearman [options] -f FUNCTION [DATA ...]             run jobs
        gearman [options] -f FUNCTION -w [-- COMMAND ...]    work on jobs
        gearman [options] --ping                             check a server
 
-Each DATA is a job. Without DATA all of standard input is one job, or each of its
-lines with -n. Results go to standard output, warnings to standard error.
+Each DATA is a job. Without DATA all of standard input is one job, or with -n
+each of its lines. Results go to standard output, warnings to standard error.
 """
 
 _EPILOG: Final = """\
 environment:
-  GEARMAN_SERVER          servers to use instead of -h and -p: HOST:PORT,HOST:PORT
+  GEARMAN_SERVER          servers instead of -h and -p: HOST:PORT,HOST:PORT
   GEARMAN_SERVERS         servers to try before those
   GEARMAN_CA_CERTIFICATE, GEARMAN_CLIENT_PEM, GEARMAN_CLIENT_KEY
                           files for -S: authorities, own certificate, its key
@@ -114,7 +114,7 @@ def _help() -> str:
 
 
 def _entry(start: str, text: str) -> str:
-    return fill(text, 88, initial_indent=f"  {start:<14}", subsequent_indent=" " * 16)
+    return fill(text, 79, initial_indent=f"  {start:<14}", subsequent_indent=" " * 16)
 
 
 HELP: Final = _help()

@@ -82,9 +82,10 @@ def test_a_wrong_command_line_is_one_sentence(words: list[str], sentence: str) -
     assert said.err.count("\n") == 1
 
 
-def test_help_names_every_operation() -> None:
+def test_help_names_every_operation_and_fits_a_terminal() -> None:
     said = gearadmin(None, "--help")
     assert said == Outcome(0, parser().format_help().encode(), "")
+    assert max(map(len, said.out.splitlines())) < 80
     for operation in OPERATIONS:
         assert f"\n  --{operation.option} ".encode() in said.out
 

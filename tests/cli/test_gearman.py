@@ -23,7 +23,7 @@ def test_help_is_printed_and_no_error(flag: str) -> None:
 
 
 def test_help_fits_a_terminal() -> None:
-    assert max(map(len, HELP.splitlines())) <= 88
+    assert max(map(len, HELP.splitlines())) < 80
 
 
 def test_the_version_is_that_of_the_package() -> None:
