@@ -11,9 +11,9 @@ from . import tables
 from .tables import Table
 
 _EPILOG: Final = """\
-Operations are carried out in the order in which they are given. Lists are written
-as the server sends them, with a full stop at the end, unless they go to a terminal
-or --json is given.
+Operations are carried out in the order in which they are given. Lists are
+written as the server sends them, with a full stop at the end, unless they go
+to a terminal or --json is given.
 
 environment:
   GEARMAN_CA_CERTIFICATE, GEARMAN_CLIENT_PEM, GEARMAN_CLIENT_KEY
