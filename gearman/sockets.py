@@ -59,15 +59,22 @@ def configure(opened: socket.socket, keepalive: Keepalive | None) -> None:
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if keepalive is None:
         return
+    keep_alive(opened, keepalive.idle, keepalive.interval, keepalive.count)
+
+
+def keep_alive(
+    opened: socket.socket, idle: int | None, interval: int | None, count: int | None
+) -> None:
+    """Have the system probe a TCP connection; it has its own mind on what is None."""
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # Not every system has these.
     for name, value in (
-        ("TCP_KEEPIDLE", keepalive.idle),
-        ("TCP_KEEPINTVL", keepalive.interval),
-        ("TCP_KEEPCNT", keepalive.count),
+        ("TCP_KEEPIDLE", idle),
+        ("TCP_KEEPINTVL", interval),
+        ("TCP_KEEPCNT", count),
     ):
         option: Any = getattr(socket, name, None)
-        if option is not None:
+        if value is not None and option is not None:
             opened.setsockopt(socket.IPPROTO_TCP, option, value)
 
 

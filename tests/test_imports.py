@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("errors", "commands", "constants", "compat"),
     ("_framing", "framing", "text", "job", "payload", "encoders", "seams"),
-    ("protocol", "submission", "*_handler", "queue", "server.timers", "server.*broker"),
+    ("protocol", "submission", "*_handler", "queue", "server.*broker"),
     ("server.protocol", "server.gear", "server.admin", "server.http"),
     (
         *("connection", "connection_manager", "util", "polling", "sockets"),

@@ -491,6 +491,7 @@ cdef class Channel(Peer):
         if size > 0:
             self._receive(at, size, direct)
         elif size == 0:
+            self.connection.eof_received()
             self.close()
         elif errno != EAGAIN and errno != EINTR:
             self._fail(errno)

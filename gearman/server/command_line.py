@@ -17,11 +17,14 @@ from typing import Any, Final, NoReturn, TextIO
 from .. import __version__
 from ..errors import ConfigurationError
 from ..framing import BUILD
+from .broker import Engine
 from .options import GROUPS, HIDDEN
 
+# The engine is for Linux only.
+_WITHOUT = "" if Engine or BUILD == "pure" else " without the I/O engine"
 VERSION: Final = (
     f"gearmand (gearman-py) {__version__}, Python {platform.python_version()}"
-    f" ({platform.python_implementation()}), {BUILD}"
+    f" ({platform.python_implementation()}), {BUILD}{_WITHOUT}"
 )
 
 _DESCRIPTION = """\

@@ -12,9 +12,10 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Any, cast
 
+from ..sockets import keep_alive
 from .broker import Peer
 from .protocol import Protocol
-from .sockets import describe, keep_alive
+from .sockets import describe
 
 if TYPE_CHECKING:
     from .listener import Listener
@@ -53,8 +54,9 @@ class Connection(asyncio.BufferedProtocol):
         self.name, host = self._names(transport)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._listener.config.keepalive:
-                keep_alive(sock, self._listener.config.keepalive)
+            probes = self._listener.config.keepalive
+            if probes is not None:
+                keep_alive(sock, probes.idle, probes.interval, probes.count)
         self._attach(host, sock.fileno())
         self._listener.add(self)
         log.info("%s: connected", self.name)
@@ -82,6 +84,12 @@ class Connection(asyncio.BufferedProtocol):
             self.failed()
         elif self.protocol.buffered:
             self.partial()
+
+    def eof_received(self) -> None:
+        """The peer is done, and has some time left to take what waits for it."""
+        self.closing = True
+        self.progress = self._listener.time()
+        self._listener.watch(self)
 
     def partial(self) -> None:
         """Part of a request has come: see to it that the rest comes as well."""

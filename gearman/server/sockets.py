@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from ..errors import StartupError
-from .config import Endpoint, Keepalive
+from .config import Endpoint
 
 # Both address families, where a host name is not given. IPv4 first: a port that is
 # picked for it is then asked for on IPv6 as well.
@@ -55,19 +55,6 @@ def describe(address: tuple[str, int] | str) -> str:
         return f"unix:{address}"
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def keep_alive(sock: socket.socket, keepalive: Keepalive) -> None:
-    """Turn on TCP keepalive, with the intervals that are given, in seconds."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", keepalive.idle),
-        ("TCP_KEEPINTVL", keepalive.interval),
-        ("TCP_KEEPCNT", keepalive.count),
-    ):
-        option = getattr(socket, name, None)
-        if value is not None and option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _open_tcp(endpoint: Endpoint, backlog: int, opened: list[socket.socket]) -> None:

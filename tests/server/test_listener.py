@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from threading import Event, Thread
@@ -323,6 +323,24 @@ class TestStalling:
         with running(self.FAST) as server, server.peer() as peer:
             peer.send_bytes(data)
             assert peer.receive_end() == b""
+
+    def test_peer_that_is_done_but_takes_nothing_is_not_waited_for_longer(
+        self, running
+    ):
+        config = replace(LOCAL, write_timeout=0.1)
+        with running(config) as server, server.peer() as peer, ExitStack() as stack:
+            peer.fence()
+            (connection,) = server.listener._connections
+            admin = stack.enter_context(server.peer())
+            # Something waits for it, but not so much that it counts as blocked.
+            while not connection._transport.get_write_buffer_size():
+                peer.send("ECHO_REQ", b"x" * 100_000)
+                admin.fence()
+            assert not connection.peer.blocked
+            peer.socket.shutdown(socket.SHUT_WR)
+            deadline = time.monotonic() + DEADLINE
+            while len(admin.ask_list(b"workers")) > 1:
+                assert time.monotonic() < deadline
 
     def test_idle_peer_stays(self, running):
         with running(self.FAST) as server, server.peer() as idle:

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -303,3 +304,27 @@ def test_running_out_of_descriptors_pauses_accepting_alone():
         pauses = log.count("accepting no connections for now")
         assert pauses == log.count("accepting connections again") < 5
         assert "Traceback" not in log
+
+
+def test_thousands_of_connections_are_served():
+    crowd = 3000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < crowd + 100:
+        pytest.skip(f"this needs {crowd + 100} descriptors: raise `ulimit -Hn`")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, crowd + 100), hard))
+    try:
+        with ours("--verbose", "ERROR") as server, ExitStack() as stack:
+            peers = [stack.enter_context(Peer(server.port)) for _ in range(crowd)]
+            for peer in peers:
+                peer.send("CAN_DO", b"f")
+                peer.send("PRE_SLEEP")
+            for peer in peers:
+                assert peer.fence() == []
+            client = stack.enter_context(Peer(server.port))
+            assert client.ask_list(b"status") == [b"f\t0\t0\t%d" % crowd]
+            client.send("SUBMIT_JOB_BG", b"f", b"", b"w")
+            client.expect("JOB_CREATED")
+            for peer in peers:
+                peer.expect("NOOP")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
