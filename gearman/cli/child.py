@@ -17,6 +17,8 @@ from ..errors import GearmanError
 _READ: Final = 1 << 16
 # No more than a pipe holds: writing more would block even though it is writable.
 _WRITE: Final = 1 << 16
+# Seconds in which a command may tidy up before it is killed.
+_GRACE: Final = 2.0
 
 
 class CommandNotStarted(GearmanError):
@@ -33,7 +35,7 @@ def run(
 
     `take` is called with each piece of its standard output. A command that does not
     read all of its input is none the worse for it. If `take` raises, or a signal
-    handler does, the command is killed. Raises CommandNotStarted.
+    handler does, the command is ended. Raises CommandNotStarted.
     """
     with _start(command, environment) as child:
         assert child.stdin
@@ -42,8 +44,18 @@ def run(
             _exchange(child.stdin, child.stdout, memoryview(workload), take)
             return child.wait()
         except BaseException:
-            child.kill()
+            _end(child)
             raise
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ask a child to end, and insist when it doesn't or when there is no time."""
+    child.terminate()
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_GRACE)
+    finally:
+        child.kill()
 
 
 def _start(

@@ -42,6 +42,9 @@ class Worker(GearmanWorker):
                 problems[servers.name(connection.get_address())] = error
         if len(problems) == len(self.connection_list):
             raise servers.unreachable(problems)
+        for name, problem in problems.items():
+            why = servers.reason(problem.__cause__ or problem)
+            complain("gearman", f"cannot connect to {name} yet ({why})")
 
     def run(self) -> None:
         """Work until as many jobs as were asked for have ended."""

@@ -72,7 +72,21 @@ def test_a_command_that_is_not_there_cannot_be_started() -> None:
         collect("/no/such")
 
 
-def test_the_child_is_killed_when_its_output_cannot_be_taken() -> None:
+def test_the_child_may_tidy_up_when_its_output_cannot_be_taken(
+    tmp_path: Path,
+) -> None:
+    def take(data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    # A shell runs its traps between two commands.
+    text = 'trap "touch $0; exit" TERM; echo; while :; do sleep 0.01; done'
+    tidied = tmp_path / "tidied"
+    with pytest.raises(KeyboardInterrupt):
+        run([b"sh", b"-c", text.encode(), bytes(tidied)], b"", {}, take)
+    assert tidied.exists()
+
+
+def test_the_child_is_ended_when_its_output_cannot_be_taken() -> None:
     pids: list[int] = []
 
     def take(data: bytes) -> None:

@@ -60,11 +60,11 @@ def test_a_line_arrives_as_data(pair: Pair) -> None:
 
 
 def test_background_jobs_run_by_their_priority(pair: Pair) -> None:
-    for option in ("-L", "", "-I"):
-        words = ["-b", "-f", "ordered", f"{option or 'normal'}\n"]
-        assert pair.client(*([option] if option else []), *words[:-1], "--", words[-1])
+    for options, name in ((["-L"], "low\n"), ([], "normal\n"), (["-I"], "high\n")):
+        said = pair.client("-b", *options, "-f", "ordered", name)
+        assert said == Outcome(0, b"", "")
     with pair.worker("-c", "3", "-f", "ordered") as program:
-        assert program.rest().split() == ["-I", "normal", "-L"]
+        assert program.rest().split() == ["high", "normal", "low"]
         assert program.process.returncode == 0
 
 

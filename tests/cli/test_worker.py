@@ -155,6 +155,18 @@ def test_a_server_that_is_not_there_is_a_failed_start() -> None:
     assert said.err.count("\n") == 1
 
 
+def test_one_server_of_several_is_enough(server: Server, peer: Peer) -> None:
+    absent = f"127.0.0.1:{servers.free_port()}"
+    command = our_tool("gearman", None, "-w", "-f", "either", "cat")
+    listed = f"GEARMAN_SERVER={absent},{server.address}"
+    with Program("env", listed, *command) as program:
+        handle = submit(peer, "either", b"data")
+        assert peer.expect("WORK_COMPLETE") == [handle, b"data"]
+        assert program.line() == (
+            f"gearman: cannot connect to {absent} yet (Connection refused)"
+        )
+
+
 def test_a_server_that_comes_back_gets_its_worker_back() -> None:
     port = servers.free_port()
     with servers.ours(port=port) as server, Peer(port) as peer:
