@@ -42,7 +42,7 @@ class Config:
     """
 
     listen: tuple[Endpoint, ...] = (Endpoint(),)
-    backlog: int = 32
+    backlog: int = 1024
     protocols: tuple[str, ...] = ("gear",)
     keepalive: Keepalive | None = None
 

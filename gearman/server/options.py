@@ -81,7 +81,7 @@ _LISTENING = (
         *("-b", "--backlog"),
         metavar="N",
         type=whole_number(0),
-        help="connections that may wait to be accepted (default: 32)",
+        help="connections that may wait to be accepted (default: 1024)",
     ),
     _row(
         *("-r", "--protocol"),
