@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterable
 from typing import Any, Unpack
 
@@ -18,6 +19,7 @@ from .errors import ExceededConnectionAttempts
 from .errors import ServerUnavailable as ServerUnavailable
 from .job_statuses import JobStatuses
 from .seams import Seams
+from .shortcut import submit_at_once
 from .waiting import Acceptance, All, One, assert_several
 
 gearman_logger = logging.getLogger(__name__)
@@ -103,11 +105,16 @@ class GearmanClient(JobStatuses):
         self, request: Any, until_complete: bool, poll_timeout: float | None
     ) -> None:
         until_complete = until_complete and not request.background
-        self.poll_connections_until_stopped(
-            self.connection_list,
-            One(request, self.send_job_request, until_complete),
-            timeout=poll_timeout,
-        )
+        start = time.monotonic()
+        accepted = submit_at_once(self, request, poll_timeout)
+        if until_complete or not accepted:
+            if poll_timeout:
+                poll_timeout = max(0.0, poll_timeout + start - time.monotonic())
+            self.poll_connections_until_stopped(
+                self.connection_list,
+                One(request, self.send_job_request, until_complete),
+                timeout=poll_timeout,
+            )
         if until_complete:
             request.timed_out = not request.complete
         else:

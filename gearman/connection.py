@@ -192,10 +192,24 @@ class GearmanConnection:
             self.throw_exception(exception=error)
         if not data:
             self.throw_exception(message="remote disconnected")
+        self.feed(data)
+        return self._unread_bytes
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read."""
         self.last_activity = time.monotonic()
         self._received += self._decoder.feed(data)
         self._unread_bytes += len(data)
-        return self._unread_bytes
+
+    def take_only(self, number: int) -> Any:
+        """Return the arguments of the packet that arrived, and take it.
+
+        Returns None and takes nothing unless it is a single one of that number.
+        """
+        if len(self._received) != 1 or self._received[0][0] != number:
+            return None
+        self._unread_bytes = self._decoder.buffered
+        return self._received.pop()[1]
 
     def read_commands_from_buffer(self) -> int:
         """Turn what has arrived into commands and return how many these are.
@@ -224,9 +238,12 @@ class GearmanConnection:
 
     def send_command(self, cmd_type: int, cmd_args: dict[str, Any]) -> None:
         """Queue a command; raises ProtocolError if it can be no packet."""
-        packed = self._pack_command(cmd_type, cmd_args)
-        self._outgoing_packets.append(packed)
-        self.unsent_bytes += len(packed)
+        self.queue(self._pack_command(cmd_type, cmd_args))
+
+    def queue(self, packet: bytes) -> None:
+        """Queue a packet, or the rest of one."""
+        self._outgoing_packets.append(packet)
+        self.unsent_bytes += len(packet)
 
     def _pack_command(self, cmd_type: int, cmd_args: dict[str, Any]) -> bytes:
         if _DEBUG_MODE_:

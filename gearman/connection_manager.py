@@ -194,10 +194,13 @@ class GearmanConnectionManager(PollLoop):
             # Given up while another connection was handled.
             return
         current_connection.read_data_from_socket()
+        self._handle_received(current_connection)
+
+    def _handle_received(self, connection: Any) -> None:
         try:
-            current_connection.read_commands_from_buffer()
+            connection.read_commands_from_buffer()
         finally:
-            handler.fetch_commands()
+            self.connection_to_handler_map[connection].fetch_commands()
 
     def handle_write(self, current_connection: Any) -> None:
         """Send what the socket takes."""

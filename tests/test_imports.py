@@ -18,7 +18,7 @@ LAYERS = (
     ("server.protocol", "server.gear", "server.admin", "server.http"),
     (
         *("connection", "connection_manager", "util", "polling", "sockets"),
-        *("poll_loop", "placement", "waiting", "server_choice"),
+        *("poll_loop", "placement", "waiting", "server_choice", "shortcut"),
         *("job_statuses", "job_updates", "job_execution"),
         *("client", "worker", "admin_client", "aio", "aio.*"),
         # Where nothing above says otherwise, the server is shell.

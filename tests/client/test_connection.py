@@ -216,7 +216,6 @@ def test_each_failure_makes_the_rest_longer() -> None:
         with pytest.raises(ConnectionError, match="refused"):
             connection.connect()
         ends.append(connection.allowed_connect_time)
-    assert ends == sorted(ends)
     assert ends[-1] - ends[0] > 200
 
 
