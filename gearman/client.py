@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Unpack
 
 from . import compat as compat
@@ -19,7 +19,7 @@ from .errors import ExceededConnectionAttempts
 from .errors import ServerUnavailable as ServerUnavailable
 from .job_statuses import JobStatuses
 from .seams import Seams
-from .shortcut import submit_at_once
+from .shortcut import submit_at_once, submitter, take_handles
 from .waiting import Acceptance, All, One, assert_several
 
 gearman_logger = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class GearmanClient(JobStatuses):
         """
         assert_several(job_requests)
         if job_requests:
-            accepting = Acceptance(job_requests, self.send_job_request)
+            accepting = Acceptance(job_requests, self._submitter())
             self.poll_connections_until_stopped(
                 self.connection_list, accepting, timeout=poll_timeout
             )
@@ -198,11 +198,20 @@ class GearmanClient(JobStatuses):
                 All(job_requests, _is_unfinished),
                 timeout=poll_timeout,
             )
+        queues = self.request_to_rotating_connection_queue
         for request in job_requests:
-            request.timed_out = not request.complete
-            if request.complete and self.request_to_rotating_connection_queue:
-                self.request_to_rotating_connection_queue.pop(request, None)
+            complete = request.complete
+            request.timed_out = not complete
+            if complete and queues:
+                queues.pop(request, None)
         return job_requests
+
+    def _submitter(self) -> Callable[[Any], Any]:
+        return submitter(self) if _SENDING.intact(self) else self.send_job_request
+
+    def _handle_received(self, connection: Any) -> None:
+        take_handles(self, connection)
+        super()._handle_received(connection)
 
     # What subclasses extend.
 
@@ -224,9 +233,9 @@ class GearmanClient(JobStatuses):
             background=background,
             max_attempts=max_retries + 1,
         )
-        for name in ("when_to_run", "reducer"):
-            if job_info.get(name) is not None:
-                setattr(request, name, job_info[name])
+        if "when_to_run" in job_info or "reducer" in job_info:
+            request.when_to_run = job_info.get("when_to_run")
+            request.reducer = job_info.get("reducer")
         return request
 
     def send_job_request(self, current_request: Any) -> Any:
@@ -255,8 +264,10 @@ def _is_unfinished(request: Any) -> bool:
     return bool(request.state != JOB_FAILED)
 
 
+_SENDING = Seams(GearmanClient, "send_job_request")
 _SUBMITTING = Seams(
     GearmanClient,
+    "send_job_request",
     *("submit_multiple_jobs", "submit_multiple_requests"),
     *("wait_until_jobs_accepted", "wait_until_jobs_completed"),
 )

@@ -5,22 +5,20 @@ import random
 import ssl
 import time
 from collections import deque
-from typing import Any, NoReturn
+from typing import Any
 
-from .commands import RESPONSE
 from .constants import _DEBUG_MODE_, DEFAULT_GEARMAN_PORT
 from .errors import ConnectionError, ServerUnavailable
 from .errors import ProtocolError as ProtocolError
-from .framing import INVALID, MAX_BODY, Decoder
+from .inbox import Inbox
 from .protocol import (
     GEARMAN_COMMAND_TEXT_COMMAND,
-    get_command_name,
-    name_arguments,
     pack,
     pack_text_command,
 )
 from .protocol import GEARMAN_PARAMS_FOR_COMMAND as GEARMAN_PARAMS_FOR_COMMAND
 from .protocol import NULL_CHAR as NULL_CHAR
+from .protocol import get_command_name as get_command_name
 from .protocol import pack_binary_command as pack_binary_command
 from .protocol import parse_binary_command as parse_binary_command
 from .protocol import parse_text_command as parse_text_command
@@ -28,16 +26,11 @@ from .sockets import Keepalive, configure, open_socket, tls_context
 
 gearman_logger = logging.getLogger(__name__)
 
-# Bytes to ask for at once: little for packets, much where a large one is under way.
-_READ = 1 << 16
-_READ_MORE = 1 << 20
-# A server lists all functions of a worker in one line.
-_MAX_LINE = 1 << 26
 # Packets of up to this many bytes altogether leave in one write.
 _WRITE = 1 << 18
 
 
-class GearmanConnection:
+class GearmanConnection(Inbox):
     """A connection that can be opened again after it was closed.
 
     `host` is a name, an address or "unix:/path". With `keyfile`, `certfile` and
@@ -83,13 +76,7 @@ class GearmanConnection:
         # Whether the socket takes no more for now, and when it last took or gave.
         self.blocked = False
         self.last_activity = 0.0
-
-        self._decoder = Decoder(
-            RESPONSE, max_packet=MAX_BODY, max_line=_MAX_LINE, lines=True
-        )
-        self._received: list[Any] = []
-        self._unread_bytes = 0
-        self._incoming_commands: deque[tuple[int, dict[str, Any]]] = deque()
+        self._reset_inbox()
         self._outgoing_packets: deque[bytes] = deque()
         self._outgoing_buffer: bytes | memoryview = b""
         self.unsent_bytes = 0
@@ -167,73 +154,6 @@ class GearmanConnection:
             self.gearman_socket.close()
         self._reset_connection()
 
-    # Receiving.
-
-    def read_data_from_socket(self, bytes_to_read: int = 4096) -> int:
-        """Read what has arrived, up to `bytes_to_read` or what is usual if more.
-
-        Returns how many bytes wait for `read_commands_from_buffer`. Raises
-        ConnectionError if the connection is lost.
-        """
-        if not self.connected:
-            self.throw_exception(message="disconnected")
-        buffered = self._decoder.buffered
-        size = max(bytes_to_read, _READ if buffered < _READ else _READ_MORE)
-        try:
-            data = self.gearman_socket.recv(size)
-            # TLS may hold more than it gave, and no poll tells.
-            while isinstance(self.gearman_socket, ssl.SSLSocket) and (
-                pending := self.gearman_socket.pending()
-            ):
-                data += self.gearman_socket.recv(pending)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return self._unread_bytes
-        except OSError as error:
-            self.throw_exception(exception=error)
-        if not data:
-            self.throw_exception(message="remote disconnected")
-        self.feed(data)
-        return self._unread_bytes
-
-    def feed(self, data: bytes) -> None:
-        """Take what was read."""
-        self.last_activity = time.monotonic()
-        self._received += self._decoder.feed(data)
-        self._unread_bytes += len(data)
-
-    def take_only(self, number: int) -> Any:
-        """Return the arguments of the packet that arrived, and take it.
-
-        Returns None and takes nothing unless it is a single one of that number.
-        """
-        if len(self._received) != 1 or self._received[0][0] != number:
-            return None
-        self._unread_bytes = self._decoder.buffered
-        return self._received.pop()[1]
-
-    def read_commands_from_buffer(self) -> int:
-        """Turn what has arrived into commands and return how many these are.
-
-        Raises ProtocolError for what is no command; the connection is of no use
-        then.
-        """
-        packets, self._received = self._received, []
-        self._unread_bytes = self._decoder.buffered
-        for number, arguments in packets:
-            if number == INVALID:
-                raise arguments
-            command = name_arguments(number, arguments)
-            if _DEBUG_MODE_:
-                self._log("Recv", *command)
-            self._incoming_commands.append(command)
-        return len(packets)
-
-    def read_command(self) -> tuple[int, dict[str, Any]] | None:
-        """Return the next command, or None."""
-        if not self._incoming_commands:
-            return None
-        return self._incoming_commands.popleft()
-
     # Sending.
 
     def send_command(self, cmd_type: int, cmd_args: dict[str, Any]) -> None:
@@ -289,22 +209,6 @@ class GearmanConnection:
             memoryview(self._outgoing_buffer)[sent:] if left else b""
         )
         return left
-
-    # Trouble.
-
-    def throw_exception(
-        self, message: str | None = None, exception: BaseException | None = None
-    ) -> NoReturn:
-        """Count as disconnected and raise ConnectionError; `close` does the rest."""
-        self.connected = False
-        if exception is not None:
-            message = repr(exception)
-        text = f"<{self.gearman_host}:{self.gearman_port}> {message}"
-        raise ConnectionError(text) from exception
-
-    def _log(self, verb: str, cmd_type: int, cmd_args: dict[str, Any]) -> None:
-        name = get_command_name(cmd_type)
-        gearman_logger.debug("%#x - %s - %s - %r", id(self), verb, name, cmd_args)
 
     def __repr__(self) -> str:
         return (

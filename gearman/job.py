@@ -72,6 +72,8 @@ class GearmanJobRequest:
     when_to_run: float | None = None
     reducer: Any = None
 
+    _used = False
+
     def __init__(
         self,
         gearman_job: GearmanJob,
@@ -96,10 +98,11 @@ class GearmanJobRequest:
         self.status: dict[str, Any] = {}
         self.state = JOB_UNKNOWN
         self.timed_out = False
-        made = self.__dict__
-        for name in ("warning_updates", "data_updates"):
-            if name in made:
-                del made[name]
+        # Asking for __dict__ would make one; most requests do without.
+        if self._used:
+            for name in ("warning_updates", "data_updates"):
+                self.__dict__.pop(name, None)
+        self._used = True
 
     def reset(self) -> None:
         """Make the request ready to be submitted again."""

@@ -1,19 +1,22 @@
-"""The way of a single job from `submit_job` to the socket and back, in one go.
+"""The way of jobs from `submit_...` to the socket and back, with fewer stops.
 
-It does what the methods that are listed at the end do one after the other, and takes
-half as long. What is not the usual case is left to them, at any point: the request is
-in the same state then as if they had come that far.
+It does what the methods that are listed at the end do one after the other, and takes a
+third of their time. What is not the usual case, one server and no method replaced, is
+left to them, at any point: a request is in the same state then as if they had come that
+far.
 """
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from .client_handler import GearmanClientCommandHandler
-from .commands import Command
+from .commands import REQUEST, Command
 from .connection import GearmanConnection
 from .constants import JOB_CREATED, JOB_PENDING, JOB_UNKNOWN
-from .payload import as_text
+from .framing import encode
+from .payload import as_bytes, as_text
 from .protocol import pack
 from .seams import Seams
 from .server_choice import ServerChoice
@@ -28,30 +31,20 @@ def submit_at_once(client: Any, request: Any, timeout: float | None) -> bool:
     If not, it may be pending or untouched. Raises what cannot be sent, as
     `send_job_request` of the handler does.
     """
-    connections = client.connection_list
-    if len(connections) != 1 or client.read_timeout is not None or timeout == 0:
+    if client.read_timeout is not None or timeout == 0:
         return False
-    connection = connections[0]
-    handler = client.connection_to_handler_map.get(connection)
+    connection, handler = _open(client)
     if (
-        handler is None
-        or not _is_idle(client, connection, handler, request)
-        or not _CLIENT.intact(client)
-        or not _HANDLER.intact(handler)
-        or not _CONNECTION.intact(connection)
+        connection is None
+        or connection.unsent_bytes
+        or handler.requests_awaiting_handles
+        or type(connection.gearman_socket) is not socket.socket
     ):
         return False
-    command, extra = submission(request)
-    if extra:
+    packet = _packet(client, request)
+    if packet is None:
         return False
-    job = request.job
-    data = client.data_encoder.encode(job.data)
-    packet = pack(command, {"task": job.task, "unique": job.unique, "data": data})
-    job.connection = connection
-    request.connection_attempts += 1
-    request.timed_out = False
-    request.state = JOB_PENDING
-    handler.requests_awaiting_handles.append(request)
+    _expect_handle(connection, handler, request)
     try:
         if _sent(connection, packet):
             _receive(client, connection, handler, timeout)
@@ -60,17 +53,83 @@ def submit_at_once(client: Any, request: Any, timeout: float | None) -> bool:
     return bool(request.state == JOB_CREATED)
 
 
-def _is_idle(client: Any, connection: Any, handler: Any, request: Any) -> bool:
-    """Whether nothing comes before this request, and it may be submitted."""
-    return bool(
-        connection.connected
-        and type(connection.gearman_socket) is socket.socket
-        and not connection.unsent_bytes
-        and not handler.requests_awaiting_handles
-        and request.state == JOB_UNKNOWN
-        and request.connection_attempts < request.max_connection_attempts
-        and client._process == os.getpid()
+def submitter(client: Any) -> Callable[[Any], Any]:
+    """Return what does `client.send_job_request` while one wait goes on."""
+    connection, handler = _open(client)
+    slowly: Callable[[Any], Any] = client.send_job_request
+    if connection is None:
+        return slowly
+
+    def submit(request: Any) -> None:
+        # Lost and opened again: it has another handler then.
+        usable = client.connection_to_handler_map.get(connection) is handler
+        packet = _packet(client, request) if usable and connection.connected else None
+        if packet is None:
+            slowly(request)
+        else:
+            connection.queue(packet)
+            _expect_handle(connection, handler, request)
+
+    return submit
+
+
+def take_handles(client: Any, connection: Any) -> None:
+    """Handle the acceptances that have arrived before anything else."""
+    handler = client.connection_to_handler_map[connection]
+    packets = getattr(connection, "received_packets", 0)
+    if packets < 2 or not _is_usual(client, connection, handler):
+        return
+    for (handle,) in connection.take_leading(_CREATED):
+        handler.recv_job_created(job_handle=as_text(handle))
+
+
+def _open(client: Any) -> tuple[Any, Any]:
+    """Return the only connection and its handler, if it is open and usual."""
+    if len(client.connection_list) == 1 and client._process == os.getpid():
+        connection = client.connection_list[0]
+        handler = client.connection_to_handler_map.get(connection)
+        usable = handler is not None and connection.connected
+        if usable and _is_usual(client, connection, handler):
+            return connection, handler
+    return None, None
+
+
+def _is_usual(client: Any, connection: Any, handler: Any) -> bool:
+    return (
+        _CLIENT.intact(client)
+        and _HANDLER.intact(handler)
+        and _CONNECTION.intact(connection)
     )
+
+
+def _packet(client: Any, request: Any) -> bytes | None:
+    """Return what submits a request; None if that needs more than a shortcut."""
+    if (
+        request.state != JOB_UNKNOWN
+        or request.connection_attempts >= request.max_connection_attempts
+    ):
+        return None
+    command, extra = submission(request)
+    if extra:
+        return None
+    job = request.job
+    data = client.data_encoder.encode(job.data)
+    try:
+        task, unique, data = as_bytes(job.task), as_bytes(job.unique), as_bytes(data)
+        if b"\0" not in task and b"\0" not in unique:
+            return encode(command, (task, unique, data), REQUEST)
+    except TypeError:
+        pass
+    # It says what is wrong.
+    return pack(command, {"task": job.task, "unique": job.unique, "data": data})
+
+
+def _expect_handle(connection: Any, handler: Any, request: Any) -> None:
+    request.job.connection = connection
+    request.connection_attempts += 1
+    request.timed_out = False
+    request.state = JOB_PENDING
+    handler.requests_awaiting_handles.append(request)
 
 
 def _sent(connection: Any, packet: bytes) -> bool:
@@ -95,10 +154,9 @@ def _receive(client: Any, connection: Any, handler: Any, timeout: float | None) 
     if not data:
         raise ConnectionResetError("remote disconnected")
     connection.feed(data)
-    arguments = connection.take_only(_CREATED)
-    if arguments is not None:
-        handler.recv_job_created(job_handle=as_text(arguments[0]))
-    else:
+    for (handle,) in connection.take_leading(_CREATED):
+        handler.recv_job_created(job_handle=as_text(handle))
+    if connection.received_packets:
         client._guarded(client._handle_received, connection, set())
 
 

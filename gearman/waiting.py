@@ -15,7 +15,7 @@ from .constants import JOB_CREATED, JOB_PENDING, JOB_UNKNOWN
 from .job import GearmanJobRequest
 
 # How many requests, and bytes, may be on their way without having been accepted.
-MAX_UNACCEPTED = 1024
+MAX_UNACCEPTED = 2048
 MAX_UNSENT_BYTES = 1 << 20
 
 
@@ -45,7 +45,10 @@ class Acceptance:
     def __call__(self, any_activity: bool) -> bool:
         """Submit what may be, and return whether an acceptance is outstanding."""
         self._settle()
-        while self._waiting and self._has_room():
+        while self._waiting and self._count < MAX_UNACCEPTED:
+            # Now and then is often enough.
+            if self._count % 16 == 15 and self._unsent_bytes() > MAX_UNSENT_BYTES:
+                break
             self._submit_next()
         return self._count > 0
 
@@ -54,11 +57,8 @@ class Acceptance:
         while self._waiting:
             self._submit_next()
 
-    def _has_room(self) -> bool:
-        if not self._count:
-            return True
-        unsent = (getattr(c, "unsent_bytes", 0) for c in self._pending)
-        return self._count < MAX_UNACCEPTED and sum(unsent) < MAX_UNSENT_BYTES
+    def _unsent_bytes(self) -> int:
+        return sum(getattr(c, "unsent_bytes", 0) for c in self._pending)
 
     def _submit_next(self) -> None:
         request = self._waiting.popleft()
@@ -68,7 +68,11 @@ class Acceptance:
 
     def _expect(self, request: GearmanJobRequest) -> None:
         if request.state == JOB_PENDING:
-            self._pending.setdefault(request.job.connection, deque()).append(request)
+            connection = request.job.connection
+            queue = self._pending.get(connection)
+            if queue is None:
+                queue = self._pending[connection] = deque()
+            queue.append(request)
             self._count += 1
 
     def _settle(self) -> None:

@@ -17,7 +17,7 @@ LAYERS = (
     ("protocol", "submission", "*_handler", "queue", "server.*broker"),
     ("server.protocol", "server.gear", "server.admin", "server.http"),
     (
-        *("connection", "connection_manager", "util", "polling", "sockets"),
+        *("inbox", "connection", "connection_manager", "util", "polling", "sockets"),
         *("poll_loop", "placement", "waiting", "server_choice", "shortcut"),
         *("job_statuses", "job_updates", "job_execution"),
         *("client", "worker", "admin_client", "aio", "aio.*"),
