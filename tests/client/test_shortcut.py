@@ -1,0 +1,179 @@
+"""The shortcuts do what the long way does, and are not taken past replaced methods."""
+
+from typing import Any
+
+import pytest
+
+import gearman
+from gearman import shortcut
+from gearman.client_handler import GearmanClientCommandHandler
+from gearman.connection import GearmanConnection
+from gearman.errors import InvalidClientState
+from tests.client.stage import HandServer, meanwhile, working
+from tests.servers import DEADLINE, Server
+from tests.wire import RESPONSE, packet
+
+CLIENT = gearman.GearmanClient
+HANDLER = GearmanClientCommandHandler
+CONNECTION = GearmanConnection
+
+SEAMS = [
+    *(
+        (CLIENT, name)
+        for name in (
+            *("establish_request_connection", "establish_connection"),
+            *("send_job_request", "send_command", "read_command"),
+            *("poll_connections_until_stopped", "poll_connections_once"),
+            *("handle_connection_activity", "handle_read", "handle_write"),
+            *("submit_multiple_requests", "wait_until_jobs_accepted"),
+        )
+    ),
+    *(
+        (HANDLER, name)
+        for name in (
+            *("send_job_request", "send_command", "encode_data"),
+            *("fetch_commands", "recv_command", "recv_job_created"),
+        )
+    ),
+    *(
+        (CONNECTION, name)
+        for name in (
+            *("send_command", "_pack_command", "send_commands_to_buffer"),
+            *("send_data_to_socket", "read_data_from_socket", "read_command"),
+            *("read_commands_from_buffer", "fileno", "readable", "writable"),
+        )
+    ),
+]
+
+
+class Counted:
+    """A method that counts its calls; used as one, on a class or an instance."""
+
+    def __init__(self, method: Any) -> None:
+        self.calls = 0
+        self.method = method
+
+    def on_class(self) -> Any:
+        def call(this: Any, *arguments: Any, **options: Any) -> Any:
+            self.calls += 1
+            return self.method(this, *arguments, **options)
+
+        return call
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.calls += 1
+        return self.method(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), SEAMS, ids=[f"{kind.__name__}.{name}" for kind, name in SEAMS]
+)
+def test_a_method_replaced_on_the_class_is_called(
+    kind: Any, name: str, monkeypatch: pytest.MonkeyPatch, server: Server, task: str
+) -> None:
+    with gearman.GearmanClient([server.address]) as client:
+        client.submit_job(task, "", background=True)
+        counted = Counted(getattr(kind, name))
+        monkeypatch.setattr(kind, name, counted.on_class())
+        assert client.submit_job(task, "", background=True).complete
+        assert counted.calls
+        counted.calls = 0
+        jobs = [{"task": task, "data": ""}] * 5
+        requests = client.submit_multiple_jobs(jobs, background=True)
+        assert all(request.complete for request in requests)
+        assert counted.calls
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), SEAMS, ids=[f"{kind.__name__}.{name}" for kind, name in SEAMS]
+)
+def test_a_method_replaced_on_the_object_is_called(
+    kind: Any, name: str, server: Server, task: str
+) -> None:
+    with gearman.GearmanClient([server.address]) as client:
+        client.submit_job(task, "", background=True)
+        objects = {
+            CLIENT: client,
+            CONNECTION: client.connection_list[0],
+            HANDLER: next(iter(client.handler_to_connection_map)),
+        }
+        counted = Counted(getattr(objects[kind], name))
+        setattr(objects[kind], name, counted)
+        assert client.submit_job(task, "", background=True).complete
+        assert counted.calls
+
+
+class Longer(gearman.GearmanClient):
+    """Takes the long way, since it has a method of its own."""
+
+    def handle_read(self, current_connection: Any) -> None:
+        super().handle_read(current_connection)
+
+
+@pytest.mark.parametrize("kind", [gearman.GearmanClient, Longer])
+def test_both_ways_lead_to_the_same_requests(
+    kind: Any, server: Server, worker: Any, task: str
+) -> None:
+    worker.register_task(task, lambda worker, job: job.data)
+    jobs: list[Any] = [
+        {"task": task, "data": "a", "priority": "HIGH", "unique": "u"},
+        {"task": task, "data": b"b", "unique": "x" * 65},
+        {"task": task.encode(), "data": "c"},
+    ]
+    with kind([server.address]) as client, working(worker):
+        client.submit_job(task, "", background=True)
+        assert (shortcut._open(client)[0] is None) == (kind is Longer)
+        single = client.submit_job(**jobs[0], poll_timeout=DEADLINE)
+        many = client.submit_multiple_jobs(jobs, poll_timeout=DEADLINE)
+        connection = client.connection_list[0]
+        requests = [single, *many]
+        assert [request.state for request in requests] == [
+            *("COMPLETE", "COMPLETE", "FAILED", "COMPLETE")
+        ]
+        assert [request.result for request in requests] == ["a", "a", None, "c"]
+        assert {request.connection_attempts for request in requests} == {1}
+        assert {request.job.connection for request in requests} == {connection}
+        assert not any(request.timed_out for request in requests)
+
+
+def test_what_the_socket_does_not_take_at_once_follows(
+    client: Any, worker: Any, task: str
+) -> None:
+    worker.register_task(task, lambda worker, job: str(len(job.data)))
+    client.submit_job(task, "", background=True)
+    with working(worker):
+        request = client.submit_job(task, "x" * 20_000_000, poll_timeout=DEADLINE)
+    assert request.result == "20000000"
+
+
+def test_what_comes_with_the_handle_is_handled_too(task: str) -> None:
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        first = meanwhile(client.submit_job, task, "", background=True)
+        side = server.accept()
+        side.expect("OPTION_REQ", "SUBMIT_JOB_BG")
+        side.send("JOB_CREATED", b"H:1")
+        first.result(DEADLINE)
+        second = meanwhile(client.submit_job, task, "")
+        side.expect("SUBMIT_JOB")
+        created = packet("JOB_CREATED", b"H:2", magic=RESPONSE)
+        side.send_bytes(created + packet("WORK_FAIL", b"H:2", magic=RESPONSE))
+        assert second.result(DEADLINE).state == gearman.JOB_FAILED
+        third = meanwhile(client.submit_job, task, "", background=True)
+        side.expect("SUBMIT_JOB_BG")
+        side.send_bytes(packet("JOB_CREATED", b"H:3", magic=RESPONSE) * 2)
+        assert isinstance(third.exception(DEADLINE), InvalidClientState)
+
+
+def test_a_short_wait_ends_in_time_on_the_short_way(task: str) -> None:
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        first = meanwhile(client.submit_job, task, "", background=True)
+        side = server.accept()
+        side.expect("OPTION_REQ", "SUBMIT_JOB_BG")
+        side.send("JOB_CREATED", b"H:1")
+        first.result(DEADLINE)
+        request = client.submit_job(task, "", background=True, poll_timeout=0.01)
+        assert (request.state, request.timed_out) == (gearman.JOB_PENDING, True)
+        side.expect("SUBMIT_JOB_BG")
+        side.send("JOB_CREATED", b"H:2")
+        client.wait_until_jobs_accepted([request], poll_timeout=DEADLINE)
+        assert request.complete
