@@ -92,20 +92,23 @@ class Dialogue:
     def __init__(self) -> None:
         self._poll = select.poll()
         self._registered: dict[int, int] = {}
+        # The descriptor if it is the only one, and to be read only.
+        self._reading = -1
 
     def wait(
         self, number: int, writing: bool, timeout: float | None, wakeup: Wakeup | None
     ) -> tuple[bool, bool]:
         """Wait; return whether the descriptor should be read, and written."""
+        if wakeup is None and not writing and self._reading == number:
+            events = self._poll.poll(_milliseconds(timeout))
+            return bool(events), False
         wanted = {number: _BOTH if writing else select.POLLIN}
         if wakeup is not None:
             wanted[wakeup.fileno()] = select.POLLIN
         if wanted != self._registered:
             self._register(wanted)
         read = write = False
-        for found, event in self._poll.poll(
-            None if timeout is None else math.ceil(timeout * 1000)
-        ):
+        for found, event in self._poll.poll(_milliseconds(timeout)):
             if found == number:
                 write = event & select.POLLOUT > 0
                 read = event & ~select.POLLOUT > 0
@@ -119,3 +122,10 @@ class Dialogue:
         for number, mask in wanted.items():
             self._poll.register(number, mask)
         self._registered = wanted
+        self._reading = -1
+        if list(wanted.values()) == [select.POLLIN]:
+            (self._reading,) = wanted
+
+
+def _milliseconds(timeout: float | None) -> int | None:
+    return None if timeout is None else math.ceil(timeout * 1000)

@@ -1,5 +1,6 @@
 """Whether a program has put methods of its own where a shortcut would pass by."""
 
+from operator import attrgetter
 from typing import Any
 
 
@@ -10,15 +11,15 @@ class Seams:
     """
 
     def __init__(self, owner: type, *names: str) -> None:
-        self._names = frozenset(names)
-        self._originals = tuple((name, getattr(owner, name)) for name in names)
+        self._names = names
+        self._read = attrgetter(*names)
+        self._originals = self._read(owner)
 
     def intact(self, thing: Any) -> bool:
         """Whether the object has all methods as the class was written with."""
-        if not self._names.isdisjoint(thing.__dict__):
+        if not thing.__dict__.keys().isdisjoint(self._names):
             return False
-        kind = type(thing)
-        for name, original in self._originals:
-            if getattr(kind, name, None) is not original:
-                return False
-        return True
+        try:
+            return bool(self._read(type(thing)) == self._originals)
+        except AttributeError:
+            return False
