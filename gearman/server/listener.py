@@ -245,8 +245,7 @@ class Listener:
         if self._broker.notices:
             self._report()
         self._arm()
-        if self._draining:
-            self._stop_if_drained()
+        self._stop_if_drained()
 
     def _flush(self) -> None:
         if self._engine is not None:
@@ -273,14 +272,14 @@ class Listener:
 
     def _arm(self) -> None:
         """Have a turn begin when something is due."""
-        delay = min(max(self._broker.delay(), 0.0), MAX_SLEEP)
-        due = self._broker.now + delay
+        delay = self._broker.delay()
+        due = self._broker.now + min(max(delay, 0.0), MAX_SLEEP)
         if self._timer is not None:
             if self._broker.now < self._timer.when() <= due:
                 return
             self._timer.cancel()
             self._timer = None
-        if delay < MAX_SLEEP or self._broker.delay() < inf:
+        if delay < inf:
             self._timer = self._loop.call_at(due, self.begin_turn)
             self._interrupt()
 
