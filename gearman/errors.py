@@ -28,6 +28,21 @@ class ProtocolError(GearmanError):
         self.fatal = fatal
 
 
+class QueueError(GearmanError):
+    """A store of background jobs failed; the text says how."""
+
+
+class JobRefused(QueueError):
+    """Jobs that can't be stored were among those to be committed.
+
+    `reasons` has a sentence for each of them, by its number.
+    """
+
+    def __init__(self, reasons: dict[int, str]) -> None:
+        super().__init__("; ".join(reasons.values()))
+        self.reasons = reasons
+
+
 # What the blocking library raises beside ProtocolError. The names are those that
 # programs written for python-gearman catch.
 

@@ -22,3 +22,9 @@ def test_a_protocol_error_carries_what_the_peer_is_told() -> None:
 def test_a_protocol_error_tells_nothing_and_is_not_fatal_unless_it_says_so() -> None:
     error = ProtocolError("odd")
     assert (error.code, error.fatal) == ("", False)
+
+
+def test_a_refusal_of_jobs_says_why_for_each() -> None:
+    error = errors.JobRefused({7: "too large", 9: "too odd"})
+    assert (error.reasons[9], str(error)) == ("too odd", "too large; too odd")
+    assert isinstance(error, errors.QueueError)
