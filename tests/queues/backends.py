@@ -1,0 +1,18 @@
+"""The back ends that the contract suite runs on.
+
+Each is a context manager that takes an empty folder, starts what the back end needs
+and yields a `Backend`. It is entered once for all tests. If a program is not
+installed, it calls `tests.servers.missing`.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final
+
+from .backend import Backend
+from .backend_memory import memory
+
+BACKENDS: Final[dict[str, Callable[[Path], AbstractContextManager[Backend]]]] = {
+    "memory": memory,
+}
