@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from .commands import MAX_FUNCTION, MAX_UNIQUE
 from .errors import ConfigurationError
@@ -78,6 +78,12 @@ class Option:
     help: str
     metavar: str = ""
     kind: str | tuple[str, ...] = "text"
+
+
+class HasOptions(Protocol):
+    """A class whose constructor takes the values of options by keyword."""
+
+    options: ClassVar[tuple[Option, ...]]
 
 
 class Queue(ABC):
@@ -169,7 +175,7 @@ def check(job: StoredJob) -> str:
     return ""
 
 
-def given(options: Mapping[str, Any], plugin: type[Queue]) -> dict[str, Any]:
+def given(options: Mapping[str, Any], plugin: type[HasOptions]) -> dict[str, Any]:
     """Return the arguments for a plugin's constructor among parsed options.
 
     Those go by the first name of each, with underscores for dashes.

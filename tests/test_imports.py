@@ -15,7 +15,10 @@ LAYERS = (
     ("errors", "commands", "constants", "compat"),
     ("_framing", "framing", "text", "job", "payload", "encoders", "seams"),
     ("protocol", "submission", "*_handler", "queue", "server.*broker"),
-    ("server.protocol", "server.gear", "server.admin", "server.http"),
+    (
+        *("server.protocol", "server.gear", "server.admin"),
+        *("server.http", "server.http_*", "server.memcached"),
+    ),
     (
         *("inbox", "connection", "connection_manager", "util", "polling", "sockets"),
         *("poll_loop", "placement", "waiting", "server_choice", "shortcut"),

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from ..errors import StartupError
+from ..errors import ConfigurationError, StartupError
 from ..framing import BUILD
 from . import process
 from .command_line import say
@@ -16,7 +16,7 @@ from .config import Config, parse
 from .listener import Listener
 from .logs import NOTICE, Log, configure
 from .loop import Selector, run
-from .sockets import open_all
+from .sockets import open_groups
 
 log = logging.getLogger("gearman.server")
 
@@ -39,7 +39,7 @@ def _start(config: Config) -> int:
     report = process.daemonize() if config.daemon else _say
     try:
         _run(config, report)
-    except StartupError as error:
+    except (ConfigurationError, StartupError) as error:
         report(str(error))
         return 1
     return 0
@@ -67,9 +67,10 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
     log_file = configure(config)
     pid_file = process.PidFile(config.pid_file) if config.pid_file else None
     try:
-        sockets = open_all(config.listen, config.backlog)
+        groups = (config.listen, *(spoken.listen for spoken in config.protocols))
+        sockets, *others = open_groups(groups, config.backlog)
         selector = Selector()
-        listener = Listener(config, sockets, selector)
+        listener = Listener(config, sockets, selector, others)
         if pid_file:
             pid_file.write()
         if config.user:

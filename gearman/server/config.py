@@ -13,6 +13,7 @@ from . import values
 from .command_line import parser, say
 from .levels import NOTICE, more_verbose
 from .options import DEFAULT_FILE, HIDDEN
+from .spoken import Spoken, in_vain, spoken
 from .values import Endpoint
 
 __all__ = ["Config", "Endpoint", "Keepalive", "parse"]
@@ -43,7 +44,7 @@ class Config:
 
     listen: tuple[Endpoint, ...] = (Endpoint(),)
     backlog: int = 1024
-    protocols: tuple[str, ...] = ("gear",)
+    protocols: tuple[Spoken, ...] = ()
     keepalive: Keepalive | None = None
 
     retries: int = -1
@@ -158,9 +159,10 @@ def _config(options: _Options) -> Config:
         )
     names = {field.name for field in fields(Config)}
     settings = {name: value for name, value in options.items() if name in names}
+    addresses = _endpoints(options)
     settings |= {
-        "listen": _endpoints(options),
-        "protocols": tuple(dict.fromkeys(["gear", *options.get("protocol", ())])),
+        "listen": addresses,
+        "protocols": spoken(options, addresses),
         "keepalive": _keepalive(options),
         "level": more_verbose(options.get("level", NOTICE), options.get("steps", 0)),
         "pid_file": options.get("pid_file") or None,
@@ -187,14 +189,13 @@ def _keepalive(options: _Options) -> Keepalive | None:
 _REASONS: Final = {
     "threads": "the server needs no I/O threads",
     "hashtable_buckets": "tables grow by themselves",
-    "http_port": "the protocol http is not in use",
     **dict.fromkeys(("ssl_ca_file", "ssl_certificate", "ssl_key"), "TLS is not in use"),
 }
 
 
 def _in_vain(options: _Options) -> Iterator[str]:
     """Yield a sentence for each option that has no effect."""
-    reasons = dict(_REASONS)
+    reasons = _REASONS | dict(in_vain(options))
     if not options.get("keepalive"):
         names = (f"keepalive_{field.name}" for field in fields(Keepalive))
         reasons |= dict.fromkeys(names, "--keepalive was not given")

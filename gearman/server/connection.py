@@ -10,11 +10,12 @@ it is not read from, and neither is whoever produces for it, until it has caught
 import asyncio
 import logging
 import socket
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 from ..sockets import keep_alive
 from .broker import Peer
-from .protocol import Protocol
+from .protocol import Protocol, Service, Trace
 from .sockets import describe
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ class Connection(asyncio.BufferedProtocol):
     protocol: Protocol
     _transport: asyncio.Transport
 
-    def __init__(self, listener: "Listener") -> None:
+    def __init__(self, listener: "Listener", service: Service) -> None:
         self._listener = listener
+        self._service = service
+        self._input = listener.input[: service.read_size]
         self.name = "?"
         # Blocked connections, this one possibly among them, for whose sake this one
         # is not read; and the other way round.
@@ -62,10 +65,13 @@ class Connection(asyncio.BufferedProtocol):
         log.info("%s: connected", self.name)
 
     def _attach(self, host: str, descriptor: int) -> None:
-        """Make the peer and its protocol."""
-        self.peer = Peer(host, descriptor)
+        """Make the protocol and its peer."""
+        self._listener.begin_turn()
+        trace = _trace(self.name)
+        self.protocol = self._service.connect(host, descriptor, trace)
+        self.peer = self.protocol.peer
         self.peer.connection = self
-        self.protocol = self._listener.protocol(self.peer, self.name)
+        self._obey()
 
     def _names(self, transport: asyncio.BaseTransport) -> tuple[str, str]:
         """Return the peer's name for the log, and its address alone."""
@@ -75,15 +81,34 @@ class Connection(asyncio.BufferedProtocol):
         return describe(address), address[0]
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._listener.input
+        return self._input
 
     def buffer_updated(self, nbytes: int) -> None:
         self._listener.begin_turn()
-        self.protocol.receive(bytes(self._listener.input[:nbytes]))
+        self.protocol.receive(bytes(self._input[:nbytes]))
         if self.protocol.error is not None:
-            self.failed()
+            self.flush()
         elif self.protocol.buffered:
             self.partial()
+        self._obey()
+
+    def _obey(self) -> None:
+        """Do what the protocol wants of the connection, now that it was at work."""
+        protocol = self.protocol
+        if self.closing:
+            return
+        if (protocol.finished or protocol.error is not None) and not self.peer.outbox:
+            self.close(protocol.error)
+            return
+        if self._may_read():
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+        if protocol.deadline < inf:
+            self._listener.watch(self)
+
+    def _may_read(self) -> bool:
+        return not self._held_by and not self.protocol.paused
 
     def eof_received(self) -> None:
         """The peer is done, and has some time left to take what waits for it."""
@@ -96,20 +121,18 @@ class Connection(asyncio.BufferedProtocol):
         self.progress = self._listener.time()
         self._listener.watch(self)
 
-    def failed(self) -> None:
-        """The protocol came to an end: say so, and close."""
-        self.flush()
-        self.close(self.protocol.error)
-
     def flush(self) -> None:
         """Send what waits for the peer."""
         data = self.protocol.data_to_send()
-        if self.closing or not data:
-            return
-        self._transport.write(data)
-        waiting = self._transport.get_write_buffer_size()
-        if waiting > self._listener.config.max_outbox:
-            self.overflow(waiting)
+        if data and not self.closing:
+            self._transport.write(data)
+            waiting = self._transport.get_write_buffer_size()
+            if waiting > self._listener.config.max_outbox:
+                self.overflow(waiting)
+        if self.protocol.ready and not self.closing:
+            self._listener.begin_turn()
+            self.protocol.resume()
+        self._obey()
 
     def overflow(self, waiting: int) -> None:
         self.abort(f"{waiting} bytes wait for it, more than --max-outbox allows")
@@ -140,7 +163,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def released_by(self, blocked: "Connection") -> None:
         self._held_by.discard(blocked)
-        if not self._held_by and not self.closing:
+        if self._may_read() and not self.closing:
             self.progress = self._listener.time()
             self._transport.resume_reading()
 
@@ -161,6 +184,7 @@ class Connection(asyncio.BufferedProtocol):
     def check(self, now: float) -> bool:
         """Close the connection if it stalls. Returns whether to look at it again."""
         config = self._listener.config
+        self._look_at_deadline(now)
         waiting = self._transport.get_write_buffer_size()
         if waiting and (self.peer.blocked or self.closing):
             if waiting != self._waiting:
@@ -170,11 +194,20 @@ class Connection(asyncio.BufferedProtocol):
                 self.abort(f"it took nothing of what waits for it for {seconds}")
             return True
         if self.closing or not self.protocol.buffered:
-            return False
+            return self._has_deadline()
         if not self._held_by and now - self.progress > config.handshake_timeout:
             seconds = f"{config.handshake_timeout:g} seconds"
             self.abort(f"it sent part of a request and then nothing for {seconds}")
         return True
+
+    def _has_deadline(self) -> bool:
+        return self.protocol.deadline < inf and not self.closing
+
+    def _look_at_deadline(self, now: float) -> None:
+        if self._has_deadline() and self.protocol.deadline <= now:
+            self._listener.begin_turn()
+            self.protocol.expire()
+            self._obey()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
@@ -196,5 +229,22 @@ class EngineConnection(Connection):
         channel: Any = self._transport
         self.peer = self.protocol = channel
 
+    def _may_read(self) -> bool:
+        return not self._held_by
+
+    def _has_deadline(self) -> bool:
+        return False
+
+    def failed(self) -> None:
+        """The protocol came to an end: say so, and close."""
+        self.flush()
+        self.close(self.protocol.error)
+
     def flush(self) -> None:
         cast("Any", self._transport).flush()
+
+
+def _trace(name: str) -> Trace | None:
+    if not log.isEnabledFor(logging.DEBUG):
+        return None
+    return lambda text: log.debug("%s: %s", name, text)

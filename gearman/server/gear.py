@@ -7,8 +7,8 @@ from functools import partial
 from ..commands import (
     COMMAND_LIMIT,
     COMMANDS,
+    DEFAULT_PORT,
     MAX_CLIENT_ID,
-    MAX_PACKET,
     RESPONSE,
     Command,
 )
@@ -16,8 +16,8 @@ from ..errors import ProtocolError
 from ..framing import MAX_BODY, Decoder, Packet
 from ..text import printable
 from .admin import Admin
-from .broker import HIGH, LOW, NORMAL, Broker, Peer
-from .protocol import Protocol, Trace
+from .broker import HIGH, LOW, NORMAL, Peer
+from .protocol import Protocol, Server, Service, Trace
 
 # Gets the peer and the packet's arguments, as many as the command table says.
 Verb = Callable[..., None]
@@ -40,11 +40,15 @@ _SUBMITS = {
 }
 
 
-class Gear:
+class Gear(Service):
     """What a server's binary protocol does for each command, on every connection."""
 
-    def __init__(self, broker: Broker, admin: Admin) -> None:
-        self._broker = broker
+    port = DEFAULT_PORT
+    read_size = 256 * 1024
+
+    def __init__(self, server: Server, admin: Admin) -> None:
+        super().__init__(server)
+        self._broker = broker = server.broker
         self.admin = admin
         self.verbs: list[Verb] = [_unexpected] * COMMAND_LIMIT
         for command, (priority, background) in _SUBMITS.items():
@@ -82,6 +86,11 @@ class Gear:
             (Command.GRAB_JOB_ALL, broker.grab_all),
             (Command.GET_STATUS_UNIQUE, _named(broker.get_status_unique)),
         ]
+
+    def connect(
+        self, address: str, descriptor: int, trace: Trace | None
+    ) -> "GearProtocol":
+        return GearProtocol(Peer(address, descriptor), self, trace=trace)
 
     def dispatch(self, peer: Peer, packet: Packet) -> None:
         """Do what a packet or line asks for. Raises ProtocolError if it is fatal."""
@@ -134,17 +143,10 @@ class Gear:
 class GearProtocol(Protocol):
     """A connection that speaks the binary and the admin text protocol by turns."""
 
-    def __init__(
-        self,
-        peer: Peer,
-        gear: Gear,
-        *,
-        max_packet: int = MAX_PACKET,
-        trace: Trace | None = None,
-    ) -> None:
+    def __init__(self, peer: Peer, gear: Gear, *, trace: Trace | None = None) -> None:
         super().__init__(peer)
         self._gear = gear
-        self._decoder = Decoder(max_packet=max_packet, lines=True)
+        self._decoder = Decoder(max_packet=gear.server.max_packet, lines=True)
         self._trace = trace
 
     @property

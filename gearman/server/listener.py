@@ -10,29 +10,27 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Any
 
 from .. import __version__
 from .acceptor import Acceptor
 from .admin import Admin, Identity
-from .broker import Broker, Engine, Peer
+from .broker import Broker, Engine
 from .config import Config
 from .connection import Connection, EngineConnection
-from .gear import Gear, GearProtocol
+from .gear import Gear
 from .logs import NOTICE, level_name
 from .loop import Selector
-from .protocol import Protocol, Trace
+from .protocol import Server, Service
 from .sockets import describe, remove_file
 from .values import MAX_HANDLE_PREFIX
 
 # Scheduled jobs follow the wall clock, which may be set: look at it this often.
 MAX_SLEEP = 30.0
-
-# Bytes read from a connection at once.
-READ_SIZE = 256 * 1024
 
 # Seconds between two looks at connections that may have stalled.
 WATCH_INTERVAL = 1.0
@@ -43,6 +41,7 @@ log = logging.getLogger("gearman.server")
 class Listener:
     """A running server. `config` says how, `sockets` are bound and ready.
 
+    So are the `others`, which belong to the protocols beside gear, in their order.
     With the `selector` of the event loop that it is going to run in, plain sockets
     are left to the compiled engine if that was built; asyncio does the same without.
     """
@@ -52,11 +51,12 @@ class Listener:
         config: Config,
         sockets: list[socket.socket],
         selector: Selector | None = None,
+        others: Sequence[list[socket.socket]] = (),
     ) -> None:
         self.config = config
         # What asyncio reads goes here first, whichever connection it is from: a new
         # buffer for each read would come from the system each time.
-        self.input = memoryview(bytearray(READ_SIZE))
+        self.input = memoryview(bytearray(Gear.read_size))
         self._selector = selector
         self._sockets = sockets
         self._broker = _broker(config)
@@ -66,7 +66,14 @@ class Listener:
             level_name(config.level),
             self._shutdown if config.allow_shutdown else None,
         )
-        self._gear = Gear(self._broker, Admin(self._broker, identity))
+        self._server = Server(
+            self._broker, __version__, config.max_packet, config.handshake_timeout
+        )
+        self._gear = Gear(self._server, Admin(self._broker, identity))
+        self._others = [
+            (spoken.name, spoken.service(self._server, **spoken.options), group)
+            for spoken, group in zip(config.protocols, others, strict=True)
+        ]
         self._connections: set[Connection] = set()
         self._watched: set[Connection] = set()
         self._watcher: asyncio.TimerHandle | None = None
@@ -88,19 +95,24 @@ class Listener:
         self.time = self._loop.time
         self._start_engine()
         for sock in self._sockets:
-            self._listen(sock)
+            self._listen(sock, "gear", self._gear)
+        for name, service, sockets in self._others:
+            for sock in sockets:
+                self._listen(sock, name, service)
         ready()
         try:
             await self._stopped.wait()
         finally:
             await self._close()
 
-    def _listen(self, sock: socket.socket) -> None:
+    def _listen(self, sock: socket.socket, name: str, service: Service) -> None:
         sock.setblocking(False)
-        acceptor = Acceptor(self._loop, sock, self._accepted)
+        acceptor = Acceptor(self._loop, sock, partial(self._accepted, service))
         self._acceptors.append(acceptor)
         acceptor.start()
-        log.log(NOTICE, "listening on %s", describe(sock.getsockname()))
+        where = describe(sock.getsockname())
+        what = "" if service is self._gear else f" for {name}"
+        log.log(NOTICE, "listening on %s%s", where, what)
 
     def _start_engine(self) -> None:
         # Packets are traced where asyncio's transports hand them over.
@@ -121,21 +133,24 @@ class Listener:
         if self._engine is not None:
             self._engine.interrupt()
 
-    def _accepted(self, sock: socket.socket) -> None:
-        if self._engine is not None:
+    def _accepted(self, service: Service, sock: socket.socket) -> None:
+        # The engine speaks gear only.
+        if self._engine is not None and service is self._gear:
             self._open(sock)
             return
-        task = self._loop.create_task(self._connect(sock))
+        task = self._loop.create_task(self._connect(service, sock))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, sock: socket.socket) -> None:
+    async def _connect(self, service: Service, sock: socket.socket) -> None:
         # The peer may be gone again before its connection is set up.
         with suppress(OSError):
-            await self._loop.connect_accepted_socket(lambda: Connection(self), sock)
+            await self._loop.connect_accepted_socket(
+                lambda: Connection(self, service), sock
+            )
 
     def _open(self, sock: socket.socket) -> None:
-        connection = EngineConnection(self)
+        connection = EngineConnection(self, self._gear)
         try:
             address = sock.getpeername()
         except OSError:
@@ -153,7 +168,7 @@ class Listener:
     def drain(self) -> None:
         """Take no more connections, and stop when no job is left."""
         self._stop_accepting()
-        self._draining = True
+        self._draining = self._server.draining = True
         if self._engine is not None:
             self._engine.draining = True
         log.log(NOTICE, "draining: %d jobs are left", len(self._broker.jobs))
@@ -197,11 +212,6 @@ class Listener:
         """Make a connection known."""
         self._connections.add(connection)
         self._broker.connect(connection.peer)
-
-    def protocol(self, peer: Peer, name: str) -> Protocol:
-        """Return the protocol that a peer speaks who is called `name` in the log."""
-        max_packet = self.config.max_packet
-        return GearProtocol(peer, self._gear, max_packet=max_packet, trace=_trace(name))
 
     def remove(self, connection: Connection) -> None:
         self.begin_turn()
@@ -298,12 +308,6 @@ def _broker(config: Config) -> Broker:
         timeout_fails=config.timeout_action == "fail",
         exceptions=config.exceptions,
     )
-
-
-def _trace(name: str) -> Trace | None:
-    if not log.isEnabledFor(logging.DEBUG):
-        return None
-    return lambda text: log.debug("%s: %s", name, text)
 
 
 def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -8,6 +8,8 @@ from argparse import SUPPRESS, BooleanOptionalAction
 from typing import Any, Final
 
 from ..framing import MAX_BODY
+from .protocol import Service
+from .protocols import NAMES, own
 from .values import (
     endpoint,
     handle_prefix,
@@ -22,7 +24,6 @@ from .values import (
 )
 
 DEFAULT_FILE: Final = "/etc/gearmand.conf"
-PROTOCOLS: Final = ("gear",)
 QUEUES: Final = ("builtin",)
 
 # Options that belong to queue types of gearmand, with their number of values.
@@ -44,6 +45,15 @@ _Row = tuple[tuple[str, ...], dict[str, Any]]
 
 def _row(*names: str, **settings: Any) -> _Row:
     return names, settings
+
+
+def _port_row(name: str, service: type[Service]) -> _Row:
+    return _row(
+        f"--{name}-port",
+        metavar="PORT",
+        type=port,
+        help=f"port of the protocol {name} on each address (default: {service.port})",
+    )
 
 
 def _flag(*names: str, **settings: Any) -> _Row:
@@ -87,10 +97,10 @@ _LISTENING = (
         *("-r", "--protocol"),
         metavar="NAME",
         action="append",
-        type=one_of(PROTOCOLS),
-        help="protocol to speak beside gear; may be repeated (default: gear)",
+        help=f"protocol to speak beside gear: {', '.join(NAMES)}; may be repeated"
+        " (default: gear)",
     ),
-    _row("--http-port", metavar="PORT", type=port, help="port of the protocol http"),
+    *(_port_row(name, own(name)) for name in NAMES),
 )
 
 _JOBS = (

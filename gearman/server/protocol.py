@@ -1,13 +1,60 @@
-"""What a protocol of the server is: bytes in, bytes out, no I/O."""
+"""What a protocol of the server is: bytes in, bytes out, no I/O.
+
+A protocol consists of two classes. A `Service` exists once in a server: it says on
+which port the protocol is spoken and which options it has. For each connection it
+makes a `Protocol`, which turns bytes into calls of the broker's verbs, and what the
+broker answers into bytes. docs/protocols.md tells how to write one.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import ClassVar
 
+from ..commands import MAX_PACKET
 from ..errors import ProtocolError
-from .broker import Peer
+from ..queue import Option
+from .broker import Broker, Peer
+
+__all__ = ["Option", "Peer", "Protocol", "Recipient", "Server", "Service", "Trace"]
 
 # Gets one line of text for each packet or line that came in.
 Trace = Callable[[str], None]
+
+# Gets what the broker sends to a peer: the number of a command and its arguments.
+Deliver = Callable[[int, tuple[bytes, ...]], None]
+
+
+@dataclass(slots=True)
+class Server:
+    """What a protocol may know of the server that it belongs to.
+
+    The broker's `now` is the time of the turn. Sizes are in bytes, times in seconds.
+    While it is `draining` the server stays until no job is left, and should be given
+    no new ones.
+    """
+
+    broker: Broker
+    version: str
+    max_packet: int = MAX_PACKET
+    handshake_timeout: float = 30.0
+    draining: bool = False
+
+
+class Recipient(Peer):
+    """A peer that hands on what the broker sends, instead of making a packet of it.
+
+    `deliver` is called while the broker is at work, so it must not call the broker;
+    it may write to this peer.
+    """
+
+    def __init__(self, address: str, descriptor: int, deliver: Deliver) -> None:
+        super().__init__(address, descriptor)
+        self._deliver = deliver
+
+    def send(self, command: int, arguments: tuple[bytes, ...]) -> None:
+        self._deliver(command, arguments)
 
 
 class Protocol(ABC):
@@ -15,21 +62,39 @@ class Protocol(ABC):
 
     Whoever owns the socket passes on what it reads, sends what `data_to_send`
     returns whenever the peer was touched, and closes the connection once `error` is
-    set and everything was sent.
+    set, or `finished`, and everything was sent. Nothing is read while it is `paused`.
+    If it is `ready` after something was sent, `resume` is called. When the broker's
+    time has come to `deadline`, about a second later at most, `expire` is called.
     """
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
         self.error: ProtocolError | None = None
+        self.finished = False
+        self.paused = False
+        self.ready = False
+        self.deadline = inf
 
     @abstractmethod
     def receive(self, data: bytes) -> None:
         """Take bytes from the peer and act on every request that they complete."""
 
     @property
-    @abstractmethod
     def buffered(self) -> int:
-        """How many bytes of an unfinished request are kept."""
+        """How many bytes of an unfinished request are kept.
+
+        As long as there are some, the peer has --handshake-timeout seconds to send
+        more; then it is disconnected without a word.
+        """
+        return 0
+
+    def resume(self) -> None:
+        """Go on with requests that waited for the answer to an earlier one."""
+        self.ready = False
+
+    def expire(self) -> None:
+        """Do what is due at the deadline: move it, answer, or be finished."""
+        self.finished = True
 
     def data_to_send(self) -> bytes:
         """Return, and forget, all that waits to be sent."""
@@ -37,3 +102,30 @@ class Protocol(ABC):
         data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
         outbox.clear()
         return data
+
+
+class Service(ABC):
+    """A protocol that the server speaks: what its connections have in common.
+
+    It is spoken on `port` of each address that the server listens on; the option
+    --NAME-port, made from the name that it is selected by, overrides that. Values of
+    `options` that were given are passed to the constructor by keyword. It raises
+    ConfigurationError if one can't be used; the text says what to do.
+    """
+
+    port: ClassVar[int]
+    options: ClassVar[tuple[Option, ...]] = ()
+    # Bytes read from a connection at once. All requests among them are carried out
+    # before any other connection has its turn.
+    read_size: ClassVar[int] = 32 * 1024
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    @abstractmethod
+    def connect(self, address: str, descriptor: int, trace: Trace | None) -> Protocol:
+        """Return the protocol of a new connection, with a peer of its own.
+
+        `address` is the peer's, or "unix"; `trace` gets a line for each request if
+        the log is to show them.
+        """

@@ -35,6 +35,21 @@ def open_all(endpoints: Iterable[Endpoint], backlog: int) -> list[socket.socket]
     return opened
 
 
+def open_groups(
+    groups: Iterable[Iterable[Endpoint]], backlog: int
+) -> list[list[socket.socket]]:
+    """Listen on the endpoints of each group, as `open_all` does, or on none."""
+    opened: list[list[socket.socket]] = []
+    try:
+        for endpoints in groups:
+            opened.append(open_all(endpoints, backlog))
+    except BaseException:
+        for group in opened:
+            close_all(group)
+        raise
+    return opened
+
+
 def close_all(opened: Iterable[socket.socket]) -> None:
     """Close listening sockets, and remove the files of Unix sockets."""
     for sock in opened:

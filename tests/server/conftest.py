@@ -11,6 +11,7 @@ from gearman.errors import ProtocolError
 from gearman.server.admin import Admin, Identity
 from gearman.server.broker import Broker, Peer
 from gearman.server.gear import Gear, GearProtocol
+from gearman.server.protocol import Server as Site
 
 Packet = tuple[Any, ...]
 
@@ -89,7 +90,8 @@ class Server:
         self.trace: list[str] = []
         self.broker = Broker(handle_prefix=b"H:test", **options)
         identity = Identity("1.2.3", 4321, "NOTICE", self.shutdowns.append)
-        self.gear = Gear(self.broker, Admin(self.broker, identity))
+        self.site = Site(self.broker, "1.2.3")
+        self.gear = Gear(self.site, Admin(self.broker, identity))
         self.now, self.wall = 1000.0, 1_700_000_000.0
         self.broker.tick(self.now, self.wall)
 

@@ -130,7 +130,8 @@ class TestBadPackets:
 
     def test_packet_over_the_limit_is_answered_and_fatal(self, server):
         peer = server.connect()
-        protocol = GearProtocol(peer.peer, server.gear, max_packet=10)
+        server.site.max_packet = 10
+        protocol = GearProtocol(peer.peer, server.gear)
         protocol.receive(_framing.encode(Command.ECHO_REQ, [b"x" * 11], REQUEST))
         assert protocol.error is not None
         assert peer.got()[0][:2] == (Command.ERROR, b"ARGUMENT_TOO_LARGE")

@@ -33,8 +33,12 @@ class Running:
         self.sockets = open_all(config.listen, config.backlog)
         self.addresses = [sock.getsockname() for sock in self.sockets]
         self.selector = Selector()
+        others = [
+            open_all(spoken.listen, config.backlog) for spoken in config.protocols
+        ]
+        self.others = [sock.getsockname() for group in others for sock in group]
         self.listener = Listener(
-            config, self.sockets, self.selector if engine else None
+            config, self.sockets, self.selector if engine else None, others
         )
         self.ready: list[str] = []
         self._thread = Thread(target=self._run, daemon=True)

@@ -1,0 +1,61 @@
+"""Which protocols a server speaks beside gear, and where: from its options."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ConfigurationError
+from ..queue import given
+from .protocol import Service
+from .protocols import GEAR, NAMES, load, own
+from .values import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A protocol beside gear, the addresses where it is spoken, and its options."""
+
+    name: str
+    service: type[Service]
+    listen: tuple[Endpoint, ...]
+    options: Mapping[str, Any]
+
+
+def spoken(
+    options: Mapping[str, Any], addresses: Sequence[Endpoint]
+) -> tuple[Spoken, ...]:
+    """Return the protocols that were asked for, on the hosts of these addresses.
+
+    Raises ConfigurationError if one can't be used.
+    """
+    names = dict.fromkeys(options.get("protocol", ()))
+    return tuple(_spoken(n, options, addresses) for n in names if n != GEAR)
+
+
+def _spoken(
+    name: str, options: Mapping[str, Any], addresses: Sequence[Endpoint]
+) -> Spoken:
+    service = load(name)
+    port = options.get(port_key(name), service.port)
+    hosts = dict.fromkeys(address.host for address in addresses if not address.path)
+    if not hosts:
+        raise ConfigurationError(
+            f"-r {name}: it is spoken on TCP addresses only; add one by -L, such as"
+            " -L localhost"
+        )
+    listen = tuple(Endpoint(host, port) for host in hosts)
+    return Spoken(name, service, listen, given(options, service))
+
+
+def port_key(name: str) -> str:
+    """Return the name under which a protocol's port is kept among parsed options."""
+    return f"{name}-port".replace("-", "_")
+
+
+def in_vain(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the options of protocols that are not spoken, each with the reason."""
+    for name in NAMES:
+        if name not in options.get("protocol", ()):
+            keys = (option.names[0] for option in own(name).options)
+            for key in (port_key(name), *(key.replace("-", "_") for key in keys)):
+                yield key, f"the protocol {name} is not in use"
