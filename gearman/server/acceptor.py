@@ -5,6 +5,8 @@ import logging
 import socket
 from collections.abc import Callable
 
+from .sockets import Address
+
 # Connections taken in one go, so that a crowd at the door does not keep those inside
 # waiting.
 BATCH = 64
@@ -18,6 +20,8 @@ log = logging.getLogger("gearman.server")
 class Acceptor:
     """Hands each connection that comes in on a listening socket to `accepted`.
 
+    That gets the connection's socket and the address of its peer.
+
     When the process or the system runs out of descriptors or memory, those that
     wait are left waiting in the backlog for a while. The log says so once, and once
     more when it is over.
@@ -27,7 +31,7 @@ class Acceptor:
         self,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
-        accepted: Callable[[socket.socket], None],
+        accepted: Callable[[socket.socket, Address], None],
     ) -> None:
         self._loop = loop
         self._sock = sock
@@ -49,14 +53,14 @@ class Acceptor:
     def _accept(self) -> None:
         for _ in range(BATCH):
             try:
-                sock, _ = self._sock.accept()
+                sock, address = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 self._wait(error)
                 return
             sock.setblocking(False)
-            self._accepted(sock)
+            self._accepted(sock, address)
             if self._short:
                 self._short = False
                 log.warning("accepting connections again")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..sockets import keep_alive
 from .broker import Peer
 from .protocol import Protocol, Service, Trace
-from .sockets import describe
+from .sockets import Address, describe, host_of
 
 if TYPE_CHECKING:
     from .listener import Listener
@@ -36,9 +36,12 @@ class Connection(asyncio.BufferedProtocol):
     protocol: Protocol
     _transport: asyncio.Transport
 
-    def __init__(self, listener: "Listener", service: Service) -> None:
+    def __init__(
+        self, listener: "Listener", service: Service, address: Address
+    ) -> None:
         self._listener = listener
         self._service = service
+        self._address = address
         self._input = listener.input[: service.read_size]
         self.name = "?"
         # Blocked connections, this one possibly among them, for whose sake this one
@@ -54,13 +57,13 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
         sock = transport.get_extra_info("socket")
-        self.name, host = self._names(transport)
+        self.name = self._name(sock.fileno())
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             probes = self._listener.config.keepalive
             if probes is not None:
                 keep_alive(sock, probes.idle, probes.interval, probes.count)
-        self._attach(host, sock.fileno())
+        self._attach(host_of(self._address), sock.fileno())
         self._listener.add(self)
         log.info("%s: connected", self.name)
 
@@ -73,12 +76,11 @@ class Connection(asyncio.BufferedProtocol):
         self.peer.connection = self
         self._obey()
 
-    def _names(self, transport: asyncio.BaseTransport) -> tuple[str, str]:
-        """Return the peer's name for the log, and its address alone."""
-        address = transport.get_extra_info("peername")
-        if not address or isinstance(address, (str, bytes)):
-            return f"unix:{transport.get_extra_info('socket').fileno()}", "unix"
-        return describe(address), address[0]
+    def _name(self, descriptor: int) -> str:
+        """Return the peer's name for the log."""
+        if isinstance(self._address, tuple):
+            return describe(self._address)
+        return f"unix:{descriptor}"
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._input

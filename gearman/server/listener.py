@@ -26,7 +26,7 @@ from .gear import Gear
 from .logs import NOTICE, level_name
 from .loop import Selector
 from .protocol import Server, Service
-from .sockets import describe, remove_file
+from .sockets import Address, describe, host_of, remove_file
 from .values import MAX_HANDLE_PREFIX
 
 # Scheduled jobs follow the wall clock, which may be set: look at it this often.
@@ -133,32 +133,26 @@ class Listener:
         if self._engine is not None:
             self._engine.interrupt()
 
-    def _accepted(self, service: Service, sock: socket.socket) -> None:
+    def _accepted(
+        self, service: Service, sock: socket.socket, address: Address
+    ) -> None:
         # The engine speaks gear only.
         if self._engine is not None and service is self._gear:
-            self._open(sock)
-            return
-        task = self._loop.create_task(self._connect(service, sock))
+            connection = EngineConnection(self, service, address)
+            channel = self._engine.open(sock, connection, host_of(address))
+            connection.connection_made(channel)
+        else:
+            self._start(sock, Connection(self, service, address))
+
+    def _start(self, sock: socket.socket, connection: Connection) -> None:
+        task = self._loop.create_task(self._connect(sock, connection))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, service: Service, sock: socket.socket) -> None:
+    async def _connect(self, sock: socket.socket, connection: Connection) -> None:
         # The peer may be gone again before its connection is set up.
         with suppress(OSError):
-            await self._loop.connect_accepted_socket(
-                lambda: Connection(self, service), sock
-            )
-
-    def _open(self, sock: socket.socket) -> None:
-        connection = EngineConnection(self, self._gear)
-        try:
-            address = sock.getpeername()
-        except OSError:
-            # The peer is gone again.
-            sock.close()
-            return
-        host = address[0] if isinstance(address, tuple) else "unix"
-        connection.connection_made(self._engine.open(sock, connection, host))
+            await self._loop.connect_accepted_socket(lambda: connection, sock)
 
     def stop(self) -> None:
         """Stop at once."""

@@ -6,6 +6,7 @@ import socket
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 from ..errors import StartupError
 from .config import Endpoint
@@ -13,6 +14,9 @@ from .config import Endpoint
 # Both address families, where a host name is not given. IPv4 first: a port that is
 # picked for it is then asked for on IPv6 as well.
 _ANY = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))  # noqa: S104
+
+# What a socket calls its peer; a peer on a Unix socket hardly ever has a name.
+Address = tuple[Any, ...] | str | bytes
 
 _MISSING_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 
@@ -62,6 +66,11 @@ def remove_file(sock: socket.socket) -> None:
     if sock.family == socket.AF_UNIX:
         with suppress(OSError):
             os.unlink(sock.getsockname())
+
+
+def host_of(address: Address) -> str:
+    """Return the host alone of a peer's address, `unix` for that of a Unix socket."""
+    return address[0] if isinstance(address, tuple) else "unix"
 
 
 def describe(address: tuple[str, int] | str) -> str:
