@@ -9,12 +9,13 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -112,17 +113,21 @@ def gearmand(*options: str, port: int | None = None) -> Iterator[Server]:
 
 @contextmanager
 def ours(
-    *options: str, pure: bool | None = None, port: int | None = None
+    *options: str,
+    pure: bool | None = None,
+    port: int | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Server]:
     """Run the server of the imported package, on a free port if none is given.
 
     It uses the compiled parts if this process does, unless `pure` says otherwise.
+    With `tls` it is asked for its first answer by TLS, which `options` must turn on.
     """
     port = port or free_port()
     command = [sys.executable, "-P", "-m", "gearman.server"]
     listen = ["-L", HOST, "-p", str(port)]
     environment = package_environment(pure=pure)
-    with _running([*command, *listen, *options], port, environment) as server:
+    with _running([*command, *listen, *options], port, environment, tls) as server:
         yield server
 
 
@@ -137,7 +142,10 @@ def package_environment(*, pure: bool | None = None) -> dict[str, str]:
 
 @contextmanager
 def _running(
-    command: Sequence[str], port: int, environment: Mapping[str, str]
+    command: Sequence[str],
+    port: int,
+    environment: Mapping[str, str],
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="gearman-server-") as folder:
         log = Path(folder, "stderr")
@@ -152,7 +160,7 @@ def _running(
             )
         server = Server(process, port, log)
         try:
-            _wait_until_it_answers(server)
+            _wait_until_it_answers(server, tls)
             yield server
         finally:
             end(process)
@@ -160,10 +168,10 @@ def _running(
             print(log.read_text(errors="replace")[-20_000:])
 
 
-def _wait_until_it_answers(server: Server) -> None:
+def _wait_until_it_answers(server: Server, tls: ssl.SSLContext | None) -> None:
     """Return when this very process answers, not another one on its port."""
     deadline = time.monotonic() + DEADLINE
-    while _listening_pid(server) != server.process.pid:
+    while _listening_pid(server, tls) != server.process.pid:
         if _ended(server.process):
             raise AssertionError(f"the server ended:\n{server.log.read_text()}")
         if time.monotonic() > deadline:
@@ -179,9 +187,14 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def _listening_pid(server: Server) -> int | None:
+def _listening_pid(server: Server, tls: ssl.SSLContext | None) -> int | None:
     try:
-        with socket.create_connection((server.host, server.port), DEADLINE) as peer:
+        with ExitStack() as stack:
+            address = server.host, server.port
+            peer = stack.enter_context(socket.create_connection(address, DEADLINE))
+            if tls is not None:
+                wrapped = tls.wrap_socket(peer, server_hostname=server.host)
+                peer = stack.enter_context(wrapped)
             peer.sendall(b"getpid\r\n")
             words = peer.makefile("rb").readline().split()
     except OSError:

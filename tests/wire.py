@@ -5,6 +5,7 @@ time, and whatever bytes a test wants to send can be sent.
 """
 
 import socket
+import ssl
 import time
 from collections.abc import Iterable
 from typing import NamedTuple, Self
@@ -50,9 +51,13 @@ def packet(name: str | int, *arguments: bytes, magic: bytes = REQUEST) -> bytes:
 class Peer:
     """A connection to a job server; every read ends before the deadline."""
 
-    def __init__(self, port: int, host: str = HOST) -> None:
+    def __init__(
+        self, port: int, host: str = HOST, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.socket = socket.create_connection((host, port), DEADLINE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=host)
         self.pending = bytearray()
 
     def __enter__(self) -> Self:

@@ -59,7 +59,9 @@ def _listed(name: str, environment: Mapping[str, str]) -> list[Address]:
 
 def tls(environment: Mapping[str, str]) -> ssl.SSLContext:
     """Return what the environment says about certificates, or raise."""
-    authorities = environment.get("GEARMAN_CA_CERTIFICATE") or None
+    # The second is libgearman's, which names the other two as they are here.
+    names = ("GEARMAN_CA_CERTIFICATE", "GEARMAND_CA_CERTIFICATE")
+    authorities = next(filter(None, map(environment.get, names)), None)
     certificate = environment.get("GEARMAN_CLIENT_PEM") or None
     key = environment.get("GEARMAN_CLIENT_KEY") or None
     try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from ..errors import ConfigurationError, StartupError
 from ..framing import BUILD
 from . import process
+from .certificates import open_certificates
 from .command_line import say
 from .config import Config, parse
 from .listener import Listener
@@ -67,10 +68,14 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
     log_file = configure(config)
     pid_file = process.PidFile(config.pid_file) if config.pid_file else None
     try:
+        # As long as this user may read the files.
+        certificates = open_certificates(config.tls)
         groups = (config.listen, *(spoken.listen for spoken in config.protocols))
         sockets, *others = open_groups(groups, config.backlog)
         selector = Selector()
-        listener = Listener(config, sockets, selector, others)
+        listener = Listener(
+            config, sockets, selector, others, certificates=certificates
+        )
         if pid_file:
             pid_file.write()
         if config.user:
@@ -88,11 +93,16 @@ async def _serve(
     listener: Listener, config: Config, log_file: Log, report: Callable[[str], None]
 ) -> None:
     loop = asyncio.get_running_loop()
+
+    def reload() -> None:
+        log_file.reopen()
+        listener.reload()
+
     for number, action in (
         (signal.SIGTERM, listener.stop),
         (signal.SIGINT, listener.stop),
         (signal.SIGUSR1, listener.drain),
-        (signal.SIGHUP, log_file.reopen),
+        (signal.SIGHUP, reload),
     ):
         loop.add_signal_handler(number, action)
 

@@ -40,11 +40,13 @@ beats the environment.
 
 environment:
   GEARMAND_PORT         port to listen on
+  GEARMAND_CA_CERTIFICATE, GEARMAND_SERVER_PEM, GEARMAND_SERVER_KEY
+                        files for --ssl-ca-file, --ssl-certificate, --ssl-key
 
 signals:
   TERM, INT             stop
   USR1                  take no more connections, stop when no job is left
-  HUP                   open the log file again
+  HUP                   open the log file again, and read the certificates again
 
 examples:
   gearmand -L 127.0.0.1 -vv

@@ -16,7 +16,7 @@ from .options import DEFAULT_FILE, HIDDEN
 from .spoken import Spoken, in_vain, spoken
 from .values import Endpoint
 
-__all__ = ["Config", "Endpoint", "Keepalive", "parse"]
+__all__ = ["Config", "Endpoint", "Keepalive", "Tls", "parse"]
 
 _Options = dict[str, Any]
 
@@ -34,6 +34,20 @@ class Keepalive:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """The files that TLS needs, and whether clients need certificates.
+
+    `authorities` are those of clients' certificates; without the path of their file
+    `verify` is "none".
+    """
+
+    certificate: str
+    key: str
+    authorities: str | None = None
+    verify: Literal["none", "optional", "required"] = "none"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of a server. Times are in seconds, sizes in bytes.
 
@@ -46,6 +60,7 @@ class Config:
     backlog: int = 1024
     protocols: tuple[Spoken, ...] = ()
     keepalive: Keepalive | None = None
+    tls: Tls | None = None
 
     retries: int = -1
     handle_prefix: str | None = None
@@ -100,10 +115,13 @@ def _read(argv: Sequence[str], environ: Mapping[str, str]) -> _Options:
     files = given.pop("config_file", None)
     if files is None:
         files = [DEFAULT_FILE] if os.path.exists(DEFAULT_FILE) else []
-    options = _from_environment(environ)
+    told: _Options = {}
     for file in files:
-        options |= _from_file(file)
-    return options | given | {"config_file": tuple(files)}
+        told |= _from_file(file)
+    told |= given
+    # What the environment says may be meant for other programs as well.
+    found = {"config_file": tuple(files), "ignored": tuple(_in_vain(told))}
+    return _from_environment(environ) | told | found
 
 
 def _parsed(words: Sequence[str]) -> _Options:
@@ -114,14 +132,23 @@ def _spelled_out(word: str) -> str:
     return f"--config-file={word[1:]}" if word.startswith("@") else word
 
 
+_VARIABLES: Final = {
+    "GEARMAND_PORT": ("port", values.port),
+    "GEARMAND_CA_CERTIFICATE": ("ssl_ca_file", values.path),
+    "GEARMAND_SERVER_PEM": ("ssl_certificate", values.path),
+    "GEARMAND_SERVER_KEY": ("ssl_key", values.path),
+}
+
+
 def _from_environment(environ: Mapping[str, str]) -> _Options:
-    text = environ.get("GEARMAND_PORT")
-    if not text:
-        return {}
-    try:
-        return {"port": values.port(text)}
-    except ArgumentTypeError as error:
-        raise ConfigurationError(f"GEARMAND_PORT: {error}") from error
+    options: _Options = {}
+    for variable, (name, read) in _VARIABLES.items():
+        if text := environ.get(variable):
+            try:
+                options[name] = read(text)
+            except ArgumentTypeError as error:
+                raise ConfigurationError(f"{variable}: {error}") from error
+    return options
 
 
 def _from_file(path: str) -> _Options:
@@ -152,11 +179,6 @@ def _words(line: str) -> Iterator[str]:
 
 
 def _config(options: _Options) -> Config:
-    if options.get("ssl"):
-        raise ConfigurationError(
-            "--ssl: TLS is not available in this version; leave it out, and let a"
-            " TLS proxy or tunnel protect the port"
-        )
     names = {field.name for field in fields(Config)}
     settings = {name: value for name, value in options.items() if name in names}
     addresses = _endpoints(options)
@@ -166,7 +188,7 @@ def _config(options: _Options) -> Config:
         "keepalive": _keepalive(options),
         "level": more_verbose(options.get("level", NOTICE), options.get("steps", 0)),
         "pid_file": options.get("pid_file") or None,
-        "ignored": tuple(_in_vain(options)),
+        "tls": _tls(options),
     }
     return Config(**settings)
 
@@ -186,11 +208,30 @@ def _keepalive(options: _Options) -> Keepalive | None:
     return Keepalive(*(None if number == -1 else number for number in numbers))
 
 
+def _tls(options: _Options) -> Tls | None:
+    if not options.get("ssl"):
+        return None
+    certificate = options.get("ssl_certificate")
+    authorities = options.get("ssl_ca_file")
+    if not certificate:
+        raise ConfigurationError(
+            "--ssl needs the certificate of this server: name its file with"
+            " --ssl-certificate, and that of its key with --ssl-key"
+        )
+    verify = options.get("ssl_verify", "none")
+    if verify != "none" and not authorities:
+        raise ConfigurationError(
+            f"--ssl-verify={verify} needs the authorities that sign clients'"
+            " certificates: name their file with --ssl-ca-file"
+        )
+    return Tls(certificate, options.get("ssl_key") or certificate, authorities, verify)
+
+
 _REASONS: Final = {
     "threads": "the server needs no I/O threads",
     "hashtable_buckets": "tables grow by themselves",
-    **dict.fromkeys(("ssl_ca_file", "ssl_certificate", "ssl_key"), "TLS is not in use"),
 }
+_TLS_FILES: Final = ("ssl_ca_file", "ssl_certificate", "ssl_key", "ssl_verify")
 
 
 def _in_vain(options: _Options) -> Iterator[str]:
@@ -199,6 +240,10 @@ def _in_vain(options: _Options) -> Iterator[str]:
     if not options.get("keepalive"):
         names = (f"keepalive_{field.name}" for field in fields(Keepalive))
         reasons |= dict.fromkeys(names, "--keepalive was not given")
+    if not options.get("ssl"):
+        reasons |= dict.fromkeys(_TLS_FILES, "TLS is not in use, --ssl was not given")
+    elif options.get("ssl_verify", "none") == "none":
+        reasons["ssl_ca_file"] = "clients need no certificates without --ssl-verify"
     for (name,), _ in HIDDEN:
         reasons[name[2:].replace("-", "_")] = "no queue type that knows it is in use"
     for name, reason in reasons.items():

@@ -20,6 +20,7 @@ from .. import __version__
 from .acceptor import Acceptor
 from .admin import Admin, Identity
 from .broker import Broker, Engine
+from .certificates import Certificates, open_certificates
 from .config import Config
 from .connection import Connection, EngineConnection
 from .gear import Gear
@@ -27,6 +28,7 @@ from .logs import NOTICE, level_name
 from .loop import Selector
 from .protocol import Server, Service
 from .sockets import Address, describe, host_of, remove_file
+from .tls import TlsConnection
 from .values import MAX_HANDLE_PREFIX
 
 # Scheduled jobs follow the wall clock, which may be set: look at it this often.
@@ -42,6 +44,7 @@ class Listener:
     """A running server. `config` says how, `sockets` are bound and ready.
 
     So are the `others`, which belong to the protocols beside gear, in their order.
+    The files that TLS needs are read here if there are no `certificates` yet.
     With the `selector` of the event loop that it is going to run in, plain sockets
     are left to the compiled engine if that was built; asyncio does the same without.
     """
@@ -52,11 +55,14 @@ class Listener:
         sockets: list[socket.socket],
         selector: Selector | None = None,
         others: Sequence[list[socket.socket]] = (),
+        *,
+        certificates: Certificates | None = None,
     ) -> None:
         self.config = config
         # What asyncio reads goes here first, whichever connection it is from: a new
         # buffer for each read would come from the system each time.
         self.input = memoryview(bytearray(Gear.read_size))
+        self._certificates = certificates or open_certificates(config.tls)
         self._selector = selector
         self._sockets = sockets
         self._broker = _broker(config)
@@ -136,8 +142,11 @@ class Listener:
     def _accepted(
         self, service: Service, sock: socket.socket, address: Address
     ) -> None:
+        if self._certificates is not None and sock.family != socket.AF_UNIX:
+            context = self._certificates.context
+            self._start(sock, TlsConnection(self, service, address, context))
         # The engine speaks gear only.
-        if self._engine is not None and service is self._gear:
+        elif self._engine is not None and service is self._gear:
             connection = EngineConnection(self, service, address)
             channel = self._engine.open(sock, connection, host_of(address))
             connection.connection_made(channel)
@@ -153,6 +162,11 @@ class Listener:
         # The peer may be gone again before its connection is set up.
         with suppress(OSError):
             await self._loop.connect_accepted_socket(lambda: connection, sock)
+
+    def reload(self) -> None:
+        """Read again what may have changed on the disk."""
+        if self._certificates is not None:
+            self._certificates.reload()
 
     def stop(self) -> None:
         """Stop at once."""

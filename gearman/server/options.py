@@ -254,10 +254,31 @@ _PROCESS = (
 )
 
 _TLS = (
-    _flag("--ssl", help="not available in this version"),
-    _row("--ssl-ca-file", metavar="FILE", help="certificates of the authorities"),
-    _row("--ssl-certificate", metavar="FILE", help="certificate of this server"),
-    _row("--ssl-key", metavar="FILE", help="private key of the certificate"),
+    _flag("--ssl", help="speak TLS, 1.2 or newer, on every TCP port"),
+    _row(
+        "--ssl-certificate",
+        metavar="FILE",
+        type=path,
+        help="certificate of this server, and those between it and its authority",
+    ),
+    _row(
+        "--ssl-key",
+        metavar="FILE",
+        type=path,
+        help="private key of the certificate (default: in the certificate's file)",
+    ),
+    _row(
+        "--ssl-ca-file",
+        metavar="FILE",
+        type=path,
+        help="certificates of the authorities that sign those of clients",
+    ),
+    _row(
+        "--ssl-verify",
+        choices=("none", "optional", "required"),
+        help="whether clients need a certificate; optional: those that show one need a"
+        " good one (default: none)",
+    ),
 )
 
 _NO_MEANING = (

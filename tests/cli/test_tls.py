@@ -1,100 +1,72 @@
-"""`-S`: TLS, with certificates that the environment names.
+"""`-S`: TLS, with certificates that the environment names."""
 
-A proxy in front of the server does the server's side of it.
-"""
-
-import shutil
-import socket
-import ssl
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
-from threading import Thread
 
 import pytest
 
+from tests.certificates import Authority
 from tests.cli.tools import Outcome, our_tool, outcome
-from tests.servers import DEADLINE, HOST, Server, missing
+from tests.interop.programs import Program
+from tests.servers import Server, ours
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a certificate for the loopback address, and its key."""
-    openssl = shutil.which("openssl") or missing("openssl")
-    folder = tmp_path_factory.mktemp("certificate")
-    key, path = folder / "key", folder / "pem"
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"),
-            *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", f"/CN={HOST}"),
-            *("-addext", f"subjectAltName=IP:{HOST}", "-keyout", key, "-out", path),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=DEADLINE,
-    )
-    path.write_text(path.read_text() + key.read_text())
-    return path
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
-@pytest.fixture
-def proxy(server: Server, certificate: Path) -> Iterator[int]:
-    """The port of a listener that wants a certificate and passes on what it gets."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    context.load_verify_locations(certificate)
-    context.verify_mode = ssl.CERT_REQUIRED
-    with socket.create_server((HOST, 0)) as listening:
-        listening.settimeout(DEADLINE)
-        thread = Thread(target=_serve, args=(listening, context, server.port))
-        thread.start()
-        yield listening.getsockname()[1]
-        thread.join(DEADLINE)
+@pytest.fixture(scope="module")
+def server(authority: Authority) -> Iterator[Server]:
+    """A server that wants a certificate."""
+    trust = authority.trust(authority.client)
+    with ours(*authority.options("required"), tls=trust) as running:
+        yield running
 
 
-def _serve(listening: socket.socket, context: ssl.SSLContext, port: int) -> None:
-    with suppress(OSError):
-        peer = context.wrap_socket(listening.accept()[0], server_side=True)
-        with peer, socket.create_connection((HOST, port), DEADLINE) as inside:
-            back = Thread(target=_pass_on, args=(inside, peer))
-            back.start()
-            _pass_on(peer, inside)
-            back.join(DEADLINE)
+def test_jobs_and_results_go_through_tls(server: Server, authority: Authority) -> None:
+    environment = authority.environment()
+    worker = our_tool("gearman", server, "-S", "-w", "-c1", "-f", "f", "--", "cat")
+    variables = [f"{name}={value}" for name, value in environment.items()]
+    with Program("env", *variables, *worker):
+        words = ["-S", "-f", "f", "data"]
+        said = outcome(our_tool("gearman", server, *words), environment=environment)
+    assert said == Outcome(0, b"data", "")
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-
-
-def names(certificate: Path) -> dict[str, str]:
-    return {
-        "GEARMAN_CA_CERTIFICATE": str(certificate),
-        "GEARMAN_CLIENT_PEM": str(certificate),
-        "GEARMAN_CLIENT_KEY": str(certificate),
-    }
-
-
-def test_jobs_go_through_tls(proxy: int, certificate: Path) -> None:
-    words = ["-S", "-h", HOST, "-p", str(proxy), "-b", "-f", "f", "data"]
-    said = outcome(our_tool("gearman", None, *words), environment=names(certificate))
-    assert said == Outcome(0, b"", "")
-
-
-def test_admin_questions_go_through_tls(
-    proxy: int, certificate: Path, server: Server
-) -> None:
-    words = ["-S", "-h", HOST, "-p", str(proxy), "--getpid"]
-    said = outcome(our_tool("gearadmin", None, *words), environment=names(certificate))
+def test_admin_questions_go_through_tls(server: Server, authority: Authority) -> None:
+    command = our_tool("gearadmin", server, "-S", "--getpid")
+    said = outcome(command, environment=authority.environment())
     assert said == Outcome(0, f"{server.process.pid}\n".encode(), "")
 
 
-def test_a_server_without_a_known_certificate_is_refused(proxy: int) -> None:
-    words = ["-S", "-h", HOST, "-p", str(proxy), "-b", "-f", "f", "data"]
-    said = outcome(our_tool("gearman", None, *words))
+def test_variable_of_libgearman_names_the_authority_as_well(
+    server: Server, authority: Authority
+) -> None:
+    environment = authority.environment()
+    environment["GEARMAND_CA_CERTIFICATE"] = environment.pop("GEARMAN_CA_CERTIFICATE")
+    said = outcome(our_tool("gearadmin", server, "-S", "--getpid"), b"", environment)
+    assert said.status == 0
+
+
+def test_a_server_without_a_known_certificate_is_refused(server: Server) -> None:
+    words = ["-S", "-b", "-f", "f", "data"]
+    said = outcome(our_tool("gearman", server, *words))
     assert said.status == 1
-    assert f"cannot connect to {HOST}:{proxy} (TLS: " in said.err
+    assert f"cannot connect to {server.address} (TLS: " in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_tool_without_a_certificate_is_refused_where_one_is_required(
+    server: Server, authority: Authority
+) -> None:
+    environment = {"GEARMAN_CA_CERTIFICATE": str(authority.path)}
+    said = outcome(our_tool("gearadmin", server, "-S", "--getpid"), b"", environment)
+    assert said.status == 1
+    assert "Traceback" not in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_tool_without_tls_is_refused(server: Server) -> None:
+    said = outcome(our_tool("gearadmin", server, "--getpid"))
+    assert said.status == 1
     assert said.err.count("\n") == 1

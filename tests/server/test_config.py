@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gearman.commands import MAX_PACKET
-from gearman.server.config import Config, Endpoint, Keepalive, parse
+from gearman.server.config import Config, Endpoint, Keepalive, Tls, parse
 from gearman.server.levels import LEVELS
 from gearman.server.options import HIDDEN
 from gearman.server.values import MAX_HANDLE_PREFIX, MAX_SOCKET_PATH
@@ -197,6 +197,20 @@ def test_level_is_named_and_raised_by_each_v(words: str, level: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "tls"),
+    [
+        ("", Tls("/c", "/c")),
+        ("--ssl-key /k", Tls("/c", "/k")),
+        ("--ssl-ca-file /a", Tls("/c", "/c", "/a")),
+        ("--ssl-ca-file /a --ssl-verify=none", Tls("/c", "/c", "/a")),
+        ("--ssl-ca-file /a --ssl-verify=required", Tls("/c", "/c", "/a", "required")),
+    ],
+)
+def test_tls_has_files_and_asks_for_certificates_if_told(words: str, tls: Tls) -> None:
+    assert parsed("--ssl", "--ssl-certificate", "/c", *words.split()).tls == tls
+
+
+@pytest.mark.parametrize(
     ("words", "keepalive"),
     [
         ("--keepalive", Keepalive()),
@@ -312,11 +326,25 @@ def test_handle_prefix_that_no_line_or_handle_can_hold_is_refused(
     )
 
 
-def test_tls_is_never_replaced_by_plain_text(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--ssl", "--ssl needs the certificate of this server: "),
+        ("--ssl --ssl-key k --check-args", "--ssl needs the certificate of this "),
+        (
+            "--ssl --ssl-certificate c --ssl-verify=required",
+            "--ssl-verify=required needs the authorities that sign clients' ",
+        ),
+        (
+            "--ssl --ssl-certificate c --ssl-verify=optional",
+            "--ssl-verify=optional needs the authorities that sign clients' ",
+        ),
+    ],
+)
+def test_tls_without_what_it_needs_is_refused(
+    words: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = refused(capsys, "--ssl", "--ssl-key", "k", "--check-args")
-    assert line.startswith("--ssl: TLS is not available in this version; ")
+    assert refused(capsys, *words.split()).startswith(sentence)
 
 
 # -- what has no effect
@@ -328,6 +356,8 @@ def test_tls_is_never_replaced_by_plain_text(
         ("-t 4", "--threads"),
         ("--hashtable-buckets 991", "--hashtable-buckets"),
         ("--ssl-key k", "--ssl-key"),
+        ("--ssl-verify=required", "--ssl-verify"),
+        ("--ssl --ssl-certificate c --ssl-ca-file a", "--ssl-ca-file"),
         ("--keepalive-idle 4", "--keepalive-idle"),
         ("--store-queue-on-shutdown", "--store-queue-on-shutdown"),
         ("--libdrizzle-mysql", "--libdrizzle-mysql"),
@@ -355,6 +385,18 @@ def test_every_option_of_a_queue_plugin_is_accepted() -> None:
 def test_port_comes_from_the_environment() -> None:
     config = parsed("-L", "a", environ={"GEARMAND_PORT": "5"})
     assert config.listen == (Endpoint("a", 5),)
+
+
+def test_files_of_tls_come_from_the_environment_if_need_be() -> None:
+    environ = {
+        "GEARMAND_CA_CERTIFICATE": "/ca",
+        "GEARMAND_SERVER_PEM": "/pem",
+        "GEARMAND_SERVER_KEY": "/key",
+    }
+    assert parsed(environ=environ) == Config()
+    config = parsed("--ssl", "--ssl-key=/k", "--ssl-verify=required", environ=environ)
+    assert config.tls == Tls("/pem", "/k", "/ca", "required")
+    assert config.ignored == ()
 
 
 def test_empty_variable_counts_as_none() -> None:
@@ -471,8 +513,9 @@ def test_help_tells_the_real_defaults(
     text = re.sub(r"\n {9,}", "  ", printed(capsys, "--help"))
     told = re.findall(r"^.*?(--[a-z-]+)[ ,].*\(default: (\S+)\)$", text, re.MULTILINE)
     assert len(told) >= 15
+    needs = {"--keep": ["--keepalive"], "--ssl-": ["--ssl", "--ssl-certificate=/c"]}
     for option, default in told:
-        extra = ["--keepalive"] if option.startswith("--keepalive-") else []
+        extra = needs.get(option[:6], [])
         assert parsed(f"{option}={default}", *extra) == parsed(*extra), option
 
 
