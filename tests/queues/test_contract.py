@@ -37,8 +37,8 @@ TWO = StoredJob(2, b"H:host:2", b"f", b"v", b"two")
 THREE = StoredJob(3, b"H:host:3", b"g", b"u", b"three")
 
 
-def job(**fields) -> StoredJob:
-    return ONE._replace(**fields)
+def job(number: int = 1, **fields) -> StoredJob:
+    return ONE._replace(number=number, **{"handle": b"H:host:%d" % number, **fields})
 
 
 FIELDS = {
@@ -72,8 +72,8 @@ FIELDS = {
     "reducer": job(reducer=b"sum"),
     "every byte but NUL in the reducer": job(reducer=NO_NUL),
     "empty reducer": job(reducer=b""),
-    "number of today": job(number=NOW, handle=b"H:host:%d" % NOW),
-    "last number": job(number=LAST, handle=b"H:host:%d" % LAST),
+    "number of today": job(number=NOW),
+    "last number": job(number=LAST),
 }
 
 
@@ -114,7 +114,7 @@ def jobs_kept(store: Store, jobs: list[StoredJob]) -> list[StoredJob]:
 
 @pytest.mark.parametrize("unique", [b"", b"-", b"u"], ids=["empty", "dash", "same"])
 def test_jobs_alike_are_jobs_of_their_own(store: Store, unique: bytes) -> None:
-    alike = [job(number=n, handle=b"H:h:%d" % n, unique=unique) for n in range(1, 6)]
+    alike = [job(number=n, unique=unique) for n in range(1, 6)]
     with closing(store.open_replayed()) as queue:
         queue.commit(alike[:3], [])
         queue.commit(alike[3:], [1])
