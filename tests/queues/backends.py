@@ -12,7 +12,10 @@ from typing import Final
 
 from .backend import Backend
 from .backend_memory import memory
+from .backend_sqlite import sqlite
 
 BACKENDS: Final[dict[str, Callable[[Path], AbstractContextManager[Backend]]]] = {
     "memory": memory,
+    "sqlite": sqlite("native"),
+    "sqlite in gearmand's format": sqlite("gearmand"),
 }

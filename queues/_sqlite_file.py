@@ -1,0 +1,138 @@
+"""An SQLite file for one process alone: opening, transactions, and what went wrong."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from gearman.errors import GearmanError, QueueError, StartupError
+
+# Seconds for which another process may keep the file locked, such as a backup.
+_PATIENCE: Final = 1.0
+
+# The lock lasts until the file is closed or the process dies, and shuts out readers
+# too, so that a checkpoint always empties the write-ahead log. It has to be asked for
+# before that log is first used.
+_SETTINGS: Final = (
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    # Only macOS has it: there a plain fsync does not reach the disk.
+    "PRAGMA fullfsync = 1",
+    # What one large commit made of the log is given back, down to this many bytes.
+    "PRAGMA journal_size_limit = 16777216",
+)
+
+_ADVICE: Final = {
+    sqlite3.SQLITE_BUSY: "another process uses it: end that one, or choose another"
+    " file",
+    sqlite3.SQLITE_NOTADB: "it is no SQLite database: choose another file",
+    sqlite3.SQLITE_READONLY: "it cannot be written: let the server's user write the"
+    " file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: let the server's user read and"
+    " write the file and its folder",
+    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: restore a copy, or save what is left with"
+    " the command .recover of the program sqlite3",
+}
+
+
+class File:
+    """An open database.
+
+    What it and its tables are asked to do is done within `failures`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a file, or create it. Raises StartupError."""
+        self.path = path
+        if not path.parent.is_dir():
+            raise StartupError(
+                f"the queue file {path} can't be created: its folder {path.parent}"
+                " does not exist"
+            )
+        with self.failures(StartupError):
+            self.connection = self._connect()
+            self._identity = self._found()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path,
+            timeout=_PATIENCE,
+            # Transactions are begun and ended by `transaction` alone.
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        try:
+            # Names are of any bytes, whatever the type of their column.
+            connection.text_factory = bytes
+            for setting in _SETTINGS:
+                connection.execute(setting).fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what is done within, or nothing of it."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        finally:
+            if self.connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self.connection.execute("ROLLBACK")
+
+    def touch(self) -> None:
+        """Write, within a transaction, without changing anything."""
+        ((version,),) = self.connection.execute("PRAGMA user_version").fetchall()
+        self.connection.execute(f"PRAGMA user_version = {version}")
+
+    def check_it_is_there(self) -> None:
+        """Raise QueueError if the path leads elsewhere: what is written would be lost.
+
+        Whoever deletes or replaces the file takes it from under the server, which
+        would go on with the one that nobody can find again.
+        """
+        try:
+            there = self._found() == self._identity
+        except OSError:
+            there = False
+        if not there:
+            raise QueueError(
+                f"the queue file {self.path} was deleted or replaced while in use, and"
+                " the jobs in it are kept in memory only: put it back, or let the"
+                " workers finish them and restart the server"
+            )
+
+    def _found(self) -> tuple[int, int]:
+        status = os.stat(self.path)
+        return status.st_dev, status.st_ino
+
+    def largest(self) -> int:
+        """Return how many bytes a row may have."""
+        return self.connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)
+
+    @contextmanager
+    def failures(self, kind: type[GearmanError]) -> Iterator[None]:
+        """Raise this kind of error where SQLite fails within."""
+        try:
+            yield
+        except (sqlite3.Error, OverflowError, OSError) as error:
+            raise kind(self._sentence(error)) from error
+
+    def _sentence(self, error: Exception) -> str:
+        """Tell a user what went wrong and what to do."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        advice = _ADVICE.get(code, "it failed")
+        return f"the queue file {self.path}: {advice} ({error})"
+
+    def close(self) -> None:
+        """Release the file. Does not fail."""
+        with suppress(sqlite3.Error):
+            self.connection.close()

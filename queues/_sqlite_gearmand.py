@@ -1,0 +1,126 @@
+"""The table in which gearmand keeps jobs, for coming from it and for going back."""
+
+import json
+from collections.abc import Iterable, Sequence
+from os import urandom
+from typing import Any, Final, TypeVar
+
+from gearman.queue import StoredJob
+
+from ._sqlite_tables import Table, batches
+
+# Of the unique, gearmand keeps 63 bytes in memory: longer ones could become the same,
+# and the rows of finished jobs would not be found.
+_LONGEST_KEY: Final = 63
+
+# How a key begins that stands where the unique can't be one.
+_MADE_UP: Final = b"gearman-py:"
+
+_ADDED: Final = ("handle BLOB", "own_unique BLOB", "retries INTEGER", "reducer BLOB")
+
+_TEXT: Final = "CAST(? AS TEXT)"
+_VALUES: Final = f"(?, ?, {_TEXT}, {_TEXT}, ?, ?, ?, ?, ?, ?)"
+
+_Value = TypeVar("_Value")
+
+
+class GearmandTable(Table):
+    """gearmand's table, with columns added that gearmand does not look at.
+
+    Its primary key is the unique with the function, so no two rows have the same.
+    Where a unique can't be part of a key, or another row has the key, the row gets a
+    made-up one, and the unique goes into a column of its own.
+    """
+
+    # Those of a job's fields, in their order, and then that one.
+    columns = (
+        *("handle", "function_name", "unique_key", "data", "priority", "when_to_run"),
+        *("retries", "reducer", "own_unique"),
+    )
+
+    def create(self) -> None:
+        self._connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {self.quoted} (unique_key TEXT,"
+            " function_name TEXT, priority INTEGER, data BLOB, when_to_run INTEGER,"
+            " PRIMARY KEY (unique_key, function_name))"
+        )
+        present = self.present()
+        # Its first versions knew no time.
+        for column in ("when_to_run INTEGER", *_ADDED):
+            if column.split()[0] not in present:
+                self._connection.execute(
+                    f"ALTER TABLE {self.quoted} ADD COLUMN {column}"
+                )
+        self._mend()
+
+    def _mend(self) -> None:
+        """Put values where gearmand has written NULL, on which it refuses to start."""
+        for column, value in ("data", "x''"), ("when_to_run", "0"):
+            self._connection.execute(
+                f"UPDATE {self.quoted} SET {column} = {value} WHERE {column} IS NULL"
+            )
+
+    def keeps_numbers(self) -> bool:
+        if "handle" not in self.present():
+            return False
+        sql = f"SELECT 1 FROM {self.quoted} WHERE handle IS NULL LIMIT 1"
+        return not self._connection.execute(sql).fetchall()
+
+    def add(self, jobs: Iterable[StoredJob]) -> None:
+        for some in batches(jobs):
+            self.remove([job.number for job in some])
+            rows = [_row(job, _key(job)) for job in some]
+            if self._insert("INSERT OR IGNORE", rows, _VALUES) < len(some):
+                self._add_ignored(some)
+
+    def _add_ignored(self, jobs: Sequence[StoredJob]) -> None:
+        """Store those of the jobs that are not stored, as another has their key."""
+        sql = (
+            f"SELECT rowid FROM {self.quoted}"
+            " WHERE rowid IN (SELECT value FROM json_each(?))"
+        )
+        numbers = json.dumps([job.number for job in jobs])
+        stored = {number for (number,) in self._connection.execute(sql, (numbers,))}
+        rows = [_row(job, _made_up()) for job in jobs if job.number not in stored]
+        self._insert("INSERT", rows, _VALUES)
+
+    def _job(self, row: tuple[Any, ...]) -> StoredJob:
+        number, handle, function, key, data, priority, when, retries, reducer, own = row
+        return StoredJob(
+            number,
+            _handle(handle, number),
+            function,
+            _default(own, key),
+            _default(data, b""),
+            priority,
+            _default(when, 0),
+            _default(retries, 0),
+            reducer,
+        )
+
+
+def _row(job: StoredJob, key: bytes) -> tuple[object, ...]:
+    number, handle, function, unique, *others = job
+    own = None if key == unique else unique
+    return (number, handle, function, key, *others, own)
+
+
+def _key(job: StoredJob) -> bytes:
+    """Return what may be the key, if no other job has it."""
+    usable = 0 < len(job.unique) <= _LONGEST_KEY and job.unique != b"-"
+    return job.unique if usable else _made_up()
+
+
+def _made_up() -> bytes:
+    """Return a key that no row has had; numbers are not such, because of VACUUM."""
+    return _MADE_UP + urandom(12).hex().encode()
+
+
+def _handle(stored: Any, number: int) -> Any:
+    """Return the handle of a row; VACUUM may have given another number to it."""
+    fits = isinstance(stored, bytes) and stored.endswith(b":%d" % number)
+    return stored if fits else b""
+
+
+def _default(value: Any, default: _Value) -> Any | _Value:
+    return default if value is None else value

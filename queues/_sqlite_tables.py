@@ -1,0 +1,180 @@
+"""Tables of jobs in an SQLite file, and the one of this package."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import chain, count, islice
+from types import NoneType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+
+from gearman.queue import StoredJob, Unreadable, check
+
+if TYPE_CHECKING:
+    import sqlite3
+
+# Rows of one statement. Each statement gives up the interpreter's lock once, and has
+# to win it back from the thread that serves the network: of 1 to 512 rows, this many
+# let both threads do most.
+_ROWS: Final = 64
+
+_TYPES: Final = (int, bytes, bytes, bytes, bytes, int, int, int)
+_SHAPES: Final = {(*_TYPES, bytes), (*_TYPES, NoneType)}
+
+_Item = TypeVar("_Item")
+
+
+class Table(ABC):
+    """A table of jobs, whose rowids are their numbers.
+
+    Its methods raise sqlite3.Error; those that write are called in a transaction.
+    """
+
+    # Those beside the rowid.
+    columns: ClassVar[tuple[str, ...]]
+
+    def __init__(self, connection: "sqlite3.Connection", name: str) -> None:
+        self._connection = connection
+        self.name = name
+        self.quoted = quoted(name)
+
+    @abstractmethod
+    def create(self) -> None:
+        """Make the table if there is none, and fit for `add` if there is one."""
+
+    @abstractmethod
+    def keeps_numbers(self) -> bool:
+        """Tell whether the numbers were given to these jobs by a server of ours."""
+
+    def present(self) -> set[str]:
+        """Return the names of the table's columns, none if there is no table."""
+        rows = self._connection.execute(f"PRAGMA table_info({self.quoted})")
+        return {row[1].decode() for row in rows}
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        return self._single("count(*)")
+
+    def oldest(self) -> int:
+        """Return the lowest number, 0 if there is none."""
+        return self._single("min(rowid)")
+
+    def newest(self) -> int:
+        """Return the highest number, 0 if there is none."""
+        return self._single("max(rowid)")
+
+    def _single(self, expression: str) -> int:
+        sql = f"SELECT {expression} FROM {self.quoted}"
+        ((number,),) = self._connection.execute(sql).fetchall()
+        return number or 0
+
+    def jobs(self) -> Iterator[StoredJob | Unreadable]:
+        """Yield what is stored, in the order of the numbers."""
+        present = self.present()
+        wanted = (quoted(name) if name in present else "NULL" for name in self.columns)
+        sql = f"SELECT rowid, {', '.join(wanted)} FROM {self.quoted} ORDER BY rowid"
+        for row in self._connection.execute(sql):
+            job = self._job(row)
+            reason = _wrong_type(job) or check(job)
+            if reason:
+                yield Unreadable(f"row {job.number} of the table {self.name}", reason)
+            else:
+                yield job
+
+    @abstractmethod
+    def _job(self, row: tuple[Any, ...]) -> StoredJob:
+        """Return a row as a job, its types unchecked."""
+
+    @abstractmethod
+    def add(self, jobs: Iterable[StoredJob]) -> None:
+        """Store jobs; each replaces the one of its number."""
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Remove the jobs of these numbers, where there are such."""
+        self._connection.execute(
+            f"DELETE FROM {self.quoted}"
+            " WHERE rowid IN (SELECT value FROM json_each(?))",
+            (json.dumps(numbers),),
+        )
+
+    def _insert(self, verb: str, rows: Iterable[Sequence[object]], values: str) -> int:
+        """Insert rows, the number first in each, and return how many went in."""
+        names = ", ".join(map(quoted, ("rowid", *self.columns)))
+        head = f"{verb} INTO {self.quoted} ({names}) VALUES "
+        inserted = 0
+        for some in batches(rows):
+            sql = _statement(head, values, len(some))
+            inserted += self._connection.execute(sql, [*chain(*some)]).rowcount
+        return inserted
+
+
+class NativeTable(Table):
+    """A table with a column for each field of a job."""
+
+    columns = StoredJob._fields[1:]
+
+    def create(self) -> None:
+        self._connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {self.quoted} (number INTEGER PRIMARY KEY,"
+            ' handle BLOB, "function" BLOB, "unique" BLOB, workload BLOB,'
+            ' priority INTEGER, "when" INTEGER, retries INTEGER, reducer BLOB)'
+        )
+
+    def keeps_numbers(self) -> bool:
+        return True
+
+    def add(self, jobs: Iterable[StoredJob]) -> None:
+        self._insert("INSERT OR REPLACE", jobs, "(?, ?, ?, ?, ?, ?, ?, ?, ?)")
+
+    def _job(self, row: tuple[Any, ...]) -> StoredJob:
+        return StoredJob(*row)
+
+
+def move(source: Table, target: Table, before: int) -> None:
+    """Move the jobs of one table to another; what can't be read stays.
+
+    They keep their numbers if servers of ours gave them and all are higher than those
+    in the other table. If not, they get new ones, in their order and below `before` if
+    that is possible, and no handles, as those would end with the old ones.
+    """
+    newest = target.newest()
+    keep = source.keeps_numbers() and source.oldest() > newest
+    numbers = count(max(newest + 1, before - source.count()))
+    moved: list[int] = []
+
+    def jobs() -> Iterator[StoredJob]:
+        for job in source.jobs():
+            if isinstance(job, StoredJob):
+                moved.append(job.number)
+                yield job if keep else job._replace(number=next(numbers), handle=b"")
+
+    target.add(jobs())
+    source.remove(moved)
+
+
+def quoted(name: str) -> str:
+    """Return the name of a table or column as SQL has it."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """Yield as many at a time as one statement takes."""
+    remaining = iter(items)
+    while some := list(islice(remaining, _ROWS)):
+        yield some
+
+
+@cache
+def _statement(head: str, values: str, rows: int) -> str:
+    return head + ", ".join([values] * rows)
+
+
+def _wrong_type(job: StoredJob) -> str:
+    """Return which field is of a type that no server would have stored, or ""."""
+    if tuple(map(type, job)) in _SHAPES:
+        return ""
+    for field, value, right in zip(job._fields, job, (*_TYPES, bytes), strict=True):
+        if not isinstance(value, right) and (field, value) != ("reducer", None):
+            return f"its {field} is {value!r:.80}"
+    raise AssertionError(job)

@@ -1,0 +1,34 @@
+"""The plugin sqlite, with each of its formats; it needs nothing running."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import count
+from pathlib import Path
+
+from gearman.queue import load
+
+from .backend import Arguments, Backend
+
+
+def sqlite(format: str) -> Callable[[Path], AbstractContextManager[Backend]]:
+    @contextmanager
+    def backend(folder: Path) -> Iterator[Backend]:
+        numbers = count()
+        yield Backend(
+            load("sqlite"),
+            lambda: {"db": folder / f"{next(numbers)}.db", "format": format},
+            unreachable={"db": folder / "nowhere" / "jobs.db"},
+            outage=outage,
+        )
+
+    return backend
+
+
+@contextmanager
+def outage(arguments: Arguments) -> Iterator[None]:
+    """Take the file away, and put it back."""
+    path = arguments["db"]
+    away = path.with_suffix(".away")
+    path.rename(away)
+    yield
+    away.rename(path)
