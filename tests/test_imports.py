@@ -16,7 +16,7 @@ LAYERS = (
     ("_framing", "framing", "text", "job", "payload", "encoders", "seams"),
     ("protocol", "submission", "*_handler", "queue", "server.*broker"),
     (
-        *("server.protocol", "server.gear", "server.admin"),
+        *("server.protocol", "server.gear", "server.admin", "server.access"),
         *("server.http", "server.http_*", "server.memcached"),
     ),
     (

@@ -5,11 +5,13 @@ command to command. Where gearmand's harm somebody ours are other ones:
 docs/compatibility.md lists them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ..commands import MAX_FUNCTION
 from ..text import printable, split
+from .access import LOOPBACK, Network, contains
 from .broker import HIGH, LOW, NORMAL, Broker, Function, Job, Peer
 
 OK = b"OK\r\n"
@@ -30,12 +32,26 @@ class Identity:
     shutdown: Callable[[bool], None] | None = None
 
 
-class Admin:
-    """Answers admin lines with the help of a broker."""
+# Commands that are only for those who may change something.
+_CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue", b"shutdown"})
 
-    def __init__(self, broker: Broker, identity: Identity) -> None:
+
+class Admin:
+    """Answers admin lines with the help of a broker.
+
+    Whoever is in the networks `changers`, or came by a Unix socket, may use every
+    command, others those that change nothing.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        identity: Identity,
+        changers: Sequence[Network] = LOOPBACK,
+    ) -> None:
         self._broker = broker
         self._identity = identity
+        self._changers = changers
         self._commands: dict[bytes, Callable[[list[bytes]], bytes]] = {
             b"cancel": self._cancel,
             b"create": self._create,
@@ -52,14 +68,19 @@ class Admin:
         if identity.shutdown is not None:
             self._commands[b"shutdown"] = self._shutdown
 
-    def answer(self, line: bytes) -> bytes:
-        """Carry out one line and return the answer.
+    def answer(self, line: bytes, address: str) -> bytes:
+        """Carry out one line of a peer at this address and return the answer.
 
         Raises ProtocolError (fatal) where the connection is to be closed.
         """
         command, *words = split(line)
-        run = self._commands.get(command.lower())
-        return _unknown(command) if run is None else run(words)
+        name = command.lower()
+        run = self._commands.get(name)
+        if run is None:
+            return _unknown(command)
+        if name in _CHANGING and not contains(self._changers, address):
+            return _denied(name)
+        return run(words)
 
     def _functions(self) -> Iterable[Function]:
         return self._broker.functions.values()
@@ -134,6 +155,11 @@ def _listing(lines: Iterable[bytes]) -> bytes:
 def _unknown(command: bytes) -> bytes:
     text = b"ERR UNKNOWN_COMMAND Unknown+server+command%b\r\n"
     return text % printable(command)
+
+
+def _denied(command: bytes) -> bytes:
+    text = b"%b+is+only+for+hosts+that+the+server+names+with+--admin-from"
+    return b"ERR PERMISSION_DENIED %b\r\n" % (text % command)
 
 
 def _incomplete(command: bytes) -> bytes:

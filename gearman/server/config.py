@@ -4,12 +4,13 @@ import os
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal
 
 from ..commands import DEFAULT_PORT, MAX_PACKET
 from ..errors import ConfigurationError
 from . import values
+from .access import LOOPBACK, Network
 from .command_line import parser, say
 from .levels import NOTICE, more_verbose
 from .options import DEFAULT_FILE, HIDDEN
@@ -53,7 +54,8 @@ class Config:
 
     `retries` is -1 if there is no limit, `wakeup` is 0 for all workers, `level` is
     one of Python's logging, paths are absolute. `log_file` may also be "stderr" or
-    "none". `ignored` has one sentence for each option that was given in vain.
+    "none". Without networks in `allow_from` everyone may connect. `ignored` has one
+    sentence for each option that was given in vain.
     """
 
     listen: tuple[Endpoint, ...] = (Endpoint(),)
@@ -61,6 +63,8 @@ class Config:
     protocols: tuple[Spoken, ...] = ()
     keepalive: Keepalive | None = None
     tls: Tls | None = None
+    allow_from: tuple[Network, ...] = ()
+    admin_from: tuple[Network, ...] = LOOPBACK
 
     retries: int = -1
     handle_prefix: str | None = None
@@ -186,6 +190,8 @@ def _config(options: _Options) -> Config:
         "listen": addresses,
         "protocols": spoken(options, addresses),
         "keepalive": _keepalive(options),
+        "allow_from": tuple(options.get("allow_from", ())),
+        "admin_from": tuple(options.get("admin_from", LOOPBACK)),
         "level": more_verbose(options.get("level", NOTICE), options.get("steps", 0)),
         "pid_file": options.get("pid_file") or None,
         "tls": _tls(options),
@@ -197,7 +203,9 @@ def _endpoints(options: _Options) -> tuple[Endpoint, ...]:
     default = options.get("port", DEFAULT_PORT)
     if "listen" not in options:
         return (Endpoint(port=default),)
-    return tuple(dict.fromkeys(make(default) for make in options["listen"]))
+    file = {"mode": options.get("socket_mode"), "group": options.get("socket_group")}
+    made = dict.fromkeys(make(default) for make in options["listen"])
+    return tuple(replace(each, **file) if each.path else each for each in made)
 
 
 def _keepalive(options: _Options) -> Keepalive | None:
@@ -240,6 +248,9 @@ def _in_vain(options: _Options) -> Iterator[str]:
     if not options.get("keepalive"):
         names = (f"keepalive_{field.name}" for field in fields(Keepalive))
         reasons |= dict.fromkeys(names, "--keepalive was not given")
+    if not any(make(0).path for make in options.get("listen", ())):
+        files = ("socket_mode", "socket_group")
+        reasons |= dict.fromkeys(files, "the server listens on no Unix socket")
     if not options.get("ssl"):
         reasons |= dict.fromkeys(_TLS_FILES, "TLS is not in use, --ssl was not given")
     elif options.get("ssl_verify", "none") == "none":

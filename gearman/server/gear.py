@@ -101,7 +101,7 @@ class Gear(Service):
             self.verbs[number](peer, *arguments)
 
     def _text(self, peer: Peer, line: bytes) -> None:
-        peer.write(self.admin.answer(line))
+        peer.write(self.admin.answer(line, peer.address))
 
     def _can_do_timeout(self, peer: Peer, name: bytes, timeout: bytes) -> None:
         """Register a function with a timeout in milliseconds; none if below 1."""

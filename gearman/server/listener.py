@@ -18,6 +18,7 @@ from typing import Any
 
 from .. import __version__
 from .acceptor import Acceptor
+from .access import Gate
 from .admin import Admin, Identity
 from .broker import Broker, Engine
 from .certificates import Certificates, open_certificates
@@ -75,7 +76,9 @@ class Listener:
         self._server = Server(
             self._broker, __version__, config.max_packet, config.handshake_timeout
         )
-        self._gear = Gear(self._server, Admin(self._broker, identity))
+        admin = Admin(self._broker, identity, config.admin_from)
+        self._gear = Gear(self._server, admin)
+        self._gate = Gate(config.allow_from)
         self._others = [
             (spoken.name, spoken.service(self._server, **spoken.options), group)
             for spoken, group in zip(config.protocols, others, strict=True)
@@ -142,7 +145,9 @@ class Listener:
     def _accepted(
         self, service: Service, sock: socket.socket, address: Address
     ) -> None:
-        if self._certificates is not None and sock.family != socket.AF_UNIX:
+        if not self._gate.admits(host_of(address)):
+            self._refuse(sock, host_of(address))
+        elif self._certificates is not None and sock.family != socket.AF_UNIX:
             context = self._certificates.context
             self._start(sock, TlsConnection(self, service, address, context))
         # The engine speaks gear only.
@@ -152,6 +157,11 @@ class Listener:
             connection.connection_made(channel)
         else:
             self._start(sock, Connection(self, service, address))
+
+    def _refuse(self, sock: socket.socket, host: str) -> None:
+        sock.close()
+        if complaint := self._gate.complaint(host, self.time()):
+            log.warning("%s", complaint)
 
     def _start(self, sock: socket.socket, connection: Connection) -> None:
         task = self._loop.create_task(self._connect(sock, connection))

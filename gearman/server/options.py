@@ -12,9 +12,11 @@ from .protocol import Service
 from .protocols import NAMES, own
 from .values import (
     endpoint,
+    file_mode,
     handle_prefix,
     level,
     log_file,
+    networks,
     one_of,
     path,
     port,
@@ -101,6 +103,37 @@ _LISTENING = (
         " (default: gear)",
     ),
     *(_port_row(name, own(name)) for name in NAMES),
+)
+
+_ACCESS = (
+    _row(
+        "--allow-from",
+        metavar="NETWORKS",
+        action="extend",
+        type=networks,
+        help="addresses and networks that may connect by TCP, such as"
+        " 10.0.0.0/8,192.0.2.7; may be repeated (default: all networks)",
+    ),
+    _row(
+        "--admin-from",
+        metavar="NETWORKS",
+        action="extend",
+        type=networks,
+        help="those that may use the admin commands cancel, create, drop, maxqueue and"
+        " shutdown; may be repeated (default: 127.0.0.0/8,::1)",
+    ),
+    _row(
+        "--socket-mode",
+        metavar="MODE",
+        type=file_mode,
+        help="permissions of the files of Unix sockets, such as 0660 (default: those"
+        " that the umask leaves)",
+    ),
+    _row(
+        "--socket-group",
+        metavar="GROUP",
+        help="group of the files of Unix sockets (default: that of the server)",
+    ),
 )
 
 _JOBS = (
@@ -289,6 +322,7 @@ _NO_MEANING = (
 GROUPS: Final = {
     "general": _GENERAL,
     "listening": _LISTENING,
+    "access": _ACCESS,
     "jobs": _JOBS,
     "limits": _LIMITS,
     "logging": _LOGGING,

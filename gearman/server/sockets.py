@@ -1,6 +1,7 @@
 """Listening sockets: from an endpoint of the configuration to bound sockets."""
 
 import errno
+import grp
 import os
 import socket
 import stat
@@ -30,7 +31,7 @@ def open_all(endpoints: Iterable[Endpoint], backlog: int) -> list[socket.socket]
     try:
         for endpoint in endpoints:
             if endpoint.path:
-                opened.append(_open_unix(endpoint.path, backlog))
+                opened.append(_open_unix(endpoint, backlog))
             else:
                 _open_tcp(endpoint, backlog, opened)
     except BaseException:
@@ -123,16 +124,36 @@ def _bind_tcp(family: int, host: str, port: int, backlog: int) -> socket.socket:
     return sock
 
 
-def _open_unix(path: str, backlog: int) -> socket.socket:
+def _open_unix(endpoint: Endpoint, backlog: int) -> socket.socket:
+    path = endpoint.path
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
         sock.bind(path)
+        _protect(sock, endpoint)
+        # Not before: until now nobody can connect.
         sock.listen(backlog)
     except OSError as error:
         sock.close()
         raise StartupError(f"cannot listen on unix:{path}: {_reason(error)}") from error
     return sock
+
+
+def _protect(sock: socket.socket, endpoint: Endpoint) -> None:
+    """Give the file of a bound socket its group and permissions."""
+    if endpoint.group is not None:
+        try:
+            os.chown(endpoint.path, -1, grp.getgrnam(endpoint.group).gr_gid)
+        except (KeyError, OSError) as error:
+            close_all([sock])
+            reason = "no such group" if isinstance(error, KeyError) else error.strerror
+            raise StartupError(
+                f"unix:{endpoint.path} cannot be given to the group {endpoint.group!r}"
+                f" ({reason}): name one with --socket-group that the user who starts"
+                " the server belongs to"
+            ) from error
+    if endpoint.mode is not None:
+        os.chmod(endpoint.path, endpoint.mode)
 
 
 def _remove_stale(path: str) -> None:

@@ -9,10 +9,11 @@ import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from ..commands import DEFAULT_PORT, MAX_HANDLE
+from .access import Network
 from .levels import LEVELS
 
 # What fits into sockaddr_un; Linux has room for three bytes more than the BSDs.
@@ -24,6 +25,7 @@ MAX_HANDLE_PREFIX: Final = MAX_HANDLE - 1 - len(":") - 17
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _SIZE = re.compile(r"([0-9]{1,12})([KMG]?)", re.IGNORECASE)
+_MODE = re.compile(r"0?[0-7]{3}")
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -32,12 +34,15 @@ class Endpoint:
     """One address to listen on.
 
     With a `path` it is a unix socket there, else `host` and `port`; an empty host
-    stands for all addresses, IPv4 and IPv6, and port 0 for any free port.
+    stands for all addresses, IPv4 and IPv6, and port 0 for any free port. `mode` and
+    `group` are those of the socket's file; None leaves them to the system.
     """
 
     host: str = ""
     port: int = DEFAULT_PORT
     path: str = ""
+    mode: int | None = None
+    group: str | None = None
 
 
 def whole_number(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
@@ -138,6 +143,34 @@ def path(text: str) -> str:
         raise ArgumentTypeError(
             f"must begin with a slash, unlike {text!r}: the current directory is gone"
         ) from None
+
+
+def file_mode(text: str) -> int:
+    """Read the permissions of a file, as chmod takes them: in octal."""
+    if _MODE.fullmatch(text):
+        return int(text, 8)
+    raise ArgumentTypeError(f"must be an octal number such as 0660, not {text!r}")
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Read addresses and networks, separated by commas."""
+    return tuple(_network(part) for part in text.split(","))
+
+
+def _network(text: str) -> Network:
+    try:
+        found = ip_network(text, strict=False)
+    except ValueError:
+        raise ArgumentTypeError(
+            "must be addresses or networks such as 192.0.2.7 or 10.0.0.0/8 or"
+            f" 2001:db8::/32, separated by commas, not {text!r}"
+        ) from None
+    if found.network_address != ip_address(text.partition("/")[0]):
+        raise ArgumentTypeError(f"{text!r} is no network: is {found} meant?")
+    mapped = getattr(found.network_address, "ipv4_mapped", None)
+    if mapped is not None and found.prefixlen >= 96:
+        return ip_network((mapped, found.prefixlen - 96))
+    return found
 
 
 def log_file(text: str) -> str:

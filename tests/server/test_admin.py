@@ -136,8 +136,8 @@ def test_created_function_is_listed_with_its_whole_name(server):
 
 @pytest.mark.parametrize("line", [b"create function ", b"maxqueue "])
 def test_function_name_over_the_limit_is_refused(server, line):
-    server.gear.admin.answer(line + b"f" * MAX_FUNCTION)
-    answer = server.gear.admin.answer(line + b"g" * (MAX_FUNCTION + 1))
+    server.gear.admin.answer(line + b"f" * MAX_FUNCTION, "unix")
+    answer = server.gear.admin.answer(line + b"g" * (MAX_FUNCTION + 1), "unix")
     assert answer.startswith(b"ERR ARGUMENT_TOO_LARGE")
     assert len(server.broker.functions) == 1
 
@@ -216,4 +216,4 @@ class TestShutdown:
         from gearman.server.admin import Admin, Identity
 
         admin = Admin(server.broker, Identity("1", 2, "INFO"))
-        assert admin.answer(b"shutdown") == UNKNOWN % b"shutdown"
+        assert admin.answer(b"shutdown", "unix") == UNKNOWN % b"shutdown"

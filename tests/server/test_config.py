@@ -6,12 +6,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gearman.commands import MAX_PACKET
+from gearman.server.access import LOOPBACK
 from gearman.server.config import Config, Endpoint, Keepalive, Tls, parse
 from gearman.server.levels import LEVELS
 from gearman.server.options import HIDDEN
@@ -197,6 +199,46 @@ def test_level_is_named_and_raised_by_each_v(words: str, level: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "networks"),
+    [
+        ("192.0.2.7", ["192.0.2.7/32"]),
+        ("10.0.0.0/8,::1", ["10.0.0.0/8", "::1/128"]),
+        ("10.0.0.0/255.0.0.0", ["10.0.0.0/8"]),
+        ("::ffff:192.0.2.7", ["192.0.2.7/32"]),
+        ("::ffff:10.0.0.0/104", ["10.0.0.0/8"]),
+        ("::/0", ["::/0"]),
+    ],
+)
+def test_networks_have_these_forms(text: str, networks: list[str]) -> None:
+    expected = tuple(map(ip_network, networks))
+    assert parsed(f"--allow-from={text}").allow_from == expected
+    assert parsed("--admin-from", text).admin_from == expected
+
+
+def test_networks_of_repeated_options_add_up() -> None:
+    words = ["--allow-from=10.0.0.0/8", "--allow-from=::1"]
+    assert parsed(*words) == parsed("--allow-from=10.0.0.0/8,::1")
+
+
+def test_only_this_machine_may_change_something_by_default() -> None:
+    assert parsed().admin_from == LOOPBACK
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--socket-mode=0660", Endpoint("", 0, "/g", 0o660)),
+        ("--socket-mode 600", Endpoint("", 0, "/g", 0o600)),
+        ("--socket-group=users", Endpoint("", 0, "/g", None, "users")),
+    ],
+)
+def test_files_of_unix_sockets_get_permissions(words: str, expected: Endpoint) -> None:
+    config = parsed("-L", "unix:/g", "-L", "a", *words.split())
+    assert config.listen == (expected, Endpoint("a"))
+    assert config.ignored == ()
+
+
+@pytest.mark.parametrize(
     ("words", "tls"),
     [
         ("", Tls("/c", "/c")),
@@ -275,6 +317,19 @@ def test_relative_path_in_a_removed_directory_is_refused(
             "-r gopher",
             "there is no protocol 'gopher': choose one of gear, or install the package"
             " that has it",
+        ),
+        (
+            "--allow-from localhost",
+            "--allow-from: must be addresses or networks such as 192.0.2.7 or"
+            " 10.0.0.0/8 or 2001:db8::/32, separated by commas, not 'localhost'",
+        ),
+        (
+            "--admin-from ::1,10.0.0.1/8",
+            "--admin-from: '10.0.0.1/8' is no network: is 10.0.0.0/8 meant?",
+        ),
+        (
+            "--socket-mode 0o660",
+            "--socket-mode: must be an octal number such as 0660, not '0o660'",
         ),
         ("-q oracle", "-q/--queue-type: unknown: 'oracle'; this server knows builtin"),
         ("-p", "-p/--port: expected one argument"),
@@ -355,6 +410,8 @@ def test_tls_without_what_it_needs_is_refused(
     [
         ("-t 4", "--threads"),
         ("--hashtable-buckets 991", "--hashtable-buckets"),
+        ("--socket-mode=0660", "--socket-mode"),
+        ("--socket-group users", "--socket-group"),
         ("--ssl-key k", "--ssl-key"),
         ("--ssl-verify=required", "--ssl-verify"),
         ("--ssl --ssl-certificate c --ssl-ca-file a", "--ssl-ca-file"),
