@@ -17,6 +17,7 @@ LAYERS = (
     ("protocol", "submission", "*_handler", "queue", "server.*broker"),
     (
         *("server.protocol", "server.gear", "server.admin", "server.access"),
+        "server.journal",
         *("server.http", "server.http_*", "server.memcached"),
     ),
     (

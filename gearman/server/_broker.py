@@ -6,14 +6,19 @@ something to send is collected in `touched` for whoever owns the sockets. Time c
 in through `tick`; names and numbers come in as arguments.
 
 A job is in exactly one place: in a queue of its function, among the scheduled ones,
-with a worker, or gone. Queues and timers drop what is gone lazily: an entry whose
-job has moved on is skipped when its turn comes, and swept out before such entries
-outnumber the live ones, so that no operation costs more than the number of things
-it touches.
+with a worker, or gone; or, where background jobs are kept in a store, it is pending
+until the store has it for good. Queues and timers drop what is gone lazily: an entry
+whose job has moved on is skipped when its turn comes, and swept out before such
+entries outnumber the live ones, so that no operation costs more than the number of
+things it touches.
 
 A worker sleeps only while nothing is queued for it. Whoever queues a job wakes the
 sleepers of its function, and a worker that was woken passes the wake-up on if it
 leaves work behind; so no job can wait beside a worker that sleeps.
+
+Answers to the submissions of one connection go out in the order of the submissions,
+since clients tell them apart by nothing else. So while a peer waits for the store,
+what it submits for the foreground waits as well; nobody else does.
 
 All of it stands in one file because it is compiled as one: its classes know each
 other as C types, declared in `_broker_c.pxd`.
@@ -29,7 +34,7 @@ from ..commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from ..framing import encode
 
 HIGH, NORMAL, LOW = 0, 1, 2
-QUEUED, SCHEDULED, RUNNING, GONE = 0, 1, 2, 3
+QUEUED, SCHEDULED, RUNNING, GONE, PENDING = 0, 1, 2, 3, 4
 AWAKE, SLEEPING, WOKEN = 0, 1, 2
 
 NOOP, JOB_CREATED, NO_JOB, JOB_ASSIGN = 6, 8, 10, 11
@@ -44,6 +49,9 @@ SWEEP = 32
 # A shorter timeout of a function is taken as this one, as gearmand does (seconds).
 MIN_TIMEOUT = 1.0
 
+# So many digits have the largest numbers of jobs.
+MAX_DIGITS = 19
+
 _DIGITS = re.compile(rb"\s*\+?(\d{0,20})")
 
 
@@ -53,8 +61,8 @@ class Job:
     # fmt: off
     __slots__ = (
         "background", "clients", "denominator", "function", "handle", "number",
-        "numerator", "priority", "reducer", "retries", "state", "timer", "unique",
-        "when", "worker", "workload",
+        "numerator", "priority", "receipts", "reducer", "retries", "state", "stored",
+        "timer", "unique", "when", "worker", "workload",
     )
     # fmt: on
 
@@ -74,6 +82,9 @@ class Job:
     timer: int
     worker: "Peer | None"
     clients: "list[Peer] | None"
+    # Whether the store has it, or was told to; and who is to be told once it has.
+    stored: bool
+    receipts: "list[Receipt] | None"
 
     def wanted(self) -> bool:
         """Whether anybody cares for the result."""
@@ -157,8 +168,8 @@ class Function:
 
     # fmt: off
     __slots__ = (
-        "limits", "name", "queues", "running", "scheduled", "sleepers", "twins",
-        "uniques", "workers",
+        "limits", "name", "pending", "queues", "running", "scheduled", "sleepers",
+        "twins", "uniques", "workers",
     )
     # fmt: on
 
@@ -168,6 +179,7 @@ class Function:
         self.scheduled = [0, 0, 0]
         self.limits = [0, 0, 0]
         self.running = 0
+        self.pending = 0
         self.workers = 0
         # Peers that were asleep when they were put here; who has been woken since is
         # skipped.
@@ -185,8 +197,8 @@ class Function:
         return self.queues[priority].count + self.scheduled[priority]
 
     def total(self) -> int:
-        """How many jobs there are, the running ones included."""
-        return self.running + sum(map(self.waiting, (HIGH, NORMAL, LOW)))
+        """How many jobs there are, the running and the pending ones included."""
+        return self.running + self.pending + sum(map(self.waiting, (HIGH, NORMAL, LOW)))
 
     def find(self, unique: bytes, workload: bytes) -> Job | None:
         """Return the job that a submission with this unique joins."""
@@ -208,6 +220,21 @@ class Function:
             known, key = self.twins, job.workload
         if known.get(key) is job:
             del known[key]
+
+
+class Receipt:
+    """What a peer is owed for a submission: an answer, when there is one.
+
+    Or else a `request` that is yet to be carried out: the arguments of a submission.
+    """
+
+    __slots__ = ("arguments", "command", "peer", "request")
+
+    def __init__(self, peer: "Peer") -> None:
+        self.peer = peer
+        self.request: tuple[Any, ...] | None = None
+        self.command = 0
+        self.arguments: tuple[bytes, ...] = ()
 
 
 class Peer:
@@ -235,6 +262,9 @@ class Peer:
         # The job that this worker has just ended by an exception.
         self.raised = b""
         self.waiting: set[Job] = set()
+        # What is owed for its submissions, the first one first, from the first one
+        # on that has to wait.
+        self.receipts: deque[Receipt] | None = None
 
     def send(self, command: int, arguments: tuple[bytes, ...]) -> None:
         self.write(encode(command, arguments))
@@ -259,6 +289,12 @@ class Broker:
     `round_robin` moves a function that gave a job behind the worker's others.
     With `timeout_fails` a job that exceeds its timeout fails; otherwise it counts as
     a job whose worker was lost. `exceptions` turns that option on for every peer.
+
+    If it is `persistent`, a background job is acknowledged and can be grabbed only
+    after it was stored. Whoever owns the store takes the jobs to be stored out of
+    `added` and the numbers of those to be removed out of `removed`, later than those
+    that were added before; and tells how it went by `durable` or `failed`. While
+    there is an `outage`, new background jobs are refused for this reason.
     """
 
     def __init__(
@@ -272,6 +308,7 @@ class Broker:
         round_robin: bool = True,
         timeout_fails: bool = False,
         exceptions: bool = False,
+        persistent: bool = False,
     ) -> None:
         self.functions: dict[bytes, Function] = {}
         # By the number of their handle: numbers that follow each other lie side by
@@ -291,6 +328,12 @@ class Broker:
         self.round_robin = round_robin
         self.timeout_fails = timeout_fails
         self.exceptions = exceptions
+        self.persistent = persistent
+        self.outage = b""
+        self.added: list[Job] = []
+        self.removed: list[int] = []
+        # Peers with requests that have to wait, and are better not read from.
+        self.deferring: list[Peer] = []
         self.now = 0.0
         self.wall = 0.0
         self._scheduled = Timers()
@@ -330,6 +373,7 @@ class Broker:
         for job in peer.waiting:
             self._leave(job, peer)
         peer.waiting.clear()
+        peer.receipts = None
         self.reset_abilities(peer)
         for job in list(peer.jobs.values()):
             self._lost(job, peer)
@@ -352,28 +396,60 @@ class Broker:
         `when` is in seconds since the epoch. A background submission that joins a
         foreground job makes it a background job, which outlives its clients.
         """
+        if peer.receipts and not background:
+            receipt = Receipt(peer)
+            receipt.request = (name, unique, workload, priority, False, when, reducer)
+            peer.receipts.append(receipt)
+            self.deferring.append(peer)
+        else:
+            self._submit(
+                peer, name, unique, workload, priority, background, when, reducer
+            )
+
+    def _submit(
+        self,
+        peer: Peer,
+        name: bytes,
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        background: bool,
+        when: int,
+        reducer: bytes | None,
+    ) -> None:
         if len(unique) > MAX_UNIQUE:
-            return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
+            return self._refuse(peer, b"ARGUMENT_TOO_LARGE", b"Unique value too large")
         if len(name) > MAX_FUNCTION or (reducer and len(reducer) > MAX_FUNCTION):
-            return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Function name too large")
+            return self._refuse(peer, b"ARGUMENT_TOO_LARGE", b"Function name too large")
         function = self.function(name)
         job = function.find(unique, workload)
+        if background and self.outage and (job is None or not job.background):
+            return self._refuse(peer, b"QUEUE_ERROR", self.outage)
         if job is None:
             limit = function.limits[priority]
             if 0 < limit <= function.total():
-                return peer.refuse(b"QUEUE_ERROR", b"Job queue is full")
+                return self._refuse(peer, b"QUEUE_ERROR", b"Job queue is full")
             job = self._job(function, unique, workload)
             job.priority = priority
             job.background = background
             job.when = when
             job.reducer = reducer
             function.remember(job)
-            self._place(job)
-        elif background:
+            if background and self.persistent:
+                job.state = PENDING
+                function.pending += 1
+                self._store(job)
+            else:
+                self._place(job)
+        elif background and not job.background:
             job.background = True
+            if self.persistent:
+                self._store(job)
         if not background:
             self._join(job, peer)
-        return peer.send(JOB_CREATED, (job.handle,))
+        if job.receipts is not None and (background or job.state == PENDING):
+            return self._owe(peer, job)
+        return self._answer(peer, JOB_CREATED, (job.handle,))
 
     def get_status(self, peer: Peer, handle: bytes) -> None:
         if len(handle) > MAX_HANDLE:
@@ -544,10 +620,128 @@ class Broker:
             self._remove(job)
         return True
 
+    # -- the store
+
+    def durable(self, jobs: list[Job]) -> None:
+        """Acknowledge jobs that are stored, and let them be grabbed."""
+        for job in jobs:
+            self._settle(job, JOB_CREATED, (job.handle,))
+            if job.state == PENDING:
+                job.function.pending -= 1
+                self._place(job)
+
+    def failed(self, jobs: list[Job], reason: bytes) -> None:
+        """Refuse jobs that could not be stored.
+
+        They may be in the store all the same, so they are removed from it. A job that
+        was stored before, and changed since, stays as it was stored.
+        """
+        for job in jobs:
+            if job.receipts is None:
+                continue
+            self._settle(job, ERROR, (b"QUEUE_ERROR", reason))
+            job.background = False
+            if job.state == PENDING or job.state != RUNNING and not job.wanted():
+                self._remove(job)
+                self._retire(job)
+            else:
+                job.stored = False
+                self.removed.append(job.number)
+
+    def restore(
+        self,
+        number: int,
+        handle: bytes,
+        name: bytes,
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        when: int,
+        retries: int,
+        reducer: bytes | None,
+    ) -> None:
+        """Take up a job that was stored by an earlier run.
+
+        It keeps its handle, if that ends with its number as all handles do.
+        """
+        following = max(self.next_handle, number + 1)
+        self.next_handle = number
+        job = self._job(self.function(name), unique, workload)
+        self.next_handle = following
+        if handle.endswith(b":%d" % number):
+            job.handle = handle
+        job.priority = priority
+        job.background = True
+        job.stored = True
+        job.when = when
+        job.retries = retries
+        job.reducer = reducer
+        job.function.remember(job)
+        self._place(job)
+
+    def _store(self, job: Job) -> None:
+        job.stored = True
+        job.receipts = []
+        self.added.append(job)
+
+    def _settle(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
+        """Give this answer to all who are owed one for a job."""
+        receipts, job.receipts = job.receipts, None
+        for receipt in receipts or ():
+            receipt.command = command
+            receipt.arguments = arguments
+            self._pay(receipt.peer)
+
+    def _owe(self, peer: Peer, job: Job) -> None:
+        receipt = Receipt(peer)
+        if peer.receipts is None:
+            peer.receipts = deque()
+        peer.receipts.append(receipt)
+        assert job.receipts is not None  # noqa: S101
+        job.receipts.append(receipt)
+
+    def _refuse(self, peer: Peer, code: bytes, text: bytes) -> None:
+        self._answer(peer, ERROR, (code, text))
+
+    def _answer(self, peer: Peer, command: int, arguments: tuple[bytes, ...]) -> None:
+        """Answer a submission, after those that came before it."""
+        if peer.receipts:
+            receipt = Receipt(peer)
+            receipt.command = command
+            receipt.arguments = arguments
+            peer.receipts.append(receipt)
+        else:
+            peer.send(command, arguments)
+
+    def _pay(self, peer: Peer) -> None:
+        """Send a peer the answers that have not to wait for another any longer."""
+        while peer.receipts:
+            receipt = peer.receipts[0]
+            if receipt.command:
+                peer.receipts.popleft()
+                peer.send(receipt.command, receipt.arguments)
+            elif receipt.request is not None:
+                self._resume(peer)
+            else:
+                return
+
+    def _resume(self, peer: Peer) -> None:
+        """Carry out a request whose turn has come, ahead of those behind it."""
+        later = peer.receipts
+        assert later  # noqa: S101
+        request = later.popleft().request
+        assert request  # noqa: S101
+        name, unique, workload, priority, background, when, reducer = request
+        peer.receipts = deque()
+        self._submit(peer, name, unique, workload, priority, background, when, reducer)
+        peer.receipts.extend(later)
+
     def find(self, handle: bytes) -> Job | None:
         """Return the job of this handle."""
-        number = handle[len(self.handle_prefix) + 1 :]
-        job = self.jobs.get(int(number)) if number[:20].isdigit() else None
+        number = handle.rpartition(b":")[2]
+        if not number.isdigit() or len(number) > MAX_DIGITS:
+            return None
+        job = self.jobs.get(int(number))
         return job if job is not None and job.handle == handle else None
 
     def _handle(self, number: int) -> bytes:
@@ -574,6 +768,8 @@ class Broker:
         job.timer = 0
         job.worker = None
         job.clients = None
+        job.stored = False
+        job.receipts = None
         self.jobs[job.number] = job
         return job
 
@@ -597,6 +793,9 @@ class Broker:
         """Take a job that does not run out of its place."""
         if job.state == QUEUED:
             job.function.queues[job.priority].discard(job)
+        elif job.state == PENDING:
+            job.function.pending -= 1
+            job.state = GONE
         else:
             job.function.scheduled[job.priority] -= 1
             self._scheduled.stop(job)
@@ -676,6 +875,8 @@ class Broker:
         job.numerator = job.denominator = 0
         if 0 <= self.retries < job.retries:
             return self._give_up(job, "it was tried as often as allowed")
+        if job.stored:
+            self.added.append(job)
         return self._enqueue(job)
 
     def _expire(self, job: Job) -> None:
@@ -709,6 +910,9 @@ class Broker:
 
     def _retire(self, job: Job) -> None:
         """Forget a job, and detach those who wait for it."""
+        if job.stored:
+            self.removed.append(job.number)
+            self._settle(job, JOB_CREATED, (job.handle,))
         self.jobs.pop(job.number, None)
         job.function.forget(job)
         clients = job.clients

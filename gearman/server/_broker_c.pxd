@@ -3,14 +3,14 @@ cimport cython
 from libc.stdint cimport int64_t
 
 cdef int HIGH, NORMAL, LOW
-cdef int QUEUED, SCHEDULED, RUNNING, GONE
+cdef int QUEUED, SCHEDULED, RUNNING, GONE, PENDING
 cdef int AWAKE, SLEEPING, WOKEN
 cdef int NOOP, JOB_CREATED, NO_JOB, JOB_ASSIGN
 cdef int WORK_STATUS, WORK_COMPLETE, WORK_FAIL
 cdef int ERROR, STATUS_RES
 cdef int WORK_EXCEPTION, WORK_DATA, WORK_WARNING
 cdef int JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE
-cdef Py_ssize_t SWEEP
+cdef Py_ssize_t SWEEP, MAX_DIGITS
 
 
 @cython.freelist(1024)
@@ -31,6 +31,8 @@ cdef class Job:
     cdef public char priority
     cdef public char state
     cdef public bint background
+    cdef public bint stored
+    cdef public list receipts
 
     cpdef bint wanted(self)
 
@@ -63,6 +65,7 @@ cdef class Function:
     cdef public list scheduled
     cdef public list limits
     cdef public Py_ssize_t running
+    cdef public Py_ssize_t pending
     cdef public Py_ssize_t workers
     cdef public object sleepers
     cdef public dict uniques
@@ -77,6 +80,14 @@ cdef class Function:
     cpdef remember(self, Job job)
     @cython.locals(known=dict, key=bytes)
     cpdef forget(self, Job job)
+
+
+@cython.freelist(1024)
+cdef class Receipt:
+    cdef public Peer peer
+    cdef public tuple request
+    cdef public int command
+    cdef public tuple arguments
 
 
 cdef class Peer:
@@ -94,6 +105,7 @@ cdef class Peer:
     cdef public dict jobs
     cdef public bytes raised
     cdef public set waiting
+    cdef public object receipts
     cdef object __weakref__
 
     cpdef send(self, int command, tuple arguments)
@@ -116,6 +128,11 @@ cdef class Broker:
     cdef public bint round_robin
     cdef public bint timeout_fails
     cdef public bint exceptions
+    cdef public bint persistent
+    cdef public bytes outage
+    cdef public list added
+    cdef public list removed
+    cdef public list deferring
     cdef public double now
     cdef public double wall
     cdef public Timers _scheduled
@@ -128,10 +145,15 @@ cdef class Broker:
     @cython.locals(job=Job)
     cpdef disconnect(self, Peer peer)
 
-    @cython.locals(function=Function, job=Job, limit=Py_ssize_t)
+    @cython.locals(receipt=Receipt)
     cpdef submit(
         self, Peer peer, bytes name, bytes unique, bytes workload,
         int priority=*, bint background=*, int64_t when=*, bytes reducer=*,
+    )
+    @cython.locals(function=Function, job=Job, limit=Py_ssize_t)
+    cdef _submit(
+        self, Peer peer, bytes name, bytes unique, bytes workload,
+        int priority, bint background, int64_t when, bytes reducer,
     )
     cpdef get_status(self, Peer peer, bytes handle)
     @cython.locals(function=Function, job=Job)
@@ -170,6 +192,31 @@ cdef class Broker:
     cpdef bint drop(self, bytes name)
     @cython.locals(job=Job)
     cpdef bint cancel(self, bytes handle)
+
+    @cython.locals(job=Job)
+    cpdef durable(self, list jobs)
+    @cython.locals(job=Job)
+    cpdef failed(self, list jobs, bytes reason)
+    @cython.locals(job=Job)
+    cpdef restore(
+        self, int64_t number, bytes handle, bytes name, bytes unique, bytes workload,
+        int priority, int64_t when, int retries, bytes reducer,
+    )
+    cdef _store(self, Job job)
+    @cython.locals(receipt=Receipt)
+    cdef _settle(self, Job job, int command, tuple arguments)
+    @cython.locals(receipt=Receipt)
+    cdef _owe(self, Peer peer, Job job)
+    cdef _refuse(self, Peer peer, bytes code, bytes text)
+    @cython.locals(receipt=Receipt)
+    cdef _answer(self, Peer peer, int command, tuple arguments)
+    @cython.locals(receipt=Receipt)
+    cdef _pay(self, Peer peer)
+    @cython.locals(
+        name=bytes, unique=bytes, workload=bytes, priority=int, background=bint,
+        when=int64_t, reducer=bytes,
+    )
+    cdef _resume(self, Peer peer)
 
     @cython.locals(job=Job)
     cpdef Job find(self, bytes handle)

@@ -731,11 +731,12 @@ cdef class Engine:
 
     cdef int _end_round(self) except -1:
         cdef double delay = self._broker.delay()
+        cdef Broker broker = self._broker
         self.flush()
-        if delay != self._delay or self._broker.congested or self._broker.notices:
+        if delay != self._delay or broker.congested or broker.notices:
             self._delay = delay
             self._listener.settle()
-        elif self.draining:
+        elif broker.added or broker.removed or broker.deferring or self.draining:
             self._listener.settle()
         return 0
 

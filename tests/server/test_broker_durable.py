@@ -1,0 +1,383 @@
+"""What the broker decides where background jobs are kept in a store."""
+
+import pytest
+
+from gearman.commands import MAX_UNIQUE, Command
+
+NOOP = (Command.NOOP,)
+NO_JOB = (Command.NO_JOB,)
+DOWN = (Command.ERROR, b"QUEUE_ERROR", b"no disk")
+FULL = (Command.ERROR, b"QUEUE_ERROR", b"Job queue is full")
+BACKGROUND = Command.SUBMIT_JOB_BG
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server(persistent=True)
+
+
+def taken(server):
+    """Take out the jobs that are to be stored."""
+    added = list(server.broker.added)
+    server.broker.added.clear()
+    return added
+
+
+def removed(server):
+    """Take out the numbers of the jobs that are to be removed."""
+    numbers = list(server.broker.removed)
+    server.broker.removed.clear()
+    return numbers
+
+
+def commit(server):
+    """Store what is to be stored, and return it."""
+    added = taken(server)
+    server.broker.durable(added)
+    return added
+
+
+def fail(server, reason=b"no disk"):
+    server.broker.failed(taken(server), reason)
+
+
+def stored(server, client, unique=b"", command=BACKGROUND):
+    """Submit a job, store it, and return its handle."""
+    assert client.send(command, b"f", unique, b"w") == []
+    commit(server)
+    ((answer, handle),) = client.got()
+    assert answer == Command.JOB_CREATED
+    return handle
+
+
+class TestAcknowledgement:
+    def test_background_job_is_acknowledged_and_grabbed_when_it_is_stored(self, server):
+        client, worker = server.connect(), server.worker()
+        assert client.send(BACKGROUND, b"f", b"u", b"w") == []
+        assert worker.got() == []
+        assert worker.send(Command.GRAB_JOB) == [NO_JOB]
+        assert worker.send(Command.PRE_SLEEP) == []
+        (job,) = commit(server)
+        assert client.got() == [(Command.JOB_CREATED, job.handle)]
+        assert worker.got() == [NOOP]
+        assert worker.grab() == job.handle
+
+    def test_foreground_job_waits_for_nothing(self, server):
+        client, worker = server.connect(), server.worker()
+        handle = client.submit()
+        assert worker.grab() == handle
+        assert taken(server) == []
+
+    def test_scheduled_job_runs_at_its_time_after_it_was_stored(self, server):
+        client, worker = server.connect(), server.worker()
+        when = b"%d" % (server.wall + 5)
+        assert client.send(Command.SUBMIT_JOB_EPOCH, b"f", b"", when, b"w") == []
+        server.after(6)
+        assert worker.got() == []
+        (job,) = commit(server)
+        assert client.got() == [(Command.JOB_CREATED, job.handle)]
+        assert worker.got() == [NOOP]
+
+    def test_all_who_submit_the_same_job_wait_for_it(self, server):
+        first, second, third = (server.connect() for _ in range(3))
+        for client in first, second:
+            assert client.send(BACKGROUND, b"f", b"u", b"w") == []
+        assert third.send(Command.SUBMIT_JOB, b"f", b"u", b"w") == []
+        (job,) = commit(server)
+        created = [(Command.JOB_CREATED, job.handle)]
+        assert [c.got() for c in (first, second, third)] == [created] * 3
+        worker = server.connect().can_do()
+        worker.send(Command.WORK_COMPLETE, worker.grab(), b"r")
+        assert third.got() == [(Command.WORK_COMPLETE, job.handle, b"r")]
+        assert first.got() == []
+
+    def test_stored_job_is_joined_at_once(self, server):
+        client = server.connect()
+        handle = stored(server, client, b"u")
+        assert client.submit(b"f", b"u", command=BACKGROUND) == handle
+        assert client.submit(b"f", b"u") == handle
+
+    def test_pending_job_counts_as_one_of_its_function(self, server):
+        client = server.connect()
+        client.send(BACKGROUND, b"f", b"", b"w")
+        assert client.ask(b"status") == b"f\t1\t0\t0\n.\n"
+        assert client.ask(b"drop function f").startswith(b"ERR")
+        commit(server)
+        client.got()
+        assert client.ask(b"status") == b"f\t1\t0\t0\n.\n"
+
+    def test_job_of_a_client_that_left_is_kept(self, server):
+        client, worker = server.connect(), server.worker()
+        client.send(BACKGROUND, b"f", b"", b"w")
+        client.leave()
+        (job,) = commit(server)
+        assert worker.grab() == job.handle
+
+
+class TestOrder:
+    """Answers to submissions come in the order of the submissions."""
+
+    def test_foreground_job_waits_behind_background_job_of_its_client(self, server):
+        client, worker = server.connect(), server.worker()
+        client.send(BACKGROUND, b"f", b"", b"one")
+        assert client.send(Command.SUBMIT_JOB, b"f", b"", b"two") == []
+        assert server.broker.deferring == [client.peer]
+        assert worker.send(Command.GRAB_JOB) == [NO_JOB]
+        (one,) = commit(server)
+        created = client.got()
+        assert created[0] == (Command.JOB_CREATED, one.handle)
+        assert [c for c, _ in created] == [Command.JOB_CREATED] * 2
+        assert {worker.grab(), worker.grab()} == {handle for _, handle in created}
+
+    def test_refusal_waits_behind_what_came_before(self, server):
+        client = server.connect()
+        client.ask(b"maxqueue f 1")
+        client.send(BACKGROUND, b"f", b"", b"w")
+        assert client.send(BACKGROUND, b"f", b"", b"w") == []
+        assert client.send(BACKGROUND, b"f", b"u" * (MAX_UNIQUE + 1), b"w") == []
+        commit(server)
+        answers = [answer[0] for answer in client.got()]
+        assert answers == [Command.JOB_CREATED, Command.ERROR, Command.ERROR]
+
+    def test_deferred_job_is_refused_in_its_turn(self, server):
+        client = server.connect()
+        client.ask(b"maxqueue f 1")
+        client.send(BACKGROUND, b"f", b"", b"w")
+        client.send(Command.SUBMIT_JOB, b"f", b"", b"w")
+        client.send(BACKGROUND, b"g", b"", b"w")
+        f, _ = commit(server)
+        assert client.got()[:2] == [(Command.JOB_CREATED, f.handle), FULL]
+
+    def test_deferred_job_may_wait_for_one_of_somebody_else(self, server):
+        client, other = server.connect(), server.connect()
+        client.send(BACKGROUND, b"f", b"", b"w")
+        client.send(Command.SUBMIT_JOB, b"f", b"u", b"w")
+        client.send(Command.SUBMIT_JOB, b"f", b"", b"last")
+        mine = taken(server)
+        other.send(BACKGROUND, b"f", b"u", b"w")
+        server.broker.durable(mine)
+        assert client.got() == [(Command.JOB_CREATED, mine[0].handle)]
+        (joined,) = commit(server)
+        created = client.got()
+        assert created[0] == (Command.JOB_CREATED, joined.handle)
+        assert len(created) == 2
+
+    def test_later_batch_that_lands_first_waits(self, server):
+        client = server.connect()
+        client.send(BACKGROUND, b"f", b"", b"w")
+        first = taken(server)
+        client.send(BACKGROUND, b"f", b"", b"w")
+        second = taken(server)
+        server.broker.durable(second)
+        assert client.got() == []
+        server.broker.durable(first)
+        handles = [job.handle for job in first + second]
+        assert client.got() == [(Command.JOB_CREATED, h) for h in handles]
+
+    def test_requests_of_a_client_that_left_are_dropped(self, server):
+        client = server.connect()
+        client.send(BACKGROUND, b"f", b"", b"w")
+        client.send(Command.SUBMIT_JOB, b"f", b"", b"w")
+        client.leave()
+        commit(server)
+        assert len(server.broker.jobs) == 1
+
+
+class TestRemoval:
+    @pytest.mark.parametrize(
+        ("command", "data"),
+        [
+            (Command.WORK_COMPLETE, [b"r"]),
+            (Command.WORK_FAIL, []),
+            (Command.WORK_EXCEPTION, [b"e"]),
+        ],
+    )
+    def test_job_that_ended_is_removed(self, server, command, data):
+        worker = server.connect().can_do()
+        stored(server, server.connect())
+        (number,) = server.broker.jobs
+        worker.send(command, worker.grab(), *data)
+        assert removed(server) == [number]
+
+    def test_cancelled_job_is_removed(self, server):
+        client = server.connect()
+        handle = stored(server, client)
+        assert client.ask(b"cancel job " + handle) == b"OK\r\n"
+        assert len(removed(server)) == 1
+
+    def test_pending_job_that_is_cancelled_is_acknowledged_and_removed(self, server):
+        client = server.connect()
+        client.send(BACKGROUND, b"f", b"", b"w")
+        (job,) = added = taken(server)
+        assert server.broker.cancel(job.handle)
+        assert client.got() == [(Command.JOB_CREATED, job.handle)]
+        assert removed(server) == [job.number]
+        server.broker.durable(added)
+        assert client.got() == []
+        assert client.ask(b"status") == b"f\t0\t0\t0\n.\n"
+
+    def test_job_that_was_tried_too_often_is_removed(self, make_server):
+        server = make_server(persistent=True, retries=0)
+        worker = server.worker()
+        stored(server, server.connect())
+        worker.grab()
+        worker.leave()
+        assert len(removed(server)) == 1
+
+    def test_lost_worker_has_the_retries_stored(self, server):
+        worker = server.connect().can_do()
+        stored(server, server.connect())
+        worker.grab()
+        worker.leave()
+        (job,) = commit(server)
+        assert (job.retries, removed(server)) == (1, [])
+
+    def test_foreground_job_needs_no_removal(self, server):
+        client, worker = server.connect(), server.connect().can_do()
+        client.submit()
+        worker.send(Command.WORK_COMPLETE, worker.grab(), b"r")
+        assert removed(server) == []
+
+
+class TestPromotion:
+    """A background submission that joins a foreground job."""
+
+    def test_it_is_acknowledged_when_it_is_stored(self, server):
+        client, other = server.connect(), server.connect()
+        handle = client.submit(b"f", b"u")
+        assert other.send(BACKGROUND, b"f", b"u", b"w") == []
+        (job,) = commit(server)
+        assert other.got() == [(Command.JOB_CREATED, handle)]
+        client.leave()
+        assert server.connect().can_do().grab() == handle
+
+    def test_job_may_end_before_it_is_stored(self, server):
+        client, other, worker = server.connect(), server.connect(), server.worker()
+        handle = client.submit(b"f", b"u")
+        worker.grab()
+        other.send(BACKGROUND, b"f", b"u", b"w")
+        (job,) = added = taken(server)
+        worker.send(Command.WORK_COMPLETE, handle, b"r")
+        assert other.got() == [(Command.JOB_CREATED, handle)]
+        assert removed(server) == [job.number]
+        server.broker.durable(added)
+        assert other.got() == []
+
+    def test_foreground_client_joins_at_once_while_the_job_runs(self, server):
+        client, other, worker = server.connect(), server.connect(), server.worker()
+        handle = client.submit(b"f", b"u")
+        worker.grab()
+        other.send(BACKGROUND, b"f", b"u", b"w")
+        assert server.connect().submit(b"f", b"u") == handle
+
+    def test_failure_leaves_a_foreground_job(self, server):
+        client, other = server.connect(), server.connect()
+        client.submit(b"f", b"u")
+        other.send(BACKGROUND, b"f", b"u", b"w")
+        fail(server)
+        assert other.got() == [DOWN]
+        assert len(removed(server)) == 1
+        client.leave()
+        assert client.ask(b"status") == b"f\t0\t0\t0\n.\n"
+        assert removed(server) == []
+
+    def test_failure_ends_a_job_that_nobody_else_wants(self, server):
+        client, other = server.connect(), server.connect()
+        client.submit(b"f", b"u")
+        other.send(BACKGROUND, b"f", b"u", b"w")
+        client.leave()
+        fail(server)
+        assert server.broker.jobs == {}
+        assert len(removed(server)) == 1
+
+
+class TestFailure:
+    def test_job_that_cannot_be_stored_is_refused_and_gone(self, server):
+        client = server.connect()
+        client.send(BACKGROUND, b"f", b"u", b"w")
+        (number,) = server.broker.jobs
+        fail(server)
+        assert client.got() == [DOWN]
+        assert server.broker.jobs == {}
+        # It may be in the store all the same.
+        assert removed(server) == [number]
+        stored(server, client, b"u")
+
+    def test_all_who_wait_for_it_are_refused(self, server):
+        background, foreground = server.connect(), server.connect()
+        background.send(BACKGROUND, b"f", b"u", b"w")
+        foreground.send(Command.SUBMIT_JOB, b"f", b"u", b"w")
+        fail(server)
+        assert background.got() == foreground.got() == [DOWN]
+        assert not foreground.peer.waiting
+        assert server.broker.jobs == {}
+
+    def test_failed_update_leaves_the_job_as_it_was_stored(self, server):
+        worker = server.connect().can_do()
+        handle = stored(server, server.connect())
+        worker.grab()
+        worker.leave()
+        fail(server)
+        assert removed(server) == []
+        assert server.connect().can_do().grab() == handle
+
+    def test_outage_refuses_new_background_jobs_alone(self, server):
+        client = server.connect()
+        handle = stored(server, client, b"u")
+        client.submit(b"f", b"v")
+        server.broker.outage = b"no disk"
+        assert client.send(BACKGROUND, b"f", b"", b"w") == [DOWN]
+        assert client.send(BACKGROUND, b"f", b"v", b"w") == [DOWN]
+        assert client.submit(b"f", b"u", command=BACKGROUND) == handle
+        client.submit()
+        assert taken(server) == []
+
+
+class TestRestore:
+    def test_job_is_as_it_was_stored(self, server):
+        server.broker.restore(7, b"H:old:7", b"f", b"u", b"w", 0, 0, 2, b"r")
+        worker = server.connect().can_do()
+        (job,) = worker.send(Command.GRAB_JOB_ALL)
+        assert job == (Command.JOB_ASSIGN_ALL, b"H:old:7", b"f", b"u", b"r", b"w")
+        assert worker.ask(b"show jobs") == b"H:old:7\t2\t0\t1\n.\n"
+        worker.send(Command.WORK_COMPLETE, b"H:old:7", b"")
+        assert removed(server) == [7]
+
+    def test_new_numbers_follow_the_restored_ones(self, make_server):
+        server = make_server(persistent=True, first_handle=5)
+        server.broker.restore(7, b"H:old:7", b"f", b"", b"w", 1, 0, 0, None)
+        server.broker.restore(3, b"", b"f", b"", b"w", 1, 0, 0, None)
+        client = server.connect()
+        assert client.submit() == b"H:test:8"
+
+    @pytest.mark.parametrize("handle", [b"", b"H:old:8", b"H:old:"])
+    def test_job_without_a_handle_of_its_number_gets_one(self, server, handle):
+        server.broker.restore(7, handle, b"f", b"", b"w", 1, 0, 0, None)
+        assert server.broker.find(b"H:test:7")
+        assert server.connect().can_do().grab() == b"H:test:7"
+
+    def test_job_runs_at_its_time(self, server):
+        when = int(server.wall) + 5
+        server.broker.restore(7, b"", b"f", b"", b"w", 1, when, 0, None)
+        worker = server.worker()
+        server.after(6)
+        assert worker.got() == [NOOP]
+
+    def test_submissions_join_it(self, server):
+        server.broker.restore(7, b"H:old:7", b"f", b"u", b"w", 1, 0, 0, None)
+        assert server.connect().submit(b"f", b"u", command=BACKGROUND) == b"H:old:7"
+
+    def test_jobs_of_the_same_unique_are_all_kept(self, server):
+        for number in (7, 8):
+            server.broker.restore(number, b"", b"f", b"u", b"w", 1, 0, 0, None)
+        worker = server.connect().can_do()
+        handles = [worker.grab(), worker.grab()]
+        assert handles == [b"H:test:7", b"H:test:8"]
+
+
+@pytest.mark.parametrize(
+    "handle", [b"", b"7", b"H:test:", b"H:test:x", b"H:test:" + b"1" * 40, b":-7"]
+)
+def test_handle_that_was_never_given_is_unknown(server, handle):
+    server.broker.restore(7, b"", b"f", b"", b"w", 1, 0, 0, None)
+    assert server.broker.find(handle) is None
