@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ..errors import ConfigurationError, StartupError
 from ..framing import BUILD
+from ..queue import Queue, load
 from . import process
 from .certificates import open_certificates
 from .command_line import say
@@ -72,21 +73,35 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
         certificates = open_certificates(config.tls)
         groups = (config.listen, *(spoken.listen for spoken in config.protocols))
         sockets, *others = open_groups(groups, config.backlog)
-        selector = Selector()
-        listener = Listener(
-            config, sockets, selector, others, certificates=certificates
-        )
         if pid_file:
             pid_file.write()
         if config.user:
             process.switch_user(config.user)
         if config.coredump:
             process.enable_core_dumps()
+        selector = Selector()
+        listener = Listener(
+            config,
+            sockets,
+            selector,
+            others,
+            queue=_open_queue(config),
+            certificates=certificates,
+        )
+        listener.replay()
+        gc.freeze()
         run(_serve(listener, config, log_file, report), selector)
     finally:
         if pid_file:
             pid_file.remove()
         log_file.close()
+
+
+def _open_queue(config: Config) -> Queue | None:
+    if config.queue == "builtin":
+        return None
+    log.log(NOTICE, "opening the queue %s", config.queue)
+    return load(config.queue)(**config.queue_options)
 
 
 async def _serve(

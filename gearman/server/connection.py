@@ -19,6 +19,7 @@ from .protocol import Protocol, Service, Trace
 from .sockets import Address, describe, host_of
 
 if TYPE_CHECKING:
+    from .durability import Durability
     from .listener import Listener
 
 # Bytes that may wait for a peer before it counts as blocked, and what must be left
@@ -45,8 +46,8 @@ class Connection(asyncio.BufferedProtocol):
         self._input = listener.input[: service.read_size]
         self.name = "?"
         # Blocked connections, this one possibly among them, for whose sake this one
-        # is not read; and the other way round.
-        self._held_by: set[Connection] = set()
+        # is not read, and the store if it is for its sake; and the other way round.
+        self._held_by: set[Connection | Durability] = set()
         self._holds: set[Connection] = set()
         self.closing = False
         # When something last moved, on the loop's clock, and what waited then.
@@ -158,12 +159,12 @@ class Connection(asyncio.BufferedProtocol):
             self._holds.add(producer)
             producer.held(self)
 
-    def held(self, blocked: "Connection") -> None:
+    def held(self, blocked: "Connection | Durability") -> None:
         if not self._held_by:
             self._transport.pause_reading()
         self._held_by.add(blocked)
 
-    def released_by(self, blocked: "Connection") -> None:
+    def released_by(self, blocked: "Connection | Durability") -> None:
         self._held_by.discard(blocked)
         if self._may_read() and not self.closing:
             self.progress = self._listener.time()

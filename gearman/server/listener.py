@@ -17,6 +17,7 @@ from math import inf
 from typing import Any
 
 from .. import __version__
+from ..queue import Queue
 from .acceptor import Acceptor
 from .access import Gate
 from .admin import Admin, Identity
@@ -24,6 +25,7 @@ from .broker import Broker, Engine
 from .certificates import Certificates, open_certificates
 from .config import Config
 from .connection import Connection, EngineConnection
+from .durability import Durability, replay
 from .gear import Gear
 from .logs import NOTICE, level_name
 from .loop import Selector
@@ -46,6 +48,7 @@ class Listener:
 
     So are the `others`, which belong to the protocols beside gear, in their order.
     The files that TLS needs are read here if there are no `certificates` yet.
+    Background jobs are kept in the `queue`, if there is one; the listener closes it.
     With the `selector` of the event loop that it is going to run in, plain sockets
     are left to the compiled engine if that was built; asyncio does the same without.
     """
@@ -57,6 +60,7 @@ class Listener:
         selector: Selector | None = None,
         others: Sequence[list[socket.socket]] = (),
         *,
+        queue: Queue | None = None,
         certificates: Certificates | None = None,
     ) -> None:
         self.config = config
@@ -66,7 +70,9 @@ class Listener:
         self._certificates = certificates or open_certificates(config.tls)
         self._selector = selector
         self._sockets = sockets
-        self._broker = _broker(config)
+        self._broker = _broker(config, persistent=queue is not None)
+        self._queue = queue
+        self._durability: Durability | None = None
         identity = Identity(
             __version__,
             os.getpid(),
@@ -94,6 +100,14 @@ class Listener:
         self._connecting: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
 
+    def replay(self) -> None:
+        """Take up the jobs that are in the queue. Raises StartupError if that fails.
+
+        To be called before `serve`, from which on the queue may change.
+        """
+        if self._queue is not None:
+            replay(self._queue, self._broker)
+
     async def serve(self, ready: Callable[[], None]) -> None:
         """Serve until `stop` is called, or until a drained server has no job left.
 
@@ -103,6 +117,9 @@ class Listener:
         self._loop.set_exception_handler(_log_exception)
         self.time = self._loop.time
         self._start_engine()
+        if self._queue is not None:
+            self._durability = Durability(self._queue, self._broker, self.begin_turn)
+            self._durability.start(self._loop)
         for sock in self._sockets:
             self._listen(sock, "gear", self._gear)
         for name, service, sockets in self._others:
@@ -216,6 +233,9 @@ class Listener:
 
     async def _close(self) -> None:
         self._stop_accepting()
+        if self._durability is not None:
+            await self._durability.close()
+            self._flush()
         for timer in (self._timer, self._watcher):
             if timer is not None:
                 timer.cancel()
@@ -268,6 +288,8 @@ class Listener:
 
     def settle(self) -> None:
         """Do what follows from a turn, once all that was to be sent was sent."""
+        if self._durability is not None:
+            self._durability.settle()
         if self._broker.congested:
             self._hold_producers()
         if self._broker.notices:
@@ -312,7 +334,7 @@ class Listener:
             self._interrupt()
 
 
-def _broker(config: Config) -> Broker:
+def _broker(config: Config, *, persistent: bool) -> Broker:
     prefix = config.handle_prefix or f"H:{socket.gethostname()}"
     return Broker(
         handle_prefix=os.fsencode(prefix)[:MAX_HANDLE_PREFIX],
@@ -325,6 +347,7 @@ def _broker(config: Config) -> Broker:
         round_robin=config.round_robin,
         timeout_fails=config.timeout_action == "fail",
         exceptions=config.exceptions,
+        persistent=persistent,
     )
 
 

@@ -13,6 +13,7 @@ from threading import Event, Thread
 import pytest
 
 from gearman.framing import BUILD
+from gearman.queue import Queue
 from gearman.server.broker import Engine
 from gearman.server.config import Config, Endpoint, Keepalive
 from gearman.server.connection import HIGH_WATER
@@ -29,7 +30,9 @@ LOCAL = Config(listen=(Endpoint(HOST, 0),))
 class Running:
     """A listener in a thread of its own."""
 
-    def __init__(self, config: Config, engine: bool) -> None:
+    def __init__(
+        self, config: Config, engine: bool, queue: Queue | None = None
+    ) -> None:
         self.sockets = open_all(config.listen, config.backlog)
         self.addresses = [sock.getsockname() for sock in self.sockets]
         self.selector = Selector()
@@ -38,8 +41,13 @@ class Running:
         ]
         self.others = [sock.getsockname() for group in others for sock in group]
         self.listener = Listener(
-            config, self.sockets, self.selector if engine else None, others
+            config,
+            self.sockets,
+            self.selector if engine else None,
+            others,
+            queue=queue,
         )
+        self.listener.replay()
         self.ready: list[str] = []
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -86,8 +94,10 @@ def running(request):
 
 
 @contextmanager
-def run(config: Config = LOCAL, *, engine: bool = True) -> Iterator[Running]:
-    server = Running(config, engine)
+def run(
+    config: Config = LOCAL, *, engine: bool = True, queue: Queue | None = None
+) -> Iterator[Running]:
+    server = Running(config, engine, queue)
     try:
         yield server
     finally:

@@ -1,0 +1,138 @@
+"""Between the turns of the event loop and the store: who waits for what."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..errors import QueueError, StartupError
+from ..queue import Queue, Unreadable, check
+from .broker import Broker, Peer
+from .levels import NOTICE
+from .store import Store
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+# Seconds between two lines in the log about how far the replay has come, and jobs
+# between two looks at the clock.
+PROGRESS_INTERVAL = 1.0
+PROGRESS_JOBS = 10_000
+
+# Seconds that the last commit may take when the server stops.
+LAST_COMMIT = 10.0
+
+log = logging.getLogger("gearman.server")
+
+
+class Durability:
+    """Keeps the background jobs of a broker in a queue.
+
+    `begin_turn` is called before the broker is told what became of jobs.
+    """
+
+    def __init__(
+        self, queue: Queue, broker: Broker, begin_turn: Callable[[], None]
+    ) -> None:
+        self._broker = broker
+        self._begin_turn = begin_turn
+        self._store = Store(queue, self._wake)
+        self._waiting: set[Connection] = set()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._store.start()
+
+    async def close(self) -> None:
+        """Store what is to be stored, for as long as is bearable."""
+        self.settle()
+        wait = self._loop.run_in_executor(None, self._store.close, LAST_COMMIT)
+        if not await wait:
+            log.error("finished jobs could not be removed: they will run once more")
+        self._land()
+
+    def settle(self) -> None:
+        """Hand over what came up in a turn, and hold back those who ask too much."""
+        broker = self._broker
+        added, removed = broker.added, broker.removed
+        if added or removed:
+            self._store.write(added, removed)
+            if self._store.full:
+                for job in added:
+                    for receipt in job.receipts or ():
+                        self._hold(receipt.peer)
+            added.clear()
+            removed.clear()
+        for peer in broker.deferring:
+            self._hold(peer)
+        broker.deferring.clear()
+
+    def _hold(self, peer: Peer) -> None:
+        connection = peer.connection
+        if not connection.closing:
+            self._waiting.add(connection)
+            connection.held(self)
+
+    def forget(self, connection: "Connection") -> None:
+        """A connection is gone that was held back."""
+        self._waiting.discard(connection)
+
+    def _wake(self) -> None:
+        # The event loop may have ended while the last commit was under way.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._land)
+
+    def _land(self) -> None:
+        """Pass on what became of jobs."""
+        self._begin_turn()
+        self._broker.outage = self._store.outage
+        for jobs, reason in self._store.outcomes():
+            if reason:
+                self._broker.failed(jobs, reason)
+            else:
+                self._broker.durable(jobs)
+        if not self._store.full:
+            waiting, self._waiting = self._waiting, set()
+            for connection in waiting:
+                connection.released_by(self)
+
+
+def replay(queue: Queue, broker: Broker) -> None:
+    """Take up the jobs that earlier runs have stored.
+
+    What is no job is reported and left alone. Raises StartupError if the back end
+    fails.
+    """
+    broker.tick(time.monotonic(), time.time())
+    progress = _Progress()
+    count = 0
+    try:
+        for item in queue.replay():
+            if isinstance(item, Unreadable):
+                log.error("stored job %s is left alone: %s", item.key, item.reason)
+            elif wrong := check(item):
+                log.error("stored job %d is left alone: %s", item.number, wrong)
+            else:
+                broker.restore(*item)
+                count += 1
+                if count % PROGRESS_JOBS == 0:
+                    progress.report(count)
+    except QueueError as error:
+        raise StartupError(f"stored jobs cannot be read: {error}") from error
+    seconds = progress.seconds()
+    log.log(NOTICE, "took up %d stored jobs in %.1f seconds", count, seconds)
+
+
+class _Progress:
+    def __init__(self) -> None:
+        self._start = self._last = time.monotonic()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    def report(self, count: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= PROGRESS_INTERVAL:
+            self._last = now
+            log.log(NOTICE, "taking up stored jobs: %d so far", count)

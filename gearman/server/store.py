@@ -1,0 +1,222 @@
+"""Group commit: the thread between the broker and a queue plugin.
+
+Plugins block, so a thread of its own commits what came together while the commit
+before was under way. The slower the back end, the larger its batches; and nobody
+waits for it but those who submit background jobs.
+
+A back end that fails is tried again, once at once and then ever less often, by what
+has to be removed from it. Until it works again jobs to be added are given up at once.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from ..errors import JobRefused, QueueError
+from ..queue import Queue, StoredJob
+from ..text import printable
+from .broker import Job
+from .journal import Changes, Journal
+from .levels import NOTICE
+
+# Seconds for which removals alone wait for company.
+LINGER = 0.05
+
+# Seconds between attempts at a back end that fails, at first and at last.
+FIRST_PAUSE = 0.1
+LAST_PAUSE = 5.0
+
+# Bytes of what peers are told about a failure.
+MAX_REASON = 400
+
+log = logging.getLogger("gearman.server")
+
+
+class Outcome(NamedTuple):
+    """What became of jobs that were to be added; no `reason` if they are durable."""
+
+    jobs: list[Job]
+    reason: bytes = b""
+
+
+class Store:
+    """Brings the changes of jobs into a queue, in batches.
+
+    `landed` is called in the writer's thread whenever there is something for
+    `outcomes` to return.
+    """
+
+    def __init__(self, queue: Queue, landed: Callable[[], None]) -> None:
+        self._queue = queue
+        self._landed = landed
+        self._journal = Journal()
+        self._condition = threading.Condition()
+        self._outcomes: list[Outcome] = []
+        self._lingers_until = 0.0
+        self._closing = False
+        # Why the back end does not work, and when to try it again after how long.
+        self._outage = b""
+        self._retry_at = 0.0
+        self._pause = FIRST_PAUSE
+        self._thread = threading.Thread(
+            target=self._run, name="gearman-store", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    # -- from the event loop's thread
+
+    @property
+    def outage(self) -> bytes:
+        """Why nothing can be stored for now; empty if the back end works."""
+        return self._outage
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that nobody should submit any more for a while."""
+        return self._journal.full
+
+    def write(self, added: Iterable[Job], removed: Iterable[int]) -> None:
+        """Have jobs added, and then the jobs of these numbers removed."""
+        with self._condition:
+            if not self._journal:
+                self._lingers_until = time.monotonic() + LINGER
+            self._journal.write(added, removed)
+            self._condition.notify()
+
+    def outcomes(self) -> list[Outcome]:
+        """Return what has become of jobs since the last call, in their order."""
+        with self._condition:
+            outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def close(self, timeout: float) -> bool:
+        """Commit what waits, and release the queue.
+
+        Returns False if that takes more than so many seconds, or fails: jobs that
+        were finished may then come back.
+        """
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive() and not self._journal
+
+    # -- in the writer's thread
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                while not self._due() and not self._closing:
+                    self._condition.wait(self._patience())
+                if self._closing and not self._journal:
+                    break
+                changes = self._journal.take()
+            self._commit(changes)
+            if self._closing and self._outage:
+                break
+        self._queue.close()
+
+    def _due(self) -> bool:
+        """Whether it is time to commit."""
+        if self._outage:
+            return time.monotonic() >= self._retry_at
+        if self._journal.urgent:
+            return True
+        return bool(self._journal) and time.monotonic() >= self._lingers_until
+
+    def _patience(self) -> float | None:
+        """Return for how many seconds nothing will be due by itself."""
+        if not self._outage and not self._journal:
+            return None
+        due = self._retry_at if self._outage else self._lingers_until
+        return max(due - time.monotonic(), 0.0)
+
+    def _commit(self, changes: Changes) -> None:
+        try:
+            self._try(changes)
+        except JobRefused as error:
+            self._refuse(changes, error.reasons)
+        except QueueError as error:
+            self._fail(changes, str(error))
+        except Exception as error:
+            log.exception("the queue plugin has a bug")
+            self._fail(changes, f"the queue plugin failed: {error!r}")
+        else:
+            self._succeed(changes)
+
+    def _try(self, changes: Changes) -> None:
+        """Commit, a second time if the first fails: connections break by themselves."""
+        added = [_stored(job) for job in changes.values() if job is not None]
+        done = [number for number, job in changes.items() if job is None]
+        try:
+            self._queue.commit(added, done)
+        except JobRefused:
+            raise
+        except QueueError as error:
+            if self._outage:
+                raise
+            log.info("storing jobs failed, and is tried again: %s", error)
+            self._queue.commit(added, done)
+
+    def _refuse(self, changes: Changes, reasons: dict[int, str]) -> None:
+        """Leave out what can't be stored, and commit the rest."""
+        refused = {n: job for n, job in changes.items() if job and n in reasons}
+        if not refused:
+            return self._fail(changes, "the queue plugin refused jobs it was not given")
+        for number, job in refused.items():
+            log.warning("job %r cannot be stored: %s", job.handle, reasons[number])
+            self._report(Outcome([job], _reason(reasons[number])))
+        rest = {n: job for n, job in changes.items() if n not in refused}
+        return self._commit(rest)
+
+    def _succeed(self, changes: Changes) -> None:
+        if self._outage:
+            log.log(NOTICE, "jobs can be stored again")
+        self._outage = b""
+        self._pause = FIRST_PAUSE
+        with self._condition:
+            self._journal.landed()
+        self._report(Outcome(_jobs(changes)))
+
+    def _fail(self, changes: Changes, reason: str) -> None:
+        if not self._outage:
+            log.error("jobs cannot be stored for now: %s", reason)
+        self._outage = _reason(reason)
+        self._retry_at = time.monotonic() + self._pause
+        self._pause = min(self._pause * 2, LAST_PAUSE)
+        with self._condition:
+            self._journal.landed()
+            self._journal.put_back(changes)
+            jobs = _jobs(changes) + self._journal.drop_jobs()
+        self._report(Outcome(jobs, self._outage))
+
+    def _report(self, outcome: Outcome) -> None:
+        with self._condition:
+            self._outcomes.append(outcome)
+        self._landed()
+
+
+def _jobs(changes: Changes) -> list[Job]:
+    return [job for job in changes.values() if job is not None]
+
+
+def _stored(job: Job) -> StoredJob:
+    return StoredJob(
+        job.number,
+        job.handle,
+        job.function.name,
+        job.unique,
+        job.workload,
+        job.priority,
+        job.when,
+        job.retries,
+        job.reducer,
+    )
+
+
+def _reason(text: str) -> bytes:
+    return printable(text.encode(errors="replace"))[:MAX_REASON]
