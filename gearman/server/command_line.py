@@ -10,15 +10,16 @@ from argparse import (
     Namespace,
     RawDescriptionHelpFormatter,
 )
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn, TextIO
 
 from .. import __version__
 from ..errors import ConfigurationError
 from ..framing import BUILD
+from ..queue import Queue
 from .broker import Engine
-from .options import GROUPS, HIDDEN
+from .options import GROUPS, HIDDEN, option_rows
 
 # The engine is for Linux only.
 _WITHOUT = "" if Engine or BUILD == "pure" else " without the I/O engine"
@@ -52,8 +53,8 @@ examples:
   gearmand -L 127.0.0.1 -vv
   gearmand -d -l /var/log/gearmand.log -P /run/gearmand.pid -u gearman
 
-The options of gearmand's queue plugins (--libpq-conninfo and so on) are accepted;
-the log tells which have no effect."""
+Options of gearmand that this server has no use for are accepted; the log tells
+that they have no effect."""
 
 
 def say(text: str, stream: TextIO | None) -> None:
@@ -93,8 +94,8 @@ class Parser(ArgumentParser):
         raise ConfigurationError(message.removeprefix("argument "))
 
 
-def parser() -> Parser:
-    """Return the parser of all options.
+def parser(plugins: Mapping[str, type[Queue]]) -> Parser:
+    """Return the parser of all options, those of queue plugins among them.
 
     An option that was not given leaves no trace in what it returns, so that what
     comes from several places can be laid over each other.
@@ -111,6 +112,10 @@ def parser() -> Parser:
     for title, rows in GROUPS.items():
         group = result.add_argument_group(title)
         for names, settings in rows:
+            group.add_argument(*names, **settings)
+    for name, plugin in plugins.items():
+        group = result.add_argument_group(f"queue {name} (-q {name})")
+        for names, settings in option_rows(plugin.options):
             group.add_argument(*names, **settings)
     for names, settings in HIDDEN:
         result.add_argument(*names, **settings)

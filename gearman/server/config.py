@@ -4,16 +4,17 @@ import os
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal
 
 from ..commands import DEFAULT_PORT, MAX_PACKET
 from ..errors import ConfigurationError
-from . import values
+from . import queues, values
 from .access import LOOPBACK, Network
-from .command_line import parser, say
+from .command_line import Parser, parser, say
 from .levels import NOTICE, more_verbose
 from .options import DEFAULT_FILE, HIDDEN
+from .queues import Plugins
 from .spoken import Spoken, in_vain, spoken
 from .values import Endpoint
 
@@ -54,8 +55,9 @@ class Config:
 
     `retries` is -1 if there is no limit, `wakeup` is 0 for all workers, `level` is
     one of Python's logging, paths are absolute. `log_file` may also be "stderr" or
-    "none". Without networks in `allow_from` everyone may connect. `ignored` has one
-    sentence for each option that was given in vain.
+    "none". Without networks in `allow_from` everyone may connect. `queue_options` are
+    the arguments of the queue plugin. `ignored` has one sentence for each option that
+    was given in vain.
     """
 
     listen: tuple[Endpoint, ...] = (Endpoint(),)
@@ -74,6 +76,7 @@ class Config:
     timeout_action: Literal["requeue", "fail"] = "requeue"
     exceptions: bool = False
     queue: str = "builtin"
+    queue_options: Mapping[str, Any] = field(default_factory=dict)
     allow_shutdown: bool = False
 
     max_packet: int = MAX_PACKET
@@ -115,21 +118,41 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
 
 
 def _read(argv: Sequence[str], environ: Mapping[str, str]) -> _Options:
-    given = _parsed([_spelled_out(word) for word in argv])
-    files = given.pop("config_file", None)
+    words = [_spelled_out(word) for word in argv]
+    files, names = _first_look(words)
     if files is None:
         files = [DEFAULT_FILE] if os.path.exists(DEFAULT_FILE) else []
+    contents = {file: _words_of(file) for file in files}
+    for others in contents.values():
+        names += _first_look(others)[1]
+    known = queues.plugins(names)
     told: _Options = {}
-    for file in files:
-        told |= _from_file(file)
-    told |= given
+    for file, others in contents.items():
+        told |= _from_file(file, others, known)
+    told |= _parsed(words, known)
     # What the environment says may be meant for other programs as well.
-    found = {"config_file": tuple(files), "ignored": tuple(_in_vain(told))}
+    found: _Options = {
+        "config_file": tuple(files),
+        "queue_options": queues.arguments(told, known),
+        "ignored": tuple(_in_vain(told, known)),
+    }
     return _from_environment(environ) | told | found
 
 
-def _parsed(words: Sequence[str]) -> _Options:
-    return vars(parser().parse_args(words))
+def _first_look(words: Sequence[str]) -> tuple[list[str] | None, list[str]]:
+    """Return the files and the queue types that are named.
+
+    What other options there are depends on them.
+    """
+    looker = Parser(add_help=False)
+    looker.add_argument("--config-file", action="append", type=values.path)
+    looker.add_argument("-q", "--queue-type", action="append", default=[])
+    found, _ = looker.parse_known_args(words)
+    return found.config_file, [name for name in found.queue_type if name != "builtin"]
+
+
+def _parsed(words: Sequence[str], plugins: Plugins) -> _Options:
+    return vars(parser(plugins).parse_args(words))
 
 
 def _spelled_out(word: str) -> str:
@@ -155,7 +178,8 @@ def _from_environment(environ: Mapping[str, str]) -> _Options:
     return options
 
 
-def _from_file(path: str) -> _Options:
+def _words_of(path: str) -> list[str]:
+    """Return the words of a configuration file."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             words = [word for line in file for word in _words(line)]
@@ -166,8 +190,12 @@ def _from_file(path: str) -> _Options:
         ) from error
     if any("\0" in word for word in words):
         raise ConfigurationError(f"configuration file {path!r} is no text file")
+    return words
+
+
+def _from_file(path: str, words: Sequence[str], plugins: Plugins) -> _Options:
     try:
-        options = _parsed(words)
+        options = _parsed(words, plugins)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
     if "config_file" in options:
@@ -242,7 +270,7 @@ _REASONS: Final = {
 _TLS_FILES: Final = ("ssl_ca_file", "ssl_certificate", "ssl_key", "ssl_verify")
 
 
-def _in_vain(options: _Options) -> Iterator[str]:
+def _in_vain(options: _Options, plugins: Plugins) -> Iterator[str]:
     """Yield a sentence for each option that has no effect."""
     reasons = _REASONS | dict(in_vain(options))
     if not options.get("keepalive"):
@@ -255,8 +283,9 @@ def _in_vain(options: _Options) -> Iterator[str]:
         reasons |= dict.fromkeys(_TLS_FILES, "TLS is not in use, --ssl was not given")
     elif options.get("ssl_verify", "none") == "none":
         reasons["ssl_ca_file"] = "clients need no certificates without --ssl-verify"
-    for (name,), _ in HIDDEN:
-        reasons[name[2:].replace("-", "_")] = "no queue type that knows it is in use"
+    unknown = [names[0][2:].replace("-", "_") for names, _ in HIDDEN]
+    unknown += queues.in_vain(options, plugins)
+    reasons |= dict.fromkeys(unknown, "no queue type that knows it is in use")
     for name, reason in reasons.items():
         if name in options:
             yield f"--{name.replace('_', '-')} has no effect: {reason}"

@@ -5,9 +5,12 @@ those of `Config`; what a row's help says of them is tested against it.
 """
 
 from argparse import SUPPRESS, BooleanOptionalAction
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ..framing import MAX_BODY
+from ..queue import NAMES as QUEUES
+from ..queue import Option
 from .protocol import Service
 from .protocols import NAMES, own
 from .values import (
@@ -26,13 +29,10 @@ from .values import (
 )
 
 DEFAULT_FILE: Final = "/etc/gearmand.conf"
-QUEUES: Final = ("builtin",)
 
-# Options that belong to queue types of gearmand, with their number of values.
+# Options that belong to queue types of gearmand that this server lacks, with their
+# number of values.
 QUEUE_OPTIONS: Final = {
-    "libsqlite3": {"db": 1, "table": 1},
-    "libpq": {"conninfo": 1, "table": 1},
-    "libmemcached": {"servers": 1, "prefix": 1},
     "redis": {"server": 1, "port": 1, "password": 1, "prefix": 1},
     "mysql": {"host": 1, "port": 1, "user": 1, "password": 1, "db": 1, "table": 1},
     "libtokyocabinet": {"file": 1, "optimize": 0},
@@ -185,8 +185,8 @@ _JOBS = (
         *("-q", "--queue-type"),
         metavar="NAME",
         dest="queue",
-        type=one_of(QUEUES),
-        help="where background jobs are kept; builtin: in memory (default: builtin)",
+        help="where background jobs are kept, so that they outlive the server:"
+        f" {', '.join(QUEUES)}, or builtin, which is in memory only (default: builtin)",
     ),
     _flag("--allow-shutdown", help="obey the admin command shutdown"),
 )
@@ -332,7 +332,32 @@ GROUPS: Final = {
 }
 
 
-def _queue_rows() -> tuple[_Row, ...]:
+def option_rows(options: Iterable[Option]) -> list[_Row]:
+    """Return the rows of a plugin's options."""
+    return [row for option in options for row in _rows_of(option)]
+
+
+def _rows_of(option: Option) -> list[_Row]:
+    settings: dict[str, Any] = {"dest": option.names[0].replace("-", "_")}
+    if option.kind == "flag":
+        settings |= {"action": "store_true"}
+    else:
+        settings |= {"metavar": option.metavar or "TEXT", "type": _reader(option.kind)}
+    shown, *aliases = (f"--{name}" for name in option.names)
+    hidden = settings | {"help": SUPPRESS}
+    return [
+        _row(shown, **settings, help=option.help),
+        *(_row(alias, **hidden) for alias in aliases),
+    ]
+
+
+def _reader(kind: str | tuple[str, ...]) -> Callable[[str], Any]:
+    if isinstance(kind, tuple):
+        return one_of(kind)
+    return {"path": path, "number": whole_number(0, 2**63 - 1)}.get(kind, str)
+
+
+def _hidden_rows() -> tuple[_Row, ...]:
     rows = [_flag("--store-queue-on-shutdown", help=SUPPRESS)]
     for queue, options in QUEUE_OPTIONS.items():
         for name, values in options.items():
@@ -341,4 +366,4 @@ def _queue_rows() -> tuple[_Row, ...]:
     return tuple(rows)
 
 
-HIDDEN: Final = _queue_rows()
+HIDDEN: Final = _hidden_rows()

@@ -1,5 +1,6 @@
 """Options: from words, files and the environment to one Config."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from gearman.commands import MAX_PACKET
+from gearman.queue import NAMES, load
 from gearman.server.access import LOOPBACK
 from gearman.server.config import Config, Endpoint, Keepalive, Tls, parse
 from gearman.server.levels import LEVELS
@@ -331,7 +333,11 @@ def test_relative_path_in_a_removed_directory_is_refused(
             "--socket-mode 0o660",
             "--socket-mode: must be an octal number such as 0660, not '0o660'",
         ),
-        ("-q oracle", "-q/--queue-type: unknown: 'oracle'; this server knows builtin"),
+        (
+            "-q oracle",
+            "there is no queue plugin 'oracle': choose one of"
+            f" {', '.join(('builtin', *NAMES))}, or install the package that has it",
+        ),
         ("-p", "-p/--port: expected one argument"),
         ("--bogus", "unrecognized arguments: --bogus"),
         ("bogus", "unrecognized arguments: bogus"),
@@ -418,7 +424,6 @@ def test_tls_without_what_it_needs_is_refused(
         ("--keepalive-idle 4", "--keepalive-idle"),
         ("--store-queue-on-shutdown", "--store-queue-on-shutdown"),
         ("--libdrizzle-mysql", "--libdrizzle-mysql"),
-        ("--libpq-conninfo dbname=x", "--libpq-conninfo"),
         ("--redis-password=secret", "--redis-password"),
     ],
 )
@@ -569,11 +574,44 @@ def test_help_tells_the_real_defaults(
     monkeypatch.setenv("COLUMNS", "1000")
     text = re.sub(r"\n {9,}", "  ", printed(capsys, "--help"))
     told = re.findall(r"^.*?(--[a-z-]+)[ ,].*\(default: (\S+)\)$", text, re.MULTILINE)
+    of_plugins = {f"--{o.names[0]}" for n in NAMES for o in load(n).options}
+    told = [(option, default) for option, default in told if option not in of_plugins]
     assert len(told) >= 15
     needs = {"--keep": ["--keepalive"], "--ssl-": ["--ssl", "--ssl-certificate=/c"]}
     for option, default in told:
         extra = needs.get(option[:6], [])
         assert parsed(f"{option}={default}", *extra) == parsed(*extra), option
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_tells_the_real_defaults_of_queue_plugins(name: str) -> None:
+    plugin = load(name)
+    arguments = inspect.signature(plugin).parameters
+    for option in plugin.options:
+        if found := re.search(r"\(default: (\S+)\)$", option.help):
+            assert str(arguments[option.keyword].default) == found[1]
+
+
+@pytest.mark.parametrize("words", [["-q", "sqlite"], ["--queue-type=libsqlite3"]])
+@pytest.mark.parametrize("name", ["--sqlite-db", "--libsqlite3-db"])
+def test_queue_plugin_gets_its_options(words: list[str], name: str) -> None:
+    config = parsed(*words, name, "/tmp/x")
+    assert config.queue_options == {"db": "/tmp/x"}
+    assert config.ignored == ()
+
+
+def test_option_of_a_queue_plugin_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("--queue-type sqlite --sqlite-db /tmp/x")
+    assert parse([f"@{file}"], NOWHERE).queue_options == {"db": "/tmp/x"}
+
+
+def test_option_of_another_queue_plugin_has_no_effect() -> None:
+    config = parsed("--libsqlite3-db", "/tmp/x")
+    assert config.queue_options == {}
+    assert config.ignored == (
+        "--sqlite-db has no effect: no queue type that knows it is in use",
+    )
 
 
 def test_packet_limit_is_that_of_the_protocol() -> None:
