@@ -38,8 +38,5 @@ cdef class Decoder:
     ) except -1
     cdef tuple _packet(self, const unsigned char *data, Py_ssize_t length)
     cdef int _release(self, list packets) except -1
-    cdef Py_ssize_t _room(self, Py_ssize_t most) except -1
-    cdef int _filled(self, Py_ssize_t size, list packets) except -1
-    cdef int _reserve(self, Py_ssize_t wanted) except -1
     cdef int _keep(self, const unsigned char *data, Py_ssize_t size) except -1
     cdef void _forget(self) noexcept

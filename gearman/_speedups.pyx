@@ -267,40 +267,16 @@ cdef class Decoder:
         finally:
             PyMem_Free(buffer)
 
-    cdef Py_ssize_t _room(self, Py_ssize_t most) except -1:
-        """Make room for what a kept packet lacks, and return for how many bytes.
-
-        That may be less than it lacks: no more than `most`, or as much again as has
-        come. It is 0 if it is not known what is lacking.
-        """
-        cdef Py_ssize_t lacking
-        if not self._kept or self._buffer[0] or self._kept < header_size:
-            return 0
-        lacking = min(self._needed - self._kept, max(most, self._kept))
-        self._reserve(self._kept + lacking)
-        return lacking
-
-    cdef int _filled(self, Py_ssize_t size, list packets) except -1:
-        """Take `size` bytes that were put into the room that `_room` made."""
-        self._kept += size
-        if self._kept == self._needed:
-            self._release(packets)
-        return 0
-
-    cdef int _reserve(self, Py_ssize_t wanted) except -1:
+    cdef int _keep(self, const unsigned char *data, Py_ssize_t size) except -1:
+        cdef Py_ssize_t wanted = self._kept + size
         cdef void *buffer
         if wanted > self._capacity:
+            wanted = max(wanted, self._capacity + self._capacity // 2)
             buffer = PyMem_Realloc(self._buffer, wanted)
             if buffer is NULL:
                 raise MemoryError
             self._buffer = <unsigned char *>buffer
             self._capacity = wanted
-        return 0
-
-    cdef int _keep(self, const unsigned char *data, Py_ssize_t size) except -1:
-        cdef Py_ssize_t wanted = self._kept + size
-        if wanted > self._capacity:
-            self._reserve(max(wanted, self._capacity + self._capacity // 2))
         if size:
             memcpy(self._buffer + self._kept, data, size)
             self._kept += size

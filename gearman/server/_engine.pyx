@@ -18,13 +18,15 @@ get as well; a channel is its transport.
 import os
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_GET_SIZE, _PyBytes_Resize
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.math cimport INFINITY
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memchr, memcmp, memcpy, memset
+from posix.ioctl cimport ioctl
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.time cimport clockid_t
 from posix.unistd cimport close
@@ -33,12 +35,32 @@ from gearman._speedups cimport Decoder, read_number, write_number
 from gearman.server._broker_c cimport Function, Job, Peer
 from gearman.server._broker_c cimport Broker as TrackedBroker
 
-from .._framing import INVALID, _large_body
+from .._framing import _COUNTS, INVALID, _large_body
 from ..commands import RESPONSE
 from ..errors import ProtocolError
 
 cdef extern from "Python.h":
     void PyObject_GC_UnTrack(void *)
+
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #ifdef __GLIBC__
+    #include <malloc.h>
+    #endif
+
+    /* Large buffers come and go with the packets in them. glibc would return their
+     * memory to the system each time, which then has to clear it again for the next
+     * one, a page at a time. */
+    static void keep_freed_memory(int largest, int most)
+    {
+    #ifdef __GLIBC__
+        mallopt(M_MMAP_THRESHOLD, largest);
+        mallopt(M_TRIM_THRESHOLD, most);
+    #endif
+    }
+    """
+    void keep_freed_memory(int largest, int most)
 
 cdef extern from "sys/epoll.h" nogil:
     ctypedef union epoll_data_t:
@@ -62,6 +84,10 @@ cdef extern from "sys/epoll.h" nogil:
     int epoll_ctl(int epoll, int operation, int descriptor, epoll_event *event)
     int epoll_wait(int epoll, epoll_event *events, int size, int milliseconds)
 
+cdef extern from "sys/ioctl.h":
+    enum:
+        FIONREAD
+
 cdef extern from "sys/socket.h" nogil:
     enum:
         MSG_DONTWAIT
@@ -76,6 +102,7 @@ cdef extern from "sys/socket.h" nogil:
         size_t msg_iovlen
 
     ssize_t sendmsg(int descriptor, const msghdr *message, int flags)
+    ssize_t recvmsg(int descriptor, msghdr *message, int flags)
     ssize_t recv(int descriptor, void *buffer, size_t size, int flags)
     ssize_t send_to "send"(
         int descriptor, const void *buffer, size_t size, int flags
@@ -83,10 +110,19 @@ cdef extern from "sys/socket.h" nogil:
 
 cdef enum:
     HEADER_SIZE = 12
-    # How much is read from a connection at once.
-    READ_SIZE = 256 * 1024
+    # How much is read from a connection at once: there is no limit to what goes
+    # straight into a large argument, and little is read of what follows that, which
+    # may be the next one.
+    READ_SIZE = 32 * 1024
+    FOLLOWING_SIZE = 4 * 1024
     # What is worth being read without a copy, and being sent without one.
     DIRECT_SIZE = 32 * 1024
+    # How many large arguments are sent at once.
+    TAILS = 32
+    # Buffers up to the first size are kept for others once they are free, up to the
+    # second size altogether.
+    KEPT_BUFFER = 4 * 1024 * 1024
+    KEPT_MEMORY = 64 * 1024 * 1024
     # Connections served in one round.
     BATCH = 256
     # Output buffers of this size are kept for whoever needs one next.
@@ -116,6 +152,8 @@ cdef enum:
     LOW = 2
 
 cdef uint32_t response = read_number(<const unsigned char *>PyBytes_AS_STRING(RESPONSE))
+# How many arguments a packet of each type has.
+cdef bytes counts = _COUNTS
 
 
 cdef inline double clock(clockid_t which) noexcept:
@@ -132,6 +170,17 @@ cdef inline Py_ssize_t until_nul(const unsigned char *at, Py_ssize_t size) noexc
     """Return how many bytes stand before a NUL, -1 if there is none."""
     cdef const unsigned char *end = <const unsigned char *>memchr(at, 0, size)
     return -1 if end is NULL else end - at
+
+
+cdef inline int part(
+    iovec *parts, const void *at, Py_ssize_t size, Py_ssize_t *skipped
+) noexcept:
+    """Add what is left of a buffer once some bytes are skipped. Returns 1 if it is."""
+    cdef Py_ssize_t skip = min(size, skipped[0])
+    skipped[0] -= skip
+    parts.iov_base = <char *>at + skip
+    parts.iov_len = size - skip
+    return 1 if size > skip else 0
 
 
 cdef class Broker(TrackedBroker):
@@ -166,14 +215,116 @@ cdef class Broker(TrackedBroker):
 
 
 cdef class Reader(Decoder):
-    """Cuts the stream of one channel and dispatches its packets."""
+    """Cuts the stream of one channel and dispatches its packets.
 
+    The last argument of a large packet is received straight into the object that it
+    is going to be. This object grows with what has come, whatever size was declared;
+    meanwhile the buffer keeps what is before that argument.
+    """
+
+    # The last argument of the packet that is kept, as far as `_come` says.
+    cdef PyObject *_last
+    cdef Py_ssize_t _come
     cdef Channel _channel
     cdef Broker _broker
     cdef object _dispatch
     # A client tends to name the function that it named before: comparing is cheaper
     # than making and hashing a new object.
     cdef bytes _name
+
+    cdef unsigned char *_place(self) noexcept:
+        """Return where to receive the last argument's next bytes, see `_space`."""
+        return <unsigned char *>PyBytes_AS_STRING(<object>self._last) + self._come
+
+    cdef Py_ssize_t _space(self) except -1:
+        """Return how many bytes to receive straight into a last argument.
+
+        It is 0 if nothing of the kind is to come.
+        """
+        if self._last is NULL:
+            return self._begin_last() if self._kept else 0
+        if self._come == PyBytes_GET_SIZE(<object>self._last):
+            _PyBytes_Resize(&self._last, self._come + self._worthwhile())
+        return PyBytes_GET_SIZE(<object>self._last) - self._come
+
+    cdef Py_ssize_t _worthwhile(self) noexcept:
+        """Return for how many bytes more there should be room in a last argument.
+
+        That is for what waits in the socket, or for as much again as has come.
+        """
+        cdef Py_ssize_t most = max(self._come, DIRECT_SIZE)
+        cdef int waiting = 0
+        ioctl(self._channel.descriptor, FIONREAD, &waiting)
+        return min(self._missing(), max(most, <Py_ssize_t>waiting))
+
+    cdef Py_ssize_t _missing(self) noexcept:
+        """Return how many bytes of a last argument are to come."""
+        return self._needed - self._kept - self._come
+
+    cdef Py_ssize_t _begin_last(self) except -1:
+        """Take what has come of a last argument out of the buffer, if it is large.
+
+        Returns for how many bytes more there is room then.
+        """
+        cdef Py_ssize_t start
+        cdef Py_ssize_t space
+        if self._buffer[0] or self._kept < HEADER_SIZE:
+            return 0
+        if self._needed - self._kept < DIRECT_SIZE:
+            return 0
+        start = self._last_starts()
+        if not start:
+            return 0
+        self._come = self._kept - start
+        self._kept = start
+        space = self._worthwhile()
+        last = PyBytes_FromStringAndSize(NULL, self._come + space)
+        memcpy(PyBytes_AS_STRING(last), self._buffer + start, self._come)
+        Py_INCREF(last)
+        self._last = <PyObject *>last
+        return space
+
+    cdef Py_ssize_t _last_starts(self) noexcept:
+        """Return where the last argument of the packet in the buffer starts.
+
+        It is 0 if the packet has none, or not all that is before it has come.
+        """
+        cdef uint32_t number = read_number(self._buffer + 4)
+        cdef int count = <unsigned char>PyBytes_AS_STRING(counts)[number]
+        cdef Py_ssize_t start = HEADER_SIZE
+        cdef Py_ssize_t length
+        if not count or read_number(self._buffer) != self._magic:
+            return 0
+        for _ in range(count - 1):
+            length = until_nul(self._buffer + start, self._kept - start)
+            if length < 0:
+                return 0
+            start += length + 1
+        return start
+
+    cdef int _received(self, Py_ssize_t size) except -1:
+        """Take `size` bytes that were received at `_place`."""
+        self._come += size
+        if not self._missing():
+            self._release(None)
+        return 0
+
+    cdef bytes _argument(self, const unsigned char *at, Py_ssize_t size):
+        """Return the last argument, of which as much is here as is in the buffer."""
+        if self._last is NULL:
+            return copy(at, size)
+        last = <bytes>self._last
+        self._drop_last()
+        return last
+
+    cdef void _drop_last(self) noexcept:
+        Py_XDECREF(self._last)
+        self._last = NULL
+        self._come = 0
+
+    cdef void _forget(self) noexcept:
+        Decoder._forget(self)
+        self._drop_last()
 
     cdef int _deliver(
         self, const unsigned char *data, Py_ssize_t length, list packets
@@ -183,7 +334,11 @@ cdef class Reader(Decoder):
             number = read_number(data + 4)
             if self._often(number, data + HEADER_SIZE, length - HEADER_SIZE):
                 return 0
-        self._dispatch(self._channel, self._packet(data, length))
+        packet = self._packet(data, length)
+        if self._last is not NULL:
+            number, arguments = packet
+            packet = number, (*arguments[:-1], self._argument(NULL, 0))
+        self._dispatch(self._channel, packet)
         return 0
 
     cdef bint _often(
@@ -213,10 +368,17 @@ cdef class Reader(Decoder):
         elif number == SUBMIT_JOB_LOW_BG:
             return self._submit(body, size, LOW, True)
         elif number == ECHO_REQ:
-            memcpy(self._channel._packet_of(ECHO_RES, size), body, size)
+            self._echo(body, size)
         else:
             return False
         return True
+
+    cdef int _echo(self, const unsigned char *body, Py_ssize_t size) except -1:
+        if self._last is NULL:
+            memcpy(self._channel._packet_of(ECHO_RES, size), body, size)
+        else:
+            self._channel.send(ECHO_RES, (self._argument(body, size),))
+        return 0
 
     cdef bint _submit(
         self, const unsigned char *body, Py_ssize_t size, int priority, bint background
@@ -235,7 +397,7 @@ cdef class Reader(Decoder):
             self._channel,
             self._name,
             copy(body, unique),
-            copy(body + unique + 1, size - unique - 1),
+            self._argument(body + unique + 1, size - unique - 1),
             priority,
             background,
         )
@@ -258,12 +420,19 @@ cdef class Reader(Decoder):
         if length < 0:
             return False
         handle = copy(body, length)
-        data = copy(body + length + 1, size - length - 1)
+        data = self._argument(body + length + 1, size - length - 1)
         if number == WORK_COMPLETE:
             self._broker.complete(self._channel, handle, data)
         else:
             self._broker.data(self._channel, handle, data)
         return True
+
+
+cdef class Tail:
+    """A large last argument, and how much of a channel's `_out` goes before it."""
+
+    cdef bytes data
+    cdef Py_ssize_t ahead
 
 
 cdef class Channel(Peer):
@@ -281,9 +450,13 @@ cdef class Channel(Peer):
     cdef Py_ssize_t _start
     cdef Py_ssize_t _end
     cdef Py_ssize_t _capacity
-    # A large last argument, which follows what is in `_out` and needs no copy.
-    cdef bytes _tail
-    cdef Py_ssize_t _tail_start
+    # Large last arguments, which are sent from where they are; None if there are
+    # none. The bytes in them, those of `_out` behind them all, and how many have been
+    # sent of the first one and what goes before it.
+    cdef list _tails
+    cdef Py_ssize_t _tail_bytes
+    cdef Py_ssize_t _behind
+    cdef Py_ssize_t _done
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
     cdef bint _dirty
@@ -328,8 +501,19 @@ cdef class Channel(Peer):
             at += PyBytes_GET_SIZE(argument)
             at[0] = 0
             at += 1
-        self._tail = last
-        self._tail_start = 0
+        self._append_tail(last)
+        return 0
+
+    cdef int _append_tail(self, bytes data) except -1:
+        cdef Tail tail = Tail.__new__(Tail)
+        tail.data = data
+        tail.ahead = self._behind
+        if self._tails is None:
+            self._tails = []
+            tail.ahead = self._end - self._start
+        self._tails.append(tail)
+        self._tail_bytes += PyBytes_GET_SIZE(data)
+        self._behind = 0
         return 0
 
     cpdef write(self, bytes data):
@@ -360,27 +544,15 @@ cdef class Channel(Peer):
             self._dirty = True
             if self.touched is not None:
                 self.touched.append(self)
-        if self._tail is not None:
-            self._copy_tail()
         if self._end + size > self._capacity:
             self._grow(size)
         self._end += size
+        self._behind += size
         return self._out + self._end - size
-
-    cdef int _copy_tail(self) except -1:
-        """Make room behind the argument that was not to be copied."""
-        cdef bytes tail = self._tail
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(tail) - self._tail_start
-        self._tail = None
-        memcpy(self._room(size), PyBytes_AS_STRING(tail) + self._tail_start, size)
-        return 0
 
     cdef Py_ssize_t _waiting(self) noexcept:
         """Return how many bytes wait to be sent."""
-        cdef Py_ssize_t size = self._end - self._start
-        if self._tail is not None:
-            size += PyBytes_GET_SIZE(self._tail) - self._tail_start
-        return size
+        return self._end - self._start + self._tail_bytes - self._done
 
     cdef int _grow(self, Py_ssize_t size) except -1:
         cdef Py_ssize_t waiting = self._end - self._start
@@ -412,7 +584,7 @@ cdef class Channel(Peer):
         if self._socket is None:
             self._drop()
             return 0
-        while self._start < self._end or self._tail is not None:
+        while self._waiting():
             sent = self._send_some()
             if sent >= 0:
                 self._advance(sent)
@@ -425,33 +597,63 @@ cdef class Channel(Peer):
         return 0
 
     cdef ssize_t _send_some(self) noexcept:
-        cdef iovec parts[2]
+        if self._tails is not None:
+            return self._send_parts()
+        return send_to(
+            self.descriptor,
+            self._out + self._start,
+            self._end - self._start,
+            MSG_DONTWAIT | MSG_NOSIGNAL,
+        )
+
+    cdef ssize_t _send_parts(self) noexcept:
+        cdef iovec parts[2 * TAILS + 1]
         cdef msghdr message
-        if self._tail is None:
-            return send_to(
-                self.descriptor,
-                self._out + self._start,
-                self._end - self._start,
-                MSG_DONTWAIT | MSG_NOSIGNAL,
+        cdef Py_ssize_t skip = self._done
+        cdef unsigned char *at = self._out + self._start
+        cdef Py_ssize_t count = min(PyList_GET_SIZE(self._tails), TAILS)
+        cdef int filled = 0
+        cdef Tail tail
+        for index in range(count):
+            tail = <Tail>PyList_GET_ITEM(self._tails, index)
+            filled += part(&parts[filled], at, tail.ahead, &skip)
+            filled += part(
+                &parts[filled],
+                PyBytes_AS_STRING(tail.data),
+                PyBytes_GET_SIZE(tail.data),
+                &skip,
             )
-        parts[0].iov_base = self._out + self._start
-        parts[0].iov_len = self._end - self._start
-        parts[1].iov_base = PyBytes_AS_STRING(self._tail) + self._tail_start
-        parts[1].iov_len = PyBytes_GET_SIZE(self._tail) - self._tail_start
+            at += tail.ahead
+        if count == PyList_GET_SIZE(self._tails):
+            filled += part(&parts[filled], at, self._behind, &skip)
         memset(&message, 0, sizeof(message))
         message.msg_iov = parts
-        message.msg_iovlen = 2
+        message.msg_iovlen = filled
         return sendmsg(self.descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
 
     cdef int _advance(self, Py_ssize_t sent) except -1:
         """Forget the first bytes of what waits."""
-        cdef Py_ssize_t first = min(sent, self._end - self._start)
-        self._start += first
-        if self._tail is not None:
-            self._tail_start += sent - first
-            if self._tail_start == PyBytes_GET_SIZE(self._tail):
-                self._tail = None
+        if self._tails is not None:
+            sent = self._advance_tails(sent)
+        self._start += sent
         return 0
+
+    cdef Py_ssize_t _advance_tails(self, Py_ssize_t sent) except -1:
+        """Return how many of the bytes sent were behind all tails."""
+        cdef Tail tail
+        sent += self._done
+        self._done = 0
+        while self._tails:
+            tail = self._tails[0]
+            if sent < tail.ahead + PyBytes_GET_SIZE(tail.data):
+                self._done = sent
+                return 0
+            sent -= tail.ahead + PyBytes_GET_SIZE(tail.data)
+            self._start += tail.ahead
+            self._tail_bytes -= PyBytes_GET_SIZE(tail.data)
+            del self._tails[0]
+        self._tails = None
+        return sent
 
     cdef int _sent(self) except -1:
         """See to what follows from how much still waits."""
@@ -474,37 +676,56 @@ cdef class Channel(Peer):
         self._engine._give_back(self._out, self._capacity)
         self._out = NULL
         self._start = self._end = self._capacity = 0
-        self._tail = None
+        self._tails = None
+        self._tail_bytes = self._behind = self._done = 0
         return 0
 
     # -- what a peer sends
 
     cdef int _readable(self) except -1:
-        # The rest of a large packet goes straight to where the packet is kept.
-        cdef Py_ssize_t room = self._reader._room(READ_SIZE)
-        cdef bint direct = room >= DIRECT_SIZE
-        cdef unsigned char *at = self._engine._input
-        cdef ssize_t size
-        if direct:
-            at = self._reader._buffer + self._reader._kept
-        size = recv(self.descriptor, at, room if direct else READ_SIZE, MSG_DONTWAIT)
+        # Most of a large packet waits already once its beginning has been seen.
+        if self._read() and self._reader._kept and self._reader._space():
+            self._read()
+        return 0
+
+    cdef bint _read(self) except -1:
+        """Read once. Returns whether all came that there was room for."""
+        cdef Py_ssize_t space = self._reader._space()
+        cdef ssize_t size = self._receive(space)
         if size > 0:
-            self._receive(at, size, direct)
+            self._received(size, space)
         elif size == 0:
             self.connection.eof_received()
             self.close()
         elif errno != EAGAIN and errno != EINTR:
             self._fail(errno)
-        return 0
+        return size >= (space or READ_SIZE)
 
-    cdef int _receive(
-        self, const unsigned char *data, Py_ssize_t size, bint direct
-    ) except -1:
+    cdef ssize_t _receive(self, Py_ssize_t space) noexcept:
+        """Receive so many bytes of a last argument, and what follows it."""
+        cdef iovec parts[2]
+        cdef msghdr message
+        if not space:
+            return recv(self.descriptor, self._engine._input, READ_SIZE, MSG_DONTWAIT)
+        parts[0].iov_base = self._reader._place()
+        parts[0].iov_len = space
+        parts[1].iov_base = self._engine._input
+        parts[1].iov_len = FOLLOWING_SIZE
+        memset(&message, 0, sizeof(message))
+        message.msg_iov = parts
+        message.msg_iovlen = 2 if space == self._reader._missing() else 1
+        return recvmsg(self.descriptor, &message, MSG_DONTWAIT)
+
+    cdef int _received(self, Py_ssize_t size, Py_ssize_t space) except -1:
+        cdef Py_ssize_t direct = min(size, space)
         try:
             if direct:
-                self._reader._filled(size, None)
-            else:
-                self._reader._take(data, size, None)
+                self._reader._received(direct)
+                if not self._reader._kept:
+                    # The sooner, the more of it is still in the processor's cache.
+                    self._engine.flush()
+            if size > direct:
+                self._reader._take(self._engine._input, size - direct, None)
         except ProtocolError as error:
             self._end_protocol(error)
             return 0
@@ -526,7 +747,7 @@ cdef class Channel(Peer):
     @property
     def buffered(self):
         """How many bytes of an unfinished request are kept."""
-        return self._reader._kept
+        return self._reader._kept + self._reader._come
 
     @property
     def error(self):
@@ -638,6 +859,7 @@ cdef class Engine:
         self._channels = []
         self._max_packet = max_packet
         self._max_outbox = max_outbox
+        keep_freed_memory(KEPT_BUFFER, KEPT_MEMORY)
         self._input = <unsigned char *>PyMem_Malloc(READ_SIZE)
         if self._input is NULL:
             raise MemoryError

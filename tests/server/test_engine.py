@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(Engine is None, reason="the engine is not built"
 functions = st.sampled_from([b"f", b"g", b""])
 uniques = st.sampled_from([b"", b"u", b"-", b"u" * 65])
 handles = st.sampled_from([b"H:1", b"H:2", b"H:3", b"nope", b"x" * 65])
-data = st.sampled_from([b"", b"w", b"a\0b", b"x" * 70_000])
+data = st.sampled_from([b"", b"w", b"a\0b", b"x" * 70_000, b"a\0b" * 70_000])
 SUBMITS = [
     "SUBMIT_JOB",
     "SUBMIT_JOB_BG",

@@ -331,7 +331,13 @@ class TestStalling:
     FAST = replace(LOCAL, handshake_timeout=0.1)
 
     @pytest.mark.parametrize(
-        "data", [b"\0RE", packet("ECHO_REQ", b"x" * 100)[:50], b"status"]
+        "data",
+        [
+            b"\0RE",
+            packet("ECHO_REQ", b"x" * 100)[:50],
+            packet("ECHO_REQ", b"x" * 200_000)[:100_000],
+            b"status",
+        ],
     )
     def test_half_a_request_is_not_waited_for_longer(self, running, data):
         with running(self.FAST) as server, server.peer() as peer:
