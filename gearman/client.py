@@ -19,7 +19,7 @@ from .errors import ExceededConnectionAttempts
 from .errors import ServerUnavailable as ServerUnavailable
 from .job_statuses import JobStatuses
 from .seams import Seams
-from .shortcut import submit_at_once, submitter, take_handles
+from .shortcut import PASSED_BY, submit_at_once, submitter, take_handles
 from .waiting import Acceptance, All, One, assert_several
 
 gearman_logger = logging.getLogger(__name__)
@@ -107,14 +107,15 @@ class GearmanClient(JobStatuses):
         until_complete = until_complete and not request.background
         start = time.monotonic()
         accepted = submit_at_once(self, request, poll_timeout)
-        if until_complete or not accepted:
-            if poll_timeout:
-                poll_timeout = max(0.0, poll_timeout + start - time.monotonic())
-            self.poll_connections_until_stopped(
-                self.connection_list,
-                One(request, self.send_job_request, until_complete),
-                timeout=poll_timeout,
-            )
+        if accepted and not until_complete:
+            return
+        if poll_timeout:
+            poll_timeout = max(0.0, poll_timeout + start - time.monotonic())
+        self.poll_connections_until_stopped(
+            self.connection_list,
+            One(request, self.send_job_request, until_complete),
+            timeout=poll_timeout,
+        )
         if until_complete:
             request.timed_out = not request.complete
         else:
@@ -220,13 +221,7 @@ class GearmanClient(JobStatuses):
     ) -> Any:
         """Make a request of a job's description; without a unique it gets one."""
         unique = job_info.get("unique") or os.urandom(self.random_unique_bytes).hex()
-        job = self.job_class(
-            connection=None,
-            handle=None,
-            task=job_info["task"],
-            unique=unique,
-            data=job_info["data"],
-        )
+        job = self.job_class(None, None, job_info["task"], unique, job_info["data"])
         request = self.job_request_class(
             job,
             initial_priority=job_info.get("priority", PRIORITY_NONE),
@@ -267,6 +262,7 @@ def _is_unfinished(request: Any) -> bool:
 _SENDING = Seams(GearmanClient, "send_job_request")
 _SUBMITTING = Seams(
     GearmanClient,
+    *PASSED_BY,
     "send_job_request",
     *("submit_multiple_jobs", "submit_multiple_requests"),
     *("wait_until_jobs_accepted", "wait_until_jobs_completed"),

@@ -165,8 +165,9 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         if not self.requests_awaiting_handles:
             raise InvalidClientState("Received a job_handle with no pending requests")
         request = self.requests_awaiting_handles.popleft()
-        self._assert_request_state(request, JOB_PENDING)
-        request.job.handle = job_handle
+        if request.state != JOB_PENDING:
+            self._assert_request_state(request, JOB_PENDING)
+        request.gearman_job.handle = job_handle
         request.state = JOB_CREATED
         if request.background:
             self._accepted.append(ref(request))

@@ -4,7 +4,9 @@ import json
 import pickle
 from typing import Any
 
-from .payload import Payload, as_bytes
+from .payload import BYTES, Payload, as_bytes
+
+_TEXT_OR_BYTES = (str, *BYTES)
 
 
 class DataEncoder:
@@ -33,7 +35,7 @@ class NoopEncoder(DataEncoder):
 
     @classmethod
     def _enforce_byte_string(cls, given_object: Any) -> None:
-        if not isinstance(given_object, str | bytes | bytearray | memoryview):
+        if not isinstance(given_object, _TEXT_OR_BYTES):
             kind = type(given_object).__name__
             raise TypeError(
                 f"a payload is str or bytes, not {kind}; set data_encoder to send "

@@ -76,17 +76,19 @@ class Inbox:
         return len(self._received)
 
     def take_leading(self, number: int) -> list[Any]:
-        """Take the packets of one number that come first; return their arguments."""
+        """Take the packets of one number that come first, and return them."""
         received = self._received
-        if not received:
-            return []
         count = 0
-        while count < len(received) and received[count][0] == number:
+        for packet in received:
+            if packet[0] != number:
+                break
             count += 1
+        if not count:
+            return []
         self._received = received[count:]
         if not self._received:
             self._unread_bytes = self._decoder.buffered
-        return [arguments for _, arguments in received[:count]]
+        return received[:count]
 
     def read_commands_from_buffer(self) -> int:
         """Turn what has arrived into commands and return how many these are.

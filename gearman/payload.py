@@ -11,6 +11,8 @@ from functools import wraps
 from typing import Any, Self
 
 _ENCODING = ("utf-8", "surrogateescape")
+# As a tuple: a union would be made anew with each call.
+BYTES = (bytes, bytearray, memoryview)
 
 
 def as_bytes(value: object) -> bytes:
@@ -22,7 +24,7 @@ def as_bytes(value: object) -> bytes:
             return value.encode()
         except UnicodeEncodeError:
             return value.encode(*_ENCODING)
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, BYTES):
         return bytes(value)
     raise TypeError(f"expected str or bytes, not {type(value).__name__}: {value!r:.80}")
 

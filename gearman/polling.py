@@ -99,9 +99,8 @@ class Dialogue:
         self, number: int, writing: bool, timeout: float | None, wakeup: Wakeup | None
     ) -> tuple[bool, bool]:
         """Wait; return whether the descriptor should be read, and written."""
-        if wakeup is None and not writing and self._reading == number:
-            events = self._poll.poll(_milliseconds(timeout))
-            return bool(events), False
+        if wakeup is None and not writing:
+            return self.wait_to_read(number, timeout), False
         wanted = {number: _BOTH if writing else select.POLLIN}
         if wakeup is not None:
             wanted[wakeup.fileno()] = select.POLLIN
@@ -115,6 +114,12 @@ class Dialogue:
             elif wakeup is not None:
                 wakeup.clear()
         return read, write
+
+    def wait_to_read(self, number: int, timeout: float | None) -> bool:
+        """Wait for nothing but this; return whether the descriptor should be read."""
+        if self._reading != number:
+            self._register({number: select.POLLIN})
+        return bool(self._poll.poll(_milliseconds(timeout)))
 
     def _register(self, wanted: dict[int, int]) -> None:
         for number in self._registered.keys() - wanted:

@@ -28,6 +28,7 @@ _CREATED = int(Command.JOB_CREATED)
 def submit_at_once(client: Any, request: Any, timeout: float | None) -> bool:
     """Submit a request and return whether it was accepted.
 
+    The caller has found that the client replaces none of the methods PASSED_BY.
     If not, it may be pending or untouched. Raises what cannot be sent, as
     `send_job_request` of the handler does.
     """
@@ -57,7 +58,7 @@ def submitter(client: Any) -> Callable[[Any], Any]:
     """Return what does `client.send_job_request` while one wait goes on."""
     connection, handler = _open(client)
     slowly: Callable[[Any], Any] = client.send_job_request
-    if connection is None:
+    if connection is None or not _CLIENT.intact(client):
         return slowly
 
     def submit(request: Any) -> None:
@@ -77,9 +78,11 @@ def take_handles(client: Any, connection: Any) -> None:
     """Handle the acceptances that have arrived before anything else."""
     handler = client.connection_to_handler_map[connection]
     packets = getattr(connection, "received_packets", 0)
-    if packets < 2 or not _is_usual(client, connection, handler):
+    if packets < 2 or not _CLIENT.intact(client):
         return
-    for (handle,) in connection.take_leading(_CREATED):
+    if not _are_usual(connection, handler):
+        return
+    for _, (handle,) in connection.take_leading(_CREATED):
         handler.recv_job_created(job_handle=as_text(handle))
 
 
@@ -89,17 +92,13 @@ def _open(client: Any) -> tuple[Any, Any]:
         connection = client.connection_list[0]
         handler = client.connection_to_handler_map.get(connection)
         usable = handler is not None and connection.connected
-        if usable and _is_usual(client, connection, handler):
+        if usable and _are_usual(connection, handler):
             return connection, handler
     return None, None
 
 
-def _is_usual(client: Any, connection: Any, handler: Any) -> bool:
-    return (
-        _CLIENT.intact(client)
-        and _HANDLER.intact(handler)
-        and _CONNECTION.intact(connection)
-    )
+def _are_usual(connection: Any, handler: Any) -> bool:
+    return _HANDLER.intact(handler) and _CONNECTION.intact(connection)
 
 
 def _packet(client: Any, request: Any) -> bytes | None:
@@ -112,11 +111,11 @@ def _packet(client: Any, request: Any) -> bytes | None:
     command, extra = submission(request)
     if extra:
         return None
-    job = request.job
+    job = request.gearman_job
     data = client.data_encoder.encode(job.data)
     try:
         task, unique, data = as_bytes(job.task), as_bytes(job.unique), as_bytes(data)
-        if b"\0" not in task and b"\0" not in unique:
+        if 0 not in task and 0 not in unique:
             return encode(command, (task, unique, data), REQUEST)
     except TypeError:
         pass
@@ -125,7 +124,7 @@ def _packet(client: Any, request: Any) -> bytes | None:
 
 
 def _expect_handle(connection: Any, handler: Any, request: Any) -> None:
-    request.job.connection = connection
+    request.gearman_job.connection = connection
     request.connection_attempts += 1
     request.timed_out = False
     request.state = JOB_PENDING
@@ -147,25 +146,24 @@ def _sent(connection: Any, packet: bytes) -> bool:
 def _receive(client: Any, connection: Any, handler: Any, timeout: float | None) -> None:
     """Wait for the handle, and handle it and what comes with it."""
     opened = connection.gearman_socket
-    read, _ = client._dialogue.wait(opened.fileno(), False, timeout, None)
-    if not read:
+    if not client._dialogue.wait_to_read(opened.fileno(), timeout):
         return
     data = opened.recv(1 << 16)
     if not data:
         raise ConnectionResetError("remote disconnected")
     connection.feed(data)
-    for (handle,) in connection.take_leading(_CREATED):
+    for _, (handle,) in connection.take_leading(_CREATED):
         handler.recv_job_created(job_handle=as_text(handle))
     if connection.received_packets:
         client._guarded(client._handle_received, connection, set())
 
 
-_CLIENT = Seams(
-    ServerChoice,
+PASSED_BY = (
     *("establish_request_connection", "establish_connection", "send_command"),
     *("poll_connections_until_stopped", "poll_connections_once", "read_command"),
     *("handle_connection_activity", "handle_read", "handle_write"),
 )
+_CLIENT = Seams(ServerChoice, *PASSED_BY)
 _HANDLER = Seams(
     GearmanClientCommandHandler,
     *("send_job_request", "send_command", "encode_data"),
