@@ -209,8 +209,8 @@ _LIMITS = (
         "--handshake-timeout",
         metavar="SECONDS",
         type=seconds,
-        help="how long a packet may remain unfinished before its sender is"
-        " disconnected (default: 30)",
+        help="how long a packet or a TLS handshake may remain unfinished before its"
+        " sender is disconnected (default: 30)",
     ),
     _row(
         "--write-timeout",

@@ -14,14 +14,18 @@ from threading import Thread
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
 
 import gearman
 from gearman.errors import StartupError
 from gearman.server.certificates import Certificates
 from gearman.server.config import Config, Endpoint, Tls
 from gearman.server.listener import Listener
+from gearman.server.protocol import Protocol
 from gearman.server.tls import TlsProtocol
 from tests.certificates import Authority
+from tests.server.conftest import Server as MemoryServer
 from tests.servers import DEADLINE, HOST, Server, missing, ours
 from tests.wire import Peer, packet
 
@@ -42,10 +46,17 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 class Client:
     """A client of a TlsProtocol, with nothing but bytes in between."""
 
-    def __init__(self, server, context: ssl.SSLContext, certificates: Certificates):
+    def __init__(
+        self,
+        server: MemoryServer,
+        context: ssl.SSLContext,
+        certificates: Certificates,
+        inner: Protocol | None = None,
+    ) -> None:
         self.wire = server.connect()
-        context_of_server = certificates.context
-        self.protocol = TlsProtocol(self.wire.protocol, context_of_server, 1030.0, 30.0)
+        self.protocol = TlsProtocol(
+            inner or self.wire.protocol, certificates.context, 1030.0, 30.0
+        )
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._in, self._out, server_hostname=HOST)
 
@@ -228,6 +239,102 @@ class TestProtocol:
         assert client.got() == b"OK 1.2.3\n"
 
 
+class Moody(Protocol):
+    """A protocol that wants of its connection whatever it is told to want."""
+
+    def receive(self, data: bytes) -> None:
+        for name in data.decode().split():
+            setattr(self, name, True)
+        self.deadline = 77.0
+        self.peer.write(b"so be it")
+
+    def resume(self) -> None:
+        super().resume()
+        self.peer.write(b"resumed")
+
+    def expire(self) -> None:
+        self.peer.write(b"expired")
+
+
+class TestOtherProtocols:
+    """What any protocol wants of its connection is wanted through TLS as well."""
+
+    @pytest.fixture
+    def client(self, server, authority):
+        client = Client(
+            server,
+            authority.trust(),
+            Certificates(Tls(str(authority.server), str(authority.server))),
+            Moody(server.connect().peer),
+        )
+        return client.shake_hands()
+
+    @pytest.mark.parametrize("name", ["finished", "paused", "ready"])
+    def test_wishes_are_passed_on(self, client, name):
+        assert not getattr(client.protocol, name)
+        client.send(name.encode())
+        assert getattr(client.protocol, name)
+
+    def test_wish_that_is_taken_back_is_taken_back(self, client):
+        client.send(b"ready")
+        client.protocol.resume()
+        assert not client.protocol.ready
+        assert client.got() == b"so be itresumed"
+
+    def test_its_deadline_counts_after_the_handshake(self, client):
+        client.send(b"")
+        client.send(b"x")
+        assert client.protocol.deadline == 77.0
+        client.protocol.expire()
+        assert client.got() == b"so be itexpired"
+
+    def test_handshake_has_a_deadline_of_its_own(self, server, authority):
+        files = Tls(str(authority.server), str(authority.server))
+        client = Client(server, authority.trust(), Certificates(files))
+        assert client.protocol.deadline == 1030.0
+        client.protocol.expire()
+        reason = "it did not finish the TLS handshake within 30 seconds"
+        assert str(client.protocol.error) == reason
+
+
+def begin(authority: Authority) -> TlsProtocol:
+    """Return the server's side of a new connection."""
+    path = str(authority.server)
+    inner = MemoryServer().connect().protocol
+    return TlsProtocol(inner, Certificates(Tls(path, path)).context, 1030.0, 30.0)
+
+
+def hello(authority: Authority) -> bytes:
+    """Return what a client begins with."""
+    outgoing = ssl.MemoryBIO()
+    context = authority.trust()
+    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=HOST)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+class TestHostileBytes:
+    @given(st.binary(max_size=400))
+    def test_no_beginning_does_harm(self, authority, data):
+        protocol = begin(authority)
+        protocol.receive(b"\x16" + data)
+        protocol.data_to_send()
+        protocol.end()
+
+    @given(st.data())
+    def test_no_change_of_a_handshake_does_harm(self, authority, data):
+        changed = bytearray(hello(authority))
+        at = data.draw(st.integers(1, len(changed) - 1))
+        changed[at] = data.draw(st.integers(0, 255))
+        protocol = begin(authority)
+        protocol.receive(bytes(changed))
+        protocol.data_to_send()
+        protocol.receive(hello(authority))
+        protocol.data_to_send()
+        protocol.end()
+
+
 def text_of(server: Server) -> str:
     return server.log.read_text()
 
@@ -378,8 +485,14 @@ class TestServer:
             assert code == b"ARGUMENT_TOO_LARGE"
             assert peer.receive_end() == b""
 
-    def test_slow_client_holds_its_worker_back_and_loses_nothing(self, server, trust):
+    def test_slow_client_holds_its_worker_back_and_loses_nothing(
+        self, authority, trust
+    ):
+        # Without being held back it would soon be over that limit.
+        options = [*authority.options(), "--max-outbox=8M"]
         with (
+            ours(*options, tls=trust) as server,
+            Peer(server.port, tls=trust) as other,
             Peer(server.port, tls=trust) as client,
             Peer(server.port, tls=trust) as worker,
         ):
@@ -392,8 +505,9 @@ class TestServer:
             end = packet("WORK_COMPLETE", handle, b"")
             sending = Thread(target=worker.send_bytes, args=(data * 60 + end,))
             sending.start()
-            # Some of it is between the two for as long as nobody reads.
-            sending.join(1)
+            # The server has every chance to read before the client does.
+            for _ in range(500):
+                other.fence()
             assert sending.is_alive()
             sizes = []
             while (received := client.receive()).name == "WORK_DATA":
