@@ -3,8 +3,10 @@
 
 Usage: python3 examples/wordcount.py [FOLDER]
 
-Everything is real: a server in a process of its own, three workers in theirs, and a
-client that submits a job for each file. Nothing has to be installed.
+Everything is real: a server in a process of its own that keeps background jobs in an
+SQLite file, three workers in their processes, and a client that submits a job for each
+file. Then the server is killed while jobs are queued, to see that they are still
+there. Nothing has to be installed.
 """
 
 import re
@@ -22,33 +24,61 @@ sys.path.insert(0, str(HOME))
 import gearman  # noqa: E402 - from this checkout
 
 WORKERS = 3
+NOTES = 1000
+
+
+class Server:
+    """A job server with a durable queue; all that it writes goes into one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = "0"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, on a free port the first time, and wait until it is ready."""
+        log = self._folder / "log"
+        log.unlink(missing_ok=True)
+        options = ["-L", "127.0.0.1", "-p", self._port, "-l", str(log)]
+        queue = ["-q", "sqlite", "--sqlite-db", str(self._folder / "jobs.db")]
+        command = [sys.executable, "-m", "gearman.server", *options, *queue]
+        self._process = subprocess.Popen(command, cwd=HOME)
+        while not (log.exists() and "ready" in log.read_text()):
+            if self._process.poll() is not None:
+                raise SystemExit("the server did not start")
+            time.sleep(0.05)
+        found = re.search(r"listening on (\S+:(\d+))", log.read_text())
+        assert found is not None
+        self.address, self._port = found.groups()
+
+    def kill(self) -> None:
+        """End it as a crash or the loss of power does, without any warning."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Run a job server on a free port, which its log tells, and yield its address."""
+def server() -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder, "log")
-        command = [sys.executable, "-m", "gearman.server", "-L", "127.0.0.1", "-p", "0"]
-        process = subprocess.Popen([*command, "-l", log], cwd=HOME)
+        running = Server(Path(folder))
         try:
-            while not (log.exists() and "ready" in log.read_text()):
-                if process.poll() is not None:
-                    raise SystemExit("the server did not start")
-                time.sleep(0.05)
-            found = re.search(r"listening on (\S+)", log.read_text())
-            assert found is not None
-            yield found[1]
+            yield running
         finally:
-            process.terminate()
-            process.wait()
+            running.stop()
 
 
 @contextmanager
-def workers(address: str) -> Iterator[None]:
+def workers(address: str, task: str) -> Iterator[None]:
+    """Run workers of their own, from when all of them know the task."""
     command = [sys.executable, __file__, "--worker", address]
     processes = [subprocess.Popen(command) for _ in range(WORKERS)]
     try:
+        while [row["workers"] for row in status(address, task)] != [WORKERS]:
+            time.sleep(0.05)
         yield
     finally:
         for process in processes:
@@ -61,20 +91,40 @@ def work(address: str) -> None:
     """What each worker does: answer jobs until it is terminated."""
     worker = gearman.GearmanWorker([address])
     worker.register_task("wordcount", lambda _, job: str(len(job.data.split())))
+    worker.register_task("note", lambda _, job: "noted")
     worker.work()
 
 
-def count(folder: Path) -> None:
+def count(address: str, folder: Path) -> None:
+    """Have the words of each file counted, and wait for the results."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     jobs = [{"task": "wordcount", "data": path.read_bytes()} for path in files]
-    with server() as address, workers(address):
+    with workers(address, "wordcount"), gearman.GearmanClient([address]) as client:
         print(f"The server listens on {address}; {WORKERS} workers count words.")
-        with gearman.GearmanClient([address]) as client:
-            requests = client.submit_multiple_jobs(jobs)
+        requests = client.submit_multiple_jobs(jobs)
         for path, request in zip(files, requests, strict=True):
             print(f"{int(request.result):8} words in {path.name}")
-        with gearman.GearmanAdminClient([address]) as admin:
-            print("What the server says:", *admin.get_status())
+        print("What the server says:", *status(address, "wordcount"))
+
+
+def survive(running: Server) -> None:
+    """Queue background jobs, kill the server, and have the jobs run all the same."""
+    jobs = [{"task": "note", "data": str(number)} for number in range(NOTES)]
+    with gearman.GearmanClient([running.address]) as client:
+        client.submit_multiple_jobs(jobs, background=True)
+    print(f"{NOTES} background jobs are queued, and the server is killed.")
+    running.kill()
+    running.start()
+    print("Started again it says:", *status(running.address, "note"))
+    with workers(running.address, "note"):
+        while any(row["queued"] for row in status(running.address, "note")):
+            time.sleep(0.05)
+    print("The workers have run them all.")
+
+
+def status(address: str, task: str) -> list[dict[str, object]]:
+    with gearman.GearmanAdminClient([address]) as admin:
+        return [row for row in admin.get_status() if row["task"] == task]
 
 
 def main() -> None:
@@ -84,7 +134,9 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HOME / "docs"
     if not folder.is_dir():
         raise SystemExit(f"{folder} is no folder")
-    count(folder)
+    with server() as running:
+        count(running.address, folder)
+        survive(running)
 
 
 if __name__ == "__main__":
