@@ -25,14 +25,17 @@ _SETTINGS: Final = (
     "PRAGMA journal_size_limit = 16777216",
 )
 
+_NOT_USABLE: Final = (
+    "it cannot be opened: let the server's user read and write the file and its folder"
+)
+
+# By SQLite's primary result codes.
 _ADVICE: Final = {
     sqlite3.SQLITE_BUSY: "another process uses it: end that one, or choose another"
     " file",
     sqlite3.SQLITE_NOTADB: "it is no SQLite database: choose another file",
-    sqlite3.SQLITE_READONLY: "it cannot be written: let the server's user write the"
-    " file and its folder",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: let the server's user read and"
-    " write the file and its folder",
+    sqlite3.SQLITE_READONLY: _NOT_USABLE,
+    sqlite3.SQLITE_CANTOPEN: _NOT_USABLE,
     sqlite3.SQLITE_FULL: "the disk is full: make room",
     sqlite3.SQLITE_CORRUPT: "it is damaged: restore a copy, or save what is left with"
     " the command .recover of the program sqlite3",
@@ -50,9 +53,11 @@ class File:
         self.path = path
         if not path.parent.is_dir():
             raise StartupError(
-                f"the queue file {path} can't be created: its folder {path.parent}"
-                " does not exist"
+                f"the queue file {path} cannot be created: make its folder"
+                f" {path.parent} first"
             )
+        if path.exists() and not _is_usable(path):
+            raise StartupError(f"the queue file {path}: {_NOT_USABLE}")
         with self.failures(StartupError):
             self.connection = self._connect()
             self._identity = self._found()
@@ -136,3 +141,9 @@ class File:
         """Release the file. Does not fail."""
         with suppress(sqlite3.Error):
             self.connection.close()
+
+
+def _is_usable(path: Path) -> bool:
+    # It must not be opened to find out: closing it would drop SQLite's locks.
+    effective = os.access in os.supports_effective_ids
+    return os.access(path, os.R_OK | os.W_OK, effective_ids=effective)

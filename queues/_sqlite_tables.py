@@ -91,6 +91,8 @@ class Table(ABC):
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Remove the jobs of these numbers, where there are such."""
+        if not numbers:
+            return
         self._connection.execute(
             f"DELETE FROM {self.quoted}"
             " WHERE rowid IN (SELECT value FROM json_each(?))",

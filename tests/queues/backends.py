@@ -17,5 +17,5 @@ from .backend_sqlite import sqlite
 BACKENDS: Final[dict[str, Callable[[Path], AbstractContextManager[Backend]]]] = {
     "memory": memory,
     "sqlite": sqlite("native"),
-    "sqlite in gearmand's format": sqlite("gearmand"),
+    "sqlite-gearmand": sqlite("gearmand"),
 }
