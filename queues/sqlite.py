@@ -30,7 +30,8 @@ class Queue(_Queue):
     it held is then only in the server's memory.
 
     Jobs lie in a table of their own. Those that gearmand has left in its table, which
-    `--sqlite-table` names, are moved there at each start, in their order. Rows that
+    `--sqlite-table` names, are moved there at each start, in their order. Stop gearmand
+    first: one that is idle goes unnoticed, and can't store jobs any more. Rows that
     can't be read stay where they are and are reported.
 
     With `--queue-format gearmand`, jobs lie in gearmand's table instead, and those in
