@@ -36,7 +36,7 @@ class Queue(_Queue):
 
     With `--queue-format gearmand`, jobs lie in gearmand's table instead, and those in
     the table of their own are moved back at start: start and stop this server once
-    with it, and gearmand can go on with the file. It is about half as fast. Columns
+    with it, and gearmand can go on with the file. It is slower by a third. Columns
     are added that gearmand does not look at; as long as this server uses the file, no
     field of a job is lost. gearmand itself knows no handles, retries and reducers: it
     gives new handles, and runs jobs with a reducer as plain ones. Its primary key is
