@@ -12,10 +12,12 @@ from typing import Final
 
 from .backend import Backend
 from .backend_memory import memory
+from .backend_postgres import postgres
 from .backend_sqlite import sqlite
 
 BACKENDS: Final[dict[str, Callable[[Path], AbstractContextManager[Backend]]]] = {
     "memory": memory,
+    "postgres": postgres,
     "sqlite": sqlite("native"),
     "sqlite-gearmand": sqlite("gearmand"),
 }

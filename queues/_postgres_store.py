@@ -1,0 +1,195 @@
+"""Jobs to rows and back: what the plugin does once psycopg is there."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg import errors
+from psycopg.sql import SQL, Composed, Identifier
+
+from gearman.errors import JobRefused, QueueError, StartupError
+from gearman.queue import StoredJob, Unreadable, check
+
+from ._postgres_arrays import Numbers, Texts
+from ._postgres_session import Connection, InUse, Session
+from ._postgres_tables import (
+    COLUMNS,
+    Table,
+    check_name,
+    choose,
+    create,
+    migrate,
+    of_gearmand,
+)
+
+# Bytes. Postgres takes no message, array or row of 1 GiB.
+LARGEST: Final = 512 * 1024 * 1024
+# Of workloads sent in one message, unless a single one is larger.
+MESSAGE: Final = 16 * 1024 * 1024
+# Replay reads so many rows at a time, whose workloads have at most so many bytes; a
+# larger one is read by itself.
+PAGE: Final = 2000
+SMALL: Final = 16 * 1024
+
+DELETE: Final = SQL("DELETE FROM {table} WHERE number = ANY($1::bigint[])")
+INSERT: Final = SQL("""
+    INSERT INTO {table} ({columns}) SELECT * FROM unnest(
+        $1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[],
+        $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[]
+    )
+""")
+SELECT: Final = SQL("""
+    SELECT number, handle, function_name, unique_key,
+        CASE WHEN octet_length(workload) <= $2::bigint THEN workload END,
+        priority, when_to_run, retries, reducer
+    FROM {table} WHERE number > $1::bigint ORDER BY number LIMIT $3::bigint
+""")
+WORKLOAD: Final = SQL("SELECT workload FROM {table} WHERE number = $1::bigint")
+
+WHAT_TO_DO: Final = (
+    (InUse, "end that one, or name another table with --postgres-table"),
+    (
+        errors.InsufficientPrivilege,
+        "grant that to the role, or name with --postgres-schema a schema where it"
+        " may create a table",
+    ),
+    (errors.ReadOnlySqlTransaction, "connect to the primary server"),
+    (Exception, "make sure that Postgres runs, and check --postgres-conninfo"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What is done with a table, once it is known."""
+
+    delete: Composed
+    insert: Composed
+    select: Composed
+    workload: Composed
+
+    @classmethod
+    def on(cls, table: Table) -> "Statements":
+        names = {
+            "table": table.identifier,
+            "columns": SQL(", ").join(map(Identifier, COLUMNS)),
+        }
+        return cls(*(one.format(**names) for one in (DELETE, INSERT, SELECT, WORKLOAD)))
+
+
+class Store:
+    """What the plugin is made of; see there."""
+
+    def __init__(self, conninfo: str, table: str, schema: str) -> None:
+        check_name(table, "postgres-table")
+        check_name(schema, "postgres-schema")
+        self._session = Session(conninfo)
+        self._left: list[Unreadable] = []
+        try:
+            self._open(table, schema)
+        except QueueError as error:
+            raise StartupError(_what_to_do(error)) from error
+
+    def _open(self, table: str, schema: str) -> None:
+        with self._session.connection() as connection:
+            self._table = choose(connection, schema, table)
+        self._session.lock(str(self._table))
+        with self._session.connection() as connection:
+            create(connection, self._table)
+            for theirs in of_gearmand(connection, self._table.schema, table):
+                now = time.time_ns() // 1000
+                self._left += migrate(connection, theirs, self._table, now)
+        self._statements = Statements.on(self._table)
+        self.commit([], [])
+
+    def replay(self) -> Iterator[StoredJob | Unreadable]:
+        """Read page by page, so that no transaction is open meanwhile."""
+        yield from self._left
+        last = -(2**63)
+        while rows := self._select(self._statements.select, last, SMALL, PAGE):
+            yield from map(self._read, rows)
+            last = rows[-1][0]
+
+    def _select(self, statement: Composed, *values: int) -> list[tuple[Any, ...]]:
+        with self._session.connection() as connection:
+            found = connection.execute(statement, values, prepare=True, binary=True)
+            return found.fetchall()
+
+    def _read(self, row: tuple[Any, ...]) -> StoredJob | Unreadable:
+        job = StoredJob._make(row)
+        if job.workload is None:
+            [(workload,)] = self._select(self._statements.workload, job.number)
+            job = job._replace(workload=workload)
+        if fault := check(job):
+            return Unreadable(f"number {job.number} of {self._table}", fault)
+        return job
+
+    def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+        refuse(added)
+        with self._session.connection() as connection:
+            try:
+                self._write(connection, added, done)
+            except errors.UniqueViolation:
+                # Seldom: rows are replaced after a failure whose outcome is not
+                # known. ON CONFLICT would slow down every batch for it, by a sixth.
+                replaced = [job.number for job in added]
+                self._write(connection, added, [*done, *replaced])
+
+    def _write(
+        self, connection: Connection, added: Sequence[StoredJob], done: Sequence[int]
+    ) -> None:
+        """Remove, and then add, in one transaction, which ends with the pipeline.
+
+        If there is nothing to do, that is done too: it needs all the same rights.
+        """
+        with connection.pipeline():
+            if done or not added:
+                connection.execute(
+                    self._statements.delete, [Numbers(done)], prepare=True
+                )
+            if added or not done:
+                for part in messages(added):
+                    connection.execute(
+                        self._statements.insert, arrays(part), prepare=True
+                    )
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _what_to_do(error: QueueError) -> str:
+    cause = error if isinstance(error, InUse) else error.__cause__
+    advice = next(text for kind, text in WHAT_TO_DO if isinstance(cause, kind))
+    return f"the queue in Postgres can't be opened: {error}: {advice}"
+
+
+def refuse(jobs: Sequence[StoredJob]) -> None:
+    """Raise JobRefused if some of these jobs are too large."""
+    reasons = {
+        job.number: f"a workload has {len(job.workload)} bytes, and Postgres takes"
+        f" {LARGEST} at most"
+        for job in jobs
+        if len(job.workload) > LARGEST
+    }
+    if reasons:
+        raise JobRefused(reasons)
+
+
+def messages(jobs: Sequence[StoredJob]) -> Iterator[Sequence[StoredJob]]:
+    """Cut jobs into parts that are small enough for a message each, at least one."""
+    start = size = 0
+    for position, job in enumerate(jobs):
+        size += len(job.workload)
+        if size > MESSAGE and position > start:
+            yield jobs[start:position]
+            start, size = position, len(job.workload)
+    yield jobs[start:]
+
+
+def arrays(jobs: Sequence[StoredJob]) -> list[Numbers | Texts]:
+    """Return what INSERT takes: an array for each column."""
+    columns = zip(*jobs, strict=True) if jobs else [()] * len(COLUMNS)
+    return [
+        Texts(column) if kind == "bytea" else Numbers(column)
+        for column, kind in zip(columns, COLUMNS.values(), strict=True)
+    ]

@@ -1,0 +1,234 @@
+"""The table of a queue, and that of gearmand, whose rows it takes over."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg.sql import SQL, Identifier
+
+from gearman.errors import ConfigurationError, StartupError
+from gearman.queue import StoredJob, Unreadable, check
+
+from ._postgres_session import Connection
+
+DEFAULT: Final = "gearman_jobs"
+DEFAULT_OF_GEARMAND: Final = "queue"
+SUFFIX: Final = "_jobs"
+
+# Postgres cuts longer names short, without an error.
+LONGEST_NAME: Final = 63
+
+# In the order of the fields of a StoredJob.
+COLUMNS: Final = {
+    "number": "bigint",
+    "handle": "bytea",
+    "function_name": "bytea",
+    "unique_key": "bytea",
+    "workload": "bytea",
+    "priority": "smallint",
+    "when_to_run": "bigint",
+    "retries": "bigint",
+    "reducer": "bytea",
+}
+COLUMNS_OF_GEARMAND: Final = {
+    *("unique_key", "function_name", "priority", "data", "when_to_run")
+}
+
+# Seconds that taking over gearmand's rows may take.
+MIGRATION: Final = 3600
+
+CREATE: Final = SQL("""
+    CREATE TABLE {} (
+        number bigint PRIMARY KEY,
+        handle bytea NOT NULL,
+        function_name bytea NOT NULL,
+        unique_key bytea NOT NULL,
+        workload bytea NOT NULL,
+        priority smallint NOT NULL,
+        when_to_run bigint NOT NULL,
+        retries bigint NOT NULL,
+        reducer bytea
+    )
+""")
+
+# The argument is a name as it stands in SQL, to be looked for in the search path if
+# it has no schema.
+FIND: Final = """
+    SELECT nspname, relname, array_agg(attname::text),
+        array_agg(atttypid::regtype::text)
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE pg_class.oid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+    GROUP BY nspname, relname
+"""
+
+# gearmand stores an empty workload as NULL. Its strings go over byte by byte, as it
+# had got them. The place of a row is what comes nearest to the order of submission.
+MIGRATE: Final = SQL("""
+    WITH moved AS (
+        DELETE FROM {theirs}
+        WHERE priority IN (0, 1, 2) AND when_to_run >= 0
+        AND octet_length(unique_key) <= 64 AND octet_length(function_name) <= 8180
+        RETURNING ctid AS place, function_name, unique_key, data, priority, when_to_run
+    ), start AS (
+        SELECT greatest(
+            $1::bigint - (SELECT count(*) FROM {theirs}),
+            (SELECT coalesce(max(number), 0) FROM {ours})
+        ) AS number
+    )
+    INSERT INTO {ours} SELECT
+        (SELECT number FROM start) + row_number() OVER (ORDER BY place),
+        '', convert_to(function_name, getdatabaseencoding()),
+        convert_to(unique_key, getdatabaseencoding()), coalesce(data, ''),
+        priority, when_to_run, 0, NULL
+    FROM moved
+""")
+
+SET_LOCAL: Final = "SELECT set_config('statement_timeout', $1::text, true)"
+
+LEFT: Final = SQL("""
+    SELECT ctid::text, convert_to(function_name, getdatabaseencoding()),
+        convert_to(unique_key, getdatabaseencoding()), priority, when_to_run
+    FROM {} ORDER BY ctid
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, by its schema and name."""
+
+    schema: str
+    name: str
+
+    @property
+    def identifier(self) -> Identifier:
+        return Identifier(self.schema, self.name)
+
+    def __str__(self) -> str:
+        return self.identifier.as_string()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A table that is there, and the types of its columns."""
+
+    table: Table
+    columns: dict[str, str]
+
+    @property
+    def of_gearmand(self) -> bool:
+        return self.columns.keys() == COLUMNS_OF_GEARMAND
+
+    @property
+    def ours(self) -> bool:
+        return self.columns.items() >= COLUMNS.items()
+
+
+def check_name(name: str, option: str) -> None:
+    """Raise ConfigurationError if Postgres can't have a name like this."""
+    size = len(name.encode(errors="replace"))
+    if size > LONGEST_NAME or "\0" in name or not name.isprintable():
+        raise ConfigurationError(
+            f"--{option} can't be {name!r}: give a name of printable characters and"
+            f" at most {LONGEST_NAME} bytes"
+        )
+
+
+def beside(name: str) -> str:
+    """Return the name of our table beside gearmand's of this name."""
+    room = LONGEST_NAME - len(SUFFIX)
+    return name.encode()[:room].decode(errors="ignore") + SUFFIX
+
+
+def find(connection: Connection, *name: str) -> Found | None:
+    """Return the table of this name, or schema and name."""
+    quoted = Identifier(*name).as_string()
+    for schema, own, columns, types in connection.execute(FIND, [quoted]):
+        return Found(Table(schema, own), dict(zip(columns, types, strict=True)))
+    return None
+
+
+def choose(connection: Connection, schema: str, name: str) -> Table:
+    """Return the table for jobs, which may not be there yet.
+
+    A table that is gearmand's is left to it. Ours lies beside it, and is found there
+    even after gearmand's is gone. Raises StartupError if there is no schema.
+    """
+    schema = schema or _current_schema(connection)
+    table = Table(schema, name or DEFAULT)
+    derived = Table(schema, beside(table.name))
+    if there := find(connection, table.schema, table.name):
+        return derived if there.of_gearmand else table
+    there = find(connection, derived.schema, derived.name)
+    return derived if there and there.ours else table
+
+
+def _current_schema(connection: Connection) -> str:
+    [(schema,)] = connection.execute("SELECT current_schema()")
+    if schema is None:
+        raise StartupError(
+            "the search path of Postgres names no schema that is there: name one with"
+            " --postgres-schema"
+        )
+    return str(schema)
+
+
+def create(connection: Connection, table: Table) -> None:
+    """Create a table, and its schema, unless they are there.
+
+    Raises StartupError if there is another kind of table of that name.
+    """
+    there = find(connection, table.schema, table.name)
+    if there is None:
+        _create_schema(connection, table.schema)
+        connection.execute(CREATE.format(table.identifier))
+    elif not there.ours:
+        raise StartupError(
+            f"the table {table} has other columns than the queue's: name another one"
+            " with --postgres-table"
+        )
+
+
+def _create_schema(connection: Connection, schema: str) -> None:
+    # IF NOT EXISTS would need the right to create one even if it exists.
+    known = connection.execute(
+        "SELECT FROM pg_namespace WHERE nspname = $1::text", [schema]
+    )
+    if not known.fetchall():
+        connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(schema)))
+
+
+def of_gearmand(connection: Connection, schema: str, name: str) -> list[Table]:
+    """Return the tables that gearmand may have used under this name.
+
+    It does not quote the name, so Postgres has folded its case.
+    """
+    name = name or DEFAULT_OF_GEARMAND
+    names = [(schema, name), (name,), (name.lower(),)]
+    found = [find(connection, *one) for one in names if one[0]]
+    return list(dict.fromkeys(one.table for one in found if one and one.of_gearmand))
+
+
+def migrate(
+    connection: Connection, theirs: Table, ours: Table, now: int
+) -> Iterator[Unreadable]:
+    """Move gearmand's rows into our table, and yield what could not be moved.
+
+    All or none are moved. They get numbers that end below `now`, or follow the last
+    one that is stored.
+    """
+    statement = MIGRATE.format(theirs=theirs.identifier, ours=ours.identifier)
+    patience, connection.patience = connection.patience, MIGRATION
+    with connection.transaction():
+        connection.execute(SET_LOCAL, [f"{MIGRATION}s"])
+        connection.execute(statement, [now])
+    connection.patience = patience
+    for place, *fields in connection.execute(LEFT.format(theirs.identifier)):
+        yield Unreadable(f"the row at {place} of {theirs}", _fault(*fields))
+
+
+def _fault(function: Any, unique: Any, priority: Any, when: Any) -> str:
+    """Return what is wrong with a row of gearmand's."""
+    if None in (function, unique, priority, when):
+        return "a column of it is NULL"
+    return check(StoredJob(1, b"", function, unique, b"", priority, when))

@@ -1,0 +1,160 @@
+"""The plugin postgres, on a Postgres of its own."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from gearman.queue import load
+from tests import servers
+
+from .backend import Arguments, Backend
+
+HOST = "127.0.0.1"
+
+# Fast, as no machine crashes here; and an asynchronous commit would be lost whenever
+# Postgres is ended without a checkpoint.
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "wal_writer_delay": "10s",
+    "wal_writer_flush_after": "0",
+    "listen_addresses": HOST,
+    "max_connections": "30",
+    "shared_buffers": "16MB",
+    "lc_messages": "C",
+}
+
+
+def program(name: str) -> Path:
+    """Return the path of one of Postgres' own programs, the newest of those there."""
+    versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
+    newest = sorted(versions, key=lambda path: float(path.parts[-3]))
+    if newest:
+        return newest[-1]
+    return Path(shutil.which(name) or servers.missing(name))
+
+
+def user() -> str | None:
+    """Return the user to run Postgres as, which refuses to be root."""
+    return "postgres" if os.geteuid() == 0 else None
+
+
+@dataclass
+class Cluster:
+    """A Postgres server, ended and started again as a test likes."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    @property
+    def local(self) -> str:
+        """A connection string, by way of a Unix socket."""
+        return f"host={self.folder} port={self.port} user=postgres dbname=postgres"
+
+    @property
+    def conninfo(self) -> str:
+        return f"host={HOST} port={self.port} user=postgres dbname=postgres"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def run(self, *command: str | Path) -> None:
+        with self.log.open("ab") as log:
+            subprocess.run(command, check=True, user=user(), stdout=log, stderr=log)
+
+    def create(self) -> None:
+        data = self.folder / "data"
+        self.run(
+            *(program("initdb"), "--pgdata", data, "--username=postgres"),
+            *("--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"),
+        )
+        with (data / "postgresql.conf").open("a") as configuration:
+            for name, value in SETTINGS.items():
+                configuration.write(f"{name} = '{value}'\n")
+            configuration.write(f"port = {self.port}\n")
+            configuration.write(f"unix_socket_directories = '{self.folder}'\n")
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [program("postgres"), "-D", self.folder / "data"],
+                user=user(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        """Return when the server has written into its folder that it is ready."""
+        state = self.folder / "data" / "postmaster.pid"
+        deadline = time.monotonic() + servers.DEADLINE
+        ready = rf"\A{self.process.pid}\n.*^ready *$"
+        while not (state.exists() and re.search(ready, state.read_text(), re.M | re.S)):
+            try:
+                self.process.wait(0.01)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() < deadline:
+                    continue
+            raise AssertionError(f"Postgres did not start:\n{self.log.read_text()}")
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """End it: SIGINT is its fast shutdown, SIGQUIT its immediate one."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(servers.DEADLINE)
+
+    def restart(self, how: int = signal.SIGINT) -> None:
+        self.stop(how)
+        self.start()
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Run Postgres on a free port, in a folder that is then removed."""
+    program("initdb")
+    # Not in pytest's folder, which is for its own user only, and whose name is long
+    # for a Unix socket.
+    with tempfile.TemporaryDirectory(prefix="gearman-postgres-") as folder:
+        if owner := user():
+            shutil.chown(folder, owner)
+        running = Cluster(Path(folder), servers.free_port())
+        running.create()
+        running.start()
+        try:
+            yield running
+        finally:
+            running.stop()
+            # pytest shows this when the test fails.
+            print(running.log.read_text(errors="replace")[-20_000:])
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[Backend]:
+    names = map("store {}".format, count())
+
+    @contextmanager
+    def outage(arguments: Arguments) -> Iterator[None]:
+        running.stop()
+        yield
+        running.start()
+
+    with cluster() as running:
+        yield Backend(
+            load("postgres"),
+            lambda: {"conninfo": running.conninfo, "schema": next(names)},
+            unreachable={"conninfo": f"host={HOST} port={servers.free_port()}"},
+            outage=outage,
+        )
