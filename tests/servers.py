@@ -42,6 +42,7 @@ PACKAGES = {
     "gcc": "gcc",
     "libgearman's headers": "libgearman-dev",
     "memcached": "memcached",
+    "curl": "curl",
     "postgres": "postgresql",
     "initdb": "postgresql",
 }

@@ -19,7 +19,8 @@ from ..errors import ConfigurationError
 from ..framing import BUILD
 from ..queue import Queue
 from .broker import Engine
-from .options import GROUPS, HIDDEN, option_rows
+from .options import GROUPS, HIDDEN, option_rows, protocol_rows
+from .protocol import Service
 
 # The engine is for Linux only.
 _WITHOUT = "" if Engine or BUILD == "pure" else " without the I/O engine"
@@ -94,8 +95,10 @@ class Parser(ArgumentParser):
         raise ConfigurationError(message.removeprefix("argument "))
 
 
-def parser(plugins: Mapping[str, type[Queue]]) -> Parser:
-    """Return the parser of all options, those of queue plugins among them.
+def parser(
+    plugins: Mapping[str, type[Queue]], services: Mapping[str, type[Service]]
+) -> Parser:
+    """Return the parser of all options, those of queues and protocols among them.
 
     An option that was not given leaves no trace in what it returns, so that what
     comes from several places can be laid over each other.
@@ -116,6 +119,10 @@ def parser(plugins: Mapping[str, type[Queue]]) -> Parser:
     for name, plugin in plugins.items():
         group = result.add_argument_group(f"queue {name} (-q {name})")
         for names, settings in option_rows(plugin.options):
+            group.add_argument(*names, **settings)
+    for name, service in services.items():
+        group = result.add_argument_group(f"protocol {name} (-r {name})")
+        for names, settings in protocol_rows(name, service):
             group.add_argument(*names, **settings)
     for names, settings in HIDDEN:
         result.add_argument(*names, **settings)

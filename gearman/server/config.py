@@ -2,10 +2,10 @@
 
 import os
 import sys
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from ..commands import DEFAULT_PORT, MAX_PACKET
 from ..errors import ConfigurationError
@@ -15,12 +15,19 @@ from .command_line import Parser, parser, say
 from .levels import NOTICE, more_verbose
 from .options import DEFAULT_FILE, HIDDEN
 from .queues import Plugins
-from .spoken import Spoken, in_vain, spoken
+from .spoken import Services, Spoken, in_vain, services, spoken
 from .values import Endpoint
 
 __all__ = ["Config", "Endpoint", "Keepalive", "Tls", "parse"]
 
 _Options = dict[str, Any]
+
+
+class _Known(NamedTuple):
+    """What there is that has options of its own, by name."""
+
+    plugins: Plugins
+    services: Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +126,17 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
 
 def _read(argv: Sequence[str], environ: Mapping[str, str]) -> _Options:
     words = [_spelled_out(word) for word in argv]
-    files, names = _first_look(words)
+    looks = [_first_look(words)]
+    files = looks[0].config_file
     if files is None:
         files = [DEFAULT_FILE] if os.path.exists(DEFAULT_FILE) else []
     contents = {file: _words_of(file) for file in files}
     for others in contents.values():
-        names += _first_look(others)[1]
-    known = queues.plugins(names)
+        looks.append(_first_look(others))
+    known = _Known(
+        queues.plugins(name for look in looks for name in look.queue_type),
+        services(name for look in looks for name in look.protocol),
+    )
     told: _Options = {}
     for file, others in contents.items():
         told |= _from_file(file, others, known)
@@ -133,26 +144,28 @@ def _read(argv: Sequence[str], environ: Mapping[str, str]) -> _Options:
     # What the environment says may be meant for other programs as well.
     found: _Options = {
         "config_file": tuple(files),
-        "queue_options": queues.arguments(told, known),
+        "queue_options": queues.arguments(told, known.plugins),
         "ignored": tuple(_in_vain(told, known)),
     }
     return _from_environment(environ) | told | found
 
 
-def _first_look(words: Sequence[str]) -> tuple[list[str] | None, list[str]]:
-    """Return the files and the queue types that are named.
+def _first_look(words: Sequence[str]) -> Namespace:
+    """Return the files, queue types and protocols that are named.
 
     What other options there are depends on them.
     """
     looker = Parser(add_help=False)
     looker.add_argument("--config-file", action="append", type=values.path)
     looker.add_argument("-q", "--queue-type", action="append", default=[])
+    looker.add_argument("-r", "--protocol", action="append", default=[])
     found, _ = looker.parse_known_args(words)
-    return found.config_file, [name for name in found.queue_type if name != "builtin"]
+    found.queue_type = [name for name in found.queue_type if name != "builtin"]
+    return found
 
 
-def _parsed(words: Sequence[str], plugins: Plugins) -> _Options:
-    return vars(parser(plugins).parse_args(words))
+def _parsed(words: Sequence[str], known: _Known) -> _Options:
+    return vars(parser(*known).parse_args(words))
 
 
 def _spelled_out(word: str) -> str:
@@ -193,9 +206,9 @@ def _words_of(path: str) -> list[str]:
     return words
 
 
-def _from_file(path: str, words: Sequence[str], plugins: Plugins) -> _Options:
+def _from_file(path: str, words: Sequence[str], known: _Known) -> _Options:
     try:
-        options = _parsed(words, plugins)
+        options = _parsed(words, known)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
     if "config_file" in options:
@@ -270,9 +283,9 @@ _REASONS: Final = {
 _TLS_FILES: Final = ("ssl_ca_file", "ssl_certificate", "ssl_key", "ssl_verify")
 
 
-def _in_vain(options: _Options, plugins: Plugins) -> Iterator[str]:
+def _in_vain(options: _Options, known: _Known) -> Iterator[str]:
     """Yield a sentence for each option that has no effect."""
-    reasons = _REASONS | dict(in_vain(options))
+    reasons = _REASONS | dict(in_vain(options, known.services))
     if not options.get("keepalive"):
         names = (f"keepalive_{field.name}" for field in fields(Keepalive))
         reasons |= dict.fromkeys(names, "--keepalive was not given")
@@ -284,7 +297,7 @@ def _in_vain(options: _Options, plugins: Plugins) -> Iterator[str]:
     elif options.get("ssl_verify", "none") == "none":
         reasons["ssl_ca_file"] = "clients need no certificates without --ssl-verify"
     unknown = [names[0][2:].replace("-", "_") for names, _ in HIDDEN]
-    unknown += queues.in_vain(options, plugins)
+    unknown += queues.in_vain(options, known.plugins)
     reasons |= dict.fromkeys(unknown, "no queue type that knows it is in use")
     for name, reason in reasons.items():
         if name in options:

@@ -132,10 +132,14 @@ class Connection(asyncio.BufferedProtocol):
             waiting = self._transport.get_write_buffer_size()
             if waiting > self._listener.config.max_outbox:
                 self.overflow(waiting)
-        if self.protocol.ready and not self.closing:
+        self._go_on()
+        self._obey()
+
+    def _go_on(self) -> None:
+        """Let the protocol go on, unless the peer is to take its answers first."""
+        if self.protocol.ready and not (self.peer.blocked or self.closing):
             self._listener.begin_turn()
             self.protocol.resume()
-        self._obey()
 
     def overflow(self, waiting: int) -> None:
         self.abort(f"{waiting} bytes wait for it, more than --max-outbox allows")
@@ -152,6 +156,7 @@ class Connection(asyncio.BufferedProtocol):
         for producer in self._holds:
             producer.released_by(self)
         self._holds.clear()
+        self._go_on()
 
     def hold(self, producer: "Connection") -> None:
         """Stop reading from a connection that produces for this blocked one."""
@@ -237,6 +242,9 @@ class EngineConnection(Connection):
 
     def _has_deadline(self) -> bool:
         return False
+
+    def _go_on(self) -> None:
+        """Nothing: a channel does not wait for answers."""
 
     def failed(self) -> None:
         """The protocol came to an end: say so, and close."""

@@ -12,7 +12,7 @@ from ..framing import MAX_BODY
 from ..queue import NAMES as QUEUES
 from ..queue import Option
 from .protocol import Service
-from .protocols import NAMES, own
+from .protocols import NAMES
 from .values import (
     endpoint,
     file_mode,
@@ -47,15 +47,6 @@ _Row = tuple[tuple[str, ...], dict[str, Any]]
 
 def _row(*names: str, **settings: Any) -> _Row:
     return names, settings
-
-
-def _port_row(name: str, service: type[Service]) -> _Row:
-    return _row(
-        f"--{name}-port",
-        metavar="PORT",
-        type=port,
-        help=f"port of the protocol {name} on each address (default: {service.port})",
-    )
 
 
 def _flag(*names: str, **settings: Any) -> _Row:
@@ -102,7 +93,6 @@ _LISTENING = (
         help=f"protocol to speak beside gear: {', '.join(NAMES)}; may be repeated"
         " (default: gear)",
     ),
-    *(_port_row(name, own(name)) for name in NAMES),
 )
 
 _ACCESS = (
@@ -335,6 +325,17 @@ GROUPS: Final = {
 def option_rows(options: Iterable[Option]) -> list[_Row]:
     """Return the rows of a plugin's options."""
     return [row for option in options for row in _rows_of(option)]
+
+
+def protocol_rows(name: str, service: type[Service]) -> list[_Row]:
+    """Return the rows of a protocol: its port and its options."""
+    port_row = _row(
+        f"--{name}-port",
+        metavar="PORT",
+        type=port,
+        help=f"port of the protocol {name} on each address (default: {service.port})",
+    )
+    return [port_row, *option_rows(service.options)]
 
 
 def _rows_of(option: Option) -> list[_Row]:

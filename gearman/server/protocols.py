@@ -12,9 +12,9 @@ GROUP: Final = "gearman.protocols"
 # Always spoken, on the ports of the addresses themselves.
 GEAR: Final = "gear"
 
-# What comes with this package beside it; the name of its module, and of what that
-# needs, which is installed by the extra of the protocol's name.
-NAMES: Final[tuple[str, ...]] = ()
+# What comes with this package beside it, and what that needs, which is installed by
+# the extra of the protocol's name.
+NAMES: Final = ("http",)
 _NEEDS: Final = {"http": "h11"}
 
 
@@ -27,7 +27,7 @@ def known() -> tuple[str, ...]:
 def own(name: str) -> type[Service]:
     """Return a protocol of this package, whether or not it can be used."""
     module: Any = import_module(f"gearman.server.{name}")
-    service: type[Service] = module.Service
+    service: type[Service] = getattr(module, name.capitalize())
     return service
 
 

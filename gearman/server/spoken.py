@@ -1,6 +1,6 @@
 """Which protocols a server speaks beside gear, and where: from its options."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,8 @@ from ..queue import given
 from .protocol import Service
 from .protocols import GEAR, NAMES, load, own
 from .values import Endpoint
+
+Services = Mapping[str, type[Service]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,21 @@ def port_key(name: str) -> str:
     return f"{name}-port".replace("-", "_")
 
 
-def in_vain(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def services(names: Iterable[str]) -> Services:
+    """Return the protocols of this package, and those of these names.
+
+    Raises ConfigurationError if there is none of such a name.
+    """
+    others = {name: load(name) for name in names if name not in (GEAR, *NAMES)}
+    return {**{name: own(name) for name in NAMES}, **others}
+
+
+def in_vain(
+    options: Mapping[str, Any], services: Services
+) -> Iterator[tuple[str, str]]:
     """Yield the options of protocols that are not spoken, each with the reason."""
-    for name in NAMES:
+    for name, service in services.items():
         if name not in options.get("protocol", ()):
-            keys = (option.names[0] for option in own(name).options)
+            keys = (option.names[0] for option in service.options)
             for key in (port_key(name), *(key.replace("-", "_") for key in keys)):
                 yield key, f"the protocol {name} is not in use"

@@ -17,8 +17,10 @@ from gearman.commands import MAX_PACKET
 from gearman.queue import NAMES, load
 from gearman.server.access import LOOPBACK
 from gearman.server.config import Config, Endpoint, Keepalive, Tls, parse
+from gearman.server.http import Http
 from gearman.server.levels import LEVELS
 from gearman.server.options import HIDDEN
+from gearman.server.spoken import Spoken
 from gearman.server.values import MAX_HANDLE_PREFIX, MAX_SOCKET_PATH
 from tests.servers import DEADLINE, package_environment
 
@@ -291,6 +293,32 @@ def test_relative_path_in_a_removed_directory_is_refused(
     assert "the current directory is gone" in refused(capsys, "-P", "pid")
 
 
+# -- protocols
+
+
+def test_protocol_is_spoken_on_all_hosts_at_its_port() -> None:
+    words = "-r http -r gear -L a -L b:1 -L a:2 -L unix:/g"
+    (found,) = parsed(*words.split()).protocols
+    assert found == Spoken("http", Http, (Endpoint("a", 8080), Endpoint("b", 8080)), {})
+
+
+def test_protocol_has_its_options() -> None:
+    words = "-r http --http-port 80 --http-timeout 5"
+    (found,) = parsed(*words.split()).protocols
+    assert found == Spoken("http", Http, (Endpoint("", 80),), {"timeout": 5})
+
+
+def test_protocol_that_lacks_what_it_needs_names_the_extra(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "h11", None)
+    assert refused(capsys, "-r", "http") == (
+        "the protocol 'http' needs h11, which is not installed: pip install"
+        " 'gearman-py[http]'"
+    )
+    assert printed(capsys, "--help")
+
+
 # -- what is refused
 
 
@@ -317,8 +345,17 @@ def test_relative_path_in_a_removed_directory_is_refused(
         ),
         (
             "-r gopher",
-            "there is no protocol 'gopher': choose one of gear, or install the package"
-            " that has it",
+            "there is no protocol 'gopher': choose one of gear, http, or install the"
+            " package that has it",
+        ),
+        (
+            "-r http -L unix:/run/g",
+            "-r http: it is spoken on TCP addresses only; add one by -L, such as -L"
+            " localhost",
+        ),
+        (
+            "-r http --http-port x",
+            "--http-port: must be a whole number from 0 to 65535, not 'x'",
         ),
         (
             "--allow-from localhost",
@@ -418,6 +455,8 @@ def test_tls_without_what_it_needs_is_refused(
         ("--hashtable-buckets 991", "--hashtable-buckets"),
         ("--socket-mode=0660", "--socket-mode"),
         ("--socket-group users", "--socket-group"),
+        ("--http-port 8080", "--http-port"),
+        ("--http-timeout 5", "--http-timeout"),
         ("--ssl-key k", "--ssl-key"),
         ("--ssl-verify=required", "--ssl-verify"),
         ("--ssl --ssl-certificate c --ssl-ca-file a", "--ssl-ca-file"),
@@ -577,7 +616,11 @@ def test_help_tells_the_real_defaults(
     of_plugins = {f"--{o.names[0]}" for n in NAMES for o in load(n).options}
     told = [(option, default) for option, default in told if option not in of_plugins]
     assert len(told) >= 15
-    needs = {"--keep": ["--keepalive"], "--ssl-": ["--ssl", "--ssl-certificate=/c"]}
+    needs = {
+        "--keep": ["--keepalive"],
+        "--ssl-": ["--ssl", "--ssl-certificate=/c"],
+        "--http": ["-r", "http"],
+    }
     for option, default in told:
         extra = needs.get(option[:6], [])
         assert parsed(f"{option}={default}", *extra) == parsed(*extra), option
