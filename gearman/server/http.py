@@ -21,7 +21,7 @@ class Http(Service):
             keyword="timeout",
             names=("http-timeout",),
             help="how long an HTTP client may wait for its job, if its request does"
-            " not say; 0 for any time (default: 0)",
+            " not say; without it, any time",
             metavar="SECONDS",
             kind="number",
         ),

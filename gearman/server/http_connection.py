@@ -123,7 +123,7 @@ class HttpProtocol(Protocol):
             return False
         request = self._exchange.read_head(head)
         self._note(f"received {request.method.decode()} {request.target.decode()}")
-        self._found = self._routes.find(request)
+        self._found = self._routes.find(request, self.peer)
         if self._exchange.has_body:
             if isinstance(self._found, Answer):
                 # Why read the body only to throw it away?

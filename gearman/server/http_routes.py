@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 import h11
 
 from . import http_answers as answers
-from .broker import HIGH, LOW, NORMAL, Job
+from .broker import HIGH, LOW, NORMAL, Job, Peer
 from .http_answers import Answer, Refused
 from .protocol import Server
 
@@ -60,16 +60,18 @@ class Routes:
         self.server = server
         self._timeout = timeout
 
-    def find(self, request: h11.Request) -> Answer | Call:
-        """Return what a request asks for, or why it can't be had."""
+    def find(self, request: h11.Request, peer: Peer) -> Answer | Call:
+        """Return what a peer's request asks for, or why it can't be had."""
         try:
-            return self._find(request)
+            return self._find(request, peer)
         except Refused as refused:
             return refused.answer
 
-    def _find(self, request: h11.Request) -> Answer | Call:
+    def _find(self, request: h11.Request, peer: Peer) -> Answer | Call:
         method, path = request.method, _path(request.target)
         if path.startswith(_JOBS):
+            if method == b"DELETE" and not self.server.may_change(peer):
+                raise Refused(403, "That is only for hosts named with --admin-from.")
             return self._known(_JOB, method, path.removeprefix(_JOBS))
         if path in _FIXED and not (path == b"/" and method in _SENDING):
             return self._known(_FIXED[path], method, b"")

@@ -80,7 +80,11 @@ class Listener:
             self._shutdown if config.allow_shutdown else None,
         )
         self._server = Server(
-            self._broker, __version__, config.max_packet, config.handshake_timeout
+            self._broker,
+            __version__,
+            config.max_packet,
+            config.handshake_timeout,
+            config.admin_from,
         )
         admin = Admin(self._broker, identity, config.admin_from)
         self._gear = Gear(self._server, admin)

@@ -7,7 +7,7 @@ broker answers into bytes. docs/protocols.md tells how to write one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import ClassVar
@@ -15,6 +15,7 @@ from typing import ClassVar
 from ..commands import MAX_PACKET
 from ..errors import ProtocolError
 from ..queue import Option
+from .access import LOOPBACK, Network, contains
 from .broker import Broker, Peer
 
 __all__ = ["Option", "Peer", "Protocol", "Recipient", "Server", "Service", "Trace"]
@@ -39,7 +40,15 @@ class Server:
     version: str
     max_packet: int = MAX_PACKET
     handshake_timeout: float = 30.0
+    changers: Sequence[Network] = LOOPBACK
     draining: bool = False
+
+    def may_change(self, peer: Peer) -> bool:
+        """Whether a peer may do more than submit jobs and look: cancel those of others.
+
+        That is so for the networks `changers` (--admin-from).
+        """
+        return contains(self.changers, peer.address)
 
 
 class Recipient(Peer):

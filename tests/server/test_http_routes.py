@@ -126,7 +126,7 @@ def test_header_that_cannot_be_meant_is_refused(server, web, header, value):
 
 
 def test_header_given_twice_is_refused(web):
-    data = request("GET", "/f", **{"X-Gearman-Unique": "a", "x-gearman-unique": "b"})
+    data = request("GET", "/f", X_Gearman_Unique="a", x_gearman_unique="b")
     assert web.ask(data).body == b"X-Gearman-Unique is given twice.\n"
 
 
@@ -229,6 +229,16 @@ class TestJobs:
     @pytest.mark.parametrize("handle", ["", "H:test:1", "x" * 1000])
     def test_unknown_job_is_not_found(self, web, method, handle):
         assert web.ask(request(method, f"/jobs/{handle}")).status == 404
+
+    def test_delete_is_for_those_who_may_change_something(self, server):
+        client = server.connect()
+        data = request("DELETE", f"/jobs/{client.submit().decode()}")
+        answer = Web(server, address="192.0.2.1").ask(data)
+        assert (answer.status, answer.body) == (
+            403,
+            b"That is only for hosts named with --admin-from.\n",
+        )
+        assert Web(server, address="unix").ask(data).status == 200
 
     def test_delete_cancels(self, server, web):
         client = server.connect()

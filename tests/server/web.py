@@ -59,11 +59,13 @@ class _Open(BytesIO):
 class Web:
     """A client of the protocol http; the server's clock stands until it is moved."""
 
-    def __init__(self, server: Server, timeout: float = 0) -> None:
+    def __init__(
+        self, server: Server, timeout: float = 0, address: str = "127.0.0.1"
+    ) -> None:
         self._server = server
         self.trace: list[str] = []
         routes = Routes(server.site, timeout)
-        self.protocol = HttpProtocol(routes, "127.0.0.1", 7, self.trace.append)
+        self.protocol = HttpProtocol(routes, address, 7, self.trace.append)
         server.broker.connect(self.protocol.peer)
 
     def send(self, data: bytes, piece: int = 0) -> bytes:
