@@ -118,16 +118,20 @@ def ours(
     pure: bool | None = None,
     port: int | None = None,
     tls: ssl.SSLContext | None = None,
+    path: Path | None = None,
 ) -> Iterator[Server]:
     """Run the server of the imported package, on a free port if none is given.
 
     It uses the compiled parts if this process does, unless `pure` says otherwise.
     With `tls` it is asked for its first answer by TLS, which `options` must turn on.
+    It finds modules in the folder `path` as well.
     """
     port = port or free_port()
     command = [sys.executable, "-P", "-m", "gearman.server"]
     listen = ["-L", HOST, "-p", str(port)]
     environment = package_environment(pure=pure)
+    if path is not None:
+        environment["PYTHONPATH"] += f"{os.pathsep}{path}"
     with _running([*command, *listen, *options], port, environment, tls) as server:
         yield server
 

@@ -123,6 +123,8 @@ class Routes:
     def _ready(self, method: bytes, rest: bytes) -> Answer:
         if self.server.draining:
             return answers.shutting_down()
+        if outage := self.server.broker.outage:
+            return answers.refused(b"QUEUE_ERROR", outage)
         return answers.sentence(200, "ready")
 
     def _job(self, method: bytes, rest: bytes) -> Answer:

@@ -12,10 +12,12 @@ from threading import Thread
 
 import pytest
 
+from gearman.errors import QueueError
 from gearman.server.config import Endpoint
 from gearman.server.http import Http
 from gearman.server.spoken import Spoken
 from tests import servers
+from tests.server.slow_queue import Slow
 from tests.server.test_listener import LOCAL, TestBackPressure, fill, running
 from tests.server.web import answers, request
 from tests.servers import DEADLINE, HOST
@@ -211,6 +213,37 @@ class TestSockets:
         worker.expect("NOOP")
         worker.send("GRAB_JOB")
         return worker.expect("JOB_ASSIGN")[0]
+
+
+def test_background_job_is_acknowledged_when_it_is_durable(running):
+    queue = Slow()
+    data = request("POST", "/f", b"work", x_gearman_background="true")
+    with running(WEB, queue=queue) as server, connect(server) as client:
+        client.sendall(data + request("GET", "/healthz", connection="close"))
+        queue.started()
+        with connect(server) as other:
+            other.sendall(request("GET", "/healthz", connection="close"))
+            assert answers(read_all(other))[0].status == 200
+        queue.results.put(None)
+        created, alive = answers(read_all(client))
+        assert created.headers["x-gearman-command"] == "JOB_CREATED"
+        assert alive.body == b"alive\n"
+        for _ in range(20):
+            queue.results.put(None)
+
+
+def test_job_that_cannot_be_stored_is_refused(running):
+    queue = Slow()
+    data = request("POST", "/f", b"work", x_gearman_background="true")
+    with running(WEB, queue=queue) as server, connect(server) as client:
+        client.sendall(data + request("GET", "/readyz", connection="close"))
+        for _ in range(2):
+            queue.call(QueueError("the disk is full"))
+        refused, unready = answers(read_all(client))
+        assert (refused.status, unready.status) == (503, 503)
+        assert b"the disk is full" in refused.body
+        for _ in range(20):
+            queue.results.put(None)
 
 
 class TestCurl:

@@ -193,6 +193,12 @@ class TestReserved:
         answer = Web(server).ask(request("GET", "/readyz"))
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
+    def test_server_that_cannot_store_jobs_is_not_ready(self, server, web):
+        server.broker.outage = b"The store failed"
+        answer = web.ask(request("GET", "/readyz"))
+        assert answer.status == 503
+        assert answer.body == b"The store failed. Try again later.\n"
+
     def test_server_that_drains_takes_no_jobs(self, server, web):
         server.site.draining = True
         answer = web.ask(request("POST", "/f", b"work"))

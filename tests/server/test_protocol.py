@@ -15,6 +15,7 @@ from gearman.server.broker import Peer as BrokerPeer
 from gearman.server.config import Endpoint
 from gearman.server.protocol import Protocol, Recipient, Service
 from gearman.server.spoken import Spoken
+from tests import servers
 from tests.server.test_listener import LOCAL, Running, running
 from tests.servers import DEADLINE, HOST
 from tests.wire import Peer
@@ -127,6 +128,30 @@ class TestExample:
         with running(config) as server, connected(server) as client:
             client.sendall(b"f")
             assert client.recv(1) == b""
+
+    def test_module_of_another_package_is_found(self, source, tmp_path):
+        (tmp_path / "lines.py").write_text(source)
+        info = tmp_path / "lines-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lines\nVersion: 1")
+        (info / "entry_points.txt").write_text(
+            "[gearman.protocols]\nlines = lines:Lines\nbroken = lines:Missing\n"
+        )
+        port = servers.free_port()
+        words = ("-r", "lines", "--lines-port", str(port))
+        with (
+            servers.ours(*words, path=tmp_path) as server,
+            Peer(server.port) as worker,
+            socket.create_connection((HOST, port), DEADLINE) as client,
+        ):
+            client.sendall(b"f one\n")
+            echo_worker(worker, b"f")
+            assert client.recv(100) == b"one\n"
+        with (
+            pytest.raises(AssertionError, match="'broken'.*cannot be loaded"),
+            servers.ours("-r", "broken", path=tmp_path),
+        ):
+            pass
 
 
 class Script(Protocol):
