@@ -57,7 +57,7 @@ class Server:
                 process = subprocess.Popen(
                     [word.format(port=port) for word in self.command],
                     cwd=folder,
-                    env=_environment(self.environment),
+                    env=with_gearman(self.environment),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -125,7 +125,7 @@ def _output(command: tuple[str, ...], environment: Mapping[str, str]) -> str:
     try:
         done = subprocess.run(
             command,
-            env=_environment(environment),
+            env=with_gearman(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -138,7 +138,7 @@ def _output(command: tuple[str, ...], environment: Mapping[str, str]) -> str:
     return "".join(done.stdout.splitlines()[-1:]).strip()
 
 
-def _environment(changes: Mapping[str, str]) -> dict[str, str]:
+def with_gearman(changes: Mapping[str, str]) -> dict[str, str]:
     """Return an environment whose Python imports the same `gearman` as this one."""
     path = str(Path(gearman.__file__).parent.parent)
     return {**os.environ, "PYTHONPATH": path, **changes}

@@ -1,0 +1,113 @@
+"""Play a load as a client, with the client library that this Python has.
+
+``benchmarks/clients.py`` runs it, with the Python of each library it compares: as
+``client_play.py LOAD PORT JOBS MODULE``, which prints figures in JSON. So it imports
+nothing of this project, and uses only what python-gearman had. As ``client_play.py
+worker PORT`` it is the worker, as ``client_play.py version MODULE`` it prints what
+would be measured.
+"""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module, metadata
+from typing import Any
+
+# Text, which python3-gearman insists on.
+WORKLOAD = "x" * 64
+LARGE = 20_000_000
+# Without it pygearman does not wait for a result.
+WAIT: dict[str, Any] = {"poll_timeout": 600.0}
+
+
+def submit(client: Any, jobs: int) -> None:
+    """Submit background jobs one after the other."""
+    for _ in range(jobs):
+        _check(client.submit_job("none", WORKLOAD, background=True, **WAIT), "CREATED")
+
+
+def submit_at_once(client: Any, jobs: int) -> None:
+    """Submit background jobs with one call."""
+    descriptions = [{"task": "none", "data": WORKLOAD} for _ in range(jobs)]
+    for request in client.submit_multiple_jobs(descriptions, background=True, **WAIT):
+        _check(request, "CREATED")
+
+
+def round_trip(client: Any, jobs: int) -> None:
+    """Have jobs run one after the other."""
+    for _ in range(jobs):
+        _check(client.submit_job("echo", WORKLOAD, **WAIT), "COMPLETE")
+
+
+def round_trip_at_once(client: Any, jobs: int) -> None:
+    """Have jobs run with one call."""
+    descriptions = [{"task": "echo", "data": WORKLOAD} for _ in range(jobs)]
+    for request in client.submit_multiple_jobs(descriptions, **WAIT):
+        _check(request, "COMPLETE")
+
+
+def large_result(client: Any, jobs: int) -> None:
+    """Have jobs run that return 20 MB each."""
+    for _ in range(jobs):
+        request = client.submit_job("large", "", **WAIT)
+        _check(request, "COMPLETE")
+        if len(request.result) != LARGE:
+            raise RuntimeError(f"{len(request.result)} bytes came, not {LARGE}")
+
+
+LOADS: dict[str, Callable[[Any, int], None]] = {
+    "submit": submit,
+    "submit-at-once": submit_at_once,
+    "round-trip": round_trip,
+    "round-trip-at-once": round_trip_at_once,
+    "large-result": large_result,
+}
+
+
+def _check(request: Any, state: str) -> None:
+    if request.state != state:
+        raise RuntimeError(f"a job is {request.state}, not {state}")
+
+
+def _processor_time() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def play(name: str, port: str, jobs: str, module: str) -> None:
+    """Play a load and print jobs per second and CPU microseconds per job."""
+    client = import_module(module).GearmanClient([f"127.0.0.1:{port}"])
+    # With this the worker is there, and the connection open.
+    round_trip(client, 1)
+    count = int(jobs)
+    used, start = _processor_time(), time.perf_counter()
+    LOADS[name](client, count)
+    seconds = time.perf_counter() - start
+    used = _processor_time() - used
+    print(json.dumps({"rate": count / seconds, "cpu": used / count * 1e6}))
+
+
+def work(port: str) -> None:
+    """Serve the loads until the process is ended."""
+    result = "x" * LARGE
+    worker = import_module("gearman").GearmanWorker([f"127.0.0.1:{port}"])
+    worker.register_task("echo", lambda worker, job: job.data)
+    worker.register_task("large", lambda worker, job: result)
+    worker.work()
+
+
+def version(module: str) -> None:
+    """Print which distribution a module comes from, of which version."""
+    import_module(module)
+    names = metadata.packages_distributions().get(module, [])
+    print(*(f"{name} {metadata.version(name)}" for name in names[:1]))
+
+
+if __name__ == "__main__":
+    ROLES: dict[str, Callable[..., None]] = {"worker": work, "version": version}
+    if sys.argv[1] in ROLES:
+        ROLES[sys.argv[1]](*sys.argv[2:])
+    else:
+        play(*sys.argv[1:])
