@@ -18,12 +18,16 @@ from .payload import as_text
 from .protocol import (
     GEARMAN_COMMAND_ECHO_REQ,
     GEARMAN_SERVER_COMMAND_CANCEL_JOB,
+    GEARMAN_SERVER_COMMAND_CREATE_FUNCTION,
+    GEARMAN_SERVER_COMMAND_DROP_FUNCTION,
     GEARMAN_SERVER_COMMAND_GETPID,
     GEARMAN_SERVER_COMMAND_MAXQUEUE,
+    GEARMAN_SERVER_COMMAND_PRIORITYSTATUS,
     GEARMAN_SERVER_COMMAND_SHOW_JOBS,
     GEARMAN_SERVER_COMMAND_SHOW_UNIQUE_JOBS,
     GEARMAN_SERVER_COMMAND_SHUTDOWN,
     GEARMAN_SERVER_COMMAND_STATUS,
+    GEARMAN_SERVER_COMMAND_VERBOSE,
     GEARMAN_SERVER_COMMAND_VERSION,
     GEARMAN_SERVER_COMMAND_WORKERS,
 )
@@ -122,6 +126,13 @@ class GearmanAdminClient(GearmanConnectionManager):
         """Return a dict for each task: task, queued, running, workers."""
         return self._ask(GEARMAN_SERVER_COMMAND_STATUS)
 
+    def get_priority_status(self) -> Any:
+        """Return a dict for each task: task, high, normal, low, workers.
+
+        High, normal and low count the jobs of that priority that wait.
+        """
+        return self._ask(GEARMAN_SERVER_COMMAND_PRIORITYSTATUS)
+
     def get_version(self) -> Any:
         """Return the line with the server's version, as it is."""
         return self._ask(GEARMAN_SERVER_COMMAND_VERSION)
@@ -134,6 +145,10 @@ class GearmanAdminClient(GearmanConnectionManager):
         """Return the line with the server's process id."""
         return self._ask(GEARMAN_SERVER_COMMAND_GETPID)
 
+    def get_verbosity(self) -> Any:
+        """Return the line with the least important level that the server logs."""
+        return self._ask(GEARMAN_SERVER_COMMAND_VERBOSE)
+
     def get_jobs(self) -> Any:
         """Return a dict for each job: handle, queued, canceled, enabled."""
         return self._ask(GEARMAN_SERVER_COMMAND_SHOW_JOBS)
@@ -145,3 +160,14 @@ class GearmanAdminClient(GearmanConnectionManager):
     def cancel_job(self, handle: str | bytes) -> Any:
         """Cancel a job that is waiting; return the line that the server answers."""
         return self._ask(GEARMAN_SERVER_COMMAND_CANCEL_JOB, handle)
+
+    def create_function(self, task: str | bytes) -> Any:
+        """Make a task known without a worker; return the line of the answer."""
+        return self._ask(GEARMAN_SERVER_COMMAND_CREATE_FUNCTION, task)
+
+    def drop_function(self, task: str | bytes) -> Any:
+        """Forget a task; return the line of the answer.
+
+        The server refuses if the task has workers or jobs.
+        """
+        return self._ask(GEARMAN_SERVER_COMMAND_DROP_FUNCTION, task)

@@ -12,12 +12,16 @@ from .protocol import (
     GEARMAN_COMMAND_ECHO_REQ,
     GEARMAN_COMMAND_TEXT_COMMAND,
     GEARMAN_SERVER_COMMAND_CANCEL_JOB,
+    GEARMAN_SERVER_COMMAND_CREATE_FUNCTION,
+    GEARMAN_SERVER_COMMAND_DROP_FUNCTION,
     GEARMAN_SERVER_COMMAND_GETPID,
     GEARMAN_SERVER_COMMAND_MAXQUEUE,
+    GEARMAN_SERVER_COMMAND_PRIORITYSTATUS,
     GEARMAN_SERVER_COMMAND_SHOW_JOBS,
     GEARMAN_SERVER_COMMAND_SHOW_UNIQUE_JOBS,
     GEARMAN_SERVER_COMMAND_SHUTDOWN,
     GEARMAN_SERVER_COMMAND_STATUS,
+    GEARMAN_SERVER_COMMAND_VERBOSE,
     GEARMAN_SERVER_COMMAND_VERSION,
     GEARMAN_SERVER_COMMAND_WORKERS,
 )
@@ -34,6 +38,10 @@ EXPECTED_GEARMAN_SERVER_COMMANDS = {
     GEARMAN_SERVER_COMMAND_SHOW_JOBS,
     GEARMAN_SERVER_COMMAND_SHOW_UNIQUE_JOBS,
     GEARMAN_SERVER_COMMAND_CANCEL_JOB,
+    GEARMAN_SERVER_COMMAND_PRIORITYSTATUS,
+    GEARMAN_SERVER_COMMAND_VERBOSE,
+    GEARMAN_SERVER_COMMAND_CREATE_FUNCTION,
+    GEARMAN_SERVER_COMMAND_DROP_FUNCTION,
 }
 
 # A client id may contain spaces; the colon behind it stands alone.
@@ -53,6 +61,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
     STATUS_FIELDS = 4
     WORKERS_FIELDS = 4
     JOB_FIELDS = 4
+    PRIORITY_FIELDS = 5
 
     def __init__(self, connection_manager: Any = None) -> None:
         super().__init__(connection_manager=connection_manager)
@@ -128,6 +137,9 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
     def recv_server_status(self, raw_text: str) -> bool:
         return self._row(raw_text, self._status)
 
+    def recv_server_prioritystatus(self, raw_text: str) -> bool:
+        return self._row(raw_text, self._priorities)
+
     def recv_server_workers(self, raw_text: str) -> bool:
         return self._row(raw_text, self._worker)
 
@@ -141,6 +153,15 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         return self._answer(raw_text)
 
     def recv_server_getpid(self, raw_text: str) -> bool:
+        return self._answer(raw_text)
+
+    def recv_server_verbose(self, raw_text: str) -> bool:
+        return self._answer(raw_text)
+
+    def recv_server_create_function(self, raw_text: str) -> bool:
+        return self._answer(raw_text)
+
+    def recv_server_drop_function(self, raw_text: str) -> bool:
         return self._answer(raw_text)
 
     def recv_server_cancel_job(self, raw_text: str) -> bool:
@@ -164,6 +185,12 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
             "running": _integer(running, line),
             "workers": _integer(workers, line),
         }
+
+    def _priorities(self, line: str) -> dict[str, Any]:
+        task, *counts = _fields(line, self.PRIORITY_FIELDS)
+        names = ("high", "normal", "low", "workers")
+        numbers = [_integer(count, line) for count in counts]
+        return {"task": task, **dict(zip(names, numbers, strict=True))}
 
     def _worker(self, line: str) -> dict[str, Any]:
         found = _WORKER.fullmatch(line)

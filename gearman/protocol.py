@@ -79,6 +79,10 @@ GEARMAN_SERVER_COMMAND_GETPID: Final = "getpid"
 GEARMAN_SERVER_COMMAND_SHOW_JOBS: Final = "show jobs"
 GEARMAN_SERVER_COMMAND_SHOW_UNIQUE_JOBS: Final = "show unique jobs"
 GEARMAN_SERVER_COMMAND_CANCEL_JOB: Final = "cancel job"
+GEARMAN_SERVER_COMMAND_PRIORITYSTATUS: Final = "prioritystatus"
+GEARMAN_SERVER_COMMAND_VERBOSE: Final = "verbose"
+GEARMAN_SERVER_COMMAND_CREATE_FUNCTION: Final = "create function"
+GEARMAN_SERVER_COMMAND_DROP_FUNCTION: Final = "drop function"
 
 _RENAMED = {
     "function": "task",

@@ -57,6 +57,30 @@ def test_jobs_are_listed_and_can_be_cancelled(
     assert admin.cancel_job("H:none:1") == "ERR UNKNOWN_JOB"
 
 
+def test_the_priority_status_counts_waiting_jobs(
+    client: Any, admin: Any, task: str
+) -> None:
+    for priority in ("HIGH", None, None, "LOW"):
+        client.submit_job(task, "", priority=priority, background=True)
+    row = {"task": task, "high": 1, "normal": 2, "low": 1, "workers": 0}
+    assert row in admin.get_priority_status()
+
+
+def test_a_server_tells_how_much_it_logs(admin: Any) -> None:
+    assert admin.get_verbosity().startswith("OK ")
+
+
+@pytest.mark.parametrize("name", [str, str.encode], ids=["str", "bytes"])
+def test_a_function_can_be_created_and_dropped(
+    name: Any, admin: Any, task: str
+) -> None:
+    assert admin.create_function(name(task)) == "OK"
+    assert task in [row["task"] for row in admin.get_status()]
+    assert admin.drop_function(name(task)) == "OK"
+    assert task not in [row["task"] for row in admin.get_status()]
+    assert admin.drop_function(task).startswith("ERR ")
+
+
 def test_one_admin_client_asks_one_server() -> None:
     with pytest.raises(ValueError, match="2"):
         gearman.GearmanAdminClient(["one", "two"])
