@@ -11,7 +11,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Any
@@ -19,19 +18,18 @@ from typing import Any
 from .. import __version__
 from ..queue import Queue
 from .acceptor import Acceptor
-from .access import Gate
 from .admin import Admin, Identity
 from .broker import Broker, Engine
 from .certificates import Certificates, open_certificates
 from .config import Config
-from .connection import Connection, EngineConnection
+from .connection import Connection
 from .durability import Durability, replay
+from .entrance import Entrance
 from .gear import Gear
 from .logs import NOTICE, level_name
 from .loop import Selector
 from .protocol import Server, Service
-from .sockets import Address, describe, host_of, remove_file
-from .tls import TlsConnection
+from .sockets import describe, remove_file
 from .values import MAX_HANDLE_PREFIX
 
 # Scheduled jobs follow the wall clock, which may be set: look at it this often.
@@ -67,7 +65,8 @@ class Listener:
         # What asyncio reads goes here first, whichever connection it is from: a new
         # buffer for each read would come from the system each time.
         self.input = memoryview(bytearray(Gear.read_size))
-        self._certificates = certificates or open_certificates(config.tls)
+        certificates = certificates or open_certificates(config.tls)
+        self._entrance = Entrance(self, certificates)
         self._selector = selector
         self._sockets = sockets
         self._broker = _broker(config, persistent=queue is not None)
@@ -88,7 +87,6 @@ class Listener:
         )
         admin = Admin(self._broker, identity, config.admin_from)
         self._gear = Gear(self._server, admin)
-        self._gate = Gate(config.allow_from)
         self._others = [
             (spoken.name, spoken.service(self._server, **spoken.options), group)
             for spoken, group in zip(config.protocols, others, strict=True)
@@ -101,7 +99,6 @@ class Listener:
         self._in_turn = False
         self._draining = False
         self._acceptors: list[Acceptor] = []
-        self._connecting: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
 
     def replay(self) -> None:
@@ -137,7 +134,7 @@ class Listener:
 
     def _listen(self, sock: socket.socket, name: str, service: Service) -> None:
         sock.setblocking(False)
-        acceptor = Acceptor(self._loop, sock, partial(self._accepted, service))
+        acceptor = Acceptor(self._loop, sock, partial(self._entrance.accept, service))
         self._acceptors.append(acceptor)
         acceptor.start()
         where = describe(sock.getsockname())
@@ -157,47 +154,16 @@ class Listener:
             self.config.max_outbox,
         )
         self._selector.attach(self._engine)
+        self._entrance.engine = self._engine
 
     def _interrupt(self) -> None:
         """Have the event loop look at what was just scheduled."""
         if self._engine is not None:
             self._engine.interrupt()
 
-    def _accepted(
-        self, service: Service, sock: socket.socket, address: Address
-    ) -> None:
-        if not self._gate.admits(host_of(address)):
-            self._refuse(sock, host_of(address))
-        elif self._certificates is not None and sock.family != socket.AF_UNIX:
-            context = self._certificates.context
-            self._start(sock, TlsConnection(self, service, address, context))
-        # The engine speaks gear only.
-        elif self._engine is not None and service is self._gear:
-            connection = EngineConnection(self, service, address)
-            channel = self._engine.open(sock, connection, host_of(address))
-            connection.connection_made(channel)
-        else:
-            self._start(sock, Connection(self, service, address))
-
-    def _refuse(self, sock: socket.socket, host: str) -> None:
-        sock.close()
-        if complaint := self._gate.complaint(host, self.time()):
-            log.warning("%s", complaint)
-
-    def _start(self, sock: socket.socket, connection: Connection) -> None:
-        task = self._loop.create_task(self._connect(sock, connection))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
-
-    async def _connect(self, sock: socket.socket, connection: Connection) -> None:
-        # The peer may be gone again before its connection is set up.
-        with suppress(OSError):
-            await self._loop.connect_accepted_socket(lambda: connection, sock)
-
     def reload(self) -> None:
         """Read again what may have changed on the disk."""
-        if self._certificates is not None:
-            self._certificates.reload()
+        self._entrance.reload()
 
     def stop(self) -> None:
         """Stop at once."""
