@@ -9,6 +9,8 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPSConnection
 from pathlib import Path
 from threading import Thread
 
@@ -26,7 +28,7 @@ from gearman.server.protocol import Protocol
 from gearman.server.tls import TlsProtocol
 from tests.certificates import Authority
 from tests.server.conftest import Server as MemoryServer
-from tests.servers import DEADLINE, HOST, Server, missing, ours
+from tests.servers import DEADLINE, HOST, Server, free_port, missing, ours
 from tests.wire import Peer, packet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -396,6 +398,25 @@ class TestServer:
             assert plain.recv(100).endswith(handle + b"\0f\0work")
             plain.sendall(packet("WORK_COMPLETE", handle, b"done"))
             assert client.expect("WORK_COMPLETE") == [handle, b"done"]
+
+    def test_http_is_spoken_through_tls_as_well(self, authority, trust):
+        port = free_port()
+        options = [*authority.options(), "-r", "http", f"--http-port={port}"]
+        with (
+            ours(*options, tls=trust) as server,
+            Peer(server.port, tls=trust) as worker,
+            closing(HTTPSConnection(HOST, port, context=trust)) as web,
+        ):
+            worker.send("CAN_DO", b"f")
+            web.timeout = DEADLINE
+            for _ in range(2):
+                web.request("POST", "/f", b"x" * 1_000_000)
+                worker.send("PRE_SLEEP")
+                worker.expect("NOOP")
+                worker.send("GRAB_JOB")
+                handle, _, workload = worker.expect("JOB_ASSIGN")
+                worker.send("WORK_COMPLETE", handle, workload + b"y")
+                assert web.getresponse().read() == b"x" * 1_000_000 + b"y"
 
     @pytest.mark.parametrize("data", [packet("ECHO_REQ", b"x"), b"status\n", b"GET /"])
     def test_plain_connection_is_closed_with_one_line(self, server, trust, data):
