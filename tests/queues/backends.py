@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from .backend import Backend
+from .backend_flatfile import flatfile
 from .backend_memory import memory
 from .backend_postgres import postgres
 from .backend_sqlite import sqlite
 
 BACKENDS: Final[dict[str, Callable[[Path], AbstractContextManager[Backend]]]] = {
+    "flatfile": flatfile,
     "memory": memory,
     "postgres": postgres,
     "sqlite": sqlite("native"),

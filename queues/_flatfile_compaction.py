@@ -1,0 +1,116 @@
+"""Which jobs the flatfile queue writes again, so that old segments can be deleted.
+
+Only the oldest segment is ever deleted. So when it is, every removal in it has done
+its work: the job it removes was in the same segment or in one before it.
+"""
+
+import logging
+from collections.abc import Container, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from ._flatfile_index import Index
+from ._flatfile_records import JOB, Found, job_number
+from ._flatfile_segments import Segment
+
+_log = logging.getLogger(__name__)
+
+# Bytes that are looked at in each commit: at the least, and for each byte that it
+# adds. Segments are compacted when half of their bytes are dead, so that three for
+# one is enough to keep up.
+_LEAST: Final = 256 * 1024
+_PACE: Final = 3
+
+
+class Move(NamedTuple):
+    """A live job of an old segment, as the body of its record."""
+
+    number: int
+    body: bytes
+
+
+class Compaction:
+    """Goes through segments, oldest first, a bounded piece at a time.
+
+    It begins when more than half of all bytes, and more than `slack`, are dead.
+    """
+
+    def __init__(
+        self, index: Index, segments: Mapping[int, Segment], slack: int
+    ) -> None:
+        self._index = index
+        self._segments = segments
+        self._slack = slack
+        self._suspects: list[Segment] = []
+        # The number of the oldest segment, if going through it left something live.
+        self._stuck = 0
+        self._segment: Segment | None = None
+        self._rest: Iterator[Found] = iter(())
+        self._exhausted = False
+
+    def suspect(self, segment: Segment) -> None:
+        """Move what is live in a segment whose last page may be lost.
+
+        The failed write may have hit the page that it shares with the one before.
+        """
+        self._suspects.append(segment)
+
+    def restart(self) -> None:
+        """Begin with the segment again, as jobs that were to move are not stored."""
+        self._segment = None
+        self._exhausted = False
+
+    def moves(self, added: int, without: Container[int]) -> list[Move]:
+        """Return jobs to be stored again with a commit that adds so many bytes.
+
+        Those of the numbers `without` are replaced or removed by the commit. The
+        call tells that all jobs returned before are stored, unless `restart` came
+        between.
+        """
+        if self._exhausted:
+            self._finish()
+        segment = self._segment = self._segment or self._next()
+        if segment is None:
+            return []
+        try:
+            found = list(self._read(segment, max(_LEAST, _PACE * added)))
+        except OSError as error:
+            _log.error("cannot read %s: %s", segment.path, error)
+            self._exhausted = True
+            return []
+        return [move for move in found if move.number not in without]
+
+    def _read(self, segment: Segment, budget: int) -> Iterator[Move]:
+        for offset, size, body in self._rest:
+            if body is not None and body[:1] == JOB:
+                number = job_number(body)
+                if self._index.holds(number, segment.number, offset):
+                    yield Move(number, body)
+            budget -= size
+            if budget <= 0:
+                return
+        self._exhausted = True
+
+    def _next(self) -> Segment | None:
+        oldest, *newer = self._segments.values()
+        if self._suspects:
+            segment = self._suspects[0]
+        elif newer and oldest.number != self._stuck and self._due():
+            segment = oldest
+        else:
+            return None
+        self._rest = segment.window().scan()
+        return segment
+
+    def _due(self) -> bool:
+        size = sum(segment.end for segment in self._segments.values())
+        return size - self._index.live > max(self._index.live, self._slack)
+
+    def _finish(self) -> None:
+        segment, self._segment = self._segment, None
+        self._exhausted = False
+        assert segment is not None
+        if segment in self._suspects:
+            self._suspects.remove(segment)
+        elif self._index.live_in(segment.number):
+            self._stuck = segment.number
+            _log.error("%s has jobs that can't be read any more", segment.path)

@@ -1,0 +1,197 @@
+"""The files of the flatfile queue: segments, which are only appended to.
+
+A segment is called `NUMBER-MARK.jobs`; later ones have higher numbers. The first
+record of each names the one before it and says where that one ends. So a segment
+whose last write failed can be left as it is: what was written in vain is void.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+from ._flatfile_records import (
+    HEADER_SIZE,
+    Header,
+    Seal,
+    Window,
+    decode_header,
+    encode_header,
+)
+
+_NAME: Final = re.compile(r"(\d{12})-([0-9a-f]{8})\.jobs")
+_SET_ASIDE: Final = ".damaged"
+# What is read in the place of a block that the device can't read.
+_PAGE: Final = 4096
+_FLAGS: Final = os.O_RDWR | os.O_CLOEXEC
+
+
+def lock(folder: Path) -> int:
+    """Return an open file that keeps others out. Raises BlockingIOError if one is in.
+
+    The lock is the process's: it ends with it, in whatever way.
+    """
+    fd = os.open(folder / "lock", _FLAGS | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable which files there are, and their names."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+# Not on macOS.
+_sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+class Segment:
+    """A file of records. Methods raise OSError.
+
+    `end` is where the next record goes. `damaged` tells that parts of it are not
+    readable; then it is never deleted. `abandoned` tells that a failed write could
+    not be undone, so that nothing more may be written to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        name = _NAME.fullmatch(path.name)
+        assert name is not None
+        self.number = int(name[1])
+        self.seal = Seal(bytes.fromhex(name[2]), crc32(name[0].encode()))
+        self.end = 0
+        self.damaged = False
+        self.abandoned = False
+        self._fd = -1
+
+    @classmethod
+    def create(cls, folder: Path, number: int, header: Header) -> "Segment":
+        """Start a segment. It is durable, and so is its name."""
+        segment = cls(folder / f"{number:012}-{os.urandom(4).hex()}.jobs")
+        try:
+            flags = _FLAGS | os.O_CREAT | os.O_EXCL
+            segment._fd = os.open(segment.path, flags, 0o600)
+            segment.append(encode_header(header, segment.seal))
+            sync_folder(folder)
+        except OSError:
+            segment.close()
+            # What stays behind is found to be empty at the next start.
+            with suppress(OSError):
+                os.unlink(segment.path)
+            raise
+        return segment
+
+    def reopen(self) -> None:
+        """Prepare to append, and make durable what is there already.
+
+        What was written by a process that died at once need not be durable yet.
+        """
+        self._fd = os.open(self.path, _FLAGS)
+        os.ftruncate(self._fd, self.end)
+        os.fsync(self._fd)
+
+    def append(self, data: bytes) -> None:
+        """Write, and return when it is durable. If that fails, nothing is changed."""
+        try:
+            self._write(data)
+        except OSError:
+            self._undo()
+            raise
+        try:
+            _sync_data(self._fd)
+        except OSError:
+            # The kernel has marked the pages as clean although they never reached
+            # the disk: a second attempt would succeed without writing anything.
+            # Only what is written anew, to other pages, can be trusted.
+            self.abandoned = True
+            raise
+        self.end += len(data)
+
+    def _write(self, data: bytes) -> None:
+        left = memoryview(data)
+        offset = self.end
+        while left:
+            written = os.pwrite(self._fd, left, offset)
+            left, offset = left[written:], offset + written
+
+    def _undo(self) -> None:
+        try:
+            os.ftruncate(self._fd, self.end)
+        except OSError:
+            self.abandoned = True
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            with suppress(OSError):
+                os.close(fd)
+
+    def window(self) -> Window:
+        return Window(self.read, self.end, self.seal)
+
+    def header(self) -> Header | None:
+        """Return the first record, None if it can't be read."""
+        body = Window(self.read, HEADER_SIZE, self.seal).body(0)
+        return None if body is None else decode_header(body)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return bytes of the file; zeros are in the place of what can't be read."""
+        # Opened each time, since a store may have thousands of segments.
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(fd, size, offset)
+        except OSError:
+            return b"".join(_read_pages(fd, offset, size))
+        finally:
+            os.close(fd)
+
+    def delete(self) -> None:
+        os.unlink(self.path)
+
+    def set_aside(self) -> Path:
+        """Rename the file so that no jobs are read from it any more."""
+        path = self.path.with_name(self.path.name + _SET_ASIDE)
+        os.rename(self.path, path)
+        return path
+
+
+def _read_pages(fd: int, offset: int, size: int) -> Iterator[bytes]:
+    for position in range(offset, offset + size, _PAGE):
+        wanted = min(_PAGE, offset + size - position)
+        try:
+            yield os.pread(fd, wanted, position)
+        except OSError:
+            yield bytes(wanted)
+
+
+def find(folder: Path) -> list[Segment]:
+    """Return the segments of a folder, oldest first, each with its file's size as end.
+
+    Those whose creation was not finished hold nothing and are deleted.
+    """
+    paths = sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    segments = []
+    for segment in map(Segment, paths):
+        segment.end = segment.path.stat().st_size
+        if segment.end <= HEADER_SIZE and segment.header() is None:
+            segment.delete()
+        else:
+            segments.append(segment)
+    return segments
+
+
+def set_aside(folder: Path) -> list[Path]:
+    """Return the damaged segments that are no longer in use."""
+    return sorted(path for path in folder.iterdir() if path.suffix == _SET_ASIDE)

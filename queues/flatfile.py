@@ -1,0 +1,300 @@
+"""Background jobs in a folder of files that are only appended to."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Final
+
+from gearman import queue
+from gearman.errors import ConfigurationError, QueueError, StartupError
+from gearman.queue import Option, StoredJob, Unreadable
+
+from ._flatfile_compaction import Compaction, Move
+from ._flatfile_index import Index
+from ._flatfile_records import (
+    HEADER,
+    JOB,
+    REMOVED,
+    Found,
+    Header,
+    decode_job,
+    decode_removed,
+    encode_body,
+    encode_job,
+    encode_removed,
+    job_number,
+)
+from ._flatfile_segments import Segment, find, lock, set_aside, sync_folder
+
+_log = logging.getLogger(__name__)
+
+_DEFAULT_SIZE: Final = 64 * 1024 * 1024
+# Dead segments that a commit deletes. It starts one at most, so more die than that
+# only after a backlog of large jobs.
+_DELETIONS: Final = 4
+# Segments that a replay reads side by side.
+_WINDOWS: Final = 8
+
+
+class Queue(queue.Queue):
+    """Keeps jobs in a folder of its own, in files that are only appended to.
+
+    `--flatfile-dir` names the folder, which is created if the folder that it lies in
+    exists; only one server can use it at a time. It needs nothing but a local disk
+    or any other file system that keeps what `fdatasync` has returned for, and it
+    needs no care: what is finished is cleared away while the server runs. The files
+    take at most twice the bytes of the jobs that are stored, and twice
+    `--flatfile-segment-size` (67108864 if not given, in bytes) beside. A copy of the
+    folder, under the same file names, is a backup; take it while the server is down.
+
+    A job survives a crash of the server, of the system, and a power failure. Every
+    record has a checksum. If the last of them is incomplete, because the server died
+    while it wrote, it is cut off: no client was told that it is stored. Anything else
+    that can't be read is reported at each start, with file and offset, and passed
+    over. Its file is kept, renamed to `….damaged` in the end, until you delete it.
+
+    If the disk is full, background jobs are refused until there is room. Memory is
+    about 120 bytes a job, a million jobs are read in a few seconds.
+    """
+
+    options = (
+        Option(
+            "folder",
+            ("flatfile-dir",),
+            "folder for the jobs; created if it does not exist",
+            "DIR",
+            "path",
+        ),
+        Option(
+            "segment_size",
+            ("flatfile-segment-size",),
+            f"bytes after which a new file is begun, {_DEFAULT_SIZE} by default",
+            "BYTES",
+            "number",
+        ),
+    )
+
+    def __init__(self, *, folder: str = "", segment_size: int = _DEFAULT_SIZE) -> None:
+        if not folder:
+            raise ConfigurationError(
+                "the queue plugin flatfile needs a folder: give --flatfile-dir"
+            )
+        if segment_size < 1:
+            raise ConfigurationError("--flatfile-segment-size must not be 0")
+        self._folder = Path(folder)
+        self._segment_size = segment_size
+        self._segments: dict[int, Segment] = {}
+        self._index = Index()
+        self._compaction = Compaction(self._index, self._segments, 2 * segment_size)
+        self._unreadable: list[Unreadable] = []
+        self._lock = -1
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            self._lock = _enter(self._folder)
+            self._recover()
+        except BlockingIOError as error:
+            raise StartupError(
+                f"the folder {self._folder} is in use by another server: give each"
+                " a --flatfile-dir of its own"
+            ) from error
+        except OSError as error:
+            self.close()
+            raise StartupError(
+                f"the folder {self._folder} can't be used ({_reason(error)}): check"
+                " --flatfile-dir, and that the server may write there"
+            ) from error
+
+    def _recover(self) -> None:
+        segments = find(self._folder)
+        sync_folder(self._folder)
+        for path in set_aside(self._folder):
+            self._report(
+                str(path), "is damaged and no longer in use: delete it when you like"
+            )
+        for older, newer in pairwise(segments):
+            self._limit(older, newer.header())
+        for segment in segments:
+            self._segments[segment.number] = segment
+            for found in segment.window().scan():
+                self._take(segment, found, segment is segments[-1])
+        self._numbers = count(max(self._segments, default=0) + 1)
+        if segments:
+            # What is damaged is not written to.
+            segments[-1].abandoned = segments[-1].damaged
+            segments[-1].reopen()
+
+    def _limit(self, older: Segment, header: Header | None) -> None:
+        """Cut off what the segment that follows, by its header, declares void."""
+        if header is None:
+            return
+        if header.previous != older.number:
+            self._report(
+                f"{self._folder}/{header.previous:012}-*.jobs", "the file is missing"
+            )
+        elif header.end > older.end:
+            older.damaged = True
+            lost = header.end - older.end
+            self._report(f"{older.path}:{older.end}", f"{lost} bytes are missing")
+        else:
+            older.end = header.end
+
+    def _take(self, segment: Segment, found: Found, is_last: bool) -> None:
+        offset, size, body = found
+        kind = b"" if body is None else body[:1]
+        if body is not None and kind == JOB:
+            self._index.put(job_number(body), segment.number, offset, size)
+        elif body is not None and kind == REMOVED:
+            for number in decode_removed(body):
+                self._index.drop(number)
+        elif is_last and body is None and 0 < offset == segment.end - size:
+            _log.warning("%s: cut off an incomplete record at %d", segment.path, offset)
+            segment.end = offset
+        elif kind != HEADER:
+            segment.damaged = True
+            self._report(f"{segment.path}:{offset}", f"{size} bytes are damaged")
+
+    def _report(self, key: str, reason: str) -> None:
+        self._unreadable.append(Unreadable(key, reason))
+
+    def replay(self) -> Iterator[StoredJob | Unreadable]:
+        yield from self._unreadable
+        window = lru_cache(_WINDOWS)(lambda number: self._segments[number].window())
+        for number in sorted(self._index.numbers()):
+            where = self._index.where(number)
+            segment = self._segments[where.segment]
+            try:
+                body = window(where.segment).body(where.offset)
+            except OSError as error:
+                raise QueueError(f"cannot read {segment.path}: {error}") from error
+            if body is None:
+                segment.damaged = True
+                reason = f"the job {number} can't be read any more"
+                yield Unreadable(f"{segment.path}:{where.offset}", reason)
+            else:
+                yield decode_job(body)
+
+    def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+        try:
+            segment = self._current()
+            batch = _Batch(segment)
+            batch.add(added)
+            batch.remove([number for number in done if number in self._index])
+            numbers = {*done, *(job.number for job in added)}
+            batch.move(self._compaction.moves(batch.size, numbers))
+            segment.append(batch.data())
+        except OSError as error:
+            self._compaction.restart()
+            raise QueueError(
+                f"cannot store jobs in {self._folder}: {_reason(error)}"
+            ) from error
+        batch.enter(self._index)
+        self._delete_dead()
+
+    def _current(self) -> Segment:
+        """Return the segment to write to."""
+        last = next(reversed(self._segments.values()), None)
+        if last and not last.abandoned and last.end < self._segment_size:
+            return last
+        header = Header(last.number, last.end) if last else Header(0, 0)
+        segment = Segment.create(self._folder, next(self._numbers), header)
+        if last:
+            last.close()
+            if last.abandoned:
+                self._compaction.suspect(last)
+        self._segments[segment.number] = segment
+        return segment
+
+    def _delete_dead(self) -> None:
+        """Delete segments without live jobs, from the oldest on.
+
+        The commit has succeeded before, so that a failure is no error of it.
+        """
+        oldest = list(self._segments.values())[:-1][:_DELETIONS]
+        for segment in oldest:
+            if self._index.live_in(segment.number):
+                break
+            try:
+                self._delete(segment)
+            except OSError as error:
+                _log.warning("cannot delete %s: %s", segment.path, _reason(error))
+                break
+
+    def _delete(self, segment: Segment) -> None:
+        # It is gone already if the folder could not be synced the last time.
+        with suppress(FileNotFoundError):
+            if segment.damaged:
+                _log.warning("damaged, but kept: %s", segment.set_aside())
+            else:
+                segment.delete()
+        # Before the next one: removals must not go before the jobs that they remove.
+        sync_folder(self._folder)
+        del self._segments[segment.number]
+        self._index.forget(segment.number)
+
+    def close(self) -> None:
+        for segment in self._segments.values():
+            segment.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+class _Batch:
+    """The records of a commit, and what they change once they are durable."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._segment = segment
+        self._parts: list[bytes] = []
+        self._stored: list[tuple[int, int, int]] = []
+        self._removed: Sequence[int] = ()
+        self.size = 0
+
+    def add(self, jobs: Sequence[StoredJob]) -> None:
+        seal = self._segment.seal
+        for job in jobs:
+            self._add(job.number, encode_job(job, seal), job.workload)
+
+    def move(self, moves: Sequence[Move]) -> None:
+        for number, body in moves:
+            self._add(number, encode_body(body, self._segment.seal), b"")
+
+    def _add(self, number: int, front: bytes, rest: bytes) -> None:
+        size = len(front) + len(rest)
+        self._stored.append((number, self._segment.end + self.size, size))
+        self._parts += front, rest
+        self.size += size
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        if numbers:
+            record = encode_removed(numbers, self._segment.seal)
+            self._removed = numbers
+            self._parts.append(record)
+            self.size += len(record)
+
+    def data(self) -> bytes:
+        # A commit of nothing writes too, to find out whether it can.
+        return b"".join(self._parts) or encode_removed((), self._segment.seal)
+
+    def enter(self, index: Index) -> None:
+        for number, offset, size in self._stored:
+            index.put(number, self._segment.number, offset, size)
+        for number in self._removed:
+            index.drop(number)
+
+
+def _enter(folder: Path) -> int:
+    """Create a folder if there is none, and lock it."""
+    with suppress(FileExistsError):
+        folder.mkdir(0o700)
+        sync_folder(folder.parent)
+    return lock(folder)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
