@@ -30,7 +30,7 @@ def test_wordcount_counts_the_words_of_each_file(tmp_path: Path) -> None:
     assert lines[1:3] == [["4", "words", "in", "one"], ["0", "words", "in", "two"]]
     assert "'task': 'wordcount', 'queued': 0, 'running': 0" in shown.stdout
     assert "'task': 'note', 'queued': 1000, 'running': 0, 'workers': 0" in shown.stdout
-    assert lines[-1] == "The workers have run them all.".split()
+    assert lines[-1] == ["The", "workers", "have", "run", "them", "all."]
     assert shown.stderr == ""
 
 

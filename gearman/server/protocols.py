@@ -14,7 +14,7 @@ GEAR: Final = "gear"
 
 # What comes with this package beside it, and what that needs, which is installed by
 # the extra of the protocol's name.
-NAMES: Final = ("http",)
+NAMES: Final = ("http", "memcached")
 _NEEDS: Final = {"http": "h11"}
 
 

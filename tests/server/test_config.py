@@ -345,8 +345,8 @@ def test_protocol_that_lacks_what_it_needs_names_the_extra(
         ),
         (
             "-r gopher",
-            "there is no protocol 'gopher': choose one of gear, http, or install the"
-            " package that has it",
+            "there is no protocol 'gopher': choose one of gear, http, memcached, or"
+            " install the package that has it",
         ),
         (
             "-r http -L unix:/run/g",
@@ -620,6 +620,7 @@ def test_help_tells_the_real_defaults(
         "--keep": ["--keepalive"],
         "--ssl-": ["--ssl", "--ssl-certificate=/c"],
         "--http": ["-r", "http"],
+        "--memc": ["-r", "memcached"],
     }
     for option, default in told:
         extra = needs.get(option[:6], [])

@@ -30,12 +30,14 @@ LARGE = bytes(range(256)) * 20_000
 
 
 class Worker(Thread):
-    """Answers jobs of the function `f` in a thread, each by what `work` returns."""
+    """Answers jobs of one function in a thread, each by what `work` returns."""
 
-    def __init__(self, peer: Peer, work=lambda workload: workload) -> None:
+    def __init__(
+        self, peer: Peer, work=lambda workload: workload, function: bytes = b"f"
+    ) -> None:
         super().__init__(daemon=True)
         self._peer, self._work = peer, work
-        peer.send("CAN_DO", b"f")
+        peer.send("CAN_DO", function)
         peer.fence()
         self.start()
 
