@@ -291,10 +291,10 @@ class Broker:
     a job whose worker was lost. `exceptions` turns that option on for every peer.
 
     If it is `persistent`, a background job is acknowledged and can be grabbed only
-    after it was stored. Whoever owns the store takes the jobs to be stored out of
-    `added` and the numbers of those to be removed out of `removed`, later than those
-    that were added before; and tells how it went by `durable` or `failed`. While
-    there is an `outage`, new background jobs are refused for this reason.
+    after it was stored. Whoever owns the store takes what is to be done out of
+    `changes`, jobs to be stored and numbers of jobs to be removed, in their order; and
+    tells how it went with the jobs by `durable` or `failed`. While there is an
+    `outage`, new background jobs are refused for this reason.
     """
 
     def __init__(
@@ -330,8 +330,9 @@ class Broker:
         self.exceptions = exceptions
         self.persistent = persistent
         self.outage = b""
-        self.added: list[Job] = []
-        self.removed: list[int] = []
+        # Whether stored jobs are left to the next run instead of being queued.
+        self.shelving = False
+        self.changes: list[Job | int] = []
         # Peers with requests that have to wait, and are better not read from.
         self.deferring: list[Peer] = []
         self.now = 0.0
@@ -646,7 +647,7 @@ class Broker:
                 self._retire(job)
             else:
                 job.stored = False
-                self.removed.append(job.number)
+                self.changes.append(job.number)
 
     def restore(
         self,
@@ -679,10 +680,32 @@ class Broker:
         job.function.remember(job)
         self._place(job)
 
+    def shelve(self) -> int:
+        """Leave stored jobs to the next run, and return how many there are.
+
+        From now on this goes for every stored job that does not run and that nobody
+        waits for; those are no longer known here.
+        """
+        self.shelving = True
+        jobs = [job for job in self.jobs.values() if self._can_wait(job)]
+        for job in jobs:
+            self._remove(job)
+            self._shelve(job)
+        return len(jobs)
+
+    def _can_wait(self, job: Job) -> bool:
+        idle = job.state == QUEUED or job.state == SCHEDULED
+        return idle and job.stored and not job.clients and job.receipts is None
+
+    def _shelve(self, job: Job) -> None:
+        del self.jobs[job.number]
+        job.function.forget(job)
+        job.state = GONE
+
     def _store(self, job: Job) -> None:
         job.stored = True
         job.receipts = []
-        self.added.append(job)
+        self.changes.append(job)
 
     def _settle(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
         """Give this answer to all who are owed one for a job."""
@@ -776,7 +799,9 @@ class Broker:
     # -- where a job is
 
     def _place(self, job: Job) -> None:
-        if job.when > self.wall:
+        if self.shelving and job.stored and not job.clients:
+            self._shelve(job)
+        elif job.when > self.wall:
             job.state = SCHEDULED
             job.function.scheduled[job.priority] += 1
             self._scheduled.start(job, job.when)
@@ -876,8 +901,8 @@ class Broker:
         if 0 <= self.retries < job.retries:
             return self._give_up(job, "it was tried as often as allowed")
         if job.stored:
-            self.added.append(job)
-        return self._enqueue(job)
+            self.changes.append(job)
+        return self._place(job)
 
     def _expire(self, job: Job) -> None:
         worker = job.worker
@@ -911,7 +936,7 @@ class Broker:
     def _retire(self, job: Job) -> None:
         """Forget a job, and detach those who wait for it."""
         if job.stored:
-            self.removed.append(job.number)
+            self.changes.append(job.number)
             self._settle(job, JOB_CREATED, (job.handle,))
         self.jobs.pop(job.number, None)
         job.function.forget(job)

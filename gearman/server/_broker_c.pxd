@@ -130,8 +130,8 @@ cdef class Broker:
     cdef public bint exceptions
     cdef public bint persistent
     cdef public bytes outage
-    cdef public list added
-    cdef public list removed
+    cdef public bint shelving
+    cdef public list changes
     cdef public list deferring
     cdef public double now
     cdef public double wall
@@ -202,6 +202,10 @@ cdef class Broker:
         self, int64_t number, bytes handle, bytes name, bytes unique, bytes workload,
         int priority, int64_t when, int retries, bytes reducer,
     )
+    @cython.locals(job=Job)
+    cpdef Py_ssize_t shelve(self)
+    cdef bint _can_wait(self, Job job)
+    cdef _shelve(self, Job job)
     cdef _store(self, Job job)
     @cython.locals(receipt=Receipt)
     cdef _settle(self, Job job, int command, tuple arguments)

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import QueueError, StartupError
 from ..queue import Queue, Unreadable, check
-from .broker import Broker, Peer
+from .broker import Broker, Job, Peer
 from .levels import NOTICE
 from .store import Store
 
@@ -55,18 +55,21 @@ class Durability:
     def settle(self) -> None:
         """Hand over what came up in a turn, and hold back those who ask too much."""
         broker = self._broker
-        added, removed = broker.added, broker.removed
-        if added or removed:
-            self._store.write(added, removed)
+        changes = broker.changes
+        if changes:
+            self._store.write(changes)
             if self._store.full:
-                for job in added:
-                    for receipt in job.receipts or ():
-                        self._hold(receipt.peer)
-            added.clear()
-            removed.clear()
+                self._hold_submitters(changes)
+            changes.clear()
         for peer in broker.deferring:
             self._hold(peer)
         broker.deferring.clear()
+
+    def _hold_submitters(self, changes: Iterable[Job | int]) -> None:
+        for change in changes:
+            if isinstance(change, Job):
+                for receipt in change.receipts or ():
+                    self._hold(receipt.peer)
 
     def _hold(self, peer: Peer) -> None:
         connection = peer.connection

@@ -49,19 +49,20 @@ class Journal:
         jobs = self._jobs + self._taken_jobs
         return jobs >= FULL_JOBS or self._bytes + self._taken_bytes >= FULL_BYTES
 
-    def write(self, added: Iterable[Job], removed: Iterable[int]) -> None:
-        """Note jobs to be added, and then the numbers of jobs to be removed."""
-        changes = self._changes
-        for job in added:
-            if job.number in changes:
-                self._strike(job.number)
-            changes[job.number] = job
-            self._jobs += 1
-            self._bytes += len(job.workload)
-        for number in removed:
-            if number in changes:
-                self._strike(number)
-            changes[number] = None
+    def write(self, changes: Iterable[Job | int]) -> None:
+        """Note jobs to be added and numbers of jobs to be removed, in their order."""
+        for change in changes:
+            if isinstance(change, int):
+                self._note(change, None)
+            else:
+                self._note(change.number, change)
+                self._jobs += 1
+                self._bytes += len(change.workload)
+
+    def _note(self, number: int, job: Job | None) -> None:
+        if number in self._changes:
+            self._strike(number)
+        self._changes[number] = job
 
     def _strike(self, number: int) -> None:
         job = self._changes.pop(number)

@@ -171,12 +171,21 @@ class Listener:
         self._interrupt()
 
     def drain(self) -> None:
-        """Take no more connections, and stop when no job is left."""
+        """Take no more connections, and stop when no job is left.
+
+        Jobs that are in the queue and do not run are left to the next run.
+        """
         self._stop_accepting()
         self._draining = self._server.draining = True
         if self._engine is not None:
             self._engine.draining = True
-        log.log(NOTICE, "draining: %d jobs are left", len(self._broker.jobs))
+        shelved = self._broker.shelve() if self._durability else 0
+        log.log(
+            NOTICE,
+            "draining: %d jobs are left, %d others stay in the queue",
+            len(self._broker.jobs),
+            shelved,
+        )
         self._stop_if_drained()
 
     def _stop_if_drained(self) -> None:

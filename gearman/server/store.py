@@ -79,12 +79,12 @@ class Store:
         """Whether so much waits that nobody should submit any more for a while."""
         return self._journal.full
 
-    def write(self, added: Iterable[Job], removed: Iterable[int]) -> None:
-        """Have jobs added, and then the jobs of these numbers removed."""
+    def write(self, changes: Iterable[Job | int]) -> None:
+        """Have jobs added, and the jobs of these numbers removed, in this order."""
         with self._condition:
             if not self._journal:
                 self._lingers_until = time.monotonic() + LINGER
-            self._journal.write(added, removed)
+            self._journal.write(changes)
             self._condition.notify()
 
     def outcomes(self) -> list[Outcome]:

@@ -16,18 +16,21 @@ def server(make_server):
     return make_server(persistent=True)
 
 
+def take(server, wanted):
+    changes = server.broker.changes
+    found = list(filter(wanted, changes))
+    changes[:] = [change for change in changes if not wanted(change)]
+    return found
+
+
 def taken(server):
     """Take out the jobs that are to be stored."""
-    added = list(server.broker.added)
-    server.broker.added.clear()
-    return added
+    return take(server, lambda change: not isinstance(change, int))
 
 
 def removed(server):
     """Take out the numbers of the jobs that are to be removed."""
-    numbers = list(server.broker.removed)
-    server.broker.removed.clear()
-    return numbers
+    return take(server, lambda change: isinstance(change, int))
 
 
 def commit(server):
@@ -281,6 +284,15 @@ class TestPromotion:
         assert client.ask(b"status") == b"f\t0\t0\t0\n.\n"
         assert removed(server) == []
 
+    def test_job_that_is_stored_after_a_failure_is_not_removed(self, server):
+        client, other = server.connect(), server.connect()
+        client.submit(b"f", b"u")
+        other.send(BACKGROUND, b"f", b"u", b"w")
+        fail(server)
+        other.send(BACKGROUND, b"f", b"u", b"w")
+        removal, job = server.broker.changes
+        assert removal == job.number
+
     def test_failure_ends_a_job_that_nobody_else_wants(self, server):
         client, other = server.connect(), server.connect()
         client.submit(b"f", b"u")
@@ -381,3 +393,52 @@ class TestRestore:
 def test_handle_that_was_never_given_is_unknown(server, handle):
     server.broker.restore(7, b"", b"f", b"", b"w", 1, 0, 0, None)
     assert server.broker.find(handle) is None
+
+
+class TestShelve:
+    def test_stored_jobs_are_left_to_the_next_run(self, server):
+        client, worker = server.connect(), server.connect().can_do()
+        stored(server, client)
+        stored(server, client, b"u")
+        assert server.broker.shelve() == 2
+        assert server.broker.jobs == {}
+        assert worker.grab() is None
+        assert (taken(server), removed(server)) == ([], [])
+        assert client.ask(b"status") == b"f\t0\t0\t1\n.\n"
+
+    def test_scheduled_job_is_left_as_well(self, server):
+        client = server.connect()
+        when = b"%d" % (server.wall + 5)
+        client.send(Command.SUBMIT_JOB_EPOCH, b"f", b"", when, b"w")
+        commit(server)
+        client.got()
+        assert server.broker.shelve() == 1
+        server.after(10)
+        assert client.ask(b"status") == b"f\t0\t0\t0\n.\n"
+
+    def test_job_that_runs_or_that_somebody_waits_for_is_finished(self, server):
+        client, worker = server.connect(), server.connect().can_do()
+        running = stored(server, client)
+        assert worker.grab() == running
+        awaited = stored(server, client, b"u")
+        foreground = [client.submit(b"f", b"u"), client.submit()]
+        assert foreground[0] == awaited
+        assert server.broker.shelve() == 0
+        assert [worker.grab(), worker.grab()] == foreground
+
+    def test_job_that_is_stored_later_is_acknowledged_and_left(self, server):
+        client = server.connect()
+        client.send(BACKGROUND, b"f", b"", b"w")
+        assert server.broker.shelve() == 0
+        (job,) = commit(server)
+        assert client.got() == [(Command.JOB_CREATED, job.handle)]
+        assert server.broker.jobs == {}
+
+    def test_job_of_a_lost_worker_is_left(self, server):
+        worker = server.connect().can_do()
+        stored(server, server.connect())
+        worker.grab()
+        assert server.broker.shelve() == 0
+        worker.leave()
+        (job,) = taken(server)
+        assert (server.broker.jobs, job.retries, removed(server)) == ({}, 1, [])

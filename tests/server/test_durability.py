@@ -208,6 +208,20 @@ def test_what_waits_is_stored_before_the_server_stops(server, queue):
         server.join()
 
 
+def test_drained_server_leaves_queued_jobs_in_the_queue(server, queue):
+    with server.peer() as client, server.peer() as worker:
+        worker.send("CAN_DO", b"f")
+        for _ in range(2):
+            client.send(*BACKGROUND)
+            queue.call()
+            created(client)
+        handle = grabbed(worker)
+        server.call(server.listener.drain)
+        worker.send("WORK_COMPLETE", handle, b"r")
+        assert queue.call()[1] == [number_of(handle)]
+        server.join()
+
+
 class TestReplay:
     JOB = StoredJob(7, b"H:old:7", b"f", b"u", b"w", retries=2)
 

@@ -126,9 +126,8 @@ class Crashes(RuleBasedStateMachine):
             self.promised.discard(handle)
 
     def hand_over(self):
-        self.journal.write(self.broker.added, self.broker.removed)
-        self.broker.added.clear()
-        self.broker.removed.clear()
+        self.journal.write(self.broker.changes)
+        self.broker.changes.clear()
         self.broker.deferring.clear()
 
     def apply(self, changes):
@@ -197,7 +196,7 @@ class Crashes(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_owed_or_left_once_all_is_stored(self):
-        if not (self.broker.added or self.broker.removed or len(self.journal)):
+        if not (self.broker.changes or len(self.journal)):
             assert not any(client.unanswered for client in self.clients)
             jobs = self.broker.jobs.values()
             stored = {job.number: job.retries for job in jobs if job.stored}

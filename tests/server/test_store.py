@@ -68,16 +68,16 @@ def store(queue, landing):
 
 
 def test_job_is_durable_when_its_commit_has_returned(store, queue, landing, jobs):
-    store.write(jobs[:1], [])
+    store.write(jobs[:1])
     assert queue.call() == ([1], [])
     assert landing.next() == [([1], b"")]
 
 
 def test_what_comes_during_a_commit_is_the_next_one(store, queue, landing, jobs):
-    store.write(jobs[:1], [])
+    store.write(jobs[:1])
     assert queue.started() == ([1], [])
-    store.write(jobs[1:2], [])
-    store.write(jobs[2:3], [7])
+    store.write(jobs[1:2])
+    store.write([*jobs[2:3], 7])
     queue.results.put(None)
     assert queue.call() == ([2, 3], [7])
     assert landing.next() == [([1], b"")]
@@ -85,13 +85,13 @@ def test_what_comes_during_a_commit_is_the_next_one(store, queue, landing, jobs)
 
 
 def test_removals_alone_are_committed_after_a_while(store, queue):
-    store.write([], [7])
-    store.write([], [8])
+    store.write([7])
+    store.write([8])
     assert queue.call() == ([], [7, 8])
 
 
 def test_failure_is_tried_once_more_at_once(store, queue, landing, jobs):
-    store.write(jobs[:1], [])
+    store.write(jobs[:1])
     queue.call(QueueError("connection lost"))
     assert queue.call() == ([1], [])
     assert landing.next() == [([1], b"")]
@@ -105,7 +105,7 @@ class TestOutage:
         monkeypatch.setattr(store_module, "LAST_PAUSE", 0.002)
 
     def test_jobs_are_given_up_and_removals_kept(self, store, queue, landing, jobs):
-        store.write(jobs[:1], [7])
+        store.write([*jobs[:1], 7])
         for _ in range(2):
             queue.call(QueueError("no disk"))
         assert landing.next() == [([1], b"no disk")]
@@ -115,7 +115,7 @@ class TestOutage:
         assert store.outage == b""
 
     def test_back_end_is_tried_with_nothing_to_do(self, store, queue, landing, jobs):
-        store.write(jobs[:1], [])
+        store.write(jobs[:1])
         for _ in range(2):
             queue.call(QueueError("no disk"))
         landing.next()
@@ -125,9 +125,9 @@ class TestOutage:
         assert queue.call() == ([], [])
 
     def test_jobs_that_came_meanwhile_are_given_up(self, store, queue, landing, jobs):
-        store.write(jobs[:1], [])
+        store.write(jobs[:1])
         queue.started()
-        store.write(jobs[1:3], [])
+        store.write(jobs[1:3])
         queue.results.put(QueueError("no disk"))
         queue.call(QueueError("no disk"))
         assert landing.next() == [([1, 2, 3], b"no disk")]
@@ -140,7 +140,7 @@ class TestOutage:
         monkeypatch.setattr(logger, "handle", lambda r: lines.append(r.getMessage()))
         monkeypatch.setattr(logger, "level", logging.WARNING - 5)
         monkeypatch.setattr(logger, "_cache", {})
-        store.write(jobs[:1], [])
+        store.write(jobs[:1])
         for _ in range(4):
             queue.call(QueueError("no disk"))
         queue.call()
@@ -152,7 +152,7 @@ class TestOutage:
         ]
 
     def test_reason_is_one_short_line(self, store, queue, landing, jobs):
-        store.write(jobs[:1], [])
+        store.write(jobs[:1])
         for _ in range(2):
             queue.call(QueueError("no\ndisk" * 1000))
         ((_, reason),) = landing.next()
@@ -160,7 +160,7 @@ class TestOutage:
         assert len(reason) == store_module.MAX_REASON
 
     def test_bug_of_a_plugin_is_a_failure(self, store, queue, landing, jobs):
-        store.write(jobs[:1], [])
+        store.write(jobs[:1])
         queue.call(ZeroDivisionError("oops"))
         assert landing.next()[0][0] == [1]
         assert b"oops" in store.outage
@@ -169,7 +169,7 @@ class TestOutage:
 
 class TestRefusal:
     def test_others_are_stored_without_the_refused(self, store, queue, landing, jobs):
-        store.write(jobs[:3], [7])
+        store.write([*jobs[:3], 7])
         assert queue.call(JobRefused({2: "too large"})) == ([1, 2, 3], [7])
         assert landing.next() == [([2], b"too large")]
         assert queue.call() == ([1, 3], [7])
@@ -177,7 +177,7 @@ class TestRefusal:
         assert store.outage == b""
 
     def test_refusal_of_something_else_is_a_failure(self, store, queue, landing, jobs):
-        store.write(jobs[:1], [])
+        store.write(jobs[:1])
         queue.call(JobRefused({9: "too large"}))
         assert landing.next()[0][0] == [1]
         assert store.outage
@@ -186,7 +186,7 @@ class TestRefusal:
 class TestClose:
     def test_what_waits_is_committed_first(self, queue, landing, jobs):
         with running(queue, landing) as store:
-            store.write([], [7])
+            store.write([7])
             queue.results.put(None)
             assert store.close(DEADLINE)
         assert queue.calls.get_nowait() == ([], [7])
@@ -197,7 +197,7 @@ class TestClose:
     ):
         monkeypatch.setattr(store_module, "FIRST_PAUSE", 1000.0)
         with running(queue, landing) as store:
-            store.write(jobs[:1], [7])
+            store.write([*jobs[:1], 7])
             for _ in range(2):
                 queue.call(QueueError("no disk"))
             landing.next()
@@ -207,7 +207,7 @@ class TestClose:
 
     def test_it_does_not_wait_for_ever(self, queue, landing, jobs):
         with running(queue, landing) as store:
-            store.write(jobs[:1], [])
+            store.write(jobs[:1])
             queue.started()
             assert not store.close(0.001)
 
@@ -221,7 +221,7 @@ class TestClose:
 def test_it_is_full_while_very_much_waits(store, queue, landing, jobs):
     (job, *_) = jobs
     job.workload = bytes(70 * 1024 * 1024)
-    store.write([job], [])
+    store.write([job])
     assert store.full
     queue.call()
     landing.next()
