@@ -39,13 +39,21 @@ class Durability:
         self._begin_turn = begin_turn
         self._store = Store(queue, self._wake)
         self._waiting: set[Connection] = set()
+        self._closing = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._store.start()
 
-    async def close(self) -> None:
-        """Store what is to be stored, for as long as is bearable."""
+    async def close(self, connections: Iterable["Connection"]) -> None:
+        """Store what is to be stored, for as long as is bearable.
+
+        The connections are not read from any longer: what they send now would come
+        too late, and a worker could be told that its result was taken.
+        """
+        self._closing = True
+        for connection in connections:
+            connection.held(self)
         self.settle()
         wait = self._loop.run_in_executor(None, self._store.close, LAST_COMMIT)
         if not await wait:
@@ -95,7 +103,7 @@ class Durability:
                 self._broker.failed(jobs, reason)
             else:
                 self._broker.durable(jobs)
-        if not self._store.full:
+        if not self._store.full and not self._closing:
             waiting, self._waiting = self._waiting, set()
             for connection in waiting:
                 connection.released_by(self)

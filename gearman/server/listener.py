@@ -213,7 +213,7 @@ class Listener:
     async def _close(self) -> None:
         self._stop_accepting()
         if self._durability is not None:
-            await self._durability.close()
+            await self._durability.close(self._connections)
             self._flush()
         for timer in (self._timer, self._watcher):
             if timer is not None:

@@ -222,6 +222,26 @@ def test_drained_server_leaves_queued_jobs_in_the_queue(server, queue):
         server.join()
 
 
+def test_server_that_stops_takes_no_results_that_it_could_not_remove(server, queue):
+    with server.peer() as client, server.peer() as worker:
+        client.send(*BACKGROUND)
+        queue.call()
+        created(client)
+        worker.send("CAN_DO", b"f")
+        handle = grabbed(worker)
+        client.send(*BACKGROUND)
+        queue.started()
+        connections = list(server.listener._connections)
+        server.call(server.listener.stop)
+        until(server, lambda: all(one._held_by for one in connections))
+        worker.send("WORK_COMPLETE", handle, b"r")
+        worker.send("ECHO_REQ", b"taken?")
+        queue.results.put(None)
+        created(client)
+        assert worker.receive_end() == b""
+        server.join()
+
+
 class TestReplay:
     JOB = StoredJob(7, b"H:old:7", b"f", b"u", b"w", retries=2)
 
