@@ -51,15 +51,17 @@ CREATE: Final = SQL("""
     )
 """)
 
-# The argument is a name as it stands in SQL, to be looked for in the search path if
-# it has no schema.
+# The argument is names as they stand in SQL, to be looked for in the search path if
+# they have no schema.
 FIND: Final = """
     SELECT nspname, relname, array_agg(attname::text),
         array_agg(atttypid::regtype::text)
-    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, position)
+    JOIN pg_class ON pg_class.oid = to_regclass(wanted.name)
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
     JOIN pg_attribute ON attrelid = pg_class.oid
-    WHERE pg_class.oid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
-    GROUP BY nspname, relname
+    WHERE attnum > 0 AND NOT attisdropped
+    GROUP BY nspname, relname ORDER BY min(position)
 """
 
 # gearmand stores an empty workload as NULL. Its strings go over byte by byte, as it
@@ -140,12 +142,13 @@ def beside(name: str) -> str:
     return name.encode()[:room].decode(errors="ignore") + SUFFIX
 
 
-def find(connection: Connection, *name: str) -> Found | None:
-    """Return the table of this name, or schema and name."""
-    quoted = Identifier(*name).as_string()
-    for schema, own, columns, types in connection.execute(FIND, [quoted]):
-        return Found(Table(schema, own), dict(zip(columns, types, strict=True)))
-    return None
+def find(connection: Connection, *names: tuple[str, ...]) -> list[Found]:
+    """Return those that are there of tables of these names, or schemas and names."""
+    quoted = [Identifier(*name).as_string() for name in names]
+    return [
+        Found(Table(schema, name), dict(zip(columns, types, strict=True)))
+        for schema, name, columns, types in connection.execute(FIND, [quoted])
+    ]
 
 
 def choose(connection: Connection, schema: str, name: str) -> Table:
@@ -157,10 +160,11 @@ def choose(connection: Connection, schema: str, name: str) -> Table:
     schema = schema or _current_schema(connection)
     table = Table(schema, name or DEFAULT)
     derived = Table(schema, beside(table.name))
-    if there := find(connection, table.schema, table.name):
-        return derived if there.of_gearmand else table
-    there = find(connection, derived.schema, derived.name)
-    return derived if there and there.ours else table
+    pair = [(schema, table.name), (schema, derived.name)]
+    there = {found.table: found for found in find(connection, *pair)}
+    if table in there:
+        return derived if there[table].of_gearmand else table
+    return derived if derived in there and there[derived].ours else table
 
 
 def _current_schema(connection: Connection) -> str:
@@ -178,11 +182,11 @@ def create(connection: Connection, table: Table) -> None:
 
     Raises StartupError if there is another kind of table of that name.
     """
-    there = find(connection, table.schema, table.name)
-    if there is None:
+    there = find(connection, (table.schema, table.name))
+    if not there:
         _create_schema(connection, table.schema)
         connection.execute(CREATE.format(table.identifier))
-    elif not there.ours:
+    elif not there[0].ours:
         raise StartupError(
             f"the table {table} has other columns than the queue's: name another one"
             " with --postgres-table"
@@ -204,9 +208,8 @@ def of_gearmand(connection: Connection, schema: str, name: str) -> list[Table]:
     It does not quote the name, so Postgres has folded its case.
     """
     name = name or DEFAULT_OF_GEARMAND
-    names = [(schema, name), (name,), (name.lower(),)]
-    found = [find(connection, *one) for one in names if one[0]]
-    return list(dict.fromkeys(one.table for one in found if one and one.of_gearmand))
+    found = find(connection, (schema, name), (name,), (name.lower(),))
+    return [one.table for one in found if one.of_gearmand]
 
 
 def migrate(

@@ -154,7 +154,7 @@ def postgres(folder: Path) -> Iterator[Backend]:
     with cluster() as running:
         yield Backend(
             load("postgres"),
-            lambda: {"conninfo": running.conninfo, "schema": next(names)},
+            lambda: {"conninfo": running.conninfo, "table": next(names)},
             unreachable={"conninfo": f"host={HOST} port={servers.free_port()}"},
             outage=outage,
         )
