@@ -6,6 +6,7 @@ the next one does.
 """
 
 import hashlib
+import logging
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
@@ -21,6 +22,9 @@ from gearman.errors import ConfigurationError, QueueError
 from ._postgres_arrays import register
 
 T = TypeVar("T")
+
+# It warns of errors that it raises too; they are not to be on stderr twice.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 # Seconds.
 CONNECT: Final = 10
@@ -126,7 +130,7 @@ class Session:
             yield self._connection
         except (psycopg.Error, OSError) as error:
             self.close()
-            raise QueueError(f"Postgres failed: {sentence(error)}") from error
+            raise QueueError(f"Postgres: {sentence(error)}") from error
         except BaseException:
             self.close()
             raise
@@ -170,6 +174,8 @@ class Session:
 
 def _complete(conninfo: str) -> str:
     """Return the string with what makes a lost connection known in time."""
+    if "\0" in conninfo:
+        raise _misread()
     try:
         wanted = conninfo_to_dict(conninfo)
         defaults = {one.keyword.decode(): one.val for one in Conninfo.get_defaults()}
@@ -205,6 +211,9 @@ def _misread() -> ConfigurationError:
 
 def sentence(error: Exception) -> str:
     """Return what an error says, without libpq's hints, in one printable line."""
+    # The end of a pipeline fails too, which says less.
+    while isinstance(error.__context__, psycopg.Error):
+        error = error.__context__
     text = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     if not text:
         text = next(iter(str(error).splitlines()), "") or type(error).__name__

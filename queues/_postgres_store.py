@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -127,13 +128,12 @@ class Store:
     def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
         refuse(added)
         with self._session.connection() as connection:
-            try:
-                self._write(connection, added, done)
-            except errors.UniqueViolation:
-                # Seldom: rows are replaced after a failure whose outcome is not
-                # known. ON CONFLICT would slow down every batch for it, by a sixth.
-                replaced = [job.number for job in added]
-                self._write(connection, added, [*done, *replaced])
+            with suppress(errors.UniqueViolation):
+                return self._write(connection, added, done)
+            # Seldom: rows are replaced after a failure whose outcome is not known.
+            # ON CONFLICT would slow down every batch for it, by a sixth.
+            replaced = [job.number for job in added]
+            return self._write(connection, added, [*done, *replaced])
 
     def _write(
         self, connection: Connection, added: Sequence[StoredJob], done: Sequence[int]
@@ -160,7 +160,7 @@ class Store:
 def _what_to_do(error: QueueError) -> str:
     cause = error if isinstance(error, InUse) else error.__cause__
     advice = next(text for kind, text in WHAT_TO_DO if isinstance(cause, kind))
-    return f"the queue in Postgres can't be opened: {error}: {advice}"
+    return f"the queue can't be opened: {error}: {advice}"
 
 
 def refuse(jobs: Sequence[StoredJob]) -> None:

@@ -196,7 +196,7 @@ def create(connection: Connection, table: Table) -> None:
 def _create_schema(connection: Connection, schema: str) -> None:
     # IF NOT EXISTS would need the right to create one even if it exists.
     known = connection.execute(
-        "SELECT FROM pg_namespace WHERE nspname = $1::text", [schema]
+        "SELECT 1 FROM pg_namespace WHERE nspname = $1::text", [schema]
     )
     if not known.fetchall():
         connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(schema)))

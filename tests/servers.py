@@ -45,6 +45,7 @@ PACKAGES = {
     "curl": "curl",
     "postgres": "postgresql",
     "initdb": "postgresql",
+    "psycopg": "python3-psycopg",
 }
 
 

@@ -10,8 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from gearman.queue import load
 from tests import servers
@@ -56,14 +59,12 @@ class Cluster:
     port: int
     process: subprocess.Popen[bytes] = field(init=False)
 
-    @property
-    def local(self) -> str:
-        """A connection string, by way of a Unix socket."""
-        return f"host={self.folder} port={self.port} user=postgres dbname=postgres"
+    def local(self, database: str = "postgres") -> str:
+        """Return a connection string, by way of a Unix socket."""
+        return f"host={self.folder} port={self.port} user=postgres dbname={database}"
 
-    @property
-    def conninfo(self) -> str:
-        return f"host={HOST} port={self.port} user=postgres dbname=postgres"
+    def conninfo(self, database: str = "postgres") -> str:
+        return f"host={HOST} port={self.port} user=postgres dbname={database}"
 
     @property
     def log(self) -> Path:
@@ -121,10 +122,43 @@ class Cluster:
         self.start()
 
 
+@dataclass
+class Database:
+    """A new database."""
+
+    cluster: Cluster
+    name: str
+
+    def __post_init__(self) -> None:
+        with psycopg().connect(self.cluster.local(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {self.name}")
+
+    @property
+    def conninfo(self) -> str:
+        return self.cluster.conninfo(self.name)
+
+    def connect(self) -> Any:
+        """Return a connection as others may have it."""
+        return psycopg().connect(self.cluster.local(self.name), autocommit=True)
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Execute a statement and return its rows, if it has any."""
+        with self.connect() as connection:
+            cursor = connection.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+
+def psycopg() -> Any:
+    """Import it, which it would be too early for when this module is."""
+    return import_module("psycopg")
+
+
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     """Run Postgres on a free port, in a folder that is then removed."""
     program("initdb")
+    if find_spec("psycopg") is None:
+        servers.missing("psycopg")
     # Not in pytest's folder, which is for its own user only, and whose name is long
     # for a Unix socket.
     with tempfile.TemporaryDirectory(prefix="gearman-postgres-") as folder:
@@ -154,7 +188,7 @@ def postgres(folder: Path) -> Iterator[Backend]:
     with cluster() as running:
         yield Backend(
             load("postgres"),
-            lambda: {"conninfo": running.conninfo, "table": next(names)},
+            lambda: {"conninfo": running.local(), "table": next(names)},
             unreachable={"conninfo": f"host={HOST} port={servers.free_port()}"},
             outage=outage,
         )

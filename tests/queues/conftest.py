@@ -1,10 +1,12 @@
 """Back ends, each started once, and stores, one for each test."""
 
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
 from .backend import Backend, Store
+from .backend_postgres import Cluster, Database, cluster
 from .backends import BACKENDS
 
 
@@ -21,3 +23,20 @@ def backend(
 def store(backend: Backend) -> Iterator[Store]:
     with backend.store() as store:
         yield store
+
+
+DATABASES = map("test{}".format, count())
+
+
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def database(running_cluster: Cluster) -> Database:
+    """A new database, of a Postgres that runs."""
+    if running_cluster.process.poll() is not None:
+        running_cluster.start()
+    return Database(running_cluster, next(DATABASES))
