@@ -25,7 +25,7 @@ from ._postgres_tables import (
 )
 
 # Bytes. Postgres takes no message, array or row of 1 GiB.
-LARGEST: Final = 512 * 1024 * 1024
+LARGEST: Final = 256 * 1024 * 1024
 # Of workloads sent in one message, unless a single one is larger.
 MESSAGE: Final = 16 * 1024 * 1024
 # Replay reads so many rows at a time, whose workloads have at most so many bytes; a

@@ -42,7 +42,7 @@ class Queue(BaseQueue):
     some 25 seconds to find out. A server waits 5 seconds for the lock before it says
     that the table is in use.
 
-    A workload of more than 512 MiB is refused.
+    A workload of more than 256 MiB is refused.
 
     What C gearmand left in its table `queue` is taken over at the start, in one
     transaction which may take an hour: priorities and times are kept, and rows that

@@ -251,9 +251,9 @@ def test_replacing_removes_what_is_to_be_removed_as_well(database: Database) -> 
 
 
 def test_workload_over_the_limit_is_refused(database: Database) -> None:
-    large = TWO._replace(workload=bytes(512 * 1024 * 1024 + 1))
+    large = TWO._replace(workload=bytes(256 * 1024 * 1024 + 1))
     with closing(opened(database)) as queue:
-        with pytest.raises(JobRefused, match="536870912 at most") as refusal:
+        with pytest.raises(JobRefused, match="268435456 at most") as refusal:
             queue.commit([ONE, large], [])
         assert set(refusal.value.reasons) == {2}
     assert content(database) == []
