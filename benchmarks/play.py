@@ -62,7 +62,8 @@ def play(program: Path, load: Load, server: Server) -> Outcome:
         with server.running() as (pid, port):
             for phase in load.phases:
                 # Of a backlog that stayed small, no more can be taken.
-                jobs = phase.jobs if backlog is None else min(backlog, phase.jobs)
+                drains = phase.mode == "drain" and backlog is not None
+                jobs = min(backlog or 0, phase.jobs) if drains else phase.jobs
                 found = _run(program, phase, pid, port, jobs)
                 backlog = int(found["done"])
                 if phase.prefix is None:

@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     header = list(machine.describe(servers))
     print("\n".join([*header, machine.noise()]).rstrip(), flush=True)
     try:
-        outcomes = list(play_all(program, chosen, servers, options.repeat, _tell))
+        outcomes = list(play_all(program, chosen, servers, options.repeat, tell))
     except KeyboardInterrupt:
         return 130
     _report(options, header, chosen, servers, outcomes)
@@ -112,12 +112,13 @@ def _choose(options: argparse.Namespace, found: Sequence[Server]) -> list[Server
         sentence = f"there is no {group}; {remedy}"
         if options.servers and group in options.servers:
             raise LookupError(sentence)
-        _tell(sentence)
+        tell(sentence)
     wanted = set(options.servers or GROUPS) | ({"floor"} if options.floor else set())
     return [server for server in found if server.group in wanted]
 
 
-def _tell(sentence: str) -> None:
+def tell(sentence: str) -> None:
+    """Say on standard error what goes on."""
     print(sentence, file=sys.stderr, flush=True)
 
 

@@ -50,7 +50,7 @@ class Server:
     @contextmanager
     def running(self) -> Iterator[tuple[int, int]]:
         """Run the server on a free port; yields its process id and the port."""
-        port = _free_port()
+        port = free_port()
         with tempfile.TemporaryDirectory(prefix="gearman-benchmark-") as folder:
             log = Path(folder, "log")
             with log.open("wb") as output:
@@ -63,10 +63,10 @@ class Server:
                     stderr=output,
                 )
             try:
-                _wait_until_it_listens(process, port, log)
+                wait_until_it_listens(process, port, log)
                 yield process.pid, port
             finally:
-                _end(process)
+                end(process)
 
 
 def find(floor: Path | None) -> list[Server]:
@@ -144,14 +144,15 @@ def with_gearman(changes: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **changes}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _wait_until_it_listens(
+def wait_until_it_listens(
     process: subprocess.Popen[bytes], port: int, log: Path
 ) -> None:
     deadline = time.monotonic() + _PATIENCE
@@ -172,7 +173,7 @@ def _listens(port: int) -> bool:
     return True
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(_PATIENCE)

@@ -53,6 +53,14 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         Column("drain CPU µs", "drain_cpu", 2, ratio=True),
         Column("RSS MiB", "submit_memory", 1, scale=_MEBIBYTE),
     ),
+    "durable": (
+        Column("submit/s", "submit_rate", ratio=True),
+        Column("CPU µs", "submit_cpu", 1, ratio=True),
+        Column("drain/s", "drain_rate", ratio=True),
+        Column("CPU µs", "drain_cpu", 1, ratio=True),
+        Column("1 in flight p50 µs", "single_p50"),
+        Column("one commit µs", "commit"),
+    ),
     "memory": (
         Column("bytes of RSS each", "each", ratio=True),
         Column("RSS MiB", "memory", 1, scale=_MEBIBYTE),
@@ -64,6 +72,7 @@ _DECISIVE = {
     "speed": ("rate", False),
     "growth": ("submit_cpu", True),
     "memory": ("each", True),
+    "durable": ("submit_rate", False),
 }
 
 

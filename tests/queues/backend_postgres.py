@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -57,6 +57,7 @@ class Cluster:
 
     folder: Path
     port: int
+    settings: Mapping[str, str]
     process: subprocess.Popen[bytes] = field(init=False)
 
     def local(self, database: str = "postgres") -> str:
@@ -81,7 +82,7 @@ class Cluster:
             *("--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"),
         )
         with (data / "postgresql.conf").open("a") as configuration:
-            for name, value in SETTINGS.items():
+            for name, value in self.settings.items():
                 configuration.write(f"{name} = '{value}'\n")
             configuration.write(f"port = {self.port}\n")
             configuration.write(f"unix_socket_directories = '{self.folder}'\n")
@@ -154,7 +155,7 @@ def psycopg() -> Any:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(settings: Mapping[str, str] = SETTINGS) -> Iterator[Cluster]:
     """Run Postgres on a free port, in a folder that is then removed."""
     program("initdb")
     if find_spec("psycopg") is None:
@@ -164,7 +165,7 @@ def cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="gearman-postgres-") as folder:
         if owner := user():
             shutil.chown(folder, owner)
-        running = Cluster(Path(folder), servers.free_port())
+        running = Cluster(Path(folder), servers.free_port(), settings)
         running.create()
         running.start()
         try:

@@ -1,0 +1,188 @@
+"""Compare persistent queues: ``python benchmarks/queues.py``.
+
+Jobs are acknowledged only when they are durable; gearmand runs with its own plugin for
+the same back end. See docs/performance.md.
+"""
+
+import argparse
+import json
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+
+if not __package__:
+    # A script finds its neighbours, but not the package that they are in.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import machine, programs  # noqa: E402
+from benchmarks.backends import BACKENDS, Store, new_store  # noqa: E402
+from benchmarks.loads import Load, Phase  # noqa: E402
+from benchmarks.play import Outcome, play  # noqa: E402
+from benchmarks.run import positive, tell  # noqa: E402
+from benchmarks.servers import HOST, Server, ServerError, find  # noqa: E402
+from benchmarks.table import rows, table  # noqa: E402
+from gearman.errors import GearmanError  # noqa: E402
+from gearman.queue import Queue, StoredJob, load  # noqa: E402
+
+# Jobs that are replayed, and jobs of one commit while the store is filled.
+REPLAY, FILL = 1_000_000, 10_000
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; exits with one sentence if it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/queues.py",
+        description="Compare persistent queues with gearmand's.",
+    )
+    parser.add_argument("--quick", action="store_true", help="smaller loads")
+    parser.add_argument(
+        "--queues",
+        nargs="+",
+        choices=list(BACKENDS),
+        default=list(BACKENDS),
+        metavar="NAME",
+        help=f"of {', '.join(BACKENDS)} (default: all)",
+    )
+    parser.add_argument(
+        "--repeat", type=positive, default=3, metavar="N", help="plays (default: 3)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    return parser.parse_args(argv)
+
+
+def durable(name: str, *, quick: bool) -> Load:
+    """Return the load that the queues are compared under."""
+    jobs, seconds = (20_000, 2.0) if quick else (200_000, 10.0)
+    # The last, when the unique keys are free again.
+    single = Phase(
+        mode="background",
+        jobs=200 if quick else 2_000,
+        seconds=seconds,
+        prefix="single_",
+        clients=1,
+        unique=True,
+    )
+    submit = Phase(
+        mode="background",
+        jobs=jobs,
+        seconds=seconds,
+        prefix="submit_",
+        clients=8,
+        in_flight=64,
+        unique=True,
+    )
+    drain = Phase(
+        mode="drain", jobs=jobs, seconds=4 * seconds, prefix="drain_", workers=8
+    )
+    text = "8 clients x 64 in flight, unique keys; then 8 workers take the jobs"
+    return Load(name, text, "durable", (submit, drain, single))
+
+
+def plays(
+    program: Path, load: Load, contenders: Sequence[Server], repeat: int
+) -> Iterator[Outcome]:
+    """Play a load, the servers in turn, each time on a new store."""
+    for number in range(repeat):
+        for server in contenders:
+            with new_store(load.name) as store:
+                options = store.gearmand if server.group == "gearmand" else store.ours
+                if not options:
+                    continue
+                tell(f"{load.name} {number + 1}/{repeat}: {server.label}")
+                command = (*server.command, *options)
+                outcome = play(program, load, replace(server, command=command))
+            if not outcome.failure and server.group != "gearmand":
+                with new_store(load.name) as store:
+                    outcome.figures["commit"] = commit_time(load.name, store)
+            yield outcome
+
+
+def opened(name: str, store: Store) -> Queue:
+    """Open a store with its plugin, ready for commits."""
+    queue = load(name)(**store.arguments)
+    list(queue.replay())
+    return queue
+
+
+def stored(number: int) -> StoredJob:
+    handle, unique = b"H:host:%d" % number, b"unique %d" % number
+    return StoredJob(number, handle, b"function0", unique, bytes(64))
+
+
+def commit_time(name: str, store: Store) -> float:
+    """Return how long a commit of one job takes, in microseconds: the median."""
+    times = []
+    with closing(opened(name, store)) as queue:
+        for number in range(1, 1001):
+            start = time.perf_counter()
+            queue.commit([stored(number)], [])
+            times.append(time.perf_counter() - start)
+    return median(times) * 1e6
+
+
+def replay_time(name: str, server: Server, jobs: int) -> float:
+    """Return the seconds from a server's start until it answers, with so many jobs."""
+    with new_store(name) as store:
+        with closing(opened(name, store)) as queue:
+            for first in range(1, jobs, FILL):
+                queue.commit(list(map(stored, range(first, first + FILL))), [])
+        command = (*server.command, *store.ours)
+        start = time.perf_counter()
+        with (
+            replace(server, command=command).running() as (_, port),
+            socket.create_connection((HOST, port), 300) as peer,
+        ):
+            peer.sendall(b"version\n")
+            if not peer.recv(100):
+                raise ServerError("ended before it answered")
+            return time.perf_counter() - start
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare queues, and print the tables on standard output."""
+    options = parse(sys.argv[1:] if argv is None else argv)
+    try:
+        program = programs.build("load")
+    except programs.CompileError as error:
+        print(f"benchmarks/queues.py: {error}", file=sys.stderr)
+        return 2
+    servers = [s for s in find(None) if s.group in ("ours-speedups", "gearmand")]
+    contenders = [s for s in servers if s.label != "gearmand -t 1"]
+    print("\n".join([*machine.describe(contenders), machine.noise()]), flush=True)
+    loads = [durable(name, quick=options.quick) for name in options.queues]
+    try:
+        outcomes = [
+            o for one in loads for o in plays(program, one, contenders, options.repeat)
+        ]
+        print(table("durable", [rows(one, contenders, outcomes) for one in loads]))
+        print(f"\n{loads[0].text}\n")
+        _replays(options, contenders)
+    except KeyboardInterrupt:
+        return 130
+    except (GearmanError, ServerError) as error:
+        print(f"benchmarks/queues.py: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        plays_ = [asdict(outcome) for outcome in outcomes]
+        options.json.write_text(json.dumps(plays_, indent=1) + "\n")
+    return 0
+
+
+def _replays(options: argparse.Namespace, servers: Sequence[Server]) -> None:
+    jobs = REPLAY // 10 if options.quick else REPLAY
+    for name in options.queues:
+        for server in servers:
+            if server.group != "gearmand":
+                seconds = replay_time(name, server, jobs)
+                print(
+                    f"{name}: {jobs:,} jobs are taken up in {seconds:.1f} s", flush=True
+                )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

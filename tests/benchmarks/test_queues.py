@@ -1,0 +1,65 @@
+"""The comparison of persistent queues: its command line, and a small play."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import queues
+from benchmarks.backends import BACKENDS, new_store
+from benchmarks.loads import Load, Phase
+from benchmarks.programs import build
+from benchmarks.queues import commit_time, durable, main, plays, replay_time
+from benchmarks.servers import Server, find
+from benchmarks.table import rows, table
+from gearman.queue import NAMES
+from tests.servers import missing
+
+
+@pytest.fixture(scope="module")
+def server() -> Server:
+    return next(found for found in find(None) if found.group == "ours-pure")
+
+
+def test_every_queue_is_compared() -> None:
+    assert set(NAMES) <= set(BACKENDS)
+
+
+def test_unknown_queue_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--queues", "paper"])
+    assert "invalid choice: 'paper'" in capsys.readouterr().err
+
+
+def test_queue_is_filled_and_drained(tmp_path: Path, server: Server) -> None:
+    if not shutil.which("cc"):
+        missing("gcc")
+    program = build("load", tmp_path)
+    submit, drain, single = durable("sqlite", quick=True).phases
+    jobs = {"jobs": 100, "clients": 2, "in_flight": 10}
+    load = Load(
+        *("sqlite", "", "durable"),
+        (small(submit, **jobs), small(drain, jobs=100), small(single, jobs=10)),
+    )
+    (outcome,) = plays(program, load, [server], 1)
+    assert outcome.failure == ""
+    assert outcome.figures["submit_done"] == outcome.figures["drain_done"] == 100
+    assert outcome.figures["commit"] > 0
+    assert "sqlite" in table("durable", [rows(load, [server], [outcome])])
+
+
+def small(phase: Phase, **fields) -> Phase:
+    return replace(phase, seconds=20, **fields)
+
+
+def test_stored_jobs_are_taken_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "FILL", 10)
+    assert replay_time("sqlite", server, 30) > 0
+
+
+def test_one_commit_is_measured() -> None:
+    with new_store("sqlite") as store:
+        assert commit_time("sqlite", store) > 0
