@@ -112,6 +112,22 @@ def test_hooks_are_called_between_jobs(server: Server, client: Any, task: str) -
     assert not worker.connection_list[0].connected
 
 
+@pytest.mark.parametrize("connections", [1, 2])
+def test_a_poll_that_merely_timed_out_was_no_activity(
+    connections: int, server: Server
+) -> None:
+    class Idle(gearman.GearmanWorker):
+        def after_poll(self, any_activity: bool) -> bool:
+            seen.append(any_activity)
+            return len(seen) < 50 and seen[-3:] != [False] * 3
+
+    seen: list[bool] = []
+    # Each wait begins with such a call: only a poll that ended in one makes three.
+    Idle([server.address] * connections).work(poll_timeout=0.01)
+    assert True in seen
+    assert seen[-3:] == [False] * 3
+
+
 def test_a_false_after_poll_ends_the_work_before_it_begins(server: Server) -> None:
     class Leaving(gearman.GearmanWorker):
         def after_poll(self, any_activity: bool) -> bool:
