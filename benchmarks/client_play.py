@@ -41,13 +41,6 @@ def round_trip(client: Any, jobs: int) -> None:
         _check(client.submit_job("echo", WORKLOAD, **WAIT), "COMPLETE")
 
 
-def round_trip_at_once(client: Any, jobs: int) -> None:
-    """Have jobs run with one call."""
-    descriptions = [{"task": "echo", "data": WORKLOAD} for _ in range(jobs)]
-    for request in client.submit_multiple_jobs(descriptions, **WAIT):
-        _check(request, "COMPLETE")
-
-
 def large_result(client: Any, jobs: int) -> None:
     """Have jobs run that return 20 MB each."""
     for _ in range(jobs):
@@ -61,7 +54,6 @@ LOADS: dict[str, Callable[[Any, int], None]] = {
     "submit": submit,
     "submit-at-once": submit_at_once,
     "round-trip": round_trip,
-    "round-trip-at-once": round_trip_at_once,
     "large-result": large_result,
 }
 

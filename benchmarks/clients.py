@@ -36,7 +36,6 @@ JOBS = {
     "submit": (30_000, 2_000),
     "submit-at-once": (50_000, 5_000),
     "round-trip": (10_000, 500),
-    "round-trip-at-once": (20_000, 2_000),
     "large-result": (10, 2),
 }
 
