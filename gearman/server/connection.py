@@ -126,20 +126,30 @@ class Connection(asyncio.BufferedProtocol):
 
     def flush(self) -> None:
         """Send what waits for the peer."""
-        data = self.protocol.data_to_send()
+        try:
+            self._write(self.protocol.data_to_send())
+            self._go_on()
+        except Exception as error:
+            self.broken(error)
+
+    def _write(self, data: bytes) -> None:
         if data and not self.closing:
             self._transport.write(data)
             waiting = self._transport.get_write_buffer_size()
             if waiting > self._listener.config.max_outbox:
                 self.overflow(waiting)
-        self._go_on()
-        self._obey()
 
     def _go_on(self) -> None:
         """Let the protocol go on, unless the peer is to take its answers first."""
         if self.protocol.ready and not (self.peer.blocked or self.closing):
             self._listener.begin_turn()
             self.protocol.resume()
+        self._obey()
+
+    def broken(self, error: Exception) -> None:
+        """End a connection whose protocol has a bug; no other is to suffer."""
+        log.critical("%s: a bug in its protocol", self.name, exc_info=error)
+        self.abort("its protocol failed")
 
     def overflow(self, waiting: int) -> None:
         self.abort(f"{waiting} bytes wait for it, more than --max-outbox allows")
@@ -156,7 +166,10 @@ class Connection(asyncio.BufferedProtocol):
         for producer in self._holds:
             producer.released_by(self)
         self._holds.clear()
-        self._go_on()
+        try:
+            self._go_on()
+        except Exception as error:
+            self.broken(error)
 
     def hold(self, producer: "Connection") -> None:
         """Stop reading from a connection that produces for this blocked one."""
@@ -214,8 +227,11 @@ class Connection(asyncio.BufferedProtocol):
     def _look_at_deadline(self, now: float) -> None:
         if self._has_deadline() and self.protocol.deadline <= now:
             self._listener.begin_turn()
-            self.protocol.expire()
-            self._obey()
+            try:
+                self.protocol.expire()
+                self._obey()
+            except Exception as error:
+                self.broken(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True

@@ -55,7 +55,8 @@ class Recipient(Peer):
     """A peer that hands on what the broker sends, instead of making a packet of it.
 
     `deliver` is called while the broker is at work, so it must not call the broker;
-    it may write to this peer.
+    it may write to this peer. If it fails, that ends this peer's connection, and not
+    the work of the broker.
     """
 
     def __init__(self, address: str, descriptor: int, deliver: Deliver) -> None:
@@ -63,7 +64,14 @@ class Recipient(Peer):
         self._deliver = deliver
 
     def send(self, command: int, arguments: tuple[bytes, ...]) -> None:
-        self._deliver(command, arguments)
+        try:
+            self._deliver(command, arguments)
+        except Exception as error:
+            if self.connection is None:
+                raise
+            self.connection.broken(error)
+            # Has the event loop look at that, whoever it is waiting in.
+            self.write(b"")
 
 
 class Protocol(ABC):
@@ -74,6 +82,9 @@ class Protocol(ABC):
     set, or `finished`, and everything was sent. Nothing is read while it is `paused`.
     If it is `ready` after something was sent, `resume` is called. When the broker's
     time has come to `deadline`, about a second later at most, `expire` is called.
+
+    The server looks at these after each call of a method, and after something was
+    written to the peer; b"" will do.
     """
 
     def __init__(self, peer: Peer) -> None:

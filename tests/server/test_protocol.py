@@ -2,7 +2,7 @@
 
 import re
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from gearman.commands import Command
 from gearman.errors import ProtocolError
 from gearman.server.broker import Peer as BrokerPeer
 from gearman.server.config import Endpoint
@@ -168,8 +169,20 @@ class Script(Protocol):
             self.error = ProtocolError("as it was told")
         elif data == b"alarm":
             self.deadline = 0.0
+        elif data == b"bug":
+            raise ValueError(data)
+        elif data == b"bug when it goes on":
+            self.ready = True
+            self.peer.write(b"")
+        elif data == b"bug in time":
+            self.deadline = -1.0
+
+    def resume(self) -> None:
+        raise ValueError(self)
 
     def expire(self) -> None:
+        if self.deadline < 0:
+            raise ValueError(self)
         self.deadline = inf
         self.peer.write(b"now")
 
@@ -179,6 +192,54 @@ class Scripts(Service):
 
     def connect(self, address, descriptor, trace):
         return Script(BrokerPeer(address, descriptor))
+
+
+class Faulty(Protocol):
+    """Submits a job for whatever comes, and has no use for the result."""
+
+    def __init__(self, broker, address, descriptor):
+        super().__init__(Recipient(address, descriptor, self.deliver))
+        self.broker = broker
+
+    def receive(self, data: bytes) -> None:
+        self.broker.submit(self.peer, b"f", b"u", data)
+
+    def deliver(self, command, arguments):
+        if command == Command.WORK_COMPLETE:
+            raise ValueError(arguments)
+
+
+class Faults(Service):
+    port = 1
+
+    def connect(self, address, descriptor, trace):
+        return Faulty(self.server.broker, address, descriptor)
+
+
+class TestBugs:
+    @pytest.mark.parametrize(
+        "request_", [b"bug", b"bug when it goes on", b"bug in time"]
+    )
+    def test_bug_of_a_protocol_ends_one_connection(self, running, request_):
+        with running(speaking(Scripts)) as server, server.peer() as peer:
+            with connected(server) as client, suppress(ConnectionError):
+                client.sendall(request_)
+                assert client.recv(1) == b""
+            assert peer.fence() == []
+
+    def test_bug_of_a_protocol_does_not_disturb_the_broker(self, running):
+        with running(speaking(Faults)) as server, server.peer() as worker:
+            with connected(server) as client, server.peer() as other:
+                client.sendall(b"work")
+                while worker.ask_list(b"status") != [b"f\t1\t0\t0"]:
+                    pass
+                other.send("SUBMIT_JOB", b"f", b"u", b"work")
+                (handle,) = other.expect("JOB_CREATED")
+                echo_worker(worker, b"f")
+                assert other.expect("WORK_COMPLETE") == [handle, b"work"]
+                with suppress(ConnectionError):
+                    assert client.recv(1) == b""
+            assert worker.ask_list(b"status") == [b"f\t0\t0\t1"]
 
 
 class TestConnection:
@@ -222,6 +283,13 @@ class TestDefaults:
         protocol = Plain(BrokerPeer())
         protocol.expire()
         assert protocol.finished
+
+    def test_bug_where_there_is_no_connection_is_raised(self):
+        def deliver(command, arguments):
+            raise ValueError(command)
+
+        with pytest.raises(ValueError, match="19"):
+            Recipient("here", 3, deliver).refuse(b"code", b"text")
 
     def test_recipient_gets_calls_and_no_packets(self):
         got = []
