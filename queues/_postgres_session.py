@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from time import monotonic
+from selectors import PollSelector
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -72,34 +72,22 @@ SET: Final = """
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that gives up on a server that says nothing."""
+    """A connection that gives up on a server that says nothing for too long."""
 
     patience: float = SILENCE
 
-    def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
-        return super().wait(_impatient(gen, self.patience), *args, **kwargs)
-
-
-def _impatient(
-    steps: Generator[Any, Any, T], patience: float
-) -> Generator[Any, Any, T]:
-    """Do these steps, and raise OperationalError when nothing happens for too long.
-
-    psycopg sends 0 every now and then while there is nothing to read or to write.
-    """
-    moved = monotonic()
-    try:
-        wanted = next(steps)
-        while True:
-            if ready := (yield wanted):
-                moved = monotonic()
-                wanted = steps.send(ready)
-            elif monotonic() - moved > patience:
-                text = f"the server has said nothing for {patience:g} seconds"
-                raise psycopg.OperationalError(text)
-    except StopIteration as end:
-        value: T = end.value
-        return value
+    def wait(self, gen: Generator[Any, int, T], *_: Any, **__: Any) -> T:
+        """Do steps that yield the events they wait for, and take those that came."""
+        with PollSelector() as selector:
+            try:
+                selector.register(self.fileno(), next(gen))
+                while events := selector.select(self.patience):
+                    selector.modify(self.fileno(), gen.send(events[0][1]))
+            except StopIteration as end:
+                value: T = end.value
+                return value
+        text = f"the server has said nothing for {self.patience:g} seconds"
+        raise psycopg.OperationalError(text)
 
 
 class InUse(QueueError):
