@@ -49,6 +49,8 @@ class Connection(asyncio.BufferedProtocol):
         # is not read, and the store if it is for its sake; and the other way round.
         self._held_by: set[Connection | Durability] = set()
         self._holds: set[Connection] = set()
+        # Whether the protocol was paused when it was last asked.
+        self._paused = False
         self.closing = False
         # When something last moved, on the loop's clock, and what waited then.
         self.progress = 0.0
@@ -100,15 +102,21 @@ class Connection(asyncio.BufferedProtocol):
         protocol = self.protocol
         if self.closing:
             return
-        if (protocol.finished or protocol.error is not None) and not self.peer.outbox:
-            self.close(protocol.error)
+        if protocol.finished or protocol.error is not None:
+            if not self.peer.outbox:
+                self.close(protocol.error)
             return
+        if protocol.paused is not self._paused:
+            self._paused = protocol.paused
+            self._read_or_not()
+        if protocol.deadline < inf:
+            self._listener.watch(self)
+
+    def _read_or_not(self) -> None:
         if self._may_read():
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
-        if protocol.deadline < inf:
-            self._listener.watch(self)
 
     def _may_read(self) -> bool:
         return not self._held_by and not self.protocol.paused
