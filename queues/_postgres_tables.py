@@ -119,7 +119,7 @@ class Found:
 
     @property
     def of_gearmand(self) -> bool:
-        return self.columns.keys() == COLUMNS_OF_GEARMAND
+        return self.columns.keys() >= COLUMNS_OF_GEARMAND
 
     @property
     def ours(self) -> bool:

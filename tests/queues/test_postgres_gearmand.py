@@ -200,6 +200,12 @@ def test_missing_right_to_take_jobs_over_is_told(database: Database) -> None:
     assert len(database.sql("SELECT 1 FROM queue")) == 1
 
 
+def test_table_of_gearmand_may_have_more_columns(database: Database) -> None:
+    old_table(database, "'a', 'f', 1, 'x', 0")
+    database.sql("ALTER TABLE queue ADD since timestamptz DEFAULT now()")
+    assert [job.unique for job in jobs(database)] == [b"a"]
+
+
 def test_other_table_by_the_name_of_queue_is_left_alone(database: Database) -> None:
     database.sql("CREATE TABLE queue (unique_key text, data bytea)")
     database.sql("INSERT INTO queue VALUES ('a', 'b')")
