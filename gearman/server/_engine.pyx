@@ -121,7 +121,7 @@ cdef enum:
     TAILS = 32
     # Buffers up to the first size are kept for others once they are free, up to the
     # second size altogether.
-    KEPT_BUFFER = 4 * 1024 * 1024
+    KEPT_BUFFER = 2 * 1024 * 1024
     KEPT_MEMORY = 64 * 1024 * 1024
     # Connections looked for at once; how often that is done before they are answered,
     # if at least so many are found the first time.
