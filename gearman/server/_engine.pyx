@@ -17,6 +17,8 @@ get as well; a channel is its transport.
 
 import os
 
+cimport cython
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.bytes cimport PyBytes_GET_SIZE, _PyBytes_Resize
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
@@ -186,6 +188,7 @@ cdef inline int part(
     return 1 if size > skip else 0
 
 
+@cython.final
 cdef class Broker(TrackedBroker):
     """The compiled broker, whose jobs the collector of cycles does not look at.
 
@@ -217,6 +220,7 @@ cdef class Broker(TrackedBroker):
         return handle
 
 
+@cython.final
 cdef class Reader(Decoder):
     """Cuts the stream of one channel and dispatches its packets.
 
@@ -431,6 +435,7 @@ cdef class Reader(Decoder):
         return True
 
 
+@cython.final
 cdef class Tail:
     """A large last argument, and how much of a channel's `_out` goes before it."""
 
@@ -438,6 +443,7 @@ cdef class Tail:
     cdef Py_ssize_t ahead
 
 
+@cython.final
 cdef class Channel(Peer):
     """A peer whose socket belongs to the engine.
 
@@ -822,6 +828,7 @@ cdef class Channel(Peer):
         return 0
 
 
+@cython.final
 cdef class Engine:
     """Reads from and writes to channels, for as long as there is something to do.
 
