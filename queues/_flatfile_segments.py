@@ -179,17 +179,25 @@ def _read_pages(fd: int, offset: int, size: int) -> Iterator[bytes]:
 def find(folder: Path) -> list[Segment]:
     """Return the segments of a folder, oldest first, each with its file's size as end.
 
-    Those whose creation was not finished hold nothing and are deleted.
+    Those whose creation failed hold nothing and are deleted.
     """
     paths = sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
-    segments = []
-    for segment in map(Segment, paths):
+    found: list[Segment] = []
+    for segment in map(Segment, reversed(paths)):
         segment.end = segment.path.stat().st_size
-        if segment.end <= HEADER_SIZE and segment.header() is None:
+        if _is_leftover(segment, found[-1].header() if found else None):
             segment.delete()
         else:
-            segments.append(segment)
-    return segments
+            found.append(segment)
+    return found[::-1]
+
+
+def _is_leftover(segment: Segment, following: Header | None) -> bool:
+    """Tell whether a segment was never used, by it and the header that follows."""
+    if segment.end > HEADER_SIZE:
+        return False
+    skipped = following is not None and following.previous != segment.number
+    return skipped or segment.header() is None
 
 
 def set_aside(folder: Path) -> list[Path]:

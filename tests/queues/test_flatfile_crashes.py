@@ -1,0 +1,158 @@
+"""A crash at any step, and any call that fails, costs the flatfile queue no job."""
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from errno import EIO, ENOSPC
+from pathlib import Path
+
+import pytest
+from gearman.queues.flatfile import Queue
+
+from gearman.errors import QueueError
+from gearman.queue import StoredJob
+
+from .simulated_disk import SimulatedDisk, real_disk, simulated_disk
+
+Jobs = dict[int, StoredJob]
+Batch = tuple[list[StoredJob], list[int]]
+
+# Small, so that segments come and go every few commits.
+SEGMENT = 700
+
+
+def batches(seed: int, amount: int) -> Iterator[Batch]:
+    """Yield commits: most jobs live shortly, some are replaced, some stay for long."""
+    chance = random.Random(seed)
+    numbers = itertools.count(1)
+    live: list[int] = []
+    for _ in range(amount):
+        fresh = list(itertools.islice(numbers, chance.randrange(4)))
+        old = [number for number in live if chance.random() < 0.05]
+        done = [
+            number
+            for number in live
+            if number not in old and number % 10 and chance.random() < 0.5
+        ]
+        live = [number for number in live if number not in done] + fresh
+        yield [job(number, chance) for number in fresh + old], done
+
+
+def job(number: int, chance: random.Random) -> StoredJob:
+    workload = chance.randbytes(chance.randrange(150))
+    return StoredJob(number, b"H:host:%d" % number, b"f", b"u", workload)
+
+
+def after(jobs: Jobs, batch: Batch) -> Jobs:
+    added, done = batch
+    new = {number: job for number, job in jobs.items() if number not in done}
+    return new | {job.number: job for job in added}
+
+
+def open_queue(folder: Path) -> Queue:
+    return Queue(folder=str(folder), segment_size=SEGMENT)
+
+
+class Observer:
+    """Opens copies of a disk, and knows what has to be there."""
+
+    def __init__(self, disk: SimulatedDisk, copies: Path) -> None:
+        self.disk = disk
+        self.copies = map(copies.joinpath, map(str, itertools.count()))
+        self.before: Jobs = {}
+        self.after: Jobs = {}
+        self.looked = 0
+        copies.mkdir()
+
+    def look(self) -> None:
+        """Check what a crash at this moment would leave."""
+        views = self.disk.views()
+        for position, view in enumerate(views):
+            if view not in views[:position]:
+                self.check(self.content(view))
+
+    def content(self, view: Mapping[str, bytes]) -> Jobs:
+        folder = next(self.copies)
+        folder.mkdir()
+        for name, data in view.items():
+            (folder / name).write_bytes(data)
+        with real_disk(), closing(open_queue(folder)) as queue:
+            found = list(queue.replay())
+            queue.commit([], [])
+        self.looked += 1
+        assert all(isinstance(job, StoredJob) for job in found), found
+        return {job.number: job for job in found}
+
+    def check(self, found: Jobs) -> None:
+        for number in self.before.keys() | self.after.keys() | found.keys():
+            allowed = [self.before.get(number), self.after.get(number)]
+            assert found.get(number) in allowed, number
+
+
+def commit(queue: Queue, observer: Observer, batch: Batch) -> None:
+    observer.after = after(observer.before, batch)
+    while True:
+        try:
+            queue.commit(*batch)
+        except QueueError:
+            observer.look()
+        else:
+            break
+    observer.before = observer.after
+
+
+def not_much_is_dead(observer: Observer) -> bool:
+    """Tell whether the files are as small as the manual says, or almost."""
+    size = sum(map(len, observer.disk.now().values()))
+    # What a record takes beside its workload.
+    live = sum(len(job.workload) + 70 for job in observer.before.values())
+    return size < 2 * live + 3 * SEGMENT
+
+
+@pytest.fixture
+def observed(tmp_path: Path) -> Iterator[Observer]:
+    with simulated_disk(tmp_path / "store") as disk:
+        yield Observer(disk, tmp_path / "copies")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_crash_between_any_two_calls_loses_nothing(
+    observed: Observer, seed: int
+) -> None:
+    queue = open_queue(observed.disk.folder)
+    observed.disk.step = observed.look
+    deleted = 0
+    for batch in batches(seed, 60):
+        before = set(observed.disk.now())
+        commit(queue, observed, batch)
+        observed.look()
+        deleted += len(before - set(observed.disk.now()))
+    queue.close()
+    assert deleted > 5
+    assert observed.looked > 500
+
+
+def fail(numbers: range, code: int) -> Callable[[int, str], int]:
+    return lambda number, call: code * (number in numbers)
+
+
+@pytest.mark.parametrize("code", [EIO, ENOSPC])
+@pytest.mark.parametrize("together", [1, 2, 5])
+def test_any_calls_may_fail_and_nothing_is_lost(
+    tmp_path: Path, code: int, together: int
+) -> None:
+    for first in itertools.count(1):
+        with simulated_disk(tmp_path / f"store {first}") as disk:
+            observer = Observer(disk, tmp_path / f"copies {first}")
+            queue = open_queue(disk.folder)
+            failing = range(disk.calls + first, disk.calls + first + together)
+            disk.failing = fail(failing, code)
+            for batch in batches(first, 24):
+                commit(queue, observer, batch)
+            observer.look()
+            assert not_much_is_dead(observer)
+            queue.close()
+            if disk.calls < failing.start:
+                break
+    assert first > 80
