@@ -175,6 +175,15 @@ def check(job: StoredJob) -> str:
     return ""
 
 
+def replayed(queue: Queue) -> Iterator[StoredJob | Unreadable]:
+    """Yield what a store has, each job that `check` objects to as Unreadable."""
+    for item in queue.replay():
+        if isinstance(item, StoredJob) and (wrong := check(item)):
+            yield Unreadable(str(item.number), wrong)
+        else:
+            yield item
+
+
 def given(options: Mapping[str, Any], plugin: type[HasOptions]) -> dict[str, Any]:
     """Return the arguments for a plugin's constructor among parsed options.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import QueueError, StartupError
-from ..queue import Queue, Unreadable, check
+from ..queue import Queue, Unreadable, replayed
 from .broker import Broker, Job, Peer
 from .levels import NOTICE
 from .store import Store
@@ -119,11 +119,9 @@ def replay(queue: Queue, broker: Broker) -> None:
     progress = _Progress()
     count = 0
     try:
-        for item in queue.replay():
+        for item in replayed(queue):
             if isinstance(item, Unreadable):
                 log.error("stored job %s is left alone: %s", item.key, item.reason)
-            elif wrong := check(item):
-                log.error("stored job %d is left alone: %s", item.number, wrong)
             else:
                 broker.restore(*item)
                 count += 1
