@@ -1,1 +1,1 @@
-"""The command-line tools `gearman` and `gearadmin`."""
+"""The command-line tools `gearman`, `gearadmin` and `gearman-queue`."""
