@@ -1,0 +1,58 @@
+"""Kill a server many times: ``python -m tests.crash``, see CONTRIBUTING.md."""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from traceback import print_exception
+
+from gearman.framing import BUILD
+
+from .run import NAMES, Run, new_store
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.crash",
+        description="Kill a job server under load, start it again on the same store,"
+        " and check that no acknowledged job is lost and no finished one comes back.",
+    )
+    parser.add_argument(
+        "--queue",
+        choices=NAMES,
+        default="sqlite",
+        help="the back end, with all that it needs (default: sqlite)",
+    )
+    parser.add_argument("--cycles", type=int, default=100, help="default: 100")
+    parser.add_argument("--seed", type=int, help="repeat a run as far as possible")
+    options = parser.parse_args()
+    seed = random.randrange(1 << 32) if options.seed is None else options.seed
+    sys.exit(_run(options.queue, options.cycles, seed))
+
+
+def _run(name: str, cycles: int, seed: int) -> str | None:
+    """Return what to say in the end if something went wrong."""
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="gearman-crash-") as folder,
+        new_store(name, Path(folder)) as store,
+    ):
+        run = Run(store, seed)
+        try:
+            asyncio.run(run.play(run.some(cycles)))
+        except (AssertionError, ExceptionGroup) as error:
+            print_exception(error)
+            return f"failed: --queue {name} --cycles {cycles} --seed {seed}"
+        finally:
+            seconds = time.monotonic() - began
+            print(f"{name}, {BUILD} build, seed {seed}: {seconds:.0f} seconds")
+            for what, count in sorted(run.books.counts.items()):
+                print(f"{count:9d} {what}")
+    return None
+
+
+if __name__ == "__main__":
+    main()

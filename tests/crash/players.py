@@ -1,0 +1,258 @@
+"""Clients and workers that keep books."""
+
+import asyncio
+import random
+import socket
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tests.servers import HOST
+from tests.wire import NAMES, RESPONSE, packet
+
+from .books import Books, Submission
+
+FUNCTIONS = (b"resize", b"mail", b"count")
+
+SUBMIT = ("SUBMIT_JOB_BG", "SUBMIT_JOB_HIGH_BG", "SUBMIT_JOB_LOW_BG")
+
+
+class Wire:
+    """A connection to a server.
+
+    All that has come is read before it is noticed that the server is gone, which
+    asyncio's streams do not promise.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._loop = asyncio.get_running_loop()
+        self._pending = bytearray()
+
+    @classmethod
+    async def connect(cls, port: int) -> Self:
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wire = cls(sock)
+        try:
+            await wire._loop.sock_connect(sock, (HOST, port))
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    async def send(self, data: bytes) -> None:
+        await self._loop.sock_sendall(self._socket, data)
+
+    async def receive(self) -> tuple[str, bytes]:
+        """Return name and body of the next packet."""
+        header = await self._take(12)
+        assert header[:4] == RESPONSE, header
+        body = await self._take(int.from_bytes(header[8:], "big"))
+        return NAMES[int.from_bytes(header[4:8], "big")], body
+
+    async def _take(self, size: int) -> bytes:
+        while len(self._pending) < size:
+            await self._read_more()
+        taken = bytes(self._pending[:size])
+        del self._pending[:size]
+        return taken
+
+    async def _read_more(self) -> None:
+        data = await self._loop.sock_recv(self._socket, 1 << 18)
+        if not data:
+            raise ConnectionError("the server is gone")
+        self._pending += data
+
+    async def ask_list(self, line: bytes) -> list[list[bytes]]:
+        """Return the fields of the lines that answer an administrative request."""
+        await self.send(line + b"\n")
+        while not self._pending.endswith(b".\n"):
+            await self._read_more()
+        answer = await self._take(len(self._pending))
+        return [line.split(b"\t") for line in answer.split(b"\n")[:-2]]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@dataclass
+class Play:
+    """What players have in common.
+
+    Clients pause while more than `backlog` jobs wait. Workloads are of `usual` numbers
+    of bytes, and a few of `large` ones.
+    """
+
+    books: Books
+    random: random.Random
+    port: int
+    backlog: int = 2000
+    usual: tuple[int, int] = (8, 400)
+    large: tuple[int, int] = (100_000, 1 << 20)
+    # What refusals said, and how many bursts and answers there were.
+    errors: set[bytes] = field(default_factory=set)
+    bursts: int = 0
+    answers: int = 0
+    _ended: bool = False
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def end(self) -> None:
+        """Have those go on who pause: they'll notice that the server is gone."""
+        self._ended = True
+        self._news.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when this is so after something that was sent or has come."""
+        while not (condition() or self._ended):
+            self._news.clear()
+            await self._news.wait()
+
+    # -- clients
+
+    async def client(self) -> None:
+        """Submit jobs until the server is gone."""
+        await self._again_and_again(self._submit)
+
+    async def _again_and_again(self, play: Callable[[Wire], Awaitable[None]]) -> None:
+        with suppress(ConnectionError):
+            while True:
+                with closing(await Wire.connect(self.port)) as wire:
+                    await play(wire)
+
+    async def _submit(self, wire: Wire) -> None:
+        """Submit jobs until the mood comes to leave without all of the answers."""
+        unanswered: deque[Submission] = deque()
+        while self.random.random() < 0.99:
+            burst = [self._submission() for _ in range(self.random.randint(1, 64))]
+            unanswered.extend(burst)
+            try:
+                await wire.send(b"".join(map(self._packet, burst)))
+            except ConnectionError:
+                await self._answers(wire, unanswered, len(unanswered))
+            self.bursts += 1
+            self._news.set()
+            some = self.random.randint(0, len(unanswered))
+            await self._answers(wire, unanswered, some)
+            await self.until(lambda: len(self.books.open) <= self.backlog)
+
+    async def _answers(
+        self, wire: Wire, unanswered: deque[Submission], count: int
+    ) -> None:
+        for _ in range(count):
+            await self._answer(wire, unanswered.popleft())
+
+    async def _answer(self, wire: Wire, submission: Submission) -> None:
+        name, body = await wire.receive()
+        while name.startswith("WORK_"):
+            name, body = await wire.receive()
+        if name == "JOB_CREATED":
+            self.books.acknowledged(submission, body)
+        else:
+            code, _, text = body.partition(b"\0")
+            assert (name, code) == ("ERROR", b"QUEUE_ERROR"), (name, body)
+            self.errors.add(text)
+            self.books.refused(submission)
+        self.answers += 1
+        self._news.set()
+
+    def _submission(self) -> Submission:
+        chance = self.random.random
+        unique = b"u%d" % self.random.randrange(300) if chance() < 0.3 else b""
+        if not unique and chance() < 0.1:
+            unique = b"-"
+        sizes = self.large if chance() < 0.003 else self.usual
+        size = self.random.randint(*sizes)
+        function = self.random.choice(FUNCTIONS)
+        if chance() < 0.05:
+            # Joined by others of its unique, it becomes a background job.
+            return self.books.submit(function, unique, size, background=False)
+        when = int(time.time()) + self.random.randint(1, 2) if chance() < 0.05 else 0
+        return self.books.submit(function, unique, size, when)
+
+    def _packet(self, one: Submission) -> bytes:
+        if one.when:
+            when = b"%d" % one.when
+            arguments = one.function, one.unique, when, one.workload
+            return packet("SUBMIT_JOB_EPOCH", *arguments)
+        name = self.random.choice(SUBMIT) if one.background else "SUBMIT_JOB"
+        return packet(name, one.function, one.unique, one.workload)
+
+    # -- workers
+
+    async def worker(self) -> None:
+        """Work until the server is gone."""
+        await self._again_and_again(self._work)
+
+    async def _work(self, wire: Wire) -> None:
+        """Work until the mood comes to leave while holding jobs."""
+        await wire.send(b"".join(packet("CAN_DO", name) for name in FUNCTIONS))
+        done: list[bytes] = []
+        results = b""
+        while True:
+            some = self.random.randint(1, 16)
+            await wire.send(results + packet("GRAB_JOB_UNIQ") * some)
+            held = await self._grabbed(wire, some, done)
+            if held and self.random.random() < 0.02:
+                return self.books.left(held)
+            if not held:
+                await wire.send(packet("PRE_SLEEP"))
+                await wire.receive()
+            results = b"".join(map(self._result, held))
+            done = list(held)
+
+    async def _grabbed(self, wire: Wire, count: int, done: list[bytes]) -> set[bytes]:
+        """Return the handles that so many requests got; results came before them."""
+        held: set[bytes] = set()
+        while count:
+            name, body = await wire.receive()
+            if name == "NOOP":
+                continue
+            for handle in done:
+                self.books.finished(handle)
+                self._news.set()
+            done.clear()
+            count -= 1
+            if name == "JOB_ASSIGN_UNIQ":
+                handle, function, unique, workload = body.split(b"\0", 3)
+                now = time.time()
+                self.books.assigned(handle, function, unique, workload, now)
+                held.add(handle)
+            else:
+                assert name == "NO_JOB", (name, body)
+        return held
+
+    def _result(self, handle: bytes) -> bytes:
+        self.books.finishing(handle)
+        if self.random.random() < 0.05:
+            return packet("WORK_FAIL", handle)
+        return packet("WORK_COMPLETE", handle, b"done")
+
+
+class Load:
+    """Clients and workers that play until the server is gone."""
+
+    def __init__(self, play: Play, clients: int = 4, workers: int = 3) -> None:
+        self._play = play
+        self._players = [*[play.client] * clients, *[play.worker] * workers]
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> None:
+        await self._group.__aenter__()
+        for player in self._players:
+            self._group.create_task(player())
+
+    async def __aexit__(self, *error: Any) -> None:
+        self._play.end()
+        await self._group.__aexit__(*error)
+
+
+async def drained(port: int) -> None:
+    """Return when the server knows of no job any longer."""
+    with closing(await Wire.connect(port)) as wire:
+        while any(int(fields[1]) for fields in await wire.ask_list(b"status")):
+            await asyncio.sleep(0.02)

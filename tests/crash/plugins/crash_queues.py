@@ -1,0 +1,93 @@
+"""Queue plugins that are slow, die or break their word; servers find them by name."""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from gearman.queue import Option, Queue, StoredJob, load
+
+
+def _options(base: type[Queue]) -> tuple[Option, ...]:
+    """Return the options of a plugin, by names that it doesn't use itself."""
+    return tuple(
+        replace(option, names=(f"crash-{option.names[0]}",)) for option in base.options
+    )
+
+
+class Sqlite(load("sqlite")):  # type: ignore[misc]
+    """The plugin itself."""
+
+    options = _options(load("sqlite"))
+
+
+class Gated(Sqlite):
+    """Begins a commit when somebody has opened the other end of a FIFO."""
+
+    options = (
+        *Sqlite.options,
+        Option("gate", ("crash-gate",), "the FIFO", "FILE", "path"),
+    )
+
+    def __init__(self, *, gate: str = "", **options: Any) -> None:
+        super().__init__(**options)
+        self._gate = gate
+
+    def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+        with open(self._gate, "rb"):
+            super().commit(added, done)
+
+
+class Slow(Sqlite):
+    """Takes 200 ms for a commit."""
+
+    def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+        time.sleep(0.2)
+        super().commit(added, done)
+
+
+class Forgetful(Sqlite):
+    """Keeps the jobs of the latest commits in memory only."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._later: deque[Sequence[StoredJob]] = deque([()] * 5)
+
+    def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+        self._later.append(added)
+        super().commit(self._later.popleft(), done)
+
+
+class Undead(Sqlite):
+    """Removes no jobs."""
+
+    def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+        super().commit(added, ())
+
+
+class Dying(Queue):
+    """Has the process die within one of its commits, or right before or after it.
+
+    The environment says in which one, CRASH_COMMIT, which counts from 1, and so many
+    seconds after it was begun: CRASH_DELAY.
+    """
+
+    _left = int(os.environ.get("CRASH_COMMIT", "0"))
+
+    def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+        self._left -= 1
+        if self._left == 0:
+            # Nothing handles SIGALRM, so that it ends the process like SIGKILL.
+            signal.setitimer(signal.ITIMER_REAL, float(os.environ["CRASH_DELAY"]))
+        super().commit(added, done)  # type: ignore[safe-super]
+
+
+def __getattr__(name: str) -> type[Queue]:
+    """Return the plugin `DyingNAME`."""
+    if not name.startswith("Dying"):
+        raise AttributeError(name)
+    base = load(name.removeprefix("Dying").lower())
+    return type(name, (Dying, base), {"options": _options(base)})

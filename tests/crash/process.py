@@ -1,0 +1,102 @@
+"""A server process for asyncio: its log is read, so that nothing has to be polled."""
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from tests.queues.backend import Store
+from tests.servers import DEADLINE, HOST, free_port, package_environment
+
+# A folder of packages with further queue plugins.
+PLUGINS = Path(__file__).with_name("plugins")
+
+
+def queue_options(store: Store, queue: str = "{}") -> Iterator[str]:
+    """Yield the options of a server that make it use this store.
+
+    `queue` is the name of a plugin that does so, with {} for that of the right one.
+    """
+    plugin = store.backend.plugin
+    prefix = "--" if queue == "{}" else "--crash-"
+    yield from ("-q", queue.format(plugin.__module__.rpartition(".")[2]))
+    for option in plugin.options:
+        if option.keyword in store.arguments:
+            yield f"{prefix}{option.names[0]}={store.arguments[option.keyword]}"
+
+
+class Server:
+    """A job server on a port of its own; what it logs is in `lines`."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        self.process = process
+        self.port = port
+        self.lines: list[str] = []
+        self._news = asyncio.Event()
+        self._reader = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(cls, *options: str, **variables: str) -> Self:
+        """Start a server with these options and environment variables."""
+        port = free_port()
+        environment = package_environment() | variables
+        environment["PYTHONPATH"] += f":{PLUGINS}"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "gearman.server", "-L", HOST),
+            *("-p", str(port), "-l", "stderr", *options),
+            env=environment,
+            stdin=DEVNULL,
+            stderr=PIPE,
+        )
+        return cls(process, port)
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.lines.append(line.decode(errors="replace").rstrip("\n"))
+            self._news.set()
+        self._news.set()
+
+    async def ready(self) -> None:
+        """Return when it accepts connections."""
+        await self.says("ready (process")
+
+    async def says(self, text: str, times: int = 1) -> None:
+        """Return when so many lines of the log contain a text; raise if it ends."""
+        async with asyncio.timeout(DEADLINE):
+            while self.said(text) < times:
+                assert not self._reader.done(), f"it ended: {self.lines}"
+                self._news.clear()
+                await self._news.wait()
+
+    def said(self, text: str) -> int:
+        """Return how many lines of the log contain a text."""
+        return sum(text in line for line in self.lines)
+
+    async def kill(self) -> None:
+        """End it by a signal that it can do nothing about."""
+        assert await self._end(signal.SIGKILL) == -signal.SIGKILL, self.lines
+
+    async def dies(self) -> None:
+        """Return when it has ended itself by SIGALRM."""
+        async with asyncio.timeout(DEADLINE):
+            await self._reader
+            assert await self.process.wait() == -signal.SIGALRM, self.lines
+
+    async def stop(self) -> None:
+        """End it in good order."""
+        assert await self._end(signal.SIGTERM) == 0, self.lines
+
+    async def end(self) -> None:
+        """Kill it if it runs."""
+        await self._end(signal.SIGKILL)
+
+    async def _end(self, number: int) -> int:
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        async with asyncio.timeout(DEADLINE):
+            await self._reader
+            return await self.process.wait()

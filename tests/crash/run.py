@@ -1,0 +1,183 @@
+"""Kill a server again and again, and see what has become of its jobs."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.queues.backend import Arguments, Store
+from tests.queues.backends import BACKENDS
+
+from .books import Books
+from .players import Load, Play, drained
+from .process import Server, queue_options
+
+# Back ends whose jobs outlive the server.
+NAMES = [name for name in BACKENDS if name != "memory"]
+
+# What makes a back end do in minutes that which else takes it days.
+HASTE: dict[str, Arguments] = {"flatfile": {"segment_size": 300_000}}
+
+# What a server logs when something is wrong with itself.
+COMPLAINTS = (" CRITICAL ", " ERROR ", "Traceback", "is left alone")
+
+Ending = Callable[[Server], Awaitable[None]]
+
+
+@contextmanager
+def new_store(name: str, folder: Path) -> Iterator[Store]:
+    """Yield an empty store of a back end that is started in an empty folder."""
+    with BACKENDS[name](folder) as backend, backend.store() as store:
+        yield Store(backend, {**store.arguments, **HASTE.get(name, {})})
+
+
+class Run:
+    """Lives of a server on one store, of which `seed` says how they go.
+
+    What the machine does meanwhile is different each time, so the same seed makes a
+    failure likelier again, but not certain. A server lives for so many seconds at
+    most, and uses the plugin `queue`, where {} stands for the right one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        seed: int,
+        longest_life: float = 1.5,
+        queue: str = "{}",
+    ) -> None:
+        self.store = store
+        self.books = Books()
+        self.random = random.Random(seed)
+        self._longest_life = longest_life
+        self._queue = queue
+        self._replay_takes = 0.05
+        self.endings = {
+            self.kill_at_start: 3,
+            self.kill_at_any_time: 3,
+            self.kill_at_work: 6,
+            self.kill_when_full: 1,
+            self.kill_when_busy: 1,
+            self.die_in_a_commit: 6,
+            self.stop_under_load: 2,
+        }
+
+    def some(self, count: int) -> list[Ending]:
+        """Return so many endings at random."""
+        weights = [*self.endings.values()]
+        return self.random.choices([*self.endings], weights, k=count)
+
+    async def play(self, endings: Sequence[Ending]) -> None:
+        """Have a server end in each of these ways, then have all that is left run.
+
+        Raises AssertionError if anything was lost, came back, or is left.
+        """
+        for ending in endings:
+            await self._life(ending)
+        await self._life(self._drain)
+        lost = self.books.lost()
+        assert not lost, f"{len(lost)} acknowledged jobs were not run: {lost[:10]}"
+        left = self.store.content()
+        assert not left, f"{len(left)} finished jobs are left: {left[:10]}"
+
+    async def _life(self, ending: Ending) -> None:
+        self.books.counts[ending.__name__.strip("_").replace("_", " ")] += 1
+        queue, fate = self._queue, {}
+        if ending == self.die_in_a_commit:
+            queue, fate = "dying-{}", self._fate()
+        server = await Server.start(*queue_options(self.store, queue), **fate)
+        try:
+            await ending(server)
+        finally:
+            await server.end()
+        complaints = [
+            line
+            for line in server.lines
+            if any(complaint in line for complaint in COMPLAINTS)
+        ]
+        assert not complaints, complaints
+
+    async def kill_at_start(self, server: Server) -> None:
+        """Kill it while it opens the store, takes up what is there, or has done so."""
+        await server.says("opening the queue")
+        await asyncio.sleep(self._replay_takes * self.random.uniform(0, 1.2))
+        await server.kill()
+        self.books.killed()
+
+    async def kill_at_any_time(self, server: Server) -> None:
+        async with Load(await self._begin(server)):
+            await self._some_time()
+            await server.kill()
+        self.books.killed()
+
+    async def kill_at_work(self, server: Server) -> None:
+        """Kill it when it has work to commit, or has just committed some."""
+        play = await self._begin(server)
+        bursts = answers = self.random.randint(1, 1500)
+        if self.random.random() < 0.5:
+            bursts = self.random.randint(1, 40)
+        async with Load(play):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._longest_life):
+                    await play.until(
+                        lambda: play.bursts >= bursts or play.answers >= answers
+                    )
+            # Spread over what a commit takes.
+            await asyncio.sleep(max(0.0, self.random.uniform(-0.003, 0.006)))
+            await server.kill()
+        self.books.killed()
+
+    async def kill_when_full(self, server: Server) -> None:
+        """Kill it when it has stored jobs that nobody runs."""
+        async with Load(play := await self._begin(server), workers=0):
+            await play.until(lambda: play.answers > 1000)
+            await server.kill()
+        self.books.killed()
+
+    async def kill_when_busy(self, server: Server) -> None:
+        """Kill it when it has removed jobs, and stored some since."""
+        async with Load(play := await self._begin(server)):
+            before = self.books.counts["finished"]
+            await play.until(lambda: self.books.counts["finished"] > before + 500)
+            answers = play.answers + 1000
+            await play.until(lambda: play.answers > answers)
+            await server.kill()
+        self.books.killed()
+
+    def _fate(self) -> dict[str, str]:
+        """Return in which commit to die, and when: most take some milliseconds."""
+        return {
+            "CRASH_COMMIT": f"{self.random.randint(1, 60)}",
+            "CRASH_DELAY": f"{10 ** self.random.uniform(-5, -1.5):f}",
+        }
+
+    async def die_in_a_commit(self, server: Server) -> None:
+        async with Load(await self._begin(server)):
+            await server.dies()
+        self.books.killed()
+
+    async def stop_under_load(self, server: Server) -> None:
+        async with Load(await self._begin(server)):
+            await self._some_time()
+            await server.stop()
+        self.books.stopped()
+
+    async def _drain(self, server: Server) -> None:
+        async with Load(await self._begin(server), clients=0):
+            await drained(server.port)
+            await server.stop()
+        self.books.stopped()
+
+    async def _begin(self, server: Server) -> Play:
+        await server.says("opening the queue")
+        began = time.monotonic()
+        await server.ready()
+        self._replay_takes = time.monotonic() - began
+        largest = min(self.store.backend.largest, 1 << 20)
+        large = min(100_000, largest), largest
+        return Play(self.books, self.random, server.port, large=large)
+
+    async def _some_time(self) -> None:
+        await asyncio.sleep(self.random.uniform(0, self._longest_life))
