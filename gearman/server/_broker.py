@@ -25,7 +25,7 @@ other as C types, declared in `_broker_c.pxd`.
 """
 
 import re
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any
@@ -51,6 +51,21 @@ MIN_TIMEOUT = 1.0
 
 # So many digits have the largest numbers of jobs.
 MAX_DIGITS = 19
+
+# What a job takes beside its workload, as measured (bytes of memory).
+JOB_MEMORY = 350
+
+# What whoever hits a limit is told, by the option that sets the limit. The first one
+# is gearmand's, and clients know it.
+FULL = {
+    "max-jobs-per-function": b"Job queue is full",
+    "max-jobs": b"The server has as many jobs as --max-jobs allows",
+    "max-job-memory": b"The jobs of the server take what --max-job-memory allows",
+    "max-functions": b"The server knows as many functions as --max-functions allows",
+    "max-functions-per-worker": (
+        b"A worker can do as many functions as --max-functions-per-worker allows"
+    ),
+}
 
 _DIGITS = re.compile(rb"\s*\+?(\d{0,20})")
 
@@ -173,11 +188,12 @@ class Function:
     )
     # fmt: on
 
-    def __init__(self, name: bytes) -> None:
+    def __init__(self, name: bytes, limit: int) -> None:
         self.name = name
         self.queues = (Queue(), Queue(), Queue())
         self.scheduled = [0, 0, 0]
-        self.limits = [0, 0, 0]
+        # By priority; 0 is no limit.
+        self.limits = [limit, limit, limit]
         self.running = 0
         self.pending = 0
         self.workers = 0
@@ -278,6 +294,30 @@ class Peer:
         self.send(ERROR, (code, text))
 
 
+class Limits:
+    """How much a broker takes up at most; 0 is no limit.
+
+    `jobs` and `job_memory`, which is in bytes, are for all jobs together, `functions`
+    for those that are known. `jobs_per_function` counts for functions that were given
+    no limit of their own, `functions_per_worker` for each peer.
+    """
+
+    def __init__(
+        self,
+        *,
+        jobs: int = 0,
+        jobs_per_function: int = 0,
+        job_memory: int = 0,
+        functions: int = 0,
+        functions_per_worker: int = 0,
+    ) -> None:
+        self.jobs = jobs
+        self.jobs_per_function = jobs_per_function
+        self.job_memory = job_memory
+        self.functions = functions
+        self.functions_per_worker = functions_per_worker
+
+
 class Broker:
     """The state machine of the job server.
 
@@ -289,6 +329,11 @@ class Broker:
     `round_robin` moves a function that gave a job behind the worker's others.
     With `timeout_fails` a job that exceeds its timeout fails; otherwise it counts as
     a job whose worker was lost. `exceptions` turns that option on for every peer.
+
+    What goes beyond the `limits` is refused, but for jobs that come from the store.
+    `hits` counts how often each one was hit, by the option that sets it; those of
+    whoever does the I/O are counted there as well. `memory` is what the jobs take, in
+    bytes.
 
     If it is `persistent`, a background job is acknowledged and can be grabbed only
     after it was stored. Whoever owns the store takes what is to be done out of
@@ -309,8 +354,11 @@ class Broker:
         timeout_fails: bool = False,
         exceptions: bool = False,
         persistent: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         self.functions: dict[bytes, Function] = {}
+        # All functions, in the order in which to see whether they can be forgotten.
+        self._round: deque[Function] = deque()
         # By the number of their handle: numbers that follow each other lie side by
         # side in a dictionary, where handles would be all over a large one.
         self.jobs: dict[int, Job] = {}
@@ -318,8 +366,10 @@ class Broker:
         self.touched: list[Peer] = []
         # Producers and the blocked peers that they sent something to.
         self.congested: list[tuple[Peer, Peer]] = []
-        # What an operator should know; whoever does the I/O logs and clears it.
+        # What an operator should know; whoever does the I/O logs and clears it: lines,
+        # and the limits in `FULL` that were hit.
         self.notices: list[str] = []
+        self.reached: set[str] = set()
         self.handle_prefix = handle_prefix
         self.next_handle = first_handle
         self.retries = retries
@@ -329,6 +379,9 @@ class Broker:
         self.timeout_fails = timeout_fails
         self.exceptions = exceptions
         self.persistent = persistent
+        self.limits = limits or Limits()
+        self.hits: Counter[str] = Counter()
+        self.memory = 0
         self.outage = b""
         # Whether stored jobs are left to the next run instead of being queued.
         self.shelving = False
@@ -422,14 +475,19 @@ class Broker:
             return self._refuse(peer, b"ARGUMENT_TOO_LARGE", b"Unique value too large")
         if len(name) > MAX_FUNCTION or (reducer and len(reducer) > MAX_FUNCTION):
             return self._refuse(peer, b"ARGUMENT_TOO_LARGE", b"Function name too large")
-        function = self.function(name)
+        function = self.functions.get(name)
+        if function is None:
+            if not self.admits(name):
+                return self._refuse(peer, b"QUEUE_ERROR", FULL["max-functions"])
+            function = self.function(name)
         job = function.find(unique, workload)
         if background and self.outage and (job is None or not job.background):
             return self._refuse(peer, b"QUEUE_ERROR", self.outage)
         if job is None:
-            limit = function.limits[priority]
-            if 0 < limit <= function.total():
-                return self._refuse(peer, b"QUEUE_ERROR", b"Job queue is full")
+            limit = self._limit(function, priority, len(workload))
+            if limit is not None:
+                self.hit(limit)
+                return self._refuse(peer, b"QUEUE_ERROR", FULL[limit])
             job = self._job(function, unique, workload)
             job.priority = priority
             job.background = background
@@ -482,6 +540,12 @@ class Broker:
         if name in peer.abilities:
             peer.abilities[name] = timeout
             return None
+        if 0 < self.limits.functions_per_worker <= len(peer.functions):
+            limit = "max-functions-per-worker"
+            self.hit(limit)
+            return peer.refuse(b"QUEUE_ERROR", FULL[limit])
+        if not self.admits(name):
+            return peer.refuse(b"QUEUE_ERROR", FULL["max-functions"])
         function = self.function(name)
         peer.abilities[name] = timeout
         peer.functions.insert(0, function)
@@ -589,13 +653,60 @@ class Broker:
             peer.raised = handle
             self._finish(job, peer)
 
+    # -- limits
+
+    def hit(self, limit: str) -> None:
+        """Count that something went beyond a limit, and was refused."""
+        self.hits[limit] += 1
+        self.reached.add(limit)
+
+    def admits(self, name: bytes) -> bool:
+        """Whether a function of this name is known, or may become known.
+
+        A function that nobody needs is forgotten for it, if one is found soon.
+        """
+        limit = self.limits.functions
+        if not 0 < limit <= len(self.functions) or name in self.functions:
+            return True
+        if self._forget_function():
+            return True
+        self.hit("max-functions")
+        return False
+
+    def _forget_function(self) -> bool:
+        for _ in range(min(SWEEP, len(self._round))):
+            function = self._round.popleft()
+            if not (function.workers or function.total() or self._has_limits(function)):
+                del self.functions[function.name]
+                return True
+            self._round.append(function)
+        return False
+
+    def _has_limits(self, function: Function) -> bool:
+        """Whether a function was given limits of its own."""
+        return function.limits != [self.limits.jobs_per_function] * 3
+
+    def _limit(self, function: Function, priority: int, size: int) -> str | None:
+        """Return what keeps a job with a workload of this size from being taken."""
+        limits = self.limits
+        most: int = function.limits[priority]
+        if 0 < most <= function.total():
+            return "max-jobs-per-function"
+        if 0 < limits.jobs <= len(self.jobs):
+            return "max-jobs"
+        if 0 < limits.job_memory < self.memory + JOB_MEMORY + size:
+            return "max-job-memory"
+        return None
+
     # -- administration
 
     def function(self, name: bytes) -> Function:
         """Return the function of this name, which is known from now on."""
         function = self.functions.get(name)
         if function is None:
-            function = self.functions[name] = Function(name)
+            function = Function(name, self.limits.jobs_per_function)
+            self.functions[name] = function
+            self._round.append(function)
         return function
 
     def drop(self, name: bytes) -> bool:
@@ -604,6 +715,7 @@ class Broker:
         if function.workers or function.total():
             return False
         del self.functions[name]
+        self._round.remove(function)
         return True
 
     def cancel(self, handle: bytes) -> bool:
@@ -698,8 +810,7 @@ class Broker:
         return idle and job.stored and not job.clients and job.receipts is None
 
     def _shelve(self, job: Job) -> None:
-        del self.jobs[job.number]
-        job.function.forget(job)
+        self._forget(job)
         job.state = GONE
 
     def _store(self, job: Job) -> None:
@@ -794,7 +905,14 @@ class Broker:
         job.stored = False
         job.receipts = None
         self.jobs[job.number] = job
+        self.memory += JOB_MEMORY + len(workload)
         return job
+
+    def _forget(self, job: Job) -> None:
+        """Let nobody find a job any longer."""
+        if self.jobs.pop(job.number, None) is not None:
+            self.memory -= JOB_MEMORY + len(job.workload)
+            job.function.forget(job)
 
     # -- where a job is
 
@@ -938,8 +1056,7 @@ class Broker:
         if job.stored:
             self.changes.append(job.number)
             self._settle(job, JOB_CREATED, (job.handle,))
-        self.jobs.pop(job.number, None)
-        job.function.forget(job)
+        self._forget(job)
         clients = job.clients
         if clients is not None:
             for client in clients:

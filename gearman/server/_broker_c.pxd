@@ -10,7 +10,8 @@ cdef int WORK_STATUS, WORK_COMPLETE, WORK_FAIL
 cdef int ERROR, STATUS_RES
 cdef int WORK_EXCEPTION, WORK_DATA, WORK_WARNING
 cdef int JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE
-cdef Py_ssize_t SWEEP, MAX_DIGITS
+cdef Py_ssize_t SWEEP, MAX_DIGITS, JOB_MEMORY
+cdef dict FULL
 
 
 @cython.freelist(1024)
@@ -113,8 +114,17 @@ cdef class Peer:
     cpdef refuse(self, bytes code, bytes text)
 
 
+cdef class Limits:
+    cdef public Py_ssize_t jobs
+    cdef public Py_ssize_t jobs_per_function
+    cdef public Py_ssize_t job_memory
+    cdef public Py_ssize_t functions
+    cdef public Py_ssize_t functions_per_worker
+
+
 cdef class Broker:
     cdef public dict functions
+    cdef public object _round
     cdef public dict jobs
     cdef public dict peers
     cdef public list touched
@@ -130,6 +140,10 @@ cdef class Broker:
     cdef public bint exceptions
     cdef public bint persistent
     cdef public bytes outage
+    cdef public Limits limits
+    cdef public object hits
+    cdef public Py_ssize_t memory
+    cdef public set reached
     cdef public bint shelving
     cdef public list changes
     cdef public list deferring
@@ -150,7 +164,7 @@ cdef class Broker:
         self, Peer peer, bytes name, bytes unique, bytes workload,
         int priority=*, bint background=*, int64_t when=*, bytes reducer=*,
     )
-    @cython.locals(function=Function, job=Job, limit=Py_ssize_t)
+    @cython.locals(function=Function, job=Job)
     cdef _submit(
         self, Peer peer, bytes name, bytes unique, bytes workload,
         int priority, bint background, int64_t when, bytes reducer,
@@ -185,6 +199,15 @@ cdef class Broker:
     cpdef fail(self, Peer peer, bytes handle)
     @cython.locals(job=Job, client=Peer)
     cpdef exception(self, Peer peer, bytes handle, bytes data)
+
+    cpdef hit(self, limit)
+    @cython.locals(limit=Py_ssize_t)
+    cpdef bint admits(self, bytes name)
+    @cython.locals(function=Function)
+    cdef bint _forget_function(self)
+    cdef bint _has_limits(self, Function function)
+    @cython.locals(limits=Limits, most=Py_ssize_t)
+    cdef _limit(self, Function function, int priority, Py_ssize_t size)
 
     @cython.locals(function=Function)
     cpdef Function function(self, bytes name)
@@ -227,6 +250,7 @@ cdef class Broker:
     cdef bytes _handle(self, int64_t number)
     @cython.locals(job=Job)
     cdef Job _job(self, Function function, bytes unique, bytes workload)
+    cdef _forget(self, Job job)
     cdef _place(self, Job job)
     @cython.locals(function=Function, queue=Queue)
     cdef _enqueue(self, Job job)

@@ -989,7 +989,7 @@ cdef class Engine:
         if delay != self._delay or broker.congested or broker.notices:
             self._delay = delay
             self._listener.settle()
-        elif broker.changes or broker.deferring or self.draining:
+        elif broker.changes or broker.deferring or broker.reached or self.draining:
             self._listener.settle()
         return 0
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..framing import BUILD
 from . import _broker
-from ._broker import HIGH, LOW, NORMAL
+from ._broker import FULL, HIGH, LOW, NORMAL
 
-__all__ = ["HIGH", "LOW", "NORMAL", "Broker", "Engine", "Function", "Job", "Peer"]
+__all__ = ["FULL", "HIGH", "LOW", "NORMAL"]
+__all__ += ["Broker", "Engine", "Function", "Job", "Limits", "Peer"]
 
 # The engine reaches into the compiled broker, so there is one only with the other.
 _build: Any = _broker
@@ -21,7 +22,8 @@ if BUILD == "speedups":
 Engine: Any = _engine and _engine.Engine
 
 if TYPE_CHECKING:
-    from ._broker import Broker, Function, Job, Peer
+    from ._broker import Broker, Function, Job, Limits, Peer
 else:
     Broker = (_engine or _build).Broker
     Function, Job, Peer = _build.Function, _build.Job, _build.Peer
+    Limits = _build.Limits

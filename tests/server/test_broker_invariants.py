@@ -1,6 +1,7 @@
 """Whatever peers do, and in whatever order, no job is lost and nothing leaks."""
 
 from collections import Counter
+from math import inf
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,7 +14,15 @@ from hypothesis.stateful import (
 )
 
 from gearman.commands import Command
-from gearman.server._broker import GONE, QUEUED, RUNNING, SCHEDULED, SLEEPING, WOKEN
+from gearman.server._broker import (
+    GONE,
+    JOB_MEMORY,
+    QUEUED,
+    RUNNING,
+    SCHEDULED,
+    SLEEPING,
+    WOKEN,
+)
 from tests.server.conftest import Server
 
 FUNCTIONS = (b"f", b"g")
@@ -58,8 +67,9 @@ class Peers(RuleBasedStateMachine):
         priority_first=st.booleans(),
         round_robin=st.booleans(),
         timeout_fails=st.booleans(),
+        limits=st.sampled_from([(0, 0), (3, 0), (0, 1), (6, 2)]),
     )
-    def start(self, **options):
+    def start(self, limits, **options):
         self.server = Server(**options)
         self.broker = self.server.broker
         self.accepted = set()
@@ -67,6 +77,7 @@ class Peers(RuleBasedStateMachine):
         for person in self.people[1:]:
             person.wire.can_do(*FUNCTIONS)
             person.send(Command.PRE_SLEEP)
+        self.broker.limits.jobs, self.broker.limits.functions = limits
 
     def person(self, index):
         return self.people[index % len(self.people)]
@@ -107,7 +118,8 @@ class Peers(RuleBasedStateMachine):
     )
     def submit(self, index, name, unique, command):
         person = self.person(index)
-        person.awaits[self.handle(person.send(command, name, unique, b"w"))] += 1
+        handles = self.created(person.send(command, name, unique, b"w"))
+        person.awaits.update(handles)
 
     @rule(
         index=indexes,
@@ -117,7 +129,7 @@ class Peers(RuleBasedStateMachine):
     )
     def submit_background(self, index, name, unique, command):
         packets = self.person(index).send(command, name, unique, b"w")
-        self.accepted.add(self.handle(packets))
+        self.accepted.update(self.created(packets))
 
     @rule(index=indexes, name=functions, unique=uniques, seconds=st.integers(-5, 50))
     def submit_epoch(self, index, name, unique, seconds):
@@ -125,14 +137,18 @@ class Peers(RuleBasedStateMachine):
         packets = self.person(index).send(
             Command.SUBMIT_JOB_EPOCH, name, unique, when, b"w"
         )
-        self.accepted.add(self.handle(packets))
+        self.accepted.update(self.created(packets))
 
     def handles(self):
         return {job.handle for job in self.broker.jobs.values()}
 
-    def handle(self, packets):
-        (handle,) = (p[1] for p in packets if p[0] == Command.JOB_CREATED)
-        return handle
+    def created(self, packets):
+        """Return the handle of a submission, nothing if it is refused, in a list."""
+        kinds = (Command.JOB_CREATED, Command.ERROR)
+        ((kind, argument, *_),) = (p for p in packets if p[0] in kinds)
+        if kind == Command.ERROR:
+            assert self.broker.hits, "refused without a reason"
+        return [argument] if kind == Command.JOB_CREATED else []
 
     @rule(index=indexes, command=st.sampled_from(GRABS))
     def grab(self, index, command):
@@ -213,6 +229,14 @@ class Peers(RuleBasedStateMachine):
             assert set(known) <= set(jobs)
             able = [p for p in self.broker.peers if function in p.functions]
             assert function.workers == len(able)
+
+    @invariant()
+    def limits_are_kept(self):
+        broker = self.broker
+        sizes = (len(job.workload) + JOB_MEMORY for job in broker.jobs.values())
+        assert broker.memory == sum(sizes)
+        assert len(broker.jobs) <= (broker.limits.jobs or inf)
+        assert sorted(f.name for f in broker._round) == sorted(broker.functions)
 
     @invariant()
     def nobody_sleeps_beside_a_waiting_job(self):
