@@ -1,8 +1,8 @@
 """Who may connect, and who may change something: told by the peer's address."""
 
+from collections import Counter
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from math import inf
 from typing import Final
 
 Network = IPv4Network | IPv6Network
@@ -12,9 +12,6 @@ LOOPBACK: Final[tuple[Network, ...]] = (ip_network("127.0.0.0/8"), ip_network(":
 # The address of whoever came by a Unix socket. The permissions of its file have
 # decided already.
 UNIX: Final = "unix"
-
-# Seconds between two lines in the log about peers that were turned away.
-INTERVAL: Final = 60.0
 
 
 def contains(networks: Sequence[Network], address: str) -> bool:
@@ -35,21 +32,44 @@ class Gate:
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
-        self._refused = 0
-        self._told = -inf
 
     def admits(self, address: str) -> bool:
         return not self._networks or contains(self._networks, address)
 
-    def complaint(self, address: str, now: float) -> str:
-        """Return what to log about a peer that was not let in.
 
-        That is nothing for a while after the last line: a flood of connections must
-        not become one of the log. `now` is in seconds.
-        """
-        if now < self._told + INTERVAL:
-            self._refused += 1
-            return ""
-        others = f", and so were {self._refused} before it" if self._refused else ""
-        self._refused, self._told = 0, now
-        return f"{address}: refused, --allow-from does not name it{others}"
+class Crowd:
+    """Counts connections, in all and by the address that they come from.
+
+    Of more than `most`, or more than `most_of_one` from one address, there is no room
+    for another; 0 is no limit. Those by Unix sockets count together with the others
+    only.
+    """
+
+    def __init__(self, most: int = 0, most_of_one: int = 0) -> None:
+        self.most = most
+        self.most_of_one = most_of_one
+        self.count = 0
+        self._counts: Counter[str] = Counter()
+
+    def full(self, address: str) -> str:
+        """Return the option that leaves no room for a connection from this address."""
+        if 0 < self.most <= self.count:
+            return "max-connections"
+        if 0 < self.most_of_one <= self._counts[address]:
+            return "max-connections-per-address"
+        return ""
+
+    def largest(self) -> int:
+        """Return how many connections come from the address that has most."""
+        return max(self._counts.values(), default=0)
+
+    def enter(self, address: str) -> None:
+        self.count += 1
+        if address != UNIX:
+            self._counts[address] += 1
+
+    def leave(self, address: str) -> None:
+        self.count -= 1
+        self._counts[address] -= 1
+        if self._counts[address] <= 0:
+            del self._counts[address]

@@ -7,12 +7,12 @@ docs/compatibility.md lists them.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..commands import MAX_FUNCTION
 from ..text import printable, split
 from .access import LOOPBACK, Network, contains
-from .broker import HIGH, LOW, NORMAL, Broker, Function, Job, Peer
+from .broker import FULL, HIGH, LOW, NORMAL, Broker, Function, Job, Peer
 
 OK = b"OK\r\n"
 END = b".\n"
@@ -32,6 +32,18 @@ class Identity:
     shutdown: Callable[[bool], None] | None = None
 
 
+class Usage(NamedTuple):
+    """One limit: its name, itself, how much of it is used, how often it was hit.
+
+    There is no limit if that is 0. What has no number is None.
+    """
+
+    name: str
+    limit: float | None
+    used: int | None
+    hits: int
+
+
 # Commands that are only for those who may change something.
 _CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue", b"shutdown"})
 
@@ -40,7 +52,8 @@ class Admin:
     """Answers admin lines with the help of a broker.
 
     Whoever is in the networks `changers`, or came by a Unix socket, may use every
-    command, others those that change nothing.
+    command, others those that change nothing. `limits` tells how much is used of each
+    limit.
     """
 
     def __init__(
@@ -48,8 +61,10 @@ class Admin:
         broker: Broker,
         identity: Identity,
         changers: Sequence[Network] = LOOPBACK,
+        limits: Callable[[], Iterable[Usage]] = lambda: (),
     ) -> None:
         self._broker = broker
+        self._limits = limits
         self._identity = identity
         self._changers = changers
         self._commands: dict[bytes, Callable[[list[bytes]], bytes]] = {
@@ -94,6 +109,8 @@ class Admin:
                 return _listing(map(_job, jobs))
             case [b"unique", b"jobs"]:
                 return _listing(printable(job.unique) + b"\n" for job in jobs)
+            case [b"limits"]:
+                return _listing(map(_usage, self._limits()))
         return b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
 
     def _cancel(self, words: list[bytes]) -> bytes:
@@ -109,6 +126,8 @@ class Admin:
             return _incomplete(b"create")
         if len(name) > MAX_FUNCTION:
             return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
+        if not self._broker.admits(name):
+            return _full("max-functions")
         self._broker.function(name)
         return OK
 
@@ -123,20 +142,24 @@ class Admin:
         return OK
 
     def _maxqueue(self, words: list[bytes]) -> bytes:
-        """Set the limits of a function: none, one for all priorities, or by priority.
+        """Set the limits of a function: one for all priorities, or by priority.
 
-        Two numbers are high and normal (low is then unlimited), three are high,
-        normal and low. What is no number counts as 0, which is no limit.
+        Two numbers are high and normal, three are high, normal and low. What is not
+        given is the limit of functions without one of their own. What is no number
+        counts as 0, which is no limit.
         """
         if not words:
             return _incomplete(b"maxqueue")
         name, *numbers = words
         if len(name) > MAX_FUNCTION:
             return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
-        limits = [_limit(number) for number in numbers] or [0]
+        if not self._broker.admits(name):
+            return _full("max-functions")
+        usual = self._broker.limits.jobs_per_function
+        limits = [_limit(number) for number in numbers] or [usual]
         if len(limits) == 1:
             limits *= 3
-        self._broker.function(name).limits = [*limits, 0, 0][:3]
+        self._broker.function(name).limits = [*limits, usual, usual][:3]
         return OK
 
     def _shutdown(self, words: list[bytes]) -> bytes:
@@ -165,6 +188,10 @@ def _denied(command: bytes) -> bytes:
 def _incomplete(command: bytes) -> bytes:
     text = b"An+incomplete+set+of+arguments+was+sent+to+this+command+"
     return b"ERR INVALID_ARGUMENTS %b%b\r\n" % (text, command)
+
+
+def _full(limit: str) -> bytes:
+    return b"ERR QUEUE_ERROR %b\r\n" % FULL[limit].replace(b" ", b"+")
 
 
 def _function_name(words: list[bytes]) -> bytes | None:
@@ -199,3 +226,13 @@ def _job(job: Job) -> bytes:
     """A job's handle, retries, whether nobody wants it, and is in the background."""
     ignored = not job.wanted()
     return b"%b\t%d\t%d\t%d\n" % (job.handle, job.retries, ignored, job.background)
+
+
+def _usage(usage: Usage) -> bytes:
+    """A limit's name, the limit, what is used of it, how often it was hit."""
+    return b"\t".join(map(_cell, usage)) + b"\n"
+
+
+def _cell(value: str | float | None) -> bytes:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return b"-" if value is None else text.encode()

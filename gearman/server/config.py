@@ -63,8 +63,9 @@ class Config:
     `retries` is -1 if there is no limit, `wakeup` is 0 for all workers, `level` is
     one of Python's logging, paths are absolute. `log_file` may also be "stderr" or
     "none". Without networks in `allow_from` everyone may connect. `queue_options` are
-    the arguments of the queue plugin. `ignored` has one sentence for each option that
-    was given in vain.
+    the arguments of the queue plugin. A limit of 0 is none; `max_connections` is None
+    for as many as descriptors are enough for. `ignored` has one sentence for each
+    option that was given in vain.
     """
 
     listen: tuple[Endpoint, ...] = (Endpoint(),)
@@ -86,6 +87,13 @@ class Config:
     queue_options: Mapping[str, Any] = field(default_factory=dict)
     allow_shutdown: bool = False
 
+    max_connections: int | None = None
+    max_connections_per_address: int = 0
+    max_functions: int = 10_000
+    max_functions_per_worker: int = 1000
+    max_jobs: int = 0
+    max_jobs_per_function: int = 0
+    max_job_memory: int = 0
     max_packet: int = MAX_PACKET
     max_outbox: int = 256 * 1024 * 1024
     handshake_timeout: float = 30.0

@@ -13,6 +13,7 @@ import socket
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
+from ..errors import ProtocolError
 from ..sockets import keep_alive
 from .broker import Peer
 from .protocol import Protocol, Service, Trace
@@ -43,6 +44,8 @@ class Connection(asyncio.BufferedProtocol):
         self._listener = listener
         self._service = service
         self._address = address
+        self.host = host_of(address)
+        self.made = False
         self._input = listener.input[: service.read_size]
         self.name = "?"
         # Blocked connections, this one possibly among them, for whose sake this one
@@ -66,8 +69,9 @@ class Connection(asyncio.BufferedProtocol):
             probes = self._listener.config.keepalive
             if probes is not None:
                 keep_alive(sock, probes.idle, probes.interval, probes.count)
-        self._attach(host_of(self._address), sock.fileno())
+        self._attach(self.host, sock.fileno())
         self._listener.add(self)
+        self.made = True
         log.info("%s: connected", self.name)
 
     def _attach(self, host: str, descriptor: int) -> None:
@@ -127,6 +131,10 @@ class Connection(asyncio.BufferedProtocol):
         self.progress = self._listener.time()
         self._listener.watch(self)
 
+    def waiting(self) -> int:
+        """Return how many bytes wait for the peer."""
+        return self._transport.get_write_buffer_size()
+
     def partial(self) -> None:
         """Part of a request has come: see to it that the rest comes as well."""
         self.progress = self._listener.time()
@@ -160,7 +168,8 @@ class Connection(asyncio.BufferedProtocol):
         self.abort("its protocol failed")
 
     def overflow(self, waiting: int) -> None:
-        self.abort(f"{waiting} bytes wait for it, more than --max-outbox allows")
+        text = f"{waiting} bytes wait for it, more than --max-outbox allows"
+        self.abort("max-outbox", text)
 
     def pause_writing(self) -> None:
         self.peer.blocked = True
@@ -196,19 +205,23 @@ class Connection(asyncio.BufferedProtocol):
             self.progress = self._listener.time()
             self._transport.resume_reading()
 
-    def close(self, reason: object = None) -> None:
-        """Close once everything that waits was sent."""
-        if reason is not None:
-            log.warning("%s: closed: %s", self.name, reason)
+    def close(self, error: ProtocolError | None = None) -> None:
+        """Close once everything that waits was sent, because of an error or not."""
+        if error is not None:
+            self._complain(_limit_of(error), error)
         self.closing = True
         self._listener.watch(self)
         self._transport.close()
 
-    def abort(self, reason: str) -> None:
-        """Close now."""
-        log.warning("%s: closed: %s", self.name, reason)
+    def abort(self, limit: str, reason: str) -> None:
+        """Close now: a limit is hit."""
+        self._complain(limit, reason)
         self.closing = True
         self._transport.abort()
+
+    def _complain(self, limit: str, reason: object) -> None:
+        self._listener.count(limit)
+        self._listener.complain(limit, f"{self.name}: closed: {reason}")
 
     def check(self, now: float) -> bool:
         """Close the connection if it stalls. Returns whether to look at it again."""
@@ -220,13 +233,15 @@ class Connection(asyncio.BufferedProtocol):
                 self._waiting, self.progress = waiting, now
             elif now - self.progress > config.write_timeout:
                 seconds = f"{config.write_timeout:g} seconds"
-                self.abort(f"it took nothing of what waits for it for {seconds}")
+                text = f"it took nothing of what waits for it for {seconds}"
+                self.abort("write-timeout", text)
             return True
         if self.closing or not self.protocol.buffered:
             return self._has_deadline()
         if not self._held_by and now - self.progress > config.handshake_timeout:
             seconds = f"{config.handshake_timeout:g} seconds"
-            self.abort(f"it sent part of a request and then nothing for {seconds}")
+            text = f"it sent part of a request and then nothing for {seconds}"
+            self.abort("handshake-timeout", text)
         return True
 
     def _has_deadline(self) -> bool:
@@ -277,6 +292,11 @@ class EngineConnection(Connection):
 
     def flush(self) -> None:
         cast("Any", self._transport).flush()
+
+
+def _limit_of(error: ProtocolError) -> str:
+    """Return which limit an error is about."""
+    return "max-packet" if error.code == "ARGUMENT_TOO_LARGE" else "bad-input"
 
 
 def _trace(name: str) -> Trace | None:

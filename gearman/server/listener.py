@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import inf
 from typing import Any
@@ -18,9 +18,10 @@ from typing import Any
 from .. import __version__
 from ..queue import Queue
 from .acceptor import Acceptor
-from .admin import Admin, Identity
-from .broker import Broker, Engine
+from .admin import Admin, Identity, Usage
+from .broker import FULL, Broker, Engine, Limits
 from .certificates import Certificates, open_certificates
+from .complaints import Complaints
 from .config import Config
 from .connection import Connection
 from .durability import Durability, replay
@@ -30,6 +31,7 @@ from .logs import NOTICE, level_name
 from .loop import Selector
 from .protocol import Server, Service
 from .sockets import describe, remove_file
+from .usage import usages
 from .values import MAX_HANDLE_PREFIX
 
 # Scheduled jobs follow the wall clock, which may be set: look at it this often.
@@ -85,12 +87,13 @@ class Listener:
             config.handshake_timeout,
             config.admin_from,
         )
-        admin = Admin(self._broker, identity, config.admin_from)
+        admin = Admin(self._broker, identity, config.admin_from, self._limits)
         self._gear = Gear(self._server, admin)
         self._others = [
             (spoken.name, spoken.service(self._server, **spoken.options), group)
             for spoken, group in zip(config.protocols, others, strict=True)
         ]
+        self._complaints = Complaints()
         self._connections: set[Connection] = set()
         self._watched: set[Connection] = set()
         self._watcher: asyncio.TimerHandle | None = None
@@ -234,6 +237,7 @@ class Listener:
         self.begin_turn()
         self._connections.discard(connection)
         self._watched.discard(connection)
+        self._entrance.crowd.leave(connection.host)
         self._broker.disconnect(connection.peer)
 
     def watch(self, connection: Connection) -> None:
@@ -249,6 +253,21 @@ class Listener:
         self._watched = {c for c in self._watched.copy() if c.check(now)}
         if self._watched:
             self._watcher = self._loop.call_later(WATCH_INTERVAL, self._look)
+
+    # -- limits
+
+    def count(self, limit: str) -> None:
+        """Count that a limit was hit, or something else in that table came about."""
+        self._broker.hits[limit] += 1
+
+    def complain(self, kind: str, text: str) -> None:
+        """Log a line about a peer, unless there are too many of its kind."""
+        if line := self._complaints.line(kind, text, self.time()):
+            log.warning("%s", line)
+
+    def _limits(self) -> Iterator[Usage]:
+        crowd = self._entrance.crowd
+        return usages(self._broker, self.config, crowd, self._connections)
 
     # -- turns
 
@@ -271,7 +290,7 @@ class Listener:
             self._durability.settle()
         if self._broker.congested:
             self._hold_producers()
-        if self._broker.notices:
+        if self._broker.notices or self._broker.reached:
             self._report()
         self._arm()
         self._stop_if_drained()
@@ -294,10 +313,13 @@ class Listener:
         congested.clear()
 
     def _report(self) -> None:
-        notices = self._broker.notices
+        notices, reached = self._broker.notices, self._broker.reached
         for notice in notices:
-            log.warning("%s", notice)
+            self.complain("dropped", notice)
+        for limit in reached:
+            self.complain(limit, f"refused: {FULL[limit].decode()}")
         notices.clear()
+        reached.clear()
 
     def _arm(self) -> None:
         """Have a turn begin when something is due."""
@@ -327,6 +349,13 @@ def _broker(config: Config, *, persistent: bool) -> Broker:
         timeout_fails=config.timeout_action == "fail",
         exceptions=config.exceptions,
         persistent=persistent,
+        limits=Limits(
+            jobs=config.max_jobs,
+            jobs_per_function=config.max_jobs_per_function,
+            job_memory=config.max_job_memory,
+            functions=config.max_functions,
+            functions_per_worker=config.max_functions_per_worker,
+        ),
     )
 
 

@@ -183,6 +183,52 @@ _JOBS = (
 
 _LIMITS = (
     _row(
+        "--max-connections",
+        metavar="N",
+        type=whole_number(1),
+        help="connections at a time; others are closed at once (default: as many as"
+        " the files that may be open are enough for)",
+    ),
+    _row(
+        "--max-connections-per-address",
+        metavar="N",
+        type=whole_number(0),
+        help="connections at a time from one address, 0 for any number (default: 0)",
+    ),
+    _row(
+        "--max-functions",
+        metavar="N",
+        type=whole_number(0),
+        help="functions that are known; unused ones are forgotten for new ones, and"
+        " those beyond are refused; 0 for any number (default: 10000)",
+    ),
+    _row(
+        "--max-functions-per-worker",
+        metavar="N",
+        type=whole_number(0),
+        help="functions that a worker may register, 0 for any number (default: 1000)",
+    ),
+    _row(
+        "--max-jobs",
+        metavar="N",
+        type=whole_number(0),
+        help="jobs at a time, waiting and running, 0 for any number (default: 0)",
+    ),
+    _row(
+        "--max-jobs-per-function",
+        metavar="N",
+        type=whole_number(0),
+        help="jobs of a function that the admin command maxqueue set no other limit"
+        " for, 0 for any number (default: 0)",
+    ),
+    _row(
+        "--max-job-memory",
+        metavar="BYTES",
+        type=size(0, 2**50),
+        help="memory for jobs: their workloads, and 350 bytes for each; in bytes or"
+        " with K, M or G; 0 for any size (default: 0)",
+    ),
+    _row(
         "--max-packet",
         metavar="BYTES",
         type=size(1024, MAX_BODY),

@@ -14,6 +14,9 @@ from typing import Final, NoReturn
 from ..errors import StartupError
 from .command_line import say
 
+# Descriptors that are not for connections.
+_RESERVED: Final = 64
+
 _DIED: Final = "the server ended before it was ready; its log may tell why"
 
 
@@ -221,6 +224,17 @@ def limit_descriptors(number: int | None) -> None:
             f"{number} file descriptors are more than the {hard} allowed here: run as"
             " root, or give a smaller number to --file-descriptors"
         ) from error
+
+
+def connections_allowed() -> int:
+    """Return how many connections leave some descriptors for everything else.
+
+    Those are listening sockets, the log, and the files or connections of a queue.
+    """
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed == resource.RLIM_INFINITY:
+        return 0
+    return allowed - min(_RESERVED, allowed // 2)
 
 
 def enable_core_dumps() -> None:

@@ -153,10 +153,10 @@ class TlsConnection(Connection):
         if self.protocol.urgent:
             self.flush()
 
-    def close(self, reason: object = None) -> None:
+    def close(self, error: ProtocolError | None = None) -> None:
         if not self.closing:
             self._transport.write(self.protocol.end())
-        super().close(reason)
+        super().close(error)
 
 
 def _describe(error: ssl.SSLError) -> str:

@@ -8,7 +8,7 @@ import pytest
 from gearman import _framing
 from gearman.commands import REQUEST, RESPONSE, Command
 from gearman.errors import ProtocolError
-from gearman.server.admin import Admin, Identity
+from gearman.server.admin import Admin, Identity, Usage
 from gearman.server.broker import Broker, Peer
 from gearman.server.gear import Gear, GearProtocol
 from gearman.server.protocol import Server as Site
@@ -88,10 +88,12 @@ class Server:
     def __init__(self, **options: Any) -> None:
         self.shutdowns: list[bool] = []
         self.trace: list[str] = []
+        self.limits: list[Usage] = []
         self.broker = Broker(handle_prefix=b"H:test", **options)
         identity = Identity("1.2.3", 4321, "NOTICE", self.shutdowns.append)
         self.site = Site(self.broker, "1.2.3")
-        self.gear = Gear(self.site, Admin(self.broker, identity))
+        admin = Admin(self.broker, identity, limits=lambda: self.limits)
+        self.gear = Gear(self.site, admin)
         self.now, self.wall = 1000.0, 1_700_000_000.0
         self.broker.tick(self.now, self.wall)
 

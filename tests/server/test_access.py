@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gearman.server.access import INTERVAL, LOOPBACK, Gate, contains
+from gearman.server.access import LOOPBACK, Crowd, Gate, contains
+from gearman.server.complaints import BURST
 from tests.servers import DEADLINE, HOST, Server, ours, package_environment
 from tests.wire import Peer
 
@@ -51,15 +52,36 @@ class TestGate:
         assert Gate(NETWORKS).admits("192.0.2.7")
         assert not Gate(NETWORKS).admits("192.0.2.1")
 
-    def test_flood_is_told_now_and_then(self):
-        gate = Gate(NETWORKS)
-        line = "1.1.1.1: refused, --allow-from does not name it"
-        assert gate.complaint("1.1.1.1", 5.0) == line
-        for _ in range(3):
-            assert gate.complaint("1.1.1.2", 5.0 + INTERVAL / 2) == ""
-        later = gate.complaint("1.1.1.1", 5.0 + INTERVAL)
-        assert later == f"{line}, and so were 3 before it"
-        assert gate.complaint("1.1.1.1", 5.0 + 2 * INTERVAL) == line
+
+class TestCrowd:
+    def entered(self, crowd: Crowd, *addresses: str) -> Crowd:
+        for address in addresses:
+            assert crowd.full(address) == ""
+            crowd.enter(address)
+        return crowd
+
+    def test_without_limits_there_is_always_room(self):
+        crowd = self.entered(Crowd(), *["a"] * 1000, *["unix"] * 1000)
+        assert (crowd.count, crowd.largest()) == (2000, 1000)
+
+    def test_all_connections_count_together(self):
+        crowd = self.entered(Crowd(3), "a", "b", "unix")
+        assert crowd.full("c") == crowd.full("unix") == "max-connections"
+        crowd.leave("b")
+        self.entered(crowd, "c")
+
+    def test_each_address_counts_by_itself(self):
+        crowd = self.entered(Crowd(0, 2), "a", "a", "b")
+        assert crowd.full("a") == "max-connections-per-address"
+        self.entered(crowd, "b")
+        crowd.leave("a")
+        self.entered(crowd, "a")
+
+    def test_unix_sockets_are_no_address(self):
+        crowd = self.entered(Crowd(0, 1), "unix", "unix")
+        for _ in range(2):
+            crowd.leave("unix")
+        assert (crowd.count, crowd.largest()) == (0, 0)
 
 
 class TestAdmin:
@@ -112,13 +134,13 @@ class TestServer:
         with ours("--allow-from=127.0.0.1,127.0.1.0/24") as running:
             yield running
 
-    def test_others_are_turned_away_with_one_line(self, server):
-        for _ in range(5):
+    def test_others_are_turned_away_with_a_few_lines(self, server):
+        for _ in range(2 * BURST):
             with connect_from("127.0.0.2", server) as peer:
                 assert peer.receive_end() == b""
         with connect_from("127.0.1.5", server) as peer:
             assert peer.fence() == []
-        assert server.log.read_text().count("127.0.0.2: refused, --allow-from") == 1
+        assert server.log.read_text().count("127.0.0.2: refused, --allow-from") == BURST
 
     def test_admin_networks_are_those_of_the_option(self):
         with ours("--admin-from=127.0.0.2") as server:

@@ -3,6 +3,7 @@
 import pytest
 
 from gearman.commands import MAX_FUNCTION, Command
+from gearman.server.admin import Usage
 
 UNKNOWN = b"ERR UNKNOWN_COMMAND Unknown+server+command%b\r\n"
 INCOMPLETE = (
@@ -26,6 +27,7 @@ INCOMPLETE = (
         (b"show jobs", b".\n"),
         (b"SHOW  Jobs", b".\n"),
         (b"show unique jobs", b".\n"),
+        (b"show limits", b".\n"),
         (b"show", UNKNOWN % b"show"),
         (b"show x", b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"),
         (b"show jobs x", b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"),
@@ -73,6 +75,22 @@ def test_line_closes_the_connection_without_an_answer(server, line, reason):
     peer = server.connect()
     assert peer.ask(line) == b""
     assert reason in str(peer.protocol.error)
+
+
+def test_limits_have_what_is_used_and_how_often_they_were_hit(server):
+    server.limits = [
+        Usage("max-jobs", 10, 3, 0),
+        Usage("handshake-timeout", 2.5, None, 7),
+        Usage("write-timeout", 60.0, None, 0),
+        Usage("bad-input", None, None, 1),
+    ]
+    assert server.connect().ask(b"SHOW limits").splitlines() == [
+        b"max-jobs\t10\t3\t0",
+        b"handshake-timeout\t2.5\t-\t7",
+        b"write-timeout\t60\t-\t0",
+        b"bad-input\t-\t-\t1",
+        b".",
+    ]
 
 
 def test_status_counts_all_running_and_workers(server):

@@ -289,7 +289,7 @@ def test_handle_prefix_can_be_chosen():
 
 
 def test_running_out_of_descriptors_pauses_accepting_alone():
-    with ours("-f", "40") as server, ExitStack() as stack:
+    with ours("-f", "40", "--max-connections=1000") as server, ExitStack() as stack:
         good = stack.enter_context(Peer(server.port))
         assert good.fence() == []
         with ExitStack() as crowd:

@@ -1,0 +1,64 @@
+"""The limits of a server: how much of each is used, and how often it was hit."""
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from .access import Crowd
+from .admin import Usage
+from .broker import Broker
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .connection import Connection
+
+
+def usages(
+    broker: Broker,
+    config: "Config",
+    crowd: Crowd,
+    connections: "Collection[Connection]",
+) -> Iterator[Usage]:
+    """Yield a row for each limit, named as the option that sets it.
+
+    What is limited for each of several is as much as the one of them has that has
+    most. Two rows are no limits: refused addresses, and what made no sense.
+    """
+    hits = broker.hits
+    functions, jobs = broker.functions.values(), broker.jobs
+    rows: tuple[tuple[str, float | None, int | None], ...] = (
+        ("max-connections", crowd.most, crowd.count),
+        ("max-connections-per-address", crowd.most_of_one, crowd.largest()),
+        ("max-functions", config.max_functions, len(functions)),
+        (
+            "max-functions-per-worker",
+            config.max_functions_per_worker,
+            _most(len(peer.functions) for peer in broker.peers),
+        ),
+        ("max-jobs", config.max_jobs, len(jobs)),
+        (
+            "max-jobs-per-function",
+            config.max_jobs_per_function,
+            _most(function.total() for function in functions),
+        ),
+        ("max-job-memory", config.max_job_memory, broker.memory),
+        (
+            "max-packet",
+            config.max_packet,
+            _most(connection.protocol.buffered for connection in connections),
+        ),
+        (
+            "max-outbox",
+            config.max_outbox,
+            _most(connection.waiting() for connection in connections),
+        ),
+        ("handshake-timeout", config.handshake_timeout, None),
+        ("write-timeout", config.write_timeout, None),
+        ("allow-from", None, None),
+        ("bad-input", None, None),
+    )
+    for name, limit, used in rows:
+        yield Usage(name, limit, used, hits[name])
+
+
+def _most(numbers: Iterator[int]) -> int:
+    return max(numbers, default=0)
