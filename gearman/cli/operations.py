@@ -71,6 +71,12 @@ OPERATIONS: Final = (
         "unique keys of the jobs",
         table=tables.UNIQUES,
     ),
+    Operation(
+        "show-limits",
+        "show limits",
+        "limits: how much of each is used, and how often it was hit",
+        table=tables.LIMITS,
+    ),
     Operation("cancel-job", "cancel job", "drop a job that waits", "HANDLE"),
     Operation("create-function", "create function", "make a function known", "NAME"),
     Operation(

@@ -41,6 +41,7 @@ STATUS: Final = Table(("function", "total", "running", "workers"))
 PRIORITIES: Final = Table(("function", "high", "normal", "low", "workers"))
 JOBS: Final = Table(("handle", "retries", "ignored", "queued"))
 UNIQUES: Final = Table(("unique",))
+LIMITS: Final = Table(("limit", "value", "used", "hits"))
 WORKERS: Final = Table(("descriptor", "address", "id", "functions"), words=True)
 
 

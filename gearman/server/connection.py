@@ -164,8 +164,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def broken(self, error: Exception) -> None:
         """End a connection whose protocol has a bug; no other is to suffer."""
-        log.critical("%s: a bug in its protocol", self.name, exc_info=error)
-        self.abort("its protocol failed")
+        text = f"{self.name}: a bug in its protocol"
+        self._listener.complain("bug", text, error)
+        self.abort("bugs", "its protocol failed")
 
     def overflow(self, waiting: int) -> None:
         text = f"{waiting} bytes wait for it, more than --max-outbox allows"

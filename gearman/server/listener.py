@@ -118,8 +118,8 @@ class Listener:
         Calls `ready` as soon as connections are accepted.
         """
         self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(_log_exception)
         self.time = self._loop.time
+        self._loop.set_exception_handler(self._log_exception)
         self._start_engine()
         if self._queue is not None:
             self._durability = Durability(self._queue, self._broker, self.begin_turn)
@@ -260,10 +260,21 @@ class Listener:
         """Count that a limit was hit, or something else in that table came about."""
         self._broker.hits[limit] += 1
 
-    def complain(self, kind: str, text: str) -> None:
-        """Log a line about a peer, unless there are too many of its kind."""
+    def complain(self, kind: str, text: str, bug: BaseException | None = None) -> None:
+        """Log a line about a peer, unless there are too many of its kind.
+
+        A bug comes with its traceback.
+        """
         if line := self._complaints.line(kind, text, self.time()):
-            log.warning("%s", line)
+            level = log.critical if bug else log.warning
+            level("%s", line, exc_info=bug)
+
+    def _log_exception(
+        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
+        """Log what went wrong in the event loop: it is a bug."""
+        if line := self._complaints.line("bug", context["message"], self.time()):
+            log.critical("%s", line, exc_info=context.get("exception"))
 
     def _limits(self) -> Iterator[Usage]:
         crowd = self._entrance.crowd
@@ -357,8 +368,3 @@ def _broker(config: Config, *, persistent: bool) -> Broker:
             functions_per_worker=config.max_functions_per_worker,
         ),
     )
-
-
-def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what went wrong in the event loop, with a traceback: it is a bug."""
-    log.critical("%s", context["message"], exc_info=context.get("exception"))

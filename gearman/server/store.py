@@ -18,6 +18,7 @@ from ..errors import JobRefused, QueueError
 from ..queue import Queue, StoredJob
 from ..text import printable
 from .broker import Job
+from .complaints import Complaints
 from .journal import Changes, Journal
 from .levels import NOTICE
 
@@ -60,6 +61,7 @@ class Store:
         self._outage = b""
         self._retry_at = 0.0
         self._pause = FIRST_PAUSE
+        self._complaints = Complaints()
         self._thread = threading.Thread(
             target=self._run, name="gearman-store", daemon=True
         )
@@ -168,7 +170,9 @@ class Store:
         if not refused:
             return self._fail(changes, "the queue plugin refused jobs it was not given")
         for number, job in refused.items():
-            log.warning("job %r cannot be stored: %s", job.handle, reasons[number])
+            line = f"job {job.handle!r} cannot be stored: {reasons[number]}"
+            if line := self._complaints.line("refused", line, time.monotonic()):
+                log.warning("%s", line)
             self._report(Outcome([job], _reason(reasons[number])))
         rest = {n: job for n, job in changes.items() if n not in refused}
         return self._commit(rest)

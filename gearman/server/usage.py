@@ -21,7 +21,8 @@ def usages(
     """Yield a row for each limit, named as the option that sets it.
 
     What is limited for each of several is as much as the one of them has that has
-    most. Two rows are no limits: refused addresses, and what made no sense.
+    most. Three rows are no limits: refused addresses, connections that were closed
+    because what they sent made no sense, and those that a bug has ended.
     """
     hits = broker.hits
     functions, jobs = broker.functions.values(), broker.jobs
@@ -55,6 +56,7 @@ def usages(
         ("write-timeout", config.write_timeout, None),
         ("allow-from", None, None),
         ("bad-input", None, None),
+        ("bugs", None, None),
     )
     for name, limit, used in rows:
         yield Usage(name, limit, used, hits[name])
