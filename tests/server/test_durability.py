@@ -12,6 +12,10 @@ from gearman.queue import StoredJob, Unreadable
 from gearman.server import durability
 from gearman.server.broker import Broker, Engine
 from gearman.server.durability import replay
+from tests import servers
+from tests.queues.backend_sqlite import outage
+from tests.queues.sqlite_files import fill, sql
+from tests.queues.sqlite_files import job as sqlite_job
 from tests.server.slow_queue import Slow
 from tests.server.test_listener import run
 from tests.servers import DEADLINE
@@ -289,3 +293,68 @@ class TestReplay:
 
         with pytest.raises(StartupError, match=r"cannot be read: no disk$"):
             replay(Failing(), Broker(persistent=True))
+
+
+class TestProcess:
+    """A server that is a process, with a file that is taken from it or damaged."""
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        return tmp_path / "jobs.db"
+
+    @staticmethod
+    def running(path):
+        return servers.ours("-q", "sqlite", "--sqlite-db", str(path))
+
+    @staticmethod
+    def submitted_in_the_end(client: Peer) -> bytes:
+        """Submit until the store takes the job again, and return its handle."""
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            client.send(*BACKGROUND)
+            answer = client.receive()
+            if answer.name == "JOB_CREATED":
+                return answer.body
+            assert answer.arguments[0] == b"QUEUE_ERROR"
+        raise AssertionError("the store does not work again")
+
+    def test_outage_is_survived_and_nothing_is_forgotten(self, path):
+        with self.running(path) as server:
+            with Peer(server.port) as client, Peer(server.port) as worker:
+                client.send(*BACKGROUND)
+                finished = created(client)
+                worker.send("CAN_DO", b"f")
+                assert grabbed(worker) == finished
+                with outage({"db": path}):
+                    worker.send("WORK_COMPLETE", finished, b"r")
+                    client.send(*BACKGROUND)
+                    code, reason = client.expect("ERROR")
+                    assert code == b"QUEUE_ERROR"
+                    assert b"was deleted or replaced while in use" in reason
+                    client.send(*FOREGROUND)
+                    foreground = created(client)
+                    assert grabbed(worker) == foreground
+                    worker.send("WORK_COMPLETE", foreground, b"r")
+                    assert client.expect("WORK_COMPLETE") == [foreground, b"r"]
+                stored = self.submitted_in_the_end(client)
+            server.process.kill()
+            server.process.wait(DEADLINE)
+        with self.running(path) as server, Peer(server.port) as worker:
+            worker.send("CAN_DO", b"f")
+            assert grabbed(worker) == stored
+            worker.send("GRAB_JOB")
+            worker.expect("NO_JOB")
+
+    def test_row_that_cannot_be_read_is_reported_and_the_server_starts(self, path):
+        fill(path, *(sqlite_job(number) for number in (1, 2, 3)))
+        sql(path, "UPDATE gearman_queue_jobs SET priority = 9 WHERE number = 2")
+        row = "row 2 of the table gearman_queue_jobs"
+        for _ in range(2):
+            with self.running(path) as server, Peer(server.port) as worker:
+                worker.send("CAN_DO", b"f")
+                assert [grabbed(worker) for _ in "13"] == [b"H:host:1", b"H:host:3"]
+                worker.send("GRAB_JOB")
+                worker.expect("NO_JOB")
+                log = server.log.read_text()
+            assert f"stored job {row} is left alone: its priority is 9" in log
+            assert "took up 2 stored jobs" in log
