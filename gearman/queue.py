@@ -142,7 +142,8 @@ def load(name: str) -> type[Queue]:
                 f"the queue plugin {name!r} ({entry.value}) cannot be loaded: {error}"
             ) from error
         return plugin
-    known = ", ".join(("builtin", *NAMES))
+    others = sorted(entry_points(group="gearman.queues").names)
+    known = ", ".join(("builtin", *NAMES, *others))
     raise ConfigurationError(
         f"there is no queue plugin {name!r}: choose one of {known}, or install the"
         " package that has it"

@@ -10,7 +10,7 @@ from .. import __version__
 from ..errors import ConfigurationError
 from ..queue import ALIASES, NAMES, given
 from ..server.command_line import Parser, say
-from ..server.options import option_rows
+from ..server.options import Row, option_rows
 from ..server.queues import Plugins, plugins
 from .stores import Store
 
@@ -149,17 +149,14 @@ def _add_options(result: Parser) -> None:
     )
 
 
-_Row = tuple[tuple[str, ...], dict[str, Any]]
-
-
-def _add(result: Parser, title: str, rows: Iterable[_Row]) -> None:
+def _add(result: Parser, title: str, rows: Iterable[Row]) -> None:
     group = result.add_argument_group(title)
     for names, settings in rows:
         # What was not given leaves no trace.
         group.add_argument(*names, **settings, default=SUPPRESS)
 
 
-def _of_target(row: _Row) -> _Row:
+def _of_target(row: Row) -> Row:
     names, settings = row
     renamed = tuple(f"--to-{name.removeprefix('--')}" for name in names)
     return renamed, settings | {"dest": f"to_{settings['dest']}"}

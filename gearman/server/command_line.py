@@ -10,7 +10,7 @@ from argparse import (
     Namespace,
     RawDescriptionHelpFormatter,
 )
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn, TextIO
 
@@ -19,7 +19,14 @@ from ..errors import ConfigurationError
 from ..framing import BUILD
 from ..queue import Queue
 from .broker import Engine
-from .options import GROUPS, HIDDEN, option_rows, protocol_rows
+from .options import (
+    GROUPS,
+    HIDDEN,
+    LAST_GROUPS,
+    Row,
+    option_rows,
+    protocol_rows,
+)
 from .protocol import Service
 
 # The engine is for Linux only.
@@ -112,17 +119,9 @@ def parser(
         argument_default=SUPPRESS,
         add_help=False,
     )
-    for title, rows in GROUPS.items():
+    for title, rows in _groups(plugins, services):
         group = result.add_argument_group(title)
         for names, settings in rows:
-            group.add_argument(*names, **settings)
-    for name, plugin in plugins.items():
-        group = result.add_argument_group(f"queue {name} (-q {name})")
-        for names, settings in option_rows(plugin.options):
-            group.add_argument(*names, **settings)
-    for name, service in services.items():
-        group = result.add_argument_group(f"protocol {name} (-r {name})")
-        for names, settings in protocol_rows(name, service):
             group.add_argument(*names, **settings)
     for names, settings in HIDDEN:
         result.add_argument(*names, **settings)
@@ -138,3 +137,16 @@ def parser(
         *("-h", "--help"), action=_Show, nargs=0, help="print this help and exit"
     )
     return result
+
+
+def _groups(
+    plugins: Mapping[str, type[Queue]], services: Mapping[str, type[Service]]
+) -> Iterator[tuple[str, Iterable[Row]]]:
+    """Yield the groups of options in the order of the help."""
+    yield from GROUPS.items()
+    for name, plugin in plugins.items():
+        if plugin.options:
+            yield f"queue {name} (-q {name})", option_rows(plugin.options)
+    for name, service in services.items():
+        yield f"protocol {name} (-r {name})", protocol_rows(name, service)
+    yield from LAST_GROUPS.items()

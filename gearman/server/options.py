@@ -42,14 +42,14 @@ QUEUE_OPTIONS: Final = {
     },
 }
 
-_Row = tuple[tuple[str, ...], dict[str, Any]]
+Row = tuple[tuple[str, ...], dict[str, Any]]
 
 
-def _row(*names: str, **settings: Any) -> _Row:
+def _row(*names: str, **settings: Any) -> Row:
     return names, settings
 
 
-def _flag(*names: str, **settings: Any) -> _Row:
+def _flag(*names: str, **settings: Any) -> Row:
     return names, {"action": "store_true", **settings}
 
 
@@ -364,16 +364,16 @@ GROUPS: Final = {
     "logging": _LOGGING,
     "process": _PROCESS,
     "TLS": _TLS,
-    "accepted from gearmand, without effect": _NO_MEANING,
 }
+LAST_GROUPS: Final = {"accepted from gearmand, without effect": _NO_MEANING}
 
 
-def option_rows(options: Iterable[Option]) -> list[_Row]:
+def option_rows(options: Iterable[Option]) -> list[Row]:
     """Return the rows of a plugin's options."""
     return [row for option in options for row in _rows_of(option)]
 
 
-def protocol_rows(name: str, service: type[Service]) -> list[_Row]:
+def protocol_rows(name: str, service: type[Service]) -> list[Row]:
     """Return the rows of a protocol: its port and its options."""
     port_row = _row(
         f"--{name}-port",
@@ -384,12 +384,12 @@ def protocol_rows(name: str, service: type[Service]) -> list[_Row]:
     return [port_row, *option_rows(service.options)]
 
 
-def _rows_of(option: Option) -> list[_Row]:
+def _rows_of(option: Option) -> list[Row]:
     settings: dict[str, Any] = {"dest": option.names[0].replace("-", "_")}
     if option.kind == "flag":
         settings |= {"action": "store_true"}
     else:
-        settings |= {"metavar": option.metavar or "TEXT", "type": _reader(option.kind)}
+        settings |= {"metavar": _metavar(option), "type": _reader(option.kind)}
     shown, *aliases = (f"--{name}" for name in option.names)
     hidden = settings | {"help": SUPPRESS}
     return [
@@ -398,13 +398,19 @@ def _rows_of(option: Option) -> list[_Row]:
     ]
 
 
+def _metavar(option: Option) -> str:
+    if isinstance(option.kind, tuple):
+        return f"{{{','.join(option.kind)}}}"
+    return option.metavar or "TEXT"
+
+
 def _reader(kind: str | tuple[str, ...]) -> Callable[[str], Any]:
     if isinstance(kind, tuple):
         return one_of(kind)
     return {"path": path, "number": whole_number(0, 2**63 - 1)}.get(kind, str)
 
 
-def _hidden_rows() -> tuple[_Row, ...]:
+def _hidden_rows() -> tuple[Row, ...]:
     rows = [_flag("--store-queue-on-shutdown", help=SUPPRESS)]
     for queue, options in QUEUE_OPTIONS.items():
         for name, values in options.items():

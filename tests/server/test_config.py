@@ -654,6 +654,29 @@ def test_queue_plugin_gets_its_options(words: list[str], name: str) -> None:
     assert config.ignored == ()
 
 
+@pytest.mark.parametrize("name", ["redis", "MySQL", "libtokyocabinet", "libdrizzle"])
+def test_queue_that_only_gearmand_has_is_refused_by_one_sentence(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option = next(n for (n,), _ in HIDDEN if n.startswith(f"--{name.lower()}-"))
+    assert refused(capsys, "-q", name, f"{option}=x") == (
+        f"there is no queue plugin {name!r}: choose one of"
+        f" {', '.join(('builtin', *NAMES))}, or install the package that has it"
+    )
+
+
+def test_help_groups_the_options_of_each_queue(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, *groups = printed(capsys, "--help").split("\nqueue ")
+    assert len(groups) == len(NAMES)
+    for name, group in zip(NAMES, groups, strict=True):
+        assert group.startswith(f"{name} (-q {name}):\n")
+        options = re.findall(r"^  --(\S+)", group.split("\n\n")[0], re.MULTILINE)
+        assert options == [option.names[0] for option in load(name).options]
+    assert "--queue-format {native,gearmand}" in groups[NAMES.index("sqlite")]
+
+
 def test_option_of_a_queue_plugin_may_stand_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("--queue-type sqlite --sqlite-db /tmp/x")
