@@ -43,7 +43,7 @@ def _run(name: str, cycles: int, seed: int) -> str | None:
         run = Run(store, seed)
         try:
             asyncio.run(run.play(run.some(cycles)))
-        except (AssertionError, ExceptionGroup) as error:
+        except (AssertionError, TimeoutError, ExceptionGroup) as error:
             print_exception(error)
             return f"failed: --queue {name} --cycles {cycles} --seed {seed}"
         finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.queues.backend import Arguments, Store
 from tests.queues.backends import BACKENDS
+from tests.servers import DEADLINE
 
 from .books import Books
 from .players import Load, Play, drained
@@ -89,7 +90,8 @@ class Run:
             queue, fate = "dying-{}", self._fate()
         server = await Server.start(*queue_options(self.store, queue), **fate)
         try:
-            await ending(server)
+            async with asyncio.timeout(2 * DEADLINE):
+                await ending(server)
         finally:
             await server.end()
         complaints = [
@@ -132,6 +134,7 @@ class Run:
     async def kill_when_full(self, server: Server) -> None:
         """Kill it when it has stored jobs that nobody runs."""
         async with Load(play := await self._begin(server), workers=0):
+            play.backlog += len(self.books.open)
             await play.until(lambda: play.answers > 1000)
             await server.kill()
         self.books.killed()
