@@ -60,7 +60,9 @@ class File:
             raise StartupError(f"the queue file {path}: {_NOT_USABLE}")
         with self.failures(StartupError):
             self.connection = self._connect()
-            self._identity = self._found()
+            with self.transaction():
+                # From now on there is a write-ahead log.
+                self._identity = self._found()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -101,8 +103,9 @@ class File:
     def check_it_is_there(self) -> None:
         """Raise QueueError if the path leads elsewhere: what is written would be lost.
 
-        Whoever deletes or replaces the file takes it from under the server, which
-        would go on with the one that nobody can find again.
+        Whoever deletes or replaces the file, or the write-ahead log beside it, takes
+        it from under the server, which would go on with the one that nobody can find
+        again.
         """
         try:
             there = self._found() == self._identity
@@ -110,14 +113,15 @@ class File:
             there = False
         if not there:
             raise QueueError(
-                f"the queue file {self.path} was deleted or replaced while in use, and"
+                f"the queue file {self.path}, or {self.path.name}-wal beside it, was"
+                " deleted or replaced while in use, and"
                 " the jobs in it are kept in memory only: put it back, or let the"
                 " workers finish them and restart the server"
             )
 
-    def _found(self) -> tuple[int, int]:
-        status = os.stat(self.path)
-        return status.st_dev, status.st_ino
+    def _found(self) -> list[tuple[int, int]]:
+        files = os.stat(self.path), os.stat(f"{self.path}-wal")
+        return [(status.st_dev, status.st_ino) for status in files]
 
     def largest(self) -> int:
         """Return how many bytes a row may have."""

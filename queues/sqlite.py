@@ -25,7 +25,7 @@ class Queue(_Queue):
     it either: stop the server to look into it or to copy it. The file does not shrink
     as jobs are done; their room is used again.
 
-    When the disk is full, jobs are refused until there is room again. When the file is
+    When the disk is full, jobs are refused until there is room again. When a file is
     deleted or replaced under the server, jobs are refused until it is put back; what
     it held is then only in the server's memory.
 

@@ -224,6 +224,15 @@ def test_commits_fail_once_the_file_is_gone(path: Path, replaced: bool) -> None:
         assert path.exists() == replaced
 
 
+def test_commits_fail_once_the_log_is_gone_until_it_is_put_back(path: Path) -> None:
+    log, away = path.with_name(f"{path.name}-wal"), path.with_suffix(".away")
+    with closing(opened(path)) as queue:
+        log.rename(away)
+        assert "was deleted or replaced while in use" in queue_error(queue)
+        away.rename(log)
+        queue.commit([job(1)], [])
+
+
 def test_what_no_row_can_hold_is_refused(path: Path, format: str) -> None:
     limit = 100_000
     with closing(opened(path, format=format)) as queue:
