@@ -102,13 +102,24 @@ class Parser(ArgumentParser):
         raise ConfigurationError(message.removeprefix("argument "))
 
 
+def _take(names: Sequence[str], title: str, taken: set[str]) -> None:
+    """Note what an option is called. Raises ConfigurationError if something else is."""
+    if twice := sorted(taken.intersection(names)):
+        raise ConfigurationError(
+            f"the {title} has an option {twice[0]}, but so has something else: it"
+            " can't be used before its author renames that option"
+        )
+    taken.update(names)
+
+
 def parser(
     plugins: Mapping[str, type[Queue]], services: Mapping[str, type[Service]]
 ) -> Parser:
     """Return the parser of all options, those of queues and protocols among them.
 
     An option that was not given leaves no trace in what it returns, so that what
-    comes from several places can be laid over each other.
+    comes from several places can be laid over each other. Raises ConfigurationError if
+    a plugin has an option that there is without it.
     """
     result = Parser(
         prog="gearmand",
@@ -119,12 +130,16 @@ def parser(
         argument_default=SUPPRESS,
         add_help=False,
     )
+    taken: set[str] = set()
     for title, rows in _groups(plugins, services):
         group = result.add_argument_group(title)
         for names, settings in rows:
+            _take(names, title, taken)
             group.add_argument(*names, **settings)
     for names, settings in HIDDEN:
-        result.add_argument(*names, **settings)
+        # A plugin of another package may know what gearmand calls so.
+        if not taken.intersection(names):
+            result.add_argument(*names, **settings)
     printed = result.add_argument_group("information")
     printed.add_argument(
         *("-V", "--version"),

@@ -304,7 +304,9 @@ def _in_vain(options: _Options, known: _Known) -> Iterator[str]:
         reasons |= dict.fromkeys(_TLS_FILES, "TLS is not in use, --ssl was not given")
     elif options.get("ssl_verify", "none") == "none":
         reasons["ssl_ca_file"] = "clients need no certificates without --ssl-verify"
-    unknown = [names[0][2:].replace("-", "_") for names, _ in HIDDEN]
+    hidden = (names[0][2:].replace("-", "_") for names, _ in HIDDEN)
+    in_use = queues.in_use(options, known.plugins)
+    unknown = [name for name in hidden if name not in in_use]
     unknown += queues.in_vain(options, known.plugins)
     reasons |= dict.fromkeys(unknown, "no queue type that knows it is in use")
     for name, reason in reasons.items():

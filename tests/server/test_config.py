@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gearman.commands import MAX_PACKET
-from gearman.queue import NAMES, load
+from gearman.queue import NAMES, Option, Queue, load
 from gearman.server.access import LOOPBACK
 from gearman.server.config import Config, Endpoint, Keepalive, Tls, parse
 from gearman.server.http import Http
@@ -651,6 +652,35 @@ def test_help_tells_the_real_defaults_of_queue_plugins(name: str) -> None:
 def test_queue_plugin_gets_its_options(words: list[str], name: str) -> None:
     config = parsed(*words, name, "/tmp/x")
     assert config.queue_options == {"db": "/tmp/x"}
+    assert config.ignored == ()
+
+
+@pytest.fixture
+def plugin(monkeypatch: pytest.MonkeyPatch) -> type[Queue]:
+    """A queue plugin of another package, by the name "theirs"."""
+
+    class Theirs(load("sqlite")):  # type: ignore[misc]
+        options = ()
+
+    entry = SimpleNamespace(value="theirs:Theirs", load=lambda: Theirs)
+    monkeypatch.setattr("gearman.queue.entry_points", lambda **_: [entry])
+    return Theirs
+
+
+def test_option_that_something_else_has_is_refused_by_one_sentence(
+    plugin: type[Queue], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin.options = (Option("db", ("sqlite-db",), "theirs"),)
+    assert refused(capsys, "-q", "theirs", "--sqlite-db=x").endswith(
+        "the queue theirs (-q theirs) has an option --sqlite-db, but so has something"
+        " else: it can't be used before its author renames that option"
+    )
+
+
+def test_option_of_gearmand_may_belong_to_a_plugin(plugin: type[Queue]) -> None:
+    plugin.options = (Option("server", ("redis-server",), "theirs"),)
+    config = parsed("-q", "theirs", "--redis-server=x")
+    assert config.queue_options == {"server": "x"}
     assert config.ignored == ()
 
 
