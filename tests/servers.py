@@ -130,17 +130,22 @@ def ours(
     port = port or free_port()
     command = [sys.executable, "-P", "-m", "gearman.server"]
     listen = ["-L", HOST, "-p", str(port)]
-    environment = package_environment(pure=pure)
-    if path is not None:
-        environment["PYTHONPATH"] += f"{os.pathsep}{path}"
+    environment = package_environment(pure=pure, path=path)
     with _running([*command, *listen, *options], port, environment, tls) as server:
         yield server
 
 
-def package_environment(*, pure: bool | None = None) -> dict[str, str]:
-    """Return an environment whose Python imports the same `gearman` as this one."""
+def package_environment(
+    *, pure: bool | None = None, path: Path | None = None
+) -> dict[str, str]:
+    """Return an environment whose Python imports the same `gearman` as this one.
+
+    It finds modules in the folder `path` as well.
+    """
     environment = dict(os.environ)
     environment["PYTHONPATH"] = str(Path(gearman.__file__).parent.parent)
+    if path is not None:
+        environment["PYTHONPATH"] += f"{os.pathsep}{path}"
     if pure is not None:
         environment["GEARMAN_PURE_PYTHON"] = "1" if pure else ""
     return environment

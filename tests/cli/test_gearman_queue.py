@@ -29,12 +29,14 @@ JOBS = (
 )
 
 
-def command(operation: str, *words: str | Path) -> list[str]:
-    return our_tool("gearman_queue", None, operation, *map(str, words))
+def command(operation: str, *words: str | Path, path: Path | None = None) -> list[str]:
+    return our_tool("gearman_queue", None, operation, *map(str, words), path=path)
 
 
-def tool(operation: str, *words: str | Path, stdin: bytes = b"") -> Outcome:
-    return outcome(command(operation, *words), stdin)
+def tool(
+    operation: str, *words: str | Path, stdin: bytes = b"", path: Path | None = None
+) -> Outcome:
+    return outcome(command(operation, *words, path=path), stdin)
 
 
 @pytest.fixture
@@ -316,9 +318,9 @@ def words_of(backend: Backend, arguments: Arguments, prefix: str = "") -> list[s
     return words
 
 
-def submitted(words: list[str], jobs: int) -> list[bytes]:
+def submitted(words: list[str], jobs: int, path: Path | None) -> list[bytes]:
     """Have a server store jobs, kill it, and return their handles."""
-    with servers.ours(*words) as server, Peer(server.port) as client:
+    with servers.ours(*words, path=path) as server, Peer(server.port) as client:
         handles = []
         for number in range(jobs):
             client.send("SUBMIT_JOB_BG", b"f", b"u%d" % number, ALL_BYTES)
@@ -328,10 +330,10 @@ def submitted(words: list[str], jobs: int) -> list[bytes]:
     return handles
 
 
-def finished(words: list[str], jobs: int) -> dict[bytes, bytes]:
+def finished(words: list[str], jobs: int, path: Path | None) -> dict[bytes, bytes]:
     """Have a server hand out jobs, and return their workloads by their handles."""
     done = {}
-    with servers.ours(*words) as server, Peer(server.port) as worker:
+    with servers.ours(*words, path=path) as server, Peer(server.port) as worker:
         worker.send("CAN_DO", b"f")
         for _ in range(jobs):
             worker.send("GRAB_JOB")
@@ -345,22 +347,23 @@ def finished(words: list[str], jobs: int) -> dict[bytes, bytes]:
 
 
 def test_jobs_of_a_killed_server_go_to_another_by_a_file(
-    store: Store, tmp_path: Path
+    store: Store,
 ) -> None:
+    path = store.backend.package
     words = words_of(store.backend, store.arguments)
-    handles = submitted(words, 5)
-    listed = tool("list", *words)
+    handles = submitted(words, 5, path)
+    listed = tool("list", *words, path=path)
     kept = "handle" not in store.backend.forgets
     if kept:
         assert re.findall(rb"^\d+\t(\S+)\tf\t", listed.out, re.M) == handles
     assert len(listed.out.splitlines()) == 5
-    exported = tool("export", *words)
+    exported = tool("export", *words, path=path)
     assert (exported.status, exported.err) == (0, "")
     with store.backend.store() as other:
         others = words_of(other.backend, other.arguments)
-        said = tool("import", *others, stdin=exported.out)
+        said = tool("import", *others, stdin=exported.out, path=path)
         assert said.out == b"5 jobs added; 0 were there already\n"
-        done = finished(others, 5)
+        done = finished(others, 5, path)
     assert list(done.values()) == [ALL_BYTES] * 5
     assert not kept or list(done) == handles
 
@@ -369,15 +372,16 @@ def test_jobs_are_copied_from_and_to_every_back_end(
     store: Store, tmp_path: Path
 ) -> None:
     path, back = tmp_path / "jobs.db", tmp_path / "back.db"
+    package = store.backend.package
     fill(path, *JOBS)
     here = words_of(store.backend, store.arguments)
     there = words_of(store.backend, store.arguments, "to-")
     for added, present in (3, 0), (0, 3):
-        said = tool("copy", *sqlite(path), *there)
+        said = tool("copy", *sqlite(path), *there, path=package)
         assert said == Outcome(
             0, b"%d jobs added; %d were there already\n" % (added, present), ""
         )
-    said = tool("copy", *here, *to_sqlite(back))
+    said = tool("copy", *here, *to_sqlite(back), path=package)
     assert said == Outcome(0, b"3 jobs added; 0 were there already\n", "")
     assert content(back) == [store.backend.kept(job) for job in JOBS]
     assert content(path) == [*JOBS]
@@ -386,6 +390,7 @@ def test_jobs_are_copied_from_and_to_every_back_end(
 def test_store_of_a_running_server_is_in_use(store: Store) -> None:
     if not store.backend.exclusive:
         pytest.skip("it can't tell that the store is in use")
+    path = store.backend.package
     words = words_of(store.backend, store.arguments)
-    with servers.ours(*words):
-        failed(tool("list", *words))
+    with servers.ours(*words, path=path):
+        failed(tool("list", *words, path=path))

@@ -10,16 +10,22 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from tests.interop.programs import c_tool
 from tests.servers import DEADLINE, HOST, Server, package_environment
 
 
-def our_tool(name: str, server: Server | None, *options: str) -> list[str]:
-    """Return the command that runs a tool of this package, against a server if any."""
-    path = package_environment()["PYTHONPATH"]
-    python = ["env", f"PYTHONPATH={path}", sys.executable, "-P"]
+def our_tool(
+    name: str, server: Server | None, *options: str, path: Path | None = None
+) -> list[str]:
+    """Return the command that runs a tool of this package, against a server if any.
+
+    It finds modules in the folder `path` as well.
+    """
+    found = package_environment(path=path)["PYTHONPATH"]
+    python = ["env", f"PYTHONPATH={found}", sys.executable, "-P"]
     place = ["-h", HOST, "-p", str(server.port)] if server else []
     return [*python, "-m", f"gearman.cli.{name}", *place, *options]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gearman.commands import MAX_PACKET
@@ -27,6 +28,9 @@ class Backend:
     `unreachable` are arguments that point to a store that can't be opened, None if
     there is no such thing. While `outage(arguments)` is entered, the back end of a
     store that is open fails; None if it can't.
+
+    `package` is the folder in which Python finds the plugin; None for those that come
+    with this package.
     """
 
     plugin: type[Queue]
@@ -37,6 +41,7 @@ class Backend:
     outlives: bool = True
     unreachable: Arguments | None = None
     outage: Callable[[Arguments], AbstractContextManager[None]] | None = None
+    package: Path | None = None
 
     @contextmanager
     def store(self) -> Iterator["Store"]:

@@ -12,12 +12,14 @@ from typing import Final
 
 from .backend import Backend
 from .backend_flatfile import flatfile
+from .backend_folder import folder
 from .backend_memory import memory
 from .backend_postgres import postgres
 from .backend_sqlite import sqlite
 
 BACKENDS: Final[dict[str, Callable[[Path], AbstractContextManager[Backend]]]] = {
     "flatfile": flatfile,
+    "folder": folder,
     "memory": memory,
     "postgres": postgres,
     "sqlite": sqlite("native"),

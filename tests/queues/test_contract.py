@@ -217,7 +217,7 @@ def test_commit_outlives_the_server(store: Store) -> None:
     died = subprocess.run(
         [sys.executable, "-P", "-c", DIE],
         input=pickle.dumps((store.backend.plugin, store.arguments, batches)),
-        env=package_environment(),
+        env=package_environment(path=store.backend.package),
         timeout=DEADLINE,
     )
     assert died.returncode == -signal.SIGKILL
