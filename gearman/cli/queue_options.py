@@ -1,7 +1,7 @@
 """What `gearman-queue` can be told: its operations, and the options of stores."""
 
 import sys
-from argparse import SUPPRESS, Namespace
+from argparse import SUPPRESS, ArgumentError, Namespace
 from argparse import RawDescriptionHelpFormatter as Formatter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
@@ -22,6 +22,10 @@ OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "import": ("function", "file"),
     "copy": ("function", "to"),
 }
+
+# How the options of a store are kept apart from those of the tool, whatever they are.
+_SOURCE: Final = "source."
+_TARGET: Final = "target."
 
 _SPELLINGS: Final = {"file": "FILE"}
 
@@ -67,42 +71,44 @@ def parse(argv: Sequence[str]) -> Namespace:
     `target` is None if there is none. Raises ConfigurationError for what can't be
     meant. Prints what only asks to be printed, and exits.
     """
-    names = _first_look(argv)
-    known = plugins(name for name in names.values() if name)
-    options = parser(known, **names).parse_intermixed_args(argv)
+    look = _first_look(argv)
+    source, target = _name(look.queue_type), _name(look.to)
+    known = plugins(name for name in (source, target) if name)
+    if look.help or look.version:
+        text = VERSION if look.version else parser(known, source, target).format_help()
+        say(text, sys.stdout)
+        raise SystemExit(0)
+    options = parser(known, source, target).parse_intermixed_args(argv)
     _check(options)
-    told = vars(options)
-    targets = {k.removeprefix("to_"): v for k, v in told.items() if k[:3] == "to_"}
-    options.source = _store(names["source"], told, known)
-    options.target = _store(names["target"], targets, known) if options.to else None
+    options.source = _store(source, _told(options, _SOURCE), known)
+    options.target = _store(target, _told(options, _TARGET), known) if target else None
     return options
 
 
-def _first_look(argv: Sequence[str]) -> dict[str, str]:
+def _first_look(argv: Sequence[str]) -> Namespace:
     """Return the names of the queues; what other options there are depends on them."""
     looker = _Parser(add_help=False)
     looker.add_argument("-q", "--queue-type", default="")
     looker.add_argument("--to", default="")
     looker.add_argument("-h", "--help", action="store_true")
     looker.add_argument("-V", "--version", action="store_true")
-    found, _ = looker.parse_known_args(argv)
-    if found.help or found.version:
-        text = VERSION if found.version else parser(plugins(()), "", "").format_help()
-        say(text, sys.stdout)
-        raise SystemExit(0)
-    names = {"source": found.queue_type, "target": found.to}
-    if "builtin" in names.values():
+    return looker.parse_known_args(argv)[0]
+
+
+def _name(queue: str) -> str:
+    if queue == "builtin":
         raise ConfigurationError(
             "the queue builtin keeps jobs in the memory of the server only: choose"
             " another one"
         )
-    return {key: ALIASES.get(name, name) for key, name in names.items()}
+    return ALIASES.get(queue, queue)
 
 
 def parser(known: Plugins, source: str, target: str) -> Parser:
     """Return the parser of all options; of queues, those of the source and the target.
 
-    Without a source it has those of all queues that are known.
+    Without a source it has those of all queues that are known. Raises
+    ConfigurationError if a queue has an option that there is without it.
     """
     result = _Parser(
         prog="gearman-queue",
@@ -119,10 +125,11 @@ def parser(known: Plugins, source: str, target: str) -> Parser:
     _add_options(result)
     for name, plugin in known.items():
         if name == source or not source:
-            _add(result, f"queue {name} (-q {name})", option_rows(plugin.options))
+            rows = option_rows(plugin.options)
+            _add(result, f"queue {name} (-q {name})", rows, _SOURCE)
     if target:
-        rows = option_rows(known[target].options)
-        _add(result, f"target {target} (--to {target})", map(_of_target, rows))
+        rows = [_of_target(row) for row in option_rows(known[target].options)]
+        _add(result, f"target {target} (--to {target})", rows, _TARGET)
     return result
 
 
@@ -149,17 +156,32 @@ def _add_options(result: Parser) -> None:
     )
 
 
-def _add(result: Parser, title: str, rows: Iterable[Row]) -> None:
+def _add(result: Parser, title: str, rows: Iterable[Row], prefix: str) -> None:
     group = result.add_argument_group(title)
     for names, settings in rows:
-        # What was not given leaves no trace.
-        group.add_argument(*names, **settings, default=SUPPRESS)
+        key = prefix + settings["dest"]
+        try:
+            # What was not given leaves no trace.
+            group.add_argument(*names, **settings | {"dest": key, "default": SUPPRESS})
+        except ArgumentError as error:
+            raise ConfigurationError(
+                f"the {title} has an option that this tool has as well ({error}): it"
+                " can't be used before its author renames that option"
+            ) from error
 
 
 def _of_target(row: Row) -> Row:
     names, settings = row
-    renamed = tuple(f"--to-{name.removeprefix('--')}" for name in names)
-    return renamed, settings | {"dest": f"to_{settings['dest']}"}
+    return tuple(f"--to-{name.removeprefix('--')}" for name in names), settings
+
+
+def _told(options: Namespace, prefix: str) -> dict[str, Any]:
+    """Return those of the options of a store that were given."""
+    return {
+        key.removeprefix(prefix): value
+        for key, value in vars(options).items()
+        if key.startswith(prefix)
+    }
 
 
 def _check(options: Namespace) -> None:

@@ -7,8 +7,9 @@ import pytest
 from gearman.cli import queue_options
 from gearman.cli.queue_options import OPERATIONS, parse, parser
 from gearman.errors import ConfigurationError
-from gearman.queue import NAMES, load
+from gearman.queue import NAMES, Option, load
 from gearman.server.queues import plugins
+from tests.server.slow_queue import Slow
 
 SQLITE = ("-q", "sqlite", "--sqlite-db", "a.db")
 A, B = os.path.abspath("a.db"), os.path.abspath("b.db")
@@ -83,7 +84,7 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return captured.out
 
 
-@pytest.mark.parametrize("words", [["-h"], ["--help"], ["list", "-q", "x", "--help"]])
+@pytest.mark.parametrize("words", [["-h"], ["--help"], ["list", "--help"]])
 def test_help_has_it_all_and_fits_a_terminal(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +96,42 @@ def test_help_has_it_all_and_fits_a_terminal(
     for name in NAMES:
         for option in load(name).options:
             assert f"\n  --{option.names[0]} " in said
+
+
+def test_help_of_a_queue_has_its_options_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = printed(capsys, "copy", "-q", "sqlite", "--to", "flatfile", "-h")
+    assert "\n  --sqlite-db " in said
+    assert "\n  --to-flatfile-dir " in said
+    assert "\n  --flatfile-dir " not in said
+
+
+class Odd(Slow):
+    """A queue that calls its options as the tool calls something else."""
+
+    options = (Option("path", ("file",), "where", "FILE", "path"),)
+
+
+class Taken(Slow):
+    options = (Option("json", ("json",), "what the tool has"),)
+
+
+def test_option_of_a_queue_may_be_called_as_an_operand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue_options, "plugins", lambda names: {"odd": Odd})
+    options = parse(["export", "-q", "odd", "--file", "a.db", "b.db"])
+    assert (options.source.arguments, options.file) == ({"path": A}, "b.db")
+
+
+def test_option_that_the_tool_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_options, "plugins", lambda names: {"taken": Taken})
+    with pytest.raises(ConfigurationError) as error:
+        parse(["list", "-q", "taken"])
+    assert str(error.value).startswith(
+        "the queue taken (-q taken) has an option that this tool has as well ("
+    )
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
