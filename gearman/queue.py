@@ -25,7 +25,7 @@ from .errors import ConfigurationError
 HIGH, NORMAL, LOW = 0, 1, 2
 
 # What comes with this package, and what gearmand calls it.
-NAMES: Final = ("sqlite", "postgres", "flatfile")
+NAMES: Final = ("sqlite", "postgres", "memcached", "flatfile")
 ALIASES: Final = {
     "libsqlite3": "sqlite",
     "Postgres": "postgres",

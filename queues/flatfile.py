@@ -14,7 +14,6 @@ from gearman.errors import ConfigurationError, QueueError, StartupError
 from gearman.queue import Option, StoredJob, Unreadable
 
 from ._flatfile_compaction import Compaction, Move
-from ._flatfile_index import Index
 from ._flatfile_records import (
     HEADER,
     JOB,
@@ -29,6 +28,7 @@ from ._flatfile_records import (
     job_number,
 )
 from ._flatfile_segments import Segment, find, lock, set_aside, sync_folder
+from ._locations import Index
 
 _log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from typing import Final
 from .backend import Backend
 from .backend_flatfile import flatfile
 from .backend_folder import folder
+from .backend_memcached import memcached
 from .backend_memory import memory
 from .backend_postgres import postgres
 from .backend_sqlite import sqlite
@@ -20,6 +21,7 @@ from .backend_sqlite import sqlite
 BACKENDS: Final[dict[str, Callable[[Path], AbstractContextManager[Backend]]]] = {
     "flatfile": flatfile,
     "folder": folder,
+    "memcached": memcached,
     "memory": memory,
     "postgres": postgres,
     "sqlite": sqlite("native"),

@@ -1,4 +1,4 @@
-"""Where the jobs of the flatfile queue are, and how much of each segment is live."""
+"""Where live jobs are, for queues that keep them together in segments."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _OFFSET: Final = (1 << _OFFSET_BITS) - 1
 
 
 class Location(NamedTuple):
-    """A record: the number of its segment, its offset and its size in bytes."""
+    """A record: the number of its segment, its place there and its size in bytes."""
 
     segment: int
     offset: int

@@ -1,0 +1,115 @@
+"""Items in memcached, on one or several servers; every answer is waited for."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from pymemcache.client.base import Client
+from pymemcache.exceptions import MemcacheError, MemcacheUnexpectedCloseError
+
+from gearman.errors import ConfigurationError, QueueError
+
+# Seconds to connect, and seconds that a server may be silent.
+CONNECT_TIMEOUT: Final = 3
+TIMEOUT: Final = 5
+PORT: Final = 11211
+# Bytes that are sent, and keys that are asked for, before answers are read.
+_SENT: Final = 4 * 1024 * 1024
+_ASKED: Final = 200
+
+_ADDRESS: Final = re.compile(r"(\[[^]]+\]|[^][:/]+)(?::(\d{1,5}))?")
+T = TypeVar("T")
+
+
+def parse(text: str) -> list[str | tuple[str, int]]:
+    """Return the addresses in a list of HOST[:PORT] or /path, between commas."""
+    addresses = [_parse_one(part.strip()) for part in text.split(",")]
+    if len(set(addresses)) < len(addresses):
+        raise ConfigurationError(
+            f"--memcached-servers names a server more than once: {text}"
+        )
+    return addresses
+
+
+def _parse_one(text: str) -> str | tuple[str, int]:
+    if text.startswith("/"):
+        return text
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[2] or PORT) > 65535:
+        raise ConfigurationError(
+            f"--memcached-servers needs HOST or HOST:PORT, not {text!r}"
+        )
+    return match[1].strip("[]"), int(match[2] or PORT)
+
+
+class Server:
+    """One memcached. Methods raise QueueError; the next call connects again."""
+
+    def __init__(self, address: str | tuple[str, int]) -> None:
+        self.name = address if isinstance(address, str) else "{}:{}".format(*address)
+        self._client = Client(
+            address,
+            connect_timeout=CONNECT_TIMEOUT,
+            timeout=TIMEOUT,
+            no_delay=True,
+            default_noreply=False,
+        )
+
+    def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return function(*arguments)
+        except (MemcacheError, OSError) as error:
+            self.close()
+            raise QueueError(f"memcached at {self.name} failed: {_text(error)}") from (
+                error
+            )
+
+    def get(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return the items that there are."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(keys), _ASKED):
+            some = keys[start : start + _ASKED]
+            found.update(self._call(self._client.get_many, some))
+        return found
+
+    def set(self, items: Mapping[str, bytes]) -> None:
+        """Store items, each of which the server has confirmed on return."""
+        for group in _groups(items):
+            if self._call(self._client.set_many, group):
+                raise QueueError(f"memcached at {self.name} did not store all items")
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete the items that there are."""
+        some = list(keys)
+        for start in range(0, len(some), _ASKED):
+            self._call(self._client.delete_many, some[start : start + _ASKED])
+
+    def stats(self, *kind: str) -> dict[bytes, Any]:
+        return self._call(self._client.stats, *kind)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _groups(items: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
+    group: dict[str, bytes] = {}
+    size = 0
+    for key, data in items.items():
+        if group and size + len(data) > _SENT:
+            yield group
+            group, size = {}, 0
+        group[key] = data
+        size += len(data)
+    if group:
+        yield group
+
+
+def _text(error: Exception) -> str:
+    """Return what a server or the system said, as printable text."""
+    if isinstance(error, MemcacheUnexpectedCloseError):
+        return "the connection was lost"
+    said = error.args[0] if error.args else ""
+    if isinstance(error, OSError):
+        said = error.strerror or said
+    text = said.decode("ascii", "replace") if isinstance(said, bytes) else str(said)
+    return " ".join(text.split()) or type(error).__name__
