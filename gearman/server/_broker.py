@@ -132,7 +132,9 @@ class Queue:
         """Take a job out of the middle."""
         job.state = GONE
         self.count -= 1
-        if len(self._entries) > 2 * self.count + SWEEP:
+        if not self.count:
+            self._entries.clear()
+        elif len(self._entries) > 2 * self.count + SWEEP:
             self._entries = deque([j for j in self._entries if j.state == QUEUED])
 
 
@@ -236,6 +238,13 @@ class Function:
             known, key = self.twins, job.workload
         if known.get(key) is job:
             del known[key]
+
+    def clear(self) -> None:
+        """Let go of jobs that are gone and lie in a queue yet.
+
+        They refer to the function, and the collector of cycles does not look at jobs.
+        """
+        self.queues = (Queue(), Queue(), Queue())
 
 
 class Receipt:
@@ -678,6 +687,7 @@ class Broker:
             function = self._round.popleft()
             if not (function.workers or function.total() or self._has_limits(function)):
                 del self.functions[function.name]
+                function.clear()
                 return True
             self._round.append(function)
         return False
@@ -716,6 +726,7 @@ class Broker:
             return False
         del self.functions[name]
         self._round.remove(function)
+        function.clear()
         return True
 
     def cancel(self, handle: bytes) -> bool:

@@ -81,6 +81,7 @@ cdef class Function:
     cpdef remember(self, Job job)
     @cython.locals(known=dict, key=bytes)
     cpdef forget(self, Job job)
+    cpdef clear(self)
 
 
 @cython.freelist(1024)

@@ -1,6 +1,7 @@
 """What the broker decides, seen by the peers: packets in, packets out."""
 
 from math import inf
+from sys import getrefcount
 
 import pytest
 
@@ -883,6 +884,30 @@ class TestCancel:
         server.after(2)
         assert client.got() == []
         assert client.ask(b"status") == b"f\t0\t0\t1\n.\n"
+
+    def test_cancelled_jobs_leave_no_memory_behind_when_none_waits(self, server):
+        workload = bytes(1000)
+        before = getrefcount(workload)
+        client, admin = server.connect(), server.connect()
+        for _ in range(3):
+            server.broker.submit(client.peer, b"f", b"", workload)
+        assert getrefcount(workload) == before + 3
+        client.leave()
+        assert admin.ask(b"status") == b"f\t0\t0\t0\n.\n"
+        assert getrefcount(workload) == before
+
+    def test_dropped_function_takes_its_cancelled_jobs_along(self, server):
+        workload = bytes(1000)
+        before = getrefcount(workload)
+        first, other = server.connect(), server.connect().can_do()
+        server.broker.submit(other.peer, b"f", b"", b"")
+        server.broker.submit(first.peer, b"f", b"", workload)
+        first.leave()
+        handle = other.grab()
+        other.send(Command.WORK_COMPLETE, handle, b"")
+        other.send(Command.CANT_DO, b"f")
+        assert other.ask(b"drop function f") == b"OK\r\n"
+        assert getrefcount(workload) == before
 
 
 class TestLimits:
