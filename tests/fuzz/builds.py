@@ -1,0 +1,69 @@
+"""Both builds of the server in one process, to be compared step by step."""
+
+import os
+import sys
+from functools import cache
+from importlib import import_module, util
+from types import ModuleType
+from typing import Any
+
+import gearman
+from gearman.framing import BUILD
+
+REFERENCE = "reference_gearman"
+
+
+class Build:
+    """The modules of one build that turn bytes into answers."""
+
+    def __init__(self, name: str, package: str) -> None:
+        def module(path: str) -> Any:
+            return import_module(f"{package}.{path}")
+
+        self.name = name
+        self.framing = module("framing")
+        self.broker = module("server.broker")
+        self.admin = module("server.admin")
+        self.gear = module("server.gear")
+        self.protocol = module("server.protocol")
+        self.services = {
+            "http": module("server.http").Http,
+            "memcached": module("server.memcached").Memcached,
+        }
+        assert name == self.framing.BUILD
+
+
+@cache
+def build(name: str) -> Build:
+    """Return the build `pure` or `speedups`. Raises LookupError if it isn't there."""
+    if name == BUILD:
+        return Build(name, "gearman")
+    if name == "pure":
+        return _reference()
+    raise LookupError(f"there is no build {name!r} here, only {', '.join(names())}")
+
+
+def names() -> list[str]:
+    """Return the names of the builds that there are."""
+    return list(dict.fromkeys([BUILD, "pure"]))
+
+
+def _reference() -> Build:
+    """Import the package once more, by another name, without compiled parts."""
+    path = gearman.__file__
+    spec = util.spec_from_file_location(
+        REFERENCE, path, submodule_search_locations=list(gearman.__path__)
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    package: ModuleType = util.module_from_spec(spec)
+    sys.modules[REFERENCE] = package
+    before = os.environ.get("GEARMAN_PURE_PYTHON")
+    os.environ["GEARMAN_PURE_PYTHON"] = "1"
+    try:
+        spec.loader.exec_module(package)
+        return Build("pure", REFERENCE)
+    finally:
+        del os.environ["GEARMAN_PURE_PYTHON"]
+        if before is not None:
+            os.environ["GEARMAN_PURE_PYTHON"] = before

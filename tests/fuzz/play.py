@@ -1,0 +1,324 @@
+"""Plays a script on a server of one build that has no sockets and no clock."""
+
+import os
+import time
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from gearman import __version__
+from gearman.commands import HEADER_SIZE
+from tests.fuzz.answers import READERS, HttpAnswers
+from tests.fuzz.builds import Build
+from tests.fuzz.script import ASSIGNED, CREATED, FIRST_HANDLE, Script, Step
+from tests.wire import packet
+
+# Small, so that the limit is reached.
+MAX_PACKET = 20_000
+MAX_INPUT = 128 * 1024
+HTTP_TIMEOUT = 20
+
+# Guests are known by descriptors from here on.
+DESCRIPTOR = 500
+
+# What each protocol answers whatever else goes on.
+FENCES = {
+    "gear": packet("ECHO_REQ", b"fence"),
+    "http": b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n",
+    "memcached": b"version\r\n",
+}
+ANSWERS = {
+    "gear": packet("ECHO_RES", b"fence", magic=b"\0RES"),
+    "http": b"alive",
+    "memcached": b"VERSION ",
+}
+
+
+class Guest:
+    """A connection, and what a listener does for it."""
+
+    def __init__(self, site: "Site", who: int, kind: str) -> None:
+        self._site = site
+        self.who = who
+        self.kind = kind
+        self.answers = READERS[kind]()
+        trace = site.trace
+        if isinstance(self.answers, HttpAnswers):
+            trace = self.answers.note
+        service = site.services[kind]
+        self.protocol: Any = service.connect("127.0.0.1", DESCRIPTOR + who, trace)
+        self.peer = self.protocol.peer
+        self.peer.connection = self
+        self._unread = b""
+        self.sent = b""
+
+    def receive(self, data: bytes) -> None:
+        """Read, unless nothing is to be read now; then it waits in the socket."""
+        self._unread += data
+        self._site.note(self)
+        while self._unread and not (self.protocol.paused or self.ended):
+            data, self._unread = self._unread, b""
+            self._site.begin_turn()
+            self.protocol.receive(data)
+            self._site.end_turn()
+
+    @property
+    def ended(self) -> bool:
+        return self.protocol.finished or self.protocol.error is not None
+
+    def flush(self) -> None:
+        self._site.note(self)
+        self.sent += self.protocol.data_to_send()
+        if self.protocol.ready and not self.ended:
+            self.protocol.resume()
+
+    def wait(self) -> None:
+        if self.protocol.deadline <= self._site.broker.now and not self.ended:
+            self._site.note(self)
+            self.protocol.expire()
+
+    def check_sizes(self) -> None:
+        """Fail if more is kept than the protocol's limits allow."""
+        if self.kind == "gear":
+            assert self.protocol.buffered <= MAX_PACKET + HEADER_SIZE
+        else:
+            assert len(self.protocol._input) <= MAX_INPUT
+
+    def idle(self) -> bool:
+        """Whether the next thing that is sent is a request."""
+        if self._unread or self.ended or self.protocol.paused:
+            return False
+        if self.kind == "gear":
+            return not self.protocol.buffered
+        protocol = self.protocol
+        if self.kind == "http":
+            return protocol._stage.name == "HEAD" and not protocol._input
+        waits = protocol._value or protocol._skip or protocol._unacknowledged
+        return not (waits or protocol._input)
+
+
+class Site:
+    """A server of one build, and the guests that it has.
+
+    If it is `like_listener`, it has the time and the identity of a listener here.
+    """
+
+    def __init__(
+        self, build: Build, script: Script, like_listener: bool = False
+    ) -> None:
+        self.broker = build.broker.Broker(
+            handle_prefix=b"H",
+            first_handle=FIRST_HANDLE,
+            **{**script.options, "limits": build.broker.Limits(**script.limits)},
+        )
+        shutdown = None if like_listener else lambda graceful: None
+        identity = build.admin.Identity(__version__, os.getpid(), "NOTICE", shutdown)
+        self.server = build.protocol.Server(self.broker, __version__, MAX_PACKET)
+        self.services = {
+            "gear": build.gear.Gear(
+                self.server, build.admin.Admin(self.broker, identity)
+            ),
+            "http": build.services["http"](self.server, timeout=HTTP_TIMEOUT),
+            "memcached": build.services["memcached"](self.server),
+        }
+        self.trace = (lambda text: None) if script.trace else None
+        self.now = 1000.0
+        self.wall = time.time() if like_listener else 1_700_000_000.0
+        self.guests: dict[int, Guest] = {}
+        # Those for whom something has happened, and who of them is to come again.
+        self._active: dict[Guest, None] = {}
+        self._gone: dict[Guest, None] = {}
+        self.created = CREATED
+        self._changes: list[Any] = []
+        self._steps: dict[str, Callable[..., None]] = {
+            "join": self._join,
+            "send": self._send,
+            "leave": self._leave,
+            "wait": self._wait,
+            "store": self._store,
+            "outage": self._outage,
+            "drain": self._drain,
+        }
+        self.begin_turn()
+
+    # -- steps
+
+    def step(self, step: Step) -> list[tuple[int, bytes, str]]:
+        """Take a step; return who got what, and why connections ended."""
+        what, *arguments = step
+        self._steps[what](*arguments)
+        while ended := [guest for guest in self._active if guest.ended]:
+            for guest in sorted(ended, key=lambda it: it.who):
+                self._dismiss(guest)
+        active, self._active = self._active, {}
+        gone, self._gone = self._gone, {}
+        ordered = sorted({**active, **gone}, key=lambda it: it.who)
+        outcomes = [self._outcome(guest) for guest in ordered]
+        for guest in gone:
+            self._join(guest.who, guest.kind)
+        return outcomes
+
+    def _dismiss(self, guest: Guest) -> None:
+        del self._active[guest]
+        if self.guests.get(guest.who) is guest:
+            self._gone[guest] = None
+            self._leave(guest.who)
+
+    def _outcome(self, guest: Guest) -> tuple[int, bytes, str]:
+        sent, guest.sent = guest.sent, b""
+        answers = guest.answers
+        if sent:
+            answers.read(sent)
+            self.created = answers.created or self.created
+        if not guest.ended:
+            return guest.who, sent, ""
+        answers.end()
+        return guest.who, sent, f"{guest.protocol.error or 'finished'}"
+
+    def _join(self, who: int, kind: str) -> None:
+        if who not in self.guests:
+            self.begin_turn()
+            guest = self.guests[who] = Guest(self, who, kind)
+            self.broker.connect(guest.peer)
+
+    def _send(self, who: int, data: bytes) -> None:
+        guest = self.guests[who]
+        if ASSIGNED in data:
+            data = data.replace(ASSIGNED, guest.answers.assigned or ASSIGNED)
+        guest.receive(data.replace(CREATED, self.created))
+
+    def _leave(self, who: int) -> None:
+        guest = self.guests.pop(who, None)
+        if guest is not None:
+            guest.check_sizes()
+            self.begin_turn()
+            self.broker.disconnect(guest.peer)
+            self.end_turn()
+            peer = guest.peer
+            assert [*peer.waiting, *peer.jobs, *peer.functions] == []
+
+    def _wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.wall += seconds
+        self.begin_turn()
+        for guest in list(self.guests.values()):
+            guest.wait()
+        self.end_turn()
+
+    def _store(self, works: bool) -> None:
+        changes, self._changes = self._changes, []
+        jobs = [change for change in changes if not isinstance(change, int)]
+        self.begin_turn()
+        if works:
+            self.broker.durable(jobs)
+        else:
+            self.broker.failed(jobs, b"the disk is full")
+        self.end_turn()
+
+    def _outage(self, there_is_one: bool) -> None:
+        self.broker.outage = b"no disk" if there_is_one else b""
+
+    def _drain(self) -> None:
+        self.server.draining = True
+        if self.broker.persistent:
+            self.begin_turn()
+            self.broker.shelve()
+            self.end_turn()
+
+    def note(self, guest: Guest) -> None:
+        """Something happens for a guest."""
+        self._active[guest] = None
+
+    # -- turns, as a listener has them
+
+    def begin_turn(self) -> None:
+        self.broker.tick(self.now, self.wall)
+
+    def end_turn(self) -> None:
+        """Send all that waits. Who goes on with a request then ends another turn."""
+        broker = self.broker
+        broker.tick(self.now, self.wall)
+        for _ in range(MAX_INPUT):
+            if not broker.touched:
+                break
+            peers = broker.touched.copy()
+            broker.touched.clear()
+            for peer in peers:
+                peer.connection.flush()
+        assert not broker.touched, "a turn without an end"
+        self._changes += broker.changes
+        for done in (broker.changes, broker.congested, broker.deferring):
+            done.clear()
+        broker.notices.clear()
+        broker.reached.clear()
+
+    # -- the end
+
+    def end(self) -> None:
+        """Fail unless who is idle gets an answer, and nothing is left of anybody."""
+        for guest in list(self.guests.values()):
+            self._ask(guest)
+        self._outlast()
+        for who in list(self.guests):
+            self._leave(who)
+        while self._changes:
+            self._store(True)
+        for job in list(self.broker.jobs.values()):
+            assert job.background, f"nobody is left who wants {job.handle!r}"
+            assert self.broker.cancel(job.handle)
+        check_empty(self.broker)
+
+    def _ask(self, guest: Guest) -> None:
+        if guest.idle():
+            guest.receive(FENCES[guest.kind])
+            assert ANSWERS[guest.kind] in guest.sent, f"{guest.kind}: no answer"
+
+    def _outlast(self) -> None:
+        """No request over HTTP may last for ever, but for its job."""
+        for _ in range(4):
+            self._wait(60.0)
+        for guest in self.guests.values():
+            if guest.kind == "http" and guest.protocol.deadline == inf:
+                assert guest.ended or guest.protocol._is_busy(), "no end in sight"
+
+
+def state(broker: Any) -> list[Any]:
+    """Return all that a broker knows."""
+    jobs = [
+        (it.handle, it.function.name, it.unique, it.workload, it.priority, it.state)
+        + (it.background, it.when, it.retries, it.numerator, it.denominator)
+        + (len(it.clients or ()), it.reducer, it.stored)
+        for it in broker.jobs.values()
+    ]
+    functions = [
+        (it.name, it.workers, it.running, it.pending, it.limits, it.scheduled)
+        + ([q.count for q in it.queues], list(it.uniques), list(it.twins))
+        for it in broker.functions.values()
+    ]
+    return [jobs, functions, broker.memory]
+
+
+def check_empty(broker: Any) -> None:
+    """Fail if a broker keeps anything but the names of functions."""
+    assert not broker.jobs
+    assert not broker.peers
+    assert not broker.memory
+    for timers in (broker._scheduled, broker._deadlines):
+        assert timers._live == 0
+    for name, function in list(broker.functions.items()):
+        assert function.total() == 0, name
+        known = [*function.uniques, *function.twins, *function.sleepers]
+        assert not known, name
+        assert broker.drop(name), name
+
+
+Transcript = list[Any]
+
+
+def play(build: Build, script: Script) -> Transcript:
+    """Return what everybody got step by step, and what the broker knew then."""
+    site = Site(build, script)
+    came: Transcript = [site.step(step) for step in script.steps]
+    came.append((state(site.broker), site.broker.delay()))
+    site.end()
+    return came

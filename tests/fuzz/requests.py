@@ -1,0 +1,161 @@
+"""Requests as they should be, or nearly: packets, admin lines, HTTP, memcached."""
+
+from random import Random
+
+from gearman.commands import COMMANDS
+from tests.fuzz.mutate import pick
+from tests.fuzz.script import ASSIGNED, CREATED
+from tests.wire import NUMBERS, packet
+
+FUNCTIONS = [
+    *(b"f", b"f", b"f", b"g", b"g", b"f\tg\n", b"", b"F" * 70, b"\xff\x1b["),
+    *(b"F" * 8180, b"F" * 8181),
+]
+UNIQUES = [
+    *(b"", b"", b"", b"u", b"u", b"v", b"-", b"u" * 64, b"u" * 65, b"\nu\t1"),
+]
+HANDLES = [
+    *([ASSIGNED] * 12 + [CREATED] * 6),
+    *(b"H:1", b"", b"H:", b"nope", b"H:1000001 ", b"h:1000001", b"H:" + b"9" * 19),
+    *(b"H:" + b"9" * 62, b"H" * 65),
+]
+WORKLOADS = [
+    *(b"", b"w", b"w", b"work", b"a\0b", b"\0" * 3, b"0", b"\0REQ\0\0\0\7\0\0\0\0"),
+    *(b"x" * 300, b"x" * 5000, b"x" * 19_900),
+]
+INTEGERS = [
+    *(b"0", b"1", b"2", b"50", b"100", b"-1", b"+7", b" 5 ", b"1.5", b"", b"x"),
+    *(b"4294967295", b"4294967296", b"9223372036854775807", b"9223372036854775808"),
+    *(b"-9223372036854775808", b"1" * 30, b"1\0", b"1e3", b"0x10"),
+]
+TIMES = [*INTEGERS, b"1700000001", b"1700000005", b"1700000050", b"1699999999"]
+CLIENT_IDS = [b"me", b"", b"a b", b"a\nb\t.", b"i" * 1024, b"i" * 1025, b"\xff\0x"]
+ARGUMENTS = {
+    "function": FUNCTIONS,
+    "reducer": FUNCTIONS,
+    "unique": UNIQUES,
+    "handle": HANDLES,
+    "numerator": INTEGERS,
+    "denominator": INTEGERS,
+    "timeout": [b"0", b"1", b"500", b"1500", b"5000", *INTEGERS],
+    "epoch": TIMES,
+    "client_id": CLIENT_IDS,
+    "option": [b"exceptions", b"EXCEPTIONS", b"exceptions\0", b"other", b""],
+}
+
+# What peers do to get jobs done, more often than the rest.
+_MOVES = """
+    SUBMIT_JOB SUBMIT_JOB SUBMIT_JOB SUBMIT_JOB_BG SUBMIT_JOB_BG SUBMIT_JOB_HIGH
+    SUBMIT_JOB_LOW_BG SUBMIT_JOB_EPOCH CAN_DO CAN_DO CAN_DO CAN_DO_TIMEOUT GRAB_JOB
+    GRAB_JOB GRAB_JOB GRAB_JOB GRAB_JOB_UNIQ GRAB_JOB_ALL PRE_SLEEP PRE_SLEEP
+    WORK_COMPLETE WORK_COMPLETE WORK_COMPLETE WORK_DATA WORK_STATUS WORK_WARNING
+    WORK_FAIL WORK_EXCEPTION GET_STATUS ECHO_REQ OPTION_REQ
+"""
+MOVES = _MOVES.split()
+ALL = [name for name in NUMBERS if name != "TEXT"]
+
+LINES = [
+    *(b"status\n", b"prioritystatus\n", b"workers\r\n", b"show jobs\n", b"version\n"),
+    *(b"show unique jobs\n", b"getpid\n", b"verbose\r\n", b"shutdown graceful\n"),
+    *(b"create function f\n", b"drop function f\n", b"drop function g\n"),
+    *(b"maxqueue f 2\n", b"maxqueue f 1 2 3\n", b"maxqueue f\n", b"maxqueue g x\n"),
+    *(b"cancel job " + CREATED + b"\n", b"cancel job " + ASSIGNED + b"\r\n"),
+    *(b"\n", b"\r\n", b"\r\r\n", b"show\n", b"nonsense\n", b"STATUS\n", b" status\n"),
+    *(b"create function " + b"c" * 8170 + b"\n", b"s" * 8191 + b"\n", b"s" * 8192),
+    *(b"1 2 3 4 5 6\n", b"GET / HTTP/1.1\r\n", b"\xff\xfe\n", b"cancel job\n"),
+]
+
+METHODS = [b"GET", b"POST", b"POST", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"DELETE"]
+TARGETS = [
+    *(b"/f", b"/f", b"/f", b"/g", b"/functions/f", b"/functions/%66", b"/", b"*"),
+    *(b"/jobs/" + CREATED, b"/jobs/" + CREATED, b"/healthz", b"/readyz", b"/jobs/"),
+    *(b"/%00", b"/f%", b"http://h/f?q", b"//f", b"/" + b"F" * 8181, b"f", b"/f?a=b"),
+]
+HEADERS = [
+    *(b"X-Gearman-Background: true", b"X-Gearman-Background: true"),
+    *(b"X-Gearman-Unique: u", b"X-Gearman-Unique: " + b"u" * 65),
+    *(b"X-Gearman-Priority: high", b"X-Gearman-Priority: low", b"X-Gearman-Priority:"),
+    *(b"X-Gearman-Timeout: 2", b"X-Gearman-Timeout: 0", b"X-Gearman-Timeout: -1"),
+    *(b"Connection: close", b"Connection: keep-alive", b"Expect: 100-continue"),
+    *(b"Expect: more", b"Content-Length: 5", b"Content-Length: 5, 5", b"Upgrade: h2c"),
+    *(b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip", b"Host: other"),
+    *(b"Content-Length: 99999999999999999999", b"Content-Length: -1", b"X\0: 1"),
+    *(b"X: \xff", b" folded: 1", b"NoColon", b"X-Long: " + b"x" * 33_000),
+]
+VERSIONS = [b"HTTP/1.1"] * 12 + [b"HTTP/1.0", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9"]
+ENDS = [b"\r\n"] * 30 + [b"\n"]
+
+KEYS = [*FUNCTIONS, CREATED, CREATED, b"f g"]
+COMMANDS_WITH_KEYS = [b"get", b"gets", b"delete", b"incr", b"touch"]
+SETS = [b"set"] * 8 + [b"add", b"replace", b"append", b"cas", b"ms"]
+SHORT = [
+    *(b"stats\r\n", b"version\r\n", b"quit\r\n", b"\r\n", b"verbosity 1\r\n"),
+    *(b"\x80", b"get\r\n", b"delete\r\n"),
+]
+
+
+# A worker who gets somewhere: what it sends at once.
+WORK = [
+    packet("CAN_DO", b"f") + packet("PRE_SLEEP"),
+    packet("CAN_DO", b"f") + packet("GRAB_JOB"),
+    packet("CAN_DO_TIMEOUT", b"f", b"1000") + packet("GRAB_JOB_ALL"),
+    packet("WORK_DATA", ASSIGNED, b"d") + packet("WORK_DATA", ASSIGNED, b"\0"),
+    packet("WORK_COMPLETE", ASSIGNED, b"r") + packet("GRAB_JOB_UNIQ"),
+    packet("WORK_EXCEPTION", ASSIGNED, b"e") + packet("WORK_FAIL", ASSIGNED),
+]
+
+
+def gear(rng: Random) -> bytes:
+    how = rng.random()
+    if how < 0.2:
+        return pick(rng, WORK)
+    return command(rng, pick(rng, MOVES if how < 0.9 else ALL))
+
+
+def command(rng: Random, name: str) -> bytes:
+    row = COMMANDS.get(NUMBERS[name])
+    arguments = row.arguments if row else ()
+    return packet(name, *[pick(rng, ARGUMENTS.get(it, WORKLOADS)) for it in arguments])
+
+
+def line(rng: Random) -> bytes:
+    return pick(rng, LINES)
+
+
+def http(rng: Random) -> bytes:
+    end = pick(rng, ENDS)
+    method = pick(rng, METHODS)
+    lines = [b" ".join((method, pick(rng, TARGETS), pick(rng, VERSIONS))), b"Host: h"]
+    while rng.random() < 0.4:
+        lines.append(pick(rng, HEADERS))
+    body = b""
+    if method in (b"POST", b"PUT"):
+        body = pick(rng, WORKLOADS)
+        if rng.random() < 0.3:
+            lines.append(b"Transfer-Encoding: chunked")
+            body = chunked(rng, body)
+        else:
+            lines.append(b"Content-Length: %d" % len(body))
+    return end.join([*lines, b"", b""]) + body
+
+
+def chunked(rng: Random, body: bytes) -> bytes:
+    middle = int(rng.random() * len(body))
+    parts = [
+        b"%x%b\r\n%b\r\n" % (len(part), pick(rng, [b"", b"", b";e=f"]), part)
+        for part in (body[:middle], body[middle:])
+        if part
+    ]
+    return b"".join(parts) + pick(rng, [b"0\r\n\r\n"] * 4 + [b"0\r\nT: 1\r\n\r\n"])
+
+
+def memcached(rng: Random) -> bytes:
+    kind = rng.random()
+    if kind < 0.6:
+        data = pick(rng, WORKLOADS)
+        silent = pick(rng, [b"", b"", b" noreply"])
+        head = b"%b %b 0 0 %d%b" % (pick(rng, SETS), pick(rng, KEYS), len(data), silent)
+        return b"%b\r\n%b\r\n" % (head, data)
+    if kind < 0.9:
+        return b"%b %b\r\n" % (pick(rng, COMMANDS_WITH_KEYS), pick(rng, KEYS))
+    return pick(rng, SHORT)

@@ -1,0 +1,59 @@
+"""What a script is, and how it is kept in a file: one Python literal a line."""
+
+from ast import literal_eval
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CORPUS = Path(__file__).with_name("corpus")
+
+# ("join", who, kind), ("send", who, data), ("leave", who), ("wait", seconds),
+# ("store", whether it works), ("outage", whether there is one), ("drain",)
+Step = tuple[Any, ...]
+
+# All handles of a script's jobs have this length, so that one can stand for another.
+FIRST_HANDLE = 1_000_001
+
+# In what is sent: the handle of the job that the peer was given last, and of the one
+# that was created last.
+ASSIGNED = b"<my job!>"
+CREATED = b"<the job>"
+
+
+@dataclass
+class Script:
+    """`options` are those of the broker; `trace` turns the log of packets on."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    trace: bool = False
+    name: str = ""
+
+    @property
+    def limits(self) -> dict[str, int]:
+        limits: dict[str, int] = self.options.get("limits", {})
+        return limits
+
+    @property
+    def inputs(self) -> int:
+        return sum(step[0] == "send" for step in self.steps)
+
+    def without(self, start: int, end: int) -> "Script":
+        steps = self.steps[:start] + self.steps[end:]
+        return Script(self.options, steps, self.trace, self.name)
+
+    def text(self) -> str:
+        head = {**self.options, "trace": self.trace}
+        return "".join(f"{line!r}\n" for line in [head, *self.steps])
+
+
+def read(path: Path) -> Script:
+    """Return the script in a file. Lines that begin with # say what it is about."""
+    lines = path.read_text().splitlines()
+    options, *steps = [literal_eval(it) for it in lines if it and it[0] != "#"]
+    trace = options.pop("trace", False)
+    return Script(options, steps, trace, path.stem)
+
+
+def corpus() -> list[Script]:
+    return [read(path) for path in sorted(CORPUS.glob("*.script"))]

@@ -1,0 +1,229 @@
+"""Plays a script on a listener of this process, with or without the engine."""
+
+import asyncio
+import logging
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gearman.server.broker import Engine, Limits
+from gearman.server.config import Config
+from gearman.server.http import Http
+from gearman.server.listener import Listener
+from gearman.server.loop import Selector, run
+from gearman.server.memcached import Memcached
+from gearman.server.spoken import Spoken
+from tests.fuzz.answers import READERS
+from tests.fuzz.builds import build
+from tests.fuzz.play import (
+    DESCRIPTOR,
+    HTTP_TIMEOUT,
+    MAX_PACKET,
+    Site,
+    Transcript,
+    check_empty,
+    state,
+)
+from tests.fuzz.script import ASSIGNED, CREATED, FIRST_HANDLE, Script, Step
+
+WAYS = ["asyncio"] + ["engine"] * bool(Engine)
+CONFIG = Config(
+    listen=(),
+    max_packet=MAX_PACKET,
+    protocols=(
+        Spoken("http", Http, (), {"timeout": HTTP_TIMEOUT}),
+        Spoken("memcached", Memcached, (), {}),
+    ),
+)
+BUFFER = 4 * 1024 * 1024
+DATE = re.compile(rb"\r\nDate: [^\r\n]*")
+
+# Rounds of the event loop in which nothing comes before nothing is going to come.
+QUIET = 6
+
+
+class Unplayable(Exception):
+    """A step that means something else with sockets."""
+
+
+class Visitor:
+    """The far end of a connection."""
+
+    def __init__(self, who: int, kind: str) -> None:
+        self.who = who
+        self.kind = kind
+        self.answers = READERS[kind]()
+        self.socket, served = socket.socketpair()
+        for end in (self.socket, served):
+            end.setblocking(False)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        os.dup2(served.fileno(), DESCRIPTOR + who, inheritable=False)
+        served.close()
+        self.served = socket.socket(fileno=DESCRIPTOR + who)
+        self.sent = b""
+        self.ended = False
+
+    def read(self) -> bool:
+        """Take what has come. Returns whether anything has."""
+        try:
+            data = self.socket.recv(1 << 16)
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            data = b""
+        came = bool(data) or not self.ended
+        self.sent += data
+        self.ended = self.ended or not data
+        return came
+
+
+class Stage:
+    """A listener with its visitors."""
+
+    def __init__(self, listener: Listener, script: Script) -> None:
+        self.broker: Any = listener._broker
+        options = {**script.options, "limits": Limits(**script.limits)}
+        for name, value in options.items():
+            setattr(self.broker, name, value)
+        self.broker.handle_prefix, self.broker.next_handle = b"H", FIRST_HANDLE
+        self._accept = listener._entrance.accept
+        self._services: dict[str, Any] = {"gear": listener._gear}
+        self._services |= {name: service for name, service, _ in listener._others}
+        self.visitors: dict[int, Visitor] = {}
+        self._created = CREATED
+
+    async def step(self, step: Step) -> list[tuple[int, bytes, bool]]:
+        what, who, *arguments = step
+        if what == "join":
+            await self._join(who, *arguments)
+        elif what == "leave":
+            await self._leave(who)
+        else:
+            self._send(self.visitors[who], *arguments)
+        await self._quiet()
+        return [
+            await self._outcome(visitor)
+            for _, visitor in sorted(self.visitors.items())
+            if visitor.sent or visitor.ended
+        ]
+
+    async def _outcome(self, visitor: Visitor) -> tuple[int, bytes, bool]:
+        if visitor.sent and visitor.kind != "http":
+            visitor.answers.read(visitor.sent)
+            self._created = visitor.answers.created or self._created
+        sent, visitor.sent = visitor.sent, b""
+        if visitor.ended:
+            await self._leave(visitor.who)
+            await self._join(visitor.who, visitor.kind)
+        return visitor.who, DATE.sub(b"", sent), visitor.ended
+
+    async def _join(self, who: int, kind: str) -> None:
+        if who not in self.visitors:
+            visitor = self.visitors[who] = Visitor(who, kind)
+            address = "127.0.0.1", 40_000 + who
+            self._accept(self._services[kind], visitor.served, address)
+            await self._quiet()
+
+    async def _leave(self, who: int) -> None:
+        visitor = self.visitors.pop(who, None)
+        if visitor is not None:
+            visitor.socket.close()
+            await self._quiet()
+            if visitor.served.fileno() >= 0:
+                raise Unplayable("the listener does not read from it, so may not know")
+
+    def _send(self, visitor: Visitor, data: bytes) -> None:
+        if ASSIGNED in data:
+            data = data.replace(ASSIGNED, visitor.answers.assigned or ASSIGNED)
+        data = data.replace(CREATED, self._created)
+        if data and visitor.socket.send(data) != len(data):
+            raise Unplayable("too much for the socket's buffer")
+
+    async def _quiet(self) -> None:
+        left = QUIET
+        while left:
+            await asyncio.sleep(0)
+            came = [visitor.read() for visitor in self.visitors.values()]
+            left = QUIET if any(came) else left - 1
+
+    async def end(self) -> None:
+        for who in list(self.visitors):
+            await self._leave(who)
+        for job in list(self.broker.jobs.values()):
+            assert job.background, f"nobody is left who wants {job.handle!r}"
+            assert self.broker.cancel(job.handle)
+        check_empty(self.broker)
+
+
+def played(way: str, script: Script) -> Transcript:
+    """Return what everybody got step by step, and what the broker knew then.
+
+    Raises Unplayable if that can't be compared.
+    """
+    selector = Selector()
+    came: Transcript = []
+
+    async def main() -> None:
+        listener = Listener(CONFIG, [], selector if way == "engine" else None, [[], []])
+        serving = asyncio.create_task(listener.serve(lambda: None))
+        await asyncio.sleep(0)
+        stage = Stage(listener, script)
+        try:
+            for step in script.steps:
+                came.append(await stage.step(step))
+            came.append(state(stage.broker))
+            await stage.end()
+        finally:
+            for visitor in stage.visitors.values():
+                visitor.socket.close()
+            listener.stop()
+            await serving
+
+    with complaints() as heard:
+        run(main(), selector)
+    assert not heard, heard
+    return came
+
+
+@contextmanager
+def complaints() -> Iterator[list[str]]:
+    """Collect what is logged that only bugs can be the cause of."""
+    heard: list[str] = []
+    log = logging.getLogger("gearman.server")
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: heard.append(repr(record))  # type: ignore[method-assign]
+    log.addHandler(handler)
+    propagates, log.propagate = log.propagate, False
+    try:
+        yield heard
+    finally:
+        log.propagate = propagates
+        log.removeHandler(handler)
+
+
+def playable(script: Script) -> Script:
+    """Return a script without steps that only a server without a clock can take."""
+    steps = [step for step in script.steps if step[0] in ("join", "send", "leave")]
+    options = {**script.options, "persistent": False}
+    return Script(options, steps, name=script.name)
+
+
+def expected(name: str, script: Script) -> Transcript:
+    """Return what a playable script comes to without sockets."""
+    site = Site(build(name), script, like_listener=True)
+    came: Transcript = []
+    for step in script.steps:
+        outcomes = site.step(step)
+        came.append(
+            [
+                (who, DATE.sub(b"", sent), bool(end))
+                for who, sent, end in outcomes
+                if sent or end
+            ]
+        )
+    came.append(state(site.broker))
+    site.end()
+    return came
