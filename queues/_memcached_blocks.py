@@ -4,6 +4,7 @@ A block is a row of the records that `_flatfile_records` describes. It is cut in
 items of the size that memcached allows.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -15,6 +16,8 @@ from ._memcached_servers import Server
 # Bytes of blocks, and how many of them, that are read at once.
 _BYTES: Final = 4 * 1024 * 1024
 _BLOCKS: Final = 500
+# Groups of blocks that the replay keeps; one is some megabytes.
+_GROUPS: Final = 4
 
 
 class Record(NamedTuple):
@@ -119,3 +122,28 @@ def groups(blocks: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]
 
 def numbers(content: Content) -> list[int]:
     return [job_number(body) for body in content.bodies]
+
+
+class Reader:
+    """Reads blocks, and those that follow with them."""
+
+    def __init__(self, blocks: Blocks, sizes: list[tuple[int, int]]) -> None:
+        self._blocks = blocks
+        self._groups = list(groups(sizes))
+        self._group_of = {
+            number: position
+            for position, group in enumerate(self._groups)
+            for number, _ in group
+        }
+        self._read: OrderedDict[int, dict[int, Content]] = OrderedDict()
+
+    def bodies(self, number: int) -> list[bytes]:
+        """Return the bodies of a block, none if it is not there any more."""
+        position = self._group_of[number]
+        if position not in self._read:
+            if len(self._read) == _GROUPS:
+                self._read.popitem(last=False)
+            self._read[position] = self._blocks.read(self._groups[position])
+        self._read.move_to_end(position)
+        content = self._read[position].get(number)
+        return content.bodies if content else []

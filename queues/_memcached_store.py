@@ -21,7 +21,6 @@ written again, a few in each commit.
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from struct import Struct
 from typing import Final
@@ -31,7 +30,7 @@ from gearman.queue import StoredJob, Unreadable
 
 from ._flatfile_records import decode_job, encode_body, encode_job, job_number
 from ._locations import Index
-from ._memcached_blocks import Blocks, Content, Record, groups, numbers
+from ._memcached_blocks import Blocks, Content, Reader, Record, groups, numbers
 from ._memcached_owner import is_alive, new_token, release
 from ._memcached_pages import Block, Pages
 from ._memcached_servers import Server, parse
@@ -43,8 +42,6 @@ _ITEM_OVERHEAD: Final = 1024
 _LEAST_ITEM: Final = 64 * 1024
 # A block is written again when less than this part of it is live.
 _SPARSE: Final = 4
-# Groups of blocks that the replay keeps; one is some megabytes.
-_GROUPS: Final = 4
 # Seconds between two looks at what memcached has evicted.
 _LOOK: Final = 60
 
@@ -146,7 +143,7 @@ class Store:
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         self._find()
         yield from self._missing
-        reader = _Reader(self._blocks, self._sizes())
+        reader = Reader(self._blocks, self._sizes())
         for number in sorted(self._index.numbers()):
             where = self._index.where(number)
             bodies = reader.bodies(where.segment)
@@ -373,28 +370,3 @@ class Store:
                 _log.debug("memcached at %s can't be told", server.name)
             server.close()
         release(self._token)
-
-
-class _Reader:
-    """Reads blocks, and those that follow with them."""
-
-    def __init__(self, blocks: Blocks, sizes: list[tuple[int, int]]) -> None:
-        self._blocks = blocks
-        self._groups = list(groups(sizes))
-        self._group_of = {
-            number: position
-            for position, group in enumerate(self._groups)
-            for number, _ in group
-        }
-        self._read: OrderedDict[int, dict[int, Content]] = OrderedDict()
-
-    def bodies(self, number: int) -> list[bytes]:
-        """Return the bodies of a block, none if it is not there any more."""
-        position = self._group_of[number]
-        if position not in self._read:
-            if len(self._read) == _GROUPS:
-                self._read.popitem(last=False)
-            self._read[position] = self._blocks.read(self._groups[position])
-        self._read.move_to_end(position)
-        content = self._read[position].get(number)
-        return content.bodies if content else []
