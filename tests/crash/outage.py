@@ -47,6 +47,11 @@ class Outage:
             await self.until("finished")
         assert self._play.errors, "no reason was given"
 
+    async def hangs(self) -> None:
+        """Check what a server does while it waits for its back end."""
+        for _ in range(10):
+            await serves_others(self.server.port)
+
     async def is_over(self) -> None:
         await self.server.says(OVER, self.server.said(BEGUN))
         await self.until("acknowledged", 500)
@@ -138,6 +143,21 @@ def survives_quickly(store: Store, fail_and_recover: Step) -> None:
         async with under_load(store) as outage:
             await outage.until("acknowledged", 500)
             await fail_and_recover()
+            await outage.is_over()
+            await outage.ends()
+
+    asyncio.run(story())
+
+
+def survives_a_pause(store: Store, pause: Step, resume: Step) -> None:
+    """Check that a back end that does not answer for a while is waited for."""
+
+    async def story() -> None:
+        async with under_load(store) as outage:
+            await outage.until("acknowledged", 500)
+            await pause()
+            await outage.hangs()
+            await resume()
             await outage.is_over()
             await outage.ends()
 
