@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gearman import queue
 from tests.queues.backend import Arguments, Store
 from tests.queues.backends import BACKENDS
 from tests.servers import DEADLINE
@@ -15,8 +16,8 @@ from .books import Books
 from .players import Load, Play, drained
 from .process import Server, queue_options
 
-# Back ends whose jobs outlive the server.
-NAMES = [name for name in BACKENDS if name != "memory"]
+# Back ends of plugins that a server finds by name.
+NAMES = [name for name in BACKENDS if name.partition("-")[0] in queue.NAMES]
 
 # What makes a back end do in minutes that which else takes it days.
 HASTE: dict[str, Arguments] = {"flatfile": {"segment_size": 300_000}}
@@ -85,10 +86,10 @@ class Run:
 
     async def _life(self, ending: Ending) -> None:
         self.books.counts[ending.__name__.strip("_").replace("_", " ")] += 1
-        queue, fate = self._queue, {}
+        plugin, fate = self._queue, {}
         if ending == self.die_in_a_commit:
-            queue, fate = "dying-{}", self._fate()
-        server = await Server.start(*queue_options(self.store, queue), **fate)
+            plugin, fate = "dying-{}", self._fate()
+        server = await Server.start(*queue_options(self.store, plugin), **fate)
         try:
             async with asyncio.timeout(2 * DEADLINE):
                 await ending(server)
