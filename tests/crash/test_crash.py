@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gearman import queue
 from tests.queues.backend import Store
 
-from .run import NAMES, Run, new_store
+from .run import Run, new_store
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def seed() -> int:
     return seed
 
 
-@pytest.mark.parametrize("store", NAMES, indirect=True)
+@pytest.mark.parametrize("store", queue.NAMES, indirect=True)
 def test_acknowledged_jobs_run_and_finished_ones_are_gone(store, seed):
     run = Run(store, seed, longest_life=0.3)
     endings = [run.kill_at_work, run.die_in_a_commit, run.stop_under_load]

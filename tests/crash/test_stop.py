@@ -17,7 +17,7 @@ def store(tmp_path):
 
 def test_stop_under_load_leaves_nothing_undone(store):
     run = Run(store, random.randrange(1 << 32), longest_life=0.5)
-    asyncio.run(run.play([run.stop_under_load] * 3))
+    asyncio.run(run.play([run.stop_under_load] * 2))
 
 
 def test_stop_in_an_outage_ends_and_says_what_was_not_done(store):
