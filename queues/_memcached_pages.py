@@ -91,6 +91,9 @@ class Pages:
             self._pages.setdefault(page, {})[number] = Block(size, count, live)
             position = following
 
-    def forget_empty(self) -> None:
-        for page in [page for page, blocks in self._pages.items() if not blocks]:
-            del self._pages[page]
+    def written(self) -> None:
+        """Take note that the items of all changed pages are as they should be."""
+        for page in self.changed:
+            if not self._pages.get(page):
+                self._pages.pop(page, None)
+        self.changed.clear()

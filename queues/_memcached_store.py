@@ -57,7 +57,8 @@ class Store:
         self._index = Index()
         self._garbage: dict[int, int] = {}
         self._sparse: dict[int, None] = {}
-        self._root = b""
+        # The pages that the root names.
+        self._listed: set[int] = set()
         self._token = new_token()
         try:
             self._start()
@@ -116,7 +117,7 @@ class Store:
     def _load(self) -> None:
         """Read the index."""
         key = f"{self._prefix}root"
-        self._root = root = self._servers[0].get([key]).get(key, b"")
+        root = self._servers[0].get([key]).get(key, b"")
         self._missing: list[Unreadable] = []
         if not root:
             return
@@ -127,6 +128,7 @@ class Store:
                 " --memcached-servers, in the same order"
             )
         listed = [page for (page,) in _PAGE.iter_unpack(root[_ROOT.size :])]
+        self._listed = set(listed)
         keys = {page: self._page_key(page) for page in listed}
         items = self._servers[0].get(list(keys.values()))
         for page, name in keys.items():
@@ -239,7 +241,7 @@ class Store:
         ]
         for job in jobs:
             self._forget(job)
-        self._root = b""
+        self._listed = set()
         self._pages.changed.update(self._pages.numbers())
         if jobs:
             raise QueueError(
@@ -319,18 +321,19 @@ class Store:
 
     def _write_index(self) -> None:
         first = self._servers[0]
-        pages = self._pages.numbers()
-        changed = self._pages.changed
-        items = {page: self._pages.encode(page) for page in changed}
+        items = {page: self._pages.encode(page) for page in self._pages.changed}
         first.set({self._page_key(page): data for page, data in items.items() if data})
-        root = _ROOT.pack(len(self._servers))
-        root += b"".join(map(_PAGE.pack, pages))
-        if root != self._root:
-            first.set({f"{self._prefix}root": root})
-            self._root = root
+        # Seldom, as it takes long when there are many pages.
+        if any(bool(data) != (page in self._listed) for page, data in items.items()):
+            self._write_root()
         first.delete(self._page_key(page) for page, data in items.items() if not data)
-        changed.clear()
-        self._pages.forget_empty()
+        self._pages.written()
+
+    def _write_root(self) -> None:
+        pages = self._pages.numbers()
+        root = _ROOT.pack(len(self._servers)) + b"".join(map(_PAGE.pack, pages))
+        self._servers[0].set({f"{self._prefix}root": root})
+        self._listed = set(pages)
 
     def _sweep(self) -> None:
         """Delete blocks that no page names. The commit does not depend on it."""
