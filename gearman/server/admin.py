@@ -202,7 +202,10 @@ def _function_name(words: list[bytes]) -> bytes | None:
 
 
 def _limit(number: bytes) -> int:
-    return min(int(number), 0xFFFFFFFF) if number[:20].isdigit() else 0
+    if not number.isdigit():
+        return 0
+    # No more digits than needed: there are numbers too long for int.
+    return min(int(number.lstrip(b"0")[:20] or b"0"), 0xFFFFFFFF)
 
 
 def _counts(function: Function) -> bytes:

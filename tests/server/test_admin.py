@@ -235,3 +235,17 @@ class TestShutdown:
 
         admin = Admin(server.broker, Identity("1", 2, "INFO"))
         assert admin.answer(b"shutdown", "unix") == UNKNOWN % b"shutdown"
+
+
+@pytest.mark.parametrize(
+    ("number", "limit"),
+    [
+        (b"0" * 5000 + b"7", 7),
+        (b"9" * 8000, 0xFFFFFFFF),
+        (b"9" * 20 + b"x", 0),
+        (b"-1", 0),
+    ],
+)
+def test_every_number_of_maxqueue_is_understood(server, number, limit):
+    assert server.connect().ask(b"maxqueue f " + number) == b"OK\r\n"
+    assert server.broker.functions[b"f"].limits == [limit] * 3
