@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _RECORD: Final = 16 * 1024
 _PIECE: Final = 1024 * 1024
 
+# Type, version and length of a record: the length is in the last two bytes.
+_HEAD: Final = 5
+
 # What a connection begins with that wants to speak TLS: a handshake record.
 _HANDSHAKE: Final = b"\x16"
 
@@ -29,6 +32,32 @@ _REASONS: Final = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it has no certificate, which is required",
     "UNSUPPORTED_PROTOCOL": "it knows nothing newer than TLS 1.1",
 }
+
+
+class _Records:
+    """Follows the records in a stream of TLS, to tell whether the last one is whole."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._missing = 0
+
+    def take(self, data: bytes) -> None:
+        at = 0
+        while at < len(data):
+            if not self._missing:
+                more = data[at : at + _HEAD - len(self._head)]
+                self._head += more
+                at += len(more)
+                if len(self._head) == _HEAD:
+                    self._missing = int.from_bytes(self._head[-2:], "big")
+                    self._head = b""
+            step = min(self._missing, len(data) - at)
+            self._missing -= step
+            at += step
+
+    @property
+    def unfinished(self) -> bool:
+        return bool(self._head or self._missing)
 
 
 class TlsProtocol(Protocol):
@@ -44,6 +73,7 @@ class TlsProtocol(Protocol):
         super().__init__(inner.peer)
         self._inner = inner
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._records = _Records()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.deadline = deadline
         self._seconds = seconds
@@ -54,7 +84,7 @@ class TlsProtocol(Protocol):
 
     @property
     def buffered(self) -> int:
-        return self._inner.buffered
+        return self._inner.buffered or self._records.unfinished
 
     @property
     def urgent(self) -> bool:
@@ -65,6 +95,7 @@ class TlsProtocol(Protocol):
             self._fail("no TLS handshake where TLS is required")
             return
         self._begun = True
+        self._records.take(data)
         self._incoming.write(data)
         if plain := b"".join(self._decrypted()):
             self._inner.receive(plain)

@@ -140,6 +140,15 @@ class TestProtocol:
         assert str(client.protocol.error) == "no TLS handshake where TLS is required"
         assert client.protocol.data_to_send() == b""
 
+    @pytest.mark.parametrize("step", [1, 4, 5, 7, 100])
+    def test_whole_records_leave_nothing_unfinished(self, open, step):
+        client = open().shake_hands()
+        client.tls.write(packet("ECHO_REQ", b"x" * 20_000))
+        data = client._out.read()
+        for start in range(0, len(data), step):
+            client.protocol.receive(data[start : start + step])
+            assert bool(client.protocol.buffered) == (start + step < len(data))
+
     def test_what_breaks_tls_ends_it(self, open):
         client = open().shake_hands()
         client.protocol.receive(b"\x17\x03\x03\x00\x20" + b"x" * 32)
@@ -493,6 +502,22 @@ class TestServer:
             with Peer(server.port, tls=trust) as slow:
                 slow.send_bytes(packet("ECHO_REQ", b"x" * 100)[:50])
                 slow.receive_end()
+            (line,) = complaints(server)
+            assert "it sent part of a request and then nothing" in line
+
+    @pytest.mark.parametrize("size", [1, 4, 5, 6, 60])
+    def test_half_a_record_is_not_waited_for_longer(self, authority, trust, size):
+        record = b"\x17\x03\x03\x00\x40" + b"x" * 64
+        with ours(*authority.options(), "--handshake-timeout=0.2", tls=trust) as server:
+            with (
+                Peer(server.port, tls=trust) as good,
+                Peer(server.port, tls=trust) as p,
+            ):
+                assert p.fence() == []
+                # Past the encryption, which would make a whole record of it.
+                os.write(p.socket.fileno(), record[:size])
+                p.receive_end()
+                assert good.fence() == []
             (line,) = complaints(server)
             assert "it sent part of a request and then nothing" in line
 
