@@ -58,13 +58,13 @@ def play(program: Path, load: Load, server: Server) -> Outcome:
     remarks: list[str] = []
     backlog: int | None = None
     try:
-        _allow_descriptors(load.descriptors)
+        allow_descriptors(load.descriptors)
         with server.running() as (pid, port):
             for phase in load.phases:
                 # Of a backlog that stayed small, no more can be taken.
                 drains = phase.mode == "drain" and backlog is not None
                 jobs = min(backlog or 0, phase.jobs) if drains else phase.jobs
-                found = _run(program, phase, pid, port, jobs)
+                found = run_phase(program, phase, pid, port, jobs)
                 backlog = int(found["done"])
                 if phase.prefix is None:
                     continue
@@ -75,7 +75,7 @@ def play(program: Path, load: Load, server: Server) -> Outcome:
     return Outcome(load.name, server.label, figures, tuple(remarks))
 
 
-def _allow_descriptors(number: int) -> None:
+def allow_descriptors(number: int) -> None:
     """Let this process, and those that it starts, open so many files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= number:
@@ -87,7 +87,7 @@ def _allow_descriptors(number: int) -> None:
         raise ServerError(text) from error
 
 
-def _run(program: Path, phase: Phase, pid: int, port: int, jobs: int) -> Figures:
+def run_phase(program: Path, phase: Phase, pid: int, port: int, jobs: int) -> Figures:
     command = [str(program), "--pid", str(pid), "--port", str(port)]
     command += [*phase.arguments(), "--jobs", str(jobs)]
     try:

@@ -1,0 +1,149 @@
+"""What hostile connections do to a good client: ``python benchmarks/hostile.py``.
+
+A client and a worker do jobs one after the other, with and without a crowd of
+connections that send garbage, half packets or nothing. See docs/performance.md.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+if not __package__:
+    # A script finds its neighbours, but not the package that they are in.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import machine, programs  # noqa: E402
+from benchmarks.loads import Phase  # noqa: E402
+from benchmarks.play import Figures, allow_descriptors, run_phase  # noqa: E402
+from benchmarks.run import positive, tell  # noqa: E402
+from benchmarks.servers import GROUPS, Server, ServerError, find, with_gearman  # noqa: E402
+
+# The worst that the crowd may make of a good client's p99.
+BOUND = 2.0
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; exits with one sentence if it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/hostile.py",
+        description="Measure what hostile connections do to a good client.",
+    )
+    parser.add_argument(
+        "--server",
+        choices=[name for name in GROUPS if name != "floor"],
+        default="ours-speedups",
+        help="the server to measure (default: ours-speedups)",
+    )
+    for name, default, text in (
+        ("connections", 5000, "hostile connections"),
+        ("rate", 500, "how often a second one of them sends garbage, is closed and"
+         " connects again"),
+        ("seconds", 3, "how long each play lasts"),
+        ("repeat", 7, "plays with and plays without them"),
+    ):  # fmt: skip
+        parser.add_argument(
+            f"--{name}",
+            type=positive,
+            default=default,
+            metavar="N",
+            help=f"{text} (default: {default})",
+        )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print a table, and return 1 if the crowd does more than it may."""
+    options = parse(sys.argv[1:] if argv is None else argv)
+    try:
+        program = programs.build("load")
+        server = next(s for s in find(None) if s.group == options.server)
+        allow_descriptors(options.connections + 100)
+        print("\n".join([*machine.describe([server]), machine.noise()]).rstrip())
+        plays = list(_play_all(program, server, options))
+    except (programs.CompileError, ServerError) as error:
+        print(f"benchmarks/hostile.py: {error}", file=sys.stderr)
+        return 2
+    except StopIteration:
+        text = f"there is no {options.server}; {GROUPS[options.server]}"
+        print(f"benchmarks/hostile.py: {text}", file=sys.stderr)
+        return 2
+    return 0 if report(options, plays) <= BOUND else 1
+
+
+def _play_all(
+    program: Path, server: Server, options: argparse.Namespace
+) -> Iterator[tuple[Figures, Figures]]:
+    """Yield the figures without and with a crowd, played by turns."""
+    for number in range(options.repeat):
+        tell(f"{number + 1}/{options.repeat}")
+        yield (
+            _play(program, server, options, 0),
+            _play(program, server, options, options.connections),
+        )
+
+
+def _play(
+    program: Path, server: Server, options: argparse.Namespace, count: int
+) -> Figures:
+    phase = Phase(mode="foreground", seconds=options.seconds, clients=1, workers=1)
+    with server.running() as (pid, port), _crowd(port, count, options.rate) as closed:
+        figures = run_phase(program, phase, pid, port, phase.jobs)
+    return {**figures, "closed": sum(closed) / options.seconds}
+
+
+@contextmanager
+def _crowd(port: int, count: int, rate: int) -> Iterator[list[int]]:
+    """Keep a crowd at a server; how often one was closed is in the list afterwards."""
+    closed: list[int] = []
+    if not count:
+        yield closed
+        return
+    command = [sys.executable, "-P", "-m", "benchmarks.crowd"]
+    with subprocess.Popen(
+        [*command, str(port), str(count), str(rate)],
+        env=with_gearman({"PYTHONPATH": str(_ROOT)}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise ServerError("the crowd could not connect")
+        yield closed
+        process.stdin.close()
+        closed.append(int(process.stdout.readline() or 0))
+
+
+def report(
+    options: argparse.Namespace, plays: Sequence[tuple[Figures, Figures]]
+) -> float:
+    """Print a table, and return by what the p99 is multiplied.
+
+    What else the machine does only adds to a latency, so of all plays the one with the
+    least p99 counts.
+    """
+    quiet, hostile = (
+        min(figures, key=lambda play: play["p99"])
+        for figures in zip(*plays, strict=True)
+    )
+    closed = f"{hostile['closed']:.0f} of them closed a second"
+    print(f"\n{options.connections} hostile connections, {closed}\n")
+    print("| they are | jobs/s | p50 µs | p99 µs | server CPU |")
+    print("| -------- | -----: | -----: | -----: | ---------: |")
+    for name, play in (("absent", quiet), ("there", hostile)):
+        share = f"{play['rate'] * play['cpu'] / 1e4:.0f} %"
+        numbers = f"{play['rate']:6,.0f} | {play['p50']:6.0f} | {play['p99']:6.0f}"
+        print(f"| {name:<8} | {numbers} | {share:>10} |")
+    ratio: float = hostile["p99"] / quiet["p99"]
+    print(f"\np99 is multiplied by {ratio:.2f}, at most {BOUND:g} is wanted")
+    return ratio
+
+
+if __name__ == "__main__":
+    sys.exit(main())
