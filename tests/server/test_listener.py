@@ -384,39 +384,6 @@ class TestStalling:
             assert slow.fence() == []
 
 
-class TestBadInput:
-    @pytest.mark.parametrize(
-        "data",
-        [
-            packet(43),
-            packet(0),
-            packet(2**31),
-            packet(2**32 - 1),
-            packet("ECHO_REQ", b"x", magic=b"\0REX"),
-            b"\x16\x03\x01\x02\x00\x01\x00",
-            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-            b"x" * 10_000,
-            b"1 2 3 4 5 6\n",
-        ],
-    )
-    def test_what_cannot_be_understood_closes_this_connection_alone(
-        self, running, data
-    ):
-        with running() as server, server.peer() as good, server.peer() as bad:
-            bad.send_bytes(packet("ECHO_REQ", b"before") + data)
-            bad.expect("ECHO_RES")
-            assert bad.receive_end() == b""
-            assert good.fence() == []
-
-    def test_packet_over_the_limit_is_answered_before_it_arrives(self, running):
-        config = replace(LOCAL, max_packet=1000)
-        with running(config) as server, server.peer() as peer:
-            peer.send_bytes(packet("ECHO_REQ", b"x" * 1001)[:12])
-            code, _ = peer.expect("ERROR")
-            assert code == b"ARGUMENT_TOO_LARGE"
-            assert peer.receive_end() == b""
-
-
 class TestStop:
     def test_says_ready_once_and_closes_all_connections(self, running):
         with running() as server, server.peer() as peer:
