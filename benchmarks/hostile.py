@@ -43,8 +43,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         ("connections", 5000, "hostile connections"),
         ("rate", 500, "how often a second one of them sends garbage, is closed and"
          " connects again"),
-        ("seconds", 3, "how long each play lasts"),
-        ("repeat", 7, "plays with and plays without them"),
+        ("seconds", 2, "how long each play lasts"),
+        ("repeat", 8, "plays with and plays without them"),
     ):  # fmt: skip
         parser.add_argument(
             f"--{name}",

@@ -26,6 +26,14 @@ READ_AHEAD: Final = 32 * 1024
 # closing at once would make its system forget the answer.
 LINGER: Final = 2.0
 
+# Which limit it was that a connection is closed for, by the status of its last answer.
+_COUNTED: Final = {
+    400: "bad-input",
+    408: "handshake-timeout",
+    413: "max-packet",
+    431: "bad-input",
+}
+
 _TRAILER: Final = (b"Trailer", b"X-Gearman-Command")
 
 
@@ -187,6 +195,8 @@ class HttpProtocol(Protocol):
         self._allow(LINGER)
 
     def _write_answer(self, answer: Answer) -> None:
+        if answer.close and answer.status in _COUNTED:
+            self._server.broker.hits[_COUNTED[answer.status]] += 1
         if self._server.draining:
             answer = replace(answer, close=True)
         self._note(f"sent {answer.status} ({len(answer.body)} bytes)")

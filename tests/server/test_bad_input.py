@@ -103,23 +103,26 @@ ROWS = (
 )
 
 WEB_ROWS = (
-    Row("no HTTP", b"\0REQ\0\0\0\7\0\0\0\0\r\n\r\n", b"400"),
-    Row("half a head", b"GET / HTTP/1.1\r\nHost", b"408"),
+    Row("no HTTP", b"\0REQ\0\0\0\7\0\0\0\0\r\n\r\n", b"400", BAD),
+    Row("half a head", b"GET / HTTP/1.1\r\nHost", b"408", SLOW),
     Row(
         "half a body",
         b"POST /f HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx",
         b"408",
+        SLOW,
     ),
-    Row("head", b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", b"431"),
+    Row("head", b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", b"431", BAD),
     Row(
         "body over the limit",
         b"POST /f HTTP/1.1\r\nHost: x\r\nContent-Length: 100001\r\n\r\n",
         b"413",
+        LARGE,
     ),
     Row(
         "length",
         b"POST /f HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"400",
+        BAD,
     ),
     Row(
         "function",
@@ -138,6 +141,7 @@ WEB_ROWS = (
         b"POST /f HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
         b"Content-Length: 2\r\n\r\n",
         b"400",
+        BAD,
     ),
 )
 
@@ -240,11 +244,14 @@ def test_bad_input_is_answered_and_harms_nobody_else(good, row):
 
 @pytest.mark.parametrize("row", WEB_ROWS, ids=[row.name for row in WEB_ROWS])
 def test_bad_http_is_answered_and_harms_nobody_else(web, row):
-    memory = web.memory()
+    memory, hits = web.memory(), web.hits()
     with ExitStack() as stack:
         for peer in crowd(stack, web, row.data, web.web_port):
             assert peer.receive_line().split()[1] == row.answer
         web.check()
+    if row.counter:
+        hits[row.counter.encode()] += CROWD
+    assert web.hits() == hits
     assert web.memory() < memory + MEMORY
 
 

@@ -4,6 +4,7 @@ import socket
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from tests.servers import DEADLINE, Server, ours
 from tests.wire import Peer
 
 __all__ = ["running"]
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def limits(peer: Peer) -> dict[bytes, list[bytes]]:
@@ -121,6 +124,12 @@ class TestTable:
             rows = limits(peer)
         assert flags <= set(rows)
         assert set(rows) - flags == {b"allow-from", b"bad-input", b"bugs"}
+
+    def test_every_limit_is_in_the_manual_with_its_option(self):
+        manual = (ROOT / "docs" / "server.md").read_text()
+        for names, _ in GROUPS["limits"]:
+            name = names[-1] if names[-1] != "--file-descriptors" else "-f"
+            assert "keepalive" in name or f"`{name}`" in manual, name
 
     def test_use_is_that_of_the_largest(self, running):
         with running() as server, server.peer() as peer, server.peer() as other:
