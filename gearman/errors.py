@@ -1,5 +1,7 @@
 """All errors that this package raises, in one tree."""
 
+from collections.abc import Sequence
+
 
 class GearmanError(Exception):
     """Base of every error raised by this package."""
@@ -41,6 +43,14 @@ class JobRefused(QueueError):
     def __init__(self, reasons: dict[int, str]) -> None:
         super().__init__("; ".join(reasons.values()))
         self.reasons = reasons
+
+
+class JobsLost(QueueError):
+    """A store no longer has jobs that were stored; `numbers` are theirs."""
+
+    def __init__(self, text: str, numbers: Sequence[int]) -> None:
+        super().__init__(text)
+        self.numbers = numbers
 
 
 # What the blocking library raises beside ProtocolError. The names are those that

@@ -118,8 +118,10 @@ class Queue(ABC):
         Raises QueueError if the back end fails. Then any part of the batch may or may
         not be durable, the caller counts none of it as such, and calls again, after a
         while, with what is still to be done; a lost connection is to be opened again
-        by that call. Raises JobRefused, with nothing changed, if some of the jobs can
-        never be stored; the others are then committed by another call.
+        by that call. Raises JobsLost, which is one such failure, if the store finds
+        that it has forgotten jobs; the caller adds those again. Raises JobRefused, with
+        nothing changed, if some of the jobs can never be stored; the others are then
+        committed by another call.
         """
 
     @abstractmethod

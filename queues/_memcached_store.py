@@ -25,7 +25,7 @@ from collections.abc import Collection, Iterator, Sequence
 from struct import Struct
 from typing import Final
 
-from gearman.errors import JobRefused, QueueError, StartupError
+from gearman.errors import JobRefused, JobsLost, QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable
 
 from ._flatfile_records import decode_job, encode_body, encode_job, job_number
@@ -244,9 +244,10 @@ class Store:
         self._listed = set()
         self._pages.changed.update(self._pages.numbers())
         if jobs:
-            raise QueueError(
+            raise JobsLost(
                 f"memcached at {server.name} was restarted or flushed: {len(jobs)}"
-                " jobs are no longer stored"
+                " jobs are no longer stored",
+                jobs,
             )
 
     def _encode(self, added: Sequence[StoredJob]) -> list[Record]:

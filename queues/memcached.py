@@ -28,9 +28,9 @@ class Queue(BaseQueue):
     Use it where jobs may be lost now and then, and start it with `-M`, so that it
     refuses jobs when its memory is full; otherwise it drops the oldest items, jobs
     among them, and the log says so within a minute. If memcached is restarted or
-    flushed while the server runs, one commit fails and tells how many jobs are no
-    longer stored. They are still run, but would not survive the server. What was
-    dropped while the server was down is reported at its start, by key.
+    flushed while the server runs, the next commit notices it, and all jobs that the
+    server has are stored again. What was dropped while the server was down is
+    reported at its start, by key.
 
     A workload may be larger than memcached's items (`-I`): it is cut into several.
     One that takes more than half of memcached's memory (`-m`) is refused. Each commit

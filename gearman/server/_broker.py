@@ -26,6 +26,7 @@ other as C types, declared in `_broker_c.pxd`.
 
 import re
 from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any
@@ -771,6 +772,13 @@ class Broker:
             else:
                 job.stored = False
                 self.changes.append(job.number)
+
+    def store_again(self, numbers: Sequence[int]) -> None:
+        """Have jobs stored that the store has forgotten."""
+        for number in numbers:
+            job = self.jobs.get(number)
+            if job is not None and job.stored:
+                self.changes.append(job)
 
     def restore(
         self,

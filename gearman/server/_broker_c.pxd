@@ -222,6 +222,8 @@ cdef class Broker:
     @cython.locals(job=Job)
     cpdef failed(self, list jobs, bytes reason)
     @cython.locals(job=Job)
+    cpdef store_again(self, numbers)
+    @cython.locals(job=Job)
     cpdef restore(
         self, int64_t number, bytes handle, bytes name, bytes unique, bytes workload,
         int priority, int64_t when, int retries, bytes reducer,

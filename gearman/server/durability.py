@@ -98,7 +98,8 @@ class Durability:
         """Pass on what became of jobs."""
         self._begin_turn()
         self._broker.outage = self._store.outage
-        for jobs, reason in self._store.outcomes():
+        for jobs, reason, lost in self._store.outcomes():
+            self._broker.store_again(lost)
             if reason:
                 self._broker.failed(jobs, reason)
             else:

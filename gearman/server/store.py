@@ -11,10 +11,10 @@ has to be removed from it. Until it works again jobs to be added are given up at
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from ..errors import JobRefused, QueueError
+from ..errors import JobRefused, JobsLost, QueueError
 from ..queue import Queue, StoredJob
 from ..text import printable
 from .broker import Job
@@ -29,6 +29,9 @@ LINGER = 0.05
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 5.0
 
+# How often in a row a store may find that it has forgotten jobs.
+MAX_ATTEMPTS = 5
+
 # Bytes of what peers are told about a failure.
 MAX_REASON = 400
 
@@ -36,10 +39,14 @@ log = logging.getLogger("gearman.server")
 
 
 class Outcome(NamedTuple):
-    """What became of jobs that were to be added; no `reason` if they are durable."""
+    """What became of jobs that were to be added; no `reason` if they are durable.
+
+    `lost` are the numbers of jobs that are to be added again.
+    """
 
     jobs: list[Job]
     reason: bytes = b""
+    lost: Sequence[int] = ()
 
 
 class Store:
@@ -154,15 +161,21 @@ class Store:
         """Commit, a second time if the first fails: connections break by themselves."""
         added = [_stored(job) for job in changes.values() if job is not None]
         done = [number for number, job in changes.items() if job is None]
-        try:
-            self._queue.commit(added, done)
-        except JobRefused:
-            raise
-        except QueueError as error:
-            if self._outage:
+        patience = 0 if self._outage else 1
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return self._queue.commit(added, done)
+            except JobRefused:
                 raise
-            log.info("storing jobs failed, and is tried again: %s", error)
-            self._queue.commit(added, done)
+            except JobsLost as error:
+                log.warning("jobs have to be stored again: %s", error)
+                self._report(Outcome([], lost=error.numbers))
+            except QueueError as error:
+                if not patience:
+                    raise
+                patience -= 1
+                log.info("storing jobs failed, and is tried again: %s", error)
+        raise QueueError("the store loses jobs again and again")
 
     def _refuse(self, changes: Changes, reasons: dict[int, str]) -> None:
         """Leave out what can't be stored, and commit the rest."""

@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 
-from gearman.errors import ConfigurationError, JobRefused, QueueError, StartupError
+from gearman.errors import (
+    ConfigurationError,
+    JobRefused,
+    JobsLost,
+    QueueError,
+    StartupError,
+)
 from gearman.queue import Queue, StoredJob, Unreadable, load
-from tests.servers import DEADLINE, HOST, free_port, package_environment
+from tests.servers import DEADLINE, HOST, free_port, ours, package_environment
+from tests.wire import Peer
 
 from .backend_memcached import link, running
 
@@ -214,11 +221,37 @@ def test_flushed_memcached_is_noticed_without_a_lost_connection() -> None:
         queue.commit([job(1)], [])
         with client(port) as memcached:
             memcached.flush_all()
-        with pytest.raises(QueueError, match="1 jobs are no longer"):
+        with pytest.raises(JobsLost, match="1 jobs are no longer") as caught:
             queue.commit([], [])
+        assert list(caught.value.numbers) == [1]
         queue.commit([job(1)], [])
         queue.close()
         assert jobs(port) == [job(1)]
+
+
+def test_server_stores_its_jobs_again_when_memcached_was_restarted() -> None:
+    port = free_port()
+    options = ("-q", "memcached", f"--memcached-servers={HOST}:{port}")
+    with ExitStack() as stack:
+        first = stack.enter_context(ExitStack())
+        first.enter_context(running(port=port))
+        with ours(*options) as server, Peer(server.port) as peer:
+            handles = {submitted(peer) for _ in range(3)}
+            first.close()
+            stack.enter_context(running(port=port))
+            handles.add(submitted(peer))
+            # What was lost is stored before this one, or together with it.
+            handles.add(submitted(peer))
+            server.process.kill()
+        with ours(*options) as server, Peer(server.port) as peer:
+            lines = peer.ask_list(b"show jobs")
+            assert {line.split(b"\t")[0] for line in lines} == handles
+
+
+def submitted(peer: Peer) -> bytes:
+    """Submit a background job, and return its handle."""
+    (handle,) = peer.request("SUBMIT_JOB_BG", b"f", b"", b"w").arguments
+    return handle
 
 
 @pytest.mark.parametrize("restarted", [0, 1])

@@ -395,6 +395,19 @@ def test_handle_that_was_never_given_is_unknown(server, handle):
     assert server.broker.find(handle) is None
 
 
+def test_jobs_that_the_store_has_lost_are_stored_again(server):
+    client, worker = server.connect(), server.connect().can_do()
+    stored(server, client)
+    stored(server, client)
+    first, second = server.broker.jobs.values()
+    foreground = server.broker.find(client.submit())
+    assert worker.grab() == first.handle
+    server.broker.store_again([99, first.number, second.number, foreground.number])
+    assert commit(server) == [first, second]
+    assert client.got() == []
+    assert worker.grab() == second.handle
+
+
 class TestShelve:
     def test_stored_jobs_are_left_to_the_next_run(self, server):
         client, worker = server.connect(), server.connect().can_do()

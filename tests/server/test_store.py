@@ -6,7 +6,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from gearman.errors import JobRefused, QueueError
+from gearman.errors import JobRefused, JobsLost, QueueError
 from gearman.server import store as store_module
 from gearman.server.store import Outcome, Store
 from tests.server.slow_queue import Slow
@@ -27,7 +27,7 @@ class Landing:
     def next(self):
         """Return the numbers of jobs with an outcome, and the reason of a failure."""
         outcomes = self.landed.get(timeout=DEADLINE)
-        return [([job.number for job in jobs], reason) for jobs, reason in outcomes]
+        return [([job.number for job in jobs], reason) for jobs, reason, _ in outcomes]
 
 
 @pytest.fixture
@@ -98,6 +98,15 @@ def test_failure_is_tried_once_more_at_once(store, queue, landing, jobs):
     assert store.outage == b""
 
 
+def test_jobs_that_the_store_has_lost_are_reported(store, queue, landing, jobs):
+    store.write(jobs[:1])
+    queue.call(JobsLost("it was restarted", [7, 8]))
+    assert landing.landed.get(timeout=DEADLINE) == [Outcome([], lost=[7, 8])]
+    queue.call(QueueError("connection lost"))
+    assert queue.call() == ([1], [])
+    assert landing.next() == [([1], b"")]
+
+
 class TestOutage:
     @pytest.fixture(autouse=True)
     def patience(self, monkeypatch):
@@ -158,6 +167,15 @@ class TestOutage:
         ((_, reason),) = landing.next()
         assert reason.startswith(b"no\\x0adisk")
         assert len(reason) == store_module.MAX_REASON
+
+    def test_store_that_loses_jobs_again_and_again_is_one(
+        self, store, queue, landing, jobs
+    ):
+        store.write(jobs[:1])
+        for _ in range(store_module.MAX_ATTEMPTS):
+            queue.call(JobsLost("it was restarted", [7]))
+            assert landing.landed.get(timeout=DEADLINE) == [Outcome([], lost=[7])]
+        assert landing.next() == [([1], b"the store loses jobs again and again")]
 
     def test_bug_of_a_plugin_is_a_failure(self, store, queue, landing, jobs):
         store.write(jobs[:1])
