@@ -21,7 +21,7 @@ written again, a few in each commit.
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from struct import Struct
 from typing import Final
 
@@ -321,20 +321,33 @@ class Store:
             self._sparse[number] = None
 
     def _write_index(self) -> None:
-        first = self._servers[0]
-        items = {page: self._pages.encode(page) for page in self._pages.changed}
-        first.set({self._page_key(page): data for page, data in items.items() if data})
-        # Seldom, as it takes long when there are many pages.
-        if any(bool(data) != (page in self._listed) for page, data in items.items()):
-            self._write_root()
-        first.delete(self._page_key(page) for page, data in items.items() if not data)
+        """Write the pages that have changed, and the root where it must know of that.
+
+        A job that is stored again moves to a new block, on the last page. That page is
+        to be found before another one no longer has the job.
+        """
+        changed = sorted(self._pages.changed, reverse=True)
+        items = {page: self._pages.encode(page) for page in changed}
+        empty = {page for page, data in items.items() if not data}
+        fresh = items.keys() - empty - self._listed
+        # Seldom, as the root takes long when there are many pages.
+        if fresh:
+            self._write_pages({page: items.pop(page) for page in fresh})
+            self._write_root(self._listed | fresh)
+        self._write_pages({page: data for page, data in items.items() if data})
+        if empty & self._listed:
+            self._write_root(self._listed - empty)
+        self._servers[0].delete(map(self._page_key, empty))
         self._pages.written()
 
-    def _write_root(self) -> None:
-        pages = self._pages.numbers()
+    def _write_pages(self, items: Mapping[int, bytes]) -> None:
+        self._servers[0].set({self._page_key(n): data for n, data in items.items()})
+
+    def _write_root(self, listed: set[int]) -> None:
+        pages = sorted(listed)
         root = _ROOT.pack(len(self._servers)) + b"".join(map(_PAGE.pack, pages))
         self._servers[0].set({f"{self._prefix}root": root})
-        self._listed = set(pages)
+        self._listed = listed
 
     def _sweep(self) -> None:
         """Delete blocks that no page names. The commit does not depend on it."""

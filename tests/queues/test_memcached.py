@@ -115,23 +115,27 @@ def test_other_number_of_servers_is_told_of(shared: int, prefix: str) -> None:
 # Crashes
 
 
-def test_crash_at_any_byte_loses_nothing(shared: int) -> None:
+@pytest.mark.parametrize("blocks_of_a_page", [1, 64])
+def test_crash_at_any_byte_loses_nothing(
+    shared: int, blocks_of_a_page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A process that is killed has sent some bytes, and no more."""
+    monkeypatch.setattr("gearman.queues._memcached_pages.PAGE", blocks_of_a_page)
     batches = [
-        ([job(1), job(2, b"x" * 300)], []),
+        ([job(1), job(2, b"x" * 300), job(5)], []),
         ([job(3), job(4)], [1]),
         ([job(2, b"new")], [4]),
         ([], [2, 3]),
     ]
     sent = 0
     while True:
-        name = f"crash-{sent}_"
+        name = f"crash-{blocks_of_a_page}-{sent}_"
         with link(shared) as way, ExitStack() as stack:
             queue = stack.enter_context(opened(way.port, prefix=name))
             way.left = sent
             before, after = play(queue, batches)
         found = {each.number: each for each in jobs(shared, prefix=name)}
-        for number in range(1, 5):
+        for number in range(1, 6):
             allowed = [before.get(number), after.get(number)]
             assert found.get(number) in allowed, (sent, number)
         if before is after:
