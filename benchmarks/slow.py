@@ -1,0 +1,136 @@
+"""Does a slow queue cost foreground jobs their latency? ``python benchmarks/slow.py``.
+
+Each commit of the queue takes 200 ms. Round trips of foreground jobs are measured while
+other clients submit background jobs, and while they don't. See docs/performance.md.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import quantiles
+
+if not __package__:
+    # A script finds its neighbours, but not the package that they are in.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import gearman  # noqa: E402
+from benchmarks import machine, programs  # noqa: E402
+from benchmarks.run import positive, tell  # noqa: E402
+from benchmarks.servers import HOST, Server, find, with_gearman  # noqa: E402
+from benchmarks.table import aligned, medians  # noqa: E402
+
+PLUGINS = Path(__file__).resolve().parents[1] / "tests" / "crash" / "plugins"
+
+
+def work(port: int) -> None:
+    """Return workloads as results until the process is ended."""
+    worker = gearman.GearmanWorker([f"{HOST}:{port}"])
+    worker.register_task("echo", lambda worker, job: job.data)
+    worker.work()
+
+
+@contextmanager
+def served(server: Server) -> Iterator[int]:
+    """Run a server with the slow queue, and a worker; yields the port."""
+    path = with_gearman({})["PYTHONPATH"]
+    with tempfile.TemporaryDirectory(prefix="gearman-queue-") as folder:
+        options = ("-q", "slow", f"--crash-sqlite-db={folder}/jobs.db")
+        environment = {**server.environment, "PYTHONPATH": f"{path}:{PLUGINS}"}
+        changed = replace(
+            server, command=(*server.command, *options), environment=environment
+        )
+        with changed.running() as (_, port):
+            worker = get_context("spawn").Process(target=work, args=(port,))
+            worker.start()
+            try:
+                yield port
+            finally:
+                worker.kill()
+                worker.join()
+
+
+def round_trips(port: int, count: int) -> dict[str, float]:
+    """Return the median and the 99th percentile of round trips, in microseconds."""
+    times = []
+    with gearman.GearmanClient([f"{HOST}:{port}"]) as client:
+        client.submit_job("echo", b"x")
+        for _ in range(count):
+            start = time.perf_counter()
+            client.submit_job("echo", b"x" * 64)
+            times.append((time.perf_counter() - start) * 1e6)
+    parts = quantiles(times, n=100)
+    return {"p50": parts[49], "p99": parts[98]}
+
+
+@contextmanager
+def submitters(program: Path, port: int, clients: int) -> Iterator[None]:
+    """Submit background jobs all the while, from so many clients, 64 at a time."""
+    words = ["--mode", "background", "--clients", str(clients), "--inflight", "64"]
+    words += ["--jobs", "10000000", "--milliseconds", "60000", "--port", str(port)]
+    process = subprocess.Popen([program, *words], stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def play(program: Path, server: Server, clients: int, count: int) -> dict[str, float]:
+    """Measure round trips beside so many submitters, or alone if there are none."""
+    with served(server) as port:
+        if not clients:
+            return round_trips(port, count)
+        with submitters(program, port, clients):
+            return round_trips(port, count)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare latencies, and print the table on standard output."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/slow.py",
+        description="Measure foreground jobs beside a queue that takes 200 ms.",
+    )
+    parser.add_argument(
+        "--repeat", type=positive, default=3, metavar="N", help="plays (default: 3)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        default=5000,
+        metavar="N",
+        help="of each (default: 5000)",
+    )
+    options = parser.parse_args(argv)
+    try:
+        program = programs.build("load")
+    except programs.CompileError as error:
+        print(f"benchmarks/slow.py: {error}", file=sys.stderr)
+        return 2
+    server = next(found for found in find(None) if found.group.startswith("ours"))
+    print("\n".join([*machine.describe([server]), machine.noise()]), flush=True)
+    figures: dict[int, list[dict[str, float]]] = {0: [], 8: []}
+    for number in range(options.repeat):
+        for clients, plays in figures.items():
+            tell(f"{number + 1}/{options.repeat}: {clients} submitters")
+            plays.append(play(program, server, clients, options.jobs))
+    lines = [
+        ["foreground round trip", f"{clients} submitters", *_cells(medians(plays))]
+        for clients, plays in figures.items()
+    ]
+    print("\n".join(aligned(["load", "beside", "p50 µs", "p99 µs"], lines)))
+    return 0
+
+
+def _cells(figures: dict[str, float]) -> Iterator[str]:
+    return (f"{figures[name]:,.0f}" for name in ("p50", "p99"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
