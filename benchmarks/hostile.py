@@ -24,6 +24,9 @@ from benchmarks.servers import GROUPS, Server, ServerError, find, with_gearman  
 # The worst that the crowd may make of a good client's p99.
 BOUND = 2.0
 
+# The share of its rate that a crowd has to keep for its play to count.
+ENOUGH = 0.95
+
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -41,7 +44,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     for name, default, text in (
         ("connections", 5000, "hostile connections"),
-        ("rate", 500, "how often a second one of them sends garbage, is closed and"
+        ("rate", 200, "how often a second one of them sends garbage, is closed and"
          " connects again"),
         ("seconds", 2, "how long each play lasts"),
         ("repeat", 8, "plays with and plays without them"),
@@ -64,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         server = next(s for s in find(None) if s.group == options.server)
         allow_descriptors(options.connections + 100)
         print("\n".join([*machine.describe([server]), machine.noise()]).rstrip())
-        plays = list(_play_all(program, server, options))
+        ratio = report(options, list(_play_all(program, server, options)))
     except (programs.CompileError, ServerError) as error:
         print(f"benchmarks/hostile.py: {error}", file=sys.stderr)
         return 2
@@ -72,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = f"there is no {options.server}; {GROUPS[options.server]}"
         print(f"benchmarks/hostile.py: {text}", file=sys.stderr)
         return 2
-    return 0 if report(options, plays) <= BOUND else 1
+    return 0 if ratio <= BOUND else 1
 
 
 def _play_all(
@@ -126,12 +129,14 @@ def report(
     """Print a table, and return by what the p99 is multiplied.
 
     What else the machine does only adds to a latency, so of all plays the one with the
-    least p99 counts.
+    least p99 counts, among those in which the crowd was as bad as it was meant to be.
+    Raises ServerError if it was not in any.
     """
-    quiet, hostile = (
-        min(figures, key=lambda play: play["p99"])
-        for figures in zip(*plays, strict=True)
-    )
+    whole = [play for _, play in plays if play["closed"] >= options.rate * ENOUGH]
+    if not whole:
+        raise ServerError("the crowd was held up: this machine has too much to do")
+    quiet = min((play for play, _ in plays), key=lambda play: play["p99"])
+    hostile = min(whole, key=lambda play: play["p99"])
     closed = f"{hostile['closed']:.0f} of them closed a second"
     print(f"\n{options.connections} hostile connections, {closed}\n")
     print("| they are | jobs/s | p50 µs | p99 µs | server CPU |")
