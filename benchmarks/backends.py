@@ -66,7 +66,7 @@ def memcached(folder: Path) -> Iterator[Store]:
 @contextmanager
 def postgres(folder: Path) -> Iterator[Store]:
     with redirect_stdout(StringIO()), cluster(_SETTINGS) as running:
-        conninfo = running.conninfo
+        conninfo = running.conninfo()
         yield Store(
             ("-q", "postgres", f"--postgres-conninfo={conninfo}"),
             {"conninfo": conninfo},

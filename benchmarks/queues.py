@@ -31,6 +31,8 @@ from gearman.queue import Queue, StoredJob, load  # noqa: E402
 
 # Jobs that are replayed, and jobs of one commit while the store is filled.
 REPLAY, FILL = 1_000_000, 10_000
+# Commits of one job that are timed.
+COMMITS = 1000
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -118,7 +120,7 @@ def commit_time(name: str, store: Store) -> float:
     """Return how long a commit of one job takes, in microseconds: the median."""
     times = []
     with closing(opened(name, store)) as queue:
-        for number in range(1, 1001):
+        for number in range(1, COMMITS + 1):
             start = time.perf_counter()
             queue.commit([stored(number)], [])
             times.append(time.perf_counter() - start)
