@@ -46,6 +46,7 @@ class Guest:
         if isinstance(self.answers, HttpAnswers):
             trace = self.answers.note
         service = site.services[kind]
+        self._read_size = service.read_size
         self.protocol: Any = service.connect("127.0.0.1", DESCRIPTOR + who, trace)
         self.peer = self.protocol.peer
         self.peer.connection = self
@@ -57,7 +58,8 @@ class Guest:
         self._unread += data
         self._site.note(self)
         while self._unread and not (self.protocol.paused or self.ended):
-            data, self._unread = self._unread, b""
+            size = self._read_size
+            data, self._unread = self._unread[:size], self._unread[size:]
             self._site.begin_turn()
             self.protocol.receive(data)
             self._site.end_turn()
