@@ -17,7 +17,7 @@ from ..errors import ProtocolError
 from ..sockets import keep_alive
 from .broker import Peer
 from .protocol import Protocol, Service, Trace
-from .sockets import Address, describe, host_of
+from .sockets import Address, describe, host_of, hung_up
 
 if TYPE_CHECKING:
     from .durability import Durability
@@ -113,7 +113,7 @@ class Connection(asyncio.BufferedProtocol):
         if protocol.paused is not self._paused:
             self._paused = protocol.paused
             self._read_or_not()
-        if protocol.deadline < inf:
+        if protocol.deadline < inf or protocol.paused:
             self._listener.watch(self)
 
     def _read_or_not(self) -> None:
@@ -228,6 +228,8 @@ class Connection(asyncio.BufferedProtocol):
         """Close the connection if it stalls. Returns whether to look at it again."""
         config = self._listener.config
         self._look_at_deadline(now)
+        if self._paused and not self.closing:
+            self._look_for_end()
         waiting = self._transport.get_write_buffer_size()
         if waiting and (self.peer.blocked or self.closing):
             if waiting != self._waiting:
@@ -238,7 +240,7 @@ class Connection(asyncio.BufferedProtocol):
                 self.abort("write-timeout", text)
             return True
         if self.closing or not self.protocol.buffered:
-            return self._has_deadline()
+            return self._has_deadline() or (self._paused and not self.closing)
         if not self._held_by and now - self.progress > config.handshake_timeout:
             seconds = f"{config.handshake_timeout:g} seconds"
             text = f"it sent part of a request and then nothing for {seconds}"
@@ -247,6 +249,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _has_deadline(self) -> bool:
         return self.protocol.deadline < inf and not self.closing
+
+    def _look_for_end(self) -> None:
+        """Notice that the peer has hung up, which nobody reads from now."""
+        if hung_up(self._transport.get_extra_info("socket").fileno()):
+            self.close()
 
     def _look_at_deadline(self, now: float) -> None:
         if self._has_deadline() and self.protocol.deadline <= now:

@@ -3,6 +3,7 @@
 import errno
 import grp
 import os
+import select
 import socket
 import stat
 from collections.abc import Iterable
@@ -67,6 +68,16 @@ def remove_file(sock: socket.socket) -> None:
     if sock.family == socket.AF_UNIX:
         with suppress(OSError):
             os.unlink(sock.getsockname())
+
+
+def hung_up(descriptor: int) -> bool:
+    """Whether the peer will send nothing more, although not all was read.
+
+    That can be told on Linux; elsewhere only if the connection has failed.
+    """
+    poll = select.poll()
+    poll.register(descriptor, getattr(select, "POLLRDHUP", 0))
+    return bool(poll.poll(0))
 
 
 def host_of(address: Address) -> str:

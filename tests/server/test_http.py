@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ import pytest
 from gearman.errors import QueueError
 from gearman.server.config import Endpoint
 from gearman.server.http import Http
+from gearman.server.http_connection import READ_AHEAD
 from gearman.server.spoken import Spoken
 from tests import servers
 from tests.server.slow_queue import Slow
@@ -164,6 +166,16 @@ class TestSockets:
         with running(WEB) as server, server.peer() as admin:
             with connect(server) as client:
                 client.sendall(request("GET", "/f"))
+                while admin.ask_list(b"status") != [b"f\t1\t0\t0"]:
+                    pass
+            while admin.ask_list(b"status") != [b"f\t0\t0\t0"]:
+                pass
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tell")
+    def test_hanging_up_after_more_than_is_read_drops_the_job(self, running):
+        with running(WEB) as server, server.peer() as admin:
+            with connect(server) as client:
+                client.sendall(request("GET", "/f") + b"x" * 4 * READ_AHEAD)
                 while admin.ask_list(b"status") != [b"f\t1\t0\t0"]:
                     pass
             while admin.ask_list(b"status") != [b"f\t0\t0\t0"]:
