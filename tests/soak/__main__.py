@@ -1,0 +1,63 @@
+"""Soak a server: ``python -m tests.soak``, see CONTRIBUTING.md."""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+from pathlib import Path
+from traceback import print_exception
+
+from gearman.framing import BUILD
+from tests.crash.run import NAMES
+
+from .run import Soak, timed
+
+# Seconds of load between two looks at what is left.
+WAVE = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak",
+        description="Let clients and workers of all kinds loose on a job server, and"
+        " check that every job is accounted for and that nothing is left of them.",
+    )
+    parser.add_argument("--minutes", type=float, default=10, help="default: 10")
+    parser.add_argument("--queue", choices=NAMES, help="the back end (default: none)")
+    parser.add_argument("--tls", action="store_true", help="speak TLS on every port")
+    parser.add_argument("--http", action="store_true", help="speak HTTP as well")
+    parser.add_argument("--seed", type=int, help="how the players begin")
+    options = parser.parse_args()
+    if options.seed is None:
+        options.seed = random.randrange(1 << 32)
+    sys.exit(_run(options))
+
+
+def _run(options: argparse.Namespace) -> str | None:
+    """Return what to say in the end if something went wrong."""
+    waves = max(3, round(options.minutes * 60 / WAVE))
+    with tempfile.TemporaryDirectory(prefix="gearman-soak-") as folder:
+        soak = Soak(
+            Path(folder),
+            options.seed,
+            options.queue or "",
+            tls=options.tls,
+            http=options.http,
+        )
+        try:
+            seconds = asyncio.run(timed(soak, options.minutes, waves))
+        except (AssertionError, TimeoutError, ExceptionGroup) as error:
+            print_exception(error)
+            return f"failed: seed {options.seed}"
+        finally:
+            for what, count in sorted(soak.counts.items()):
+                print(f"{count:9d} {what}")
+            used = [f"{memory >> 10}/{files}" for memory, files in soak.used]
+            print("KiB of memory/descriptors after each wave:", *used)
+    print(f"{BUILD} build, {waves} waves, {seconds:.0f} seconds: all is well")
+    return None
+
+
+if __name__ == "__main__":
+    main()

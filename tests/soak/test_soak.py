@@ -1,0 +1,23 @@
+"""Everybody at once for half a minute: `python -m tests.soak` does it for longer."""
+
+import asyncio
+
+import pytest
+
+from tests.soak.run import Soak
+
+# It uses the C tools if they are there, and is for one Python only.
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+
+WAVES = 3
+SECONDS = 8
+
+
+@pytest.mark.parametrize(
+    ("queue", "tls"), [("sqlite", False), ("", True)], ids=["sqlite", "tls"]
+)
+def test_nothing_is_left_of_a_crowd(tmp_path, queue, tls):
+    soak = Soak(tmp_path, 1, queue, tls=tls, http=True)
+    asyncio.run(soak.run(WAVES, SECONDS))
+    assert soak.counts["answered"] > 100
+    assert soak.counts["run"] > 100
