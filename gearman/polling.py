@@ -2,9 +2,11 @@
 
 import math
 import select
+import signal
 import socket
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from threading import current_thread, main_thread
 from typing import Any
 
 from .errors import ConnectionError
@@ -80,6 +82,27 @@ class Wakeup:
         """Make the descriptor unreadable again."""
         with suppress(BlockingIOError):
             self._reader.recv(4096)
+
+    @contextmanager
+    def by_signals(self) -> Iterator[None]:
+        """Have signals wake it meanwhile, in the main thread.
+
+        Without that a signal that comes right before a poll would not end it: its
+        handler runs when the poll is over. A program that has signals wake something
+        else keeps that.
+        """
+        if current_thread() is not main_thread():
+            yield
+            return
+        writer = self._writer.fileno()
+        before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        if before != -1:
+            signal.set_wakeup_fd(before)
+        try:
+            yield
+        finally:
+            if before == -1:
+                signal.set_wakeup_fd(-1)
 
     def close(self) -> None:
         self._reader.close()

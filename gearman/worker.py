@@ -134,8 +134,9 @@ class GearmanWorker(JobExecution):
         self._wakeup = Wakeup()
         self._working = True
         try:
-            while self._work_a_while(poll_timeout):
-                pass
+            with self._wakeup.by_signals():
+                while self._work_a_while(poll_timeout):
+                    pass
             self._finish()
         finally:
             self._working = self._stopping = False

@@ -6,6 +6,7 @@ was touched is written to.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -39,6 +40,12 @@ MAX_SLEEP = 30.0
 
 # Seconds between two looks at connections that may have stalled.
 WATCH_INTERVAL = 1.0
+
+# Seconds after the end of a connection until what is left of it is cleared away, with
+# all others that end meanwhile; and the most jobs that the collector of cycles may have
+# to look through for that, where it looks at jobs.
+TIDY_INTERVAL = 60.0
+TIDY_JOBS = 50_000
 
 log = logging.getLogger("gearman.server")
 
@@ -97,6 +104,7 @@ class Listener:
         self._connections: set[Connection] = set()
         self._watched: set[Connection] = set()
         self._watcher: asyncio.TimerHandle | None = None
+        self._tidier: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._engine: Any = None
         self._in_turn = False
@@ -218,7 +226,7 @@ class Listener:
         if self._durability is not None:
             await self._durability.close(self._connections)
             self._flush()
-        for timer in (self._timer, self._watcher):
+        for timer in (self._timer, self._watcher, self._tidier):
             if timer is not None:
                 timer.cancel()
         for connection in list(self._connections):
@@ -239,6 +247,18 @@ class Listener:
         self._watched.discard(connection)
         self._entrance.crowd.leave(connection.host)
         self._broker.disconnect(connection.peer)
+        if self._tidier is None:
+            self._tidier = self._loop.call_later(TIDY_INTERVAL, self._tidy)
+            self._interrupt()
+
+    def _tidy(self) -> None:
+        """Free connections that have ended: each is in a cycle with its peer.
+
+        The collector would hardly ever come to those that had lasted for long.
+        """
+        self._tidier = None
+        if self._engine is not None or len(self._broker.jobs) <= TIDY_JOBS:
+            gc.collect()
 
     def watch(self, connection: Connection) -> None:
         """Look at a connection now and then until it no longer might stall."""

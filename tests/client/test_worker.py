@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from threading import Event
 from typing import Any
 
@@ -283,6 +284,34 @@ def test_a_signal_stops_an_idle_worker(worker: Any, task: str) -> None:
         sent.result(DEADLINE)
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_signals_wake_a_worker_only_while_it_works(worker: Any, task: str) -> None:
+    found = []
+
+    def after_poll(any_activity: bool) -> bool:
+        found.append(signal.set_wakeup_fd(-1))
+        signal.set_wakeup_fd(found[0])
+        return False
+
+    worker.after_poll = after_poll
+    worker.register_task(task, lambda worker, job: "")
+    worker.work(poll_timeout=0.01)
+    assert found[0] != -1
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_wakeup_of_the_program_is_kept(worker: Any, task: str) -> None:
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        signal.set_wakeup_fd(writer.fileno())
+        try:
+            worker.after_poll = lambda any_activity: False
+            worker.register_task(task, lambda worker, job: "")
+            worker.work(poll_timeout=0.01)
+        finally:
+            assert signal.set_wakeup_fd(-1) == writer.fileno()
 
 
 def test_a_signal_lets_a_running_job_end(client: Any, worker: Any, task: str) -> None:
