@@ -2,6 +2,7 @@
 
 import os
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import settings
 from gearman import __version__
 from gearman.framing import BUILD
 
+TESTS = Path(__file__).resolve().parent
 EXPECTED = os.environ.get("GEARMAN_EXPECT_BUILD", "")
 NOT_BUILT = (
     "the speedups are not built; GEARMAN_SPEEDUPS=yes python -m pip install -e . "
@@ -27,6 +29,14 @@ def pytest_configure() -> None:
         raise pytest.UsageError(
             f"GEARMAN_EXPECT_BUILD is {EXPECTED!r}, but the build in use is {BUILD!r}"
         )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what takes long on each build once, and not on every Python."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in ("benchmarks", "crash"):
+            item.add_marker("interop")
 
 
 def pytest_report_header() -> str:
