@@ -28,3 +28,9 @@ def test_a_refusal_of_jobs_says_why_for_each() -> None:
     error = errors.JobRefused({7: "too large", 9: "too odd"})
     assert (error.reasons[9], str(error)) == ("too odd", "too large; too odd")
     assert isinstance(error, errors.QueueError)
+
+
+def test_a_loss_of_jobs_says_which() -> None:
+    error = errors.JobsLost("it was restarted", [7])
+    assert (str(error), error.numbers) == ("it was restarted", [7])
+    assert isinstance(error, errors.QueueError)
