@@ -79,6 +79,11 @@ class Option:
     metavar: str = ""
     kind: str | tuple[str, ...] = "text"
 
+    @property
+    def key(self) -> str:
+        """The name under which its value is kept among parsed options."""
+        return self.names[0].replace("-", "_")
+
 
 class HasOptions(Protocol):
     """A class whose constructor takes the values of options by keyword."""
@@ -188,13 +193,9 @@ def replayed(queue: Queue) -> Iterator[StoredJob | Unreadable]:
 
 
 def given(options: Mapping[str, Any], plugin: type[HasOptions]) -> dict[str, Any]:
-    """Return the arguments for a plugin's constructor among parsed options.
-
-    Those go by the first name of each, with underscores for dashes.
-    """
-    found = {}
-    for option in plugin.options:
-        key = option.names[0].replace("-", "_")
-        if key in options:
-            found[option.keyword] = options[key]
-    return found
+    """Return the arguments for a plugin's constructor among parsed options."""
+    return {
+        option.keyword: options[option.key]
+        for option in plugin.options
+        if option.key in options
+    }

@@ -103,7 +103,12 @@ class Journal:
 
     def drop_jobs(self) -> list[Job]:
         """Give up all jobs that wait to be added, and return them."""
-        jobs = [job for job in self._changes.values() if job is not None]
+        jobs = jobs_of(self._changes)
         self._changes = {n: None for n, job in self._changes.items() if job is None}
         self._jobs = self._bytes = 0
         return jobs
+
+
+def jobs_of(changes: Changes) -> list[Job]:
+    """Return the jobs that are to be added."""
+    return [job for job in changes.values() if job is not None]

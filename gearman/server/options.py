@@ -385,7 +385,7 @@ def protocol_rows(name: str, service: type[Service]) -> list[Row]:
 
 
 def _rows_of(option: Option) -> list[Row]:
-    settings: dict[str, Any] = {"dest": option.names[0].replace("-", "_")}
+    settings: dict[str, Any] = {"dest": option.key}
     if option.kind == "flag":
         settings |= {"action": "store_true"}
     else:

@@ -26,19 +26,14 @@ def arguments(options: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:
 def in_use(options: Mapping[str, Any], plugins: Plugins) -> set[str]:
     """Return the options of the plugin in use."""
     plugin = plugins.get(_name(options))
-    return set(_keys(plugin)) if plugin else set()
+    return {option.key for option in plugin.options} if plugin else set()
 
 
 def in_vain(options: Mapping[str, Any], plugins: Plugins) -> Iterator[str]:
     """Yield the options that belong to plugins that are not in use."""
     for name, plugin in plugins.items():
         if name != _name(options):
-            yield from _keys(plugin)
-
-
-def _keys(plugin: type[Queue]) -> Iterator[str]:
-    for option in plugin.options:
-        yield option.names[0].replace("-", "_")
+            yield from (option.key for option in plugin.options)
 
 
 def _name(options: Mapping[str, Any]) -> str:

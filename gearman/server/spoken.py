@@ -69,6 +69,5 @@ def in_vain(
     """Yield the options of protocols that are not spoken, each with the reason."""
     for name, service in services.items():
         if name not in options.get("protocol", ()):
-            keys = (option.names[0] for option in service.options)
-            for key in (port_key(name), *(key.replace("-", "_") for key in keys)):
+            for key in (port_key(name), *(option.key for option in service.options)):
                 yield key, f"the protocol {name} is not in use"

@@ -19,7 +19,7 @@ from ..queue import Queue, StoredJob
 from ..text import printable
 from .broker import Job
 from .complaints import Complaints
-from .journal import Changes, Journal
+from .journal import Changes, Journal, jobs_of
 from .levels import NOTICE
 
 # Seconds for which removals alone wait for company.
@@ -159,7 +159,7 @@ class Store:
 
     def _try(self, changes: Changes) -> None:
         """Commit, a second time if the first fails: connections break by themselves."""
-        added = [_stored(job) for job in changes.values() if job is not None]
+        added = [_stored(job) for job in jobs_of(changes)]
         done = [number for number, job in changes.items() if job is None]
         patience = 0 if self._outage else 1
         for _ in range(MAX_ATTEMPTS):
@@ -197,7 +197,7 @@ class Store:
         self._pause = FIRST_PAUSE
         with self._condition:
             self._journal.landed()
-        self._report(Outcome(_jobs(changes)))
+        self._report(Outcome(jobs_of(changes)))
 
     def _fail(self, changes: Changes, reason: str) -> None:
         if not self._outage:
@@ -208,17 +208,13 @@ class Store:
         with self._condition:
             self._journal.landed()
             self._journal.put_back(changes)
-            jobs = _jobs(changes) + self._journal.drop_jobs()
+            jobs = jobs_of(changes) + self._journal.drop_jobs()
         self._report(Outcome(jobs, self._outage))
 
     def _report(self, outcome: Outcome) -> None:
         with self._condition:
             self._outcomes.append(outcome)
         self._landed()
-
-
-def _jobs(changes: Changes) -> list[Job]:
-    return [job for job in changes.values() if job is not None]
 
 
 def _stored(job: Job) -> StoredJob:
