@@ -15,14 +15,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
+from . import entries
 from .commands import MAX_FUNCTION, MAX_UNIQUE
 from .errors import ConfigurationError
 
 HIGH, NORMAL, LOW = 0, 1, 2
+
+_GROUP: Final = "gearman.queues"
 
 # What comes with this package, and what gearmand calls it.
 NAMES: Final = ("sqlite", "postgres", "memcached", "flatfile")
@@ -141,16 +143,10 @@ def load(name: str) -> type[Queue]:
         module: Any = import_module(f"gearman.queues.{name}")
         plugin: type[Queue] = module.Queue
         return plugin
-    for entry in entry_points(group="gearman.queues", name=name):
-        try:
-            plugin = entry.load()
-        except Exception as error:
-            raise ConfigurationError(
-                f"the queue plugin {name!r} ({entry.value}) cannot be loaded: {error}"
-            ) from error
-        return plugin
-    others = sorted(entry_points(group="gearman.queues").names)
-    known = ", ".join(("builtin", *NAMES, *others))
+    found: type[Queue] | None = entries.load(_GROUP, name, "queue plugin")
+    if found is not None:
+        return found
+    known = ", ".join(("builtin", *NAMES, *entries.names(_GROUP)))
     raise ConfigurationError(
         f"there is no queue plugin {name!r}: choose one of {known}, or install the"
         " package that has it"

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module imports from its own layer and from those before it.
 LAYERS = (
-    ("errors", "commands", "constants", "compat"),
+    ("errors", "entries", "commands", "constants", "compat"),
     ("_framing", "framing", "text", "job", "payload", "encoders", "seams"),
     ("protocol", "submission", "*_handler", "queue", "server.*broker"),
     (

@@ -1,9 +1,9 @@
 """Which protocols there are: those of this package, and those of others."""
 
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Final
 
+from .. import entries
 from ..errors import ConfigurationError
 from .protocol import Service
 
@@ -20,8 +20,9 @@ _NEEDS: Final = {"http": "h11"}
 
 def known() -> tuple[str, ...]:
     """Return the names of all protocols that can be chosen."""
-    others = {entry.name for entry in entry_points(group=GROUP)}
-    return (GEAR, *NAMES, *sorted(others - {GEAR, *NAMES}))
+    own_names = (GEAR, *NAMES)
+    others = (name for name in entries.names(GROUP) if name not in own_names)
+    return (*own_names, *others)
 
 
 def own(name: str) -> type[Service]:
@@ -36,13 +37,8 @@ def load(name: str) -> type[Service]:
     if name in NAMES:
         _require(name)
         return own(name)
-    for entry in entry_points(group=GROUP, name=name):
-        try:
-            service: type[Service] = entry.load()
-        except Exception as error:
-            raise ConfigurationError(
-                f"the protocol {name!r} ({entry.value}) cannot be loaded: {error}"
-            ) from error
+    service: type[Service] | None = entries.load(GROUP, name, "protocol")
+    if service is not None:
         return service
     raise ConfigurationError(
         f"there is no protocol {name!r}: choose one of {', '.join(known())}, or"
@@ -52,7 +48,7 @@ def load(name: str) -> type[Service]:
 
 def _require(name: str) -> None:
     try:
-        for module in filter(None, [_NEEDS.get(name)]):
+        if module := _NEEDS.get(name):
             import_module(module)
     except ImportError as error:
         raise ConfigurationError(

@@ -663,7 +663,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> type[Queue]:
         options = ()
 
     entry = SimpleNamespace(value="theirs:Theirs", load=lambda: Theirs)
-    monkeypatch.setattr("gearman.queue.entry_points", lambda **_: [entry])
+    monkeypatch.setattr("gearman.entries.entry_points", lambda **_: [entry])
     return Theirs
 
 
