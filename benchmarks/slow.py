@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import quantiles
 
@@ -22,6 +21,7 @@ if not __package__:
 
 import gearman  # noqa: E402
 from benchmarks import machine, programs  # noqa: E402
+from benchmarks.clients import served  # noqa: E402
 from benchmarks.run import positive, tell  # noqa: E402
 from benchmarks.servers import HOST, Server, find, with_gearman  # noqa: E402
 from benchmarks.table import aligned, medians  # noqa: E402
@@ -29,15 +29,8 @@ from benchmarks.table import aligned, medians  # noqa: E402
 PLUGINS = Path(__file__).resolve().parents[1] / "tests" / "crash" / "plugins"
 
 
-def work(port: int) -> None:
-    """Return workloads as results until the process is ended."""
-    worker = gearman.GearmanWorker([f"{HOST}:{port}"])
-    worker.register_task("echo", lambda worker, job: job.data)
-    worker.work()
-
-
 @contextmanager
-def served(server: Server) -> Iterator[int]:
+def slowly_served(server: Server) -> Iterator[int]:
     """Run a server with the slow queue, and a worker; yields the port."""
     path = with_gearman({})["PYTHONPATH"]
     with tempfile.TemporaryDirectory(prefix="gearman-queue-") as folder:
@@ -46,14 +39,8 @@ def served(server: Server) -> Iterator[int]:
         changed = replace(
             server, command=(*server.command, *options), environment=environment
         )
-        with changed.running() as (_, port):
-            worker = get_context("spawn").Process(target=work, args=(port,))
-            worker.start()
-            try:
-                yield port
-            finally:
-                worker.kill()
-                worker.join()
+        with served(changed) as port:
+            yield port
 
 
 def round_trips(port: int, count: int) -> dict[str, float]:
@@ -84,7 +71,7 @@ def submitters(program: Path, port: int, clients: int) -> Iterator[None]:
 
 def play(program: Path, server: Server, clients: int, count: int) -> dict[str, float]:
     """Measure round trips beside so many submitters, or alone if there are none."""
-    with served(server) as port:
+    with slowly_served(server) as port:
         if not clients:
             return round_trips(port, count)
         with submitters(program, port, clients):
