@@ -8,9 +8,9 @@ import logging
 from collections.abc import Container, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from ._flatfile_records import JOB, Found, job_number
 from ._flatfile_segments import Segment
 from ._locations import Index
+from ._records import JOB, Found, job_number
 
 _log = logging.getLogger(__name__)
 

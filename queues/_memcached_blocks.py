@@ -1,6 +1,6 @@
 """The blocks of the memcached queue as items: jobs that were stored together.
 
-A block is a row of the records that `_flatfile_records` describes. It is cut into
+A block is a row of the records that `_records` describes. It is cut into
 items of the size that memcached allows.
 """
 
@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from ._flatfile_records import Seal, Window, job_number
 from ._memcached_pages import MOST_JOBS
 from ._memcached_servers import Server
+from ._records import Seal, Window, job_number
 
 # Bytes of blocks, and how many of them, that are read at once.
 _BYTES: Final = 4 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""How the flatfile queue writes jobs: records, each with its length and a checksum.
+"""Jobs as bytes: records, each with its length and a checksum.
 
 A segment is a row of records. Each begins with the mark of its segment, four random
 bytes; then come the length of its body, a CRC-32, and the body, whose first byte says

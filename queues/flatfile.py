@@ -14,7 +14,9 @@ from gearman.errors import ConfigurationError, QueueError, StartupError
 from gearman.queue import Option, StoredJob, Unreadable
 
 from ._flatfile_compaction import Compaction, Move
-from ._flatfile_records import (
+from ._flatfile_segments import Segment, find, lock, set_aside, sync_folder
+from ._locations import Index
+from ._records import (
     HEADER,
     JOB,
     REMOVED,
@@ -27,8 +29,6 @@ from ._flatfile_records import (
     encode_removed,
     job_number,
 )
-from ._flatfile_segments import Segment, find, lock, set_aside, sync_folder
-from ._locations import Index
 
 _log = logging.getLogger(__name__)
 
