@@ -85,6 +85,11 @@ class Durability:
             self._waiting.add(connection)
             connection.held(self)
 
+    def connected(self, connection: "Connection") -> None:
+        """A connection is new: it may have been under way when the server stopped."""
+        if self._closing:
+            connection.held(self)
+
     def forget(self, connection: "Connection") -> None:
         """A connection is gone that was held back."""
         self._waiting.discard(connection)

@@ -240,6 +240,8 @@ class Listener:
         """Make a connection known."""
         self._connections.add(connection)
         self._broker.connect(connection.peer)
+        if self._durability is not None:
+            self._durability.connected(connection)
 
     def remove(self, connection: Connection) -> None:
         self.begin_turn()

@@ -1,6 +1,7 @@
 """A running server with a queue: who waits for the store, and who does not."""
 
 import logging
+import socket
 import sys
 import time
 
@@ -19,7 +20,7 @@ from tests.queues.sqlite_files import job as sqlite_job
 from tests.server.slow_queue import Slow
 from tests.server.test_listener import run
 from tests.servers import DEADLINE
-from tests.wire import Peer
+from tests.wire import Peer, packet
 
 BACKGROUND = "SUBMIT_JOB_BG", b"f", b"", b"w"
 FOREGROUND = "SUBMIT_JOB", b"f", b"", b"w"
@@ -244,6 +245,28 @@ def test_server_that_stops_takes_no_results_that_it_could_not_remove(server, que
         created(client)
         assert worker.receive_end() == b""
         server.join()
+
+
+def test_server_that_stops_takes_no_jobs_from_who_just_came(server, queue):
+    theirs, ours = socket.socketpair()
+    theirs.sendall(packet(*BACKGROUND))
+
+    listener = server.listener
+    ours.setblocking(False)
+    with server.peer() as client, theirs:
+        client.send(*BACKGROUND)
+        queue.started()
+        server.call(listener.stop)
+        until(server, lambda: listener._durability._closing)
+        # It was accepted before, and asyncio took its time.
+        server.call(lambda: listener._entrance.accept(listener._gear, ours, ""))
+        until(server, lambda: len(listener._connections) == 2)
+        for _ in range(5):
+            server.call(lambda: None)
+        queue.results.put(None)
+        created(client)
+        server.join()
+    assert queue.calls.empty()
 
 
 class TestReplay:
