@@ -56,6 +56,9 @@ static struct {
     .functions = 1,
 };
 
+/* Part of each unique key: no other play has it, whose jobs may still be queued. */
+static long own_pid;
+
 struct peer {
     int socket;
     bool worker;
@@ -281,12 +284,13 @@ static uint64_t sent_with(const char *result, size_t length)
 
 static void submit_job(struct peer *peer)
 {
-    char function[32], unique[32] = "";
+    char function[32], unique[64] = "";
     long number = count.submitted % option.functions;
     int name = snprintf(function, sizeof function, "function%ld", number) + 1;
     int key = 1;
     if (option.unique)
-        key += snprintf(unique, sizeof unique, "unique%ld", count.submitted);
+        key += snprintf(unique, sizeof unique, "unique%ld-%ld", own_pid,
+                        count.submitted);
     size_t length = (size_t)(name + key + option.payload);
     bool background = option.mode == BACKGROUND;
     request(peer, background ? SUBMIT_JOB_BG : SUBMIT_JOB, length);
@@ -594,6 +598,7 @@ int main(int argc, char **argv)
     parse(argc, argv);
     check();
     allocate();
+    own_pid = getpid();
     epoll = epoll_create1(0);
     if (epoll < 0)
         fail("epoll_create1 failed: %s", strerror(errno));
