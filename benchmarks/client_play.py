@@ -3,12 +3,13 @@
 ``benchmarks/clients.py`` runs it, with the Python of each library it compares: as
 ``client_play.py LOAD PORT JOBS MODULE``, which prints figures in JSON. So it imports
 nothing of this project, and uses only what python-gearman had. As ``client_play.py
-worker PORT`` it is the worker, as ``client_play.py version MODULE`` it prints what
-would be measured.
+worker PORT [CA_FILE]`` it is the worker, as ``client_play.py version MODULE`` it
+prints what would be measured.
 """
 
 import json
 import resource
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -81,10 +82,13 @@ def play(name: str, port: str, jobs: str, module: str) -> None:
     print(json.dumps({"rate": count / seconds, "cpu": used / count * 1e6}))
 
 
-def work(port: str) -> None:
-    """Serve the loads until the process is ended."""
+def work(port: str, *ca_file: str) -> None:
+    """Serve the loads until the process is ended, by TLS if it has a `ca_file`."""
     result = "x" * LARGE
-    worker = import_module("gearman").GearmanWorker([f"127.0.0.1:{port}"])
+    options = {}
+    for file in ca_file:
+        options["ssl_context"] = ssl.create_default_context(cafile=file)
+    worker = import_module("gearman").GearmanWorker([f"127.0.0.1:{port}"], **options)
     worker.register_task("echo", lambda worker, job: job.data)
     worker.register_task("large", lambda worker, job: result)
     worker.work()

@@ -112,16 +112,19 @@ def other(where: str) -> Client:
 
 
 @contextmanager
-def served(server: Server) -> Iterator[int]:
-    """Run a server and a worker; yields the port."""
-    with server.running() as (_, port):
+def served(server: Server, *ca_file: str) -> Iterator[tuple[int, int]]:
+    """Run a server and a worker; yields the server's process id and the port.
+
+    With a file of certificates to trust, the worker speaks TLS.
+    """
+    with server.running() as (pid, port):
         worker = subprocess.Popen(
-            [sys.executable, _SCRIPT, "worker", str(port)],
+            [sys.executable, _SCRIPT, "worker", str(port), *ca_file],
             env=with_gearman({}),
             stdin=subprocess.DEVNULL,
         )
         try:
-            yield port
+            yield pid, port
         finally:
             worker.kill()
             worker.wait()
@@ -137,7 +140,7 @@ def play_all(
             for client in clients:
                 text = f"{load} {number + 1}/{options.repeat}: {client.label}"
                 print(text, file=sys.stderr, flush=True)
-                with served(server) as port:
+                with served(server) as (_, port):
                     yield client.play(load, port, jobs)
 
 

@@ -23,8 +23,15 @@ import gearman  # noqa: E402
 from benchmarks import machine, programs  # noqa: E402
 from benchmarks.clients import served  # noqa: E402
 from benchmarks.run import positive, tell  # noqa: E402
-from benchmarks.servers import HOST, Server, find, with_gearman  # noqa: E402
+from benchmarks.servers import (  # noqa: E402
+    HOST,
+    Server,
+    ServerError,
+    find,
+    with_gearman,
+)
 from benchmarks.table import aligned, medians  # noqa: E402
+from gearman.errors import GearmanError  # noqa: E402
 
 PLUGINS = Path(__file__).resolve().parents[1] / "tests" / "crash" / "plugins"
 
@@ -39,7 +46,7 @@ def slowly_served(server: Server) -> Iterator[int]:
         changed = replace(
             server, command=(*server.command, *options), environment=environment
         )
-        with served(changed) as port:
+        with served(changed) as (_, port):
             yield port
 
 
@@ -96,10 +103,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     try:
-        program = programs.build("load")
-    except programs.CompileError as error:
+        _compare(options)
+    except KeyboardInterrupt:
+        return 130
+    except (GearmanError, ServerError, programs.CompileError) as error:
         print(f"benchmarks/slow.py: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> None:
+    program = programs.build("load")
     server = next(found for found in find(None) if found.group.startswith("ours"))
     print("\n".join([*machine.describe([server]), machine.noise()]), flush=True)
     figures: dict[int, list[dict[str, float]]] = {0: [], 8: []}
@@ -112,7 +126,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for clients, plays in figures.items()
     ]
     print("\n".join(aligned(["load", "beside", "p50 µs", "p99 µs"], lines)))
-    return 0
 
 
 def _cells(figures: dict[str, float]) -> Iterator[str]:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import trustme
@@ -24,9 +23,11 @@ if not __package__:
 
 import gearman  # noqa: E402
 from benchmarks import machine  # noqa: E402
+from benchmarks.clients import served  # noqa: E402
 from benchmarks.run import positive, tell  # noqa: E402
-from benchmarks.servers import HOST, Server, find  # noqa: E402
+from benchmarks.servers import HOST, Server, ServerError, find  # noqa: E402
 from benchmarks.table import aligned, medians  # noqa: E402
+from gearman.errors import GearmanError  # noqa: E402
 
 LARGE = 1024 * 1024
 CONNECTIONS = 500
@@ -93,13 +94,6 @@ LOADS: dict[str, tuple[Callable[[gearman.GearmanClient, int], None], int]] = {
 }
 
 
-def work(address: str, way: Way) -> None:
-    """Serve the loads until the process is ended."""
-    worker = gearman.GearmanWorker([address], ssl_context=way.context())
-    worker.register_task("echo", lambda worker, job: job.data)
-    worker.work()
-
-
 def processor_time(pid: int) -> float:
     """Return the seconds of CPU that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -112,25 +106,18 @@ def memory(pid: int) -> int:
 
 
 @contextmanager
-def served(server: Server, way: Way) -> Iterator[tuple[int, str]]:
+def served_by(server: Server, way: Way) -> Iterator[tuple[int, str]]:
     """Run a server and a worker; yields the server's process id and its address."""
-    running = replace(server, command=(*server.command, *way.options)).running()
-    with running as (pid, port):
-        address = f"{HOST}:{port}"
-        worker = get_context("spawn").Process(target=work, args=(address, way))
-        worker.start()
-        try:
-            yield pid, address
-        finally:
-            worker.kill()
-            worker.join()
+    changed = replace(server, command=(*server.command, *way.options))
+    with served(changed, *filter(None, [way.ca_file])) as (pid, port):
+        yield pid, f"{HOST}:{port}"
 
 
 def play(server: Server, way: Way, load: str) -> dict[str, float]:
     """Return jobs per second, and the server's CPU microseconds per job."""
     run, jobs = LOADS[load]
     with (
-        served(server, way) as (pid, address),
+        served_by(server, way) as (pid, address),
         gearman.GearmanClient([address], ssl_context=way.context()) as client,
     ):
         round_trip(client, 1)
@@ -146,7 +133,7 @@ def play(server: Server, way: Way, load: str) -> dict[str, float]:
 def connect(server: Server, way: Way) -> dict[str, float]:
     """Return connections per second, CPU microseconds and bytes of memory of each."""
     with ExitStack() as stack:
-        pid, address = stack.enter_context(served(server, way))
+        pid, address = stack.enter_context(served_by(server, way))
         context = way.context()
         stack.enter_context(closing(_connected(address, context)))
         before, used, start = memory(pid), processor_time(pid), time.perf_counter()
@@ -177,20 +164,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--repeat", type=positive, default=3, metavar="N", help="plays (default: 3)"
     )
     options = parser.parse_args(argv)
+    try:
+        _compare(options.repeat)
+    except KeyboardInterrupt:
+        return 130
+    except (GearmanError, ServerError) as error:
+        print(f"benchmarks/tls.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _compare(repeat: int) -> None:
     server = next(found for found in find(None) if found.group.startswith("ours"))
     print("\n".join([*machine.describe([server]), machine.noise()]), flush=True)
     headings = ["load", "way", "per s", "server CPU µs", "bytes of memory"]
     with ways() as both:
-        try:
-            lines = [
-                line
-                for load in (*LOADS, "connect")
-                for line in _lines(server, both, load, options.repeat)
-            ]
-        except KeyboardInterrupt:
-            return 130
+        lines = [
+            line
+            for load in (*LOADS, "connect")
+            for line in _lines(server, both, load, repeat)
+        ]
     print("\n".join(aligned(headings, lines)))
-    return 0
 
 
 def _lines(

@@ -56,7 +56,7 @@ def test_each_load_has_a_number_of_jobs() -> None:
 
 @pytest.mark.parametrize("load", LOADS)
 def test_load_is_played(load: str, server: Server) -> None:
-    with served(server) as port:
+    with served(server) as (_, port):
         outcome = ours(server)[0].play(load, port, 2)
     assert outcome.failure == ""
     assert outcome.figures["rate"] > 0
@@ -64,7 +64,7 @@ def test_load_is_played(load: str, server: Server) -> None:
 
 
 def test_client_that_fails_says_why(server: Server) -> None:
-    with served(server) as port:
+    with served(server) as (_, port):
         outcome = ours(server)[0].play("nothing", port, 1)
     assert outcome.failure == "KeyError: 'nothing'"
 
