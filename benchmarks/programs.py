@@ -3,6 +3,7 @@
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent
@@ -13,17 +14,21 @@ class CompileError(Exception):
     """There is no C compiler, or it refuses a program."""
 
 
-def build(name: str, folder: Path = BUILD) -> Path:
+# What makes a library to be preloaded of a source, rather than a program.
+LIBRARY = ("-shared", "-fPIC")
+
+
+def build(name: str, folder: Path = BUILD, flags: Sequence[str] = ()) -> Path:
     """Compile `name`.c and return the program, if it is not up to date already."""
     sources = [SOURCES / f"{name}.c", SOURCES / "wire.h"]
     program = folder / name
     newest = max(source.stat().st_mtime for source in sources)
     if not program.exists() or program.stat().st_mtime < newest:
-        _compile(sources[0], program)
+        _compile(sources[0], program, flags)
     return program
 
 
-def _compile(source: Path, program: Path) -> None:
+def _compile(source: Path, program: Path, flags: Sequence[str]) -> None:
     if platform.system() != "Linux":
         raise CompileError("the load generator needs Linux: it uses epoll and /proc")
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -32,7 +37,7 @@ def _compile(source: Path, program: Path) -> None:
             "the load generator needs a C compiler; on Debian: apt-get install gcc"
         )
     program.parent.mkdir(parents=True, exist_ok=True)
-    command = [compiler, "-std=gnu11", "-O2", "-o", str(program), str(source)]
+    command = [compiler, "-std=gnu11", "-O2", *flags, "-o", str(program), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CompileError(f"{source.name} does not compile here:\n{done.stderr}")

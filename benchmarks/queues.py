@@ -6,8 +6,11 @@ the same back end. See docs/performance.md.
 
 import argparse
 import json
+import os
 import socket
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -31,8 +34,9 @@ from gearman.queue import Queue, StoredJob, load  # noqa: E402
 
 # Jobs that are replayed, and jobs of one commit while the store is filled.
 REPLAY, FILL = 1_000_000, 10_000
-# Commits of one job that are timed.
+# Commits of one job, and syncs, that are timed.
 COMMITS = 1000
+SYNCS = 200
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -54,13 +58,18 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--repeat", type=positive, default=3, metavar="N", help="plays (default: 3)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument(
+        "--sync",
+        type=positive,
+        metavar="US",
+        help="have each fsync take so many microseconds more, as on a slower disk",
+    )
     return parser.parse_args(argv)
 
 
 def durable(name: str, *, quick: bool) -> Load:
     """Return the load that the queues are compared under."""
     jobs, seconds = (20_000, 2.0) if quick else (200_000, 10.0)
-    # The last, when the unique keys are free again.
     single = Phase(
         mode="background",
         jobs=200 if quick else 2_000,
@@ -145,34 +154,77 @@ def replay_time(name: str, server: Server, jobs: int) -> float:
             return time.perf_counter() - start
 
 
+def sync_time() -> float:
+    """Return how long it takes to sync a block of 4 KiB, in microseconds: the median.
+
+    It is written where the stores are, to a file that has its size already.
+    """
+    times = []
+    with tempfile.TemporaryFile(buffering=0) as file:
+        for _ in range(SYNCS):
+            file.seek(0)
+            file.write(bytes(4096))
+            start = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - start)
+    return median(times) * 1e6
+
+
+def slower_disk(folder: Path, microseconds: int) -> dict[str, str]:
+    """Return an environment in which syncing takes so much longer.
+
+    What sees to that is put into a folder that everybody can read.
+    """
+    library = programs.build("slow_sync", folder, programs.LIBRARY)
+    return {
+        **os.environ,
+        "LD_PRELOAD": str(library),
+        "SYNC_MICROSECONDS": str(microseconds),
+    }
+
+
+def run_slowed(words: Sequence[str], microseconds: int) -> int:
+    """Run this command anew, it and all that it starts on a slower disk."""
+    with tempfile.TemporaryDirectory(prefix="gearman-queue-") as folder:
+        # Postgres runs as another user.
+        os.chmod(folder, 0o755)
+        environment = slower_disk(Path(folder), microseconds)
+        command = [sys.executable, os.path.abspath(__file__), *words]
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare queues, and print the tables on standard output."""
-    options = parse(sys.argv[1:] if argv is None else argv)
+    words = sys.argv[1:] if argv is None else argv
+    options = parse(words)
     try:
-        program = programs.build("load")
-    except programs.CompileError as error:
-        print(f"benchmarks/queues.py: {error}", file=sys.stderr)
-        return 2
-    servers = [s for s in find(None) if s.group in ("ours-speedups", "gearmand")]
-    contenders = [s for s in servers if s.label != "gearmand -t 1"]
-    print("\n".join([*machine.describe(contenders), machine.noise()]), flush=True)
-    loads = [durable(name, quick=options.quick) for name in options.queues]
-    try:
-        outcomes = [
-            o for one in loads for o in plays(program, one, contenders, options.repeat)
-        ]
-        print(table("durable", [rows(one, contenders, outcomes) for one in loads]))
-        print(f"\n{loads[0].text}\n")
-        _replays(options, contenders)
+        if options.sync and "SYNC_MICROSECONDS" not in os.environ:
+            return run_slowed(words, options.sync)
+        _compare(options)
     except KeyboardInterrupt:
         return 130
-    except (GearmanError, ServerError) as error:
+    except (GearmanError, ServerError, programs.CompileError) as error:
         print(f"benchmarks/queues.py: {error}", file=sys.stderr)
         return 2
-    if options.json:
-        plays_ = [asdict(outcome) for outcome in outcomes]
-        options.json.write_text(json.dumps(plays_, indent=1) + "\n")
     return 0
+
+
+def _compare(options: argparse.Namespace) -> None:
+    program = programs.build("load")
+    servers = [s for s in find(None) if s.group in ("ours-speedups", "gearmand")]
+    contenders = [s for s in servers if s.label != "gearmand -t 1"]
+    print("\n".join([*machine.describe(contenders), machine.noise()]))
+    print(f"a sync of 4 KiB takes {sync_time():,.0f} µs", flush=True)
+    loads = [durable(name, quick=options.quick) for name in options.queues]
+    outcomes = [
+        o for one in loads for o in plays(program, one, contenders, options.repeat)
+    ]
+    print(table("durable", [rows(one, contenders, outcomes) for one in loads]))
+    print(f"\n{loads[0].text}\n")
+    if options.json:
+        figures = [asdict(outcome) for outcome in outcomes]
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    _replays(options, contenders)
 
 
 def _replays(options: argparse.Namespace, servers: Sequence[Server]) -> None:

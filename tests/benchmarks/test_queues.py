@@ -1,6 +1,8 @@
 """The comparison of persistent queues: its command line, and a small play."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,14 @@ from benchmarks import queues
 from benchmarks.backends import BACKENDS, new_store
 from benchmarks.loads import Load, Phase
 from benchmarks.programs import build
-from benchmarks.queues import commit_time, durable, main, plays, replay_time
+from benchmarks.queues import (
+    commit_time,
+    durable,
+    main,
+    plays,
+    replay_time,
+    slower_disk,
+)
 from benchmarks.servers import Server, find
 from benchmarks.table import rows, table
 from gearman.queue import NAMES
@@ -67,3 +76,27 @@ def test_one_commit_is_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(queues, "COMMITS", 3)
     with new_store(name) as store:
         assert commit_time(name, store) > 0
+
+
+@pytest.mark.parametrize("sync", ["fsync", "fdatasync"])
+def test_slower_disk_takes_its_time(sync: str, tmp_path: Path) -> None:
+    if not shutil.which("cc"):
+        missing("gcc")
+    script = (
+        "import os, tempfile, time\n"
+        "with tempfile.TemporaryFile() as file:\n"
+        "    start = time.monotonic()\n"
+        f"    os.{sync}(file.fileno())\n"
+        "    print(time.monotonic() - start)\n"
+    )
+    environment = slower_disk(tmp_path, 50_000)
+    said = subprocess.check_output([sys.executable, "-c", script], env=environment)
+    assert float(said) >= 0.05
+
+
+def test_slower_disk_is_asked_for_in_microseconds(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--sync", "1ms"])
+    assert "a whole number from 1, not '1ms'" in capsys.readouterr().err
