@@ -14,15 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import pytest
 
 import gearman
+
+T = TypeVar("T")
 
 # Seconds that anything in a test may take before it counts as hung. A slow machine
 # raises it with the variable; nothing waits that long unless it fails.
@@ -223,3 +225,11 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
         raise AssertionError(f"{process.args!r} ignored SIGTERM") from None
+
+
+def until(answer: Callable[[], T]) -> T:
+    """Ask again and again, and return the first answer that is true."""
+    deadline = time.monotonic() + DEADLINE
+    while not (answered := answer()):
+        assert time.monotonic() < deadline, "it did not become true in time"
+    return answered

@@ -12,8 +12,8 @@ from gearman import __version__
 from gearman.cli.options import HELP
 from tests import servers
 from tests.cli.tools import Outcome, Terminal, gearman, our_tool, outcome
-from tests.interop.programs import Program, take_job, until
-from tests.servers import DEADLINE, HOST, Server
+from tests.interop.programs import Program, take_job
+from tests.servers import DEADLINE, HOST, Server, until
 from tests.wire import Peer
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests import servers
 from tests.cli.tools import gearman, our_tool
-from tests.interop.programs import Program, until
-from tests.servers import Server
+from tests.interop.programs import Program
+from tests.servers import Server, until
 from tests.wire import Packet, Peer
 
 

@@ -160,3 +160,9 @@ def pass_on(near: ssl.SSLSocket, far: socket.socket) -> None:
                 near.setblocking(True)
                 sink.sendall(data)
                 near.setblocking(False)
+
+
+def counts(admin: gearman.GearmanAdminClient, task: str) -> tuple[int, int, int]:
+    """Return how many jobs of a function are queued and run, and its workers."""
+    (row,) = [row for row in admin.get_status() if row["task"] == task]
+    return row["queued"], row["running"], row["workers"]

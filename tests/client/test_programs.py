@@ -13,8 +13,8 @@ import pytest
 
 import gearman
 from tests import servers
-from tests.client.stage import meanwhile, unanswered, working
-from tests.servers import DEADLINE, Server
+from tests.client.stage import counts, meanwhile, unanswered, working
+from tests.servers import DEADLINE, Server, until
 
 
 class JSONDataEncoder(gearman.DataEncoder):
@@ -199,8 +199,7 @@ def test_a_program_that_leaves_after_some_jobs(server: Server, task: str) -> Non
     worker.register_task(task, lambda worker, job: "")
     worker.work(poll_timeout=gearman.worker.POLL_TIMEOUT_IN_SECONDS)
     admin = gearman.GearmanAdminClient([server.address])
-    (row,) = [row for row in admin.get_status() if row["task"] == task]
-    assert (row["queued"], row["running"]) == (2, 0)
+    until(lambda: counts(admin, task) == (2, 0, 0))
     admin.shutdown()
     client.shutdown()
 

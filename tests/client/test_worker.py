@@ -11,8 +11,15 @@ import pytest
 import gearman
 from gearman.errors import InvalidWorkerState, ServerUnavailable
 from tests import servers
-from tests.client.stage import Conversation, HandServer, meanwhile, unanswered, working
-from tests.servers import DEADLINE, Server
+from tests.client.stage import (
+    Conversation,
+    HandServer,
+    counts,
+    meanwhile,
+    unanswered,
+    working,
+)
+from tests.servers import DEADLINE, Server, until
 
 
 def submit(client: Any, task: str, data: Any = "", **options: Any) -> Any:
@@ -256,8 +263,7 @@ def test_stop_lets_the_running_job_end_and_takes_no_other(
     worker.work()
     client.wait_until_jobs_completed(requests[:1], poll_timeout=DEADLINE)
     assert requests[0].result == "done"
-    (row,) = [row for row in admin.get_status() if row["task"] == task]
-    assert (row["queued"], row["running"], row["workers"]) == (1, 0, 0)
+    until(lambda: counts(admin, task) == (1, 0, 0))
     worker.work()
     client.wait_until_jobs_completed(requests, poll_timeout=DEADLINE)
     assert requests[1].complete
@@ -498,8 +504,7 @@ def test_shutdown_in_a_task_gives_the_job_back(
     client.submit_job(task, "", background=True)
     with pytest.raises(ServerUnavailable):
         worker.work()
-    (row,) = [row for row in admin.get_status() if row["task"] == task]
-    assert (row["queued"], row["running"]) == (1, 0)
+    until(lambda: counts(admin, task) == (1, 0, 0))
     worker.register_task(task, lambda worker, job: worker.stop())
     worker.work()
 

@@ -11,17 +11,14 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 from tests.servers import DEADLINE, HOST, Server, foreign, missing
 from tests.wire import Peer
 
 PEERS = Path(__file__).parent / "peers"
-
-T = TypeVar("T")
 
 PRIORITIES = ("normal", "high", "low")
 
@@ -118,14 +115,6 @@ def run(*command: str, status: int = 0, stdin: str = "") -> str:
     said = (done.stdout + done.stderr).decode()
     assert done.returncode == status, said
     return said
-
-
-def until(answer: Callable[[], T]) -> T:
-    """Ask again and again, and return the first answer that is true."""
-    deadline = time.monotonic() + DEADLINE
-    while not (answered := answer()):
-        assert time.monotonic() < deadline, "it did not become true in time"
-    return answered
 
 
 def take_job(worker: Peer) -> list[bytes]:

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from tests import servers
-from tests.interop.programs import Program, c_tool, run, take_job, until
-from tests.servers import Server
+from tests.interop.programs import Program, c_tool, run, take_job
+from tests.servers import Server, until
 from tests.wire import Peer
 
 

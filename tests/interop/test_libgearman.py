@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.programs import PEERS, Program, run, until, worker
-from tests.servers import DEADLINE, Server, foreign, missing
+from tests.interop.programs import PEERS, Program, run, worker
+from tests.servers import DEADLINE, Server, foreign, missing, until
 from tests.wire import Peer
 
 FAR_FUTURE = "4000000000"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.interop.programs import PRIORITIES, Outcome, submit, until, worker
-from tests.servers import Server
+from tests.interop.programs import PRIORITIES, Outcome, submit, worker
+from tests.servers import Server, until
 from tests.wire import Peer
 
 KINDS = ("c", "php", "perl")
