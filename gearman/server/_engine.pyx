@@ -26,7 +26,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.math cimport INFINITY
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 from posix.ioctl cimport ioctl
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
@@ -85,6 +85,17 @@ cdef extern from "sys/epoll.h" nogil:
     int epoll_create1(int flags)
     int epoll_ctl(int epoll, int operation, int descriptor, epoll_event *event)
     int epoll_wait(int epoll, epoll_event *events, int size, int milliseconds)
+
+cdef extern from "sys/eventfd.h" nogil:
+    ctypedef uint64_t eventfd_t
+
+    enum:
+        EFD_CLOEXEC
+        EFD_NONBLOCK
+
+    int eventfd(unsigned int count, int flags)
+    int eventfd_read(int descriptor, eventfd_t *count)
+    int eventfd_write(int descriptor, eventfd_t count)
 
 cdef extern from "sys/ioctl.h":
     enum:
@@ -845,6 +856,9 @@ cdef class Engine:
     cdef Py_ssize_t _max_outbox
     cdef int _epoll
     cdef int _selector
+    # What `ring` counts up, and who is told in the engine's thread.
+    cdef int _bell
+    cdef object _rung
     cdef bint _interrupted
     cdef double _delay
     # Whether each round may be the last.
@@ -855,7 +869,7 @@ cdef class Engine:
     cdef int _spare
 
     def __cinit__(self):
-        self._epoll = -1
+        self._epoll = self._bell = -1
 
     def __init__(
         self, Broker broker not None, dispatch, listener, loop, max_packet, max_outbox
@@ -880,6 +894,8 @@ cdef class Engine:
     def __dealloc__(self):
         if self._epoll >= 0:
             close(self._epoll)
+        if self._bell >= 0:
+            close(self._bell)
         PyMem_Free(self._input)
         while self._spare:
             self._spare -= 1
@@ -887,18 +903,33 @@ cdef class Engine:
 
     def attach(self, int selector):
         """Watch the epoll set of the event loop's selector as well."""
+        self._watch(selector)
+        self._selector = selector
+
+    def listen(self, rung):
+        """Have `rung` called, as part of a round, after each `ring` or several."""
+        self._bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        if self._bell < 0:
+            raise OSError(errno, os.strerror(errno))
+        self._watch(self._bell)
+        self._rung = rung
+
+    def ring(self):
+        """Wake the engine, from whatever thread, so that who listens is called."""
+        eventfd_write(self._bell, 1)
+
+    cdef int _watch(self, int descriptor) except -1:
         cdef epoll_event event
         event.events = EPOLLIN
-        event.data.fd = selector
-        if epoll_ctl(self._epoll, EPOLL_CTL_ADD, selector, &event) < 0:
+        event.data.fd = descriptor
+        if epoll_ctl(self._epoll, EPOLL_CTL_ADD, descriptor, &event) < 0:
             raise OSError(errno, os.strerror(errno))
-        self._selector = selector
+        return 0
 
     def open(self, sock, connection, address):
         """Take a connected socket over, and return the channel that it becomes."""
         cdef Channel channel = Channel(address, sock.fileno())
         cdef Reader reader = Reader(max_packet=self._max_packet, lines=True)
-        cdef epoll_event event
         reader._channel = channel
         reader._broker = self._broker
         reader._dispatch = self._dispatch
@@ -907,10 +938,8 @@ cdef class Engine:
         channel._reader = reader
         channel._socket = sock
         channel.connection = connection
-        channel._events = event.events = EPOLLIN
-        event.data.fd = channel.descriptor
-        if epoll_ctl(self._epoll, EPOLL_CTL_ADD, channel.descriptor, &event) < 0:
-            raise OSError(errno, os.strerror(errno))
+        channel._events = EPOLLIN
+        self._watch(channel.descriptor)
         while len(self._channels) <= channel.descriptor:
             self._channels.append(None)
         self._channels[channel.descriptor] = channel
@@ -962,9 +991,20 @@ cdef class Engine:
         for index in range(count):
             if self._ready[index].data.fd == self._selector:
                 ready = True
+            elif self._ready[index].data.fd == self._bell:
+                self._answer_bell()
             else:
                 self._serve(self._ready[index].data.fd, self._ready[index].events)
         return ready
+
+    cdef int _answer_bell(self) except -1:
+        cdef eventfd_t count
+        eventfd_read(self._bell, &count)
+        try:
+            self._rung()
+        except Exception as error:
+            self._report(error)
+        return 0
 
     def interrupt(self):
         """Have `wait` return soon: the event loop was given something to do."""

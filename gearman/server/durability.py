@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import QueueError, StartupError
 from ..queue import Queue, Unreadable, replayed
@@ -29,20 +29,30 @@ log = logging.getLogger("gearman.server")
 class Durability:
     """Keeps the background jobs of a broker in a queue.
 
-    `begin_turn` is called before the broker is told what became of jobs.
+    Where the engine does not see to that, `begin_turn` is called before the broker is
+    told what became of jobs, and `flush` when it has answered.
     """
 
     def __init__(
-        self, queue: Queue, broker: Broker, begin_turn: Callable[[], None]
+        self,
+        queue: Queue,
+        broker: Broker,
+        begin_turn: Callable[[], None],
+        flush: Callable[[], None],
     ) -> None:
         self._broker = broker
         self._begin_turn = begin_turn
+        self._flush = flush
         self._store = Store(queue, self._wake)
         self._waiting: set[Connection] = set()
         self._closing = False
+        self._ring: Callable[[], None] | None = None
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def start(self, loop: asyncio.AbstractEventLoop, engine: Any) -> None:
         self._loop = loop
+        if engine is not None:
+            engine.listen(self._pass_on)
+            self._ring = engine.ring
         self._store.start()
 
     async def close(self, connections: Iterable["Connection"]) -> None:
@@ -63,15 +73,15 @@ class Durability:
     def settle(self) -> None:
         """Hand over what came up in a turn, and hold back those who ask too much."""
         broker = self._broker
+        for peer in broker.deferring:
+            self._hold(peer)
+        broker.deferring.clear()
         changes = broker.changes
         if changes:
             self._store.write(changes)
             if self._store.full:
                 self._hold_submitters(changes)
             changes.clear()
-        for peer in broker.deferring:
-            self._hold(peer)
-        broker.deferring.clear()
 
     def _hold_submitters(self, changes: Iterable[Job | int]) -> None:
         for change in changes:
@@ -95,13 +105,21 @@ class Durability:
         self._waiting.discard(connection)
 
     def _wake(self) -> None:
-        # The event loop may have ended while the last commit was under way.
-        if not self._loop.is_closed():
+        if self._ring is not None:
+            self._ring()
+        # It may have ended while the last commit was under way.
+        elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._land)
 
     def _land(self) -> None:
-        """Pass on what became of jobs."""
+        """Pass on what became of jobs, in a turn."""
         self._begin_turn()
+        self._pass_on()
+        # They have waited for long enough, and need not wait for the turn's end.
+        self._flush()
+
+    def _pass_on(self) -> None:
+        """Tell the broker what became of jobs, and read from whom it was held for."""
         self._broker.outage = self._store.outage
         for jobs, reason, lost in self._store.outcomes():
             self._broker.store_again(lost)

@@ -130,8 +130,10 @@ class Listener:
         self._loop.set_exception_handler(self._log_exception)
         self._start_engine()
         if self._queue is not None:
-            self._durability = Durability(self._queue, self._broker, self.begin_turn)
-            self._durability.start(self._loop)
+            self._durability = Durability(
+                self._queue, self._broker, self.begin_turn, self._flush
+            )
+            self._durability.start(self._loop, self._engine)
         for sock in self._sockets:
             self._listen(sock, "gear", self._gear)
         for name, service, sockets in self._others:
@@ -319,14 +321,15 @@ class Listener:
 
     def settle(self) -> None:
         """Do what follows from a turn, once all that was to be sent was sent."""
-        if self._durability is not None:
-            self._durability.settle()
         if self._broker.congested:
             self._hold_producers()
         if self._broker.notices or self._broker.reached:
             self._report()
         self._arm()
         self._stop_if_drained()
+        # At last: the writer, once woken, waits for the interpreter's lock.
+        if self._durability is not None:
+            self._durability.settle()
 
     def _flush(self) -> None:
         if self._engine is not None:

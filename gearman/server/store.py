@@ -60,7 +60,10 @@ class Store:
         self._queue = queue
         self._landed = landed
         self._journal = Journal()
-        self._condition = threading.Condition()
+        # Of what both threads change; and what is released to wake the writer.
+        self._lock = threading.Lock()
+        self._bell = threading.Lock()
+        self._bell.acquire()
         self._outcomes: list[Outcome] = []
         self._lingers_until = 0.0
         self._closing = False
@@ -90,15 +93,17 @@ class Store:
 
     def write(self, changes: Iterable[Job | int]) -> None:
         """Have jobs added, and the jobs of these numbers removed, in this order."""
-        with self._condition:
-            if not self._journal:
+        with self._lock:
+            first = not self._journal
+            if first:
                 self._lingers_until = time.monotonic() + LINGER
             self._journal.write(changes)
-            self._condition.notify()
+            if first or self._journal.urgent:
+                self._ring()
 
     def outcomes(self) -> list[Outcome]:
         """Return what has become of jobs since the last call, in their order."""
-        with self._condition:
+        with self._lock:
             outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
@@ -108,22 +113,30 @@ class Store:
         Returns False if that takes more than so many seconds, or fails: jobs that
         were finished may then come back.
         """
-        with self._condition:
+        with self._lock:
             self._closing = True
-            self._condition.notify()
+            self._ring()
         self._thread.join(timeout)
         return not self._thread.is_alive() and not self._journal
+
+    def _ring(self) -> None:
+        """Wake the writer, now or as soon as it wants to wait."""
+        if self._bell.locked():
+            self._bell.release()
 
     # -- in the writer's thread
 
     def _run(self) -> None:
         while True:
-            with self._condition:
-                while not self._due() and not self._closing:
-                    self._condition.wait(self._patience())
+            with self._lock:
                 if self._closing and not self._journal:
                     break
-                changes = self._journal.take()
+                due = self._due() or self._closing
+                changes = self._journal.take() if due else {}
+                patience = self._patience()
+            if not due:
+                self._bell.acquire(timeout=patience)
+                continue
             self._commit(changes)
             if self._closing and self._outage:
                 break
@@ -137,10 +150,10 @@ class Store:
             return True
         return bool(self._journal) and time.monotonic() >= self._lingers_until
 
-    def _patience(self) -> float | None:
-        """Return for how many seconds nothing will be due by itself."""
+    def _patience(self) -> float:
+        """Return for how many seconds nothing will be due by itself; -1 for ever."""
         if not self._outage and not self._journal:
-            return None
+            return -1
         due = self._retry_at if self._outage else self._lingers_until
         return max(due - time.monotonic(), 0.0)
 
@@ -195,7 +208,7 @@ class Store:
             log.log(NOTICE, "jobs can be stored again")
         self._outage = b""
         self._pause = FIRST_PAUSE
-        with self._condition:
+        with self._lock:
             self._journal.landed()
         self._report(Outcome(jobs_of(changes)))
 
@@ -205,14 +218,14 @@ class Store:
         self._outage = _reason(reason)
         self._retry_at = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, LAST_PAUSE)
-        with self._condition:
+        with self._lock:
             self._journal.landed()
             self._journal.put_back(changes)
             jobs = jobs_of(changes) + self._journal.drop_jobs()
         self._report(Outcome(jobs, self._outage))
 
     def _report(self, outcome: Outcome) -> None:
-        with self._condition:
+        with self._lock:
             self._outcomes.append(outcome)
         self._landed()
 
