@@ -213,7 +213,8 @@ class Function:
 
     def waiting(self, priority: int) -> int:
         """How many jobs of this priority are queued or scheduled."""
-        return self.queues[priority].count + self.scheduled[priority]
+        queue = self.queues[priority]
+        return queue.count + self.scheduled[priority]
 
     def total(self) -> int:
         """How many jobs there are, the running and the pending ones included."""
@@ -947,14 +948,16 @@ class Broker:
 
     def _enqueue(self, job: Job) -> None:
         function = job.function
-        function.queues[job.priority].push(job)
+        queue = function.queues[job.priority]
+        queue.push(job)
         if function.sleepers:
             self._wake(function)
 
     def _remove(self, job: Job) -> None:
         """Take a job that does not run out of its place."""
         if job.state == QUEUED:
-            job.function.queues[job.priority].discard(job)
+            queue = job.function.queues[job.priority]
+            queue.discard(job)
         elif job.state == PENDING:
             job.function.pending -= 1
             job.state = GONE
@@ -975,14 +978,16 @@ class Broker:
     def _first(self, peer: Peer) -> Job | None:
         for priority in range(HIGH, LOW + 1):
             for index, function in enumerate(peer.functions):
-                if function.queues[priority].count:
+                queue = function.queues[priority]
+                if queue.count:
                     return self._assign(peer, index, priority)
         return None
 
     def _next(self, peer: Peer) -> Job | None:
         for index, function in enumerate(peer.functions):
             for priority in range(HIGH, LOW + 1):
-                if function.queues[priority].count:
+                queue = function.queues[priority]
+                if queue.count:
                     return self._assign(peer, index, priority)
         return None
 
@@ -990,7 +995,8 @@ class Broker:
         function = peer.functions[index]
         if self.round_robin and len(peer.functions) > 1:
             peer.functions.append(peer.functions.pop(index))
-        job = function.queues[priority].pop()
+        queue = function.queues[priority]
+        job = queue.pop()
         job.state = RUNNING
         job.worker = peer
         peer.jobs[job.handle] = job

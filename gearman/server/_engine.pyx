@@ -31,7 +31,8 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 from posix.ioctl cimport ioctl
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.time cimport clockid_t
-from posix.unistd cimport close
+from posix.types cimport time_t
+from posix.unistd cimport close, read
 
 from gearman._speedups cimport Decoder, read_number, write_number
 from gearman.server._broker_c cimport Function, Job, Peer
@@ -96,6 +97,21 @@ cdef extern from "sys/eventfd.h" nogil:
     int eventfd(unsigned int count, int flags)
     int eventfd_read(int descriptor, eventfd_t *count)
     int eventfd_write(int descriptor, eventfd_t count)
+
+cdef extern from "sys/timerfd.h" nogil:
+    enum:
+        TFD_CLOEXEC
+        TFD_NONBLOCK
+        TFD_TIMER_ABSTIME
+
+    struct itimerspec:
+        timespec it_interval
+        timespec it_value
+
+    int timerfd_create(int clock, int flags)
+    int timerfd_settime(
+        int descriptor, int flags, const itimerspec *new, itimerspec *old
+    )
 
 cdef extern from "sys/ioctl.h":
     enum:
@@ -176,6 +192,12 @@ cdef inline double clock(clockid_t which) noexcept:
     cdef timespec now
     clock_gettime(which, &now)
     return now.tv_sec + now.tv_nsec * 1e-9
+
+
+cdef inline int opened(int descriptor) except -1:
+    if descriptor < 0:
+        raise OSError(errno, os.strerror(errno))
+    return descriptor
 
 
 cdef inline bytes copy(const unsigned char *at, Py_ssize_t size):
@@ -856,6 +878,9 @@ cdef class Engine:
     cdef Py_ssize_t _max_outbox
     cdef int _epoll
     cdef int _selector
+    # Cheaper than a limit to each wait: when the timer goes off.
+    cdef int _timer
+    cdef double _alarm
     # What `ring` counts up, and who is told in the engine's thread.
     cdef int _bell
     cdef object _rung
@@ -869,7 +894,7 @@ cdef class Engine:
     cdef int _spare
 
     def __cinit__(self):
-        self._epoll = self._bell = -1
+        self._epoll = self._timer = self._bell = -1
 
     def __init__(
         self, Broker broker not None, dispatch, listener, loop, max_packet, max_outbox
@@ -887,15 +912,16 @@ cdef class Engine:
         self._input = <unsigned char *>PyMem_Malloc(READ_SIZE)
         if self._input is NULL:
             raise MemoryError
-        self._epoll = epoll_create1(EPOLL_CLOEXEC)
-        if self._epoll < 0:
-            raise OSError(errno, os.strerror(errno))
+        self._epoll = opened(epoll_create1(EPOLL_CLOEXEC))
+        self._timer = opened(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK))
+        self._alarm = INFINITY
+        self._watch(self._timer)
 
     def __dealloc__(self):
-        if self._epoll >= 0:
-            close(self._epoll)
-        if self._bell >= 0:
-            close(self._bell)
+        cdef int descriptor
+        for descriptor in (self._epoll, self._timer, self._bell):
+            if descriptor >= 0:
+                close(descriptor)
         PyMem_Free(self._input)
         while self._spare:
             self._spare -= 1
@@ -908,9 +934,7 @@ cdef class Engine:
 
     def listen(self, rung):
         """Have `rung` called, as part of a round, after each `ring` or several."""
-        self._bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-        if self._bell < 0:
-            raise OSError(errno, os.strerror(errno))
+        self._bell = opened(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
         self._watch(self._bell)
         self._rung = rung
 
@@ -955,8 +979,10 @@ cdef class Engine:
         cdef double end = INFINITY if timeout is None else now + <double>timeout
         cdef int count
         cdef bint ready = False
+        if end > now and end != self._alarm:
+            self._set_alarm(end)
         while True:
-            count = self._poll(end - now)
+            count = self._poll(now < end)
             now = clock(CLOCK_MONOTONIC)
             if count > 0:
                 self._broker.tick(now, clock(CLOCK_REALTIME))
@@ -993,6 +1019,8 @@ cdef class Engine:
                 ready = True
             elif self._ready[index].data.fd == self._bell:
                 self._answer_bell()
+            elif self._ready[index].data.fd == self._timer:
+                self._stop_alarm()
             else:
                 self._serve(self._ready[index].data.fd, self._ready[index].events)
         return ready
@@ -1010,17 +1038,30 @@ cdef class Engine:
         """Have `wait` return soon: the event loop was given something to do."""
         self._interrupted = True
 
-    cdef int _poll(self, double seconds) except? -2:
-        cdef int milliseconds = -1
+    cdef int _poll(self, bint patient) except? -2:
         cdef int count
-        if self._interrupted or seconds <= 0:
+        if self._interrupted or not patient:
             return epoll_wait(self._epoll, self._ready, BATCH, 0)
-        if seconds < 1e6:
-            # Rounded up: looking too early would only mean to look again.
-            milliseconds = <int>(seconds * 1000) + 1
         with nogil:
-            count = epoll_wait(self._epoll, self._ready, BATCH, milliseconds)
+            count = epoll_wait(self._epoll, self._ready, BATCH, -1)
         return count
+
+    cdef int _set_alarm(self, double when) except -1:
+        """Have the timer go off at this time of the monotonic clock, or never."""
+        cdef itimerspec alarm
+        memset(&alarm, 0, sizeof(alarm))
+        if when < INFINITY:
+            alarm.it_value.tv_sec = <time_t>when
+            alarm.it_value.tv_nsec = <long>((when - <time_t>when) * 1e9)
+        timerfd_settime(self._timer, TFD_TIMER_ABSTIME, &alarm, NULL)
+        self._alarm = when
+        return 0
+
+    cdef int _stop_alarm(self) except -1:
+        cdef uint64_t count
+        read(self._timer, &count, sizeof(count))
+        self._alarm = INFINITY
+        return 0
 
     cdef int _end_round(self) except -1:
         cdef double delay = self._broker.delay()
@@ -1061,7 +1102,10 @@ cdef class Engine:
     cpdef flush(self):
         """Write to each peer that was touched."""
         cdef list touched = self._broker.touched
-        cdef list peers = touched.copy()
+        cdef list peers
+        if not touched:
+            return
+        peers = touched[:]
         touched.clear()
         for peer in peers:
             try:
