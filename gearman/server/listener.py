@@ -6,7 +6,6 @@ was touched is written to.
 """
 
 import asyncio
-import gc
 import logging
 import os
 import socket
@@ -32,20 +31,16 @@ from .logs import NOTICE, level_name
 from .loop import Selector
 from .protocol import Server, Service
 from .sockets import describe, remove_file
+from .upkeep import Upkeep
 from .usage import usages
 from .values import MAX_HANDLE_PREFIX
 
 # Scheduled jobs follow the wall clock, which may be set: look at it this often.
 MAX_SLEEP = 30.0
 
-# Seconds between two looks at connections that may have stalled.
-WATCH_INTERVAL = 1.0
-
-# Seconds after the end of a connection until what is left of it is cleared away, with
-# all others that end meanwhile; and the most jobs that the collector of cycles may have
-# to look through for that, where it looks at jobs.
-TIDY_INTERVAL = 60.0
-TIDY_JOBS = 50_000
+# The most jobs that the collector of cycles may have to look through, where it looks
+# at jobs.
+LIGHT = 50_000
 
 log = logging.getLogger("gearman.server")
 
@@ -102,9 +97,6 @@ class Listener:
         ]
         self._complaints = Complaints()
         self._connections: set[Connection] = set()
-        self._watched: set[Connection] = set()
-        self._watcher: asyncio.TimerHandle | None = None
-        self._tidier: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._engine: Any = None
         self._in_turn = False
@@ -128,6 +120,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self.time = self._loop.time
         self._loop.set_exception_handler(self._log_exception)
+        self._upkeep = Upkeep(self._loop, self._interrupt, self._light)
         self._start_engine()
         if self._queue is not None:
             self._durability = Durability(
@@ -228,9 +221,9 @@ class Listener:
         if self._durability is not None:
             await self._durability.close(self._connections)
             self._flush()
-        for timer in (self._timer, self._watcher, self._tidier):
-            if timer is not None:
-                timer.cancel()
+        self._upkeep.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         for connection in list(self._connections):
             connection.close()
         # Lets the transports close their sockets.
@@ -248,35 +241,17 @@ class Listener:
     def remove(self, connection: Connection) -> None:
         self.begin_turn()
         self._connections.discard(connection)
-        self._watched.discard(connection)
         self._entrance.crowd.leave(connection.host)
         self._broker.disconnect(connection.peer)
-        if self._tidier is None:
-            self._tidier = self._loop.call_later(TIDY_INTERVAL, self._tidy)
-            self._interrupt()
-
-    def _tidy(self) -> None:
-        """Free connections that have ended: each is in a cycle with its peer.
-
-        The collector would hardly ever come to those that had lasted for long.
-        """
-        self._tidier = None
-        if self._engine is not None or len(self._broker.jobs) <= TIDY_JOBS:
-            gc.collect()
+        self._upkeep.ended(connection)
 
     def watch(self, connection: Connection) -> None:
         """Look at a connection now and then until it no longer might stall."""
-        self._watched.add(connection)
-        if self._watcher is None:
-            self._watcher = self._loop.call_later(WATCH_INTERVAL, self._look)
-            self._interrupt()
+        self._upkeep.watch(connection)
 
-    def _look(self) -> None:
-        self._watcher = None
-        now = self._loop.time()
-        self._watched = {c for c in self._watched.copy() if c.check(now)}
-        if self._watched:
-            self._watcher = self._loop.call_later(WATCH_INTERVAL, self._look)
+    def _light(self) -> bool:
+        """Whether the collector of cycles has little to look through."""
+        return self._engine is not None or len(self._broker.jobs) <= LIGHT
 
     # -- limits
 

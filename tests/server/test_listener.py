@@ -122,7 +122,7 @@ def test_connection_that_has_ended_is_freed(running):
             gc.collect()
         with server.peer() as other:
             until_alone(server, other)
-            server.call(server.listener._tidy)
+            server.call(server.listener._upkeep.tidy)
         assert gone() is None
 
 
