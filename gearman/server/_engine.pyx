@@ -833,6 +833,10 @@ cdef class Channel(Peer):
         if self._socket is not None:
             self._finish(None)
 
+    def let_go(self):
+        """Break the cycle of a channel that is lost, so that it is freed at once."""
+        self._reader._channel = None
+
     cdef int _fail(self, int number) except -1:
         self._finish(OSError(number, os.strerror(number)))
         return 0

@@ -272,6 +272,12 @@ class Connection(asyncio.BufferedProtocol):
         self._held_by.clear()
         self._listener.remove(self)
         log.info("%s: disconnected%s", self.name, f": {exc}" if exc else "")
+        # After the end of the turn, in which it may have been touched.
+        asyncio.get_running_loop().call_soon(self._let_go)
+
+    def _let_go(self) -> None:
+        """Be freed at once: the collector comes to old cycles now and then only."""
+        self.peer.connection = None
 
     def forget(self, producer: "Connection") -> None:
         self._holds.discard(producer)
@@ -292,6 +298,10 @@ class EngineConnection(Connection):
 
     def _go_on(self) -> None:
         """Nothing: a channel does not wait for answers."""
+
+    def _let_go(self) -> None:
+        cast("Any", self._transport).let_go()
+        super()._let_go()
 
     def failed(self) -> None:
         """The protocol came to an end: say so, and close."""

@@ -91,7 +91,7 @@ class Durability:
 
     def _hold(self, peer: Peer) -> None:
         connection = peer.connection
-        if not connection.closing:
+        if connection is not None and not connection.closing:
             self._waiting.add(connection)
             connection.held(self)
 

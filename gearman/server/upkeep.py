@@ -52,7 +52,7 @@ class Upkeep:
             self._interrupt()
 
     def tidy(self) -> None:
-        """Free connections that have ended: each is in a cycle with its peer.
+        """Free the protocols of connections that have ended: some are in cycles.
 
         The collector would hardly ever come to those that had lasted for long.
         """

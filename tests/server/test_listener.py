@@ -1,11 +1,9 @@
 """The asyncio shell: sockets, turns, timers, back-pressure, stalling peers."""
 
 import errno
-import gc
 import socket
 import sys
 import time
-import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -111,25 +109,6 @@ def accepted(server: Running) -> socket.socket:
     (connection,) = server.listener._connections
     sock: socket.socket = connection._transport.get_extra_info("socket")
     return sock
-
-
-def test_connection_that_has_ended_is_freed(running):
-    with running() as server:
-        with server.peer() as peer:
-            peer.fence()
-            gone = weakref.ref(*server.listener._connections)
-            # As one that has lasted for long.
-            gc.collect()
-        with server.peer() as other:
-            until_alone(server, other)
-            server.call(server.listener._upkeep.tidy)
-        assert gone() is None
-
-
-def until_alone(server: Running, peer: Peer) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while len(peer.ask_list(b"workers")) > 1:
-        assert time.monotonic() < deadline
 
 
 class TestSockets:
