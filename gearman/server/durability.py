@@ -107,7 +107,7 @@ class Durability:
     def _wake(self) -> None:
         if self._ring is not None:
             self._ring()
-        # It may have ended while the last commit was under way.
+        # The last commit may end after the event loop.
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._land)
 
