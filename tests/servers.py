@@ -112,7 +112,10 @@ def gearmand(*options: str, port: int | None = None) -> Iterator[Server]:
     port = port or free_port()
     listen = ["-L", HOST, "-p", str(port), "-l", "stderr"]
     with _running([program, *listen, *options], port, os.environ) as server:
-        yield server
+        try:
+            yield server
+        finally:
+            _end_at_last(server.process)
 
 
 @contextmanager
@@ -213,6 +216,16 @@ def _listening_pid(server: Server, tls: ssl.SSLContext | None) -> int | None:
     except OSError:
         return None
     return int(words[1]) if len(words) == 2 and words[1].isdigit() else None
+
+
+def _end_at_last(process: subprocess.Popen[bytes]) -> None:
+    """End a process that may hang when it is told to, as gearmand does at times."""
+    process.terminate()
+    try:
+        process.wait(DEADLINE / 4)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
