@@ -39,7 +39,8 @@ CONFIG = Config(
     ),
 )
 BUFFER = 4 * 1024 * 1024
-DATE = re.compile(rb"\r\nDate: [^\r\n]*")
+# What an answer says of the time of day.
+CLOCK = re.compile(rb"\r\n(Date:|STAT time) [^\r\n]*")
 
 # Rounds of the event loop in which nothing comes before nothing is going to come.
 QUIET = 6
@@ -118,7 +119,7 @@ class Stage:
         if visitor.ended:
             await self._leave(visitor.who)
             await self._join(visitor.who, visitor.kind)
-        return visitor.who, DATE.sub(b"", sent), visitor.ended
+        return visitor.who, CLOCK.sub(b"", sent), visitor.ended
 
     async def _join(self, who: int, kind: str) -> None:
         if who not in self.visitors:
@@ -219,7 +220,7 @@ def expected(name: str, script: Script) -> Transcript:
         outcomes = site.step(step)
         came.append(
             [
-                (who, DATE.sub(b"", sent), bool(end))
+                (who, CLOCK.sub(b"", sent), bool(end))
                 for who, sent, end in outcomes
                 if sent or end
             ]
