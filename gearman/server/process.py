@@ -4,14 +4,16 @@ import fcntl
 import os
 import pwd
 import resource
+import select
 import signal
 import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from ..errors import StartupError
+from ..polling import Wakeup
 from .command_line import say
 
 # Descriptors that are not for connections.
@@ -52,8 +54,7 @@ def daemonize() -> Callable[[str], None]:
     except OSError as error:
         raise StartupError(f"cannot run in the background: {error.strerror}") from error
     if child:
-        os.close(writer)
-        _await(child, reader)
+        _await(child, reader, writer)
     os.close(reader)
     os.setsid()
     os.chdir("/")
@@ -72,11 +73,11 @@ def daemonize() -> Callable[[str], None]:
     return report
 
 
-def _await(child: int, reader: int) -> NoReturn:
+def _await(child: int, reader: int, writer: int) -> NoReturn:
     """Exit as the child says."""
     try:
-        with open(reader, "rb") as pipe:
-            said = pipe.read()
+        os.close(writer)
+        said = _said(reader)
     except KeyboardInterrupt:
         os.kill(child, signal.SIGTERM)
         said = b"interrupted"
@@ -84,6 +85,17 @@ def _await(child: int, reader: int) -> NoReturn:
         os._exit(0)
     say(f"gearmand: {os.fsdecode(said) or _DIED}\n", sys.stderr)
     os._exit(1)
+
+
+def _said(reader: int) -> bytes:
+    """Return what the child says, unless a signal's handler raises meanwhile."""
+    wakeup = Wakeup()
+    with wakeup.by_signals(), open(reader, "rb") as pipe:
+        # A signal that comes right before a read would not end it.
+        both: list[Any] = [pipe, wakeup]
+        while pipe not in select.select(both, [], [])[0]:
+            wakeup.clear()
+        return pipe.read()
 
 
 class PidFile:

@@ -10,6 +10,8 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,17 +29,28 @@ from gearman.server import process
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
-def start(code: str, *arguments: object, shell: str = "") -> "subprocess.Popen[str]":
-    """Start Python code after shell commands that change descriptors or limits."""
+@contextmanager
+def start(
+    code: str, *arguments: object, shell: str = ""
+) -> Iterator["subprocess.Popen[str]"]:
+    """Run Python code after shell commands that change descriptors or limits.
+
+    It is ended if the test fails.
+    """
     words = [sys.executable, "-P", "-c", IMPORTS + code, *map(str, arguments)]
-    return subprocess.Popen(
+    with subprocess.Popen(
         ["/bin/sh", "-c", f'{shell}\nexec "$@"', "sh", *words],
         env=package_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
 
 
 def run(code: str, *arguments: object, shell: str = "") -> tuple[int, str, str]:
