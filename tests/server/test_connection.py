@@ -3,7 +3,6 @@
 import gc
 import os
 import socket
-import time
 import weakref
 from collections.abc import Iterator
 
@@ -26,19 +25,24 @@ REQUESTS = {
 
 
 @pytest.fixture(params=["asyncio", "engine", "tls"])
-def authority(request: pytest.FixtureRequest, tmp_path) -> Authority | None:
-    return Authority(tmp_path) if request.param == "tls" else None
+def way(request: pytest.FixtureRequest) -> str:
+    """How bytes go between a socket and the protocol."""
+    return str(request.param)
 
 
 @pytest.fixture
-def server(request: pytest.FixtureRequest, authority: Authority | None):
-    engine = "engine" in request.node.callspec.id
-    if engine and Engine is None:
+def authority(way: str, tmp_path) -> Authority | None:
+    return Authority(tmp_path) if way == "tls" else None
+
+
+@pytest.fixture
+def server(way: str, authority: Authority | None):
+    if way == "engine" and Engine is None:
         pytest.skip("the engine is not built")
     words = [f"@{os.devnull}", "-L", HOST, "-p", "0", "-r", "http", "-r", "memcached"]
     words += ["--http-port=0", "--memcached-port=0"]
     words += authority.options() if authority else []
-    with run(parse(words, {}), engine=engine) as server:
+    with run(parse(words, {}), engine=way == "engine") as server:
         yield server
 
 
@@ -71,16 +75,7 @@ def test_connection_is_freed_when_it_has_ended(
 
     server.call(look)
     peer.close()
-    until(server, lambda: not any(one() for one in ended))
+    server.until(lambda: not any(one() for one in ended))
     # It may refer to itself.
     server.call(server.listener._upkeep.tidy)
     assert not any(one() for one in protocols)
-
-
-def until(server: Running, condition) -> None:
-    """Return when this is so, as seen from the thread of the server."""
-    deadline = time.monotonic() + DEADLINE
-    seen: list[bool] = []
-    while not any(seen):
-        assert time.monotonic() < deadline
-        server.call(lambda: seen.append(bool(condition())))

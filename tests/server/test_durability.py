@@ -56,15 +56,6 @@ def grabbed(worker: Peer) -> bytes:
     return worker.expect("JOB_ASSIGN")[0]
 
 
-def until(server, condition) -> None:
-    """Return when this is so, as seen from the thread of the server."""
-    deadline = time.monotonic() + DEADLINE
-    seen: list[bool] = []
-    while not any(seen):
-        assert time.monotonic() < deadline
-        server.call(lambda: seen.append(bool(condition())))
-
-
 def number_of(handle: bytes) -> int:
     return int(handle.rpartition(b":")[2])
 
@@ -151,7 +142,7 @@ def test_client_that_asks_too_much_is_not_read_from(server, queue, monkeypatch):
         queue.started()
         client.send(*BACKGROUND)
         (connection,) = server.listener._connections
-        until(server, lambda: connection._held_by)
+        server.until(lambda: connection._held_by)
         client.send("ECHO_REQ", b"late")
         queue.results.put(None)
         created(client)
@@ -176,7 +167,7 @@ class TestOutage:
             client.send(*BACKGROUND)
             assert client.expect("ERROR") == [b"QUEUE_ERROR", b"no disk"]
             queue.results.put(None)
-            until(server, lambda: not server.listener._broker.outage)
+            server.until(lambda: not server.listener._broker.outage)
             client.send(*BACKGROUND)
             queue.call()
             created(client)
@@ -238,7 +229,7 @@ def test_server_that_stops_takes_no_results_that_it_could_not_remove(server, que
         queue.started()
         connections = list(server.listener._connections)
         server.call(server.listener.stop)
-        until(server, lambda: all(one._held_by for one in connections))
+        server.until(lambda: all(one._held_by for one in connections))
         worker.send("WORK_COMPLETE", handle, b"r")
         worker.send("ECHO_REQ", b"taken?")
         queue.results.put(None)
@@ -257,10 +248,10 @@ def test_server_that_stops_takes_no_jobs_from_who_just_came(server, queue):
         client.send(*BACKGROUND)
         queue.started()
         server.call(listener.stop)
-        until(server, lambda: listener._durability._closing)
+        server.until(lambda: listener._durability._closing)
         # It was accepted before, and asyncio took its time.
         server.call(lambda: listener._entrance.accept(listener._gear, ours, ""))
-        until(server, lambda: len(listener._connections) == 2)
+        server.until(lambda: len(listener._connections) == 2)
         for _ in range(5):
             server.call(lambda: None)
         queue.results.put(None)

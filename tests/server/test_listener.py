@@ -67,6 +67,14 @@ class Running:
         self.listener._loop.call_soon_threadsafe(call)
         assert done.wait(DEADLINE)
 
+    def until(self, condition) -> None:
+        """Return when this is so, as seen from the listener's thread."""
+        deadline = time.monotonic() + DEADLINE
+        seen: list[bool] = []
+        while not any(seen):
+            assert time.monotonic() < deadline
+            self.call(lambda: seen.append(bool(condition())))
+
     def peer(self) -> Peer:
         host, port = self.addresses[0][:2]
         return Peer(port, host)
