@@ -8,13 +8,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-typedef int sync_function(int);
-
-static sync_function *found(const char *name)
-{
-    return (sync_function *)dlsym(RTLD_NEXT, name);
-}
-
 static void wait_for_disk(void)
 {
     const char *text = getenv("SYNC_MICROSECONDS");
@@ -25,20 +18,19 @@ static void wait_for_disk(void)
         ;
 }
 
-int fsync(int file)
+static int sync_slowly(const char *name, int file)
 {
-    static sync_function *real;
-    if (!real)
-        real = found("fsync");
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
     wait_for_disk();
     return real(file);
 }
 
+int fsync(int file)
+{
+    return sync_slowly("fsync", file);
+}
+
 int fdatasync(int file)
 {
-    static sync_function *real;
-    if (!real)
-        real = found("fdatasync");
-    wait_for_disk();
-    return real(file);
+    return sync_slowly("fdatasync", file);
 }
