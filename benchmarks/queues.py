@@ -26,10 +26,9 @@ from benchmarks import machine, programs  # noqa: E402
 from benchmarks.backends import BACKENDS, Store, new_store  # noqa: E402
 from benchmarks.loads import Load, Phase  # noqa: E402
 from benchmarks.play import Outcome, play  # noqa: E402
-from benchmarks.run import positive, tell  # noqa: E402
+from benchmarks.run import exit_status, positive, tell  # noqa: E402
 from benchmarks.servers import HOST, Server, ServerError, find  # noqa: E402
 from benchmarks.table import rows, table  # noqa: E402
-from gearman.errors import GearmanError  # noqa: E402
 from gearman.queue import Queue, StoredJob, load  # noqa: E402
 
 # Jobs that are replayed, and jobs of one commit while the store is filled.
@@ -197,16 +196,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compare queues, and print the tables on standard output."""
     words = sys.argv[1:] if argv is None else argv
     options = parse(words)
-    try:
-        if options.sync and "SYNC_MICROSECONDS" not in os.environ:
-            return run_slowed(words, options.sync)
-        _compare(options)
-    except KeyboardInterrupt:
-        return 130
-    except (GearmanError, ServerError, programs.CompileError) as error:
-        print(f"benchmarks/queues.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if options.sync and "SYNC_MICROSECONDS" not in os.environ:
+        return exit_status("queues.py", lambda: run_slowed(words, options.sync))
+    return exit_status("queues.py", lambda: _compare(options))
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from benchmarks import machine, programs  # noqa: E402
 from benchmarks.chart import chart  # noqa: E402
 from benchmarks.loads import Load, loads  # noqa: E402
 from benchmarks.play import Outcome, play_all  # noqa: E402
-from benchmarks.servers import GROUPS, Server, find  # noqa: E402
+from benchmarks.servers import GROUPS, Server, ServerError, find  # noqa: E402
 from benchmarks.table import TABLES, Row, rows, table  # noqa: E402
+from gearman.errors import GearmanError  # noqa: E402
 
 NAMES = [load.name for load in loads(quick=True)]
 
@@ -120,6 +121,17 @@ def _choose(options: argparse.Namespace, found: Sequence[Server]) -> list[Server
 def tell(sentence: str) -> None:
     """Say on standard error what goes on."""
     print(sentence, file=sys.stderr, flush=True)
+
+
+def exit_status(script: str, compare: Callable[[], int | None]) -> int:
+    """Compare, and return the exit status: what stops that is one sentence."""
+    try:
+        return compare() or 0
+    except KeyboardInterrupt:
+        return 130
+    except (GearmanError, ServerError, programs.CompileError) as error:
+        print(f"benchmarks/{script}: {error}", file=sys.stderr)
+        return 2
 
 
 def _report(

@@ -22,16 +22,9 @@ if not __package__:
 import gearman  # noqa: E402
 from benchmarks import machine, programs  # noqa: E402
 from benchmarks.clients import served  # noqa: E402
-from benchmarks.run import positive, tell  # noqa: E402
-from benchmarks.servers import (  # noqa: E402
-    HOST,
-    Server,
-    ServerError,
-    find,
-    with_gearman,
-)
+from benchmarks.run import exit_status, positive, tell  # noqa: E402
+from benchmarks.servers import HOST, Server, find, with_gearman  # noqa: E402
 from benchmarks.table import aligned, medians  # noqa: E402
-from gearman.errors import GearmanError  # noqa: E402
 
 PLUGINS = Path(__file__).resolve().parents[1] / "tests" / "crash" / "plugins"
 
@@ -102,14 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="of each (default: 5000)",
     )
     options = parser.parse_args(argv)
-    try:
-        _compare(options)
-    except KeyboardInterrupt:
-        return 130
-    except (GearmanError, ServerError, programs.CompileError) as error:
-        print(f"benchmarks/slow.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status("slow.py", lambda: _compare(options))
 
 
 def _compare(options: argparse.Namespace) -> None:

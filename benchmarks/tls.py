@@ -24,10 +24,9 @@ if not __package__:
 import gearman  # noqa: E402
 from benchmarks import machine  # noqa: E402
 from benchmarks.clients import served  # noqa: E402
-from benchmarks.run import positive, tell  # noqa: E402
-from benchmarks.servers import HOST, Server, ServerError, find  # noqa: E402
+from benchmarks.run import exit_status, positive, tell  # noqa: E402
+from benchmarks.servers import HOST, Server, find  # noqa: E402
 from benchmarks.table import aligned, medians  # noqa: E402
-from gearman.errors import GearmanError  # noqa: E402
 
 LARGE = 1024 * 1024
 CONNECTIONS = 500
@@ -164,14 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--repeat", type=positive, default=3, metavar="N", help="plays (default: 3)"
     )
     options = parser.parse_args(argv)
-    try:
-        _compare(options.repeat)
-    except KeyboardInterrupt:
-        return 130
-    except (GearmanError, ServerError) as error:
-        print(f"benchmarks/tls.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status("tls.py", lambda: _compare(options.repeat))
 
 
 def _compare(repeat: int) -> None:
