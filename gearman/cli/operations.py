@@ -66,6 +66,13 @@ OPERATIONS: Final = (
         table=tables.JOBS,
     ),
     Operation(
+        "show-jobs-of",
+        "show jobs of",
+        "the same of one function",
+        "NAME",
+        tables.JOBS,
+    ),
+    Operation(
         "show-unique-jobs",
         "show unique jobs",
         "unique keys of the jobs",

@@ -20,6 +20,9 @@ Answers to the submissions of one connection go out in the order of the submissi
 since clients tell them apart by nothing else. So while a peer waits for the store,
 what it submits for the foreground waits as well; nobody else does.
 
+A verb ends before another one begins: what waited behind an answer is carried out by
+`_pay`, as the last thing that a verb does, when every job is in its place again.
+
 All of it stands in one file because it is compiled as one: its classes know each
 other as C types, declared in `_broker_c.pxd`.
 """
@@ -49,6 +52,12 @@ SWEEP = 32
 
 # A shorter timeout of a function is taken as this one, as gearmand does (seconds).
 MIN_TIMEOUT = 1.0
+
+# With `-w`, a woken worker that asks for nothing for so long is passed over (seconds).
+WAKE_PATIENCE = 1.0
+
+# Of how many jobs that it took too long for a worker may still bring the result.
+MAX_LATE = 1000
 
 # So many digits have the largest numbers of jobs.
 MAX_DIGITS = 19
@@ -288,6 +297,11 @@ class Peer:
         self.jobs: dict[bytes, Job] = {}
         # The job that this worker has just ended by an exception.
         self.raised = b""
+        # Handles of jobs that it took too long for, whose results still count; None
+        # if there are none.
+        self.late: dict[bytes, None] | None = None
+        # When it is passed over, if it was woken and asks for nothing.
+        self.patience = 0.0
         self.waiting: set[Job] = set()
         # What is owed for its submissions, the first one first, from the first one
         # on that has to wait.
@@ -303,6 +317,11 @@ class Peer:
 
     def refuse(self, code: bytes, text: bytes) -> None:
         self.send(ERROR, (code, text))
+
+
+# What became of a job that did not end as it should: "queued again" or "given up",
+# its handle and function, the worker that had it, why, and how often that was so.
+Notice = tuple[str, bytes, bytes, Peer, str, int]
 
 
 class Limits:
@@ -333,8 +352,8 @@ class Broker:
     """The state machine of the job server.
 
     Handles are `handle_prefix`, a colon and a number that counts from
-    `first_handle`. `retries` is how often a job whose worker was lost is queued
-    again before it fails (-1: without end). `wakeup` is how many sleeping workers a
+    `first_handle`. `retries` is how many workers may be lost with a job before it
+    fails, at least one (-1: any number). `wakeup` is how many sleeping workers a
     job wakes (0: all). With `priority_first` a worker's jobs come by priority over
     all of its functions, otherwise by priority within one function at a time;
     `round_robin` moves a function that gave a job behind the worker's others.
@@ -377,9 +396,9 @@ class Broker:
         self.touched: list[Peer] = []
         # Producers and the blocked peers that they sent something to.
         self.congested: list[tuple[Peer, Peer]] = []
-        # What an operator should know; whoever does the I/O logs and clears it: lines,
-        # and the limits in `FULL` that were hit.
-        self.notices: list[str] = []
+        # What an operator should know; whoever does the I/O logs and clears it: what
+        # became of jobs, and the limits in `FULL` that were hit.
+        self.notices: list[Notice] = []
         self.reached: set[str] = set()
         self.handle_prefix = handle_prefix
         self.next_handle = first_handle
@@ -403,6 +422,12 @@ class Broker:
         self.wall = 0.0
         self._scheduled = Timers()
         self._deadlines = Timers()
+        # Peers that were woken lately, the first one first, and when that one is
+        # passed over.
+        self._woken: OrderedDict[Peer, None] = OrderedDict()
+        self._patience = inf
+        # Peers that can be sent answers, once the verb at work is done.
+        self._payable: list[Peer] = []
 
     # -- time and connections
 
@@ -421,10 +446,14 @@ class Broker:
         if self._deadlines.first <= now:
             for job in self._deadlines.due(now):
                 self._expire(job)
+            self._pay()
+        if self._patience <= now:
+            self._pass_over()
 
     def delay(self) -> float:
         """Return for how many seconds nothing is due, inf if nothing is pending."""
-        return min(self._scheduled.first - self.wall, self._deadlines.first - self.now)
+        first = min(self._deadlines.first, self._patience)
+        return min(self._scheduled.first - self.wall, first - self.now)
 
     def connect(self, peer: Peer) -> None:
         peer.touched = self.touched
@@ -434,14 +463,16 @@ class Broker:
     def disconnect(self, peer: Peer) -> None:
         """Forget a peer: its jobs go back to their queues, nobody waits for others."""
         del self.peers[peer]
+        self._woken.pop(peer, None)
         peer.touched = None
+        peer.receipts = None
         for job in peer.waiting:
             self._leave(job, peer)
         peer.waiting.clear()
-        peer.receipts = None
         self.reset_abilities(peer)
         for job in list(peer.jobs.values()):
-            self._lost(job, peer)
+            self._lost(job, peer, "its worker was lost")
+        self._pay()
 
     # -- clients
 
@@ -468,11 +499,12 @@ class Broker:
             self.deferring.append(peer)
         else:
             self._submit(
-                peer, name, unique, workload, priority, background, when, reducer
+                None, peer, name, unique, workload, priority, background, when, reducer
             )
 
     def _submit(
         self,
+        receipt: Receipt | None,
         peer: Peer,
         name: bytes,
         unique: bytes,
@@ -482,23 +514,27 @@ class Broker:
         when: int,
         reducer: bytes | None,
     ) -> None:
+        """Carry out a submission, whose answer the receipt is for if it had to wait."""
         if len(unique) > MAX_UNIQUE:
-            return self._refuse(peer, b"ARGUMENT_TOO_LARGE", b"Unique value too large")
+            text = b"Unique value too large"
+            return self._refuse(receipt, peer, b"ARGUMENT_TOO_LARGE", text)
         if len(name) > MAX_FUNCTION or (reducer and len(reducer) > MAX_FUNCTION):
-            return self._refuse(peer, b"ARGUMENT_TOO_LARGE", b"Function name too large")
+            text = b"Function name too large"
+            return self._refuse(receipt, peer, b"ARGUMENT_TOO_LARGE", text)
         function = self.functions.get(name)
         if function is None:
             if not self.admits(name):
-                return self._refuse(peer, b"QUEUE_ERROR", FULL["max-functions"])
+                text = FULL["max-functions"]
+                return self._refuse(receipt, peer, b"QUEUE_ERROR", text)
             function = self.function(name)
         job = function.find(unique, workload)
         if background and self.outage and (job is None or not job.background):
-            return self._refuse(peer, b"QUEUE_ERROR", self.outage)
+            return self._refuse(receipt, peer, b"QUEUE_ERROR", self.outage)
         if job is None:
             limit = self._limit(function, priority, len(workload))
             if limit is not None:
                 self.hit(limit)
-                return self._refuse(peer, b"QUEUE_ERROR", FULL[limit])
+                return self._refuse(receipt, peer, b"QUEUE_ERROR", FULL[limit])
             job = self._job(function, unique, workload)
             job.priority = priority
             job.background = background
@@ -518,8 +554,8 @@ class Broker:
         if not background:
             self._join(job, peer)
         if job.receipts is not None and (background or job.state == PENDING):
-            return self._owe(peer, job)
-        return self._answer(peer, JOB_CREATED, (job.handle,))
+            return self._owe(receipt, peer, job)
+        return self._answer(receipt, peer, JOB_CREATED, (job.handle,))
 
     def get_status(self, peer: Peer, handle: bytes) -> None:
         if len(handle) > MAX_HANDLE:
@@ -584,8 +620,7 @@ class Broker:
     def pre_sleep(self, peer: Peer) -> None:
         for function in peer.functions:
             if function.ready():
-                peer.sleep = WOKEN
-                return peer.send(NOOP, ())
+                return self._rouse(peer)
         peer.sleep = SLEEPING
         for function in peer.functions:
             function.sleepers[peer] = None
@@ -628,6 +663,9 @@ class Broker:
         job = self._owned(peer, handle, b"Job does not exist on server")
         if job is not None:
             self._forward(job, WORK_DATA, (handle, data))
+        elif peer.late:
+            # A result that lacks this part is not the job's any longer.
+            peer.late.pop(handle, None)
 
     def warning(self, peer: Peer, handle: bytes, data: bytes) -> None:
         job = self._owned(peer, handle, b"Job does not exist on server")
@@ -635,10 +673,11 @@ class Broker:
             self._forward(job, WORK_WARNING, (handle, data))
 
     def complete(self, peer: Peer, handle: bytes, result: bytes) -> None:
-        job = self._owned(peer, handle)
+        """End a job, the late one as well that another worker has or waits for."""
+        job = self._ended(peer, handle)
         if job is not None:
             self._forward(job, WORK_COMPLETE, (handle, result))
-            self._finish(job, peer)
+            self._finish(job)
 
     def fail(self, peer: Peer, handle: bytes) -> None:
         """End a job. Workers that follow the PROTOCOL fail a job that they have just
@@ -646,15 +685,15 @@ class Broker:
         if handle == peer.raised:
             peer.raised = b""
             return
-        job = self._owned(peer, handle)
+        job = self._ended(peer, handle)
         if job is not None:
             self._forward(job, WORK_FAIL, (job.handle,))
-            self._finish(job, peer)
+            self._finish(job)
 
     def exception(self, peer: Peer, handle: bytes, data: bytes) -> None:
         """End a job; clients that did not ask for exceptions see a failure."""
         text = b"An exception was received for a job that does not exist"
-        job = self._owned(peer, handle, text)
+        job = self._ended(peer, handle, text)
         if job is not None:
             for client in job.clients or ():
                 if client.exceptions:
@@ -662,7 +701,7 @@ class Broker:
                 else:
                     client.send(WORK_FAIL, (handle,))
             peer.raised = handle
-            self._finish(job, peer)
+            self._finish(job)
 
     # -- limits
 
@@ -744,6 +783,7 @@ class Broker:
         self._retire(job)
         if job.state != RUNNING:
             self._remove(job)
+        self._pay()
         return True
 
     # -- the store
@@ -755,6 +795,7 @@ class Broker:
             if job.state == PENDING:
                 job.function.pending -= 1
                 self._place(job)
+        self._pay()
 
     def failed(self, jobs: list[Job], reason: bytes) -> None:
         """Refuse jobs that could not be stored.
@@ -773,6 +814,7 @@ class Broker:
             else:
                 job.stored = False
                 self.changes.append(job.number)
+        self._pay()
 
     def store_again(self, numbers: Sequence[int]) -> None:
         """Have jobs stored that the store has forgotten."""
@@ -839,56 +881,75 @@ class Broker:
         self.changes.append(job)
 
     def _settle(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
-        """Give this answer to all who are owed one for a job."""
+        """Decide on the answer to all who are owed one for a job; `_pay` sends it."""
         receipts, job.receipts = job.receipts, None
         for receipt in receipts or ():
             receipt.command = command
             receipt.arguments = arguments
-            self._pay(receipt.peer)
+            if not self._payable or self._payable[-1] is not receipt.peer:
+                self._payable.append(receipt.peer)
 
-    def _owe(self, peer: Peer, job: Job) -> None:
-        receipt = Receipt(peer)
-        if peer.receipts is None:
-            peer.receipts = deque()
-        peer.receipts.append(receipt)
+    def _owe(self, receipt: Receipt | None, peer: Peer, job: Job) -> None:
+        if receipt is None:
+            receipt = Receipt(peer)
+            if peer.receipts is None:
+                peer.receipts = deque()
+            peer.receipts.append(receipt)
         assert job.receipts is not None  # noqa: S101
         job.receipts.append(receipt)
 
-    def _refuse(self, peer: Peer, code: bytes, text: bytes) -> None:
-        self._answer(peer, ERROR, (code, text))
+    def _refuse(
+        self, receipt: Receipt | None, peer: Peer, code: bytes, text: bytes
+    ) -> None:
+        self._answer(receipt, peer, ERROR, (code, text))
 
-    def _answer(self, peer: Peer, command: int, arguments: tuple[bytes, ...]) -> None:
+    def _answer(
+        self,
+        receipt: Receipt | None,
+        peer: Peer,
+        command: int,
+        arguments: tuple[bytes, ...],
+    ) -> None:
         """Answer a submission, after those that came before it."""
-        if peer.receipts:
+        if receipt is None:
+            if not peer.receipts:
+                return peer.send(command, arguments)
             receipt = Receipt(peer)
-            receipt.command = command
-            receipt.arguments = arguments
             peer.receipts.append(receipt)
-        else:
-            peer.send(command, arguments)
+        receipt.command = command
+        receipt.arguments = arguments
+        return None
 
-    def _pay(self, peer: Peer) -> None:
+    def _pay(self) -> None:
+        """Send the answers that were decided on, and carry out what waited for them.
+
+        That is requests of others, so nothing may be half done when this is called.
+        """
+        if self._payable:
+            peers, self._payable = self._payable, []
+            for peer in peers:
+                self._pay_to(peer)
+
+    def _pay_to(self, peer: Peer) -> None:
         """Send a peer the answers that have not to wait for another any longer."""
         while peer.receipts:
             receipt = peer.receipts[0]
-            if receipt.command:
-                peer.receipts.popleft()
-                peer.send(receipt.command, receipt.arguments)
-            elif receipt.request is not None:
-                self._resume(peer)
-            else:
+            if receipt.request is not None:
+                self._resume(receipt)
+            if not receipt.command:
                 return
+            peer.receipts.popleft()
+            peer.send(receipt.command, receipt.arguments)
 
-    def _resume(self, peer: Peer) -> None:
-        """Carry out a request whose turn has come, ahead of those behind it."""
-        later = peer.receipts
-        assert later  # noqa: S101
-        request = later.popleft().request
+    def _resume(self, receipt: Receipt) -> None:
+        """Carry out the request of the receipt whose turn has come."""
+        request, receipt.request = receipt.request, None
         assert request  # noqa: S101
         name, unique, workload, priority, background, when, reducer = request
-        peer.receipts = deque()
-        self._submit(peer, name, unique, workload, priority, background, when, reducer)
-        peer.receipts.extend(later)
+        peer = receipt.peer
+        self._submit(
+            receipt, peer, name, unique, workload, priority, background, when, reducer
+        )
 
     def find(self, handle: bytes) -> Job | None:
         """Return the job of this handle."""
@@ -1021,8 +1082,24 @@ class Broker:
             peer.refuse(b"JOB_NOT_FOUND", text)
         return job
 
-    def _release(self, job: Job, worker: Peer) -> None:
+    def _ended(
+        self,
+        peer: Peer,
+        handle: bytes,
+        text: bytes = b"Job given in work result not found",
+    ) -> Job | None:
+        """Return the job that ends by a peer's result, even if that comes late."""
+        if peer.late and handle in peer.late:
+            del peer.late[handle]
+            job = self.find(handle)
+            if job is not None and job.wanted():
+                return job
+        return self._owned(peer, handle, text)
+
+    def _release(self, job: Job) -> None:
         """Take a running job from its worker."""
+        worker = job.worker
+        assert worker is not None  # noqa: S101
         del worker.jobs[job.handle]
         job.worker = None
         job.state = GONE
@@ -1030,19 +1107,24 @@ class Broker:
         if job.timer:
             self._deadlines.stop(job)
 
-    def _finish(self, job: Job, worker: Peer) -> None:
-        self._release(job, worker)
+    def _finish(self, job: Job) -> None:
+        if job.state == RUNNING:
+            self._release(job)
+        else:
+            self._remove(job)
         self._retire(job)
+        self._pay()
 
-    def _lost(self, job: Job, worker: Peer) -> None:
+    def _lost(self, job: Job, worker: Peer, reason: str) -> None:
         """Queue a job again whose worker is gone or was too slow."""
-        self._release(job, worker)
+        self._release(job)
         if not job.wanted():
             return self._retire(job)
         job.retries += 1
         job.numerator = job.denominator = 0
-        if 0 <= self.retries < job.retries:
-            return self._give_up(job, "it was tried as often as allowed")
+        if 0 <= self.retries <= job.retries:
+            return self._give_up(job, worker, reason)
+        self._note("queued again", job, worker, reason)
         if job.stored:
             self.changes.append(job)
         return self._place(job)
@@ -1050,16 +1132,31 @@ class Broker:
     def _expire(self, job: Job) -> None:
         worker = job.worker
         assert worker is not None  # noqa: S101
+        reason = "it took longer than its timeout"
         if self.timeout_fails:
-            self._release(job, worker)
-            self._give_up(job, "it took longer than its timeout")
+            self._release(job)
+            job.retries += 1
+            self._give_up(job, worker, reason)
         else:
-            self._lost(job, worker)
+            self._lost(job, worker, reason)
+            self._expect(worker, job.handle)
 
-    def _give_up(self, job: Job, reason: str) -> None:
-        self.notices.append(f"dropped job {job.handle!r}: {reason}")
+    def _expect(self, worker: Peer, handle: bytes) -> None:
+        """Let a result of this worker count that comes late."""
+        if worker.late is None:
+            worker.late = {}
+        worker.late[handle] = None
+        if len(worker.late) > MAX_LATE:
+            del worker.late[next(iter(worker.late))]
+
+    def _give_up(self, job: Job, worker: Peer, reason: str) -> None:
+        self._note("given up", job, worker, reason)
         self._forward(job, WORK_FAIL, (job.handle,))
         self._retire(job)
+
+    def _note(self, event: str, job: Job, worker: Peer, reason: str) -> None:
+        name = job.function.name
+        self.notices.append((event, job.handle, name, worker, reason, job.retries))
 
     # -- who waits, who sleeps
 
@@ -1108,9 +1205,29 @@ class Broker:
         while left and function.sleepers:
             peer, _ = function.sleepers.popitem(last=False)
             if peer.sleep == SLEEPING:
-                peer.sleep = WOKEN
-                peer.send(NOOP, ())
+                self._rouse(peer)
                 left -= 1
+
+    def _rouse(self, peer: Peer) -> None:
+        peer.sleep = WOKEN
+        peer.send(NOOP, ())
+        if self.wakeup:
+            peer.patience = self.now + WAKE_PATIENCE
+            self._woken[peer] = None
+            self._woken.move_to_end(peer)
+            first = next(iter(self._woken))
+            self._patience = first.patience
+
+    def _pass_over(self) -> None:
+        """Wake others in the place of those who were woken and ask for nothing."""
+        while self._woken:
+            peer = next(iter(self._woken))
+            if peer.patience > self.now:
+                break
+            del self._woken[peer]
+            if peer.sleep == WOKEN:
+                self._pass_on(peer.functions)
+        self._patience = peer.patience if self._woken else inf
 
     def _pass_on(self, functions: list[Function]) -> None:
         for function in functions:

@@ -10,7 +10,7 @@ cdef int WORK_STATUS, WORK_COMPLETE, WORK_FAIL
 cdef int ERROR, STATUS_RES
 cdef int WORK_EXCEPTION, WORK_DATA, WORK_WARNING
 cdef int JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE
-cdef Py_ssize_t SWEEP, MAX_DIGITS, JOB_MEMORY
+cdef Py_ssize_t SWEEP, MAX_DIGITS, MAX_LATE, JOB_MEMORY
 cdef dict FULL
 
 
@@ -106,6 +106,8 @@ cdef class Peer:
     cdef public list functions
     cdef public dict jobs
     cdef public bytes raised
+    cdef public dict late
+    cdef public double patience
     cdef public set waiting
     cdef public object receipts
     cdef object __weakref__
@@ -152,6 +154,9 @@ cdef class Broker:
     cdef public double wall
     cdef public Timers _scheduled
     cdef public Timers _deadlines
+    cdef public object _woken
+    cdef public double _patience
+    cdef public list _payable
 
     @cython.locals(job=Job)
     cpdef tick(self, double now, double wall)
@@ -167,7 +172,7 @@ cdef class Broker:
     )
     @cython.locals(function=Function, job=Job)
     cdef _submit(
-        self, Peer peer, bytes name, bytes unique, bytes workload,
+        self, Receipt receipt, Peer peer, bytes name, bytes unique, bytes workload,
         int priority, bint background, int64_t when, bytes reducer,
     )
     cpdef get_status(self, Peer peer, bytes handle)
@@ -235,18 +240,18 @@ cdef class Broker:
     cdef _store(self, Job job)
     @cython.locals(receipt=Receipt)
     cdef _settle(self, Job job, int command, tuple arguments)
+    cdef _owe(self, Receipt receipt, Peer peer, Job job)
+    cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)
+    cdef _answer(self, Receipt receipt, Peer peer, int command, tuple arguments)
+    @cython.locals(peer=Peer)
+    cdef _pay(self)
     @cython.locals(receipt=Receipt)
-    cdef _owe(self, Peer peer, Job job)
-    cdef _refuse(self, Peer peer, bytes code, bytes text)
-    @cython.locals(receipt=Receipt)
-    cdef _answer(self, Peer peer, int command, tuple arguments)
-    @cython.locals(receipt=Receipt)
-    cdef _pay(self, Peer peer)
+    cdef _pay_to(self, Peer peer)
     @cython.locals(
-        name=bytes, unique=bytes, workload=bytes, priority=int, background=bint,
-        when=int64_t, reducer=bytes,
+        request=tuple, name=bytes, unique=bytes, workload=bytes, priority=int,
+        background=bint, when=int64_t, reducer=bytes, peer=Peer,
     )
-    cdef _resume(self, Peer peer)
+    cdef _resume(self, Receipt receipt)
 
     @cython.locals(job=Job)
     cpdef Job find(self, bytes handle)
@@ -270,12 +275,17 @@ cdef class Broker:
     cdef _assign_unique(self, Peer peer, Job job)
     @cython.locals(job=Job)
     cdef Job _owned(self, Peer peer, bytes handle, bytes text=*)
-    cdef _release(self, Job job, Peer worker)
-    cdef _finish(self, Job job, Peer worker)
-    cdef _lost(self, Job job, Peer worker)
+    @cython.locals(job=Job)
+    cdef Job _ended(self, Peer peer, bytes handle, bytes text=*)
+    @cython.locals(worker=Peer)
+    cdef _release(self, Job job)
+    cdef _finish(self, Job job)
+    cdef _lost(self, Job job, Peer worker, reason)
     @cython.locals(worker=Peer)
     cdef _expire(self, Job job)
-    cdef _give_up(self, Job job, reason)
+    cdef _expect(self, Peer worker, bytes handle)
+    cdef _give_up(self, Job job, Peer worker, reason)
+    cdef _note(self, event, Job job, Peer worker, reason)
     cdef _join(self, Job job, Peer peer)
     cdef _leave(self, Job job, Peer peer)
     @cython.locals(client=Peer, clients=list)
@@ -285,5 +295,9 @@ cdef class Broker:
     cdef _unregister(self, Peer peer, Function function)
     @cython.locals(left=Py_ssize_t, peer=Peer)
     cdef _wake(self, Function function)
+    @cython.locals(first=Peer)
+    cdef _rouse(self, Peer peer)
+    @cython.locals(peer=Peer)
+    cdef _pass_over(self)
     @cython.locals(function=Function)
     cdef _pass_on(self, list functions)

@@ -17,6 +17,12 @@ from .broker import FULL, HIGH, LOW, NORMAL, Broker, Function, Job, Peer
 OK = b"OK\r\n"
 END = b".\n"
 
+_NO_FUNCTION: Final = b"ERR function not found\r\n"
+_HAS_JOBS: Final = (
+    b"ERR it still has %d jobs, and no worker: let a worker run them, or cancel each"
+    b" that 'show jobs of NAME' lists with 'cancel job HANDLE'\r\n"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -107,11 +113,20 @@ class Admin:
         match [word.lower() for word in words]:
             case [b"jobs"]:
                 return _listing(map(_job, jobs))
+            case [b"jobs", b"of", _]:
+                return self._jobs_of(words[2])
             case [b"unique", b"jobs"]:
                 return _listing(printable(job.unique) + b"\n" for job in jobs)
             case [b"limits"]:
                 return _listing(map(_usage, self._limits()))
         return b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
+
+    def _jobs_of(self, name: bytes) -> bytes:
+        function = self._broker.functions.get(name)
+        if function is None:
+            return _NO_FUNCTION
+        jobs = self._broker.jobs.values()
+        return _listing(_job(job) for job in jobs if job.function is function)
 
     def _cancel(self, words: list[bytes]) -> bytes:
         if len(words) < 2:
@@ -135,11 +150,14 @@ class Admin:
         name = _function_name(words)
         if name is None:
             return _incomplete(b"drop")
-        if name not in self._broker.functions:
-            return b"ERR function not found\r\n"
-        if not self._broker.drop(name):
+        function = self._broker.functions.get(name)
+        if function is None:
+            return _NO_FUNCTION
+        if self._broker.drop(name):
+            return OK
+        if function.workers:
             return b"ERR there are still connected workers or executing clients\r\n"
-        return OK
+        return _HAS_JOBS % function.total()
 
     def _maxqueue(self, words: list[bytes]) -> bytes:
         """Set the limits of a function: one for all priorities, or by priority.

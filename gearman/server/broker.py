@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..framing import BUILD
 from . import _broker
-from ._broker import FULL, HIGH, LOW, NORMAL
+from ._broker import FULL, HIGH, LOW, NORMAL, Notice
 
-__all__ = ["FULL", "HIGH", "LOW", "NORMAL"]
+__all__ = ["FULL", "HIGH", "LOW", "NORMAL", "Notice"]
 __all__ += ["Broker", "Engine", "Function", "Job", "Limits", "Peer"]
 
 # The engine reaches into the compiled broker, so there is one only with the other.

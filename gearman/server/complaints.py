@@ -25,10 +25,11 @@ class Complaints:
     def __init__(self) -> None:
         self._kinds: dict[str, _Kind] = {}
 
-    def line(self, kind: str, text: str, now: float) -> str:
+    def line(self, kind: str, text: object, now: float) -> str:
         """Return what to log of a line: all, or nothing.
 
-        There must be few kinds. `now` is in seconds.
+        There must be few kinds. `now` is in seconds. What is to be logged is made a
+        string for it.
         """
         row = self._kinds.setdefault(kind, _Kind())
         if now >= row.until:
@@ -39,4 +40,4 @@ class Complaints:
         row.left -= 1
         dropped, row.dropped = row.dropped, 0
         more = f" ({dropped} lines like this one were left out before)"
-        return text + more if dropped else text
+        return f"{text}{more}" if dropped else str(text)

@@ -29,6 +29,7 @@ from .entrance import Entrance
 from .gear import Gear
 from .logs import NOTICE, level_name
 from .loop import Selector
+from .notices import Sentence
 from .protocol import Server, Service
 from .sockets import describe, remove_file
 from .upkeep import Upkeep
@@ -259,7 +260,9 @@ class Listener:
         """Count that a limit was hit, or something else in that table came about."""
         self._broker.hits[limit] += 1
 
-    def complain(self, kind: str, text: str, bug: BaseException | None = None) -> None:
+    def complain(
+        self, kind: str, text: object, bug: BaseException | None = None
+    ) -> None:
         """Log a line about a peer, unless there are too many of its kind.
 
         A bug comes with its traceback.
@@ -326,7 +329,7 @@ class Listener:
     def _report(self) -> None:
         notices, reached = self._broker.notices, self._broker.reached
         for notice in notices:
-            self.complain("dropped", notice)
+            self.complain(notice[0], Sentence(notice))
         for limit in reached:
             self.complain(limit, f"refused: {FULL[limit].decode()}")
         notices.clear()

@@ -132,8 +132,8 @@ _JOBS = (
         metavar="N",
         dest="retries",
         type=whole_number(-1),
-        help="how often a job is given to another worker after one was lost with it:"
-        " 0 never, -1 without limit (default: -1)",
+        help="how many attempts a job has whose workers are lost or too slow: 0 and 1"
+        " are one, -1 is without limit (default: -1)",
     ),
     _row(
         "--job-handle-prefix",
@@ -159,7 +159,8 @@ _JOBS = (
         metavar="N",
         dest="wakeup",
         type=whole_number(0),
-        help="how many sleeping workers to wake for a new job, 0 for all (default: 0)",
+        help="how many sleeping workers to wake for a new job, 0 for all (default: 0);"
+        " one that asks for nothing within a second is passed over",
     ),
     _row(
         "--timeout-action",

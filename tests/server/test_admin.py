@@ -162,6 +162,10 @@ def test_function_name_over_the_limit_is_refused(server, line):
 
 class TestDrop:
     REFUSAL = b"ERR there are still connected workers or executing clients\r\n"
+    JOBS_LEFT = (
+        b"ERR it still has 1 jobs, and no worker: let a worker run them, or cancel"
+        b" each that 'show jobs of NAME' lists with 'cancel job HANDLE'\r\n"
+    )
 
     def test_unused_function_is_forgotten(self, server):
         peer = server.connect()
@@ -183,14 +187,24 @@ class TestDrop:
     def test_is_refused_while_there_are_jobs(self, server):
         peer = server.connect()
         handle = peer.submit()
-        assert peer.ask(b"drop function f") == self.REFUSAL
+        assert peer.ask(b"drop function f") == self.JOBS_LEFT
         worker = server.connect().can_do()
+        assert peer.ask(b"drop function f") == self.REFUSAL
         worker.grab()
         worker.send(Command.CANT_DO, b"f")
-        assert peer.ask(b"drop function f") == self.REFUSAL
+        assert peer.ask(b"drop function f") == self.JOBS_LEFT
         worker.send(Command.WORK_COMPLETE, handle, b"")
         peer.got()
         assert peer.ask(b"drop function f") == b"OK\r\n"
+
+
+def test_show_jobs_of_a_function_lists_no_others(server):
+    peer = server.connect()
+    handle = peer.submit(b"f")
+    peer.submit(b"g")
+    assert peer.ask(b"show jobs of f") == handle + b"\t0\t0\t0\n.\n"
+    assert peer.ask(b"SHOW Jobs OF f") == handle + b"\t0\t0\t0\n.\n"
+    assert peer.ask(b"show jobs of F") == b"ERR function not found\r\n"
 
 
 class TestForgery:

@@ -6,7 +6,7 @@ from sys import getrefcount
 import pytest
 
 from gearman.commands import MAX_FUNCTION, MAX_UNIQUE, Command
-from gearman.server._broker import SWEEP
+from gearman.server._broker import MAX_LATE, SWEEP, WAKE_PATIENCE
 
 NOOP = (Command.NOOP,)
 NO_JOB = (Command.NO_JOB,)
@@ -515,6 +515,53 @@ class TestSleep:
         first.leave()
         assert second.got() == [NOOP]
 
+    def test_woken_worker_that_asks_for_nothing_is_passed_over(self, make_server):
+        server = make_server(wakeup=1)
+        hung, idle = server.worker(), server.worker()
+        handle = server.connect().submit()
+        assert (hung.got(), idle.got()) == ([NOOP], [])
+        assert server.after(0.4) == pytest.approx(WAKE_PATIENCE - 0.4)
+        assert idle.got() == []
+        assert server.after(WAKE_PATIENCE) == pytest.approx(WAKE_PATIENCE)
+        assert (hung.got(), idle.got()) == ([], [NOOP])
+        assert idle.grab() == handle
+        assert server.after(WAKE_PATIENCE) == inf
+
+    def test_worker_that_answers_its_wake_up_is_not_passed_over(self, make_server):
+        server = make_server(wakeup=1)
+        worker, idle = server.worker(), server.worker()
+        client = server.connect()
+        client.submit()
+        worker.grab()
+        assert server.after(10) == inf
+        assert idle.got() == []
+
+    def test_each_wake_up_has_its_own_patience(self, make_server):
+        server = make_server(wakeup=1)
+        busy, hung, idle = (server.worker() for _ in range(3))
+        client = server.connect()
+        client.submit()
+        server.after(0.5)
+        busy.grab()
+        client.submit()
+        server.after(0.7)
+        assert (hung.got(), idle.got()) == ([NOOP], [])
+        server.after(0.3)
+        assert idle.got() == [NOOP]
+
+    def test_woken_worker_that_leaves_is_waited_for_no_longer(self, make_server):
+        server = make_server(wakeup=1)
+        worker = server.worker()
+        server.connect().submit()
+        worker.leave()
+        assert list(server.broker._woken) == []
+        assert server.after(WAKE_PATIENCE) == inf
+
+    def test_with_all_woken_nobody_is_waited_for(self, server):
+        server.worker()
+        server.connect().submit()
+        assert server.after(0.0) == inf
+
     def test_function_learned_while_asleep_wakes_for_waiting_jobs(self, server):
         worker = server.worker(b"g")
         server.connect().submit(b"f")
@@ -589,8 +636,8 @@ class TestLoss:
         worker.leave()
         assert sleeper.got() == [NOOP]
 
-    @pytest.mark.parametrize(("retries", "attempts"), [(0, 1), (1, 2), (3, 4)])
-    def test_retries_are_counted(self, make_server, retries, attempts):
+    @pytest.mark.parametrize(("retries", "attempts"), [(0, 1), (1, 1), (2, 2), (4, 4)])
+    def test_retries_are_the_number_of_attempts(self, make_server, retries, attempts):
         server = make_server(retries=retries)
         client = server.connect()
         handle = client.submit()
@@ -601,7 +648,27 @@ class TestLoss:
             worker.leave()
         assert client.got() == [(Command.WORK_FAIL, handle)]
         assert server.broker.jobs == {}
-        assert "H:test:1" in server.broker.notices[0]
+        events = [notice[0] for notice in server.broker.notices]
+        assert events == ["queued again"] * (attempts - 1) + ["given up"]
+
+    def test_each_loss_is_noted_with_the_job_its_worker_and_the_reason(self, server):
+        handle = server.connect().submit()
+        workers = [server.connect().can_do() for _ in range(2)]
+        for worker in workers:
+            assert worker.grab() == handle
+            worker.leave()
+        assert server.broker.notices == [
+            ("queued again", handle, b"f", worker.peer, "its worker was lost", count)
+            for count, worker in enumerate(workers, 1)
+        ]
+
+    def test_loss_of_a_job_that_nobody_wants_is_not_noted(self, server):
+        client, worker = server.connect(), server.connect().can_do()
+        client.submit()
+        worker.grab()
+        client.leave()
+        worker.leave()
+        assert server.broker.notices == []
 
     def test_retries_are_unlimited_by_default(self, server):
         handle = server.connect().submit()
@@ -693,10 +760,10 @@ class TestTimeout:
         server.after(0.1)
         assert status(client, handle) == WAITS
         assert other.got() == [NOOP]
-        assert worker.send(Command.WORK_COMPLETE, handle, b"late") == [NOT_FOUND]
         assert other.grab() == handle
         other.send(Command.WORK_COMPLETE, handle, b"good")
         assert client.got() == [(Command.WORK_COMPLETE, handle, b"good")]
+        assert worker.send(Command.WORK_COMPLETE, handle, b"late") == [NOT_FOUND]
 
     def test_next_look_is_at_the_deadline(self, server):
         assert server.after(0.0) == inf
@@ -736,7 +803,7 @@ class TestTimeout:
         assert len(server.broker.notices) == 1
 
     def test_counts_as_a_retry(self, make_server):
-        server = make_server(retries=0)
+        server = make_server(retries=1)
         client, handle, _ = self.start(server)
         server.after(2)
         assert client.got() == [(Command.WORK_FAIL, handle)]
@@ -757,6 +824,115 @@ class TestTimeout:
             worker.send(Command.WORK_FAIL, worker.grab())
             client.got()
         assert len(server.broker._deadlines._entries) <= SWEEP + 2
+
+
+class TestLateResult(TestTimeout):
+    """The job is queued again or has another worker by then, and is still wanted."""
+
+    ENDS = (
+        ((Command.WORK_COMPLETE, b"late"), (Command.WORK_COMPLETE, b"late")),
+        ((Command.WORK_FAIL,), (Command.WORK_FAIL,)),
+        ((Command.WORK_EXCEPTION, b"late"), (Command.WORK_FAIL,)),
+    )
+    ends = pytest.mark.parametrize(("end", "told"), ENDS)
+
+    def end(self, worker, handle, end):
+        return worker.send(end[0], handle, *end[1:])
+
+    @ends
+    def test_ends_a_job_that_is_queued_again(self, server, end, told):
+        client, handle, worker = self.start(server)
+        server.after(2)
+        assert self.end(worker, handle, end) == []
+        assert client.got() == [(told[0], handle, *told[1:])]
+        assert status(client, handle) == UNKNOWN
+        assert worker.send(Command.GRAB_JOB) == [NO_JOB]
+        assert self.end(worker, handle, end)[0][:2] == NOT_FOUND[:2]
+
+    @ends
+    def test_ends_a_job_that_another_worker_runs(self, server, end, told):
+        client, handle, worker = self.start(server)
+        other = server.worker()
+        server.after(2)
+        assert other.grab() == handle
+        assert self.end(worker, handle, end) == []
+        assert client.got() == [(told[0], handle, *told[1:])]
+        assert other.send(Command.WORK_COMPLETE, handle, b"own") == [NOT_FOUND]
+        assert client.got() == []
+        assert client.ask(b"status") == b"f\t0\t0\t2\n.\n"
+
+    def test_ends_a_job_that_the_same_worker_took_again(self, server):
+        client, handle, worker = self.start(server)
+        server.after(2)
+        assert worker.grab() == handle
+        assert worker.send(Command.WORK_COMPLETE, handle, b"late") == []
+        assert client.got() == [(Command.WORK_COMPLETE, handle, b"late")]
+        assert worker.peer.jobs == {}
+        server.after(10)
+        assert client.got() == []
+
+    def test_counts_after_sleep_and_other_jobs(self, server):
+        client, handle, worker = self.start(server)
+        server.after(2)
+        other = server.connect().can_do()
+        assert other.grab() == handle
+        assert worker.send(Command.PRE_SLEEP) == []
+        second = client.submit()
+        assert worker.grab() == second
+        worker.send(Command.WORK_COMPLETE, second, b"")
+        client.got()
+        assert worker.send(Command.WORK_COMPLETE, handle, b"late") == []
+        assert client.got() == [(Command.WORK_COMPLETE, handle, b"late")]
+
+    def test_counts_when_the_other_worker_was_lost(self, server):
+        client, handle, worker = self.start(server)
+        other = server.worker()
+        server.after(2)
+        other.grab()
+        other.leave()
+        worker.send(Command.WORK_COMPLETE, handle, b"late")
+        assert client.got() == [(Command.WORK_COMPLETE, handle, b"late")]
+        assert server.broker.jobs == {}
+
+    def test_is_refused_from_a_worker_that_connected_again(self, server):
+        _, handle, worker = self.start(server)
+        server.after(2)
+        worker.leave()
+        again = server.connect().can_do()
+        assert again.send(Command.WORK_COMPLETE, handle, b"late") == [NOT_FOUND]
+
+    def test_job_that_always_takes_too_long_ends_in_its_first_run(self, server):
+        client, handle, worker = self.start(server, b"1000")
+        server.after(4)
+        worker.send(Command.WORK_COMPLETE, handle, b"late")
+        assert client.got() == [(Command.WORK_COMPLETE, handle, b"late")]
+
+    def test_is_refused_once_nobody_wants_the_job(self, server):
+        client, handle, worker = self.start(server)
+        other = server.worker()
+        server.after(2)
+        other.grab()
+        client.leave()
+        assert worker.send(Command.WORK_COMPLETE, handle, b"late") == [NOT_FOUND]
+        assert other.send(Command.WORK_COMPLETE, handle, b"own") == []
+
+    def test_is_refused_if_a_part_of_it_was_refused(self, server):
+        client, handle, worker = self.start(server)
+        server.after(2)
+        assert worker.send(Command.WORK_DATA, handle, b"part") == [NOT_EXISTING]
+        assert worker.send(Command.WORK_COMPLETE, handle, b"rest") == [NOT_FOUND]
+        assert status(client, handle) == WAITS
+
+    def test_worker_that_owes_many_may_bring_the_latest(self, server):
+        client, worker = server.connect(), server.connect()
+        worker.send(Command.CAN_DO_TIMEOUT, b"f", b"1000")
+        handles = [client.submit() for _ in range(MAX_LATE + 1)]
+        assert [worker.grab() for _ in handles] == handles
+        server.after(2)
+        first, second, *_, last = handles
+        assert worker.send(Command.WORK_COMPLETE, first, b"") == [NOT_FOUND]
+        assert worker.send(Command.WORK_COMPLETE, second, b"") == []
+        assert worker.send(Command.WORK_COMPLETE, last, b"") == []
 
 
 class TestEpoch:

@@ -177,6 +177,21 @@ class TestOrder:
         handles = [job.handle for job in first + second]
         assert client.got() == [(Command.JOB_CREATED, h) for h in handles]
 
+    def test_many_deferred_jobs_are_all_carried_out_in_their_order(self, server):
+        client, worker = server.connect(), server.connect().can_do()
+        client.send(BACKGROUND, b"f", b"", b"w")
+        for number in range(5):
+            client.send(Command.SUBMIT_JOB, b"f", b"", b"%d" % number)
+            client.send(BACKGROUND, b"g", b"", b"w")
+        commit(server)
+        created = [handle for _, handle in client.got()]
+        commit(server)
+        created += [handle for _, handle in client.got()]
+        assert len(set(created)) == 11
+        worker.grab()
+        workloads = [worker.grab_workload() for _ in range(5)]
+        assert workloads == [b"0", b"1", b"2", b"3", b"4"]
+
     def test_requests_of_a_client_that_left_are_dropped(self, server):
         client = server.connect()
         client.send(BACKGROUND, b"f", b"", b"w")
@@ -220,7 +235,7 @@ class TestRemoval:
         assert client.ask(b"status") == b"f\t0\t0\t0\n.\n"
 
     def test_job_that_was_tried_too_often_is_removed(self, make_server):
-        server = make_server(persistent=True, retries=0)
+        server = make_server(persistent=True, retries=1)
         worker = server.worker()
         stored(server, server.connect())
         worker.grab()
@@ -301,6 +316,104 @@ class TestPromotion:
         fail(server)
         assert server.broker.jobs == {}
         assert len(removed(server)) == 1
+
+
+class TestDeferredTwin:
+    """Behind a background submission waits one of the same unique for the foreground.
+
+    It is a job of its own if the job that it would have joined has ended.
+    """
+
+    def start(self, server):
+        """Return the first client, the one who waits, the worker, and the handle."""
+        first, client = server.connect(), server.connect()
+        worker = server.connect().can_do()
+        handle = first.submit(b"f", b"u")
+        assert worker.grab() == handle
+        assert client.send(BACKGROUND, b"f", b"u", b"w") == []
+        assert client.send(Command.SUBMIT_JOB, b"f", b"u", b"w") == []
+        return first, client, worker, handle
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            (Command.WORK_COMPLETE, b"old"),
+            (Command.WORK_FAIL,),
+            (Command.WORK_EXCEPTION, b"old"),
+        ],
+    )
+    def test_worker_ends_the_job_before_it_is_stored(self, server, end):
+        _, client, worker, handle = self.start(server)
+        worker.send(end[0], handle, *end[1:])
+        first, second = client.got()
+        assert first == (Command.JOB_CREATED, handle)
+        assert second[0] == Command.JOB_CREATED
+        assert second[1] != handle
+        assert worker.grab() == second[1]
+        worker.send(Command.WORK_COMPLETE, second[1], b"new")
+        assert client.got() == [(Command.WORK_COMPLETE, second[1], b"new")]
+
+    def test_job_is_cancelled_before_it_is_stored(self, server):
+        _, client, worker, handle = self.start(server)
+        assert server.broker.cancel(handle)
+        (_, old), (_, new) = client.got()
+        assert (old == handle, new == handle) == (True, False)
+        assert worker.grab() == new
+
+    def test_job_is_given_up_before_it_is_stored(self, make_server):
+        server = make_server(persistent=True, retries=1)
+        _, client, worker, handle = self.start(server)
+        worker.leave()
+        (_, old), (_, new) = client.got()
+        assert (old == handle, new == handle) == (True, False)
+        assert server.connect().can_do().grab() == new
+
+    def test_job_exceeds_its_timeout_before_it_is_stored(self, make_server):
+        server = make_server(persistent=True, timeout_fails=True)
+        worker = server.connect()
+        worker.send(Command.CAN_DO_TIMEOUT, b"f", b"1000")
+        handle = server.connect().submit(b"f", b"u")
+        assert worker.grab() == handle
+        client = server.connect()
+        client.send(BACKGROUND, b"f", b"u", b"w")
+        client.send(Command.SUBMIT_JOB, b"f", b"u", b"w")
+        server.after(2)
+        (_, old), (_, new) = client.got()
+        assert (old == handle, new == handle) == (True, False)
+        assert worker.grab() == new
+
+    def test_store_refuses_the_job_that_waits_for_it(self, server):
+        client, worker = server.connect(), server.connect().can_do()
+        client.send(BACKGROUND, b"f", b"u", b"w")
+        client.send(Command.SUBMIT_JOB, b"f", b"u", b"w")
+        fail(server)
+        refused, (answer, new) = client.got()
+        assert refused == DOWN
+        assert answer == Command.JOB_CREATED
+        assert worker.grab() == new
+        worker.send(Command.WORK_COMPLETE, new, b"r")
+        assert client.got() == [(Command.WORK_COMPLETE, new, b"r")]
+
+    def test_last_client_leaves_while_its_job_is_being_stored(self, server):
+        first, client = server.connect(), server.connect()
+        first.submit(b"f", b"u")
+        client.send(BACKGROUND, b"f", b"u", b"w")
+        client.send(Command.SUBMIT_JOB, b"f", b"u", b"w")
+        first.leave()
+        fail(server)
+        assert client.got()[0] == DOWN
+        (job,) = server.broker.jobs.values()
+        assert job.clients == [client.peer]
+
+    def test_peer_that_works_for_itself_leaves_nothing_undone(self, make_server):
+        server = make_server(persistent=True, retries=1)
+        peer = server.connect().can_do()
+        handle = peer.submit(b"f", b"u")
+        assert peer.grab() == handle
+        peer.send(BACKGROUND, b"f", b"u", b"w")
+        peer.send(Command.SUBMIT_JOB, b"f", b"u", b"w")
+        peer.leave()
+        assert server.broker.jobs == {}
 
 
 class TestFailure:

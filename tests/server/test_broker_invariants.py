@@ -21,6 +21,7 @@ from gearman.server._broker import (
     RUNNING,
     SCHEDULED,
     SLEEPING,
+    WAKE_PATIENCE,
     WOKEN,
 )
 from tests.server.conftest import Server
@@ -160,10 +161,13 @@ class Peers(RuleBasedStateMachine):
         if person.holds:
             handle = person.holds.pop(which % len(person.holds))
             data = () if command == Command.WORK_FAIL else (b"r",)
-            known = handle in person.wire.peer.jobs
+            peer = person.wire.peer
+            late = handle in (peer.late or ()) and self.broker.find(handle)
+            counts = handle in peer.jobs or (late and late.wanted())
             person.send(command, handle, *data)
-            if known:
+            if counts:
                 self.accepted.discard(handle)
+                assert self.broker.find(handle) is None
 
     @rule(which=indexes)
     def cancel(self, which):
@@ -248,9 +252,17 @@ class Peers(RuleBasedStateMachine):
                 )
 
     @invariant()
+    def nobody_waits_beside_a_worker_that_hangs_for_long(self):
+        for peer in self.broker._woken:
+            assert peer.patience - self.broker.now <= WAKE_PATIENCE
+        if not self.broker.wakeup:
+            assert not self.broker._woken
+
+    @invariant()
     def nobody_is_known_who_left(self):
         peers = {person.wire.peer for person in self.people}
         assert set(self.broker.peers) == peers
+        assert set(self.broker._woken) <= peers
         for function in self.broker.functions.values():
             assert set(function.sleepers) <= peers
         for job in self.broker.jobs.values():

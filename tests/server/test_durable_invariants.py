@@ -1,6 +1,6 @@
 """Whatever peers and the store do: acknowledged means durable, and in order."""
 
-from collections import deque
+from collections import Counter, deque
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,6 +14,7 @@ from tests.server.conftest import Server
 
 UNIQUES = (b"u", b"")
 ANSWERS = (Command.JOB_CREATED, Command.ERROR)
+ENDS = (Command.WORK_COMPLETE, Command.WORK_FAIL)
 indexes = st.integers(0, 3)
 
 
@@ -24,6 +25,8 @@ class Client:
         self.wire = server.connect().can_do()
         self.unanswered: deque[tuple[Command, bytes]] = deque()
         self.holds = []
+        # How often it was promised the end of a job, and not yet told.
+        self.awaits: Counter[bytes] = Counter()
 
 
 class Crashes(RuleBasedStateMachine):
@@ -58,6 +61,14 @@ class Crashes(RuleBasedStateMachine):
     def submit_background(self, index, unique):
         self.send(index, Command.SUBMIT_JOB_BG, unique)
 
+    @rule(index=indexes, unique=st.sampled_from(UNIQUES), first=st.booleans())
+    def submit_both(self, index, unique, first):
+        """Submit a job in both ways, as one write would, and have a worker take it."""
+        commands = [Command.SUBMIT_JOB_BG, Command.SUBMIT_JOB]
+        for command in commands if first else reversed(commands):
+            self.send(index, command, unique)
+        self.grab(index + 1)
+
     def send(self, index, command, unique):
         client = self.clients[index % len(self.clients)]
         client.unanswered.append((command, unique))
@@ -71,6 +82,8 @@ class Crashes(RuleBasedStateMachine):
             for command, *arguments in client.wire.got():
                 if command in ANSWERS:
                     self.answered(client, command, arguments)
+                elif command in ENDS:
+                    client.awaits[arguments[0]] -= 1
                 elif command == Command.JOB_ASSIGN:
                     client.holds.append(arguments[0])
 
@@ -79,6 +92,8 @@ class Crashes(RuleBasedStateMachine):
         if command == Command.ERROR:
             assert arguments[0] == b"QUEUE_ERROR"
             return
+        if submitted == Command.SUBMIT_JOB:
+            client.awaits[arguments[0]] += 1
         job = self.broker.find(arguments[0])
         if job is not None:
             assert job.unique == unique
@@ -185,6 +200,19 @@ class Crashes(RuleBasedStateMachine):
     @invariant()
     def what_is_over_does_not_come_back(self):
         assert not self.over & self.stored.keys()
+
+    @invariant()
+    def clients_are_told_the_end_of_their_jobs_or_wait_for_it(self):
+        for client in self.clients:
+            waits: Counter[bytes] = Counter()
+            for awaited in client.wire.peer.waiting:
+                assert self.broker.jobs[awaited.number] is awaited
+                times = (awaited.clients or []).count(client.wire.peer)
+                waits[awaited.handle] = times
+            owed = sum(c == Command.SUBMIT_JOB for c, _ in client.unanswered)
+            awaits = +client.awaits
+            assert awaits <= waits
+            assert (waits - awaits).total() <= owed
 
     @invariant()
     def pending_jobs_are_those_that_somebody_is_owed_an_answer_for(self):
