@@ -20,9 +20,8 @@ class Sentence:
         connection = peer.connection
         address = peer.address if connection is None else connection.name
         worker = f"worker {address}, client id {_shown(peer.client_id)}"
-        times = "once" if count == 1 else f"{count} times"
         job = f"job {_shown(handle)} of {_shown(function)}"
-        return f"{job} is {event}: {reason} ({worker}; it has lost its worker {times})"
+        return f"{job} is {event}: {reason} (attempt {count}, {worker})"
 
 
 def _shown(name: bytes) -> str:
