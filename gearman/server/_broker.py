@@ -50,6 +50,9 @@ JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE = 31, 40, 42
 # Below this many entries that are gone, sweeping them out is not worth it.
 SWEEP = 32
 
+# So many bytes of workloads may be left in entries that are gone.
+SWEEP_BYTES = 16 * 1024 * 1024
+
 # A shorter timeout of a function is taken as this one, as gearmand does (seconds).
 MIN_TIMEOUT = 1.0
 
@@ -119,11 +122,13 @@ class Job:
 class Queue:
     """The jobs of one function and priority, first in, first out."""
 
-    __slots__ = ("_entries", "count")
+    __slots__ = ("_entries", "_gone", "count")
 
     def __init__(self) -> None:
         self._entries: deque[Job] = deque()
         self.count = 0
+        # Bytes of workloads that were taken out of the middle since the last sweep.
+        self._gone = 0
 
     def push(self, job: Job) -> None:
         job.state = QUEUED
@@ -142,10 +147,11 @@ class Queue:
         """Take a job out of the middle."""
         job.state = GONE
         self.count -= 1
-        if not self.count:
-            self._entries.clear()
-        elif len(self._entries) > 2 * self.count + SWEEP:
+        self._gone += len(job.workload)
+        crowded = len(self._entries) > 2 * self.count + SWEEP
+        if crowded or not self.count or self._gone > SWEEP_BYTES:
             self._entries = deque([j for j in self._entries if j.state == QUEUED])
+            self._gone = 0
 
 
 class Timers:
@@ -154,26 +160,27 @@ class Timers:
     `first` is when to look again; it may turn out that nothing is due then.
     """
 
-    __slots__ = ("_entries", "_last", "_live", "first")
+    __slots__ = ("_entries", "_jobs", "_last", "first")
 
     def __init__(self) -> None:
-        self._entries: list[tuple[float, int, Job]] = []
-        self._live = 0
+        # The latter are those whose timer runs, by its number.
+        self._entries: list[tuple[float, int]] = []
+        self._jobs: dict[int, Job] = {}
         self._last = 0
         self.first = inf
 
     def start(self, job: Job, when: float) -> None:
         self._last += 1
-        self._live += 1
         job.timer = self._last
-        heappush(self._entries, (when, job.timer, job))
+        self._jobs[job.timer] = job
+        heappush(self._entries, (when, job.timer))
         self.first = self._entries[0][0]
 
     def stop(self, job: Job) -> None:
+        del self._jobs[job.timer]
         job.timer = 0
-        self._live -= 1
-        if len(self._entries) > 2 * self._live + SWEEP:
-            self._entries = [e for e in self._entries if e[2].timer == e[1]]
+        if len(self._entries) > 2 * len(self._jobs) + SWEEP:
+            self._entries = [e for e in self._entries if e[1] in self._jobs]
             heapify(self._entries)
             self.first = self._entries[0][0] if self._entries else inf
 
@@ -181,10 +188,10 @@ class Timers:
         """Take out the jobs whose time has come, the earliest first."""
         jobs = []
         while self._entries and self._entries[0][0] <= now:
-            _, timer, job = heappop(self._entries)
-            if job.timer == timer:
+            _, timer = heappop(self._entries)
+            job = self._jobs.pop(timer, None)
+            if job is not None:
                 job.timer = 0
-                self._live -= 1
                 jobs.append(job)
         self.first = self._entries[0][0] if self._entries else inf
         return jobs

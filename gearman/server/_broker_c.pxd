@@ -10,7 +10,7 @@ cdef int WORK_STATUS, WORK_COMPLETE, WORK_FAIL
 cdef int ERROR, STATUS_RES
 cdef int WORK_EXCEPTION, WORK_DATA, WORK_WARNING
 cdef int JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE
-cdef Py_ssize_t SWEEP, MAX_DIGITS, MAX_LATE, JOB_MEMORY
+cdef Py_ssize_t SWEEP, SWEEP_BYTES, MAX_DIGITS, MAX_LATE, JOB_MEMORY
 cdef dict FULL
 
 
@@ -41,6 +41,7 @@ cdef class Job:
 cdef class Queue:
     cdef public object _entries
     cdef public Py_ssize_t count
+    cdef public Py_ssize_t _gone
 
     cpdef push(self, Job job)
     @cython.locals(job=Job)
@@ -50,7 +51,7 @@ cdef class Queue:
 
 cdef class Timers:
     cdef public list _entries
-    cdef public Py_ssize_t _live
+    cdef public dict _jobs
     cdef public int64_t _last
     cdef public double first
 

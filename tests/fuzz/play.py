@@ -306,7 +306,7 @@ def check_empty(broker: Any) -> None:
     assert not broker.peers
     assert not broker.memory
     for timers in (broker._scheduled, broker._deadlines):
-        assert timers._live == 0
+        assert not timers._jobs
     for name, function in list(broker.functions.items()):
         assert function.total() == 0, name
         known = [*function.uniques, *function.twins, *function.sleepers]

@@ -6,7 +6,7 @@ from sys import getrefcount
 import pytest
 
 from gearman.commands import MAX_FUNCTION, MAX_UNIQUE, Command
-from gearman.server._broker import MAX_LATE, SWEEP, WAKE_PATIENCE
+from gearman.server._broker import MAX_LATE, SWEEP, SWEEP_BYTES, WAKE_PATIENCE
 
 NOOP = (Command.NOOP,)
 NO_JOB = (Command.NO_JOB,)
@@ -742,6 +742,16 @@ class TestLoss:
         assert worker.grab() == kept
         assert worker.send(Command.GRAB_JOB) == [NO_JOB]
 
+    def test_large_abandoned_jobs_are_freed_before_the_queue_is_empty(self, server):
+        server.connect().submit(workload=b"keep")
+        workload = bytes(SWEEP_BYTES // 4)
+        known = getrefcount(workload)
+        for _ in range(SWEEP // 2):
+            client = server.connect()
+            client.submit(workload=workload)
+            client.leave()
+        assert getrefcount(workload) <= known + 4
+
 
 class TestTimeout:
     def start(self, server, milliseconds=b"2000"):
@@ -824,6 +834,16 @@ class TestTimeout:
             worker.send(Command.WORK_FAIL, worker.grab())
             client.got()
         assert len(server.broker._deadlines._entries) <= SWEEP + 2
+
+    def test_finished_job_is_freed_before_its_deadline(self, server):
+        client, worker = server.connect(), server.connect()
+        worker.send(Command.CAN_DO_TIMEOUT, b"f", b"3600000")
+        workload = bytes(1000)
+        known = getrefcount(workload)
+        client.submit(workload=workload)
+        worker.send(Command.WORK_FAIL, worker.grab())
+        client.got()
+        assert getrefcount(workload) == known
 
 
 class TestLateResult(TestTimeout):
