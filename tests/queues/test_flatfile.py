@@ -16,6 +16,8 @@ from gearman.errors import ConfigurationError, QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable
 from tests.servers import DEADLINE, package_environment
 
+from .simulated_disk import real_disk
+
 
 def job(number: int, workload: bytes = b"w") -> StoredJob:
     return StoredJob(number, b"H:host:%d" % number, b"f", b"", workload)
@@ -27,6 +29,13 @@ JOBS = [job(number) for number in range(1, 6)]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
+
+
+@pytest.fixture
+def without_waiting() -> Iterator[None]:
+    """Spare a test the disk that commits far more often than it has to be durable."""
+    with real_disk():
+        yield
 
 
 @contextmanager
@@ -137,6 +146,7 @@ def test_start_goes_on_with_the_last_segment(folder: Path) -> None:
 # Torn tails
 
 
+@pytest.mark.usefixtures("without_waiting")
 def test_every_torn_tail_is_cut_off(folder: Path, tmp_path: Path) -> None:
     fill(folder, *JOBS[:2])
     path = segments(folder)[0]
@@ -180,6 +190,7 @@ def test_damaged_record_is_reported_and_the_others_are_read(folder: Path) -> Non
     assert jobs == [JOBS[0], JOBS[1], JOBS[3], JOBS[4]]
 
 
+@pytest.mark.usefixtures("without_waiting")
 def test_every_damaged_byte_is_noticed(folder: Path) -> None:
     fill(folder, *JOBS[:2])
     path = segments(folder)[0]
@@ -435,6 +446,7 @@ def test_full_disk_stops_the_store_until_there_is_room(tmp_path: Path) -> None:
 # Compaction
 
 
+@pytest.mark.usefixtures("without_waiting")
 def test_disk_is_given_back(folder: Path) -> None:
     with opened(folder, segment_size=10_000) as queue:
         queue.commit([job(1)], [])
