@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -39,13 +39,21 @@ class Server:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, *options: str, **variables: str) -> Self:
-        """Start a server with these options and environment variables."""
+    async def start(
+        cls,
+        *options: str,
+        program: Sequence[str] = ("-m", "gearman.server"),
+        **variables: str,
+    ) -> Self:
+        """Start a server with these options and environment variables.
+
+        `program` is what Python runs, if not the server as it is.
+        """
         port = free_port()
         environment = package_environment() | variables
         environment["PYTHONPATH"] += f":{PLUGINS}"
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "gearman.server", "-L", HOST),
+            *(sys.executable, "-P", *program, "-L", HOST),
             *("-p", str(port), "-l", "stderr", *options),
             env=environment,
             stdin=DEVNULL,

@@ -11,10 +11,14 @@ from traceback import print_exception
 from gearman.framing import BUILD
 from tests.crash.run import NAMES
 
+from .memory import table
 from .run import Soak, timed
 
 # Seconds of load between two looks at what is left.
 WAVE = 20
+
+# Jobs are kept nowhere else.
+MEMORY = "memory"
 
 
 def main() -> None:
@@ -24,7 +28,12 @@ def main() -> None:
         " check that every job is accounted for and that nothing is left of them.",
     )
     parser.add_argument("--minutes", type=float, default=10, help="default: 10")
-    parser.add_argument("--queue", choices=NAMES, help="the back end (default: none)")
+    parser.add_argument(
+        "--queue",
+        choices=[MEMORY, *NAMES],
+        default=MEMORY,
+        help="the back end; default: memory, which is none",
+    )
     parser.add_argument("--tls", action="store_true", help="speak TLS on every port")
     parser.add_argument("--http", action="store_true", help="speak HTTP as well")
     parser.add_argument("--seed", type=int, help="how the players begin")
@@ -41,7 +50,7 @@ def _run(options: argparse.Namespace) -> str | None:
         soak = Soak(
             Path(folder),
             options.seed,
-            options.queue or "",
+            "" if options.queue == MEMORY else options.queue,
             tls=options.tls,
             http=options.http,
         )
@@ -53,8 +62,7 @@ def _run(options: argparse.Namespace) -> str | None:
         finally:
             for what, count in sorted(soak.counts.items()):
                 print(f"{count:9d} {what}")
-            used = [f"{memory >> 10}/{files}" for memory, files in soak.used]
-            print("KiB of memory/descriptors after each wave:", *used)
+            print(table(soak.used))
     print(f"{BUILD} build, {waves} waves, {seconds:.0f} seconds: all is well")
     return None
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -23,6 +23,9 @@ ASSIGNMENTS = ("JOB_ASSIGN", "JOB_ASSIGN_UNIQ", "JOB_ASSIGN_ALL")
 # Jobs that may wait before clients pause.
 BACKLOG = 500
 
+# How many connections' worth of rubbish there is: some waves send all of it.
+SCRIPTS = 200
+
 
 @dataclass
 class Play:
@@ -30,6 +33,7 @@ class Play:
 
     address: Address
     random: Random
+    rubbish: Sequence[Sequence[bytes]]
     ledger: Ledger = field(default_factory=Ledger)
     clients_end: asyncio.Event = field(default_factory=asyncio.Event)
     workers_end: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,7 +71,7 @@ class Client:
         await wire.send(packet("OPTION_REQ", b"exceptions"))
         while not (play.clients_end.is_set() or play.chance(0.05)):
             data = b"".join(
-                self._submission() for _ in range(play.random.randint(1, 30))
+                self._submissions() for _ in range(play.random.randint(1, 30))
             )
             await (wire.send_slowly if play.chance(0.02) else wire.send)(data)
             while self._sent or self._awaited.total() > 20:
@@ -75,7 +79,7 @@ class Client:
             while len(play.ledger.open()) > BACKLOG:
                 await asyncio.sleep(0.02)
         if play.chance(0.3):
-            data = b"".join(self._submission() for _ in range(5))
+            data = b"".join(self._submissions() for _ in range(5))
             await wire.send(data[: play.random.randint(1, len(data))])
             play.ledger.lost(self._awaited.total() + self._sent.count(False))
             return wire.abort()
@@ -83,14 +87,19 @@ class Client:
             await self._receive(wire)
         return None
 
-    def _submission(self) -> bytes:
+    def _submissions(self) -> bytes:
+        """Return one, or two of the same unique that is often at its end just then."""
+        play, chance = self._play, self._play.chance
+        if chance(0.1):
+            unique = b"both%d" % play.random.randrange(2)
+            return self._submission(unique, True) + self._submission(unique, False)
+        unique = b"u%d" % play.random.randrange(30) if chance(0.2) else b""
+        return self._submission(b"-" if chance(0.05) else unique, chance(0.5))
+
+    def _submission(self, unique: bytes, background: bool) -> bytes:
         play, chance = self._play, self._play.chance
         size = play.random.randint(10_000, 200_000) if chance(0.01) else 40
-        unique = b"u%d" % play.random.randrange(30) if chance(0.2) else b""
-        if chance(0.05):
-            unique = b"-"
         workload = b"%d" % play.random.randrange(1000) + bytes(size)
-        background = chance(0.5)
         self._sent.append(background)
         if background and chance(0.1):
             when = b"%d" % (time.time() + play.random.randint(0, 2))
@@ -200,14 +209,22 @@ async def slow_reader(play: Play) -> None:
     await play.again_and_again(visit, play.clients_end)
 
 
+def rubbish(random: Random) -> list[list[bytes]]:
+    """Return what the fuzzer makes up: pieces to send, one list for each connection.
+
+    It is the same in all waves. Functions come into being by it whose names are not
+    such that they can be dropped, and no more of them are to come with each wave.
+    """
+    scripts = (Writer(random).script(10) for _ in range(SCRIPTS))
+    return [[it[2] for it in script.steps if it[0] == "send"] for script in scripts]
+
+
 async def garbage(play: Play) -> None:
-    """Send what the fuzzer makes up, whatever the port speaks."""
-    writer = Writer(play.random)
+    """Send rubbish, whatever the port speaks."""
 
     async def visit(wire: Wire) -> None:
-        sent = [step[2] for step in writer.script(10).steps if step[0] == "send"]
         try:
-            for data in sent:
+            for data in play.random.choice(play.rubbish):
                 await wire.send(data)
             await wire.read_some(0.02)
         except ConnectionError:

@@ -15,13 +15,9 @@ from tests.crash.run import COMPLAINTS, new_store
 from tests.servers import free_port
 
 from . import others, raw
+from .memory import OBSERVED, Use, leaks
 from .raw import Play
 from .wire import Address, Wire
-
-# Bytes that may be in use more after the last wave than after any of the first half:
-# it takes some until the most has been in use that ever is, and what is free then is
-# not given back to the system.
-GROWTH = 16 * 1024 * 1024
 
 FUNCTIONS = {b"soak", b"soak-plain"}
 OPTIONS = ("--max-functions=1000", "--handshake-timeout=10", "--write-timeout=10")
@@ -35,30 +31,32 @@ class Soak:
     ) -> None:
         self._folder = folder
         self._random = Random(seed)
+        self._rubbish = raw.rubbish(self._random)
         self._queue = queue
         self._tls = tls
         self._http = http
         self.counts: Counter[str] = Counter()
-        # After each wave: bytes of memory, and descriptors.
-        self.used: list[tuple[int, int]] = []
+        # After each wave.
+        self.used: list[Use] = []
 
     async def run(self, waves: int, seconds: float) -> None:
         """Raise AssertionError or TimeoutError if something goes wrong."""
         with ExitStack() as stack:
             options, ports_and_files = self._options(stack)
-            server = await Server.start(*options)
+            server = await Server.start(*options, program=OBSERVED)
             try:
                 await server.ready()
                 address = Address(server.port, *ports_and_files)
                 for _ in range(waves):
                     await self._wave(address, server, seconds)
-                self._check_use()
+                found = leaks(self.used)
+                assert not found, found
                 await server.stop()
             finally:
                 await server.end()
                 print(*server.lines[-20:], sep="\n")
-            bad = [it for it in server.lines if any(c in it for c in COMPLAINTS)]
-            assert not bad, bad
+            bad = _complaints(server.lines)
+            assert not bad, "\n".join(bad)
 
     def _options(self, stack: ExitStack) -> tuple[list[str], tuple[Any, ...]]:
         """Return the server's options, and what of its address they decide."""
@@ -77,7 +75,7 @@ class Soak:
         return options, (http, *tls)
 
     async def _wave(self, address: Address, server: Server, seconds: float) -> None:
-        play = Play(address, self._random)
+        play = Play(address, self._random, self._rubbish)
         async with _together(_workers(play), play.workers_end):
             async with _together(_clients(play), play.clients_end):
                 await asyncio.sleep(seconds)
@@ -87,15 +85,8 @@ class Soak:
         wire = await Wire.connect(address)
         await _emptied(wire)
         # With this one connection.
-        self.used.append(_use(server.process.pid))
+        self.used.append(await Use.of(server, len(self.used)))
         await wire.close()
-
-    def _check_use(self) -> None:
-        (_, descriptors), *_ = self.used
-        last = self.used[-1]
-        assert last[1] == descriptors, f"descriptors leak: {self.used}"
-        memory = max(used for used, _ in self.used[: (len(self.used) + 1) // 2])
-        assert last[0] <= memory + GROWTH, f"memory grows: {self.used}"
 
 
 def _clients(play: Play) -> list[Coroutine[Any, Any, None]]:
@@ -115,6 +106,13 @@ def _workers(play: Play) -> list[Coroutine[Any, Any, None]]:
     if others.tool() and not play.address.tls:
         players.append(others.tool_worker(play))
     return players
+
+
+def _complaints(lines: list[str]) -> list[str]:
+    """Return the first lines that tell of a fault of the server, if there are any."""
+    bad = (n for n, line in enumerate(lines) if any(c in line for c in COMPLAINTS))
+    first = next(bad, None)
+    return [] if first is None else lines[max(0, first - 3) : first + 40]
 
 
 @asynccontextmanager
@@ -157,13 +155,6 @@ async def _emptied(wire: Wire) -> None:
         # Others may not fit in a line, or be shown in another way than they are.
         if name.isalnum() and len(name) < 1000:
             assert await wire.ask(b"drop function " + name) == b"OK\r\n", name
-
-
-def _use(pid: int) -> tuple[int, int]:
-    """Return how many bytes of memory and descriptors a process has."""
-    process = Path(f"/proc/{pid}")
-    pages = int((process / "statm").read_text().split()[1])
-    return pages * 4096, len(list((process / "fd").iterdir()))
 
 
 async def timed(soak: Soak, minutes: float, waves: int) -> float:
