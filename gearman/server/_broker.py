@@ -53,6 +53,10 @@ SWEEP = 32
 # So many bytes of workloads may be left in entries that are gone.
 SWEEP_BYTES = 16 * 1024 * 1024
 
+# Up to this many functions of a worker are looked through for a job; if it has more,
+# they are only when one of those that have jobs is known to be among them.
+FEW = 16
+
 # A shorter timeout of a function is taken as this one, as gearmand does (seconds).
 MIN_TIMEOUT = 1.0
 
@@ -120,11 +124,16 @@ class Job:
 
 
 class Queue:
-    """The jobs of one function and priority, first in, first out."""
+    """The jobs of one function and priority, first in, first out.
 
-    __slots__ = ("_entries", "_gone", "count")
+    It is `listed` among those that have jobs from its first job on, until somebody
+    finds out that it has none.
+    """
+
+    __slots__ = ("_entries", "_gone", "count", "listed")
 
     def __init__(self) -> None:
+        self.listed = False
         self._entries: deque[Job] = deque()
         self.count = 0
         # Bytes of workloads that were taken out of the middle since the last sweep.
@@ -217,7 +226,7 @@ class Function:
         self.pending = 0
         self.workers = 0
         # Peers that were asleep when they were put here; who has been woken since is
-        # skipped.
+        # skipped, and put here again when it goes to sleep.
         self.sleepers: OrderedDict[Peer, None] = OrderedDict()
         self.uniques: dict[bytes, Job] = {}
         # Jobs of the unique "-", which stands for the workload itself.
@@ -301,6 +310,8 @@ class Peer:
         # in which they are asked for jobs.
         self.abilities: dict[bytes, float] = {}
         self.functions: list[Function] = []
+        # Functions that do not have it among their sleepers.
+        self.unlisted: list[Function] = []
         self.jobs: dict[bytes, Job] = {}
         # The job that this worker has just ended by an exception.
         self.raised = b""
@@ -396,6 +407,8 @@ class Broker:
         self.functions: dict[bytes, Function] = {}
         # All functions, in the order in which to see whether they can be forgotten.
         self._round: deque[Function] = deque()
+        # By priority, the functions whose queues are listed.
+        self._listed: tuple[dict[Function, None], ...] = ({}, {}, {})
         # By the number of their handle: numbers that follow each other lie side by
         # side in a dictionary, where handles would be all over a large one.
         self.jobs: dict[int, Job] = {}
@@ -607,6 +620,8 @@ class Broker:
         if peer.sleep == SLEEPING:
             function.sleepers[peer] = None
             self._pass_on([function])
+        else:
+            peer.unlisted.append(function)
         return None
 
     def cant_do(self, peer: Peer, name: bytes) -> None:
@@ -615,22 +630,25 @@ class Broker:
             del peer.abilities[name]
             function = self.functions[name]
             peer.functions.remove(function)
+            if function in peer.unlisted:
+                peer.unlisted.remove(function)
             self._unregister(peer, function)
 
     def reset_abilities(self, peer: Peer) -> None:
         """Take all functions back. Running jobs may still be finished."""
         functions, peer.functions = peer.functions, []
+        peer.unlisted.clear()
         peer.abilities.clear()
         for function in functions:
             self._unregister(peer, function)
 
     def pre_sleep(self, peer: Peer) -> None:
-        for function in peer.functions:
-            if function.ready():
-                return self._rouse(peer)
+        if self._has_work(peer):
+            return self._rouse(peer)
         peer.sleep = SLEEPING
-        for function in peer.functions:
+        for function in peer.unlisted:
             function.sleepers[peer] = None
+        peer.unlisted.clear()
         return None
 
     def grab(self, peer: Peer) -> None:
@@ -734,8 +752,7 @@ class Broker:
         for _ in range(min(SWEEP, len(self._round))):
             function = self._round.popleft()
             if not (function.workers or function.total() or self._has_limits(function)):
-                del self.functions[function.name]
-                function.clear()
+                self._leave_out(function)
                 return True
             self._round.append(function)
         return False
@@ -772,10 +789,15 @@ class Broker:
         function = self.functions[name]
         if function.workers or function.total():
             return False
-        del self.functions[name]
         self._round.remove(function)
-        function.clear()
+        self._leave_out(function)
         return True
+
+    def _leave_out(self, function: Function) -> None:
+        del self.functions[function.name]
+        for listed in self._listed:
+            listed.pop(function, None)
+        function.clear()
 
     def cancel(self, handle: bytes) -> bool:
         """Fail a job for all who wait for it. Returns False if it is unknown.
@@ -1018,6 +1040,9 @@ class Broker:
         function = job.function
         queue = function.queues[job.priority]
         queue.push(job)
+        if not queue.listed:
+            queue.listed = True
+            self._listed[job.priority][function] = None
         if function.sleepers:
             self._wake(function)
 
@@ -1044,7 +1069,10 @@ class Broker:
         return job
 
     def _first(self, peer: Peer) -> Job | None:
+        many = len(peer.functions) > FEW
         for priority in range(HIGH, LOW + 1):
+            if many and not self._is_listed(peer, priority):
+                continue
             for index, function in enumerate(peer.functions):
                 queue = function.queues[priority]
                 if queue.count:
@@ -1052,12 +1080,42 @@ class Broker:
         return None
 
     def _next(self, peer: Peer) -> Job | None:
+        if len(peer.functions) > FEW and not self._has_work(peer):
+            return None
         for index, function in enumerate(peer.functions):
             for priority in range(HIGH, LOW + 1):
                 queue = function.queues[priority]
                 if queue.count:
                     return self._assign(peer, index, priority)
         return None
+
+    def _has_work(self, peer: Peer) -> bool:
+        """Whether a function of this worker has a job for it."""
+        if len(peer.functions) > FEW:
+            for priority in range(HIGH, LOW + 1):
+                if self._is_listed(peer, priority):
+                    return True
+            return False
+        # Written out, since compiled methods have no generators.
+        for function in peer.functions:  # noqa: SIM110
+            if function.ready():
+                return True
+        return False
+
+    def _is_listed(self, peer: Peer, priority: int) -> bool:
+        """Whether a worker's function has a job of this priority.
+
+        Looks through those that have, however many the worker has.
+        """
+        listed = self._listed[priority]
+        for function in list(listed):
+            queue = function.queues[priority]
+            if not queue.count:
+                queue.listed = False
+                del listed[function]
+            elif function.name in peer.abilities:
+                return True
+        return False
 
     def _assign(self, peer: Peer, index: int, priority: int) -> Job:
         function = peer.functions[index]
@@ -1211,6 +1269,7 @@ class Broker:
         left = self.wakeup or len(function.sleepers)
         while left and function.sleepers:
             peer, _ = function.sleepers.popitem(last=False)
+            peer.unlisted.append(function)
             if peer.sleep == SLEEPING:
                 self._rouse(peer)
                 left -= 1

@@ -10,7 +10,7 @@ cdef int WORK_STATUS, WORK_COMPLETE, WORK_FAIL
 cdef int ERROR, STATUS_RES
 cdef int WORK_EXCEPTION, WORK_DATA, WORK_WARNING
 cdef int JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE
-cdef Py_ssize_t SWEEP, SWEEP_BYTES, MAX_DIGITS, MAX_LATE, JOB_MEMORY
+cdef Py_ssize_t FEW, SWEEP, SWEEP_BYTES, MAX_DIGITS, MAX_LATE, JOB_MEMORY
 cdef dict FULL
 
 
@@ -42,6 +42,7 @@ cdef class Queue:
     cdef public object _entries
     cdef public Py_ssize_t count
     cdef public Py_ssize_t _gone
+    cdef public bint listed
 
     cpdef push(self, Job job)
     @cython.locals(job=Job)
@@ -105,6 +106,7 @@ cdef class Peer:
     cdef public char sleep
     cdef public dict abilities
     cdef public list functions
+    cdef public list unlisted
     cdef public dict jobs
     cdef public bytes raised
     cdef public dict late
@@ -129,6 +131,7 @@ cdef class Limits:
 cdef class Broker:
     cdef public dict functions
     cdef public object _round
+    cdef public tuple _listed
     cdef public dict jobs
     cdef public dict peers
     cdef public list touched
@@ -220,6 +223,8 @@ cdef class Broker:
     cpdef Function function(self, bytes name)
     @cython.locals(function=Function)
     cpdef bint drop(self, bytes name)
+    @cython.locals(listed=dict)
+    cdef _leave_out(self, Function function)
     @cython.locals(job=Job)
     cpdef bint cancel(self, bytes handle)
 
@@ -261,16 +266,22 @@ cdef class Broker:
     cdef Job _job(self, Function function, bytes unique, bytes workload)
     cdef _forget(self, Job job)
     cdef _place(self, Job job)
-    @cython.locals(function=Function, queue=Queue)
+    @cython.locals(function=Function, queue=Queue, listed=dict)
     cdef _enqueue(self, Job job)
     @cython.locals(queue=Queue)
     cdef _remove(self, Job job)
     @cython.locals(job=Job, woken=bint)
     cdef Job _take(self, Peer peer)
-    @cython.locals(index=Py_ssize_t, priority=int, function=Function, queue=Queue)
+    @cython.locals(
+        index=Py_ssize_t, priority=int, function=Function, queue=Queue, many=bint
+    )
     cdef Job _first(self, Peer peer)
     @cython.locals(index=Py_ssize_t, priority=int, function=Function, queue=Queue)
     cdef Job _next(self, Peer peer)
+    @cython.locals(priority=int, function=Function)
+    cdef bint _has_work(self, Peer peer)
+    @cython.locals(listed=dict, function=Function, queue=Queue)
+    cdef bint _is_listed(self, Peer peer, int priority)
     @cython.locals(function=Function, job=Job, queue=Queue, timeout=double)
     cdef Job _assign(self, Peer peer, Py_ssize_t index, int priority)
     cdef _assign_unique(self, Peer peer, Job job)

@@ -6,7 +6,7 @@ from sys import getrefcount
 import pytest
 
 from gearman.commands import MAX_FUNCTION, MAX_UNIQUE, Command
-from gearman.server._broker import MAX_LATE, SWEEP, SWEEP_BYTES, WAKE_PATIENCE
+from gearman.server._broker import FEW, MAX_LATE, SWEEP, SWEEP_BYTES, WAKE_PATIENCE
 
 NOOP = (Command.NOOP,)
 NO_JOB = (Command.NO_JOB,)
@@ -449,6 +449,62 @@ class TestOrder:
         worker = server.connect().can_do(b"a", b"b", b"c")
         got = [worker.grab_workload().decode() for _ in JOBS]
         assert " ".join(got) == order
+
+
+class TestManyFunctions:
+    """A worker may have thousands of functions, of which few have jobs."""
+
+    OTHERS = tuple(b"%d" % number for number in range(FEW))
+
+    def test_gets_what_there_is_and_then_nothing(self, server):
+        worker = server.connect().can_do(*self.OTHERS, b"f")
+        client = server.connect()
+        handles = [client.submit(), client.submit(b"0"), client.submit(b"unknown")]
+        assert {worker.grab(), worker.grab()} == set(handles[:2])
+        assert worker.grab() is None
+        assert worker.send(Command.PRE_SLEEP) == []
+        third = client.submit(b"1")
+        assert worker.got() == [NOOP]
+        assert worker.grab() == third
+
+    @pytest.mark.parametrize("priority_first", [True, False])
+    def test_priority_and_order_are_the_same_as_with_few(
+        self, make_server, priority_first
+    ):
+        server = make_server(priority_first=priority_first, round_robin=False)
+        client = server.connect()
+        few = server.connect().can_do(b"a", b"b")
+        many = server.connect().can_do(*self.OTHERS, b"a", b"b")
+        orders = []
+        for worker in few, many:
+            client.submit(b"a", command=Command.SUBMIT_JOB_HIGH, workload=b"a-high")
+            client.submit(b"a", command=Command.SUBMIT_JOB_LOW, workload=b"a-low")
+            client.submit(b"b", workload=b"b")
+            orders.append([worker.grab_workload() for _ in range(3)])
+            assert worker.grab() is None
+        assert orders[0] == orders[1]
+
+    def test_function_that_goes_takes_its_place_among_those_with_jobs(self, server):
+        client = server.connect()
+        server.broker.cancel(client.submit())
+        client.got()
+        assert client.ask(b"drop function f") == b"OK\r\n"
+        assert not any(server.broker._listed)
+
+    def test_worker_that_sleeps_again_is_put_back_only_where_it_is_missing(
+        self, server
+    ):
+        worker = server.worker(*self.OTHERS)
+        client = server.connect()
+        client.submit(b"3")
+        assert worker.got() == [NOOP]
+        assert [f.name for f in worker.peer.unlisted] == [b"3"]
+        worker.grab()
+        client.submit(b"4")
+        worker.grab()
+        assert worker.send(Command.PRE_SLEEP) == []
+        client.submit(b"4")
+        assert worker.got() == [NOOP]
 
 
 class TestSleep:

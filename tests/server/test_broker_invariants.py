@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 
 from gearman.commands import Command
 from gearman.server._broker import (
+    FEW,
     GONE,
     JOB_MEMORY,
     QUEUED,
@@ -69,14 +70,17 @@ class Peers(RuleBasedStateMachine):
         round_robin=st.booleans(),
         timeout_fails=st.booleans(),
         limits=st.sampled_from([(0, 0), (3, 0), (0, 1), (6, 2)]),
+        many=st.booleans(),
     )
-    def start(self, limits, **options):
+    def start(self, limits, many, **options):
         self.server = Server(**options)
         self.broker = self.server.broker
         self.accepted = set()
         self.people = [Person(self.server) for _ in range(4)]
+        # Who can do more than a few things is given jobs in another way.
+        names = [*FUNCTIONS, *(b"%d" % number for number in range(many and FEW))]
         for person in self.people[1:]:
-            person.wire.can_do(*FUNCTIONS)
+            person.wire.can_do(*names)
             person.send(Command.PRE_SLEEP)
         self.broker.limits.jobs, self.broker.limits.functions = limits
 
@@ -233,6 +237,20 @@ class Peers(RuleBasedStateMachine):
             assert set(known) <= set(jobs)
             able = [p for p in self.broker.peers if function in p.functions]
             assert function.workers == len(able)
+
+    @invariant()
+    def those_that_have_something_are_found(self):
+        functions = self.broker.functions.values()
+        for priority, listed in enumerate(self.broker._listed):
+            queues = {function: function.queues[priority] for function in functions}
+            assert set(listed) == {f for f, queue in queues.items() if queue.listed}
+            assert all(queue.listed for queue in queues.values() if queue.count)
+        for peer in self.broker.peers:
+            absent = [f for f in peer.functions if peer not in f.sleepers]
+            assert sorted(f.name for f in peer.unlisted) == sorted(
+                f.name for f in absent
+            )
+            assert peer.sleep != SLEEPING or not absent
 
     @invariant()
     def limits_are_kept(self):
