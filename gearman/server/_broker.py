@@ -1069,58 +1069,53 @@ class Broker:
         return job
 
     def _first(self, peer: Peer) -> Job | None:
-        many = len(peer.functions) > FEW
         for priority in range(HIGH, LOW + 1):
-            if many and not self._is_listed(peer, priority):
-                continue
-            for index, function in enumerate(peer.functions):
+            for function in self._candidates(peer, priority, priority):
                 queue = function.queues[priority]
                 if queue.count:
-                    return self._assign(peer, index, priority)
+                    return self._assign(peer, function, priority)
         return None
 
     def _next(self, peer: Peer) -> Job | None:
-        if len(peer.functions) > FEW and not self._has_work(peer):
-            return None
-        for index, function in enumerate(peer.functions):
+        for function in self._candidates(peer, HIGH, LOW):
             for priority in range(HIGH, LOW + 1):
                 queue = function.queues[priority]
                 if queue.count:
-                    return self._assign(peer, index, priority)
+                    return self._assign(peer, function, priority)
         return None
 
     def _has_work(self, peer: Peer) -> bool:
         """Whether a function of this worker has a job for it."""
-        if len(peer.functions) > FEW:
-            for priority in range(HIGH, LOW + 1):
-                if self._is_listed(peer, priority):
-                    return True
-            return False
         # Written out, since compiled methods have no generators.
-        for function in peer.functions:  # noqa: SIM110
+        for function in self._candidates(peer, HIGH, LOW):  # noqa: SIM110
             if function.ready():
                 return True
         return False
 
-    def _is_listed(self, peer: Peer, priority: int) -> bool:
-        """Whether a worker's function has a job of this priority.
+    def _candidates(self, peer: Peer, first: int, last: int) -> list[Function]:
+        """Return which functions of a worker to look at for jobs, in their order.
 
-        Looks through those that have, however many the worker has.
+        That is for jobs of these priorities. If the worker has many functions, it is
+        looked through those that have jobs, and few of these are put in order.
         """
-        listed = self._listed[priority]
-        for function in list(listed):
-            queue = function.queues[priority]
-            if not queue.count:
-                queue.listed = False
-                del listed[function]
-            elif function.name in peer.abilities:
-                return True
-        return False
+        if len(peer.functions) <= FEW:
+            return peer.functions
+        found = []
+        for priority in range(first, last + 1):
+            listed = self._listed[priority]
+            for function in list(listed):
+                queue = function.queues[priority]
+                if not queue.count:
+                    queue.listed = False
+                    del listed[function]
+                elif function.name in peer.abilities:
+                    found.append(function)
+        return peer.functions if len(found) > FEW else _sorted(found, peer.functions)
 
-    def _assign(self, peer: Peer, index: int, priority: int) -> Job:
-        function = peer.functions[index]
+    def _assign(self, peer: Peer, function: Function, priority: int) -> Job:
         if self.round_robin and len(peer.functions) > 1:
-            peer.functions.append(peer.functions.pop(index))
+            peer.functions.remove(function)
+            peer.functions.append(function)
         queue = function.queues[priority]
         job = queue.pop()
         job.state = RUNNING
@@ -1299,6 +1294,10 @@ class Broker:
         for function in functions:
             if function.sleepers and function.ready():
                 self._wake(function)
+
+
+def _sorted(found: list[Function], functions: list[Function]) -> list[Function]:
+    return sorted(found, key=functions.index) if len(found) > 1 else found
 
 
 def _status(job: Job | None) -> tuple[bytes, bytes, bytes, bytes]:

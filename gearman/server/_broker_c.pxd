@@ -272,18 +272,18 @@ cdef class Broker:
     cdef _remove(self, Job job)
     @cython.locals(job=Job, woken=bint)
     cdef Job _take(self, Peer peer)
-    @cython.locals(
-        index=Py_ssize_t, priority=int, function=Function, queue=Queue, many=bint
-    )
+    @cython.locals(priority=int, function=Function, queue=Queue)
     cdef Job _first(self, Peer peer)
-    @cython.locals(index=Py_ssize_t, priority=int, function=Function, queue=Queue)
+    @cython.locals(priority=int, function=Function, queue=Queue)
     cdef Job _next(self, Peer peer)
-    @cython.locals(priority=int, function=Function)
+    @cython.locals(function=Function)
     cdef bint _has_work(self, Peer peer)
-    @cython.locals(listed=dict, function=Function, queue=Queue)
-    cdef bint _is_listed(self, Peer peer, int priority)
-    @cython.locals(function=Function, job=Job, queue=Queue, timeout=double)
-    cdef Job _assign(self, Peer peer, Py_ssize_t index, int priority)
+    @cython.locals(
+        found=list, priority=int, listed=dict, function=Function, queue=Queue
+    )
+    cdef list _candidates(self, Peer peer, int first, int last)
+    @cython.locals(job=Job, queue=Queue, timeout=double)
+    cdef Job _assign(self, Peer peer, Function function, int priority)
     cdef _assign_unique(self, Peer peer, Job job)
     @cython.locals(job=Job)
     cdef Job _owned(self, Peer peer, bytes handle, bytes text=*)
