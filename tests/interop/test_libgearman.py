@@ -2,9 +2,11 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import servers
 from tests.interop.programs import PEERS, Program, run, worker
 from tests.servers import DEADLINE, Server, foreign, missing, until
 from tests.wire import Peer
@@ -76,3 +78,31 @@ def test_the_id_of_a_worker_is_listed(server: Server, features: str) -> None:
             lambda: [w for w in peer.ask_list(b"workers") if w.endswith(b" : f")]
         )
     assert line.split()[2] == b"divider"
+
+
+@pytest.mark.parametrize("run_server", [servers.gearmand, servers.ours])
+@pytest.mark.parametrize("attempts", [1, 2, 10])
+class TestRetries:
+    """`-j` is the number of attempts that a job has whose workers are lost."""
+
+    def test_job_has_failed_after_so_many_attempts(
+        self, run_server: Any, features: str, attempts: int
+    ) -> None:
+        with run_server("-j", str(attempts)) as server:
+            port = str(server.port)
+            with Program(features, "stumble", port, "f", "99") as stumbling:
+                said = run(features, "call", port, "f")
+                lines = [stumbling.line() for _ in range(attempts)]
+                stumbling.kill()
+                assert lines == ["attempt"] * attempts
+                assert stumbling.rest() == ""
+        assert said == "GEARMAN_WORK_FAIL\n"
+
+    def test_last_attempt_may_succeed(
+        self, run_server: Any, features: str, attempts: int
+    ) -> None:
+        with run_server("-j", str(attempts)) as server:
+            port = str(server.port)
+            lost = str(attempts - 1)
+            with Program(features, "stumble", port, "f", lost):
+                assert run(features, "call", port, "f") == "done\n"

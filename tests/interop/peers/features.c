@@ -92,6 +92,35 @@ static int divide(int port, const char *function)
   return gearman_failed(worked);
 }
 
+/* Lose the connection with the job, for as often as is left. */
+static gearman_return_t lose(gearman_job_st *job, void *left)
+{
+  (void)job;
+  printf("attempt\n");
+  fflush(stdout);
+  return (*(int *)left)-- > 0 ? GEARMAN_ERROR : GEARMAN_SUCCESS;
+}
+
+/* Be lost with jobs so many times, and then do jobs for ever. */
+static int stumble(int port, const char *function, int times)
+{
+  gearman_worker_st *worker = gearman_worker_create(NULL);
+  gearman_worker_add_server(worker, "127.0.0.1", port);
+  gearman_worker_define_function(worker, function, strlen(function),
+                                 gearman_function_create(lose), 0, &times);
+  for (;;)
+    gearman_worker_work(worker);
+}
+
+/* Have a job done, and print how that ended. */
+static int call(const char *function)
+{
+  gearman_return_t done;
+  gearman_client_do(client, function, NULL, NULL, 0, NULL, &done);
+  printf("%s\n", gearman_success(done) ? "done" : gearman_strerror(done));
+  return 0;
+}
+
 int main(int count, char **words)
 {
   if (count < 4)
@@ -107,5 +136,9 @@ int main(int count, char **words)
     return reduce(words[3], words[4], words[5]);
   if (!strcmp(words[1], "divide"))
     return divide(port, words[3]);
+  if (!strcmp(words[1], "stumble") && count == 5)
+    return stumble(port, words[3], atoi(words[4]));
+  if (!strcmp(words[1], "call"))
+    return call(words[3]);
   return 2;
 }
