@@ -824,6 +824,8 @@ class Broker:
             if job.state == PENDING:
                 job.function.pending -= 1
                 self._place(job)
+            else:
+                self._shelve_idle(job)
         self._pay()
 
     def failed(self, jobs: list[Job], reason: bytes) -> None:
@@ -890,15 +892,18 @@ class Broker:
         waits for; those are no longer known here.
         """
         self.shelving = True
-        jobs = [job for job in self.jobs.values() if self._can_wait(job)]
+        jobs = list(self.jobs.values())
         for job in jobs:
+            self._shelve_idle(job)
+        return len(jobs) - len(self.jobs)
+
+    def _shelve_idle(self, job: Job) -> None:
+        """Leave a job to the next run that nothing keeps in this one any longer."""
+        idle = job.state == QUEUED or job.state == SCHEDULED
+        awaited = bool(job.clients) or job.receipts is not None
+        if self.shelving and job.stored and idle and not awaited:
             self._remove(job)
             self._shelve(job)
-        return len(jobs)
-
-    def _can_wait(self, job: Job) -> bool:
-        idle = job.state == QUEUED or job.state == SCHEDULED
-        return idle and job.stored and not job.clients and job.receipts is None
 
     def _shelve(self, job: Job) -> None:
         self._forget(job)
@@ -1232,6 +1237,8 @@ class Broker:
         if not job.wanted() and job.state != RUNNING:
             self._remove(job)
             self._retire(job)
+        else:
+            self._shelve_idle(job)
 
     def _retire(self, job: Job) -> None:
         """Forget a job, and detach those who wait for it."""

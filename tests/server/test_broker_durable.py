@@ -1,5 +1,7 @@
 """What the broker decides where background jobs are kept in a store."""
 
+from math import inf
+
 import pytest
 
 from gearman.commands import MAX_UNIQUE, Command
@@ -568,3 +570,49 @@ class TestShelve:
         worker.leave()
         (job,) = taken(server)
         assert (server.broker.jobs, job.retries, removed(server)) == ({}, 1, [])
+
+    def test_job_is_left_when_the_last_who_waited_for_it_leaves(self, server):
+        first, second = server.connect(), server.connect()
+        stored(server, first, b"u")
+        for client in first, second:
+            client.submit(b"f", b"u")
+        assert server.broker.shelve() == 0
+        first.leave()
+        assert len(server.broker.jobs) == 1
+        second.leave()
+        assert (server.broker.jobs, taken(server), removed(server)) == ({}, [], [])
+
+    def test_scheduled_job_is_left_when_who_waited_for_it_leaves(self, server):
+        client = server.connect()
+        when = b"%d" % (server.wall + 5)
+        client.send(Command.SUBMIT_JOB_EPOCH, b"f", b"u", when, b"w")
+        commit(server)
+        client.got()
+        client.submit(b"f", b"u")
+        assert server.broker.shelve() == 0
+        client.leave()
+        assert server.broker.jobs == {}
+        assert server.after(10) == inf
+
+    def test_job_is_left_whose_worker_and_then_whose_client_was_lost(self, server):
+        client, worker = server.connect(), server.connect().can_do()
+        handle = stored(server, client, b"u")
+        client.submit(b"f", b"u")
+        assert worker.grab() == handle
+        assert server.broker.shelve() == 0
+        worker.leave()
+        assert len(commit(server)) == 1
+        assert len(server.broker.jobs) == 1
+        client.leave()
+        assert server.broker.jobs == {}
+
+    def test_foreground_job_that_is_stored_while_it_waits_is_left(self, server):
+        client, other = server.connect(), server.connect()
+        client.submit(b"f", b"u")
+        other.send(BACKGROUND, b"f", b"u", b"w")
+        assert server.broker.shelve() == 0
+        client.leave()
+        assert len(server.broker.jobs) == 1
+        (job,) = commit(server)
+        assert other.got() == [(Command.JOB_CREATED, job.handle)]
+        assert server.broker.jobs == {}
