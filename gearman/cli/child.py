@@ -2,15 +2,19 @@
 
 Both pipes are served whenever they are ready: a child that writes before it has read
 everything, as `cat` does, would otherwise wait for its reader while its reader waits
-for it.
+for it. Each pipe has an end of its own: a child may close its output and go on
+reading, or stop reading and go on writing. What a child leaves behind may hold both
+open for ever, so it has a limited time from the child's end.
 """
 
 import os
 import selectors
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import IO, Final
+from math import inf
+from typing import IO, Final, NamedTuple
 
 from ..errors import GearmanError
 
@@ -19,10 +23,27 @@ _READ: Final = 1 << 16
 _WRITE: Final = 1 << 16
 # Seconds in which a command may tidy up before it is killed.
 _GRACE: Final = 2.0
+# Seconds that what a command leaves behind may go on with its pipes: long enough for
+# a filter to finish, as in `exec > >(gzip)`, and an end for a daemon that was started.
+_LEFT_BEHIND: Final = 60.0
+# Seconds after which a silent command is looked at, since its end need not be seen in
+# its pipes.
+_LOOK: Final = 1.0
 
 
 class CommandNotStarted(GearmanError):
     """The command cannot be run: it is not there, or no program."""
+
+
+class Ended(NamedTuple):
+    """How a command ended: its status, that of a killed one being negative.
+
+    It is `cut` if what it left behind still held its pipes, so that output may be
+    missing.
+    """
+
+    status: int
+    cut: bool
 
 
 def run(
@@ -30,19 +51,19 @@ def run(
     workload: bytes,
     environment: Mapping[bytes, bytes],
     take: Callable[[bytes], None],
-) -> int:
-    """Run a command and return its status, that of a killed one being negative.
+    left_behind: float = _LEFT_BEHIND,
+) -> Ended:
+    """Run a command to its end.
 
     `take` is called with each piece of its standard output. A command that does not
-    read all of its input is none the worse for it. If `take` raises, or a signal
+    read all of its input is none the worse for it. Processes that it leaves behind
+    with its pipes are waited for, for so many seconds. If `take` raises, or a signal
     handler does, the command is ended. Raises CommandNotStarted.
     """
     with _start(command, environment) as child:
-        assert child.stdin
-        assert child.stdout
         try:
-            _exchange(child.stdin, child.stdout, memoryview(workload), take)
-            return child.wait()
+            cut = _exchange(child, memoryview(workload), take, left_behind)
+            return Ended(child.wait(), cut)
         except BaseException:
             _end(child)
             raise
@@ -76,28 +97,46 @@ def _start(
 
 
 def _exchange(
-    stdin: IO[bytes],
-    stdout: IO[bytes],
+    child: subprocess.Popen[bytes],
     rest: memoryview,
     take: Callable[[bytes], None],
-) -> None:
-    """Feed one pipe and empty the other until that one is closed."""
+    left_behind: float,
+) -> bool:
+    """Feed one pipe and empty the other until both end; tell if they did not."""
+    stdin, stdout = child.stdin, child.stdout
+    assert stdin
+    assert stdout
     os.set_blocking(stdin.fileno(), False)
+    deadline = inf
     with selectors.DefaultSelector() as selector:
         selector.register(stdin, selectors.EVENT_WRITE)
         selector.register(stdout, selectors.EVENT_READ)
-        while True:
-            ready = {key.fileobj for key, _ in selector.select()}
+        while selector.get_map():
+            if deadline == inf and child.poll() is not None:
+                deadline = time.monotonic() + left_behind
+            elif deadline < time.monotonic():
+                return True
+            ready = {key.fileobj for key, _ in selector.select(_LOOK)}
             if stdin in ready:
                 rest = _feed(stdin, rest)
                 if not rest:
-                    selector.unregister(stdin)
-                    stdin.close()
-            if stdout in ready:
-                data = os.read(stdout.fileno(), _READ)
-                if not data:
-                    return
-                take(data)
+                    _leave(selector, stdin)
+            if stdout in ready and not _empty(stdout, take):
+                _leave(selector, stdout)
+    return False
+
+
+def _leave(selector: selectors.BaseSelector, pipe: IO[bytes]) -> None:
+    selector.unregister(pipe)
+    pipe.close()
+
+
+def _empty(stdout: IO[bytes], take: Callable[[bytes], None]) -> bool:
+    """Take what the pipe has; tell whether more may come."""
+    data = os.read(stdout.fileno(), _READ)
+    if data:
+        take(data)
+    return bool(data)
 
 
 def _feed(stdin: IO[bytes], rest: memoryview) -> memoryview:

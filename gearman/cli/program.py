@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Final, NoReturn
+from io import RawIOBase
+from typing import Final, NoReturn, TextIO
 
 from ..errors import GearmanError, ProtocolError, UnknownCommandError
 from ..server.command_line import say
@@ -24,7 +25,11 @@ def run(name: str, body: Callable[[], int]) -> int:
     and a reader that has left, as in `| head -1`, status 141 without a word.
     """
     open_standard_streams()
+    sys.stdout = _buffered(sys.stdout)
+    sys.stderr = _buffered(sys.stderr)
     signal.signal(signal.SIGTERM, _terminate)
+    # Nobody learns how a child ended while this is ignored, as it may be by a parent.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         return body()
     except KeyboardInterrupt:
@@ -45,6 +50,23 @@ def run(name: str, body: Callable[[], int]) -> int:
 def complain(name: str, sentence: str) -> None:
     """Say a sentence on standard error."""
     say(f"{name}: {sentence}\n", sys.stderr)
+
+
+def _buffered(stream: TextIO) -> TextIO:
+    """Return a stream that writes all that it is given, even with PYTHONUNBUFFERED.
+
+    Without a buffer a write is cut short, and nobody told, where a disk is full or a
+    reader leaves in the middle of it.
+    """
+    if not isinstance(stream.buffer, RawIOBase):
+        return stream
+    return os.fdopen(
+        stream.fileno(),
+        "w",
+        encoding=stream.encoding,
+        errors=stream.errors,
+        closefd=False,
+    )
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

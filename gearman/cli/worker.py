@@ -126,8 +126,14 @@ def run_command(worker: Worker, job: Any) -> bytes:
     lines = LineSender(worker, job, strip=options.strip)
     output = bytearray()
     take = lines.take if options.lines else output.extend
-    status = child.run(options.operands, job.data, environment(job), take)
+    status, cut = child.run(options.operands, job.data, environment(job), take)
     lines.close()
+    if cut:
+        complain(
+            "gearman",
+            f"job {job.handle}: the command has ended, but what it left running keeps"
+            " its input or output open and is waited for no longer",
+        )
     if status:
         raise JobFailed(
             f"failed: killed by signal {-status}"

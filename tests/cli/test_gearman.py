@@ -114,6 +114,20 @@ def test_a_reader_that_leaves_ends_it_quietly(
         assert program.rest() == "line\n"
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_within_a_result_ends_it_too(
+    server: Server, peer: Peer, unbuffered: str
+) -> None:
+    peer.send("CAN_DO", b"cut")
+    command = our_tool("gearman", server, "-f", "cut", "data")
+    with Program("env", f"PYTHONUNBUFFERED={unbuffered}", *command) as program:
+        peer.send("WORK_COMPLETE", take_job(peer)[0], b"x" * 1_000_000)
+        assert program.process.stdout
+        assert program.process.stdout.read(1) == b"x"
+        program.process.stdout.close()
+        assert program.process.wait(DEADLINE) == 141
+
+
 def test_a_full_disk_is_one_sentence(server: Server, peer: Peer) -> None:
     peer.send("CAN_DO", b"full")
     command = our_tool("gearman", server, "-f", "full", "data")

@@ -2,10 +2,16 @@
 
 import os
 import signal
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from gearman.cli import child
+from gearman.cli.options import Options
+from gearman.cli.worker import Worker, run_command
+from gearman.job import GearmanJob
 from tests import servers
 from tests.cli.tools import gearman, our_tool
 from tests.interop.programs import Program
@@ -92,6 +98,41 @@ def test_a_command_that_does_not_succeed_fails_its_job(
         assert program.rest() == (
             f"gearman: job {handle.decode()} of failing failed: {why}\n"
         )
+
+
+def test_a_command_may_close_its_output_before_it_has_read_all(
+    server: Server, peer: Peer, tmp_path: Path
+) -> None:
+    much = b"x" * 1_000_000
+    taken = tmp_path / "taken"
+    with script(server, "early", f"exec >&-; cat > {taken}"):
+        handle = submit(peer, "early", much)
+        assert peer.expect("WORK_COMPLETE") == [handle, b""]
+    assert taken.read_bytes() == much
+
+
+def test_what_a_command_leaves_running_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(child, "run", partial(child.run, left_behind=0.1))
+    text = b"sleep 1000 & echo $!"
+    options = Options(functions=(b"f",), operands=(b"sh", b"-c", text))
+    with Worker([(servers.HOST, 1)], options) as idle:
+        result = run_command(idle, GearmanJob(None, "H:x:1", b"f", "", b""))
+    os.kill(int(result), signal.SIGKILL)
+    assert capsys.readouterr().err == (
+        "gearman: job H:x:1: the command has ended, but what it left running keeps its"
+        " input or output open and is waited for no longer\n"
+    )
+
+
+def test_a_failure_counts_even_if_the_parent_ignored_ends_of_children(
+    server: Server, peer: Peer
+) -> None:
+    command = our_tool("gearman", server, "-w", "-f", "ignored", "--", "false")
+    with Program("env", "--ignore-signal=CHLD", *command):
+        handle = submit(peer, "ignored")
+        assert peer.expect("WORK_FAIL") == [handle]
 
 
 def test_a_command_is_told_which_job_it_runs(server: Server, peer: Peer) -> None:
@@ -210,6 +251,32 @@ def test_a_worker_that_is_ended_kills_its_command_and_loses_no_job(
         os.kill(child, 0)
     assert not pid_file.exists()
     until(lambda: handle + b"\t1\t0\t0" in peer.ask_list(b"show jobs"))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "exec sleep 1000",
+        "exec >&-; exec sleep 1000",
+        "exec <&- >&-; exec sleep 1000",
+        "exec sleep 1000 | cat",
+        "sleep 1000 &",
+    ],
+)
+def test_an_interrupt_ends_a_worker_whatever_its_command_does(
+    server: Server, peer: Peer, rest: str
+) -> None:
+    text = f"echo $$; {rest}"
+    with script(server, "interrupted", text, "-n") as program:
+        handle = submit(peer, "interrupted", b"x" * 1_000_000)
+        assert peer.expect("WORK_DATA")[0] == handle
+        program.process.send_signal(signal.SIGINT)
+        assert program.process.wait(servers.DEADLINE) == 130
+        # What the command left behind is in the same group.
+        with suppress(ProcessLookupError):
+            os.killpg(program.process.pid, signal.SIGKILL)
+    until(lambda: handle + b"\t1\t0\t0" in peer.ask_list(b"show jobs"))
+    peer.ask(b"cancel job " + handle)
 
 
 def test_nobody_reading_the_data_ends_the_worker(
