@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 from ..errors import ConfigurationError
 from . import tables
+from .options import number_text
 from .tables import Table
 
 _EPILOG: Final = """\
@@ -162,7 +163,12 @@ def _add_server(result: ArgumentParser) -> None:
         default="localhost",
         help="host of the server (default: localhost)",
     )
-    group.add_argument("-p", "--port", default="", help="its port (default: 4730)")
+    group.add_argument(
+        *("-p", "--port"),
+        type=number_text,
+        default="",
+        help="its port (default: 4730)",
+    )
     group.add_argument("-S", "--ssl", action="store_true", help="use TLS")
     group.add_argument(
         *("-t", "--timeout"),

@@ -192,7 +192,7 @@ def _setting(name: str, value: str) -> dict[str, object]:
         case "-h":
             return {"host": value, "server_given": True}
         case "-p":
-            return {"port": value, "server_given": True}
+            return {"port": number_text(value), "server_given": True}
         case "-t":
             return {"timeout": _number(name, value, "milliseconds") / 1000 or None}
         case "-c":
@@ -204,9 +204,15 @@ def _setting(name: str, value: str) -> dict[str, object]:
     return {}
 
 
+def number_text(value: str) -> str:
+    """Return what `atoi` would look at, so that ``"-p 4730"`` may be one argument."""
+    return value.strip().removeprefix("+")
+
+
 def _number(name: str, value: str, unit: str) -> int:
-    if value.isascii() and value.isdigit():
-        return int(value)
+    text = number_text(value)
+    if text.isascii() and text.isdigit():
+        return int(text)
     raise ConfigurationError(f"{name} takes a number of {unit}, not {value!r}")
 
 

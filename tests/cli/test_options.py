@@ -44,6 +44,11 @@ def test_milliseconds_become_seconds() -> None:
     assert parse(["-t", "1500", "-f", "f"]).timeout == 1.5
 
 
+def test_numbers_may_have_a_blank_before_them_as_with_the_c_tool() -> None:
+    options = parse(["-p 4731", "-t 500", "-c +2", "-f", "f"])
+    assert (options.port, options.timeout, options.count) == ("4731", 0.5, 2)
+
+
 def test_bytes_that_are_no_text_arrive_as_they_are() -> None:
     assert parse(["-f", "\udcff", "\udc80"]).operands == (b"\x80",)
 

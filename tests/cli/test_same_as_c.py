@@ -85,10 +85,15 @@ def without_numbers(said: bytes) -> bytes:
         ("-f mark -c 5 one", b""),
         ("-f mark -b one", b""),
         ("-f mark -t 5000 one", b""),
+        ("-f|mark|-t 5000|one", b""),
+        ("-p {port}|-f|mark|one", b""),
+        ("-p {port} |-f|mark|one", b""),
+        ("-p +{port}|-f|mark|one", b""),
     ],
 )
 def test_a_client_says_the_same(server: Server, words: str, stdin: bytes) -> None:
-    c, ours = both("gearman", server, *words.split(), stdin=stdin)
+    separated = words.format(port=server.port).split("|" if "|" in words else None)
+    c, ours = both("gearman", server, *separated, stdin=stdin)
     assert ours == c
 
 
@@ -187,6 +192,19 @@ def test_gearadmin_lists_the_same_workers(server: Server) -> None:
     assert ours == c
     assert b"127.0.0.1 me : busy" in ours
     assert b"." in ours
+
+
+@pytest.mark.parametrize("port", ["-p {}", "-p +{}", "--port= {}"])
+def test_gearadmin_takes_a_blank_before_a_port_alike(server: Server, port: str) -> None:
+    said = []
+    for kind in ("c", "ours"):
+        command = tool(kind, "gearadmin", server, "--getpid")
+        # The C tool takes only one port.
+        place = command.index("-p")
+        command[place : place + 2] = [port.format(server.port)]
+        said.append(outcome(command))
+    assert said[0] == said[1]
+    assert said[1].status == 0
 
 
 def test_gearadmin_creates_and_drops_alike(server: Server) -> None:
