@@ -18,6 +18,7 @@ from ..errors import ConnectionError, ServerUnavailable
 from ..placement import rested_first
 from ..polling import ready
 from . import servers
+from .absence import without_worker
 from .call import Call
 from .options import Options
 from .output import Output
@@ -26,6 +27,9 @@ from .workloads import Workloads
 # Jobs, and bytes of their workloads, that may be under way at once.
 _JOBS: Final = 256
 _BYTES: Final = 16 << 20
+
+# Seconds without news of the jobs after which it is looked whether there is a worker.
+_SILENCE: Final = 5.0
 
 
 class Client(GearmanClient):
@@ -55,6 +59,8 @@ class Client(GearmanClient):
             self._limit = 1
         self._last_news = time.monotonic()
         self._shown = 0
+        # Whether it was looked why there is no news.
+        self._looked = False
 
     def connect(self) -> None:
         """Connect to the first server that is there; raises ServerUnavailable."""
@@ -120,7 +126,7 @@ class Client(GearmanClient):
         reading = live + self._sources()
         if not reading:
             return
-        waits = (self._time_left(), self._output.redraw)
+        waits = (self._time_left(), self._output.redraw, self._until_look())
         timeout = min((wait for wait in waits if wait is not None), default=None)
         found = ready(reading, writing, timeout, watched=live)
         if self._workloads in found[0]:
@@ -129,6 +135,8 @@ class Client(GearmanClient):
         self.handle_connection_activity(*found)
         if any(found):
             self._last_news = time.monotonic()
+        elif self._until_look() == 0:
+            self._look_for_workers()
         elif self._time_left() == 0:
             raise ServerUnavailable(
                 f"no news of the jobs within {self._options.timeout:g} seconds: is a"
@@ -144,6 +152,26 @@ class Client(GearmanClient):
         if not self._calls or not self._options.timeout:
             return None
         return max(0.0, self._last_news + self._options.timeout - time.monotonic())
+
+    def _until_look(self) -> float | None:
+        if self._looked or not self._calls:
+            return None
+        return max(0.0, self._last_news + _SILENCE - time.monotonic())
+
+    def _look_for_workers(self) -> None:
+        """Say, only once, that jobs wait because nobody is there to run them."""
+        self._looked = True
+        settings = {} if self.ssl_context is None else {"ssl_context": self.ssl_context}
+        for connection in self.connection_list:
+            if not connection.connected:
+                continue
+            address = connection.get_address()
+            absent = without_worker(address, self._options.functions, **settings)
+            if absent:
+                self._output.notice(
+                    f"no worker for {', '.join(absent)} is connected to"
+                    f" {servers.name(address)} yet; waiting for one"
+                )
 
     # Showing.
 

@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..admin_client import GearmanAdminClient
 from ..connection_manager import GearmanConnectionManager
@@ -15,12 +15,15 @@ from . import background, program, servers
 from .client import Client
 from .options import Options, parse
 from .output import Output
+from .patience import until_connected
 from .progress import Progress
 from .worker import Worker
 from .workloads import Lines, Workloads
 
 # Seconds that a health check may take.
 _PING: Final = 2.0
+
+Tool = TypeVar("Tool", Client, Worker)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +44,9 @@ def _run(arguments: Sequence[str]) -> int:
     if options.ping:
         return _ping(addresses, options, settings)
     if options.worker:
-        return _work(Worker(addresses, options, **settings), options)
+        with _connected(Worker(addresses, options, **settings), options) as worker:
+            worker.run()
+        return 0
     return _submit(addresses, options, settings)
 
 
@@ -52,8 +57,7 @@ def _submit(
     total = workloads.size if options.lines else None
     output = Output(Progress(total), prefix=options.prefix, verbose=options.verbose)
     client = Client(addresses, options, workloads, output, **settings)
-    client.connect()
-    with _process(options, client), client:
+    with _connected(client, options):
         client.run()
     return program.FAILURE if output.failures else 0
 
@@ -68,11 +72,19 @@ def _workloads(options: Options) -> Workloads:
     return Workloads([sys.stdin.buffer.read()])
 
 
-def _work(worker: Worker, options: Options) -> int:
-    worker.connect()
-    with _process(options, worker), worker:
-        worker.run()
-    return 0
+@contextmanager
+def _connected(connections: Tool, options: Options) -> Iterator[Tool]:
+    """Have a connected client or worker, in the background if wanted.
+
+    Before it goes there, it is known whether there is a server, unless it shall wait
+    for one.
+    """
+    if not options.wait:
+        connections.connect()
+    with _process(options, connections), connections:
+        if options.wait:
+            until_connected(connections.connect)
+        yield connections
 
 
 def _process(

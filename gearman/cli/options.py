@@ -17,6 +17,10 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
         ("-p", "PORT", "port of the job server (default: 4730)"),
         ("-S", "", "use TLS"),
         (
+            *("--wait", ""),
+            "wait for a server that is not there yet, instead of giving up",
+        ),
+        (
             *("-t", "MS"),
             "give up after so many milliseconds without news of the jobs; with -w,"
             " say that no job came and wait on (default: wait for ever)",
@@ -98,7 +102,7 @@ _ROWS = [row for rows in _GROUPS.values() for row in rows]
 _SHORT: Final = "".join(
     flags[1] + (":" if value else "") for flags, value, _ in _ROWS if flags[1] != "-"
 )
-_LONG: Final = ("help", "ping", "version")
+_LONG: Final = ("help", "ping", "version", "wait")
 
 VERSION: Final = f"gearman (gearman-py) {__version__}\n"
 
@@ -129,6 +133,7 @@ class Options:
     host: str = "localhost"
     port: str = ""
     tls: bool = False
+    wait: bool = False
     timeout: float | None = None
     lines: bool = False
     strip: bool = False
@@ -162,6 +167,7 @@ _FLAGS: Final[Mapping[str, Mapping[str, object]]] = {
     "-w": {"worker": True},
     "-d": {"daemon": True},
     "--ping": {"ping": True},
+    "--wait": {"wait": True},
     "--help": {"text": HELP},
     "-H": {"text": HELP},
     "--version": {"text": VERSION},

@@ -39,6 +39,11 @@ class Output:
         else:
             self._tell(sys.stdout.buffer, call, _percentage(event.value))
 
+    def notice(self, sentence: str) -> None:
+        """Say something that is no trouble."""
+        self._room_for_trouble()
+        complain("gearman", sentence)
+
     def ended(self, call: Call) -> None:
         """Show the end of a job: its result, or that it failed."""
         self.jobs += 1

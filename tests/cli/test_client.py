@@ -1,6 +1,7 @@
 """The client mode of `gearman`, with a worker that does as the test says."""
 
 import re
+import signal
 import socket
 from pathlib import Path
 
@@ -41,6 +42,19 @@ def test_jobs_run_in_the_background_with_their_priority(server: Server) -> None:
     with Peer(server.port) as peer:
         rows = peer.ask_list(b"prioritystatus")
     assert b"prioritised\t1\t1\t1\t0" in rows
+
+
+def test_that_jobs_wait_for_a_worker_is_told_once(server: Server, peer: Peer) -> None:
+    with client(server, "-n", "-f", "lonely", "-f", "served") as program:
+        peer.send("CAN_DO", b"served")
+        program.tell("data")
+        assert take_job(peer)[1] == b"served"
+        assert program.line() == (
+            f"gearman: no worker for lonely is connected to {server.address} yet;"
+            " waiting for one"
+        )
+        program.process.send_signal(signal.SIGINT)
+        assert program.rest() == ""
 
 
 def test_data_is_written_as_it_comes(server: Server, peer: Peer) -> None:
