@@ -9,6 +9,7 @@ file. Then the server is killed while jobs are queued, to see that they are stil
 there. Nothing has to be installed.
 """
 
+import mimetypes
 import re
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def work(address: str) -> None:
 
 def count(address: str, folder: Path) -> None:
     """Have the words of each file counted, and wait for the results."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    files = sorted(path for path in folder.iterdir() if is_text(path))
     jobs = [{"task": "wordcount", "data": path.read_bytes()} for path in files]
     with workers(address, "wordcount"), gearman.GearmanClient([address]) as client:
         print(f"The server listens on {address}; {WORKERS} workers count words.")
@@ -105,6 +106,12 @@ def count(address: str, folder: Path) -> None:
         for path, request in zip(files, requests, strict=True):
             print(f"{int(request.result):8} words in {path.name}")
         print("What the server says:", *status(address, "wordcount"))
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file holds text, by its name; without an ending it does."""
+    kind, _ = mimetypes.guess_type(path.name)
+    return path.is_file() and (kind or "text/plain").startswith("text/")
 
 
 def survive(running: Server) -> None:

@@ -21,13 +21,19 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_wordcount_counts_the_words_of_each_file(tmp_path: Path) -> None:
+def test_wordcount_counts_the_words_of_each_text_file(tmp_path: Path) -> None:
     Path(tmp_path, "one").write_text("a b c\nd")
-    Path(tmp_path, "two").write_text("")
+    Path(tmp_path, "two.md").write_text("")
+    Path(tmp_path, "three.svg").write_text("<svg/>")
+    Path(tmp_path, "four.png").write_bytes(b"\x89PNG")
     shown = run(str(tmp_path))
     assert shown.returncode == 0, shown.stderr
     lines = [line.split() for line in shown.stdout.splitlines()]
-    assert lines[1:3] == [["4", "words", "in", "one"], ["0", "words", "in", "two"]]
+    assert lines[1:4] == [
+        ["4", "words", "in", "one"],
+        ["0", "words", "in", "two.md"],
+        ["What", "the", "server", *lines[3][3:]],
+    ]
     assert "'task': 'wordcount', 'queued': 0, 'running': 0" in shown.stdout
     assert "'task': 'note', 'queued': 1000, 'running': 0, 'workers': 0" in shown.stdout
     assert lines[-1] == ["The", "workers", "have", "run", "them", "all."]
