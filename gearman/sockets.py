@@ -5,7 +5,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Any
 
-UNIX = "unix:"
+from .address import UNIX
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
+from . import address
 from .constants import DEFAULT_GEARMAN_PORT
 from .payload import as_text
 from .polling import ready
@@ -37,28 +38,26 @@ class Stopwatch:
 def disambiguate_server_parameter(hostport_tuple: Any) -> tuple[str, int]:
     """Return host and port of a server.
 
-    Known are (host, port), "host", "host:port", "::1", "[::1]", "[::1]:port" and
-    "unix:/path", whose port means nothing. Raises ValueError for others.
+    Known are (host, port) and what `gearman.address` reads; "unix:/path" is a host
+    whose port means nothing. Raises ValueError for others.
     """
     if isinstance(hostport_tuple, tuple | list):
+        if len(hostport_tuple) != 2:
+            raise ValueError(
+                f"a server is (host, port), not {len(hostport_tuple)} items"
+            )
         host, port = hostport_tuple
         return host, port
-    text = as_text(hostport_tuple)
-    host, port = text, ""
-    if text.startswith("["):
-        host, bracket, port = text[1:].partition("]")
-        if not bracket or (port and not port.startswith(":")):
-            raise ValueError(f"{text!r} is no server: write '[address]:port'")
-        port = port[1:]
-    elif text.count(":") == 1 and not text.startswith("unix:"):
-        host, _, port = text.partition(":")
-        if not port:
-            raise ValueError(f"{text!r} is no server: its port is missing")
-    if not host:
-        raise ValueError(f"{text!r} is no server: write 'host' or 'host:port'")
-    if port and not (port.isascii() and port.isdigit()):
-        raise ValueError(f"{text!r} is no server: {port!r} is no port")
-    return host, int(port) if port else DEFAULT_GEARMAN_PORT
+    return host_and_port(as_text(hostport_tuple))
+
+
+def host_and_port(text: str, default: int = DEFAULT_GEARMAN_PORT) -> tuple[str, int]:
+    """Return host and port of a server that is named by an address.
+
+    Raises ValueError for what is no address.
+    """
+    host, port, path = address.parse(text)
+    return (f"{address.UNIX}{path}" if path else host), port or default
 
 
 def select(

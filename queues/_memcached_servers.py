@@ -1,12 +1,13 @@
 """Items in memcached, on one or several servers; every answer is waited for."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError, MemcacheUnexpectedCloseError
 
+from gearman.address import parse as parse_address
+from gearman.address import written
 from gearman.errors import ConfigurationError, QueueError
 
 # Seconds to connect, and seconds that a server may be silent.
@@ -17,12 +18,11 @@ PORT: Final = 11211
 _SENT: Final = 4 * 1024 * 1024
 _ASKED: Final = 200
 
-_ADDRESS: Final = re.compile(r"(\[[^]]+\]|[^][:/]+)(?::(\d{1,5}))?")
 T = TypeVar("T")
 
 
 def parse(text: str) -> list[str | tuple[str, int]]:
-    """Return the addresses in a list of HOST[:PORT] or /path, between commas."""
+    """Return the addresses in a list of addresses and paths, between commas."""
     addresses = [_parse_one(part.strip()) for part in text.split(",")]
     if len(set(addresses)) < len(addresses):
         raise ConfigurationError(
@@ -34,19 +34,18 @@ def parse(text: str) -> list[str | tuple[str, int]]:
 def _parse_one(text: str) -> str | tuple[str, int]:
     if text.startswith("/"):
         return text
-    match = _ADDRESS.fullmatch(text)
-    if match is None or int(match[2] or PORT) > 65535:
-        raise ConfigurationError(
-            f"--memcached-servers needs HOST or HOST:PORT, not {text!r}"
-        )
-    return match[1].strip("[]"), int(match[2] or PORT)
+    try:
+        host, port, path = parse_address(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--memcached-servers: {error}") from error
+    return path or (host, port or PORT)
 
 
 class Server:
     """One memcached. Methods raise QueueError; the next call connects again."""
 
     def __init__(self, address: str | tuple[str, int]) -> None:
-        self.name = address if isinstance(address, str) else "{}:{}".format(*address)
+        self.name = address if isinstance(address, str) else written(*address)
         self._client = Client(
             address,
             connect_timeout=CONNECT_TIMEOUT,

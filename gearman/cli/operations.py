@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
+from ..address import FORMS
 from ..errors import ConfigurationError
 from . import tables
 from .options import number_text
@@ -161,13 +162,13 @@ def _add_server(result: ArgumentParser) -> None:
         "-h",
         "--host",
         default="localhost",
-        help="host of the server (default: localhost)",
+        help=f"the server: {FORMS} (default: localhost)",
     )
     group.add_argument(
         *("-p", "--port"),
         type=number_text,
         default="",
-        help="its port (default: 4730)",
+        help="port of a HOST that names none (default: 4730)",
     )
     group.add_argument("-S", "--ssl", action="store_true", help="use TLS")
     group.add_argument(

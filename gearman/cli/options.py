@@ -8,13 +8,14 @@ from textwrap import fill
 from typing import Final
 
 from .. import __version__
+from ..address import FORMS
 from ..errors import ConfigurationError
 
 _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
     "what to run, and where": (
         ("-f", "FUNCTION", "function to call, or to offer with -w; may be repeated"),
-        ("-h", "HOST", "host of the job server (default: localhost)"),
-        ("-p", "PORT", "port of the job server (default: 4730)"),
+        ("-h", "HOST", f"job server: {FORMS} (default: localhost)"),
+        ("-p", "PORT", "port of a HOST that names none (default: 4730)"),
         ("-S", "", "use TLS"),
         (
             *("--wait", ""),
@@ -78,7 +79,7 @@ each of its lines. Results go to standard output, warnings to standard error.
 
 _EPILOG: Final = """\
 environment:
-  GEARMAN_SERVER          servers instead of -h and -p: HOST:PORT,HOST:PORT
+  GEARMAN_SERVER          servers instead of -h and -p, with commas between
   GEARMAN_SERVERS         servers to try before those
   GEARMAN_CA_CERTIFICATE, GEARMAN_CLIENT_PEM, GEARMAN_CLIENT_KEY
                           files for -S: authorities, own certificate, its key

@@ -4,9 +4,10 @@ import socket
 import ssl
 from collections.abc import Mapping
 
+from ..address import written
 from ..commands import DEFAULT_PORT
 from ..errors import ConfigurationError, ServerUnavailable
-from ..util import disambiguate_server_parameter
+from ..util import host_and_port
 
 Address = tuple[str, int]
 
@@ -43,16 +44,22 @@ def addresses(
 
 
 def address(host: str, port: str) -> Address:
-    """Return the server that the command line names; raises ConfigurationError."""
+    """Return the server that the command line names; raises ConfigurationError.
+
+    The host may have a port of its own; `port` is for one that hasn't.
+    """
     if not host:
         raise ConfigurationError("-h takes the name or the address of a host")
-    return host, port_number(port) if port else DEFAULT_PORT
+    try:
+        return host_and_port(host, port_number(port) if port else DEFAULT_PORT)
+    except ValueError as error:
+        raise ConfigurationError(f"-h: {error}") from error
 
 
 def _listed(name: str, environment: Mapping[str, str]) -> list[Address]:
     servers = environment.get(name, "").replace(",", " ").split()
     try:
-        return [disambiguate_server_parameter(server) for server in servers]
+        return [host_and_port(server) for server in servers]
     except ValueError as error:
         raise ConfigurationError(f"{name}: {error}") from error
 
@@ -78,10 +85,7 @@ def tls(environment: Mapping[str, str]) -> ssl.SSLContext:
 
 def name(address: Address) -> str:
     """Return the address of a server as it is written."""
-    host, port = address
-    if host.startswith("unix:"):
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return written(*address)
 
 
 def reason(error: BaseException) -> str:

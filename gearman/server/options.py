@@ -8,6 +8,7 @@ from argparse import SUPPRESS, BooleanOptionalAction
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from ..address import FORMS
 from ..framing import MAX_BODY
 from ..queue import NAMES as QUEUES
 from ..queue import Option
@@ -71,7 +72,7 @@ _LISTENING = (
         metavar="ADDRESS",
         action="append",
         type=endpoint,
-        help="address to listen on: HOST, HOST:PORT, [IPV6]:PORT or unix:PATH; may be"
+        help=f"address to listen on: {FORMS}; may be"
         " repeated (default: all addresses, IPv4 and IPv6)",
     ),
     _row(

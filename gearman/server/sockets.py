@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from ..address import written
 from ..errors import StartupError
 from .config import Endpoint
 
@@ -89,8 +90,7 @@ def describe(address: tuple[str, int] | str) -> str:
     """Return an address as it is written in an option: 1.2.3.4:4730, [::1]:4730."""
     if isinstance(address, str):
         return f"unix:{address}"
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return written(*address[:2])
 
 
 def _open_tcp(endpoint: Endpoint, backlog: int, opened: list[socket.socket]) -> None:

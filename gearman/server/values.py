@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Final
 
+from ..address import parse
 from ..commands import DEFAULT_PORT, MAX_HANDLE
 from .access import Network
 from .levels import LEVELS
@@ -122,17 +123,16 @@ def handle_prefix(text: str) -> str:
 def endpoint(text: str) -> Callable[[int], Endpoint]:
     """Read an address; what is returned makes an Endpoint of it and a default port.
 
-    Its forms are HOST, HOST:PORT, :PORT, an IPv6 address with or without brackets,
-    [ADDRESS]:PORT and unix:PATH.
+    Its forms are those of `gearman.address`, and :PORT for all addresses.
     """
-    if text.startswith("unix:"):
-        socket_path = _socket_path(text.removeprefix("unix:"))
-        return lambda default: Endpoint("", 0, socket_path)
-    host, number = _split(text)
-    if number is None:
-        return lambda default: Endpoint(host, default)
-    own = port(number)
-    return lambda default: Endpoint(host, own)
+    try:
+        host, own, socket_path = parse(text, to_listen=True)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+    if socket_path:
+        whole = _socket_path(socket_path)
+        return lambda default: Endpoint("", 0, whole)
+    return lambda default: Endpoint(host, default if own is None else own)
 
 
 def path(text: str) -> str:
@@ -179,8 +179,6 @@ def log_file(text: str) -> str:
 
 
 def _socket_path(text: str) -> str:
-    if not text:
-        raise ArgumentTypeError("needs a path after unix:, such as unix:/run/gearmand")
     text = path(text)
     length = len(os.fsencode(text))
     if length > MAX_SOCKET_PATH:
@@ -189,42 +187,3 @@ def _socket_path(text: str) -> str:
             f" {length}; choose a shorter path"
         )
     return text
-
-
-def _split(text: str) -> tuple[str, str | None]:
-    """Return host and port; None if there is no port."""
-    if text.startswith("["):
-        inner, bracket, rest = text[1:].partition("]")
-        if bracket and (not rest or rest.startswith(":")):
-            return _ipv6(inner, text), rest[1:] if rest else None
-    elif text.count(":") > 1:
-        return _ipv6(text, text), None
-    else:
-        host, colon, number = text.partition(":")
-        return _host(host, text), number if colon else None
-    raise _no_address(text)
-
-
-def _ipv6(address: str, text: str) -> str:
-    try:
-        ip_address(address)
-    except ValueError:
-        raise _no_address(text) from None
-    return address
-
-
-def _host(host: str, text: str) -> str:
-    # The resolver encodes names like this, and raises no OSError when it can't.
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        raise _no_address(text) from None
-    if host.isprintable() and not re.search(r"[\s/@]", host):
-        return host
-    raise _no_address(text)
-
-
-def _no_address(text: str) -> ArgumentTypeError:
-    return ArgumentTypeError(
-        f"must be HOST, HOST:PORT, [IPV6]:PORT or unix:PATH, not {text!r}"
-    )

@@ -2,7 +2,15 @@
 
 import pytest
 
-from gearman.cli.servers import addresses, name, port_number, reason, tls, unreachable
+from gearman.cli.servers import (
+    address,
+    addresses,
+    name,
+    port_number,
+    reason,
+    tls,
+    unreachable,
+)
 from gearman.errors import ConfigurationError
 
 ONE, TWO = ("one", 1), ("two", 2)
@@ -46,6 +54,28 @@ def test_a_wrong_server_in_the_environment_is_named() -> None:
 def test_an_empty_host_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="-h takes the name"):
         addresses("", "", {})
+
+
+@pytest.mark.parametrize(
+    ("host", "server"),
+    [
+        ("host", ("host", 47)),
+        ("host:1", ("host", 1)),
+        ("::1", ("::1", 47)),
+        ("[::1]", ("::1", 47)),
+        ("[::1]:1", ("::1", 1)),
+        ("unix:/path", ("unix:/path", 47)),
+    ],
+)
+def test_the_host_may_be_an_address_and_the_port_is_for_one_without(
+    host: str, server: tuple[str, int]
+) -> None:
+    assert address(host, "47") == server
+
+
+def test_a_host_that_is_no_address_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="-h: 'host:x' is no address: 'x' is"):
+        address("host:x", "")
 
 
 def test_missing_certificates_are_explained() -> None:
