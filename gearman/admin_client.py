@@ -66,9 +66,7 @@ class GearmanAdminClient(GearmanConnectionManager):
         try:
             self.establish_connection(self.current_connection)
         except ConnectionError as error:
-            raise ServerUnavailable(
-                f"Found no valid connections in list: {self.connection_list!r}: {error}"
-            ) from error
+            raise self._unavailable() from error
         self.current_handler = self.connection_to_handler_map[self.current_connection]
 
     def _ask(self, command: str, *arguments: object) -> Any:

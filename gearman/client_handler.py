@@ -50,8 +50,10 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         self._enough = _MANY
         # Requests that joined one job; the server sends each packet once for each.
         self._joined: dict[str, deque[GearmanJobRequest]] = {}
-        # What GET_STATUS_UNIQUE asked for, by unique.
+        # What GET_STATUS_UNIQUE asked for, by unique, and GET_STATUS without a
+        # request, by handle.
         self._unique_statuses: dict[str, dict[str, Any]] = {}
+        self._handle_statuses: dict[str, list[dict[str, Any]]] = {}
 
     def initial_state(self, *largs: Any, **kwargs: Any) -> None:
         """Ask for exceptions: gearmand reports them as plain failures otherwise."""
@@ -84,6 +86,11 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
             GEARMAN_COMMAND_GET_STATUS, job_handle=current_request.job.handle
         )
 
+    def send_get_status_of_handle(self, handle: str, status: dict[str, Any]) -> None:
+        """Ask how far a job is that has no request; the answer goes into `status`."""
+        self._handle_statuses.setdefault(handle, []).append(status)
+        self.send_command(GEARMAN_COMMAND_GET_STATUS, job_handle=handle)
+
     def send_get_status_of_unique(self, unique: str, status: dict[str, Any]) -> None:
         """Ask how far the job with a unique is; the answer goes into `status`."""
         self._unique_statuses[unique] = status
@@ -96,7 +103,11 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
             request.state = JOB_UNKNOWN
 
     def expects_answer(self) -> bool:
-        return bool(self.requests_awaiting_handles or self._unique_statuses)
+        return bool(
+            self.requests_awaiting_handles
+            or self._unique_statuses
+            or self._handle_statuses
+        )
 
     # Which requests an answer is for.
 
@@ -224,11 +235,12 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         numerator: str,
         denominator: str,
     ) -> bool:
+        told = self._status(known == "1", running == "1", numerator, denominator)
+        told["handle"] = job_handle
+        for status in self._handle_statuses.pop(job_handle, ()):
+            status.update(told)
         for request in self._attached(job_handle):
-            request.status = self._status(
-                known == "1", running == "1", numerator, denominator
-            )
-            request.status["handle"] = job_handle
+            request.status = dict(told)
             awaited = not request.background and request.state == JOB_CREATED
             if known != "1" or not awaited:
                 self._unregister_request(request)

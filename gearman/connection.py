@@ -22,7 +22,7 @@ from .protocol import get_command_name as get_command_name
 from .protocol import pack_binary_command as pack_binary_command
 from .protocol import parse_binary_command as parse_binary_command
 from .protocol import parse_text_command as parse_text_command
-from .sockets import Keepalive, configure, open_socket, tls_context
+from .sockets import Ending, Keepalive, configure, open_socket, tls_context
 
 gearman_logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class GearmanConnection(Inbox):
     def _reset_connection(self) -> None:
         self.connected = False
         self.gearman_socket: Any = None
+        self._ending: Ending | None = None
         # Whether the socket takes no more for now, and when it last took or gave.
         self.blocked = False
         self.last_activity = 0.0
@@ -99,6 +100,17 @@ class GearmanConnection(Inbox):
     def readable(self) -> bool:
         """Whether something may come."""
         return self.connected
+
+    def has_ended(self) -> bool:
+        """Whether the server has closed the connection, so that nothing arrives there.
+
+        What was sent before the end may still be read.
+        """
+        if not self.gearman_socket:
+            return False
+        if self._ending is None:
+            self._ending = Ending(self.gearman_socket)
+        return self._ending.has_come()
 
     # Opening and closing.
 

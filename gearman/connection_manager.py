@@ -136,22 +136,50 @@ class GearmanConnectionManager(PollLoop):
     def establish_connection(self, current_connection: Any) -> Any:
         """Open a connection that is not open, with a new handler; return it.
 
-        Raises ConnectionError if that fails.
+        One whose server has closed it meanwhile is opened again. Raises
+        ConnectionError if that fails.
         """
         assert current_connection in self.connection_list, (
             f"Unknown connection - {current_connection!r}"
         )
         self._drop_inherited()
-        if current_connection.connected:
+        if current_connection.connected and not self._has_ended(current_connection):
             return current_connection
         self._forget(current_connection)
-        current_connection.connect()
+        try:
+            current_connection.connect()
+        except ConnectionError as error:
+            self._problems[current_connection] = str(error)
+            raise
 
         handler = self.command_handler_class(connection_manager=self)
         self.handler_to_connection_map[handler] = current_connection
         self.connection_to_handler_map[current_connection] = handler
         handler.initial_state(**self.handler_initial_state)
         return current_connection
+
+    def _opened(self, connections: Iterable[Any]) -> list[Any]:
+        """Open connections and return those that are open then."""
+        opened = []
+        for connection in connections:
+            try:
+                opened.append(self.establish_connection(connection))
+            except ConnectionError as error:
+                gearman_logger.debug("cannot connect: %s", error)
+        return opened
+
+    def _has_ended(self, connection: Any) -> bool:
+        """Give up an open connection if its server has closed it; return whether so."""
+        has_ended = getattr(connection, "has_ended", None)
+        if has_ended is None or not has_ended():
+            return False
+        gearman_logger.debug("%r was closed by the server", connection)
+        self._give_up(connection)
+        return True
+
+    def _give_up(self, connection: Any) -> None:
+        """Give up a connection that has ended."""
+        self.handle_error(connection)
 
     def _forget(self, connection: Any) -> Any:
         """Drop the handler of a connection and return it."""

@@ -4,6 +4,7 @@ import logging
 import ssl
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from .commands import RESPONSE
@@ -63,6 +64,14 @@ class Inbox:
             self.throw_exception(message="remote disconnected")
         self.feed(data)
         return self._unread_bytes
+
+    def read_to_end(self) -> None:
+        """Read all that came on a connection before it ended."""
+        before = -1
+        with suppress(ConnectionError):
+            while self._unread_bytes > before:
+                before = self._unread_bytes
+                self.read_data_from_socket(_READ_MORE)
 
     def feed(self, data: bytes) -> None:
         """Take what was read."""

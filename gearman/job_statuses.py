@@ -1,21 +1,28 @@
 """How far jobs are."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import util
-from .constants import JOB_UNKNOWN
+from .constants import JOB_CREATED
+from .errors import ConnectionError, InvalidClientState, ServerUnavailable
 from .payload import as_text
 from .server_choice import ServerChoice
 from .waiting import All, assert_several
 
 
 class JobStatuses(ServerChoice):
-    """Asks servers how far jobs are, by request or by unique."""
+    """Asks servers how far jobs are, by request, by handle or by unique."""
 
     def get_job_status(
         self, current_request: Any, poll_timeout: float | None = None
     ) -> Any:
-        """Ask how far a job is; the answer is in the request's `status`."""
+        """Ask how far a job is; the answer is in the request's `status`.
+
+        Of a job that somebody else submitted the handle is enough: all servers are
+        asked, and a request with the answer is returned. Its status is empty if no
+        server answered in time.
+        """
         return util.unlist(
             self.get_job_statuses([current_request], poll_timeout=poll_timeout)
         )
@@ -25,17 +32,32 @@ class JobStatuses(ServerChoice):
     ) -> Any:
         """Ask how far jobs are, and wait for the answers.
 
-        Raises KeyError if the connection that a job was submitted on is lost.
+        Handles among the requests are answered by requests, in a list. Raises
+        InvalidClientState for a request that was not submitted, and
+        ServerUnavailable if the server that has the job can't be reached.
         """
         assert_several(job_requests)
-        self._drop_inherited()
+        handles = [as_text(r) for r in job_requests if isinstance(r, str | bytes)]
+        if handles:
+            return self._with_handles(job_requests, handles, poll_timeout)
         for request in job_requests:
             request.status["last_time_received"] = request.status.get("time_received")
-            handler = self.connection_to_handler_map[request.job.connection]
-            handler.send_get_status_of_job(request)
+            self._handler_of(request).send_get_status_of_job(request)
         return self.wait_until_job_statuses_received(
             job_requests, poll_timeout=poll_timeout
         )
+
+    def _handler_of(self, request: Any) -> Any:
+        connection = request.job.connection
+        if connection not in self.connection_list or request.job.handle is None:
+            raise InvalidClientState(f"not submitted by this client: {request!r}")
+        try:
+            self.establish_connection(connection)
+        except ConnectionError as error:
+            raise ServerUnavailable(
+                f"The server that was given the job cannot be reached: {error}"
+            ) from error
+        return self.connection_to_handler_map[connection]
 
     def wait_until_job_statuses_received(
         self, job_requests: Any, poll_timeout: float | None = None
@@ -45,13 +67,49 @@ class JobStatuses(ServerChoice):
         if any(map(_has_old_status, job_requests)):
             self.poll_connections_until_stopped(
                 self.connection_list,
-                All(job_requests, _awaits_status),
+                All(job_requests, self._awaits_status),
                 timeout=poll_timeout,
             )
         for request in job_requests:
             request.status = request.status or {}
             request.timed_out = _has_old_status(request)
         return job_requests
+
+    def _awaits_status(self, request: Any) -> bool:
+        """Whether an answer may come: none does on a connection that was lost."""
+        handler = self.connection_to_handler_map.get(request.job.connection)
+        return (
+            _has_old_status(request)
+            and handler is not None
+            and request.job.handle in handler.handle_to_request_map
+        )
+
+    def _with_handles(
+        self, jobs: Iterable[Any], handles: list[str], poll_timeout: float | None
+    ) -> list[Any]:
+        """Ask for requests, and for handles of jobs that nobody here submitted."""
+        stopwatch = util.Stopwatch(poll_timeout)
+        found = self._ask_all(
+            "send_get_status_of_handle", dict.fromkeys(handles), poll_timeout
+        )
+        requests = [job for job in jobs if not isinstance(job, str | bytes)]
+        self.get_job_statuses(requests, stopwatch.get_time_remaining())
+        return [
+            self._request_of(as_text(job), *found[as_text(job)])
+            if isinstance(job, str | bytes)
+            else job
+            for job in jobs
+        ]
+
+    def _request_of(self, handle: str, connection: Any, status: dict[str, Any]) -> Any:
+        request = self.job_request_class(
+            self.job_class(connection, handle, None, None, None), background=True
+        )
+        request.status = status
+        request.timed_out = not status
+        if status.get("known"):
+            request.state = JOB_CREATED
+        return request
 
     def get_unique_status(
         self, unique: str | bytes, poll_timeout: float | None = None
@@ -63,25 +121,38 @@ class JobStatuses(ServerChoice):
         asked; raises ServerUnavailable if none can be reached.
         """
         name = as_text(unique)
-        statuses = []
+        found = self._ask_all("send_get_status_of_unique", [name], poll_timeout)
+        return found[name][1] or None
+
+    def _ask_all(
+        self, method: str, names: Iterable[str], poll_timeout: float | None
+    ) -> dict[str, tuple[Any, dict[str, Any]]]:
+        """Have the handlers of all servers ask for names, and wait for the answers.
+
+        Returns for each the connection and the status of the server that knows it,
+        or of any other; the status is empty if none answered in time.
+        """
+        asked: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
         for connection in self._reachable():
-            status: dict[str, Any] = {}
-            handler = self.connection_to_handler_map[connection]
-            handler.send_get_status_of_unique(name, status)
-            statuses.append((connection, status))
+            send: Callable[..., None] = getattr(
+                self.connection_to_handler_map[connection], method
+            )
+            for name in names:
+                status: dict[str, Any] = {}
+                send(name, status)
+                asked.setdefault(name, []).append((connection, status))
+        outstanding = [pair for pairs in asked.values() for pair in pairs]
         self.poll_connections_until_stopped(
             self.connection_list,
-            lambda _: any(not s and c.connected for c, s in statuses),
+            lambda _: any(not status and c.connected for c, status in outstanding),
             timeout=poll_timeout,
         )
-        answers = [status for _, status in statuses if status]
-        return max(answers, key=lambda status: status["known"], default=None)
+        return {
+            name: max(pairs, key=lambda pair: pair[1].get("known", -1))
+            for name, pairs in asked.items()
+        }
 
 
 def _has_old_status(request: Any) -> bool:
     status = request.status
     return bool(status.get("time_received") == status.get("last_time_received"))
-
-
-def _awaits_status(request: Any) -> bool:
-    return _has_old_status(request) and request.state != JOB_UNKNOWN

@@ -31,6 +31,20 @@ class PollLoop:
 
     def __init__(self) -> None:
         self._dialogue = Dialogue()
+        # What the last trouble with a connection was.
+        self._problems: dict[Any, str] = {}
+
+    def _unavailable(self) -> ServerUnavailable:
+        """Return the error that says why no connection is open."""
+        if not self.connection_list:
+            return ServerUnavailable(
+                "there are no servers: name some, such as host_list=['localhost:4730']"
+            )
+        problems = [self._problems.get(c, "") for c in self.connection_list]
+        reasons = "; ".join(filter(None, problems)) or "all are closed"
+        return ServerUnavailable(
+            f"Found no valid connections in list: {self.connection_list!r}: {reasons}"
+        )
 
     def poll_connections_once(
         self, submitted_connections: Iterable[Any], timeout: float | None = None
@@ -79,6 +93,7 @@ class PollLoop:
             handle(connection)
         except ConnectionError as error:
             gearman_logger.debug("connection lost: %s", error)
+            self._problems[connection] = str(error)
             lost.add(connection)
         except ProtocolError:
             # What follows on this connection cannot be read.
@@ -116,9 +131,7 @@ class PollLoop:
             self._drop_silent(connections)
             wanted = callback_fxn(any(found))
         if not _any_connected(connections):
-            raise ServerUnavailable(
-                f"Found no valid connections in list: {self.connection_list!r}"
-            )
+            raise self._unavailable()
         return False
 
     def _may_talk(self, connection: Any) -> bool:
@@ -175,9 +188,9 @@ class PollLoop:
         for connection in connections:
             since = self._silent_since(connection)
             if since is not None and since <= latest:
-                gearman_logger.error(
-                    "no answer from %r in %g seconds", connection, self.read_timeout
-                )
+                text = f"no answer from {connection!r} in {self.read_timeout:g} seconds"
+                gearman_logger.error("%s", text)
+                self._problems[connection] = text
                 self.handle_error(connection)
 
 

@@ -1,6 +1,5 @@
 """Which of its servers a client gives a job to."""
 
-import logging
 import random
 from collections import deque
 from collections.abc import Iterable
@@ -8,12 +7,10 @@ from typing import Any, Unpack
 from weakref import WeakKeyDictionary
 
 from .connection_manager import GearmanConnectionManager, Options
-from .errors import ConnectionError, ServerUnavailable
+from .errors import ConnectionError
 from .job import GearmanJobRequest
 from .payload import as_bytes
 from .placement import Ring, rested_first
-
-gearman_logger = logging.getLogger(__name__)
 
 
 class ServerChoice(GearmanConnectionManager):
@@ -34,10 +31,8 @@ class ServerChoice(GearmanConnectionManager):
 
     def establish_request_connection(self, current_request: Any) -> Any:
         """Return an open connection for a request; raise ServerUnavailable if none."""
-        if len(self.connection_list) == 1 and self.connection_list[0].connected:
-            return self.establish_connection(self.connection_list[0])
         queue = self._servers_for(current_request)
-        problem = None
+        problem: ConnectionError | None = None
         for turns, connection in enumerate(list(queue)):
             try:
                 chosen = self.establish_connection(connection)
@@ -46,9 +41,7 @@ class ServerChoice(GearmanConnectionManager):
                 continue
             queue.rotate(-turns)
             return chosen
-        raise ServerUnavailable(
-            f"Found no valid connections: {self.connection_list!r}: {problem}"
-        ) from problem
+        raise self._unavailable() from problem
 
     def _servers_for(self, request: Any) -> deque[Any]:
         if len(self.connection_list) < 2:
@@ -68,13 +61,19 @@ class ServerChoice(GearmanConnectionManager):
             self._ring = list(self.connection_list), Ring(named)
         return self._ring[1].order(as_bytes(request.job.unique))
 
+    def _give_up(self, connection: Any) -> None:
+        # A result may have come right before the end.
+        connection.read_to_end()
+        try:
+            self._handle_received(connection)
+        finally:
+            self.handle_error(connection)
+
     def _reachable(self) -> list[Any]:
-        connections = []
-        for connection in self.connection_list:
-            try:
-                connections.append(self.establish_connection(connection))
-            except ConnectionError as error:
-                gearman_logger.debug("cannot connect: %s", error)
+        """Return all servers that can be reached; raise ServerUnavailable if none."""
+        connections = self._opened(self.connection_list)
+        if not connections:
+            raise self._unavailable()
         return connections
 
 

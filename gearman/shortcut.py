@@ -87,12 +87,12 @@ def take_handles(client: Any, connection: Any) -> None:
 
 
 def _open(client: Any) -> tuple[Any, Any]:
-    """Return the only connection and its handler, if it is open and usual."""
+    """Return the only connection and its handler, if it is usual and has not ended."""
     if len(client.connection_list) == 1 and client._process == os.getpid():
         connection = client.connection_list[0]
         handler = client.connection_to_handler_map.get(connection)
         usable = handler is not None and connection.connected
-        if usable and _are_usual(connection, handler):
+        if usable and _are_usual(connection, handler) and not connection.has_ended():
             return connection, handler
     return None, None
 

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from . import compat as compat
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .connection_manager import Options
-from .errors import ConnectionError, ServerUnavailable
+from .errors import ServerUnavailable
 from .job_execution import JobExecution
 from .polling import Wakeup, ready
 from .seams import Seams
@@ -256,15 +256,6 @@ class GearmanWorker(JobExecution):
         if opened or self.reconnect:
             return opened
         return self._opened(c for c in order if c not in rested)
-
-    def _opened(self, connections: Iterable[Any]) -> list[Any]:
-        opened = []
-        for connection in connections:
-            try:
-                opened.append(self.establish_connection(connection))
-            except ConnectionError as error:
-                gearman_logger.debug("cannot connect: %s", error)
-        return opened
 
     def after_poll(self, any_activity: bool) -> bool:
         """Called before the first poll and after each; False ends `work`."""

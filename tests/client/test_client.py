@@ -267,21 +267,6 @@ def test_a_server_that_is_down_is_passed_over(server: Server, task: str) -> None
     assert all(request.complete for request in requests)
 
 
-def test_a_client_finds_a_server_that_was_started_again(task: str) -> None:
-    port = servers.free_port()
-    with gearman.GearmanClient([("127.0.0.1", port)]) as client:
-        with servers.ours(port=port):
-            assert client.submit_job(task, "", background=True).complete
-        with servers.ours(port=port):
-            with pytest.raises(ExceededConnectionAttempts):
-                client.submit_job(task, "", background=True)
-            assert client.submit_job(task, "", background=True).complete
-        with servers.ours(port=port):
-            request = client.submit_job(task, "", background=True, max_retries=3)
-        assert request.complete
-        assert request.connection_attempts == 2
-
-
 def test_a_job_that_may_have_arrived_is_not_submitted_again(task: str) -> None:
     with HandServer() as server, gearman.GearmanClient([server.address]) as client:
         submission = meanwhile(client.submit_job, task, "", background=True)
