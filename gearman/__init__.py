@@ -37,8 +37,9 @@ if not (_here / "queues").is_dir():
 
 NullHandler = logging.NullHandler
 
+# It has no handler: a program that sets up no logging is told on standard error about
+# jobs that fail and servers that complain.
 gearman_root_logger = logging.getLogger("gearman")
-gearman_root_logger.addHandler(NullHandler())
 
 __all__ = [
     "JOB_COMPLETE",

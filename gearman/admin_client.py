@@ -14,6 +14,7 @@ from .errors import (
     ProtocolError,
 )
 from .errors import ServerUnavailable as ServerUnavailable
+from .excerpt import excerpt
 from .payload import as_text
 from .protocol import (
     GEARMAN_COMMAND_ECHO_REQ,
@@ -58,11 +59,18 @@ class GearmanAdminClient(GearmanConnectionManager):
     ) -> None:
         super().__init__(host_list=host_list, **options)
         self.poll_timeout = poll_timeout
-        self.current_connection = util.unlist(self.connection_list)
+        count = len(self.connection_list)
+        if count > 1:
+            raise ValueError(
+                f"an admin client asks one server, not {count}: make one for each"
+            )
+        self.current_connection: Any = util.unlist(self.connection_list)
         self.current_handler: Any = None
 
     def establish_admin_connection(self) -> None:
         """Connect, unless that is done."""
+        if self.current_connection is None:
+            raise self._unavailable()
         try:
             self.establish_connection(self.current_connection)
         except ConnectionError as error:
@@ -73,7 +81,9 @@ class GearmanAdminClient(GearmanConnectionManager):
         words = [as_text(a) if isinstance(a, bytes) else str(a) for a in arguments]
         for word in words:
             if not word or any(character.isspace() for character in word):
-                raise ProtocolError(f"{word!r} cannot be part of an admin command")
+                raise ProtocolError(
+                    f"{excerpt(word)} cannot be part of an admin command"
+                )
         self.establish_admin_connection()
         self.current_handler.send_text_command(" ".join([command, *words]))
         return self.wait_until_server_responds(command)
@@ -107,7 +117,7 @@ class GearmanAdminClient(GearmanConnectionManager):
         echo = self.wait_until_server_responds(GEARMAN_COMMAND_ECHO_REQ)
         if echo != ECHO_STRING:
             raise InvalidAdminClientState(
-                f"Echo string mismatch: got {echo}, expected {ECHO_STRING}"
+                f"Echo string mismatch: got {excerpt(echo)}, expected {ECHO_STRING!r}"
             )
         return time.monotonic() - start
 

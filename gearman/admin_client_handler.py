@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from .command_handler import GearmanCommandHandler
 from .errors import InvalidAdminClientState, ProtocolError
+from .excerpt import LIMIT, excerpt
 from .payload import as_text
 from .protocol import (
     GEARMAN_COMMAND_ECHO_REQ,
@@ -93,10 +94,10 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         known = [c for c in EXPECTED_GEARMAN_SERVER_COMMANDS if line.startswith(c)]
         if not known:
             raise ProtocolError(
-                f"Attempted to send an unknown server command: {line!r}"
+                f"Attempted to send an unknown server command: {excerpt(line)}"
             )
         if "\n" in line:
-            raise ProtocolError(f"A server command is one line: {line!r}")
+            raise ProtocolError(f"A server command is one line: {excerpt(line)}")
         self._sent_commands.append(max(known, key=len))
         self.send_command(GEARMAN_COMMAND_TEXT_COMMAND, raw_text=f"{line}\r\n")
 
@@ -119,7 +120,9 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         name = "recv_server_" + command.replace(" ", "_")
         callback = getattr(self, name, None)
         if callback is None:
-            raise ValueError(f"Could not handle command: {command!r} - {raw_text!r}")
+            raise ValueError(
+                f"Could not handle command: {command!r} - {excerpt(raw_text)}"
+            )
         return callback(raw_text)
 
     def _answer(self, answer: Any) -> bool:
@@ -169,7 +172,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
 
     def recv_server_maxqueue(self, raw_text: str) -> bool:
         if raw_text != "OK":
-            raise ProtocolError(f"Expected 'OK', received: {raw_text}")
+            raise ProtocolError(f"Expected 'OK', received: {raw_text[:LIMIT]}")
         return self._answer(raw_text)
 
     def recv_server_shutdown(self, raw_text: str) -> bool:
@@ -195,7 +198,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
     def _worker(self, line: str) -> dict[str, Any]:
         found = _WORKER.fullmatch(line)
         if found is None:
-            raise ProtocolError(f"Malformed worker response: {line!r}")
+            raise ProtocolError(f"Malformed worker response: {excerpt(line)}")
         descriptor, ip, client_id, tasks = found.groups()
         return {
             "file_descriptor": descriptor,
@@ -218,12 +221,15 @@ def _fields(line: str, expected: int) -> list[str]:
     fields = line.split("\t")
     if len(fields) != expected:
         raise ProtocolError(
-            f"Received {len(fields)} tokens, expected {expected} tokens: {fields!r}"
+            f"Received {len(fields)} tokens, expected {expected} tokens: "
+            f"{excerpt(line)}"
         )
     return fields
 
 
 def _integer(field: str, line: str) -> int:
     if not field.isascii() or not field.isdigit():
-        raise ProtocolError(f"Expected a number, received {field!r} in {line!r}")
+        raise ProtocolError(
+            f"Expected a number, received {excerpt(field)} in {excerpt(line)}"
+        )
     return int(field)

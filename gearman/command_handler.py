@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .errors import UnknownCommandError
+from .excerpt import excerpt
 from .protocol import GEARMAN_COMMAND_TO_NAME, get_command_name
 
 gearman_logger = logging.getLogger(__name__)
@@ -74,12 +75,14 @@ class GearmanCommandHandler:
         """
         name = CALLBACKS.get(cmd_type)
         if name is None:
-            raise ValueError(f"Could not handle command: {cmd_type!r} - {cmd_args!r}")
+            raise ValueError(
+                f"Could not handle command: {cmd_type!r} - {excerpt(cmd_args)}"
+            )
         callback = getattr(self, name, None)
         if callback is None:
             text = f"Could not handle command: {get_command_name(cmd_type)!r}"
-            gearman_logger.error("%s - %r", text, cmd_args)
-            raise UnknownCommandError(f"{text} - {cmd_args!r}")
+            gearman_logger.error("%s - %s", text, excerpt(cmd_args))
+            raise UnknownCommandError(f"{text} - {excerpt(cmd_args)}")
         return callback(**cmd_args)
 
     def recv_error(self, error_code: str, error_text: str) -> Any:

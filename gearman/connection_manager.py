@@ -102,7 +102,9 @@ class GearmanConnectionManager(PollLoop):
         elif isinstance(server, str | bytes | tuple | list):
             self.add_connection(server)
         else:
-            raise GearmanError(f"Expected str, tuple or dict; got {server!r}")
+            raise GearmanError(
+                f"a server is 'host:port', (host, port) or a dict, not {server!r}"
+            )
 
     # Connections.
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from .commands import RESPONSE
 from .constants import _DEBUG_MODE_
 from .errors import ConnectionError
+from .excerpt import excerpt
 from .framing import INVALID, MAX_BODY, Decoder
 from .protocol import get_command_name, name_arguments
 
@@ -134,4 +135,6 @@ class Inbox:
 
     def _log(self, verb: str, cmd_type: int, cmd_args: dict[str, Any]) -> None:
         name = get_command_name(cmd_type)
-        gearman_logger.debug("%#x - %s - %s - %r", id(self), verb, name, cmd_args)
+        gearman_logger.debug(
+            "%#x - %s - %s - %s", id(self), verb, name, excerpt(cmd_args)
+        )

@@ -14,6 +14,7 @@ from .constants import (
     PRIORITY_NONE,
 )
 from .constants import JOB_PENDING as JOB_PENDING
+from .excerpt import LIMIT, excerpt
 
 
 class GearmanJob:
@@ -48,8 +49,8 @@ class GearmanJob:
     def __repr__(self) -> str:
         place = (self.connection, self.handle)
         return (
-            f"<GearmanJob connection/handle={place!r}, task={self.task}, "
-            f"unique={self.unique}, data={self.data!r}>"
+            f"<GearmanJob connection/handle={place!r}, task={self.task!s:.{LIMIT}}, "
+            f"unique={self.unique!s:.{LIMIT}}, data={excerpt(self.data)}>"
         )
 
 
@@ -157,8 +158,9 @@ class GearmanJobRequest:
 
     def __repr__(self) -> str:
         return (
-            f"<GearmanJobRequest task={self.job.task!r}, unique={self.job.unique!r}, "
-            f"priority={self.priority!r}, background={self.background!r}, "
+            f"<GearmanJobRequest task={excerpt(self.job.task)}, "
+            f"unique={excerpt(self.job.unique)}, priority={self.priority!r}, "
+            f"background={self.background!r}, "
             f"state={self.state!r}, timed_out={self.timed_out!r}>"
         )
 

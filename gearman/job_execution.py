@@ -48,8 +48,12 @@ class JobExecution(JobUpdates):
             return self.on_job_exception(current_job, sys.exc_info())
 
     def on_job_exception(self, current_job: Any, exc_info: Any) -> bool:
-        """Tell the server that a job failed."""
-        gearman_logger.info("%r failed", current_job.handle, exc_info=exc_info)
+        """Log that a job failed, and why, and tell the server."""
+        gearman_logger.error(
+            "Job %s of %r failed",
+            *(current_job.handle, current_job.task),
+            exc_info=exc_info,
+        )
         if self.report_exceptions:
             self._report(current_job, exc_info)
         elif self._may_send_later():

@@ -127,7 +127,8 @@ class PollLoop:
             found = self.poll_connections_once(
                 connections, timeout=self._poll_time(connections, remaining)
             )
-            found = self.handle_connection_activity(*found)
+            # What it returns does not matter: subclasses forget to.
+            self.handle_connection_activity(*found)
             self._drop_silent(connections)
             wanted = callback_fxn(any(found))
         if not _any_connected(connections):

@@ -14,6 +14,8 @@ from .errors import ConnectionError
 # What a connection gets besides what it waits for: reading tells what is the matter.
 _BOTH = select.POLLIN | select.POLLOUT
 _TROUBLE = select.POLLERR | select.POLLHUP
+# Milliseconds that a poll can take at most, some 24 days.
+_LONGEST = 2**31 - 1
 
 
 def ready(
@@ -46,7 +48,7 @@ def ready(
     poller = select.poll()
     for number, mask in masks.items():
         poller.register(number, mask)
-    found = poller.poll(None if timeout is None else math.ceil(timeout * 1000))
+    found = poller.poll(_milliseconds(timeout))
     readable, writable = set(), set()
     for number, event in found:
         item = owners[number]
@@ -156,4 +158,7 @@ class Dialogue:
 
 
 def _milliseconds(timeout: float | None) -> int | None:
-    return None if timeout is None else math.ceil(timeout * 1000)
+    if timeout is None:
+        return None
+    # Rounded up, as an early end would be followed by more of them until it is time.
+    return math.ceil(min(timeout * 1000, _LONGEST))

@@ -14,6 +14,7 @@ from . import compat as compat
 from .commands import COMMANDS, HEADER_SIZE, REQUEST, RESPONSE, Command
 from .constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
 from .errors import ProtocolError
+from .excerpt import excerpt
 from .framing import encode
 from .payload import Payload, as_bytes, as_text
 
@@ -179,7 +180,7 @@ def parse_binary_command(
         return None, None, 0
     magic, number, length = _HEADER.unpack_from(data)
     if magic != (RESPONSE if is_response else REQUEST):
-        raise ProtocolError(f"Malformed Magic: {magic!r}")
+        raise ProtocolError(f"Malformed Magic: {excerpt(magic)}")
     if number not in COMMANDS:
         raise ProtocolError(f"Received unknown binary command: {number}")
     end = HEADER_SIZE + length
@@ -227,7 +228,9 @@ def pack(
     try:
         values = [as_bytes(cmd_args[name]) for name in names]
     except TypeError:
-        raise ProtocolError(f"Received non-binary arguments: {cmd_args!r}") from None
+        raise ProtocolError(
+            f"Received non-binary arguments: {excerpt(cmd_args)}"
+        ) from None
     except KeyError:
         values = []
     if not len(values) == len(names) == len(cmd_args):
@@ -236,7 +239,9 @@ def pack(
             f"{sorted(names)} != {sorted(cmd_args)}"
         )
     if b"\0" in b"".join(values[:-1]):
-        raise ProtocolError(f"Received an argument that contains NUL: {cmd_args!r}")
+        raise ProtocolError(
+            f"Received an argument that contains NUL: {excerpt(cmd_args)}"
+        )
     return encode(cmd_type, values, RESPONSE if is_response else REQUEST)
 
 
@@ -249,7 +254,7 @@ def parse_text_command(in_buffer: Any) -> tuple[int | None, dict[str, Any] | Non
     if not end:
         return None, None, 0
     if b"\0" in line:
-        raise ProtocolError(f"Received unexpected character: {line!r}")
+        raise ProtocolError(f"Received unexpected character: {excerpt(line)}")
     text = as_text(line.removesuffix(b"\r"))
     return GEARMAN_COMMAND_TEXT_COMMAND, {"raw_text": text}, len(line) + 1
 
@@ -261,5 +266,5 @@ def pack_text_command(cmd_type: int, cmd_args: Mapping[str, Any]) -> Payload:
         raise ProtocolError(f"Expected GEARMAN_COMMAND_TEXT_COMMAND, received {name}")
     line = cmd_args.get("raw_text")
     if line is None:
-        raise ProtocolError(f"Did not receive any valid arguments: {cmd_args!r}")
+        raise ProtocolError(f"Did not receive any valid arguments: {excerpt(cmd_args)}")
     return Payload(as_bytes(line))

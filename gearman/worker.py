@@ -11,7 +11,9 @@ from typing import Any, Unpack
 from . import compat as compat
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .connection_manager import Options
+from .errors import ConnectionError as ConnectionError
 from .errors import ServerUnavailable
+from .excerpt import excerpt
 from .job_execution import JobExecution
 from .polling import Wakeup, ready
 from .seams import Seams
@@ -93,7 +95,11 @@ class GearmanWorker(JobExecution):
 
         What it returns is the result. A job that takes more than `timeout` seconds
         is taken away by the server; gearmand counts whole seconds, at least one.
+        Raises TypeError if it is no function.
         """
+        if not callable(callback_function):
+            kind = type(callback_function).__name__
+            raise TypeError(f"the task {excerpt(task)} needs a function, not {kind}")
         self.worker_abilities[task] = callback_function
         self.task_timeouts.pop(task, None)
         if timeout is not None:
@@ -160,6 +166,8 @@ class GearmanWorker(JobExecution):
         connections = self.establish_worker_connections()
         self._lost_one = False
         timeout = self._until_next_attempt(poll_timeout)
+        if not connections and not self.connection_list:
+            raise self._unavailable()
         if not connections and self.reconnect:
             return self._rest(timeout)
         try:

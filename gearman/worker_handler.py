@@ -14,6 +14,7 @@ one write.
 import logging
 import sys
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 from .command_handler import GearmanCommandHandler
@@ -84,7 +85,8 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
             if seconds is None:
                 self.send_command(GEARMAN_COMMAND_CAN_DO, task=task)
             else:
-                milliseconds = str(int(seconds * 1000))
+                # Rounded up: less than one would be no timeout at all.
+                milliseconds = str(ceil(seconds * 1000))
                 self.send_command(
                     GEARMAN_COMMAND_CAN_DO_TIMEOUT, task=task, timeout=milliseconds
                 )

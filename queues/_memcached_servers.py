@@ -18,6 +18,7 @@ PORT: Final = 11211
 _SENT: Final = 4 * 1024 * 1024
 _ASKED: Final = 200
 
+_OPTION: Final = "--memcached-servers (or --libmemcached-servers)"
 T = TypeVar("T")
 
 
@@ -25,9 +26,7 @@ def parse(text: str) -> list[str | tuple[str, int]]:
     """Return the addresses in a list of addresses and paths, between commas."""
     addresses = [_parse_one(part.strip()) for part in text.split(",")]
     if len(set(addresses)) < len(addresses):
-        raise ConfigurationError(
-            f"--memcached-servers names a server more than once: {text}"
-        )
+        raise ConfigurationError(f"{_OPTION} names a server more than once: {text}")
     return addresses
 
 
@@ -37,7 +36,7 @@ def _parse_one(text: str) -> str | tuple[str, int]:
     try:
         host, port, path = parse_address(text)
     except ValueError as error:
-        raise ConfigurationError(f"--memcached-servers: {error}") from error
+        raise ConfigurationError(f"{_OPTION}: {error}") from error
     return path or (host, port or PORT)
 
 

@@ -191,7 +191,8 @@ def _check_reading(wanted: dict[str, Any]) -> None:
 
 def _misread() -> ConfigurationError:
     return ConfigurationError(
-        "--postgres-conninfo can't be read: write host=... dbname=... user=...,"
+        "--postgres-conninfo (or --libpq-conninfo) can't be read: write host=..."
+        " dbname=... user=...,"
         " with quotes around a value with spaces, or postgresql://user@host/dbname,"
         " with %XX for special characters in a password"
     )

@@ -65,8 +65,8 @@ class Queue(BaseQueue):
         require("pymemcache", "memcached")
         if not _PREFIX.fullmatch(prefix):
             raise ConfigurationError(
-                "--memcached-prefix must have 1 to 200 printable ASCII characters,"
-                " and no spaces"
+                "--memcached-prefix (or --libmemcached-prefix) must have 1 to 200"
+                " printable ASCII characters, and no spaces"
             )
         # Not before: it imports pymemcache, which is optional.
         from ._memcached_store import Store

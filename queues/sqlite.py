@@ -81,9 +81,12 @@ class Queue(_Queue):
         if not db:
             raise ConfigurationError(
                 "the queue sqlite needs a file to keep jobs in: give --sqlite-db FILE"
+                " (or, as gearmand spells it, --libsqlite3-db FILE)"
             )
         if not table:
-            raise ConfigurationError("the queue's table needs a name: --sqlite-table")
+            raise ConfigurationError(
+                "the queue's table needs a name: --sqlite-table or --libsqlite3-table"
+            )
         self._file = _open(Path(db))
         native = NativeTable(self._file.connection, f"{table}_jobs")
         gearmand = GearmandTable(self._file.connection, table)

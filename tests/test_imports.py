@@ -13,7 +13,17 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module imports from its own layer and from those before it.
 LAYERS = (
     ("errors", "entries", "commands", "constants", "compat"),
-    ("_framing", "framing", "text", "address", "job", "payload", "encoders", "seams"),
+    (
+        "_framing",
+        "framing",
+        "text",
+        "address",
+        "excerpt",
+        "job",
+        "payload",
+        "encoders",
+        "seams",
+    ),
     ("protocol", "submission", "*_handler", "queue", "server.*broker"),
     (
         *("server.protocol", "server.gear", "server.admin", "server.access"),

@@ -1,5 +1,6 @@
 """How a tool ends: its exit status, and what it says about trouble."""
 
+import logging
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ def run(name: str, body: Callable[[], int]) -> int:
     open_standard_streams()
     sys.stdout = _buffered(sys.stdout)
     sys.stderr = _buffered(sys.stderr)
+    # A tool says in its own words what the library logs.
+    logging.getLogger("gearman").addHandler(logging.NullHandler())
     signal.signal(signal.SIGTERM, _terminate)
     # Nobody learns how a child ended while this is ignored, as it may be by a parent.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -22,7 +22,8 @@ from .protocol import Protocol, Server, Service, Trace
 # Gets the peer and the packet's arguments, as many as the command table says.
 Verb = Callable[..., None]
 
-# A number as strtoll reads it, except that there must be one.
+# A number as strtoll reads it, except that there must be one, and that a fraction
+# counts as a whole: no time comes early.
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,19})(\.\d*)?\s*")
 _MAX_NUMBER = 2**63 - 1
 
@@ -208,9 +209,12 @@ def _until_nul(text: bytes) -> bytes:
 
 def _number(text: bytes) -> int | None:
     found = _NUMBER.fullmatch(text)
-    if found is None or abs(int(found[1])) > _MAX_NUMBER:
+    if found is None:
         return None
-    return int(found[1])
+    number = int(found[1])
+    if number >= 0 and (found[2] or b"").strip(b".0"):
+        number += 1
+    return None if abs(number) > _MAX_NUMBER else number
 
 
 def _echo(peer: Peer, data: bytes) -> None:

@@ -136,6 +136,18 @@ def test_an_answer_that_makes_no_sense_is_refused(
         assert side.ended()
 
 
+@pytest.mark.parametrize("hosts", [None, []])
+def test_an_admin_client_without_a_server_says_so(hosts: Any) -> None:
+    admin = gearman.GearmanAdminClient(hosts)
+    with pytest.raises(ServerUnavailable, match="there are no servers: name some"):
+        admin.ping_server()
+
+
+def test_an_admin_client_asks_one_server() -> None:
+    with pytest.raises(ValueError, match="asks one server, not 2: make one for each"):
+        gearman.GearmanAdminClient(["one", "two"])
+
+
 def test_a_refused_limit_is_told() -> None:
     with (
         HandServer() as server,

@@ -3,6 +3,8 @@
 import gc
 import time
 import weakref
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -222,6 +224,39 @@ def test_a_job_for_later_is_not_run_now(
 
 
 @pytest.mark.parametrize(
+    ("when", "epoch"),
+    [(5, b"5"), (5.0, b"5"), (5.001, b"6"), (Decimal("5.5"), b"6"), (-5.5, b"-5")],
+)
+def test_a_job_for_later_is_not_run_a_part_of_a_second_early(
+    when: Any, epoch: bytes, task: str
+) -> None:
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        submission = meanwhile(
+            client.submit_job, task, "", background=True, when_to_run=when
+        )
+        side = server.accept()
+        assert side.expect("OPTION_REQ", "SUBMIT_JOB_EPOCH")[2] == epoch
+        side.send("JOB_CREATED", b"H:1")
+        assert submission.result(DEADLINE).complete
+
+
+def test_a_time_that_is_no_number_is_refused(client: Any, task: str) -> None:
+    when = datetime.fromtimestamp(5)
+    with pytest.raises(TypeError, match="not datetime; a datetime has it as timestamp"):
+        client.submit_job(task, "", background=True, when_to_run=when)
+
+
+@pytest.mark.parametrize("poll_timeout", [1e10, float("inf")])
+def test_a_timeout_may_be_longer_than_a_poll_can_be(
+    poll_timeout: float, client: Any, task: str
+) -> None:
+    options = {"background": True, "poll_timeout": poll_timeout}
+    assert client.submit_job(task, "", **options).complete
+    (request,) = client.submit_multiple_jobs([{"task": task, "data": ""}], **options)
+    assert request.complete
+
+
+@pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"when_to_run": 5}, "needs background=True"),
@@ -323,6 +358,59 @@ def test_a_payload_that_cannot_be_encoded_leaves_the_client_usable(
     with pytest.raises(ProtocolError):
         client.submit_job(5, "")
     assert client.submit_job(task, "", background=True).complete
+
+
+def test_a_status_can_be_asked_for_by_handle(
+    client: Any, server: Server, task: str
+) -> None:
+    request = client.submit_job(task, "", background=True)
+    with (
+        servers.ours() as other,
+        gearman.GearmanClient([other.address, server.address]) as stranger,
+    ):
+        handle = request.job.handle
+        told = stranger.get_job_status(handle, poll_timeout=DEADLINE)
+        assert (told.status["handle"], told.status["known"]) == (handle, True)
+        assert (told.job.handle, told.state) == (handle, gearman.JOB_CREATED)
+        assert (told.timed_out, told.complete) == (False, True)
+        again = stranger.get_job_status(told, poll_timeout=DEADLINE)
+        assert again is told
+        assert again.status["known"]
+        handles = [handle.encode(), "H:nobody:1", told]
+        statuses = stranger.get_job_statuses(handles, poll_timeout=DEADLINE)
+        assert [one.status["known"] for one in statuses] == [True, False, True]
+        assert statuses[2] is told
+
+
+def test_a_status_by_handle_does_not_take_the_result_of_a_request(
+    client: Any, worker: Any, task: str
+) -> None:
+    request = client.submit_job(task, "", wait_until_complete=False)
+    assert client.get_job_status(request.job.handle, DEADLINE).status["known"]
+    worker.register_task(task, lambda worker, job: "done")
+    with working(worker):
+        client.wait_until_jobs_completed([request], poll_timeout=DEADLINE)
+    assert request.result == "done"
+
+
+def test_a_status_that_no_server_tells_in_time_is_empty(task: str) -> None:
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        told = client.get_job_status("H:1", poll_timeout=0.01)
+        assert (told.status, told.timed_out) == ({}, True)
+
+
+def test_the_status_of_what_was_not_submitted_is_an_error(client: Any) -> None:
+    job = {"task": "task", "data": "x" * 1000}
+    request = client._create_request_from_dictionary(job)
+    with pytest.raises(InvalidClientState, match="not submitted by this client"):
+        client.get_job_status(request)
+
+
+def test_a_client_without_servers_says_so() -> None:
+    client = gearman.GearmanClient([])
+    for call in (client.submit_job, lambda *_: client.get_job_status("H:1")):
+        with pytest.raises(ServerUnavailable, match="there are no servers: name some"):
+            call("task", "")
 
 
 def test_a_handle_that_nobody_asked_for_is_an_error() -> None:

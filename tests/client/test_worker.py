@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 from threading import Event
 from typing import Any
 
@@ -247,6 +249,106 @@ def test_a_task_may_have_a_timeout(task: str) -> None:
                 task.encode(),
                 b"2500",
             ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "milliseconds"), [(0.0001, b"1"), (2.0001, b"2001"), (0, b"0")]
+)
+def test_a_timeout_is_not_cut(seconds: float, milliseconds: bytes, task: str) -> None:
+    with HandServer() as server, gearman.GearmanWorker([server.address]) as worker:
+        worker.register_task(task, lambda worker, job: "", timeout=seconds)
+        with working(worker):
+            side = server.accept()
+            told = side.expect("RESET_ABILITIES", "CAN_DO_TIMEOUT")
+            assert told[1] == milliseconds
+
+
+def test_what_is_no_function_is_not_registered(worker: Any) -> None:
+    with pytest.raises(TypeError, match="'x' needs a function, not str"):
+        worker.register_task("x", "no function")
+    assert not worker.worker_abilities
+
+
+def test_a_worker_says_why_no_server_is_there() -> None:
+    address = unanswered()
+    worker = gearman.GearmanWorker([address, "nowhere.invalid"])
+    with pytest.raises(ServerUnavailable) as caught:
+        worker.work()
+    text = str(caught.value)
+    assert f"<{address}> ConnectionRefusedError" in text
+    assert "<nowhere.invalid:4730> gaierror" in text
+
+
+def test_a_worker_says_how_it_lost_its_server(worker: Any) -> None:
+    with HandServer() as server, gearman.GearmanWorker([server.address]) as worker:
+        work = meanwhile(worker.work)
+        side = server.accept()
+        side.expect("RESET_ABILITIES", "PRE_SLEEP")
+        side.close()
+        assert f"<{server.address}> remote disconnected" in str(
+            work.exception(DEADLINE)
+        )
+
+
+@pytest.mark.parametrize("reconnect", [False, True])
+def test_a_worker_without_servers_says_so(reconnect: bool) -> None:
+    with pytest.raises(ServerUnavailable, match="there are no servers: name some"):
+        gearman.GearmanWorker([], reconnect=reconnect).work()
+
+
+_FAILING = """
+import sys, gearman
+class Worker(gearman.GearmanWorker):
+    def after_job(self):
+        return False
+worker = Worker([sys.argv[1]])
+def divide(worker, job):
+    return 1 / int(job.data)
+worker.register_task("{task}", divide)
+worker.work()
+"""
+
+
+def test_a_failing_function_is_told_where_no_logging_is_set_up(
+    client: Any, server: Server, task: str
+) -> None:
+    program = [sys.executable, "-P", "-c", _FAILING.replace("{task}", task)]
+    with subprocess.Popen(
+        [*program, server.address],
+        env=servers.package_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        request = submit(client, task, "0")
+        _, said = process.communicate(timeout=DEADLINE)
+    first, *trace = said.splitlines()
+    assert first == f"Job {request.job.handle} of '{task}' failed"
+    assert trace[0] == "Traceback (most recent call last):"
+    assert trace[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_a_hook_may_return_nothing_where_2_0_2_did_not_look(
+    server: Server, task: str
+) -> None:
+    class Client(gearman.GearmanClient):
+        def handle_connection_activity(self, *found: Any) -> Any:
+            super().handle_connection_activity(*found)
+
+    class Worker(gearman.GearmanWorker):
+        active = False
+
+        def handle_connection_activity(self, *found: Any) -> Any:
+            super().handle_connection_activity(*found)
+
+        def after_poll(self, any_activity: bool) -> bool:
+            self.active = self.active or any_activity
+            return super().after_poll(any_activity)
+
+    with Client([server.address]) as client, Worker([server.address]) as worker:
+        worker.register_task(task, lambda worker, job: "done")
+        with working(worker):
+            assert submit(client, task).result == "done"
+        assert worker.active
 
 
 def test_stop_lets_the_running_job_end_and_takes_no_other(

@@ -70,7 +70,9 @@ def test_name_ends_at_a_nul(server):
 
 class TestNumbers:
     @pytest.mark.parametrize(
-        "text", [b"", b"junk", b"12x", b"1 2", b"+", b"9" * 19, b"1" * 20, b"0x10"]
+        "text",
+        [b"", b"junk", b"12x", b"1 2", b"+", b"9" * 19, b"1" * 20, b"0x10"]
+        + [b"9223372036854775807.5"],
     )
     def test_bad_epoch_is_refused(self, server, text):
         assert server.connect().send(
@@ -88,6 +90,20 @@ class TestNumbers:
             Command.SUBMIT_JOB_EPOCH, b"f", b"", text, b"w"
         )
         assert answer == Command.JOB_CREATED
+
+    @pytest.mark.parametrize(
+        ("text", "when"),
+        [(b"5", 5), (b"5.0", 5), (b"5.", 5), (b"5.001", 6), (b"-5.5", 0), (b"0.1", 1)],
+    )
+    def test_part_of_a_second_counts_as_a_whole_one(self, server, text, when):
+        server.connect().send(Command.SUBMIT_JOB_EPOCH, b"f", b"", text, b"w")
+        (job,) = server.broker.jobs.values()
+        assert job.when == when
+
+    def test_part_of_a_millisecond_is_a_timeout(self, server):
+        server.connect().send(Command.CAN_DO_TIMEOUT, b"f", b"0.5")
+        (peer,) = server.broker.peers
+        assert peer.abilities[b"f"] > 0
 
     @pytest.mark.parametrize("text", [b"", b"abc", b"9" * 21])
     def test_bad_timeout_is_refused(self, server, text):
