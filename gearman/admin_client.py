@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from . import util
 from .admin_client_handler import GearmanAdminClientCommandHandler
-from .connection_manager import GearmanConnectionManager, Options
+from .connection_manager import Options
 from .errors import (
     ConnectionError,
     InvalidAdminClientState,
@@ -33,6 +33,7 @@ from .protocol import (
     GEARMAN_SERVER_COMMAND_WORKERS,
 )
 from .protocol import GEARMAN_COMMAND_ECHO_RES as GEARMAN_COMMAND_ECHO_RES
+from .sharing import Shared
 
 gearman_logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ ECHO_STRING = "ping? pong!"
 DEFAULT_ADMIN_CLIENT_TIMEOUT = 10.0
 
 
-class GearmanAdminClient(GearmanConnectionManager):
+class GearmanAdminClient(Shared):
     """Asks one server, and waits for each answer `poll_timeout` seconds at most.
 
     See GearmanConnectionManager for `host_list`, which names one server, and the
@@ -84,9 +85,10 @@ class GearmanAdminClient(GearmanConnectionManager):
                 raise ProtocolError(
                     f"{excerpt(word)} cannot be part of an admin command"
                 )
-        self.establish_admin_connection()
-        self.current_handler.send_text_command(" ".join([command, *words]))
-        return self.wait_until_server_responds(command)
+        with self._exclusively():
+            self.establish_admin_connection()
+            self.current_handler.send_text_command(" ".join([command, *words]))
+            return self.wait_until_server_responds(command)
 
     def wait_until_server_responds(self, expected_type: Any) -> Any:
         """Return the answer to what was sent."""
@@ -111,10 +113,11 @@ class GearmanAdminClient(GearmanConnectionManager):
 
     def ping_server(self) -> float:
         """Return the seconds that an echo takes."""
-        start = time.monotonic()
-        self.establish_admin_connection()
-        self.current_handler.send_echo_request(ECHO_STRING)
-        echo = self.wait_until_server_responds(GEARMAN_COMMAND_ECHO_REQ)
+        with self._exclusively():
+            start = time.monotonic()
+            self.establish_admin_connection()
+            self.current_handler.send_echo_request(ECHO_STRING)
+            echo = self.wait_until_server_responds(GEARMAN_COMMAND_ECHO_REQ)
         if echo != ECHO_STRING:
             raise InvalidAdminClientState(
                 f"Echo string mismatch: got {excerpt(echo)}, expected {ECHO_STRING!r}"

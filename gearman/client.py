@@ -106,7 +106,8 @@ class GearmanClient(JobStatuses):
     ) -> None:
         until_complete = until_complete and not request.background
         start = time.monotonic()
-        accepted = submit_at_once(self, request, poll_timeout)
+        with self._exclusively():
+            accepted = submit_at_once(self, request, poll_timeout)
         if accepted and not until_complete:
             return
         if poll_timeout:
@@ -183,7 +184,8 @@ class GearmanClient(JobStatuses):
             self.poll_connections_until_stopped(
                 self.connection_list, accepting, timeout=poll_timeout
             )
-            accepting.submit_rest()
+            with self._exclusively():
+                accepting.submit_rest()
         for request in job_requests:
             request.timed_out = request.state == JOB_PENDING
         return job_requests
@@ -208,7 +210,10 @@ class GearmanClient(JobStatuses):
         return job_requests
 
     def _submitter(self) -> Callable[[Any], Any]:
-        return submitter(self) if _SENDING.intact(self) else self.send_job_request
+        if not _SENDING.intact(self):
+            return self.send_job_request
+        with self._exclusively():
+            return submitter(self)
 
     def _handle_received(self, connection: Any) -> None:
         take_handles(self, connection)

@@ -211,7 +211,15 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         for request in self._ended(job_handle):
             # What follows if the result cannot be decoded: nothing else will come.
             request.state = JOB_FAILED
-            request.result = self.decode_data(data)
+            try:
+                request.result = self.decode_data(data)
+            except Exception as error:
+                if not self._others_wait():
+                    raise
+                # Raised here it could end the wait of another thread.
+                request.exception = f"{type(error).__name__}: {error}"
+                gearman_logger.exception("the result of %s is unreadable", job_handle)
+                continue
             request.state = JOB_COMPLETE
         return True
 
@@ -281,6 +289,11 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
             self._assert_request_state(request, JOB_CREATED)
             self._unregister_request(request)
         return requests
+
+    def _others_wait(self) -> bool:
+        """Whether several threads wait for what this one receives."""
+        turns = getattr(self.connection_manager, "_turns", None)
+        return turns is not None and turns.followed
 
     def _decoded_if_possible(self, data: Any) -> Any:
         try:

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import select
 import ssl
 import time
 from collections import deque
@@ -22,7 +23,14 @@ from .protocol import get_command_name as get_command_name
 from .protocol import pack_binary_command as pack_binary_command
 from .protocol import parse_binary_command as parse_binary_command
 from .protocol import parse_text_command as parse_text_command
-from .sockets import Ending, Keepalive, configure, open_socket, tls_context
+from .sockets import (
+    Keepalive,
+    configure,
+    has_ended,
+    open_socket,
+    poll_for_the_end,
+    tls_context,
+)
 
 gearman_logger = logging.getLogger(__name__)
 
@@ -73,7 +81,7 @@ class GearmanConnection(Inbox):
     def _reset_connection(self) -> None:
         self.connected = False
         self.gearman_socket: Any = None
-        self._ending: Ending | None = None
+        self._ending: select.poll | None = None
         # Whether the socket takes no more for now, and when it last took or gave.
         self.blocked = False
         self.last_activity = 0.0
@@ -106,11 +114,11 @@ class GearmanConnection(Inbox):
 
         What was sent before the end may still be read.
         """
-        if not self.gearman_socket:
-            return False
         if self._ending is None:
-            self._ending = Ending(self.gearman_socket)
-        return self._ending.has_come()
+            if not self.gearman_socket:
+                return False
+            self._ending = poll_for_the_end(self.gearman_socket)
+        return bool(self._ending.poll(0)) and has_ended(self.gearman_socket)
 
     # Opening and closing.
 

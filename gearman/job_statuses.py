@@ -40,9 +40,11 @@ class JobStatuses(ServerChoice):
         handles = [as_text(r) for r in job_requests if isinstance(r, str | bytes)]
         if handles:
             return self._with_handles(job_requests, handles, poll_timeout)
-        for request in job_requests:
-            request.status["last_time_received"] = request.status.get("time_received")
-            self._handler_of(request).send_get_status_of_job(request)
+        with self._exclusively():
+            for request in job_requests:
+                told = request.status.get("time_received")
+                request.status["last_time_received"] = told
+                self._handler_of(request).send_get_status_of_job(request)
         return self.wait_until_job_statuses_received(
             job_requests, poll_timeout=poll_timeout
         )
@@ -133,14 +135,15 @@ class JobStatuses(ServerChoice):
         or of any other; the status is empty if none answered in time.
         """
         asked: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
-        for connection in self._reachable():
-            send: Callable[..., None] = getattr(
-                self.connection_to_handler_map[connection], method
-            )
-            for name in names:
-                status: dict[str, Any] = {}
-                send(name, status)
-                asked.setdefault(name, []).append((connection, status))
+        with self._exclusively():
+            for connection in self._reachable():
+                send: Callable[..., None] = getattr(
+                    self.connection_to_handler_map[connection], method
+                )
+                for name in names:
+                    status: dict[str, Any] = {}
+                    send(name, status)
+                    asked.setdefault(name, []).append((connection, status))
         outstanding = [pair for pairs in asked.values() for pair in pairs]
         self.poll_connections_until_stopped(
             self.connection_list,

@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from . import util
@@ -28,6 +30,9 @@ class PollLoop:
 
     # A descriptor that ends a poll early.
     _wakeup: Wakeup | None = None
+
+    # What is entered while a poll waits: other threads have their turn.
+    _idle: AbstractContextManager[None] | None = None
 
     def __init__(self) -> None:
         self._dialogue = Dialogue()
@@ -64,7 +69,9 @@ class PollLoop:
         reading = [c for c in live if c.readable()]
         if self._wakeup is None:
             return ready(reading, writing, timeout, watched=live)
-        found = ready([*reading, self._wakeup], writing, timeout, watched=live)
+        found = ready(
+            [*reading, self._wakeup], writing, timeout, watched=live, idle=self._idle
+        )
         if self._wakeup in found[0]:
             self._wakeup.clear()
             found[0].remove(self._wakeup)
@@ -117,23 +124,32 @@ class PollLoop:
         connections = list(submitted_connections)
         wanted = callback_fxn(False)
         talk = len(connections) == 1 and wanted and self._may_talk(connections[0])
+        turn = self._turn(talk, connections)
         while wanted and _any_connected(connections):
             remaining = stopwatch.get_time_remaining()
             if remaining == 0.0:
                 return True
-            if talk:
-                wanted = callback_fxn(self._talk(connections[0], remaining))
-                continue
-            found = self.poll_connections_once(
-                connections, timeout=self._poll_time(connections, remaining)
-            )
-            # What it returns does not matter: subclasses forget to.
-            self.handle_connection_activity(*found)
-            self._drop_silent(connections)
-            wanted = callback_fxn(any(found))
+            wanted = callback_fxn(turn(remaining))
         if not _any_connected(connections):
             raise self._unavailable()
         return False
+
+    def _turn(
+        self, talk: bool, connections: list[Any]
+    ) -> Callable[[float | None], bool]:
+        """Return what waits for activity, acts on it, and tells if there was any."""
+        if talk:
+            return partial(self._talk, connections[0])
+        return partial(self._poll, connections)
+
+    def _poll(self, connections: list[Any], timeout: float | None) -> bool:
+        found = self.poll_connections_once(
+            connections, timeout=self._poll_time(connections, timeout)
+        )
+        # What it returns does not matter: subclasses forget to.
+        self.handle_connection_activity(*found)
+        self._drop_silent(connections)
+        return any(found)
 
     def _may_talk(self, connection: Any) -> bool:
         return (
@@ -152,7 +168,7 @@ class PollLoop:
             self._guarded(self.handle_write, connection, lost)
         else:
             read, write = self._dialogue.wait(
-                connection.fileno(), unsent, timeout, self._wakeup
+                connection.fileno(), unsent, timeout, self._wakeup, self._idle
             )
             if read:
                 self._guarded(self.handle_read, connection, lost)

@@ -5,7 +5,7 @@ import select
 import signal
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import current_thread, main_thread
 from typing import Any
 
@@ -24,11 +24,13 @@ def ready(
     timeout: float | None,
     *,
     watched: Iterable[Any] = (),
+    idle: AbstractContextManager[None] | None = None,
 ) -> tuple[set[Any], set[Any], set[Any]]:
     """Wait until some may be read or written; return them, and what is broken.
 
     They are descriptors or have a `fileno()`. `watched` ones are waited for only
-    in so far as they break. `timeout` is in seconds, None waits for ever.
+    in so far as they break. `timeout` is in seconds, None waits for ever. What has got
+    another descriptor while the wait was `idle` is not returned.
     """
     masks: dict[int, int] = {}
     owners: dict[int, Any] = {}
@@ -36,9 +38,8 @@ def ready(
     events = ((watched, 0), (reading, select.POLLIN), (writing, select.POLLOUT))
     for items, event in events:
         for item in items:
-            try:
-                number = item if isinstance(item, int) else item.fileno()
-            except (ConnectionError, OSError, ValueError):
+            number = _number(item)
+            if number is None:
                 broken.add(item)
                 continue
             owners[number] = item
@@ -48,7 +49,9 @@ def ready(
     poller = select.poll()
     for number, mask in masks.items():
         poller.register(number, mask)
-    found = poller.poll(_milliseconds(timeout))
+    found = _poll(poller, timeout, idle)
+    if idle is not None:
+        found = [(n, e) for n, e in found if _number(owners[n]) == n]
     readable, writable = set(), set()
     for number, event in found:
         item = owners[number]
@@ -61,6 +64,25 @@ def ready(
         if event & select.POLLOUT and item not in broken:
             writable.add(item)
     return readable, writable, broken
+
+
+def _number(item: Any) -> int | None:
+    try:
+        number: int = item if isinstance(item, int) else item.fileno()
+    except (ConnectionError, OSError, ValueError):
+        return None
+    return number
+
+
+def _poll(
+    poller: select.poll,
+    timeout: float | None,
+    idle: AbstractContextManager[None] | None,
+) -> list[tuple[int, int]]:
+    if idle is None:
+        return poller.poll(_milliseconds(timeout))
+    with idle:
+        return poller.poll(_milliseconds(timeout))
 
 
 class Wakeup:
@@ -121,7 +143,12 @@ class Dialogue:
         self._reading = -1
 
     def wait(
-        self, number: int, writing: bool, timeout: float | None, wakeup: Wakeup | None
+        self,
+        number: int,
+        writing: bool,
+        timeout: float | None,
+        wakeup: Wakeup | None,
+        idle: AbstractContextManager[None] | None = None,
     ) -> tuple[bool, bool]:
         """Wait; return whether the descriptor should be read, and written."""
         if wakeup is None and not writing:
@@ -132,7 +159,7 @@ class Dialogue:
         if wanted != self._registered:
             self._register(wanted)
         read = write = False
-        for found, event in self._poll.poll(_milliseconds(timeout)):
+        for found, event in _poll(self._poll, timeout, idle):
             if found == number:
                 write = event & select.POLLOUT > 0
                 read = event & ~select.POLLOUT > 0

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 from weakref import WeakKeyDictionary
 
-from .connection_manager import GearmanConnectionManager, Options
+from .connection_manager import Options
 from .errors import ConnectionError
 from .job import GearmanJobRequest
 from .payload import as_bytes
 from .placement import Ring, rested_first
+from .sharing import Shared
 
 
-class ServerChoice(GearmanConnectionManager):
+class ServerChoice(Shared):
     """Chooses a server at random, or by the unique, among those that can be reached."""
 
     consistent_hashing = False

@@ -24,6 +24,9 @@ from .submission import submission
 
 _CREATED = int(Command.JOB_CREATED)
 
+# Seconds that a handle is waited for here, where other threads have to wait as well.
+_PATIENCE = 1.0
+
 
 def submit_at_once(client: Any, request: Any, timeout: float | None) -> bool:
     """Submit a request and return whether it was accepted.
@@ -32,7 +35,7 @@ def submit_at_once(client: Any, request: Any, timeout: float | None) -> bool:
     If not, it may be pending or untouched. Raises what cannot be sent, as
     `send_job_request` of the handler does.
     """
-    if client.read_timeout is not None or timeout == 0:
+    if client.read_timeout is not None or timeout == 0 or client._others:
         return False
     connection, handler = _open(client)
     if (
@@ -144,8 +147,9 @@ def _sent(connection: Any, packet: bytes) -> bool:
 
 
 def _receive(client: Any, connection: Any, handler: Any, timeout: float | None) -> None:
-    """Wait for the handle, and handle it and what comes with it."""
+    """Wait for the handle a while, and handle it and what comes with it."""
     opened = connection.gearman_socket
+    timeout = _PATIENCE if timeout is None else min(timeout, _PATIENCE)
     if not client._dialogue.wait_to_read(opened.fileno(), timeout):
         return
     data = opened.recv(1 << 16)

@@ -52,30 +52,30 @@ def _open_unix(path: str, timeout: float | None) -> socket.socket:
     return opened
 
 
-class Ending:
-    """Tells whether the peer has closed a connection, without reading from it.
+# Not every system has it.
+_ENDING = getattr(select, "POLLRDHUP", 0)
 
-    What it sent before may still be there to be read. Where the system can't tell
+
+def poll_for_the_end(opened: socket.socket) -> select.poll:
+    """Return what finds something when the peer may have closed a connection."""
+    poll = select.poll()
+    poll.register(opened, _ENDING or select.POLLIN)
+    return poll
+
+
+def has_ended(opened: socket.socket) -> bool:
+    """Whether the peer has closed a connection for which something was found.
+
+    What it sent before may still be there to be read; where the system can't tell
     then, the end shows when that has been read.
     """
-
-    _EVENT = getattr(select, "POLLRDHUP", 0)
-
-    def __init__(self, opened: socket.socket) -> None:
-        self._socket = opened
-        self._poll = select.poll()
-        self._poll.register(opened, self._EVENT or select.POLLIN)
-
-    def has_come(self) -> bool:
-        """Ask the system; it takes a microsecond."""
-        found = self._poll.poll(0)
-        if self._EVENT or not found:
-            return bool(found)
-        try:
-            # Below TLS, whose own method can't peek.
-            return not socket.socket.recv(self._socket, 1, socket.MSG_PEEK)
-        except OSError:
-            return True
+    if _ENDING:
+        return True
+    try:
+        # Below TLS, whose own method can't peek.
+        return not socket.socket.recv(opened, 1, socket.MSG_PEEK)
+    except OSError:
+        return True
 
 
 def configure(opened: socket.socket, keepalive: Keepalive | None) -> None:

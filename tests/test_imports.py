@@ -32,7 +32,15 @@ LAYERS = (
     ),
     (
         *("inbox", "connection", "connection_manager", "util", "polling", "sockets"),
-        *("poll_loop", "placement", "waiting", "server_choice", "shortcut"),
+        *(
+            "turns",
+            "sharing",
+            "poll_loop",
+            "placement",
+            "waiting",
+            "server_choice",
+            "shortcut",
+        ),
         *("job_statuses", "job_updates", "job_execution"),
         *("client", "worker", "admin_client", "aio", "aio.*"),
         # Where nothing above says otherwise, the server is shell.

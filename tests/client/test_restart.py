@@ -158,11 +158,11 @@ def test_a_worker_that_was_connected_before_finds_it(place: Place, task: str) ->
             assert client.submit_job(task, "", poll_timeout=DEADLINE).result == "done"
 
 
-@pytest.mark.parametrize("event", [sockets.Ending._EVENT, 0], ids=["event", "peek"])
+@pytest.mark.parametrize("event", [sockets._ENDING, 0], ids=["event", "peek"])
 def test_a_result_that_came_right_before_the_end_is_kept(
     event: int, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets.Ending, "_EVENT", event)
+    monkeypatch.setattr(sockets, "_ENDING", event)
     with HandServer() as server, gearman.GearmanClient([server.address]) as client:
         call = partial(client.submit_job, task, "", poll_timeout=DEADLINE)
         first = meanwhile(call, wait_until_complete=False)
@@ -182,11 +182,11 @@ def test_a_result_that_came_right_before_the_end_is_kept(
     assert request.result == (b"result" if event else None)
 
 
-@pytest.mark.parametrize("event", [sockets.Ending._EVENT, 0], ids=["event", "peek"])
+@pytest.mark.parametrize("event", [sockets._ENDING, 0], ids=["event", "peek"])
 def test_something_to_be_read_is_no_end(
     event: int, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets.Ending, "_EVENT", event)
+    monkeypatch.setattr(sockets, "_ENDING", event)
     with HandServer() as server, gearman.GearmanAdminClient([server.address]) as admin:
         admin.establish_admin_connection()
         side = server.accept()
