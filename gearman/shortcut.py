@@ -6,7 +6,6 @@ left to them, at any point: a request is in the same state then as if they had c
 far.
 """
 
-import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -90,8 +89,11 @@ def take_handles(client: Any, connection: Any) -> None:
 
 
 def _open(client: Any) -> tuple[Any, Any]:
-    """Return the only connection and its handler, if it is usual and has not ended."""
-    if len(client.connection_list) == 1 and client._process == os.getpid():
+    """Return the only connection and its handler, if it is usual and has not ended.
+
+    The caller has the client exclusively: in a forked child no other's is open.
+    """
+    if len(client.connection_list) == 1:
         connection = client.connection_list[0]
         handler = client.connection_to_handler_map.get(connection)
         usable = handler is not None and connection.connected
