@@ -58,7 +58,7 @@ def _split(text: str) -> tuple[str, str | None]:
         if not bracket or (rest and not rest.startswith(":")):
             raise _refused(text, "an address in brackets is [IPV6] or [IPV6]:PORT")
         if not _is_ipv6(inner):
-            raise _refused(text, f"{inner!r} is no IPv6 address")
+            raise _refused(text, f"{inner[:80]!r} is no IPv6 address")
         return inner, rest[1:] if rest else None
     if text.count(":") > 1:
         if not _is_ipv6(text):
@@ -98,7 +98,7 @@ def _port(port: str, text: str, lowest: int) -> int:
     number = int(port) if port.isascii() and port.isdigit() and len(port) < 19 else -1
     if lowest <= number < 1 << 16:
         return number
-    raise _refused(text, f"{port!r} is no port from {lowest} to 65535")
+    raise _refused(text, f"{port[:80]!r} is no port from {lowest} to 65535")
 
 
 def _refused(text: str, why: str) -> ValueError:

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from . import util
 from .admin_client_handler import GearmanAdminClientCommandHandler
+from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .connection_manager import Options
 from .errors import (
     ConnectionError,

@@ -10,7 +10,6 @@ from .connection_manager import GearmanConnectionManager, Options
 from .polling import Dialogue, Wakeup
 from .turns import Turns
 
-
 # A thread that comes is let in within so many calls of the one that was there.
 _OTHERS = 64
 
@@ -56,21 +55,17 @@ class Shared(GearmanConnectionManager):
     ) -> bool:
         """Poll as GearmanConnectionManager does, or let another thread do it."""
         with self._exclusively():
-            if active_count() == 1:
-                self._idle = None
-                return super().poll_connections_until_stopped(
-                    submitted_connections, callback_fxn, timeout
-                )
-            self._idle = self._turns
-            self._wakeup = self._wakeup or Wakeup()
+            alone = active_count() == 1
+            self._idle = None if alone else self._turns
+            if not alone:
+                self._wakeup = self._wakeup or Wakeup()
             try:
                 return super().poll_connections_until_stopped(
                     submitted_connections, callback_fxn, timeout
                 )
             finally:
-                self._turns.tell()
-                if not any(c.connected for c in self.connection_list):
-                    self._close_wakeup()
+                if not alone:
+                    self._leave()
 
     def _turn(
         self, talk: bool, connections: list[Any]
@@ -95,6 +90,12 @@ class Shared(GearmanConnectionManager):
             return active
 
         return turn
+
+    def _leave(self) -> None:
+        """Let another thread poll, or none if nothing is left to poll."""
+        self._turns.tell()
+        if not any(c.connected for c in self.connection_list):
+            self._close_wakeup()
 
     def shutdown(self) -> None:
         """Close all connections; what is used afterwards is opened again."""

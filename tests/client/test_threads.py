@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from threading import Barrier, Event
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import gearman
 from gearman.errors import ExceededConnectionAttempts, ServerUnavailable
 from tests import servers
-from tests.client.stage import HandServer, meanwhile, working
+from tests.client.stage import Conversation, HandServer, meanwhile, working
 from tests.servers import DEADLINE, Server, until
 
 THREADS = 6
@@ -24,6 +25,27 @@ def echoes(server: Server, task: str) -> Iterator[str]:
         worker.register_task(task, lambda worker, job: job.data)
         with working(worker):
             yield task
+
+
+def polling(
+    client: Any, server: HandServer, task: str
+) -> tuple[Future[Any], Conversation]:
+    """Have a thread wait for a job H:1, and return it and the server's side."""
+    future = meanwhile(client.submit_job, task, "", poll_timeout=DEADLINE)
+    side = server.accept()
+    side.expect("OPTION_REQ", "SUBMIT_JOB")
+    side.send("JOB_CREATED", b"H:1")
+    until(lambda: client._turns.polling)
+    return future, side
+
+
+def following(client: Any, side: Conversation, task: str) -> Future[Any]:
+    """Have a thread wait for a job H:2, while another one polls."""
+    future = meanwhile(client.submit_job, task, "", poll_timeout=DEADLINE)
+    side.expect("SUBMIT_JOB")
+    side.send("JOB_CREATED", b"H:2")
+    until(lambda: client._turns.followed)
+    return future
 
 
 def in_threads(call: Any, count: int = THREADS) -> list[Any]:
@@ -96,16 +118,8 @@ def test_another_thread_polls_when_the_one_that_did_has_what_it_wants(
     task: str,
 ) -> None:
     with HandServer() as server, gearman.GearmanClient([server.address]) as client:
-        call = client.submit_job
-        first = meanwhile(call, task, "", poll_timeout=DEADLINE)
-        side = server.accept()
-        side.expect("OPTION_REQ", "SUBMIT_JOB")
-        side.send("JOB_CREATED", b"H:1")
-        until(lambda: client._turns.polling)
-        second = meanwhile(call, task, "", poll_timeout=DEADLINE)
-        side.expect("SUBMIT_JOB")
-        side.send("JOB_CREATED", b"H:2")
-        until(lambda: client._turns.followed)
+        first, side = polling(client, server, task)
+        second = following(client, side, task)
         side.send("WORK_COMPLETE", b"H:1", b"one")
         assert first.result(DEADLINE).result == "one"
         side.send("WORK_COMPLETE", b"H:2", b"two")
@@ -135,11 +149,7 @@ def test_a_thread_may_open_a_connection_while_another_polls(
 
 def test_all_threads_are_told_that_the_connection_is_lost(task: str) -> None:
     with HandServer() as server, gearman.GearmanClient([server.address]) as client:
-        first = meanwhile(client.submit_job, task, "", poll_timeout=DEADLINE)
-        side = server.accept()
-        side.expect("OPTION_REQ", "SUBMIT_JOB")
-        side.send("JOB_CREATED", b"H:1")
-        until(lambda: client._turns.polling)
+        first, side = polling(client, server, task)
         second = meanwhile(client.submit_job, task, "", poll_timeout=DEADLINE)
         side.expect("SUBMIT_JOB")
         until(lambda: client._turns.followed)
@@ -154,15 +164,8 @@ def test_a_result_that_cannot_be_decoded_is_no_matter_of_another_thread(
 ) -> None:
     with HandServer() as server, gearman.GearmanClient([server.address]) as client:
         client.data_encoder = gearman.JSONEncoder
-        first = meanwhile(client.submit_job, task, "", poll_timeout=DEADLINE)
-        side = server.accept()
-        side.expect("OPTION_REQ", "SUBMIT_JOB")
-        side.send("JOB_CREATED", b"H:1")
-        until(lambda: client._turns.polling)
-        second = meanwhile(client.submit_job, task, "", poll_timeout=DEADLINE)
-        side.expect("SUBMIT_JOB")
-        side.send("JOB_CREATED", b"H:2")
-        until(lambda: client._turns.followed)
+        first, side = polling(client, server, task)
+        second = following(client, side, task)
         side.send("WORK_COMPLETE", b"H:2", b"no JSON")
         failed = second.result(DEADLINE)
         assert failed.state == gearman.JOB_FAILED
