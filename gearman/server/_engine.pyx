@@ -727,7 +727,9 @@ cdef class Channel(Peer):
     cdef int _readable(self) except -1:
         # Most of a large packet waits already once its beginning has been seen.
         if self._read() and self._reader._kept and self._reader._space():
-            self._read()
+            # What came before it may have closed this connection.
+            if self._socket is not None:
+                self._read()
         return 0
 
     cdef bint _read(self) except -1:

@@ -7,11 +7,12 @@ begins or ends to do so.
 
 import gc
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 
 from gearman.server.broker import Engine
-from tests.server.test_listener import Running, run
+from tests.server.test_listener import LOCAL, Running, run
 from tests.wire import Packet, Peer, packet
 
 unless_built = pytest.mark.skipif(Engine is None, reason="the engine is not built")
@@ -206,3 +207,17 @@ class TestSlowReader:
             worker.send_bytes(b"".join(packet("WORK_DATA", handle, d) for d in sent))
             for data in sent:
                 assert client.receive() == Packet("WORK_DATA", handle + b"\0" + data)
+
+    def test_who_is_closed_for_it_is_not_read_any_longer(self, engine):
+        reports = []
+        config = replace(LOCAL, max_outbox=len(LARGE))
+        with run(config, engine=engine) as server, server.peer() as other:
+            other.fence()
+            loop = server.listener._loop
+            loop.set_exception_handler(lambda _, report: reports.append(report))
+            with server.peer() as peer:
+                # More than sockets hold, and the beginning of another one.
+                data = packet("ECHO_REQ", LARGE * 80)
+                send_pieces(server, peer, data + ECHO[:50_000], len(data) - 1000)
+            server.until(lambda: len(server.listener._connections) == 1)
+        assert reports == []
