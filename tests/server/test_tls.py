@@ -483,7 +483,8 @@ class TestServer:
                 worker.socket.unwrap()
             worker.close()
             idle.expect("NOOP")
-        assert complaints(server) == []
+        # Others may have lost jobs on this server before.
+        assert all("its worker was lost" in line for line in complaints(server))
 
     @pytest.mark.parametrize("begin", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00"])
     def test_handshake_that_stalls_is_not_waited_for_longer(
