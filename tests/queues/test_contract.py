@@ -467,6 +467,7 @@ class Restarts(RuleBasedStateMachine):
             self.life.__exit__(None, None, None)
 
 
+@pytest.mark.timeout(300)
 def test_any_commits_and_restarts_keep_exactly_the_jobs_left(backend: Backend) -> None:
     machine = type("Restarts", (Restarts,), {"backend": backend})
     run_state_machine_as_test(

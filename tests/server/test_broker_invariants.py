@@ -3,6 +3,7 @@
 from collections import Counter
 from math import inf
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -289,3 +290,5 @@ class Peers(RuleBasedStateMachine):
 
 TestPeers = Peers.TestCase
 TestPeers.settings = settings(max_examples=400, stateful_step_count=40)
+# It searches for as long as it takes, if others keep the processor busy.
+pytestmark = pytest.mark.timeout(300)

@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -235,3 +236,5 @@ class Crashes(RuleBasedStateMachine):
 
 TestCrashes = Crashes.TestCase
 TestCrashes.settings = settings(max_examples=400, stateful_step_count=30)
+# It searches for as long as it takes, if others keep the processor busy.
+pytestmark = pytest.mark.timeout(300)
