@@ -7,7 +7,8 @@ with the length at which it is worth looking at them again, so that a packet tha
 arrives in many pieces costs its length and not its square.
 
 A packet that breaks a rule takes its place in the list as an INVALID one, with a
-ProtocolError where the others have their arguments.
+ProtocolError where the others have their arguments. One that is too large does so as
+soon as it is known what it is about, and the rest of it is dropped as it comes.
 """
 
 from collections.abc import Iterable
@@ -18,13 +19,15 @@ from .commands import (
     COMMAND_LIMIT,
     COMMANDS,
     HEADER_SIZE,
+    MAX_HANDLE,
     MAX_LINE,
     MAX_PACKET,
     REQUEST,
     RESPONSE,
     Command,
+    Sender,
 )
-from .errors import ProtocolError
+from .errors import PacketTooLarge, ProtocolError
 
 Arguments: TypeAlias = tuple[bytes, ...]
 Packet: TypeAlias = tuple[int, Arguments] | tuple[int, ProtocolError]
@@ -43,6 +46,16 @@ _TLS_HANDSHAKE = 0x16
 _COUNTS = bytes(
     len(COMMANDS[n].arguments) if n in COMMANDS else 0 for n in range(COMMAND_LIMIT)
 )
+
+# By number as well: whether a worker sends it about a job, which it names first; and
+# in how many bytes there must be an end of that name.
+_ABOUT_JOBS = bytes(
+    n in COMMANDS
+    and Sender.WORKER in COMMANDS[n].senders
+    and COMMANDS[n].arguments[:1] == ("handle",)
+    for n in range(COMMAND_LIMIT)
+)
+_HANDLE_WINDOW = MAX_HANDLE + 1
 
 
 def encode(
@@ -68,9 +81,10 @@ class Decoder:
 
     `magic` is what packets of this direction begin with, REQUEST or RESPONSE. A
     packet that declares a body of more than `max_packet` bytes is refused before
-    any of it is kept. With `lines`, what does not begin with NUL is a text line of
-    at most `max_line` bytes and comes as the command TEXT, its argument being the
-    line without its end; without `lines` it is a fatal error.
+    any of it is kept: it is a fatal error, or with `skip_large` a PacketTooLarge, and
+    as many bytes as it declares are dropped. With `lines`, what does not begin with
+    NUL is a text line of at most `max_line` bytes and comes as the command TEXT, its
+    argument being the line without its end; without `lines` it is a fatal error.
     """
 
     __slots__ = (
@@ -81,6 +95,8 @@ class Decoder:
         "_max_line",
         "_max_packet",
         "_needed",
+        "_skip_large",
+        "_skipped",
     )
 
     def __init__(
@@ -90,6 +106,7 @@ class Decoder:
         max_packet: int = MAX_PACKET,
         max_line: int = MAX_LINE,
         lines: bool = False,
+        skip_large: bool = False,
     ) -> None:
         if magic not in _MAGICS:
             raise _no_magic(magic)
@@ -97,14 +114,22 @@ class Decoder:
         self._max_packet = max_packet
         self._max_line = max_line
         self._lines = lines
+        self._skip_large = skip_large
         self._buffer = bytearray()
         self._needed = 0
+        # Bytes that are yet to come of a packet that was refused.
+        self._skipped = 0
         self._failed = False
 
     @property
     def buffered(self) -> int:
         """How many bytes of an unfinished packet or line are kept."""
         return len(self._buffer)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a packet or line has begun to come, and not ended."""
+        return bool(self._buffer or self._skipped)
 
     def feed(self, data: bytes) -> list[Packet]:
         """Take `data` and return what it completes, in order.
@@ -117,6 +142,8 @@ class Decoder:
         packets: list[Packet] = []
         if self._failed:
             return packets
+        if self._skipped:
+            data = self._skip(data)
         if self._buffer:
             self._buffer += data
             if len(self._buffer) < self._needed:
@@ -134,6 +161,12 @@ class Decoder:
             self._buffer += data[position:]
         return packets
 
+    def _skip(self, data: bytes) -> bytes:
+        """Drop what belongs to a refused packet, and return the rest."""
+        dropped = min(self._skipped, len(data))
+        self._skipped -= dropped
+        return data[dropped:]
+
     def _cut(self, data: bytes, packets: list[Packet]) -> int:
         """Append what is whole to `packets` and return where it ends."""
         position, size = 0, len(data)
@@ -146,19 +179,60 @@ class Decoder:
                 line = data[position : end - 1].removesuffix(b"\r")
                 packets.append((_TEXT, (line,)))
             else:
-                start = position + HEADER_SIZE
-                if start > size:
-                    self._needed = HEADER_SIZE
+                end = self._take_packet(data, position, packets)
+                if not end:
                     break
-                magic, number, length = _HEADER.unpack_from(data, position)
-                self._check(magic, number, length)
-                end = start + length
-                if end > size:
-                    self._needed = end - position
-                    break
-                packets.append(self._packet(magic, number, data[start:end]))
             position = end
         return position
+
+    def _take_packet(self, data: bytes, position: int, packets: list[Packet]) -> int:
+        """Append the packet that begins here and return where it ends, 0 if it lacks
+        something."""
+        start = position + HEADER_SIZE
+        if start > len(data):
+            self._needed = HEADER_SIZE
+            return 0
+        magic, number, length = _HEADER.unpack_from(data, position)
+        if magic not in _MAGICS:
+            raise _foreign(magic)
+        if not 0 < number < COMMAND_LIMIT:
+            raise _unknown_type(number)
+        if length > self._max_packet:
+            return self._refuse(data, position, packets)
+        end: int = start + length
+        if end > len(data):
+            self._needed = end - position
+            return 0
+        packets.append(self._packet(magic, number, data[start:end]))
+        return end
+
+    def _refuse(self, data: bytes, position: int, packets: list[Packet]) -> int:
+        """Refuse the large packet that begins here, as soon as its head has come.
+
+        Returns the position behind as much of it as is here, 0 before that.
+        """
+        magic, number, length = _HEADER.unpack_from(data, position)
+        if not self._skip_large:
+            raise _large_packet(length, self._max_packet)
+        start, size = position + HEADER_SIZE, len(data)
+        handle = b""
+        if _ABOUT_JOBS[number] and magic == self._magic:
+            window = min(length, _HANDLE_WINDOW)
+            handle, nul, _ = data[start : start + window].partition(b"\0")
+            if not nul and size - start < window:
+                self._needed = size - position + 1
+                return 0
+        packets.append(self._too_large(magic, number, handle, length))
+        end: int = start + length
+        self._skipped = max(end - size, 0)
+        return min(end, size)
+
+    def _too_large(
+        self, magic: bytes, number: int, handle: bytes, length: int
+    ) -> Packet:
+        if magic != self._magic:
+            return INVALID, _other_magic(self._magic)
+        return INVALID, PacketTooLarge(number, handle, length, self._max_packet)
 
     def _line_end(self, data: bytes, start: int) -> int:
         """Return the position behind the line that starts here, 0 if it has no end."""
@@ -170,14 +244,6 @@ class Decoder:
         if not end and len(data) - start > self._max_line:
             raise _long_line(self._max_line)
         return end
-
-    def _check(self, magic: bytes, number: int, length: int) -> None:
-        if magic not in _MAGICS:
-            raise _foreign(magic)
-        if not 0 < number < COMMAND_LIMIT:
-            raise _unknown_type(number)
-        if length > self._max_packet:
-            raise _large_packet(length, self._max_packet)
 
     def _packet(self, magic: bytes, number: int, body: bytes) -> Packet:
         if magic != self._magic:

@@ -11,12 +11,15 @@ cdef class Decoder:
     cdef long long _max_packet
     cdef long long _max_line
     cdef bint _lines
+    cdef bint _skip_large
     cdef bint _failed
     cdef unsigned char *_buffer
     cdef Py_ssize_t _capacity
     cdef Py_ssize_t _kept
     # The length of the packet that is kept, as far as is known.
     cdef long long _needed
+    # Bytes that are yet to come of a packet that was refused.
+    cdef long long _skipped
 
     cdef int _take(
         self, const unsigned char *data, Py_ssize_t size, list packets
@@ -32,6 +35,15 @@ cdef class Decoder:
     cdef Py_ssize_t _line_length(
         self, const unsigned char *data, Py_ssize_t size
     ) except -1
+    cdef Py_ssize_t _skip(self, Py_ssize_t size) noexcept
+    cdef Py_ssize_t _head_of_large(
+        self, const unsigned char *data, Py_ssize_t size
+    ) except -1
+    cdef int _refuse(
+        self, const unsigned char *data, Py_ssize_t head, Py_ssize_t come, list packets
+    ) except -1
+    cdef int _refuse_kept(self, Py_ssize_t head, list packets) except -1
+    cdef int _collect(self, tuple packet, list packets) except -1
     cdef int _check(self, const unsigned char *header) except -1
     cdef int _deliver(
         self, const unsigned char *data, Py_ssize_t length, list packets

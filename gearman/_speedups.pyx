@@ -4,7 +4,7 @@
 Packets are cut straight from the bytes that the caller feeds. Only a packet that
 is not whole yet is kept, in a buffer that holds that packet and nothing else: it
 grows with what has arrived, whatever length was declared, and goes when the packet
-is complete.
+is complete. Of a packet that is too large only the head is kept, until it has come.
 
 Whatever runs Python code (an error's constructor, a collection of garbage when a
 tuple is made) might feed this very decoder again. So a buffer is taken out of the
@@ -23,7 +23,7 @@ from . import _framing
 from ._framing import INVALID, MAX_BODY, _MAGICS
 from .commands import COMMAND_LIMIT, HEADER_SIZE, MAX_LINE, MAX_PACKET
 from .commands import REQUEST, RESPONSE, Command
-from .errors import ProtocolError
+from .errors import PacketTooLarge, ProtocolError
 
 cdef Py_ssize_t header_size = HEADER_SIZE
 cdef uint32_t command_limit = COMMAND_LIMIT
@@ -34,6 +34,9 @@ cdef uint32_t request_magic = read_number(start(REQUEST))
 cdef uint32_t response_magic = read_number(start(RESPONSE))
 cdef bytes counts_table = _framing._COUNTS
 cdef const unsigned char *counts = start(counts_table)
+cdef bytes about_jobs_table = _framing._ABOUT_JOBS
+cdef const unsigned char *about_jobs = start(about_jobs_table)
+cdef Py_ssize_t handle_window = _framing._HANDLE_WINDOW
 
 
 cdef inline const unsigned char *start(object data) noexcept:
@@ -98,21 +101,22 @@ cdef bytes join(uint32_t number, tuple parts, uint32_t length, uint32_t magic):
 
 
 cdef class Decoder:
-    """Decoder(magic=REQUEST, *, max_packet=MAX_PACKET, max_line=MAX_LINE, lines=False)
+    """Decoder(magic=REQUEST, *, max_packet=MAX_PACKET, max_line=MAX_LINE, lines=False, skip_large=False)
 --
 
     Cut a stream of bytes into packets and lines.
 
     `magic` is what packets of this direction begin with, REQUEST or RESPONSE. A
     packet that declares a body of more than `max_packet` bytes is refused before
-    any of it is kept. With `lines`, what does not begin with NUL is a text line of
-    at most `max_line` bytes and comes as the command TEXT, its argument being the
-    line without its end; without `lines` it is a fatal error.
+    any of it is kept: it is a fatal error, or with `skip_large` a PacketTooLarge, and
+    as many bytes as it declares are dropped. With `lines`, what does not begin with
+    NUL is a text line of at most `max_line` bytes and comes as the command TEXT, its
+    argument being the line without its end; without `lines` it is a fatal error.
     """
 
     def __init__(
         self, magic=REQUEST, *, long long max_packet=MAX_PACKET,
-        long long max_line=MAX_LINE, bint lines=False,
+        long long max_line=MAX_LINE, bint lines=False, bint skip_large=False,
     ):
         if magic not in _MAGICS:
             raise _framing._no_magic(magic)
@@ -120,6 +124,7 @@ cdef class Decoder:
         self._max_packet = max_packet
         self._max_line = max_line
         self._lines = lines
+        self._skip_large = skip_large
         self._failed = False
         self._forget()
 
@@ -130,6 +135,11 @@ cdef class Decoder:
     def buffered(self):
         """How many bytes of an unfinished packet or line are kept."""
         return self._kept
+
+    @property
+    def unfinished(self):
+        """Whether a packet or line has begun to come, and not ended."""
+        return self._kept > 0 or self._skipped > 0
 
     def feed(self, data):
         """Take `data` and return what it completes, in order.
@@ -154,7 +164,9 @@ cdef class Decoder:
         self, const unsigned char *data, Py_ssize_t size, list packets
     ) except -1:
         cdef Py_ssize_t position = 0
-        if self._kept:
+        if self._skipped:
+            position = self._skip(size)
+        elif self._kept:
             position = self._complete(data, size, packets)
         position += self._cut(data + position, size - position, packets)
         self._keep(data + position, size - position)
@@ -168,11 +180,22 @@ cdef class Decoder:
         cdef Py_ssize_t length
         while position < size:
             length = self._length(data + position, size - position)
-            if not length:
-                break
-            self._deliver(data + position, length, packets)
-            position += length
+            if length <= 0:
+                if not length:
+                    break
+                self._refuse(data + position, -length, -length, packets)
+                position -= length
+                position += self._skip(size - position)
+            else:
+                self._deliver(data + position, length, packets)
+                position += length
         return position
+
+    cdef Py_ssize_t _skip(self, Py_ssize_t size) noexcept:
+        """Return how many of `size` bytes belong to a packet that was refused."""
+        cdef Py_ssize_t skipped = min(self._skipped, size)
+        self._skipped -= skipped
+        return skipped
 
     cdef Py_ssize_t _complete(
         self, const unsigned char *data, Py_ssize_t size, list packets
@@ -180,12 +203,17 @@ cdef class Decoder:
         """Take what the packet in the buffer lacks and return how much that was."""
         cdef Py_ssize_t position = 0
         cdef Py_ssize_t lacking
+        cdef Py_ssize_t length
         while self._kept and position < size:
             lacking = self._lacking(data + position, size - position)
             self._keep(data + position, lacking)
             position += lacking
-            if self._length(self._buffer, self._kept):
+            length = self._length(self._buffer, self._kept)
+            if length > 0:
                 self._release(packets)
+            elif length:
+                self._refuse_kept(-length, packets)
+                position += self._skip(size - position)
         return position
 
     cdef Py_ssize_t _lacking(self, const unsigned char *data, Py_ssize_t size) noexcept:
@@ -196,15 +224,77 @@ cdef class Decoder:
         return size if newline is NULL else newline - data + 1
 
     cdef Py_ssize_t _length(self, const unsigned char *data, Py_ssize_t size) except -1:
-        """Return the length of what begins here, 0 as long as it is not whole."""
+        """Return the length of what begins here, 0 as long as it is not whole.
+
+        For a packet that is too large that is the length of its head, below 0.
+        """
+        cdef uint32_t length
         if data[0]:
             return self._line_length(data, size)
         self._needed = header_size
         if size < header_size:
             return 0
         self._check(data)
-        self._needed += read_number(data + 8)
+        length = read_number(data + 8)
+        if <long long>length > self._max_packet:
+            return -self._head_of_large(data, size)
+        self._needed += length
         return self._needed if self._needed <= size else 0
+
+    cdef Py_ssize_t _head_of_large(
+        self, const unsigned char *data, Py_ssize_t size
+    ) except -1:
+        """Return the length of a large packet's head, 0 as long as it is not whole."""
+        cdef Py_ssize_t window = min(<Py_ssize_t>read_number(data + 8), handle_window)
+        cdef Py_ssize_t come = min(size - header_size, window)
+        cdef const unsigned char *body = data + header_size
+        cdef const unsigned char *end
+        if not self._skip_large:
+            raise _framing._large_packet(read_number(data + 8), self._max_packet)
+        if not about_jobs[read_number(data + 4)] or read_number(data) != self._magic:
+            return header_size
+        end = <const unsigned char *>memchr(body, 0, come)
+        if end is not NULL:
+            return end - data
+        if come == window:
+            return header_size + window
+        self._needed = size + 1
+        return 0
+
+    cdef int _refuse(
+        self, const unsigned char *data, Py_ssize_t head, Py_ssize_t come, list packets
+    ) except -1:
+        """Refuse a packet that is too large, of which so much has been taken.
+
+        The head is part of that.
+        """
+        cdef uint32_t length = read_number(data + 8)
+        cdef uint32_t number = read_number(data + 4)
+        self._skipped = header_size + <long long>length - come
+        if read_number(data) != self._magic:
+            expected = REQUEST if self._magic == request_magic else RESPONSE
+            error = _framing._other_magic(expected)
+        else:
+            handle = copy(data + header_size, head - header_size)
+            error = PacketTooLarge(number, handle, length, self._max_packet)
+        self._collect((INVALID, error), packets)
+        return 0
+
+    cdef int _refuse_kept(self, Py_ssize_t head, list packets) except -1:
+        """Refuse the packet that is too large and whose head is in the buffer."""
+        cdef unsigned char *buffer = self._buffer
+        cdef Py_ssize_t come = self._kept
+        self._buffer = NULL
+        self._kept = self._capacity = 0
+        try:
+            return self._refuse(buffer, head, come, packets)
+        finally:
+            PyMem_Free(buffer)
+
+    cdef int _collect(self, tuple packet, list packets) except -1:
+        """Do with a packet what it is cut for: here, collect it."""
+        packets.append(packet)
+        return 0
 
     cdef Py_ssize_t _line_length(
         self, const unsigned char *data, Py_ssize_t size
@@ -226,21 +316,16 @@ cdef class Decoder:
     cdef int _check(self, const unsigned char *header) except -1:
         cdef uint32_t magic = read_number(header)
         cdef uint32_t number = read_number(header + 4)
-        cdef uint32_t length = read_number(header + 8)
         if magic != request_magic and magic != response_magic:
             raise _framing._foreign(copy(header, 4))
         if not 0 < number < command_limit:
             raise _framing._unknown_type(number)
-        if <long long>length > self._max_packet:
-            raise _framing._large_packet(length, self._max_packet)
         return 0
 
     cdef int _deliver(
         self, const unsigned char *data, Py_ssize_t length, list packets
     ) except -1:
-        """Do with a whole packet what it is cut for: here, collect it."""
-        packets.append(self._packet(data, length))
-        return 0
+        return self._collect(self._packet(data, length), packets)
 
     cdef tuple _packet(self, const unsigned char *data, Py_ssize_t length):
         """Make the packet or line that is whole."""
@@ -286,6 +371,7 @@ cdef class Decoder:
         PyMem_Free(self._buffer)
         self._buffer = NULL
         self._kept = self._capacity = 0
+        self._skipped = 0
 
 
 cdef tuple split(uint32_t number, const unsigned char *body, Py_ssize_t size):

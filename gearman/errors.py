@@ -30,6 +30,22 @@ class ProtocolError(GearmanError):
         self.fatal = fatal
 
 
+class PacketTooLarge(ProtocolError):
+    """A packet's body is larger than the limit; what follows it can still be read.
+
+    `size` and `limit` are in bytes. `number` is the type of the packet, `handle` the
+    job that it is about if a worker sends it for one.
+    """
+
+    def __init__(self, number: int, handle: bytes, size: int, limit: int) -> None:
+        text = f"Packet of {size} bytes is over the limit of {limit}"
+        super().__init__(text, code="ARGUMENT_TOO_LARGE")
+        self.number = number
+        self.handle = handle
+        self.size = size
+        self.limit = limit
+
+
 class QueueError(GearmanError):
     """A store of background jobs failed; the text says how."""
 

@@ -15,6 +15,7 @@ from gearman.commands import (
     Command,
     Row,
 )
+from gearman.errors import PacketTooLarge
 
 INVALID = -1
 NOOP = 6
@@ -232,6 +233,95 @@ def test_a_body_over_the_limit_is_refused_by_its_header(
         stream = packet(Command.ECHO_REQ, length=length)
         text = f"Packet of {length} bytes is over the limit of {limit}"
         assert decode(stream, max_packet=limit) == [fatal(text, "ARGUMENT_TOO_LARGE")]
+
+
+def too_large(size: int, limit: int) -> Outcome:
+    text = f"Packet of {size} bytes is over the limit of {limit}"
+    return refused(text, "ARGUMENT_TOO_LARGE")
+
+
+ABOUT_JOBS = pytest.mark.parametrize(
+    "number",
+    [
+        Command.WORK_STATUS,
+        Command.WORK_COMPLETE,
+        Command.WORK_FAIL,
+        Command.WORK_EXCEPTION,
+        Command.WORK_DATA,
+        Command.WORK_WARNING,
+    ],
+)
+
+
+@pytest.mark.parametrize("row", COMMANDS.values(), ids=lambda row: row.command.name)
+@pytest.mark.parametrize("body", [b"handle\0some more", b"x" * 11, b"x" * 200])
+def test_a_large_packet_may_be_skipped(row: Row, body: bytes, decode: Decode) -> None:
+    stream = packet(row.command, body)
+    good = packet(Command.ECHO_REQ, b"fits")
+    got = decode(good + stream + good, max_packet=10, skip_large=True)
+    fits = (Command.ECHO_REQ, (b"fits",))
+    assert got == [fits, too_large(len(body), 10), fits]
+
+
+@pytest.mark.parametrize("number", [Command.ECHO_REQ, Command.WORK_DATA])
+def test_a_large_packet_of_the_other_direction_may_be_skipped(
+    number: int, decode: Decode
+) -> None:
+    stream = packet(number, b"x" * 11, RESPONSE) + packet(NOOP)
+    got = decode(stream, max_packet=10, skip_large=True)
+    assert got == [refused("Request magic expected", "INVALID_MAGIC"), (NOOP, ())]
+
+
+@pytest.mark.parametrize("length", [101, 2**31, 2**32 - 1])
+def test_a_large_packet_is_refused_before_it_has_come(
+    length: int, framing: ModuleType
+) -> None:
+    decoder = framing.Decoder(max_packet=100, skip_large=True)
+    head = packet(Command.ECHO_REQ, length=length)
+    assert decoder.feed(head[:-1]) == []
+    assert outcomes(decoder.feed(head[-1:])) == [too_large(length, 100)]
+    assert decoder.feed(b"x" * 100) == []
+    assert decoder.buffered == 0
+    assert decoder.unfinished
+
+
+@ABOUT_JOBS
+@pytest.mark.parametrize("handle", [b"", b"H:1", b"h" * 64])
+def test_a_large_packet_about_a_job_is_refused_once_its_handle_has_come(
+    number: int, handle: bytes, framing: ModuleType
+) -> None:
+    decoder = framing.Decoder(max_packet=10, skip_large=True)
+    stream = packet(number, handle + b"\0", length=1000)
+    for size in range(len(stream) - 1):
+        assert decoder.feed(stream[size : size + 1]) == []
+        assert decoder.buffered == size + 1
+    ((_, error),) = decoder.feed(stream[-1:])
+    assert isinstance(error, PacketTooLarge)
+    assert (error.number, error.handle) == (number, handle)
+    assert (error.size, error.limit) == (1000, 10)
+    assert decoder.buffered == 0
+    assert decoder.unfinished
+    assert decoder.feed(bytes(1000 - len(handle) - 1) + packet(NOOP)) == [(NOOP, ())]
+    assert not decoder.unfinished
+
+
+@ABOUT_JOBS
+def test_a_handle_that_does_not_end_is_cut(number: int, framing: ModuleType) -> None:
+    decoder = framing.Decoder(max_packet=10, skip_large=True)
+    stream = packet(number, b"h" * 64, length=1000)
+    assert decoder.feed(stream) == []
+    ((_, error),) = decoder.feed(b"h")
+    assert error.handle == b"h" * 65
+    assert decoder.feed(b"h" * 935 + packet(NOOP)) == [(NOOP, ())]
+
+
+@ABOUT_JOBS
+def test_a_handle_may_end_with_its_packet(number: int, framing: ModuleType) -> None:
+    decoder = framing.Decoder(max_packet=10, skip_large=True)
+    first, second = decoder.feed(packet(number, b"h" * 11) + packet(NOOP))
+    assert first[1].handle == b"h" * 11
+    assert second == (NOOP, ())
+    assert not decoder.unfinished
 
 
 @pytest.mark.parametrize("limit", [2**32 - 1, 2**40])

@@ -16,6 +16,7 @@ NOOP = REQUEST + b"\0\0\0\x06\0\0\0\0"
 CAN_DO = REQUEST + b"\0\0\0\x01\0\0\0\x06abcdef"
 NO_UNIQUE = REQUEST + b"\0\0\0\x07\0\0\0\x01f"
 SUBMIT_JOB = REQUEST + b"\0\0\0\x07\0\0\0\x0cf\0u\0workload"
+RESULT = REQUEST + b"\0\0\0\x0d\0\0\x08\0H:1\0" + bytes(2 * KB - 4)
 
 
 def large(size: int) -> bytes:
@@ -123,6 +124,9 @@ def exercise(framing: ModuleType) -> None:
             decoder.feed(piece)
         framing.Decoder().feed(stream)
         framing.Decoder().feed(large(2 * KB)[:-1])
+        short = framing.Decoder(max_packet=KB, skip_large=True)
+        for piece in pieces(large(2 * KB) + RESULT + CAN_DO + RESULT[:20], 7):
+            short.feed(piece)
     framing.encode(Command.SUBMIT_JOB, [b"f", b"u", bytes(2 * KB)])
     for command, arguments in ((-1, ()), (7, ("text",)), (7, None)):
         with pytest.raises(Exception, match="."):

@@ -69,6 +69,9 @@ MAX_LATE = 1000
 # So many digits have the largest numbers of jobs.
 MAX_DIGITS = 19
 
+# How many jobs a worker may have been refused whose further packets are expected.
+MAX_REFUSED = 100
+
 # What a job takes beside its workload, as measured (bytes of memory).
 JOB_MEMORY = 350
 
@@ -82,6 +85,7 @@ FULL = {
     "max-functions-per-worker": (
         b"A worker can do as many functions as --max-functions-per-worker allows"
     ),
+    "max-packet": b"A packet may be as large as --max-packet allows",
 }
 
 _DIGITS = re.compile(rb"\s*\+?(\d{0,20})")
@@ -320,6 +324,9 @@ class Peer:
         self.late: dict[bytes, None] | None = None
         # When it is passed over, if it was woken and asks for nothing.
         self.patience = 0.0
+        # Jobs that ended because of what this worker sent for them, if there were
+        # any: what else it sends for them is to be expected.
+        self.refused: deque[bytes] | None = None
         self.waiting: set[Job] = set()
         # What is owed for its submissions, the first one first, from the first one
         # on that has to wait.
@@ -720,13 +727,27 @@ class Broker:
         text = b"An exception was received for a job that does not exist"
         job = self._ended(peer, handle, text)
         if job is not None:
-            for client in job.clients or ():
-                if client.exceptions:
-                    client.send(WORK_EXCEPTION, (handle, data))
-                else:
-                    client.send(WORK_FAIL, (handle,))
+            self._raise(job, data)
             peer.raised = handle
             self._finish(job)
+
+    def refuse_result(self, peer: Peer, handle: bytes, size: int, limit: int) -> None:
+        """End a job for which a worker has begun to send a packet that is too large.
+
+        It is not queued again, since any worker would send the same. This one is told
+        nothing: workers expect no answer here, and take one for that to their next
+        request. `size` and `limit` are in bytes.
+        """
+        job = self._ended(peer, handle)
+        if job is None:
+            return
+        reason = f"a packet of {size} bytes for it is over the limit of {limit}"
+        self._note("failed", job, peer, reason)
+        self._raise(job, reason.encode())
+        if peer.refused is None:
+            peer.refused = deque(maxlen=MAX_REFUSED)
+        peer.refused.append(handle)
+        self._finish(job)
 
     # -- limits
 
@@ -931,6 +952,10 @@ class Broker:
             peer.receipts.append(receipt)
         assert job.receipts is not None  # noqa: S101
         job.receipts.append(receipt)
+
+    def refuse(self, peer: Peer, code: bytes, text: bytes) -> None:
+        """Refuse what may have been a submission, after the answers to those before."""
+        self._refuse(None, peer, code, text)
 
     def _refuse(
         self, receipt: Receipt | None, peer: Peer, code: bytes, text: bytes
@@ -1143,7 +1168,7 @@ class Broker:
         text: bytes = b"Job given in work result not found",
     ) -> Job | None:
         job = peer.jobs.get(handle)
-        if job is None:
+        if job is None and (peer.refused is None or handle not in peer.refused):
             peer.refuse(b"JOB_NOT_FOUND", text)
         return job
 
@@ -1260,6 +1285,14 @@ class Broker:
             client.send(command, arguments)
             if client.blocked and job.worker is not None:
                 self.congested.append((job.worker, client))
+
+    def _raise(self, job: Job, data: bytes) -> None:
+        """Tell the clients of a job of an exception, as far as they asked for it."""
+        for client in job.clients or ():
+            if client.exceptions:
+                client.send(WORK_EXCEPTION, (job.handle, data))
+            else:
+                client.send(WORK_FAIL, (job.handle,))
 
     def _unregister(self, peer: Peer, function: Function) -> None:
         function.workers -= 1

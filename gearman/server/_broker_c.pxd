@@ -10,7 +10,7 @@ cdef int WORK_STATUS, WORK_COMPLETE, WORK_FAIL
 cdef int ERROR, STATUS_RES
 cdef int WORK_EXCEPTION, WORK_DATA, WORK_WARNING
 cdef int JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE
-cdef Py_ssize_t FEW, SWEEP, SWEEP_BYTES, MAX_DIGITS, MAX_LATE, JOB_MEMORY
+cdef Py_ssize_t FEW, SWEEP, SWEEP_BYTES, MAX_DIGITS, MAX_LATE, JOB_MEMORY, MAX_REFUSED
 cdef dict FULL
 
 
@@ -111,6 +111,7 @@ cdef class Peer:
     cdef public bytes raised
     cdef public dict late
     cdef public double patience
+    cdef public object refused
     cdef public set waiting
     cdef public object receipts
     cdef object __weakref__
@@ -207,8 +208,12 @@ cdef class Broker:
     cpdef complete(self, Peer peer, bytes handle, bytes result)
     @cython.locals(job=Job)
     cpdef fail(self, Peer peer, bytes handle)
-    @cython.locals(job=Job, client=Peer)
+    @cython.locals(job=Job)
     cpdef exception(self, Peer peer, bytes handle, bytes data)
+    @cython.locals(job=Job)
+    cpdef refuse_result(
+        self, Peer peer, bytes handle, Py_ssize_t size, Py_ssize_t limit
+    )
 
     cpdef hit(self, limit)
     @cython.locals(limit=Py_ssize_t)
@@ -248,6 +253,7 @@ cdef class Broker:
     @cython.locals(receipt=Receipt)
     cdef _settle(self, Job job, int command, tuple arguments)
     cdef _owe(self, Receipt receipt, Peer peer, Job job)
+    cpdef refuse(self, Peer peer, bytes code, bytes text)
     cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)
     cdef _answer(self, Receipt receipt, Peer peer, int command, tuple arguments)
     @cython.locals(peer=Peer)
@@ -305,6 +311,8 @@ cdef class Broker:
     cdef _retire(self, Job job)
     @cython.locals(client=Peer, clients=list)
     cdef _forward(self, Job job, int command, tuple arguments)
+    @cython.locals(client=Peer)
+    cdef _raise(self, Job job, bytes data)
     cdef _unregister(self, Peer peer, Function function)
     @cython.locals(left=Py_ssize_t, peer=Peer)
     cdef _wake(self, Function function)

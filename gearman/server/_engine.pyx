@@ -378,6 +378,9 @@ cdef class Reader(Decoder):
         if self._last is not NULL:
             number, arguments = packet
             packet = number, (*arguments[:-1], self._argument(NULL, 0))
+        return self._collect(packet, packets)
+
+    cdef int _collect(self, tuple packet, list packets) except -1:
         self._dispatch(self._channel, packet)
         return 0
 
@@ -773,7 +776,7 @@ cdef class Channel(Peer):
         except ProtocolError as error:
             self._end_protocol(error)
             return 0
-        if self._reader._kept:
+        if self._reader._kept or self._reader._skipped:
             self.connection.partial()
         return 0
 
@@ -791,6 +794,8 @@ cdef class Channel(Peer):
     @property
     def buffered(self):
         """How many bytes of an unfinished request are kept."""
+        if self._reader._skipped:
+            return 1
         return self._reader._kept + self._reader._come
 
     @property
@@ -959,7 +964,9 @@ cdef class Engine:
     def open(self, sock, connection, address):
         """Take a connected socket over, and return the channel that it becomes."""
         cdef Channel channel = Channel(address, sock.fileno())
-        cdef Reader reader = Reader(max_packet=self._max_packet, lines=True)
+        cdef Reader reader = Reader(
+            max_packet=self._max_packet, lines=True, skip_large=True
+        )
         reader._channel = channel
         reader._broker = self._broker
         reader._dispatch = self._dispatch

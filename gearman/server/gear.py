@@ -11,8 +11,9 @@ from ..commands import (
     MAX_CLIENT_ID,
     RESPONSE,
     Command,
+    Sender,
 )
-from ..errors import ProtocolError
+from ..errors import PacketTooLarge, ProtocolError
 from ..framing import MAX_BODY, Decoder, Packet
 from ..text import printable
 from .admin import Admin
@@ -30,6 +31,13 @@ _MAX_NUMBER = 2**63 - 1
 # Arguments that belong to clients and workers alone, and bytes shown of others.
 _OPAQUE = {"workload", "result", "data"}
 _SHOWN = 80
+
+# What workers send about a job, the handle first.
+_RESULTS = {
+    number
+    for number, row in COMMANDS.items()
+    if Sender.WORKER in row.senders and row.arguments[:1] == ("handle",)
+}
 
 _SUBMITS = {
     Command.SUBMIT_JOB: (NORMAL, False),
@@ -97,9 +105,26 @@ class Gear(Service):
         """Do what a packet or line asks for. Raises ProtocolError if it is fatal."""
         number, arguments = packet
         if isinstance(arguments, ProtocolError):
-            _refuse(peer, arguments)
+            self._refuse(peer, arguments)
         else:
             self.verbs[number](peer, *arguments)
+
+    def _refuse(self, peer: Peer, error: ProtocolError) -> None:
+        if isinstance(error, PacketTooLarge):
+            self._refuse_large(peer, error)
+        elif error.code:
+            self._broker.refuse(peer, error.code.encode(), error.text.encode())
+        if error.fatal:
+            raise error
+
+    def _refuse_large(self, peer: Peer, error: PacketTooLarge) -> None:
+        broker = self._broker
+        if error.number in _RESULTS:
+            broker.hits["max-packet"] += 1
+            broker.refuse_result(peer, error.handle, error.size, error.limit)
+        else:
+            broker.hit("max-packet")
+            broker.refuse(peer, error.code.encode(), error.text.encode())
 
     def _text(self, peer: Peer, line: bytes) -> None:
         peer.write(self.admin.answer(line, peer.address))
@@ -147,12 +172,14 @@ class GearProtocol(Protocol):
     def __init__(self, peer: Peer, gear: Gear, *, trace: Trace | None = None) -> None:
         super().__init__(peer)
         self._gear = gear
-        self._decoder = Decoder(max_packet=gear.server.max_packet, lines=True)
+        self._decoder = Decoder(
+            max_packet=gear.server.max_packet, lines=True, skip_large=True
+        )
         self._trace = trace
 
     @property
     def buffered(self) -> int:
-        return self._decoder.buffered
+        return self._decoder.buffered or int(self._decoder.unfinished)
 
     def receive(self, data: bytes) -> None:
         try:
@@ -234,13 +261,6 @@ def _set_client_id(peer: Peer, client_id: bytes) -> None:
         return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Client id too large")
     peer.client_id = client_id
     return None
-
-
-def _refuse(peer: Peer, error: ProtocolError) -> None:
-    if error.code:
-        peer.refuse(error.code.encode(), error.text.encode())
-    if error.fatal:
-        raise error
 
 
 def _unexpected(peer: Peer, *arguments: bytes) -> None:

@@ -74,8 +74,8 @@ ROWS = (
         for name in ("SUBMIT_JOB", "SUBMIT_JOB_BG", "SUBMIT_JOB_EPOCH", "WORK_DATA")
         + ("WORK_STATUS", "CAN_DO_TIMEOUT", "SUBMIT_REDUCE_JOB")
     ),
-    Row("packet over the limit", declared(MAX_PACKET + 1), TOO_LARGE, LARGE),
-    Row("packet of 4 GiB", declared(2**32 - 1), TOO_LARGE, LARGE),
+    Row("half a packet over the limit", declared(MAX_PACKET + 1), TOO_LARGE, SLOW),
+    Row("half a packet of 4 GiB", declared(2**32 - 1), TOO_LARGE, SLOW),
     Row("function", packet("CAN_DO", b"f" * (MAX_FUNCTION + 1)), TOO_LARGE),
     Row(
         "function of a job",

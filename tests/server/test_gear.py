@@ -4,7 +4,7 @@ import pytest
 
 from gearman import _framing
 from gearman.commands import COMMANDS, MAX_CLIENT_ID, REQUEST, RESPONSE, Command, Sender
-from gearman.server.gear import GearProtocol, describe
+from gearman.server.gear import describe
 
 NOT_EXPECTED = [(Command.ERROR, b"INVALID_COMMAND", b"Command not expected")]
 NOT_IMPLEMENTED = {Command.ALL_YOURS, Command.SUBMIT_JOB_SCHED}
@@ -144,13 +144,44 @@ class TestBadPackets:
         assert peer.send_bytes(echo + data + echo) == [(Command.ECHO_RES, b"before")]
         assert peer.protocol.error is not None
 
-    def test_packet_over_the_limit_is_answered_and_fatal(self, server):
-        peer = server.connect()
+    def test_packet_over_the_limit_is_answered_and_skipped(self, server):
         server.site.max_packet = 10
-        protocol = GearProtocol(peer.peer, server.gear)
-        protocol.receive(_framing.encode(Command.ECHO_REQ, [b"x" * 11], REQUEST))
-        assert protocol.error is not None
-        assert peer.got()[0][:2] == (Command.ERROR, b"ARGUMENT_TOO_LARGE")
+        peer = server.connect()
+        echo = [
+            _framing.encode(Command.ECHO_REQ, [b"x" * size], REQUEST)
+            for size in (11, 10)
+        ]
+        answer, last = peer.send_bytes(b"".join(echo))
+        assert answer[:2] == (Command.ERROR, b"ARGUMENT_TOO_LARGE")
+        assert last == (Command.ECHO_RES, b"x" * 10)
+        assert peer.protocol.error is None
+        assert server.broker.hits == {"max-packet": 1}
+        assert server.broker.reached == {"max-packet"}
+
+    def test_packet_that_is_skipped_counts_as_one_that_has_not_come(self, server):
+        server.site.max_packet = 10
+        peer = server.connect()
+        echo = _framing.encode(Command.ECHO_REQ, [b"x" * 11], REQUEST)
+        peer.send_bytes(echo[:-1])
+        assert peer.protocol.buffered == 1
+        peer.send_bytes(echo[-1:])
+        assert peer.protocol.buffered == 0
+
+    def test_refusals_come_in_the_order_of_the_submissions(self, make_server):
+        server = make_server(persistent=True)
+        server.site.max_packet = 20
+        peer = server.connect()
+        arguments = [b"f", b"", b"w"]
+        good = _framing.encode(Command.SUBMIT_JOB_BG, arguments, REQUEST)
+        arguments[2] *= 30
+        large = _framing.encode(Command.SUBMIT_JOB_BG, arguments, REQUEST)
+        assert peer.send_bytes(good + large) == []
+        (job,) = server.broker.changes
+        server.broker.durable([job])
+        assert [answer[:2] for answer in peer.got()] == [
+            (Command.JOB_CREATED, job.handle),
+            (Command.ERROR, b"ARGUMENT_TOO_LARGE"),
+        ]
 
     def test_what_waits_for_its_rest_is_counted(self, server):
         peer = server.connect()
