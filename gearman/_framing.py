@@ -215,24 +215,24 @@ class Decoder:
         if not self._skip_large:
             raise _large_packet(length, self._max_packet)
         start, size = position + HEADER_SIZE, len(data)
-        handle = b""
+        handle = None
         if _ABOUT_JOBS[number] and magic == self._magic:
             window = min(length, _HANDLE_WINDOW)
             handle, nul, _ = data[start : start + window].partition(b"\0")
             if not nul and size - start < window:
                 self._needed = size - position + 1
                 return 0
-        packets.append(self._too_large(magic, number, handle, length))
+        packets.append((INVALID, self._too_large(magic, handle, length)))
         end: int = start + length
         self._skipped = max(end - size, 0)
         return min(end, size)
 
     def _too_large(
-        self, magic: bytes, number: int, handle: bytes, length: int
-    ) -> Packet:
+        self, magic: bytes, handle: bytes | None, length: int
+    ) -> ProtocolError:
         if magic != self._magic:
-            return INVALID, _other_magic(self._magic)
-        return INVALID, PacketTooLarge(number, handle, length, self._max_packet)
+            return _other_magic(self._magic)
+        return PacketTooLarge(handle, length, self._max_packet)
 
     def _line_end(self, data: bytes, start: int) -> int:
         """Return the position behind the line that starts here, 0 if it has no end."""

@@ -269,14 +269,15 @@ cdef class Decoder:
         The head is part of that.
         """
         cdef uint32_t length = read_number(data + 8)
-        cdef uint32_t number = read_number(data + 4)
         self._skipped = header_size + <long long>length - come
         if read_number(data) != self._magic:
             expected = REQUEST if self._magic == request_magic else RESPONSE
             error = _framing._other_magic(expected)
         else:
-            handle = copy(data + header_size, head - header_size)
-            error = PacketTooLarge(number, handle, length, self._max_packet)
+            handle = None
+            if about_jobs[read_number(data + 4)]:
+                handle = copy(data + header_size, head - header_size)
+            error = PacketTooLarge(handle, length, self._max_packet)
         self._collect((INVALID, error), packets)
         return 0
 

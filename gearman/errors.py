@@ -33,14 +33,13 @@ class ProtocolError(GearmanError):
 class PacketTooLarge(ProtocolError):
     """A packet's body is larger than the limit; what follows it can still be read.
 
-    `size` and `limit` are in bytes. `number` is the type of the packet, `handle` the
-    job that it is about if a worker sends it for one.
+    `size` and `limit` are in bytes. `handle` is that of the job for which a worker
+    sends the packet, None if it is about no job.
     """
 
-    def __init__(self, number: int, handle: bytes, size: int, limit: int) -> None:
+    def __init__(self, handle: bytes | None, size: int, limit: int) -> None:
         text = f"Packet of {size} bytes is over the limit of {limit}"
         super().__init__(text, code="ARGUMENT_TOO_LARGE")
-        self.number = number
         self.handle = handle
         self.size = size
         self.limit = limit

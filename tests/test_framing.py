@@ -297,8 +297,7 @@ def test_a_large_packet_about_a_job_is_refused_once_its_handle_has_come(
         assert decoder.buffered == size + 1
     ((_, error),) = decoder.feed(stream[-1:])
     assert isinstance(error, PacketTooLarge)
-    assert (error.number, error.handle) == (number, handle)
-    assert (error.size, error.limit) == (1000, 10)
+    assert (error.handle, error.size, error.limit) == (handle, 1000, 10)
     assert decoder.buffered == 0
     assert decoder.unfinished
     assert decoder.feed(bytes(1000 - len(handle) - 1) + packet(NOOP)) == [(NOOP, ())]

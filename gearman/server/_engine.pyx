@@ -16,6 +16,7 @@ get as well; a channel is its transport.
 """
 
 import os
+from socket import SHUT_WR
 
 cimport cython
 
@@ -506,6 +507,7 @@ cdef class Channel(Peer):
     cdef Py_ssize_t _low
     cdef bint _dirty
     cdef bint _closing
+    cdef bint _lingering
     cdef bint _paused
     cdef uint32_t _events
 
@@ -708,6 +710,8 @@ cdef class Channel(Peer):
             if self._closing:
                 self._finish(None)
                 return 0
+            if self._lingering:
+                self._shut_down()
         self._await(EPOLLOUT if waiting else 0)
         if waiting > self._high and not self.blocked:
             self.connection.pause_writing()
@@ -728,11 +732,24 @@ cdef class Channel(Peer):
     # -- what a peer sends
 
     cdef int _readable(self) except -1:
+        if self._lingering:
+            return self._drop_input()
         # Most of a large packet waits already once its beginning has been seen.
         if self._read() and self._reader._kept and self._reader._space():
             # What came before it may have closed this connection.
             if self._socket is not None:
                 self._read()
+        return 0
+
+    cdef int _drop_input(self) except -1:
+        cdef ssize_t size
+        size = recv(self.descriptor, self._engine._input, READ_SIZE, MSG_DONTWAIT)
+        if size > 0:
+            self.connection.drop(size)
+        elif size == 0:
+            self._finish(None)
+        elif errno != EAGAIN and errno != EINTR:
+            self._fail(errno)
         return 0
 
     cdef bint _read(self) except -1:
@@ -824,6 +841,20 @@ cdef class Channel(Peer):
     def resume_reading(self):
         self._paused = False
         self._await(self._events & EPOLLOUT)
+
+    def write_eof(self):
+        """Send nothing more once everything that waits was sent, and drop what comes."""
+        self._lingering = True
+        if self._socket is not None and not self._waiting():
+            self._shut_down()
+
+    cdef int _shut_down(self) except -1:
+        try:
+            self._socket.shutdown(SHUT_WR)
+        except OSError:
+            # The peer has gone, which is noticed where it is read from.
+            pass
+        return 0
 
     def close(self):
         """Close once everything that waits was sent."""

@@ -3,6 +3,9 @@
 The transport is asyncio's, or for plain sockets a channel of the compiled engine,
 which is transport, peer and protocol in one.
 
+A connection that the server ends lingers until its peer has had the last answer: see
+`lingering`. To the broker it is gone by then.
+
 Back-pressure works both ways. A peer that does not take what it is sent is blocked:
 it is not read from, and neither is whoever produces for it, until it has caught up.
 """
@@ -10,12 +13,14 @@ it is not read from, and neither is whoever produces for it, until it has caught
 import asyncio
 import logging
 import socket
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ProtocolError
 from ..sockets import keep_alive
 from .broker import Peer
+from .lingering import LINGER_BYTES, LINGER_TIME
 from .protocol import Protocol, Service, Trace
 from .sockets import Address, describe, host_of, hung_up
 
@@ -55,6 +60,9 @@ class Connection(asyncio.BufferedProtocol):
         # Whether the protocol was paused when it was last asked.
         self._paused = False
         self.closing = False
+        # Whether it only waits for the peer to close, and what it has read meanwhile.
+        self._lingers = False
+        self._dropped = 0
         # When something last moved, on the loop's clock, and what waited then.
         self.progress = 0.0
         self._waiting = 0
@@ -93,6 +101,9 @@ class Connection(asyncio.BufferedProtocol):
         return self._input
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._lingers:
+            self.drop(nbytes)
+            return
         self._listener.begin_turn()
         self.protocol.receive(bytes(self._input[:nbytes]))
         if self.protocol.error is not None:
@@ -108,7 +119,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         if protocol.finished or protocol.error is not None:
             if not self.peer.outbox:
-                self.close(protocol.error)
+                self.end(protocol.error)
             return
         if protocol.paused is not self._paused:
             self._paused = protocol.paused
@@ -206,13 +217,39 @@ class Connection(asyncio.BufferedProtocol):
             self.progress = self._listener.time()
             self._transport.resume_reading()
 
-    def close(self, error: ProtocolError | None = None) -> None:
-        """Close once everything that waits was sent, because of an error or not."""
+    def end(self, error: ProtocolError | None) -> None:
+        """Close, because of an error or not, once the peer has had what it was sent."""
         if error is not None:
             self._complain(_limit_of(error), error)
+        self._last_words()
+        self.closing = self._lingers = True
+        self._part()
+        self.progress = self._listener.time()
+        self._listener.linger(self)
+        # It may fail where the peer has gone.
+        with suppress(OSError):
+            self._transport.write_eof()
+        self._transport.resume_reading()
+
+    def drop(self, size: int) -> None:
+        """Ignore bytes that came while the connection lingers."""
+        self._dropped += size
+        if self._dropped > LINGER_BYTES:
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        """Close now: the peer had the time that there was."""
+        self._transport.abort()
+
+    def close(self) -> None:
+        """Close once everything that waits was sent."""
+        self._last_words()
         self.closing = True
         self._listener.watch(self)
         self._transport.close()
+
+    def _last_words(self) -> None:
+        """Send what the peer is to know of the end: in TLS, that it is no accident."""
 
     def abort(self, limit: str, reason: str) -> None:
         """Close now: a limit is hit."""
@@ -227,6 +264,9 @@ class Connection(asyncio.BufferedProtocol):
     def check(self, now: float) -> bool:
         """Close the connection if it stalls. Returns whether to look at it again."""
         config = self._listener.config
+        if self._lingers:
+            self._look_at_lingering(now)
+            return True
         self._look_at_deadline(now)
         if self._paused and not self.closing:
             self._look_for_end()
@@ -247,6 +287,13 @@ class Connection(asyncio.BufferedProtocol):
             self.abort("handshake-timeout", text)
         return True
 
+    def _look_at_lingering(self, now: float) -> None:
+        waiting = self._transport.get_write_buffer_size()
+        if waiting != self._waiting:
+            self._waiting, self.progress = waiting, now
+        elif now - self.progress > LINGER_TIME:
+            self.cut_off()
+
     def _has_deadline(self) -> bool:
         return self.protocol.deadline < inf and not self.closing
 
@@ -266,14 +313,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
-        self.resume_writing()
-        for blocked in self._held_by:
-            blocked.forget(self)
-        self._held_by.clear()
+        self._part()
         self._listener.remove(self)
         log.info("%s: disconnected%s", self.name, f": {exc}" if exc else "")
         # After the end of the turn, in which it may have been touched.
         asyncio.get_running_loop().call_soon(self._let_go)
+
+    def _part(self) -> None:
+        """Let nobody wait for this connection, nor the other way round."""
+        self.resume_writing()
+        for blocked in self._held_by:
+            blocked.forget(self)
+        self._held_by.clear()
+        self._listener.part(self)
 
     def _let_go(self) -> None:
         """Be freed at once: the collector comes to old cycles now and then only."""
@@ -306,7 +358,7 @@ class EngineConnection(Connection):
     def failed(self) -> None:
         """The protocol came to an end: say so, and close."""
         self.flush()
-        self.close(self.protocol.error)
+        self.end(self.protocol.error)
 
     def flush(self) -> None:
         cast("Any", self._transport).flush()

@@ -11,7 +11,6 @@ from ..commands import (
     MAX_CLIENT_ID,
     RESPONSE,
     Command,
-    Sender,
 )
 from ..errors import PacketTooLarge, ProtocolError
 from ..framing import MAX_BODY, Decoder, Packet
@@ -31,13 +30,6 @@ _MAX_NUMBER = 2**63 - 1
 # Arguments that belong to clients and workers alone, and bytes shown of others.
 _OPAQUE = {"workload", "result", "data"}
 _SHOWN = 80
-
-# What workers send about a job, the handle first.
-_RESULTS = {
-    number
-    for number, row in COMMANDS.items()
-    if Sender.WORKER in row.senders and row.arguments[:1] == ("handle",)
-}
 
 _SUBMITS = {
     Command.SUBMIT_JOB: (NORMAL, False),
@@ -119,12 +111,12 @@ class Gear(Service):
 
     def _refuse_large(self, peer: Peer, error: PacketTooLarge) -> None:
         broker = self._broker
-        if error.number in _RESULTS:
-            broker.hits["max-packet"] += 1
-            broker.refuse_result(peer, error.handle, error.size, error.limit)
-        else:
+        if error.handle is None:
             broker.hit("max-packet")
             broker.refuse(peer, error.code.encode(), error.text.encode())
+        else:
+            broker.hits["max-packet"] += 1
+            broker.refuse_result(peer, error.handle, error.size, error.limit)
 
     def _text(self, peer: Peer, line: bytes) -> None:
         peer.write(self.admin.answer(line, peer.address))

@@ -22,10 +22,6 @@ from .protocol import Protocol, Recipient, Trace
 # only who reads notices that the peer has hung up.
 READ_AHEAD: Final = 32 * 1024
 
-# Seconds for the peer to read why its request was refused while it still sends it:
-# closing at once would make its system forget the answer.
-LINGER: Final = 2.0
-
 # Which limit it was that a connection is closed for, by the status of its last answer.
 _COUNTED: Final = {
     400: "bad-input",
@@ -45,7 +41,7 @@ class _Stage(Enum):
     JOB = auto()
     # The end of a job whose result is being sent.
     REST = auto()
-    # That a refused peer has read why.
+    # Nothing: it is to be closed.
     END = auto()
 
 
@@ -73,7 +69,6 @@ class HttpProtocol(Protocol):
             _Stage.BODY: self._slow,
             _Stage.JOB: self._too_late,
             _Stage.REST: self._leave,
-            _Stage.END: self._leave,
         }
         self._found: Answer | Call = Answer(500)
         self._background = False
@@ -191,8 +186,7 @@ class HttpProtocol(Protocol):
         """Answer a request that was not read to its end, and read no other."""
         self._write_answer(replace(answer, close=True))
         self._input.clear()
-        self._stage = _Stage.END
-        self._allow(LINGER)
+        self._leave()
 
     def _write_answer(self, answer: Answer) -> None:
         if answer.close and answer.status in _COUNTED:
@@ -215,6 +209,7 @@ class HttpProtocol(Protocol):
     def _leave(self) -> None:
         """Close the connection when all was sent."""
         self._stage = _Stage.END
+        self.deadline = inf
         self.finished = True
         # Has the connection look at that, if nothing else was written.
         self.peer.write(b"")

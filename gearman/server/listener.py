@@ -27,6 +27,7 @@ from .connection import Connection
 from .durability import Durability, replay
 from .entrance import Entrance
 from .gear import Gear
+from .lingering import Lingering
 from .logs import NOTICE, level_name
 from .loop import Selector
 from .notices import Sentence
@@ -98,6 +99,7 @@ class Listener:
         ]
         self._complaints = Complaints()
         self._connections: set[Connection] = set()
+        self._lingering = Lingering()
         self._timer: asyncio.TimerHandle | None = None
         self._engine: Any = None
         self._in_turn = False
@@ -239,11 +241,21 @@ class Listener:
         if self._durability is not None:
             self._durability.connected(connection)
 
-    def remove(self, connection: Connection) -> None:
+    def part(self, connection: Connection) -> None:
+        """Let the broker forget who is behind a connection, if it has not yet."""
         self.begin_turn()
+        if connection.peer in self._broker.peers:
+            self._broker.disconnect(connection.peer)
+
+    def linger(self, connection: Connection) -> None:
+        """See to it that a connection that lingers does not do so for ever."""
+        self._lingering.enter(connection)
+        self.watch(connection)
+
+    def remove(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._lingering.leave(connection)
         self._entrance.crowd.leave(connection.host)
-        self._broker.disconnect(connection.peer)
         self._upkeep.ended(connection)
 
     def watch(self, connection: Connection) -> None:

@@ -184,10 +184,9 @@ class TlsConnection(Connection):
         if self.protocol.urgent:
             self.flush()
 
-    def close(self, error: ProtocolError | None = None) -> None:
+    def _last_words(self) -> None:
         if not self.closing:
             self._transport.write(self.protocol.end())
-        super().close(error)
 
 
 def _describe(error: ssl.SSLError) -> str:

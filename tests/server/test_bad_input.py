@@ -36,13 +36,14 @@ MEMORY = 8 * 1024 * 1024
 class Row(NamedTuple):
     """Bad input: what is answered, and by which counter a closed connection shows.
 
-    Without a `counter` the connection stays.
+    Without a `counter` the connection stays. What is `refused` is counted as well.
     """
 
     name: str
     data: bytes
     answer: bytes = b""
     counter: str = ""
+    refused: str = ""
 
 
 def declared(size: int) -> bytes:
@@ -74,8 +75,10 @@ ROWS = (
         for name in ("SUBMIT_JOB", "SUBMIT_JOB_BG", "SUBMIT_JOB_EPOCH", "WORK_DATA")
         + ("WORK_STATUS", "CAN_DO_TIMEOUT", "SUBMIT_REDUCE_JOB")
     ),
-    Row("half a packet over the limit", declared(MAX_PACKET + 1), TOO_LARGE, SLOW),
-    Row("half a packet of 4 GiB", declared(2**32 - 1), TOO_LARGE, SLOW),
+    Row(
+        "half a packet over the limit", declared(MAX_PACKET + 1), TOO_LARGE, SLOW, LARGE
+    ),
+    Row("half a packet of 4 GiB", declared(2**32 - 1), TOO_LARGE, SLOW, LARGE),
     Row("function", packet("CAN_DO", b"f" * (MAX_FUNCTION + 1)), TOO_LARGE),
     Row(
         "function of a job",
@@ -236,8 +239,8 @@ def test_bad_input_is_answered_and_harms_nobody_else(good, row):
             else:
                 assert peer.fence() == []
         good.check()
-    if row.counter:
-        hits[row.counter.encode()] += CROWD
+    for counter in filter(None, (row.counter, row.refused)):
+        hits[counter.encode()] += CROWD
     assert good.hits() == hits
     assert good.memory() < memory + MEMORY
 

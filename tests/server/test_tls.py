@@ -522,16 +522,6 @@ class TestServer:
             (line,) = complaints(server)
             assert "it sent part of a request and then nothing" in line
 
-    def test_protocol_error_is_answered_before_the_connection_ends(
-        self, authority, trust
-    ):
-        options = [*authority.options(), "--max-packet=1024"]
-        with ours(*options, tls=trust) as server, Peer(server.port, tls=trust) as peer:
-            peer.send_bytes(packet("ECHO_REQ", b"x" * 1025)[:12])
-            code, _ = peer.expect("ERROR")
-            assert code == b"ARGUMENT_TOO_LARGE"
-            assert peer.receive_end() == b""
-
     def test_slow_client_holds_its_worker_back_and_loses_nothing(
         self, authority, trust
     ):
