@@ -742,7 +742,8 @@ class Broker:
         if job is None:
             return
         reason = f"a packet of {size} bytes for it is over the limit of {limit}"
-        self._note("failed", job, peer, reason)
+        job.retries += 1
+        self._note("given up", job, peer, reason)
         self._raise(job, reason.encode())
         if peer.refused is None:
             peer.refused = deque(maxlen=MAX_REFUSED)

@@ -71,8 +71,8 @@ def test_job_fails_and_the_worker_goes_on(
         assert client.expect("WORK_COMPLETE") == [handle, b"fits"]
     (line,) = warnings
     assert re.fullmatch(
-        r"failed job b'H:.*:\d+' of b'f': its worker 127.0.0.1 \(b'worker-7'\) sent"
-        r" 100\d\d bytes for it, over the limit of 10000",
+        r"job H:.*:\d+ of f is given up: a packet of 100\d\d bytes for it is over the"
+        r" limit of 10000 \(attempt 1, worker 127.0.0.1:\d+, client id worker-7\)",
         line,
     )
 
@@ -86,7 +86,7 @@ def test_client_that_wants_exceptions_gets_the_reason(
         handle = assigned(client, worker)
         worker.send(kind, handle, b"1", LARGE)
         size = len(handle) + 3 + LIMIT
-        text = f"A packet of {size} bytes for this job is over the limit of {LIMIT}"
+        text = f"a packet of {size} bytes for it is over the limit of {LIMIT}"
         assert client.expect("WORK_EXCEPTION") == [handle, text.encode()]
 
 
