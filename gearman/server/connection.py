@@ -80,7 +80,18 @@ class Connection(asyncio.BufferedProtocol):
         self._attach(self.host, sock.fileno())
         self._listener.add(self)
         self.made = True
+        if not self._may_read():
+            asyncio.get_running_loop().call_soon(self._pause_again)
         log.info("%s: connected", self.name)
+
+    def _pause_again(self) -> None:
+        """Do not read, though the transport may have begun to.
+
+        In Python 3.11.2 it does so after `connection_made`, even if it was paused.
+        """
+        if not (self._may_read() or self.closing):
+            self._transport.resume_reading()
+            self._transport.pause_reading()
 
     def _attach(self, host: str, descriptor: int) -> None:
         """Make the protocol and its peer."""
