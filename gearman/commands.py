@@ -147,7 +147,9 @@ DEFAULT_PORT = 4730
 # Sizes in bytes. The unique's is gearmand's; a function name had to fit in its
 # receive buffer. Handles and client ids are cut by gearmand, so nobody depends on
 # longer ones.
-MAX_PACKET = 64 * 1024 * 1024
+# A header can declare 4 GiB. What is made of a packet or an HTTP request, such as
+# JOB_ASSIGN of SUBMIT_JOB, has a handle or a function's name more.
+MAX_PACKET = 4 * 1024**3 - 64 * 1024
 MAX_LINE = 8191
 MAX_FUNCTION = 8180
 MAX_UNIQUE = 64

@@ -174,14 +174,14 @@ FATAL = {
     "over the limit": (
         packet(NOOP, length=MAX_PACKET + 1),
         fatal(
-            "Packet of 67108865 bytes is over the limit of 67108864",
+            f"Packet of {MAX_PACKET + 1} bytes is over the limit of {MAX_PACKET}",
             "ARGUMENT_TOO_LARGE",
         ),
     ),
     "2^32-1 bytes": (
         packet(Command.ECHO_REQ, length=2**32 - 1),
         fatal(
-            "Packet of 4294967295 bytes is over the limit of 67108864",
+            f"Packet of 4294967295 bytes is over the limit of {MAX_PACKET}",
             "ARGUMENT_TOO_LARGE",
         ),
     ),

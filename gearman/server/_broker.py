@@ -57,6 +57,9 @@ SWEEP_BYTES = 16 * 1024 * 1024
 # they are only when one of those that have jobs is known to be among them.
 FEW = 16
 
+# As many functions are known, whether or not they are in use, where there is no limit.
+MANY_FUNCTIONS = 50_000
+
 # A shorter timeout of a function is taken as this one, as gearmand does (seconds).
 MIN_TIMEOUT = 1.0
 
@@ -763,9 +766,9 @@ class Broker:
         A function that nobody needs is forgotten for it, if one is found soon.
         """
         limit = self.limits.functions
-        if not 0 < limit <= len(self.functions) or name in self.functions:
+        if len(self.functions) < (limit or MANY_FUNCTIONS) or name in self.functions:
             return True
-        if self._forget_function():
+        if self._forget_function() or not limit:
             return True
         self.hit("max-functions")
         return False

@@ -503,6 +503,8 @@ cdef class Channel(Peer):
     cdef Py_ssize_t _tail_bytes
     cdef Py_ssize_t _behind
     cdef Py_ssize_t _done
+    # The largest of those that were large, since nothing waited.
+    cdef Py_ssize_t _largest
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
     cdef bint _dirty
@@ -548,6 +550,7 @@ cdef class Channel(Peer):
             at += PyBytes_GET_SIZE(argument)
             at[0] = 0
             at += 1
+        self._largest = max(self._largest, size)
         self._append_tail(last)
         return 0
 
@@ -564,6 +567,8 @@ cdef class Channel(Peer):
         return 0
 
     cpdef write(self, bytes data):
+        if PyBytes_GET_SIZE(data) > DIRECT_SIZE:
+            self._largest = max(self._largest, PyBytes_GET_SIZE(data))
         memcpy(
             self._room(PyBytes_GET_SIZE(data)),
             PyBytes_AS_STRING(data),
@@ -717,7 +722,7 @@ cdef class Channel(Peer):
             self.connection.pause_writing()
         elif waiting <= self._low and self.blocked:
             self.connection.resume_writing()
-        if waiting > self._engine._max_outbox:
+        if waiting - self._largest > self._engine._max_outbox:
             self.connection.overflow(waiting)
         return 0
 
@@ -726,7 +731,7 @@ cdef class Channel(Peer):
         self._out = NULL
         self._start = self._end = self._capacity = 0
         self._tails = None
-        self._tail_bytes = self._behind = self._done = 0
+        self._tail_bytes = self._behind = self._done = self._largest = 0
         return 0
 
     # -- what a peer sends

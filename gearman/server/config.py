@@ -89,15 +89,15 @@ class Config:
 
     max_connections: int | None = None
     max_connections_per_address: int = 0
-    max_functions: int = 10_000
-    max_functions_per_worker: int = 1000
+    max_functions: int = 0
+    max_functions_per_worker: int = 0
     max_jobs: int = 0
     max_jobs_per_function: int = 0
     max_job_memory: int = 0
     max_packet: int = MAX_PACKET
-    max_outbox: int = 256 * 1024 * 1024
-    handshake_timeout: float = 30.0
-    write_timeout: float = 60.0
+    max_outbox: int = 0
+    handshake_timeout: float = 300.0
+    write_timeout: float = 600.0
     descriptors: int | None = None
 
     log_file: str = "stderr"

@@ -66,6 +66,8 @@ class Connection(asyncio.BufferedProtocol):
         # When something last moved, on the loop's clock, and what waited then.
         self.progress = 0.0
         self._waiting = 0
+        # The size of the largest packet among what waits.
+        self._largest = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -165,16 +167,24 @@ class Connection(asyncio.BufferedProtocol):
     def flush(self) -> None:
         """Send what waits for the peer."""
         try:
+            if self._listener.config.max_outbox:
+                self._look_for_largest()
             self._write(self.protocol.data_to_send())
             self._go_on()
         except Exception as error:
             self.broken(error)
 
+    def _look_for_largest(self) -> None:
+        """Let one packet of any size wait: it would be as large the next time."""
+        if not self._transport.get_write_buffer_size():
+            self._largest = 0
+        self._largest = max(self._largest, *map(len, self.peer.outbox), 0)
+
     def _write(self, data: bytes) -> None:
         if data and not self.closing:
             self._transport.write(data)
             waiting = self._transport.get_write_buffer_size()
-            if waiting > self._listener.config.max_outbox:
+            if 0 < self._listener.config.max_outbox < waiting - self._largest:
                 self.overflow(waiting)
 
     def _go_on(self) -> None:

@@ -249,10 +249,8 @@ def _option(peer: Peer, name: bytes) -> None:
 
 
 def _set_client_id(peer: Peer, client_id: bytes) -> None:
-    if len(client_id) > MAX_CLIENT_ID:
-        return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Client id too large")
-    peer.client_id = client_id
-    return None
+    # gearmand cuts it as well, and sooner.
+    peer.client_id = client_id[:MAX_CLIENT_ID]
 
 
 def _unexpected(peer: Peer, *arguments: bytes) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -43,6 +44,10 @@ MAX_SLEEP = 30.0
 # The most jobs that the collector of cycles may have to look through, where it looks
 # at jobs.
 LIGHT = 50_000
+
+# Bytes that wait for a client that does not read before its workers are not read
+# from, so that not all of its results are kept here.
+HOLD_FROM = 64 * 1024 * 1024
 
 log = logging.getLogger("gearman.server")
 
@@ -100,6 +105,7 @@ class Listener:
         self._complaints = Complaints()
         self._connections: set[Connection] = set()
         self._lingering = Lingering()
+        self._hold_from = min(HOLD_FROM, config.max_outbox // 2 or HOLD_FROM)
         self._timer: asyncio.TimerHandle | None = None
         self._engine: Any = None
         self._in_turn = False
@@ -160,7 +166,7 @@ class Listener:
             self,
             self._loop,
             self.config.max_packet,
-            self.config.max_outbox,
+            self.config.max_outbox or sys.maxsize,
         )
         self._selector.attach(self._engine)
         self._entrance.engine = self._engine
@@ -334,8 +340,9 @@ class Listener:
     def _hold_producers(self) -> None:
         congested = self._broker.congested
         for producer, peer in congested:
-            if peer.blocked:
-                peer.connection.hold(producer.connection)
+            connection = peer.connection
+            if peer.blocked and connection.waiting() > self._hold_from:
+                connection.hold(producer.connection)
         congested.clear()
 
     def _report(self) -> None:

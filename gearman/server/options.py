@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ..address import FORMS
-from ..framing import MAX_BODY
 from ..queue import NAMES as QUEUES
 from ..queue import Option
 from .protocol import Service
@@ -22,6 +21,7 @@ from .values import (
     log_file,
     networks,
     one_of,
+    packet_size,
     path,
     port,
     seconds,
@@ -202,13 +202,13 @@ _LIMITS = (
         metavar="N",
         type=whole_number(0),
         help="functions that are known; unused ones are forgotten for new ones, and"
-        " those beyond are refused; 0 for any number (default: 10000)",
+        " those beyond are refused; 0 for any number (default: 0)",
     ),
     _row(
         "--max-functions-per-worker",
         metavar="N",
         type=whole_number(0),
-        help="functions that a worker may register, 0 for any number (default: 1000)",
+        help="functions that a worker may register, 0 for any number (default: 0)",
     ),
     _row(
         "--max-jobs",
@@ -233,29 +233,29 @@ _LIMITS = (
     _row(
         "--max-packet",
         metavar="BYTES",
-        type=size(1024, MAX_BODY),
-        help="largest packet accepted, in bytes or with K, M or G (default: 64M)",
+        type=packet_size,
+        help="largest packet accepted, in bytes or with K, M or G (default: 4G)",
     ),
     _row(
         "--max-outbox",
         metavar="BYTES",
-        type=size(1024, 2**40),
-        help="how much may wait for a peer that does not read before it is"
-        " disconnected (default: 256M)",
+        type=size(0, 2**40),
+        help="how much may wait for a peer that does not read, beside the largest of"
+        " its packets, before it is disconnected; 0 for any size (default: 0)",
     ),
     _row(
         "--handshake-timeout",
         metavar="SECONDS",
         type=seconds,
         help="how long a packet or a TLS handshake may remain unfinished before its"
-        " sender is disconnected (default: 30)",
+        " sender is disconnected (default: 300)",
     ),
     _row(
         "--write-timeout",
         metavar="SECONDS",
         type=seconds,
         help="how long a peer may take nothing of what waits for it before it is"
-        " disconnected (default: 60)",
+        " disconnected (default: 600)",
     ),
     _row(
         *("-f", "--file-descriptors"),

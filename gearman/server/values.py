@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final
 
 from ..address import parse
-from ..commands import DEFAULT_PORT, MAX_HANDLE
+from ..commands import DEFAULT_PORT, MAX_HANDLE, MAX_PACKET
 from .access import Network
 from .levels import LEVELS
 
@@ -83,6 +83,11 @@ def size(low: int, high: int) -> Callable[[str], int]:
         )
 
     return read
+
+
+def packet_size(text: str) -> int:
+    """Read the size of the largest packet; 4G stands for what is possible."""
+    return min(size(1024, 4 * 1024**3)(text), MAX_PACKET)
 
 
 def level(text: str) -> int:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gearman.commands import MAX_PACKET
 from gearman.queue import Queue, StoredJob
 
 Arguments = Mapping[str, Any]
+
+# A workload that every back end ought to store (bytes).
+LARGE = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Backend:
 
     plugin: type[Queue]
     new_store: Callable[[], Arguments]
-    largest: int = MAX_PACKET
+    largest: int = LARGE
     forgets: frozenset[str] = frozenset()
     exclusive: bool = True
     outlives: bool = True

@@ -19,12 +19,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gearman.commands import MAX_FUNCTION, MAX_HANDLE, MAX_PACKET, MAX_UNIQUE
+from gearman.commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from gearman.errors import JobRefused, QueueError, StartupError
 from gearman.queue import HIGH, LOW, NORMAL, StoredJob, check
 from tests.servers import DEADLINE, package_environment
 
-from .backend import Backend, Store
+from .backend import LARGE, Backend, Store
 
 # A server numbers jobs by the microseconds since the epoch.
 NOW = 1_700_000_000_000_000
@@ -235,15 +235,15 @@ def test_batch_may_be_large(store: Store, size: int) -> None:
 
 
 def test_large_workload_is_stored_or_refused(store: Store) -> None:
-    large = job(number=2, unique=b"large", workload=ALL_BYTES * (MAX_PACKET // 256))
+    large = job(number=2, unique=b"large", workload=ALL_BYTES * (LARGE // 256))
     with closing(store.open_replayed()) as queue:
-        if store.backend.largest >= MAX_PACKET:
+        if store.backend.largest >= LARGE:
             queue.commit([ONE, large, THREE], [])
         else:
             assert_refused(queue, [ONE, large, THREE], large.number)
             queue.commit([ONE, THREE], [])
     expected = {1: ONE, 2: large, 3: THREE}
-    if store.backend.largest < MAX_PACKET:
+    if store.backend.largest < LARGE:
         del expected[2]
     # Compared so that a failure does not print 64 MB.
     assert same(store.content(), jobs_kept(store, list(expected.values())))
@@ -270,7 +270,7 @@ def assert_sentence(text: str) -> None:
 
 def test_workload_of_the_limit_is_stored(store: Store) -> None:
     limit = store.backend.largest
-    if limit >= MAX_PACKET:
+    if limit >= LARGE:
         pytest.skip("it has no limit of its own")
     stored = job(workload=b"w" * limit)
     with closing(store.open_replayed()) as queue:
@@ -281,7 +281,7 @@ def test_workload_of_the_limit_is_stored(store: Store) -> None:
 
 def test_refusal_changes_nothing(store: Store) -> None:
     limit = store.backend.largest
-    if limit >= MAX_PACKET:
+    if limit >= LARGE:
         pytest.skip("it refuses nothing")
     large = [job(number=n, workload=b"w" * (limit + 1)) for n in (3, 5)]
     with closing(store.open_replayed()) as queue:

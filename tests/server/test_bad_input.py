@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
-from gearman.commands import MAX_CLIENT_ID, MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
+from gearman.commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from tests.certificates import Authority
 from tests.server.test_usage import limits
 from tests.servers import Server, free_port, ours
@@ -87,7 +87,6 @@ ROWS = (
     ),
     Row("unique", packet("SUBMIT_JOB", b"f", b"u" * (MAX_UNIQUE + 1), b""), TOO_LARGE),
     Row("handle", packet("GET_STATUS", b"h" * (MAX_HANDLE + 1)), TOO_LARGE),
-    Row("id", packet("SET_CLIENT_ID", b"i" * (MAX_CLIENT_ID + 1)), TOO_LARGE),
     *(
         Row(
             f"epoch {when!r}", packet("SUBMIT_JOB_EPOCH", b"f", b"", when, b""), INVALID

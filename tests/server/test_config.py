@@ -112,6 +112,7 @@ def test_value_stands_where_gearmand_accepts_it(words: list[str]) -> None:
         ("--max-packet 4096", "max_packet", 4096),
         ("--max-packet 10k", "max_packet", 10 * 1024),
         ("--max-packet 3M", "max_packet", 3 * 1024**2),
+        ("--max-packet 4G", "max_packet", MAX_PACKET),
         ("--max-outbox 2G", "max_outbox", 2 * 1024**3),
         ("--handshake-timeout 2.5", "handshake_timeout", 2.5),
         ("--write-timeout 7", "write_timeout", 7.0),
@@ -339,7 +340,7 @@ def test_protocol_that_lacks_what_it_needs_names_the_extra(
         ("-p 4_0", "-p/--port: must be a whole number from 0 to 65535, not '4_0'"),
         (
             "--max-packet 5X",
-            "--max-packet: must be a number of bytes from 1024 to 4294967295, such as"
+            "--max-packet: must be a number of bytes from 1024 to 4294967296, such as"
             " 65536 or 64M, not '5X'",
         ),
         (
@@ -405,7 +406,7 @@ def test_what_cannot_be_used_is_refused_with_one_sentence(
         "--max-jobs -1",
         "--max-job-memory -1",
         "--max-packet 1023",
-        "--max-packet 4G",
+        "--max-packet 5G",
         "--max-packet 9999999999999",
         "--handshake-timeout -1",
         "--handshake-timeout nan",

@@ -3,7 +3,7 @@
 import pytest
 
 from gearman.commands import Command
-from gearman.server._broker import JOB_MEMORY, SWEEP
+from gearman.server._broker import JOB_MEMORY, MANY_FUNCTIONS, SWEEP
 from gearman.server.broker import FULL, Limits
 
 
@@ -164,6 +164,19 @@ class TestFunctions:
             peer.can_do(b"%d" % number)
             assert peer.send(Command.CANT_DO, b"%d" % number) == []
         assert len(server.broker.functions) == len(server.broker._round) == 10
+
+    def test_without_a_limit_unused_ones_are_forgotten_for_new_ones(self, make_server):
+        server = make_server()
+        broker, peer = server.broker, server.connect().peer
+        for number in range(MANY_FUNCTIONS + 1000):
+            broker.can_do(peer, b"%d" % number)
+            broker.cant_do(peer, b"%d" % number)
+        assert len(broker.functions) == len(broker._round) == MANY_FUNCTIONS
+        for number in range(MANY_FUNCTIONS + 1000):
+            broker.function(b"%d" % number).running = 1
+        broker.can_do(peer, b"new")
+        assert len(broker.functions) == MANY_FUNCTIONS + 1001
+        assert not broker.hits
 
     def test_worker_has_so_many_at_most(self, make_server):
         server = limited(make_server, functions_per_worker=2)

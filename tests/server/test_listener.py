@@ -329,10 +329,29 @@ class TestBackPressure:
             server.peer() as client,
         ):
             handle = self.start(server, client, worker)
-            worker.send("WORK_COMPLETE", handle, b"x" * (40 * HIGH_WATER))
+            for _ in range(2):
+                worker.send("WORK_DATA", handle, b"x" * (20 * HIGH_WATER))
             assert worker.fence() == []
             received = client.receive_end()
             assert len(received) < 40 * HIGH_WATER
+
+    def test_one_packet_may_be_larger_than_the_outbox(self, running):
+        large = b"x" * (20 * HIGH_WATER)
+        with (
+            running(replace(LOCAL, max_outbox=HIGH_WATER)) as server,
+            server.peer() as client,
+            server.peer() as worker,
+        ):
+            worker.send("CAN_DO", b"f")
+            for _ in range(3):
+                client.send("SUBMIT_JOB", b"f", b"", large)
+                (handle,) = client.expect("JOB_CREATED")
+                worker.send("GRAB_JOB")
+                client.fence()
+                assert worker.expect("JOB_ASSIGN") == [handle, b"f", large]
+                worker.send("WORK_COMPLETE", handle, large)
+                worker.fence()
+                assert client.expect("WORK_COMPLETE") == [handle, large]
 
 
 class TestStalling:

@@ -564,7 +564,8 @@ class TestServer:
             worker.send("CAN_DO", b"f")
             worker.send("GRAB_JOB")
             worker.expect("JOB_ASSIGN")
-            worker.send("WORK_COMPLETE", handle, b"x" * 40_000_000)
+            for _ in range(2):
+                worker.send("WORK_DATA", handle, b"x" * 20_000_000)
             assert worker.fence() == []
             (line,) = complaints(server)
             assert "more than --max-outbox allows" in line
