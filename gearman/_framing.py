@@ -28,6 +28,7 @@ from .commands import (
     Sender,
 )
 from .errors import PacketTooLarge, ProtocolError
+from .text import shown
 
 Arguments: TypeAlias = tuple[bytes, ...]
 Packet: TypeAlias = tuple[int, Arguments] | tuple[int, ProtocolError]
@@ -277,7 +278,7 @@ def _tls() -> ProtocolError:
 
 
 def _foreign(start: bytes) -> ProtocolError:
-    return ProtocolError(f"no packet begins with {start!r}", fatal=True)
+    return ProtocolError(f"no packet begins with {shown(start)}", fatal=True)
 
 
 def _long_line(limit: int) -> ProtocolError:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 from . import entries
 from .commands import MAX_FUNCTION, MAX_UNIQUE
 from .errors import ConfigurationError
+from .text import shown
 
 HIGH, NORMAL, LOW = 0, 1, 2
 
@@ -169,9 +170,9 @@ def check(job: StoredJob) -> str:
     if not 0 < job.number < 2**63:
         return f"its number is {job.number}"
     if len(job.function) > MAX_FUNCTION or b"\0" in job.function:
-        return f"its function is too long or has a NUL: {job.function[:80]!r}"
+        return f"its function is too long or has a NUL: {shown(job.function)}"
     if len(job.unique) > MAX_UNIQUE or b"\0" in job.unique:
-        return f"its unique is too long or has a NUL: {job.unique[:80]!r}"
+        return f"its unique is too long or has a NUL: {shown(job.unique)}"
     if job.priority not in (HIGH, NORMAL, LOW):
         return f"its priority is {job.priority}"
     if not 0 <= job.when < 2**63:

@@ -7,6 +7,9 @@ from .errors import ProtocolError
 # gearmand takes no more words than this in a line and closes the connection.
 MAX_WORDS = 5
 
+# Bytes that are shown of what a peer has sent.
+SHOWN = 80
+
 _SPACES = re.compile(rb" +")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _HTTP = re.compile(rb" HTTP/\d(\.\d)?$")
@@ -35,3 +38,12 @@ def printable(name: bytes) -> bytes:
     forge a line or a column of an answer or a log.
     """
     return _CONTROL.sub(lambda found: b"\\x%02x" % ord(found[0]), name)
+
+
+def shown(name: bytes) -> str:
+    r"""Return bytes for a sentence to read, the first SHOWN of them.
+
+    What is no text is written as \xNN; dots stand for the rest.
+    """
+    text = printable(name[:SHOWN]).decode(errors="backslashreplace")
+    return f"{text}..." if len(name) > SHOWN else text

@@ -8,7 +8,7 @@ from itertools import chain, count, islice
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
-from gearman.queue import StoredJob, Unreadable, check
+from gearman.queue import StoredJob, Unreadable, check, shown
 
 if TYPE_CHECKING:
     import sqlite3
@@ -172,11 +172,18 @@ def _statement(head: str, values: str, rows: int) -> str:
     return head + ", ".join([values] * rows)
 
 
+def _in_words(value: object) -> str:
+    """Return a value of SQLite for a sentence to read."""
+    if value is None:
+        return "NULL"
+    return shown(value) if isinstance(value, bytes) else f"{value!s:.80}"
+
+
 def _wrong_type(job: StoredJob) -> str:
     """Return which field is of a type that no server would have stored, or ""."""
     if tuple(map(type, job)) in _SHAPES:
         return ""
     for field, value, right in zip(job._fields, job, (*_TYPES, bytes), strict=True):
         if not isinstance(value, right) and (field, value) != ("reducer", None):
-            return f"its {field} is {value!r:.80}"
+            return f"its {field} is {_in_words(value)}"
     raise AssertionError(job)

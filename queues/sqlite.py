@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gearman.errors import ConfigurationError, JobRefused, QueueError, StartupError
-from gearman.queue import Option, StoredJob, Unreadable
+from gearman.queue import Option, StoredJob, Unreadable, shown
 from gearman.queue import Queue as _Queue
 
 from ._sqlite_gearmand import GearmandTable
@@ -129,7 +129,7 @@ class Queue(_Queue):
     ) -> None:
         largest = self._file.largest()
         reasons = {
-            job.number: f"a job of {job.function!r:.80} has {len(job.workload)} bytes,"
+            job.number: f"a job of {shown(job.function)} has {len(job.workload)} bytes,"
             f" and a row of SQLite at most {largest}"
             for job in jobs
             if _size(job) > largest

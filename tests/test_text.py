@@ -1,7 +1,7 @@
 import pytest
 
 from gearman.errors import ProtocolError
-from gearman.text import MAX_WORDS, printable, split
+from gearman.text import MAX_WORDS, SHOWN, printable, shown, split
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,18 @@ def test_control_characters_are_shown_as_numbers():
         + rb"\x7f"
         + bytes(range(128, 256))
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (b"resize", "resize"),
+        ("größe".encode(), "größe"),
+        (b"a\nb'\"", r"a\x0ab'" + '"'),
+        (b"\xff\0REQ", r"\xff\x00REQ"),
+        (b"f" * SHOWN, "f" * SHOWN),
+        (b"f" * (SHOWN + 1), "f" * SHOWN + "..."),
+    ],
+)
+def test_bytes_are_shown_as_a_person_would_write_them(name, expected):
+    assert shown(name) == expected

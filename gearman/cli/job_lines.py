@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..commands import MAX_HANDLE
 from ..queue import StoredJob, check
-from ..text import printable
+from ..text import printable, shown
 
 PRIORITIES: Final = ("high", "normal", "low")
 
@@ -89,7 +89,7 @@ def _field(name: str, value: object) -> object:
         return None
     elif (found := _bytes(value)) is not None:
         return found
-    raise ValueError(f"its {name} is {value!r:.80}")
+    raise ValueError(f"its {name} is {json.dumps(value):.80}")
 
 
 def _bytes(value: object) -> bytes | None:
@@ -108,11 +108,11 @@ def _wrong(job: StoredJob) -> str:
     """Return what a store could not have, "" if nothing."""
     handle = job.handle
     if handle and not handle.endswith(b":%d" % job.number):
-        return f"its handle does not end with its number: {handle[:80]!r}"
+        return f"its handle does not end with its number: {shown(handle)}"
     if len(handle) > MAX_HANDLE or b" " in handle or printable(handle) != handle:
-        return f"its handle is no handle: {handle[:80]!r}"
+        return f"its handle is no handle: {shown(handle)}"
     if not 0 <= job.retries <= _MOST_RETRIES:
         return f"its retries are {job.retries}"
     if b"\0" in (job.reducer or b""):
-        return f"its reducer has a NUL: {job.reducer!r:.80}"
+        return f"its reducer has a NUL: {shown(job.reducer)}"
     return ""

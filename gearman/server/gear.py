@@ -14,7 +14,7 @@ from ..commands import (
 )
 from ..errors import PacketTooLarge, ProtocolError
 from ..framing import MAX_BODY, Decoder, Packet
-from ..text import printable
+from ..text import shown
 from .admin import Admin
 from .broker import HIGH, LOW, NORMAL, Peer
 from .protocol import Protocol, Server, Service, Trace
@@ -27,9 +27,8 @@ Verb = Callable[..., None]
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,19})(\.\d*)?\s*")
 _MAX_NUMBER = 2**63 - 1
 
-# Arguments that belong to clients and workers alone, and bytes shown of others.
+# Arguments that belong to clients and workers alone.
 _OPAQUE = {"workload", "result", "data"}
-_SHOWN = 80
 
 _SUBMITS = {
     Command.SUBMIT_JOB: (NORMAL, False),
@@ -209,7 +208,7 @@ def describe(packet: Packet) -> str:
         if field in _OPAQUE:
             words.append(f"({len(argument)} bytes)")
         else:
-            words.append(printable(argument[:_SHOWN]).decode(errors="replace"))
+            words.append(shown(argument))
     return " ".join(words)
 
 

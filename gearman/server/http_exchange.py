@@ -22,6 +22,8 @@ _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _FOLDED = re.compile(rb"\r\n[ \t]")
 _LENGTH = re.compile(rb"\r\n(?i:content-length)[ \t]*:[ \t]*([^\r\n]*)")
 _ENCODING = re.compile(rb"\r\n(?i:transfer-encoding)[ \t]*:")
+# What h11 cites of the request, in Python's spelling of bytes.
+_CITED = re.compile(r"[: (]*\b(bytearray\()?b['\"].*", re.DOTALL)
 _DIGITS = re.compile(rb"[0-9]+[ \t]*")
 
 
@@ -129,8 +131,8 @@ class Exchange:
         try:
             return self._http.next_event()
         except h11.RemoteProtocolError as error:
-            status = error.error_status_hint
-            raise Refused(status, f"This is no valid request: {error}.") from error
+            status, reason = error.error_status_hint, _CITED.sub("", str(error))
+            raise Refused(status, f"This is no valid request: {reason}.") from error
 
     def _rest(self, data: bytes) -> bytes:
         """Return what of `data` follows the request."""

@@ -1,10 +1,7 @@
 """What the log says of jobs that did not end as they should."""
 
-from ..text import printable
+from ..text import shown
 from .broker import Notice
-
-# Bytes that are shown of a name that came from a peer.
-SHOWN = 80
 
 
 class Sentence:
@@ -19,11 +16,6 @@ class Sentence:
         event, handle, function, peer, reason, count = self._notice
         connection = peer.connection
         address = peer.address if connection is None else connection.name
-        worker = f"worker {address}, client id {_shown(peer.client_id)}"
-        job = f"job {_shown(handle)} of {_shown(function)}"
+        worker = f"worker {address}, client id {shown(peer.client_id)}"
+        job = f"job {shown(handle)} of {shown(function)}"
         return f"{job} is {event}: {reason} (attempt {count}, {worker})"
-
-
-def _shown(name: bytes) -> str:
-    text = printable(name[:SHOWN]).decode(errors="replace")
-    return f"{text}..." if len(name) > SHOWN else text

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..errors import JobRefused, JobsLost, QueueError
 from ..queue import Queue, StoredJob
-from ..text import printable
+from ..text import printable, shown
 from .broker import Job
 from .complaints import Complaints
 from .journal import Changes, Journal, jobs_of
@@ -166,7 +166,7 @@ class Store:
             self._fail(changes, str(error))
         except Exception as error:
             log.exception("the queue plugin has a bug")
-            self._fail(changes, f"the queue plugin failed: {error!r}")
+            self._fail(changes, f"the queue plugin failed: {_named(error)}")
         else:
             self._succeed(changes)
 
@@ -196,7 +196,7 @@ class Store:
         if not refused:
             return self._fail(changes, "the queue plugin refused jobs it was not given")
         for number, job in refused.items():
-            line = f"job {job.handle!r} cannot be stored: {reasons[number]}"
+            line = f"job {shown(job.handle)} cannot be stored: {reasons[number]}"
             if line := self._complaints.line("refused", line, time.monotonic()):
                 log.warning("%s", line)
             self._report(Outcome([job], _reason(reasons[number])))
@@ -242,6 +242,10 @@ def _stored(job: Job) -> StoredJob:
         job.retries,
         job.reducer,
     )
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _reason(text: str) -> bytes:

@@ -292,16 +292,16 @@ def test_nothing_lies_beside_the_file_after_close(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ('"function" = NULL', "its function is None"),
+        ('"function" = NULL', "its function is NULL"),
         ('"function" = 7', "its function is 7"),
-        ("workload = NULL", "its workload is None"),
-        ("priority = 'high'", "its priority is b'high'"),
+        ("workload = NULL", "its workload is NULL"),
+        ("priority = 'high'", "its priority is high"),
         ("priority = 3", "its priority is 3"),
         ('"when" = 1.5', "its when is 1.5"),
         ('"when" = -1', "its time is -1"),
         ("reducer = 1", "its reducer is 1"),
-        ("retries = NULL", "its retries is None"),
-        ("\"unique\" = x'6100'", "its unique is too long or has a NUL: b'a\\x00'"),
+        ("retries = NULL", "its retries is NULL"),
+        ("\"unique\" = x'6100'", "its unique is too long or has a NUL: a\\x00"),
         ('"function" = zeroblob(9000)', "its function is too long or has a NUL"),
     ],
 )

@@ -86,11 +86,11 @@ def test_table_of_another_name_is_moved_if_it_is_named(path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (("NULL", "'f'", "1", "'w'", "0"), "its unique is None"),
-        (("'v'", "NULL", "1", "'w'", "0"), "its function is None"),
-        (("'v'", "'f'", "NULL", "'w'", "0"), "its priority is None"),
+        (("NULL", "'f'", "1", "'w'", "0"), "its unique is NULL"),
+        (("'v'", "NULL", "1", "'w'", "0"), "its function is NULL"),
+        (("'v'", "'f'", "NULL", "'w'", "0"), "its priority is NULL"),
         (("'v'", "'f'", "3", "'w'", "0"), "its priority is 3"),
-        (("'v'", "'f'", "'high'", "'w'", "0"), "its priority is b'high'"),
+        (("'v'", "'f'", "'high'", "'w'", "0"), "its priority is high"),
         (("'v'", "'f'", "1", "7", "0"), "its workload is 7"),
         (("'v'", "'f'", "1", "'w'", "-1"), "its time is -1"),
         (("'v'", "'f'", "1", "'w'", "'noon'"), "its when is b'noon'"),

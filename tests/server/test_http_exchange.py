@@ -43,6 +43,8 @@ def status(data: bytes, size: int = 0, limit: int = 1000) -> int:
         read(data, size, limit)
     answer = caught.value.answer
     assert answer.body.endswith(b".\n")
+    assert b"bytearray" not in answer.body
+    assert b"b'" not in answer.body
     return answer.status
 
 

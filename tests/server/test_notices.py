@@ -1,7 +1,8 @@
 """What the log says of jobs that did not end as they should."""
 
 from gearman.server.broker import Peer
-from gearman.server.notices import SHOWN, Sentence
+from gearman.server.notices import Sentence
+from gearman.text import SHOWN
 
 
 def sentence(function=b"f", count=1, connection=None, client_id=b"w1"):
