@@ -218,8 +218,8 @@ class Function:
 
     # fmt: off
     __slots__ = (
-        "limits", "name", "pending", "queues", "running", "scheduled", "sleepers",
-        "twins", "uniques", "workers",
+        "limits", "name", "offered", "pending", "queues", "running", "scheduled",
+        "sleepers", "twins", "uniques", "workers",
     )
     # fmt: on
 
@@ -238,6 +238,8 @@ class Function:
         self.uniques: dict[bytes, Job] = {}
         # Jobs of the unique "-", which stands for the workload itself.
         self.twins: dict[bytes, Job] = {}
+        # Whether a worker has or had it, or an admin has made it.
+        self.offered = False
 
     def ready(self) -> bool:
         high, normal, low = self.queues
@@ -627,6 +629,7 @@ class Broker:
         peer.abilities[name] = timeout
         peer.functions.insert(0, function)
         function.workers += 1
+        function.offered = True
         if peer.sleep == SLEEPING:
             function.sleepers[peer] = None
             self._pass_on([function])

@@ -73,6 +73,7 @@ cdef class Function:
     cdef public object sleepers
     cdef public dict uniques
     cdef public dict twins
+    cdef public bint offered
 
     @cython.locals(high=Queue, normal=Queue, low=Queue)
     cpdef bint ready(self)

@@ -143,7 +143,7 @@ class Admin:
             return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
         if not self._broker.admits(name):
             return _full("max-functions")
-        self._broker.function(name)
+        self._broker.function(name).offered = True
         return OK
 
     def _drop(self, words: list[bytes]) -> bytes:

@@ -12,7 +12,7 @@ class Http(Service):
     """What is the same for all HTTP connections of a server.
 
     `timeout` is how many seconds a job may take before its client is told that it
-    took too long, 0 for any time.
+    took too long, 0 for any time. `get` says which functions GET and HEAD run.
     """
 
     port: ClassVar[int] = 8080
@@ -25,14 +25,21 @@ class Http(Service):
             metavar="SECONDS",
             kind="number",
         ),
+        Option(
+            keyword="get",
+            names=("http-get",),
+            help="which functions GET and HEAD run: those that are known, as a worker"
+            " has or had them; any, as with gearmand; or never one (default: known)",
+            kind=("known", "any", "never"),
+        ),
     )
 
-    def __init__(self, server: Server, timeout: int = 0) -> None:
+    def __init__(self, server: Server, timeout: int = 0, get: str = "known") -> None:
         super().__init__(server)
         # Not before it is needed, because it needs h11.
         from .http_routes import Routes
 
-        self._routes: Routes = Routes(server, timeout)
+        self._routes: Routes = Routes(server, timeout, get)
 
     def connect(self, address: str, descriptor: int, trace: Trace | None) -> Protocol:
         from .http_connection import HttpProtocol

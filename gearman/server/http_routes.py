@@ -11,6 +11,7 @@ import h11
 from . import http_answers as answers
 from .broker import HIGH, LOW, NORMAL, Job, Peer
 from .http_answers import Answer, Refused
+from .http_reserved import is_reserved
 from .protocol import Server
 
 _T = TypeVar("_T")
@@ -53,12 +54,16 @@ class Routes:
     """Finds out what the requests to a server are about.
 
     A few paths name no function; a function of such a name is called by the path
-    /functions/NAME. `timeout` is for jobs whose request names none.
+    /functions/NAME. `timeout` is for jobs whose request names none. `get` says which
+    functions GET and HEAD run: those that are `known` because a worker has or had them
+    or an admin made them, `any`, or none at all (`never`).
     """
 
-    def __init__(self, server: Server, timeout: float = 0) -> None:
+    def __init__(self, server: Server, timeout: float = 0, get: str = "known") -> None:
         self.server = server
         self._timeout = timeout
+        self._any = get == "any"
+        self._methods = _SENDING if get == "never" else _METHODS
 
     def find(self, request: h11.Request, peer: Peer) -> Answer | Call:
         """Return what a peer's request asks for, or why it can't be had."""
@@ -73,12 +78,12 @@ class Routes:
             if method == b"DELETE" and not self.server.may_change(peer):
                 raise Refused(403, "That is only for hosts named with --admin-from.")
             return self._known(_JOB, method, path.removeprefix(_JOBS))
-        if path in _FIXED and not (path == b"/" and method in _SENDING):
+        if path in _FIXED and not (path == b"/" and method in _BY_POST):
             return self._known(_FIXED[path], method, b"")
         if method == b"OPTIONS":
-            return answers.options(_METHODS)
-        if method not in _METHODS.split(b", "):
-            return answers.not_allowed(method, _METHODS)
+            return answers.options(self._methods)
+        if method not in self._methods.split(b", "):
+            return answers.not_allowed(method, self._methods)
         return self._call(path, request)
 
     def _known(self, resource: _Resource, method: bytes, rest: bytes) -> Answer:
@@ -89,9 +94,12 @@ class Routes:
         return resource.get(self, method, rest)
 
     def _call(self, path: bytes, request: h11.Request) -> Answer | Call:
-        function = _unescaped(path.lstrip(b"/").removeprefix(b"functions/"))
+        name = path.lstrip(b"/")
+        function = _unescaped(name.removeprefix(_FUNCTIONS))
         if not function:
             raise Refused(404, "No function is named: its name is the path.")
+        if request.method in _BY_GET:
+            self._check_get(function, explicit=name.startswith(_FUNCTIONS))
         if self.server.draining:
             return answers.shutting_down()
         headers = _Headers(request)
@@ -102,6 +110,18 @@ class Routes:
             priority=headers.choose(b"priority", _PRIORITIES, b"normal"),
             timeout=headers.seconds(b"timeout", self._timeout),
         )
+
+    def _check_get(self, function: bytes, *, explicit: bool) -> None:
+        """Raise Refused unless a GET may run this function.
+
+        Browsers, crawlers and scanners send GET for what nobody offers, and such jobs
+        would wait for ever.
+        """
+        if is_reserved(function) and not explicit:
+            raise Refused(404, _RESERVED)
+        known = self.server.broker.functions.get(function)
+        if not (self._any or (known and known.offered)):
+            raise Refused(404, _UNKNOWN)
 
     # -- what is known at once
 
@@ -215,7 +235,17 @@ def _text(name: bytes) -> str:
 
 _PREFIX: Final = b"x-gearman-"
 _METHODS: Final = b"GET, HEAD, POST, PUT, OPTIONS"
-_SENDING: Final = (b"POST", b"PUT")
+_SENDING: Final = b"POST, PUT, OPTIONS"
+_BY_GET: Final = (b"GET", b"HEAD")
+_BY_POST: Final = (b"POST", b"PUT")
+_FUNCTIONS: Final = b"functions/"
+_RESERVED: Final = (
+    "GET of this path runs no function: one of this name is at /functions/NAME."
+)
+_UNKNOWN: Final = (
+    "No worker has offered this function yet. GET runs only those that one has; POST"
+    " runs any."
+)
 _READ: Final = b"GET, HEAD, OPTIONS"
 _FIXED: Final = {
     b"*": _Resource(b"OPTIONS", Routes._root),

@@ -139,7 +139,7 @@ class TestSockets:
     def test_data_is_streamed(self, running):
         with running(WEB) as server, server.peer() as worker:
             client = HTTPConnection(HOST, port(server), timeout=DEADLINE)
-            client.request("GET", "/f")
+            client.request("POST", "/f")
             handle = self.grab(worker)
             worker.send("WORK_DATA", handle, b"one")
             response = client.getresponse()
@@ -152,7 +152,7 @@ class TestSockets:
     def test_job_that_fails_halfway_leaves_an_incomplete_answer(self, running):
         with running(WEB) as server, server.peer() as worker:
             client = HTTPConnection(HOST, port(server), timeout=DEADLINE)
-            client.request("GET", "/f")
+            client.request("POST", "/f")
             handle = self.grab(worker)
             worker.send("WORK_DATA", handle, b"one")
             response = client.getresponse()
@@ -165,7 +165,7 @@ class TestSockets:
     def test_hanging_up_drops_the_job(self, running):
         with running(WEB) as server, server.peer() as admin:
             with connect(server) as client:
-                client.sendall(request("GET", "/f"))
+                client.sendall(request("POST", "/f"))
                 while admin.ask_list(b"status") != [b"f\t1\t0\t0"]:
                     pass
             while admin.ask_list(b"status") != [b"f\t0\t0\t0"]:
@@ -175,7 +175,7 @@ class TestSockets:
     def test_hanging_up_after_more_than_is_read_drops_the_job(self, running):
         with running(WEB) as server, server.peer() as admin:
             with connect(server) as client:
-                client.sendall(request("GET", "/f") + b"x" * 4 * READ_AHEAD)
+                client.sendall(request("POST", "/f") + b"x" * 4 * READ_AHEAD)
                 while admin.ask_list(b"status") != [b"f\t1\t0\t0"]:
                     pass
             while admin.ask_list(b"status") != [b"f\t0\t0\t0"]:
@@ -185,7 +185,7 @@ class TestSockets:
         limit = TestBackPressure.LIMIT
         with running(WEB) as server, server.peer() as worker, ExitStack() as stack:
             client = stack.enter_context(connect(server))
-            client.sendall(request("GET", "/f"))
+            client.sendall(request("POST", "/f"))
             handle = self.grab(worker)
             data = packet("WORK_DATA", handle, b"x" * 100_000)
             sent = fill(server, worker, data, limit)
@@ -203,7 +203,7 @@ class TestSockets:
 
     def test_timeout_of_a_request_is_kept(self, running):
         with running(WEB) as server, connect(server) as client:
-            client.sendall(request("GET", "/f", x_gearman_timeout="0.1"))
+            client.sendall(request("POST", "/f", x_gearman_timeout="0.1"))
             (answer,) = answers(read_all(client))
             assert answer.status == 504
 

@@ -111,7 +111,7 @@ class TestForeground:
     def test_same_unique_is_one_job_with_two_answers(self, server, web, worker):
         both = [web, Web(server)]
         for each in both:
-            each.send(request("GET", "/f", x_gearman_unique="u"))
+            each.send(request("POST", "/f", x_gearman_unique="u"))
         finish(worker)
         assert [each.answer().body for each in both] == [b"done", b"done"]
 
@@ -321,7 +321,7 @@ class TestTime:
         assert web.answer().status == 200
 
     def test_job_that_takes_longer_than_the_request_allows_is_given_up(self, web):
-        web.send(request("GET", "/f", x_gearman_timeout="2.5"))
+        web.send(request("POST", "/f", x_gearman_timeout="2.5"))
         web.after(2)
         assert web.came() == b""
         web.after(0.5)
@@ -333,22 +333,22 @@ class TestTime:
 
     def test_server_may_limit_the_time_of_jobs(self, server):
         web = Web(server, timeout=5)
-        web.send(request("GET", "/f", x_gearman_timeout="9"))
+        web.send(request("POST", "/f", x_gearman_timeout="9"))
         web.after(8)
         assert web.came() == b""
         web = Web(server, timeout=5)
-        web.send(request("GET", "/f"))
+        web.send(request("POST", "/f"))
         web.after(5)
         assert web.answer().status == 504
 
     def test_request_may_lift_that_limit(self, server):
         web = Web(server, timeout=5)
-        web.send(request("GET", "/f", x_gearman_timeout="0"))
+        web.send(request("POST", "/f", x_gearman_timeout="0"))
         web.after(10**6)
         assert web.came() == b""
 
     def test_result_that_takes_too_long_breaks_off(self, web, worker):
-        web.send(request("GET", "/f", x_gearman_timeout="2"))
+        web.send(request("POST", "/f", x_gearman_timeout="2"))
         handle = worker.grab()
         worker.send(Command.WORK_DATA, handle, b"one")
         web.came()

@@ -49,7 +49,8 @@ def submitted(server, web, data: bytes):
         ("/" + "%66" * MAX_FUNCTION, b"f" * MAX_FUNCTION),
     ],
 )
-def test_path_is_the_function(server, web, method, path, function):
+def test_path_is_the_function(server, method, path, function):
+    web = Web(server, get="any")
     assert submitted(server, web, request(method, path)).function.name == function
 
 
@@ -68,7 +69,8 @@ def test_path_is_the_function(server, web, method, path, function):
         ("/" + "f" * (MAX_FUNCTION + 1), 400),
     ],
 )
-def test_path_that_names_no_function_is_refused(server, web, path, status):
+def test_path_that_names_no_function_is_refused(server, path, status):
+    web = Web(server, get="any")
     assert web.ask(request("GET", path)).status == status
     assert server.broker.jobs == {}
     assert web.ask(request("GET", "/healthz")).status == 200
@@ -98,7 +100,7 @@ def test_workload_without_a_function_is_refused(web, method):
     ],
 )
 def test_headers_say_how_the_job_is_run(server, web, header, value, field, expected):
-    job = submitted(server, web, request("GET", "/f", **{header: value}))
+    job = submitted(server, web, request("POST", "/f", **{header: value}))
     assert getattr(job, field) == expected
 
 
@@ -120,14 +122,109 @@ def test_job_has_no_unique_and_normal_priority_unless_asked_for(server, web):
     ],
 )
 def test_header_that_cannot_be_meant_is_refused(server, web, header, value):
-    answer = web.ask(request("GET", "/f", **{header: value}))
+    answer = web.ask(request("POST", "/f", **{header: value}))
     assert answer.status == 400
     assert server.broker.jobs == {}
 
 
 def test_header_given_twice_is_refused(web):
-    data = request("GET", "/f", X_Gearman_Unique="a", x_gearman_unique="b")
+    data = request("POST", "/f", X_Gearman_Unique="a", x_gearman_unique="b")
     assert web.ask(data).body == b"X-Gearman-Unique is given twice.\n"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+class TestGet:
+    @pytest.mark.parametrize(
+        "path", ["/f", "/wp-login.php", "/functions/f", "/status?auto", "/.env"]
+    )
+    def test_function_that_nobody_offered_is_not_found(self, server, web, method, path):
+        assert web.ask(request(method, path)).status == 404
+        assert web.ask(request(method, path)).status == 404
+        assert server.broker.jobs == server.broker.functions == {}
+
+    def test_reason_is_told(self, web, method):
+        body = (
+            b""
+            if method == "HEAD"
+            else (
+                b"No worker has offered this function yet. GET runs only those that one"
+                b" has; POST runs any.\n"
+            )
+        )
+        assert web.ask(request(method, "/f")).body == body
+
+    def test_function_of_which_only_jobs_are_known_is_not_found(
+        self, server, web, method
+    ):
+        server.connect().submit()
+        assert web.ask(request(method, "/f")).status == 404
+        assert len(server.broker.jobs) == 1
+
+    def test_function_of_a_worker_is_run(self, server, web, method):
+        server.worker()
+        assert submitted(server, web, request(method, "/f")).function.name == b"f"
+
+    def test_function_whose_worker_is_gone_is_run_when_it_comes_back(
+        self, server, web, method
+    ):
+        server.worker().leave()
+        assert submitted(server, web, request(method, "/f")).function.name == b"f"
+
+    def test_function_that_an_admin_made_is_run(self, server, web, method):
+        server.connect().ask(b"create function f")
+        assert submitted(server, web, request(method, "/f")).function.name == b"f"
+
+    def test_function_that_was_dropped_is_not_found(self, server, web, method):
+        server.worker().leave()
+        server.connect().ask(b"drop function f")
+        assert web.ask(request(method, "/f")).status == 404
+
+    @pytest.mark.parametrize("get", ["known", "any"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("/metrics", "/metrics?x", "/%6detrics", "//metrics", "/status"),
+            *("/favicon.ico", "/robots.txt", "/sitemap.xml", "/browserconfig.xml"),
+            "/apple-touch-icon-120x120-precomposed.png",
+            "/.well-known/security.txt",
+        ],
+    )
+    def test_what_browsers_and_scrapers_ask_for_by_themselves_is_no_job(
+        self, server, method, path, get
+    ):
+        name = path.partition("?")[0].strip("/").replace("%6d", "m")
+        server.worker(name.encode())
+        answer = Web(server, get=get).ask(request(method, path))
+        assert answer.status == 404
+        assert server.broker.jobs == {}
+
+    def test_reserved_name_that_is_meant_is_run(self, server, web, method):
+        server.worker(b"status")
+        job = submitted(server, web, request(method, "/functions/status"))
+        assert job.function.name == b"status"
+
+    def test_any_function_is_run_if_that_is_wanted(self, server, method):
+        web = Web(server, get="any")
+        assert submitted(server, web, request(method, "/f")).function.name == b"f"
+
+    def test_no_function_is_run_if_that_is_wanted(self, server, method):
+        server.worker()
+        web = Web(server, get="never")
+        answer = web.ask(request(method, "/f"))
+        assert (answer.status, answer.headers["allow"]) == (405, "POST, PUT, OPTIONS")
+        assert web.ask(request(method, "/healthz")).status == 200
+        assert web.ask(request("OPTIONS", "/f")).headers["allow"] == (
+            "POST, PUT, OPTIONS"
+        )
+        assert server.broker.jobs == {}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("name", ["f", "metrics", "favicon.ico"])
+@pytest.mark.parametrize("get", ["known", "any", "never"])
+def test_whoever_sends_a_workload_may_name_any_function(server, method, name, get):
+    job = submitted(server, Web(server, get=get), request(method, f"/{name}", b"w"))
+    assert job.function.name == name.encode()
 
 
 class TestMethods:

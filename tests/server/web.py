@@ -60,11 +60,15 @@ class Web:
     """A client of the protocol http; the server's clock stands until it is moved."""
 
     def __init__(
-        self, server: Server, timeout: float = 0, address: str = "127.0.0.1"
+        self,
+        server: Server,
+        timeout: float = 0,
+        address: str = "127.0.0.1",
+        get: str = "known",
     ) -> None:
         self._server = server
         self.trace: list[str] = []
-        routes = Routes(server.site, timeout)
+        routes = Routes(server.site, timeout, get)
         self.protocol = HttpProtocol(routes, address, 7, self.trace.append)
         server.broker.connect(self.protocol.peer)
 
