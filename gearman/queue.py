@@ -106,6 +106,24 @@ class Queue(ABC):
 
     options: ClassVar[tuple[Option, ...]] = ()
 
+    @classmethod
+    def prepare(cls) -> None:  # noqa: B027 - most need nothing
+        """Import all that the plugin will need.
+
+        Called once, before the constructor, by the user who starts the server. That
+        which the server becomes then (--user) might not be able to read this Python.
+        Raises ConfigurationError if something is missing.
+        """
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:  # noqa: B027
+        """Find what would keep the constructor from opening the store.
+
+        Called after `prepare`, by `gearmand --check-args`, with the constructor's
+        arguments. Nothing must be opened, created or changed, as a server may be at
+        work. Raises ConfigurationError or StartupError as the constructor does.
+        """
+
     @abstractmethod
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         """Yield every stored job, in the order of their numbers.

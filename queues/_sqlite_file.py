@@ -51,18 +51,24 @@ class File:
     def __init__(self, path: Path) -> None:
         """Open a file, or create it. Raises StartupError."""
         self.path = path
-        if not path.parent.is_dir():
-            raise StartupError(
-                f"the queue file {path} cannot be created: make its folder"
-                f" {path.parent} first"
-            )
-        if path.exists() and not _is_usable(path):
-            raise StartupError(f"the queue file {path}: {_NOT_USABLE}")
+        self.check(path)
         with self.failures(StartupError):
             self.connection = self._connect()
             with self.transaction():
                 # From now on there is a write-ahead log.
                 self._identity = self._found()
+
+    @staticmethod
+    def check(path: Path) -> None:
+        """Raise StartupError if there can't be such a file, or it can't be used."""
+        if not path.parent.is_dir():
+            raise StartupError(
+                f"the queue file {path} cannot be created: make its folder"
+                f" {path.parent} first"
+            )
+        usable = _is_usable(path) if path.exists() else True
+        if not usable or not _is_usable(path.parent):
+            raise StartupError(f"the queue file {path}: {_NOT_USABLE}")
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

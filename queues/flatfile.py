@@ -2,12 +2,12 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gearman import queue
 from gearman.errors import ConfigurationError, QueueError, StartupError
@@ -78,13 +78,22 @@ class Queue(queue.Queue):
         ),
     )
 
-    def __init__(self, *, folder: str = "", segment_size: int = _DEFAULT_SIZE) -> None:
-        if not folder:
-            raise ConfigurationError(
-                "the queue plugin flatfile needs a folder: give --flatfile-dir"
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        folder = options.get("folder", "")
+        _check(folder, options.get("segment_size", _DEFAULT_SIZE))
+        if not os.path.isdir(os.path.dirname(folder)):
+            raise StartupError(
+                f"the folder {folder} cannot be created: make the one that it is to lie"
+                " in first"
             )
-        if segment_size < 1:
-            raise ConfigurationError("--flatfile-segment-size must not be 0")
+        place = folder if os.path.exists(folder) else os.path.dirname(folder)
+        effective = os.access in os.supports_effective_ids
+        if not os.access(place, os.W_OK | os.X_OK, effective_ids=effective):
+            raise StartupError(f"{place} must be writable for the server")
+
+    def __init__(self, *, folder: str = "", segment_size: int = _DEFAULT_SIZE) -> None:
+        _check(folder, segment_size)
         self._folder = Path(folder)
         self._segment_size = segment_size
         self._segments: dict[int, Segment] = {}
@@ -286,6 +295,15 @@ class _Batch:
             index.put(number, self._segment.number, offset, size)
         for number in self._removed:
             index.drop(number)
+
+
+def _check(folder: str, segment_size: int) -> None:
+    if not folder:
+        raise ConfigurationError(
+            "the queue plugin flatfile needs a folder: give --flatfile-dir"
+        )
+    if segment_size < 1:
+        raise ConfigurationError("--flatfile-segment-size must not be 0")
 
 
 def _enter(folder: Path) -> int:

@@ -1,12 +1,15 @@
 """Background jobs in memcached."""
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from gearman.errors import ConfigurationError
 from gearman.queue import Option, StoredJob, Unreadable, require
 from gearman.queue import Queue as BaseQueue
+
+_DEFAULT_SERVERS: Final = "localhost:11211"
+_DEFAULT_PREFIX: Final = "gear_"
 
 # memcached takes keys of 250 bytes, without spaces.
 _PREFIX: Final = re.compile(r"[!-~]{1,200}")
@@ -59,16 +62,24 @@ class Queue(BaseQueue):
         ),
     )
 
-    def __init__(
-        self, *, servers: str = "localhost:11211", prefix: str = "gear_"
-    ) -> None:
+    @classmethod
+    def prepare(cls) -> None:
         require("pymemcache", "memcached")
-        if not _PREFIX.fullmatch(prefix):
-            raise ConfigurationError(
-                "--memcached-prefix (or --libmemcached-prefix) must have 1 to 200"
-                " printable ASCII characters, and no spaces"
-            )
         # Not before: it imports pymemcache, which is optional.
+        from . import _memcached_store  # noqa: F401
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        from ._memcached_servers import parse
+
+        _check_prefix(options.get("prefix", _DEFAULT_PREFIX))
+        parse(options.get("servers", _DEFAULT_SERVERS))
+
+    def __init__(
+        self, *, servers: str = _DEFAULT_SERVERS, prefix: str = _DEFAULT_PREFIX
+    ) -> None:
+        self.prepare()
+        _check_prefix(prefix)
         from ._memcached_store import Store
 
         self._store = Store(servers, prefix)
@@ -81,3 +92,11 @@ class Queue(BaseQueue):
 
     def close(self) -> None:
         self._store.close()
+
+
+def _check_prefix(prefix: str) -> None:
+    if not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError(
+            "--memcached-prefix (or --libmemcached-prefix) must have 1 to 200"
+            " printable ASCII characters, and no spaces"
+        )

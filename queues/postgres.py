@@ -73,11 +73,16 @@ class Queue(BaseQueue):
         ),
     )
 
+    @classmethod
+    def prepare(cls) -> None:
+        require("psycopg", "postgres")
+        # Not before: it imports psycopg, which is optional.
+        from . import _postgres_store  # noqa: F401
+
     def __init__(
         self, *, conninfo: str = "", table: str = "", schema: str = ""
     ) -> None:
-        require("psycopg", "postgres")
-        # Not before: it imports psycopg, which is optional.
+        self.prepare()
         from ._postgres_store import Store
 
         self._store = Store(conninfo, table, schema)

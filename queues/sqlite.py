@@ -1,9 +1,9 @@
 """The queue plugin sqlite: background jobs in a file."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from gearman.errors import ConfigurationError, JobRefused, QueueError, StartupError
 from gearman.queue import Option, StoredJob, Unreadable, shown
@@ -14,6 +14,8 @@ from ._sqlite_tables import NativeTable, move
 
 if TYPE_CHECKING:
     from ._sqlite_file import File
+
+_DEFAULT_TABLE: Final = "gearman_queue"
 
 
 class Queue(_Queue):
@@ -71,23 +73,23 @@ class Queue(_Queue):
         ),
     )
 
+    @classmethod
+    def prepare(cls) -> None:
+        _file_class()
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        table = options.get("table", _DEFAULT_TABLE)
+        _file_class().check(_path(options.get("db"), table))
+
     def __init__(
         self,
         *,
         db: str | Path | None = None,
-        table: str = "gearman_queue",
+        table: str = _DEFAULT_TABLE,
         format: str = "native",
     ) -> None:
-        if not db:
-            raise ConfigurationError(
-                "the queue sqlite needs a file to keep jobs in: give --sqlite-db FILE"
-                " (or, as gearmand spells it, --libsqlite3-db FILE)"
-            )
-        if not table:
-            raise ConfigurationError(
-                "the queue's table needs a name: --sqlite-table or --libsqlite3-table"
-            )
-        self._file = _open(Path(db))
+        self._file = _file_class()(_path(db, table))
         native = NativeTable(self._file.connection, f"{table}_jobs")
         gearmand = GearmandTable(self._file.connection, table)
         in_gearmands = format == "gearmand"
@@ -141,15 +143,28 @@ class Queue(_Queue):
         self._file.close()
 
 
-def _open(path: Path) -> "File":
+def _path(db: str | Path | None, table: str) -> Path:
+    if not db:
+        raise ConfigurationError(
+            "the queue sqlite needs a file to keep jobs in: give --sqlite-db FILE"
+            " (or, as gearmand spells it, --libsqlite3-db FILE)"
+        )
+    if not table:
+        raise ConfigurationError(
+            "the queue's table needs a name: --sqlite-table or --libsqlite3-table"
+        )
+    return Path(db)
+
+
+def _file_class() -> "type[File]":
     try:
         from ._sqlite_file import File
     except ImportError as error:
         raise ConfigurationError(
-            f"this Python has no SQLite ({error}): install its module sqlite3, or"
+            f"this Python cannot load its module sqlite3 ({error}): install that, or"
             " choose another queue"
         ) from error
-    return File(path)
+    return File
 
 
 def _size(job: StoredJob) -> int:

@@ -15,6 +15,7 @@ from . import process
 from .certificates import open_certificates
 from .command_line import say
 from .config import Config, parse
+from .imports import import_all
 from .listener import Listener
 from .logs import NOTICE, Log, configure
 from .loop import Selector, run
@@ -66,6 +67,7 @@ def _spare_the_collector() -> None:
 def _run(config: Config, report: Callable[[str], None]) -> None:
     _spare_the_collector()
     process.limit_descriptors(config.descriptors)
+    import_all(config)
     log_file = configure(config)
     pid_file = process.PidFile(config.pid_file) if config.pid_file else None
     try:

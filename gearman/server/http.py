@@ -34,6 +34,10 @@ class Http(Service):
         ),
     )
 
+    @classmethod
+    def prepare(cls) -> None:
+        from . import http_connection, http_routes  # noqa: F401
+
     def __init__(self, server: Server, timeout: int = 0, get: str = "known") -> None:
         super().__init__(server)
         # Not before it is needed, because it needs h11.

@@ -271,7 +271,7 @@ def enable_core_dumps() -> None:
 
 
 def _make_dumpable() -> None:
-    # Not for everyone: ctypes costs memory, and some builds of Python lack it.
+    # Some builds of Python lack ctypes.
     with suppress(ImportError, OSError):
         import ctypes
 

@@ -139,6 +139,15 @@ class Service(ABC):
     # before any other connection has its turn.
     read_size: ClassVar[int] = 32 * 1024
 
+    @classmethod
+    def prepare(cls) -> None:  # noqa: B027 - most need nothing
+        """Import all that the protocol will need.
+
+        Called once, before the constructor, by the user who starts the server. That
+        which the server becomes then (--user) might not be able to read this Python.
+        Raises ConfigurationError if something is missing.
+        """
+
     def __init__(self, server: Server) -> None:
         self.server = server
 

@@ -52,6 +52,6 @@ def _require(name: str) -> None:
             import_module(module)
     except ImportError as error:
         raise ConfigurationError(
-            f"the protocol {name!r} needs {error.name}, which is not installed:"
+            f"the protocol {name!r} needs {_NEEDS[name]} ({error}): install it by"
             f" pip install 'gearman-py[{name}]'"
         ) from error

@@ -77,7 +77,9 @@ def test_python_without_sqlite_is_an_error_that_says_so(path: Path) -> None:
     )
     command = [sys.executable, "-P", "-c", code]
     said = subprocess.check_output(command, env=package_environment(), text=True)
-    assert said.startswith("this Python has no SQLite (")
+    assert said.startswith(
+        "this Python cannot load its module sqlite3 (import of sqlite3 halted"
+    )
 
 
 # Files that can't be used

@@ -322,8 +322,8 @@ def test_protocol_that_lacks_what_it_needs_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "h11", None)
     assert refused(capsys, "-r", "http") == (
-        "the protocol 'http' needs h11, which is not installed: pip install"
-        " 'gearman-py[http]'"
+        "the protocol 'http' needs h11 (import of h11 halted; None in sys.modules):"
+        " install it by pip install 'gearman-py[http]'"
     )
     assert printed(capsys, "--help")
 
