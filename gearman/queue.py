@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 from . import entries
 from .commands import MAX_FUNCTION, MAX_UNIQUE
 from .errors import ConfigurationError
-from .text import shown
+from .text import shown as shown
 
 HIGH, NORMAL, LOW = 0, 1, 2
 
@@ -106,8 +106,8 @@ class Queue(ABC):
 
     options: ClassVar[tuple[Option, ...]] = ()
 
-    @classmethod
-    def prepare(cls) -> None:  # noqa: B027 - most need nothing
+    @classmethod  # noqa: B027
+    def prepare(cls) -> None:
         """Import all that the plugin will need.
 
         Called once, before the constructor, by the user who starts the server. That
@@ -115,8 +115,8 @@ class Queue(ABC):
         Raises ConfigurationError if something is missing.
         """
 
-    @classmethod
-    def check(cls, options: Mapping[str, Any]) -> None:  # noqa: B027
+    @classmethod  # noqa: B027
+    def check(cls, options: Mapping[str, Any]) -> None:
         """Find what would keep the constructor from opening the store.
 
         Called after `prepare`, by `gearmand --check-args`, with the constructor's

@@ -114,5 +114,5 @@ def _wrong(job: StoredJob) -> str:
     if not 0 <= job.retries <= _MOST_RETRIES:
         return f"its retries are {job.retries}"
     if b"\0" in (job.reducer or b""):
-        return f"its reducer has a NUL: {shown(job.reducer)}"
+        return f"its reducer has a NUL: {shown(job.reducer or b'')}"
     return ""

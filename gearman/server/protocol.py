@@ -139,8 +139,8 @@ class Service(ABC):
     # before any other connection has its turn.
     read_size: ClassVar[int] = 32 * 1024
 
-    @classmethod
-    def prepare(cls) -> None:  # noqa: B027 - most need nothing
+    @classmethod  # noqa: B027
+    def prepare(cls) -> None:
         """Import all that the protocol will need.
 
         Called once, before the constructor, by the user who starts the server. That
