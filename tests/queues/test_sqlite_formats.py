@@ -93,7 +93,7 @@ def test_table_of_another_name_is_moved_if_it_is_named(path: Path) -> None:
         (("'v'", "'f'", "'high'", "'w'", "0"), "its priority is high"),
         (("'v'", "'f'", "1", "7", "0"), "its workload is 7"),
         (("'v'", "'f'", "1", "'w'", "-1"), "its time is -1"),
-        (("'v'", "'f'", "1", "'w'", "'noon'"), "its when is b'noon'"),
+        (("'v'", "'f'", "1", "'w'", "'noon'"), "its when is noon"),
         (("printf('%065d', 1)", "'f'", "1", "'w'", "0"), "its unique is too long"),
         (("'v'", "printf('%08181d', 1)", "1", "'w'", "0"), "its function is too long"),
     ],

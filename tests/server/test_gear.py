@@ -204,9 +204,9 @@ class TestTrace:
         [
             ((Command.NOOP, ()), "NOOP"),
             ((5, ()), "command 5"),
-            ((Command.CAN_DO, (b"f" * 200,)), "CAN_DO " + "f" * 80),
+            ((Command.CAN_DO, (b"f" * 200,)), "CAN_DO " + "f" * 80 + "..."),
             ((Command.ECHO_REQ, (b"data",)), "ECHO_REQ (4 bytes)"),
-            ((Command.CAN_DO, (b"\xff",)), "CAN_DO \ufffd"),
+            ((Command.CAN_DO, (b"\xff",)), "CAN_DO \\xff"),
         ],
     )
     def test_describes_a_packet_in_a_few_words(self, packet, text):
