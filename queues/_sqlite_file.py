@@ -61,12 +61,13 @@ class File:
     @staticmethod
     def check(path: Path) -> None:
         """Raise StartupError if there can't be such a file, or it can't be used."""
-        if not path.parent.is_dir():
+        # Unlike pathlib, they bear with a folder that may not be entered.
+        if not os.path.isdir(path.parent):
             raise StartupError(
                 f"the queue file {path} cannot be created: make its folder"
-                f" {path.parent} first"
+                f" {path.parent} first, and let the server's user enter it"
             )
-        usable = _is_usable(path) if path.exists() else True
+        usable = _is_usable(path) if os.path.exists(path) else True
         if not usable or not _is_usable(path.parent):
             raise StartupError(f"the queue file {path}: {_NOT_USABLE}")
 

@@ -13,12 +13,14 @@ from ..framing import BUILD
 from ..queue import Queue, load
 from . import process
 from .certificates import open_certificates
+from .check import problems
 from .command_line import say
 from .config import Config, parse
 from .imports import import_all
 from .listener import Listener
 from .logs import NOTICE, Log, configure
 from .loop import Selector, run
+from .ownership import may_write
 from .sockets import open_groups
 
 log = logging.getLogger("gearman.server")
@@ -28,14 +30,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a server until it is told to stop, and return its exit status.
 
     0: it was stopped. 1: it could not start, and one sentence on standard error
-    says why. 130: it was interrupted before it was ready.
+    says why. 130: it was interrupted before it was ready. With --check-args nothing
+    is started, and there is a sentence for each thing that is wrong.
     """
     process.open_standard_streams()
     try:
         config = parse(sys.argv[1:] if argv is None else argv, os.environ)
-        return _start(config)
+        return _check(config) if config.check_args else _start(config)
     except KeyboardInterrupt:
         return 130
+
+
+def _check(config: Config) -> int:
+    found = list(problems(config))
+    for problem in found:
+        _say(problem)
+    return 1 if found else 0
 
 
 def _start(config: Config) -> int:
@@ -68,8 +78,9 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
     _spare_the_collector()
     process.limit_descriptors(config.descriptors)
     import_all(config)
-    log_file = configure(config)
-    pid_file = process.PidFile(config.pid_file) if config.pid_file else None
+    user = process.find_user(config.user) if config.user else None
+    log_file = configure(config, user)
+    pid_file = process.PidFile(config.pid_file, user) if config.pid_file else None
     try:
         # As long as this user may read the files.
         certificates = open_certificates(config.tls)
@@ -79,6 +90,7 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
             pid_file.write()
         if config.user:
             process.switch_user(config.user)
+            _warn_of_the_log(config)
         if config.coredump:
             process.enable_core_dumps()
         selector = Selector()
@@ -97,6 +109,17 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
         if pid_file:
             pid_file.remove()
         log_file.close()
+
+
+def _warn_of_the_log(config: Config) -> None:
+    path = config.log_file
+    if os.path.isfile(path) and not may_write(path):
+        log.warning(
+            "the log file %s is not for the user %s: it cannot be opened again after"
+            " log rotation, unless it becomes that user's",
+            path,
+            config.user,
+        )
 
 
 def _open_queue(config: Config) -> Queue | None:

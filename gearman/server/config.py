@@ -109,6 +109,7 @@ class Config:
     user: str | None = None
     coredump: bool = False
 
+    check_args: bool = False
     config_file: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
@@ -119,16 +120,13 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
     An option on the command line beats the same one in a file, which beats the
     environment, as with gearmand. Exits with a sentence on standard error and
     status 1 if an option cannot be used, with status 0 if all that was asked for
-    is the help, the version or a check of the options.
+    is the help or the version.
     """
     try:
-        options = _read(argv, environ)
-        config = _config(options)
+        config = _config(_read(argv, environ))
     except ConfigurationError as error:
         say(f"gearmand: {error}\n", sys.stderr)
         raise SystemExit(1) from None
-    if options.get("check_args"):
-        raise SystemExit(0)
     return config
 
 

@@ -28,8 +28,8 @@ class Http(Service):
         Option(
             keyword="get",
             names=("http-get",),
-            help="which functions GET and HEAD run: those that are known, as a worker"
-            " has or had them; any, as with gearmand; or never one (default: known)",
+            help="which functions GET and HEAD run: known, those that a worker has or"
+            " had (the default); any, as with gearmand; or never one",
             kind=("known", "any", "never"),
         ),
     )

@@ -21,10 +21,12 @@ import syslog
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from pwd import struct_passwd
 from typing import TYPE_CHECKING, Final
 
 from ..errors import StartupError
 from .levels import ALERT, FATAL, NOTICE, level_name
+from .ownership import open_for
 
 if TYPE_CHECKING:
     from .config import Config
@@ -94,17 +96,17 @@ class Log:
             handler.close()
 
 
-def configure(config: "Config") -> Log:
+def configure(config: "Config", user: struct_passwd | None = None) -> Log:
     """Send what is logged as "gearman.server" where `config` says.
 
-    A daemon must have been detached before. Raises StartupError if the log file
-    can't be opened.
+    A log file will be that of the `user`, whom this process becomes later. A daemon
+    must have been detached before. Raises StartupError if the log file can't be opened.
     """
     handlers: list[logging.Handler] = []
     if config.log_file == "stderr":
         handlers += _standard_error()
     elif config.log_file != "none":
-        handlers.append(_open(config.log_file))
+        handlers.append(_open(config.log_file, user))
     if config.syslog:
         handlers.append(_Syslog())
     return Log(handlers, config.level)
@@ -117,9 +119,9 @@ def _standard_error() -> list[logging.Handler]:
         return []
 
 
-def _open(path: str) -> logging.Handler:
+def _open(path: str, user: struct_passwd | None) -> logging.Handler:
     try:
-        return _File(path)
+        return _File(path, user)
     except OSError as error:
         reason = error.strerror
         if error.errno == errno.ENXIO:
@@ -193,13 +195,13 @@ class _Descriptor(logging.Handler):
 class _File(_Descriptor):
     """Appends to a file that log rotation may move away."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, user: struct_passwd | None) -> None:
         self.path = path
-        super().__init__(self._open())
+        super().__init__(self._open(user))
 
-    def _open(self) -> int:
+    def _open(self, user: struct_passwd | None = None) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK
-        return os.open(self.path, flags, 0o644)
+        return open_for(user, self.path, flags, 0o644)
 
     def reopen(self) -> None:
         """Open the file anew, whatever has its name now. Raises OSError."""

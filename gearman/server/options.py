@@ -63,7 +63,11 @@ _GENERAL = (
         help="read options from FILE, also written @FILE; may be repeated, the later"
         f" beats the earlier (default: {DEFAULT_FILE} if it exists)",
     ),
-    _flag("--check-args", help="check the options and exit"),
+    _flag(
+        "--check-args",
+        help="tell what would keep the server from starting, as far as"
+        " that can be seen without opening ports, and exit",
+    ),
 )
 
 _LISTENING = (

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 from ..errors import StartupError
 from ..polling import Wakeup
 from .command_line import say
+from .ownership import acting_as, give, is_beyond
 
 # Descriptors that are not for connections.
 _RESERVED: Final = 64
@@ -105,8 +106,11 @@ class PidFile:
     crash left behind: its number may belong to another process by now.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, user: pwd.struct_passwd | None = None) -> None:
+        """Name the file. It will be the `user`'s, whom this process becomes later."""
+        self._named = path
         self._path = os.path.realpath(path)
+        self._user = user
         self._descriptor = -1
 
     def write(self) -> None:
@@ -115,16 +119,29 @@ class PidFile:
         Raises StartupError if it belongs to a server that lives, or can't be
         written.
         """
+        try:
+            try:
+                with acting_as(self._user):
+                    self._write()
+            except PermissionError:
+                if self._user is None or not is_beyond(self._user, self._named):
+                    raise
+                self._write()
+                give(self._user, self._descriptor)
+        except OSError as error:
+            raise StartupError(
+                f"pid file {self._path!r} cannot be written: {error.strerror}"
+            ) from error
+
+    def _write(self) -> None:
         temporary = f"{self._path}.{os.getpid()}"
         try:
             self._check()
             self._descriptor = _create(temporary, f"{os.getpid()}\n")
             os.replace(temporary, self._path)
-        except OSError as error:
+        except OSError:
             self._give_up(temporary)
-            raise StartupError(
-                f"pid file {self._path!r} cannot be written: {error.strerror}"
-            ) from error
+            raise
 
     def _check(self) -> None:
         with suppress(FileNotFoundError):
@@ -150,16 +167,22 @@ class PidFile:
     def remove(self) -> None:
         """Remove the file, unless somebody else has replaced it since.
 
-        A user who may not remove it leaves it behind, which does no harm: it is no
-        longer locked.
+        A user who may not remove it empties it, so that nobody sends a signal to a
+        process that has its number by then.
         """
         if self._descriptor < 0:
             return
         with suppress(OSError):
             if self._is_ours():
-                os.unlink(self._path)
+                self._remove()
         os.close(self._descriptor)
         self._descriptor = -1
+
+    def _remove(self) -> None:
+        try:
+            os.unlink(self._path)
+        except PermissionError:
+            os.ftruncate(self._descriptor, 0)
 
     def _is_ours(self) -> bool:
         with open(self._path, "rb") as file:
@@ -195,14 +218,19 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def switch_user(name: str) -> None:
-    """Become the user `name` for good, with its groups. Raises StartupError."""
+def find_user(name: str) -> pwd.struct_passwd:
+    """Return what the system knows of a user. Raises StartupError if it is nothing."""
     try:
-        user = pwd.getpwnam(name)
+        return pwd.getpwnam(name)
     except KeyError:
         raise StartupError(
             f"there is no user {name!r}: choose another with --user"
         ) from None
+
+
+def switch_user(name: str) -> None:
+    """Become the user `name` for good, with its groups. Raises StartupError."""
+    user = find_user(name)
     if os.geteuid() == user.pw_uid == os.getuid():
         return
     try:

@@ -95,7 +95,7 @@ def describe(address: tuple[str, int] | str) -> str:
 
 def _open_tcp(endpoint: Endpoint, backlog: int, opened: list[socket.socket]) -> None:
     port = endpoint.port
-    for family, host in _resolve(endpoint):
+    for family, host in resolve(endpoint):
         try:
             sock = _bind_tcp(family, host, port, backlog)
         except OSError as error:
@@ -107,7 +107,8 @@ def _open_tcp(endpoint: Endpoint, backlog: int, opened: list[socket.socket]) -> 
         port = sock.getsockname()[1]
 
 
-def _resolve(endpoint: Endpoint) -> Iterable[tuple[int, str]]:
+def resolve(endpoint: Endpoint) -> Iterable[tuple[int, str]]:
+    """Return families and addresses of an endpoint. Raises StartupError."""
     if not endpoint.host:
         return _ANY
     try:

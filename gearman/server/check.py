@@ -1,0 +1,108 @@
+"""What would keep a server from starting: what can be told without opening a port.
+
+Nothing is opened for writing, created or changed, so that a server may be at work with
+the same settings.
+"""
+
+import grp
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pwd import struct_passwd
+from typing import Final
+
+from ..errors import ConfigurationError, StartupError
+from ..queue import load
+from . import process
+from .certificates import open_certificates
+from .config import Config
+from .imports import import_all
+from .ownership import acting_as, is_beyond, may_write
+from .sockets import resolve
+
+_ROOT: Final = 0
+
+
+def problems(config: Config) -> Iterator[str]:
+    """Yield a sentence for each thing that is wrong."""
+    user, *unknown = _user(config)
+    yield from unknown
+    yield from _raised(partial(process.limit_descriptors, config.descriptors))
+    yield from _raised(partial(open_certificates, config.tls))
+    yield from _queue(config, user)
+    yield from _sockets(config)
+    if config.log_file not in ("stderr", "none"):
+        yield from _file(config.log_file, "log file", "--log-file", user)
+    if config.pid_file:
+        yield from _file(config.pid_file, "pid file", "--pid-file", user)
+
+
+def _raised(action: Callable[[], object]) -> Iterator[str]:
+    try:
+        action()
+    except (ConfigurationError, StartupError) as error:
+        yield str(error)
+
+
+def _user(config: Config) -> tuple[struct_passwd | None, *tuple[str, ...]]:
+    """Return the user that the server is to become, and what is wrong about that."""
+    if config.user is None:
+        return (None,)
+    try:
+        user = process.find_user(config.user)
+    except StartupError as error:
+        return None, str(error)
+    if os.geteuid() not in (_ROOT, user.pw_uid):
+        return user, (
+            f"only root can become the user {config.user!r}: start as root, or leave"
+            " out --user"
+        )
+    return (user,)
+
+
+def _queue(config: Config, user: struct_passwd | None) -> Iterator[str]:
+    missing = list(_raised(partial(import_all, config)))
+    yield from missing
+    if config.queue != "builtin" and not missing:
+        with acting_as(user):
+            check = partial(load(config.queue).check, config.queue_options)
+            yield from list(_raised(check))
+
+
+def _sockets(config: Config) -> Iterator[str]:
+    """Look at hosts, and at what the files of Unix sockets need."""
+    for endpoint in config.listen:
+        if not endpoint.path:
+            yield from _raised(partial(resolve, endpoint))
+        folder = os.path.dirname(endpoint.path)
+        if endpoint.path and not os.path.isdir(folder):
+            yield f"-L unix:{endpoint.path}: there is no folder {folder}: make it first"
+        elif endpoint.path and not may_write(folder):
+            yield f"-L unix:{endpoint.path}: this user may not write in {folder}"
+    for group in {endpoint.group for endpoint in config.listen} - {None}:
+        try:
+            grp.getgrnam(str(group))
+        except KeyError:
+            yield f"there is no group {group!r}: name another one with --socket-group"
+
+
+def _file(
+    path: str, what: str, option: str, user: struct_passwd | None
+) -> Iterator[str]:
+    """Look whether a file can be made, and will be its user's."""
+    folder = os.path.dirname(path)
+    start = f"{what} {path!r} cannot be written: "
+    if not os.path.isdir(folder):
+        yield f"{start}there is no folder {folder}: make it, or change {option}"
+    elif os.path.isdir(path):
+        yield f"{start}it is a folder: change {option}"
+    elif not _can_write(path, user) and not (
+        os.geteuid() == _ROOT and (user is None or is_beyond(user, path))
+    ):
+        name = "this user" if user is None else f"the user {user.pw_name!r}"
+        yield f"{start}{name} may not do that: chown it, or change {option}"
+
+
+def _can_write(path: str, user: struct_passwd | None) -> bool:
+    with acting_as(user):
+        return may_write(path if os.path.exists(path) else os.path.dirname(path))
