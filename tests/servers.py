@@ -48,6 +48,8 @@ PACKAGES = {
     "postgres": "postgresql",
     "initdb": "postgresql",
     "psycopg": "python3-psycopg",
+    "logrotate": "logrotate",
+    "systemd-analyze": "systemd",
 }
 
 

@@ -87,9 +87,7 @@ def test_python_without_sqlite_is_an_error_that_says_so(path: Path) -> None:
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     said = startup_error(tmp_path / "none" / "jobs.db")
-    assert said.endswith(
-        f"cannot be created: make its folder {tmp_path / 'none'} first,"
-    )
+    assert f"cannot be created: make its folder {tmp_path / 'none'} first" in said
 
 
 def test_file_that_is_no_database_is_left_as_it_is(path: Path) -> None:
