@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 import gearman
+from gearman.server.protocols import load
 from tests import servers
 from tests.certificates import Authority
 from tests.queues import backend_memcached
 from tests.servers import HOST
 from tests.wire import Peer
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
 
 # Writes down what is imported by another user than root. Python runs it at its start.
 WATCH = """
@@ -85,6 +86,7 @@ def words(http: int) -> list[str]:
     return ["-u", "nobody", "-vv", "-r", "http", "--http-port", str(http)]
 
 
+@as_root
 @pytest.mark.parametrize("pure", [True, False])
 @pytest.mark.parametrize(
     "options",
@@ -105,6 +107,7 @@ def test_nothing_is_imported_once_the_user_has_changed(
     assert watched.read_text() == ""
 
 
+@as_root
 def test_neither_is_anything_for_tls(watched: Path, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     http = servers.free_port()
@@ -115,6 +118,7 @@ def test_neither_is_anything_for_tls(watched: Path, tmp_path: Path) -> None:
     assert watched.read_text() == ""
 
 
+@as_root
 @pytest.mark.interop
 def test_neither_is_the_driver_of_a_queue(watched: Path, memcached: int) -> None:
     http = servers.free_port()
@@ -124,6 +128,7 @@ def test_neither_is_the_driver_of_a_queue(watched: Path, memcached: int) -> None
     assert watched.read_text() == ""
 
 
+@as_root
 def test_the_watch_notices_an_import(watched: Path) -> None:
     code = "import os; os.setuid(65534); import this_is_not_there"
     environment = servers.package_environment(path=watched.parent)
@@ -133,6 +138,7 @@ def test_the_watch_notices_an_import(watched: Path) -> None:
     assert "this_is_not_there" in watched.read_text().split()
 
 
+@as_root
 def test_server_works_in_a_folder_that_only_root_can_enter(place: Path) -> None:
     secret = place / "secret"
     secret.mkdir(mode=0o700)
@@ -146,3 +152,23 @@ def test_server_works_in_a_folder_that_only_root_can_enter(place: Path) -> None:
         patch.setattr(gearman, "__file__", str(secret / "gearman" / "__init__.py"))
         with servers.ours(*words(http), *options) as server:
             use(server, http)
+
+
+def test_drivers_of_queues_and_protocols_are_imported_by_their_names() -> None:
+    code = (
+        "import sys\n"
+        "from gearman.server.config import parse\n"
+        "from gearman.server.imports import import_all\n"
+        "config = parse(['-r', 'http', '-q', 'sqlite', '--coredump'], {})\n"
+        "assert 'sqlite3' not in sys.modules\n"
+        "import_all(config)\n"
+        "names = 'sqlite3', 'h11', 'ctypes', 'encodings.idna'\n"
+        "assert all(name in sys.modules for name in names)\n"
+    )
+    environment = servers.package_environment()
+    subprocess.run([sys.executable, "-P", "-c", code], env=environment, check=True)
+
+
+def test_protocol_imports_all_that_its_connections_need() -> None:
+    load("http").prepare()
+    assert "gearman.server.http_connection" in sys.modules
