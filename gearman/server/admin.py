@@ -50,15 +50,18 @@ class Usage(NamedTuple):
     hits: int
 
 
-# Commands that are only for those who may change something.
+# Commands that are only for those who may change something. Unless they are named,
+# that is everyone, as with gearmand, but for what only this server knows.
 _CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue", b"shutdown"})
+_SHUTDOWN: Final = b"shutdown"
 
 
 class Admin:
     """Answers admin lines with the help of a broker.
 
     Whoever is in the networks `changers`, or came by a Unix socket, may use every
-    command, others those that change nothing. `limits` tells how much is used of each
+    command, others those that change nothing. Without them everyone may, but for
+    `shutdown`, which is for this machine. `limits` tells how much is used of each
     limit.
     """
 
@@ -66,7 +69,7 @@ class Admin:
         self,
         broker: Broker,
         identity: Identity,
-        changers: Sequence[Network] = LOOPBACK,
+        changers: Sequence[Network] = (),
         limits: Callable[[], Iterable[Usage]] = lambda: (),
     ) -> None:
         self._broker = broker
@@ -87,7 +90,7 @@ class Admin:
             b"workers": lambda _: _listing(map(_worker, broker.peers)),
         }
         if identity.shutdown is not None:
-            self._commands[b"shutdown"] = self._shutdown
+            self._commands[_SHUTDOWN] = self._shutdown
 
     def answer(self, line: bytes, address: str) -> bytes:
         """Carry out one line of a peer at this address and return the answer.
@@ -99,9 +102,14 @@ class Admin:
         run = self._commands.get(name)
         if run is None:
             return _unknown(command)
-        if name in _CHANGING and not contains(self._changers, address):
+        if name in _CHANGING and not self._may_change(name, address):
             return _denied(name)
         return run(words)
+
+    def _may_change(self, command: bytes, address: str) -> bool:
+        if not self._changers and command != _SHUTDOWN:
+            return True
+        return contains(self._changers or LOOPBACK, address)
 
     def _functions(self) -> Iterable[Function]:
         return self._broker.functions.values()

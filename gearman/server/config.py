@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 from ..commands import DEFAULT_PORT, MAX_PACKET
 from ..errors import ConfigurationError
 from . import queues, values
-from .access import LOOPBACK, Network
+from .access import Network
 from .command_line import Parser, parser, say
 from .levels import NOTICE, more_verbose
 from .options import DEFAULT_FILE, HIDDEN
@@ -74,7 +74,7 @@ class Config:
     keepalive: Keepalive | None = None
     tls: Tls | None = None
     allow_from: tuple[Network, ...] = ()
-    admin_from: tuple[Network, ...] = LOOPBACK
+    admin_from: tuple[Network, ...] = ()
 
     retries: int = -1
     handle_prefix: str | None = None
@@ -238,7 +238,7 @@ def _config(options: _Options) -> Config:
         "protocols": spoken(options, addresses),
         "keepalive": _keepalive(options),
         "allow_from": tuple(options.get("allow_from", ())),
-        "admin_from": tuple(options.get("admin_from", LOOPBACK)),
+        "admin_from": tuple(options.get("admin_from", ())),
         "level": more_verbose(options.get("level", NOTICE), options.get("steps", 0)),
         "pid_file": options.get("pid_file") or None,
         "tls": _tls(options),

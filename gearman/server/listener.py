@@ -19,6 +19,7 @@ from typing import Any
 from .. import __version__
 from ..queue import Queue
 from .acceptor import Acceptor
+from .access import LOOPBACK
 from .admin import Admin, Identity, Usage
 from .broker import FULL, Broker, Engine, Limits
 from .certificates import Certificates, open_certificates
@@ -94,7 +95,7 @@ class Listener:
             __version__,
             config.max_packet,
             config.handshake_timeout,
-            config.admin_from,
+            config.admin_from or LOOPBACK,
         )
         admin = Admin(self._broker, identity, config.admin_from, self._limits)
         self._gear = Gear(self._server, admin)

@@ -115,7 +115,8 @@ _ACCESS = (
         action="extend",
         type=networks,
         help="those that may use the admin commands cancel, create, drop, maxqueue and"
-        " shutdown; may be repeated (default: 127.0.0.0/8,::1)",
+        " shutdown, and cancel jobs by other protocols; may be repeated (default: all,"
+        " but 127.0.0.0/8,::1 for shutdown and for other protocols)",
     ),
     _row(
         "--socket-mode",

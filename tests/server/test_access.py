@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gearman.server.access import LOOPBACK, Crowd, Gate, contains
+from gearman.server.admin import Admin, Identity
 from gearman.server.complaints import BURST
 from tests.servers import DEADLINE, HOST, Server, ours, package_environment
 from tests.wire import Peer
@@ -87,16 +88,30 @@ class TestCrowd:
 class TestAdmin:
     LINES = (b"create function f", b"drop function f", b"maxqueue f 1", b"cancel job x")
 
+    def denied(self, line):
+        return (
+            b"ERR PERMISSION_DENIED %b+is+only+for+hosts+that+the+server+names+with+"
+            b"--admin-from\r\n" % line.split()[0].lower()
+        )
+
     @pytest.mark.parametrize("line", [*LINES, b"SHUTDOWN graceful", b"cancel", b"Drop"])
     def test_stranger_may_not_change_anything(self, server, line):
-        peer = server.connect("192.0.2.1")
-        command = line.split()[0].lower()
-        assert peer.ask(line) == (
-            b"ERR PERMISSION_DENIED %b+is+only+for+hosts+that+the+server+names+with+"
-            b"--admin-from\r\n" % command
-        )
+        identity = Identity("1", 1, "NOTICE", server.shutdowns.append)
+        admin = Admin(server.broker, identity, LOOPBACK)
+        assert admin.answer(line, "192.0.2.1") == self.denied(line)
         assert not server.shutdowns
         assert not server.broker.functions
+
+    @pytest.mark.parametrize("line", LINES)
+    def test_without_networks_everyone_may_what_gearmand_lets_everyone(
+        self, server, line
+    ):
+        assert b"PERMISSION_DENIED" not in server.connect("192.0.2.1").ask(line)
+
+    def test_without_networks_shutdown_is_for_this_machine(self, server):
+        line = b"shutdown"
+        assert server.connect("192.0.2.1").ask(line) == self.denied(line)
+        assert server.connect("127.0.0.1").ask(line) == b"OK\r\n"
 
     @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "unix"])
     @pytest.mark.parametrize("line", LINES)

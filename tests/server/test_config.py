@@ -16,7 +16,6 @@ import pytest
 
 from gearman.commands import MAX_PACKET
 from gearman.queue import NAMES, Option, Queue, load
-from gearman.server.access import LOOPBACK
 from gearman.server.config import Config, Endpoint, Keepalive, Tls, parse
 from gearman.server.http import Http
 from gearman.server.levels import LEVELS
@@ -233,8 +232,8 @@ def test_networks_of_repeated_options_add_up() -> None:
     assert parsed(*words) == parsed("--allow-from=10.0.0.0/8,::1")
 
 
-def test_only_this_machine_may_change_something_by_default() -> None:
-    assert parsed().admin_from == LOOPBACK
+def test_nobody_is_named_by_default_who_may_change_something() -> None:
+    assert parsed().admin_from == ()
 
 
 @pytest.mark.parametrize(
