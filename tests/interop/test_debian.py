@@ -129,7 +129,8 @@ def switch_to(user: str) -> list[str]:
 def block(heading: str, number: int = 0) -> str:
     """Return a block of commands below a heading of the page."""
     _, _, text = PAGE.read_text().partition(f"\n## {heading}\n")
-    return BLOCK.findall(text.partition("\n## ")[0])[number]
+    commands: str = BLOCK.findall(text.partition("\n## ")[0])[number]
+    return commands
 
 
 @pytest.fixture
