@@ -66,7 +66,7 @@ class Queue(BaseQueue):
     def prepare(cls) -> None:
         require("pymemcache", "memcached")
         # Not before: it imports pymemcache, which is optional.
-        from . import _memcached_store  # noqa: F401
+        from ._memcached_store import Store  # noqa: F401
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:

@@ -77,7 +77,7 @@ class Queue(BaseQueue):
     def prepare(cls) -> None:
         require("psycopg", "postgres")
         # Not before: it imports psycopg, which is optional.
-        from . import _postgres_store  # noqa: F401
+        from ._postgres_store import Store  # noqa: F401
 
     def __init__(
         self, *, conninfo: str = "", table: str = "", schema: str = ""
