@@ -128,12 +128,12 @@ WEB_ROWS = (
     ),
     Row(
         "function",
-        b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"f" * (MAX_FUNCTION + 1)),
+        b"PUT /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"f" * (MAX_FUNCTION + 1)),
         b"400",
     ),
     Row(
         "unique",
-        b"GET /f HTTP/1.1\r\nHost: x\r\nX-Gearman-Unique: %b\r\n\r\n" % (b"u" * 65),
+        b"PUT /f HTTP/1.1\r\nHost: x\r\nX-Gearman-Unique: %b\r\n\r\n" % (b"u" * 65),
         b"400",
     ),
     Row("NUL", b"GET /a%00b HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),

@@ -4,6 +4,7 @@ import pytest
 
 from gearman import _framing
 from gearman.commands import COMMANDS, MAX_CLIENT_ID, REQUEST, RESPONSE, Command, Sender
+from gearman.errors import PacketTooLarge
 from gearman.server.gear import describe
 
 NOT_EXPECTED = [(Command.ERROR, b"INVALID_COMMAND", b"Command not expected")]
@@ -184,6 +185,20 @@ class TestBadPackets:
         peer = server.connect()
         peer.send_bytes(b"\0REQ\0\0")
         assert peer.protocol.buffered == 6
+
+
+class TestLargeResults:
+    def test_worker_may_send_too_much_for_one_job_after_another(self, server):
+        client, worker = server.connect(), server.connect().can_do()
+        handles = [client.submit(), client.submit()]
+        for handle in handles:
+            assert worker.grab() == handle
+            error = PacketTooLarge(handle, 2000, 1000)
+            server.gear.dispatch(worker.peer, (_framing.INVALID, error))
+        assert client.got() == [(Command.WORK_FAIL, handle) for handle in handles]
+        # What else it sends for them is passed over, and it is told nothing.
+        for handle in handles:
+            assert worker.send(Command.WORK_COMPLETE, handle, b"") == []
 
 
 class TestTrace:

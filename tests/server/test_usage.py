@@ -142,12 +142,12 @@ class TestTable:
             peer.fence()
             rows = limits(other)
             assert rows[b"max-connections"][1] == b"2"
-            assert rows[b"max-functions"] == [b"10000", b"4", b"0"]
-            assert rows[b"max-functions-per-worker"] == [b"1000", b"3", b"0"]
+            assert rows[b"max-functions"] == [b"0", b"4", b"0"]
+            assert rows[b"max-functions-per-worker"] == [b"0", b"3", b"0"]
             assert rows[b"max-jobs"] == [b"0", b"3", b"0"]
             assert rows[b"max-jobs-per-function"] == [b"0", b"2", b"0"]
             assert int(rows[b"max-job-memory"][1]) > 3000
-            assert rows[b"handshake-timeout"] == [b"30", b"-", b"0"]
+            assert rows[b"handshake-timeout"] == [b"300", b"-", b"0"]
 
     def test_stalled_request_counts(self, running):
         config = replace(LOCAL, handshake_timeout=0.1)
