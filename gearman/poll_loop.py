@@ -39,17 +39,17 @@ class PollLoop:
         # What the last trouble with a connection was.
         self._problems: dict[Any, str] = {}
 
-    def _unavailable(self) -> ServerUnavailable:
-        """Return the error that says why no connection is open."""
-        if not self.connection_list:
-            return ServerUnavailable(
-                "there are no servers: name some, such as host_list=['localhost:4730']"
-            )
-        problems = [self._problems.get(c, "") for c in self.connection_list]
-        reasons = "; ".join(filter(None, problems)) or "all are closed"
-        return ServerUnavailable(
-            f"Found no valid connections in list: {self.connection_list!r}: {reasons}"
-        )
+    def _unavailable(
+        self, text: str = "Found no valid connections in list"
+    ) -> ServerUnavailable:
+        """Return the error that says why no connection is open, behind 2.0.2's text."""
+        if self.connection_list:
+            problems = [self._problems.get(c, "") for c in self.connection_list]
+            reasons = "; ".join(filter(None, problems)) or "all are closed"
+        else:
+            reasons = "there are no servers: name some"
+            reasons += ", such as host_list=['localhost:4730']"
+        return ServerUnavailable(f"{text}: {self.connection_list!r}: {reasons}")
 
     def poll_connections_once(
         self, submitted_connections: Iterable[Any], timeout: float | None = None

@@ -42,7 +42,7 @@ class ServerChoice(Shared):
                 continue
             queue.rotate(-turns)
             return chosen
-        raise self._unavailable() from problem
+        raise self._unavailable("Found no valid connections") from problem
 
     def _servers_for(self, request: Any) -> deque[Any]:
         if len(self.connection_list) < 2:
@@ -74,7 +74,7 @@ class ServerChoice(Shared):
         """Return all servers that can be reached; raise ServerUnavailable if none."""
         connections = self._opened(self.connection_list)
         if not connections:
-            raise self._unavailable()
+            raise self._unavailable("Found no valid connections")
         return connections
 
 

@@ -44,6 +44,7 @@ class Machine:
         self.port = port
         self.log = self.path("/var/log/gearman-job-server/gearmand.log")
         self.pid = self.path("/run/gearman/gearmand.pid")
+        self.gearmand = self.path("/usr/sbin/gearmand")
 
     def path(self, path: str) -> Path:
         return Path(f"{self.root}{path}")
@@ -60,10 +61,14 @@ class Machine:
             place.parent.mkdir(parents=True)
             text = self.here(Path(name).read_text())
             listen = f"--listen={HOST} --port={self.port}"
-            place.write_text(text.replace("--listen=localhost", listen))
+            text = text.replace("--listen=localhost", listen)
+            place.write_text(text.replace("prefix=/usr\n", f"prefix={self.root}/usr\n"))
         self.path(f"/etc/init.d/{NAME}").chmod(0o755)
         for name in ("/etc/systemd/system", "/etc/logrotate.d", "/run"):
             self.path(name).mkdir(parents=True)
+        # A copy, since the script takes each process of this file for its own.
+        self.gearmand.parent.mkdir(parents=True)
+        shutil.copy(servers.foreign("gearmand"), self.gearmand)
         self._install_ours()
         self._install_stubs()
 
@@ -177,7 +182,7 @@ def test_init_script_starts_and_really_stops_the_server(machine: Machine) -> Non
     # gearmand of the package.
     machine.run("service" + again)
     pid = servers.until(lambda: _answering(machine))
-    assert Path(f"/proc/{pid}/exe").resolve() == Path("/usr/sbin/gearmand")
+    assert Path(f"/proc/{pid}/exe").resolve() == machine.gearmand
     machine.run(f"service {NAME} stop")
     servers.until(lambda: _gone(pid))
 

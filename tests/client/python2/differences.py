@@ -15,6 +15,21 @@ PYTHON3 = "text and bytes are two things on Python 3, and both are taken"
 NOT_TOLD = "2.0.2 ignored errors from the server, so a refused job was waited for"
 ONE_SENTENCE = "what cannot name a server is refused where it is given"
 WRONG_ADDRESS = "raised gearman.errors.GearmanError"
+SAYS_WHY = "the error says what is wrong"
+CLOSED = "a connection that the server has closed is not used once more"
+
+NOT_SENT = "raised gearman.errors.InvalidClientState"
+UNAVAILABLE = "raised gearman.errors.ServerUnavailable: Found no valid connections"
+REFUSED = "<127.0.0.1:PORT> ConnectionRefusedError(111, 'Connection refused')"
+SERVER_GONE = (
+    "raised gearman.errors.ServerUnavailable: The server that was given the job"
+    f" cannot be reached: {REFUSED}"
+)
+EXCEEDED = (
+    "raised gearman.errors.ExceededConnectionAttempts: Exceeded 1 connection"
+    " attempt(s) :: <GearmanJobRequest task='x', unique='UNIQUE', priority=None,"
+    " background=True, state='UNKNOWN', timed_out=False>"
+)
 
 
 @dataclass(frozen=True)
@@ -230,6 +245,66 @@ DIFFERENCES: tuple[Difference, ...] = (
         "small_functions",
         "2.0.2 compared nothing left with the time of day",
         {"util.Stopwatch(0).has_time_remaining()": (True, False)},
+    ),
+    *rows(
+        "one_server_only",
+        SAYS_WHY,
+        {
+            "the error": (
+                "2",
+                "an admin client asks one server, not 2: make one for each",
+            )
+        },
+    ),
+    *rows(
+        "no_server_in_the_list",
+        SAYS_WHY,
+        {
+            "admin": (
+                "raised AssertionError",
+                f"{UNAVAILABLE} in list: []: there are no servers: name some, such as"
+                " host_list=['localhost:4730']",
+            )
+        },
+    ),
+    *rows(
+        "status_of_a_job_that_was_never_sent",
+        SAYS_WHY,
+        {"status": ("raised KeyError", NOT_SENT)},
+    ),
+    *rows(
+        "status_from_another_client",
+        SAYS_WHY,
+        {
+            "its connection": ("raised KeyError", NOT_SENT),
+            "unconnected": ("raised KeyError", NOT_SENT),
+        },
+    ),
+    *rows(
+        "a_server_goes_while_a_client_waits",
+        SAYS_WHY,
+        {"status": ("raised KeyError", SERVER_GONE)},
+    ),
+    *rows(
+        "one_of_two_servers_goes",
+        SAYS_WHY,
+        {"of the lost one": ("raised KeyError", SERVER_GONE)},
+    ),
+    *rows(
+        "a_server_goes_between_two_submits",
+        CLOSED,
+        {
+            "without it": (
+                EXCEEDED,
+                f"{UNAVAILABLE}: [<GearmanConnection 127.0.0.1:PORT connected=False>]:"
+                f" {REFUSED}",
+            )
+        },
+    ),
+    *rows(
+        "a_server_restarts_between_two_submits",
+        CLOSED,
+        {"0 retries, after": (EXCEEDED, CREATED)},
     ),
 )
 
