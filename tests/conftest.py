@@ -1,6 +1,7 @@
 """Which build of the framing is tested, and how hypothesis searches."""
 
 import os
+import signal
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 def pytest_configure() -> None:
+    # Shells have what they start in the background ignore interruptions, and so would
+    # the programs that tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if EXPECTED and EXPECTED != BUILD:
         raise pytest.UsageError(
             f"GEARMAN_EXPECT_BUILD is {EXPECTED!r}, but the build in use is {BUILD!r}"

@@ -156,9 +156,7 @@ def test_background_works_with_closed_streams(tmp_path: Path) -> None:
 def test_interrupted_parent_takes_the_child_along(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    # Shells have what they start in the background ignore interruptions.
-    heed = "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    code = heed + DAEMON + "with open(sys.argv[2], 'w'): signal.pause()"
+    code = DAEMON + "with open(sys.argv[2], 'w'): signal.pause()"
     with start(code, tmp_path / "file", gate) as process:
         with open(gate) as end:
             process.send_signal(signal.SIGINT)
