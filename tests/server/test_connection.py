@@ -61,6 +61,14 @@ def connect(server: Running, authority: Authority | None, protocol: str) -> Peer
     return Peer(port, host, authority.trust() if authority else None)
 
 
+def waits(connection: connection.Connection) -> bool:
+    """Return whether there is output that the peer has not taken."""
+    return connection._transport.get_write_buffer_size() > 0
+
+
+# Output of this size waits without a peer being held back for it.
+PIECE = 16 * 1024
+
 # What each protocol refuses, with the first words of the answer; it ends a connection.
 LARGE = 8 * 1024 * 1024
 REFUSED = {
@@ -148,11 +156,24 @@ class TestEnd:
         self, server: Running, authority: Authority | None, monkeypatch
     ) -> None:
         monkeypatch.setattr(connection, "LINGER_TIME", 0.0)
-        with connect(server, authority, "gear") as peer:
-            peer.fence()
-            peer.send("ECHO_REQ", bytes(LARGE))
+        connections = server.listener._connections
+        with (
+            connect(server, authority, "gear") as peer,
+            connect(server, authority, "gear") as worker,
+        ):
+            peer.send("SUBMIT_JOB", b"f", b"", b"")
+            (handle,) = peer.expect("JOB_CREATED")
+            worker.send("CAN_DO", b"f")
+            worker.send("GRAB_JOB")
+            assert worker.expect("JOB_ASSIGN")[0] == handle
+            waiting: list[bool] = []
+            while not any(waiting):
+                worker.send("WORK_DATA", handle, bytes(PIECE))
+                worker.fence()
+                server.call(lambda: waiting.extend(map(waits, connections)))
             peer.send_bytes(packet(43))
-            server.until(lambda: not server.listener._connections)
+            server.until(lambda: len(connections) == 1)
+            assert len(worker.ask_list(b"workers")) == 1
 
 
 @pytest.mark.usefixtures("_no_collector")
