@@ -120,7 +120,9 @@ def test_a_workers_id_is_listed(server: Server) -> None:
 
 
 def test_a_job_that_exceeds_its_workers_timeout_goes_to_another(server: Server) -> None:
-    with Peer(server.port) as peer, named_worker(server, "slow", "1000") as slow:
+    # Long enough for the other one to sleep by then: gearmand's timer goes off in a
+    # thread beside the one that is about to register it.
+    with Peer(server.port) as peer, named_worker(server, "slow", "3000") as slow:
         peer.send("SUBMIT_JOB", b"hold", b"", b"abc")
         handle = peer.expect("JOB_CREATED")[0]
         assert slow.line() == f"holding {handle.decode()}"

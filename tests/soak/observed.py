@@ -6,6 +6,7 @@ next who needs some, as one large piece or in holes between what is in use.
 
 import ctypes
 import gc
+import os
 import signal
 import sys
 from types import FrameType
@@ -38,8 +39,10 @@ def _tell(number: int, frame: FrameType | None) -> None:
         "bytes": info.uordblks + info.hblkhd,
         "free": info.fordblks,
     }
-    words = (f"{name}={value}" for name, value in values.items())
-    print("in use:", *words, file=sys.stderr, flush=True)
+    words = (f" {name}={value}" for name, value in values.items())
+    # Past the buffer of sys.stderr: who reads the line may send the next signal while
+    # this one still writes, and a buffer can't be entered twice.
+    os.write(sys.stderr.fileno(), f"in use:{''.join(words)}\n".encode())
 
 
 if __name__ == "__main__":
