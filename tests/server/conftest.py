@@ -8,6 +8,7 @@ import pytest
 from gearman import _framing
 from gearman.commands import REQUEST, RESPONSE, Command
 from gearman.errors import ProtocolError
+from gearman.server import upkeep
 from gearman.server.admin import Admin, Identity, Usage
 from gearman.server.broker import Broker, Peer
 from gearman.server.gear import Gear, GearProtocol
@@ -113,6 +114,12 @@ class Server:
         self.broker.tick(self.now, self.wall)
         delay: float = self.broker.delay()
         return delay
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have servers in this process look often for connections that stall."""
+    monkeypatch.setattr(upkeep, "WATCH_INTERVAL", 0.05)
 
 
 @pytest.fixture
