@@ -719,9 +719,9 @@ cdef class Channel(Peer):
                 self._shut_down()
         self._await(EPOLLOUT if waiting else 0)
         if waiting > self._high and not self.blocked:
-            self.connection.pause_writing()
+            self.connection.fell_behind()
         elif waiting <= self._low and self.blocked:
-            self.connection.resume_writing()
+            self.connection.caught_up()
         if waiting - self._largest > self._engine._max_outbox:
             self.connection.overflow(waiting)
         return 0
@@ -765,7 +765,6 @@ cdef class Channel(Peer):
             self._received(size, space)
         elif size == 0:
             self.connection.eof_received()
-            self.close()
         elif errno != EAGAIN and errno != EINTR:
             self._fail(errno)
         return size >= (space or READ_SIZE)

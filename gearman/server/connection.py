@@ -21,6 +21,7 @@ from ..errors import ProtocolError
 from ..sockets import keep_alive
 from .broker import Peer
 from .lingering import LINGER_BYTES, LINGER_TIME
+from .outgoing import Outgoing
 from .protocol import Protocol, Service, Trace
 from .sockets import Address, describe, host_of, hung_up
 
@@ -41,7 +42,7 @@ class Connection(asyncio.BufferedProtocol):
 
     peer: Peer
     protocol: Protocol
-    _transport: asyncio.Transport
+    _transport: Outgoing
 
     def __init__(
         self, listener: "Listener", service: Service, address: Address
@@ -70,7 +71,7 @@ class Connection(asyncio.BufferedProtocol):
         self._largest = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = self._outgoing(transport)
         self._transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
         sock = transport.get_extra_info("socket")
         self.name = self._name(sock.fileno())
@@ -85,6 +86,9 @@ class Connection(asyncio.BufferedProtocol):
         if not self._may_read():
             asyncio.get_running_loop().call_soon(self._pause_again)
         log.info("%s: connected", self.name)
+
+    def _outgoing(self, transport: asyncio.BaseTransport) -> Outgoing:
+        return Outgoing(cast("asyncio.Transport", transport), self)
 
     def _pause_again(self) -> None:
         """Do not read, though the transport may have begun to.
@@ -149,11 +153,14 @@ class Connection(asyncio.BufferedProtocol):
     def _may_read(self) -> bool:
         return not self._held_by and not self.protocol.paused
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
         """The peer is done, and has some time left to take what waits for it."""
         self.closing = True
         self.progress = self._listener.time()
         self._listener.watch(self)
+        self._transport.close()
+        # That is all; asyncio would not wait for what is in line before its transport.
+        return True
 
     def waiting(self) -> int:
         """Return how many bytes wait for the peer."""
@@ -205,13 +212,21 @@ class Connection(asyncio.BufferedProtocol):
         self.abort("max-outbox", text)
 
     def pause_writing(self) -> None:
+        self._transport.busy()
+
+    def resume_writing(self) -> None:
+        self._transport.free()
+
+    def fell_behind(self) -> None:
+        """Too much waits for the peer: read neither from it nor from its producers."""
         self.peer.blocked = True
         self._waiting = self._transport.get_write_buffer_size()
         self.progress = self._listener.time()
         self._listener.watch(self)
         self.hold(self)
 
-    def resume_writing(self) -> None:
+    def caught_up(self) -> None:
+        """Read again from this peer and those that produce for it."""
         self.peer.blocked = False
         for producer in self._holds:
             producer.released_by(self)
@@ -342,7 +357,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _part(self) -> None:
         """Let nobody wait for this connection, nor the other way round."""
-        self.resume_writing()
+        self.caught_up()
         for blocked in self._held_by:
             blocked.forget(self)
         self._held_by.clear()
@@ -351,6 +366,7 @@ class Connection(asyncio.BufferedProtocol):
     def _let_go(self) -> None:
         """Be freed at once: the collector comes to old cycles now and then only."""
         self.peer.connection = None
+        self._transport.let_go()
 
     def forget(self, producer: "Connection") -> None:
         self._holds.discard(producer)
@@ -358,6 +374,9 @@ class Connection(asyncio.BufferedProtocol):
 
 class EngineConnection(Connection):
     """A connection whose transport is a channel of the engine."""
+
+    def _outgoing(self, transport: asyncio.BaseTransport) -> Any:
+        return transport
 
     def _attach(self, host: str, descriptor: int) -> None:
         channel: Any = self._transport
@@ -371,10 +390,6 @@ class EngineConnection(Connection):
 
     def _go_on(self) -> None:
         """Nothing: a channel does not wait for answers."""
-
-    def _let_go(self) -> None:
-        cast("Any", self._transport).let_go()
-        super()._let_go()
 
     def failed(self) -> None:
         """The protocol came to an end: say so, and close."""

@@ -1,0 +1,118 @@
+"""What waits for a peer, in line before a transport of asyncio.
+
+Since Python 3.12 such a transport adds up all the pieces that it holds, each time that
+it is given another one. So it is given the next when it has sent all, and the others
+wait here, where their sizes are known.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+# So many bytes of small pieces are given to a transport as one.
+_TOGETHER: Final = 256 * 1024
+
+
+class Outgoing:
+    """The transport of a connection, which never waits for more than one piece.
+
+    Sizes and limits are in bytes, and count what waits here and in the transport. The
+    connection is told when more than the upper limit waits (`fell_behind`), and then
+    when no more than the lower one does (`caught_up`).
+    """
+
+    def __init__(self, transport: asyncio.Transport, connection: "Connection") -> None:
+        self._transport = transport
+        self._connection = connection
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._high = self._low = 0
+        self._behind = False
+        # Whether the transport has something left to send.
+        self._busy = False
+        # What follows once everything is sent.
+        self._then: Callable[[], None] | None = None
+        transport.set_write_buffer_limits(0)
+
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        self._high, self._low = high, low
+
+    def get_write_buffer_size(self) -> int:
+        return self._size + self._transport.get_write_buffer_size()
+
+    def get_extra_info(self, name: str) -> Any:
+        return self._transport.get_extra_info(name)
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def write(self, data: bytes) -> None:
+        if not self._busy:
+            self._transport.write(data)
+        else:
+            self._pieces.append(data)
+            self._size += len(data)
+        if not self._busy or self._behind:
+            return
+        if self.get_write_buffer_size() > self._high:
+            self._behind = True
+            self._connection.fell_behind()
+
+    def busy(self) -> None:
+        """Take note that the transport has something left to send."""
+        self._busy = True
+
+    def free(self) -> None:
+        """Go on, since the transport has sent what it had."""
+        self._busy = False
+        while self._pieces and not self._busy:
+            self._transport.write(self._next())
+        if not self._pieces and self._then is not None:
+            then, self._then = self._then, None
+            then()
+        if self._behind and self.get_write_buffer_size() <= self._low:
+            self._behind = False
+            self._connection.caught_up()
+
+    def _next(self) -> bytes:
+        pieces = [self._pieces.popleft()]
+        size = len(pieces[0])
+        while self._pieces and size + len(self._pieces[0]) <= _TOGETHER:
+            pieces.append(self._pieces.popleft())
+            size += len(pieces[-1])
+        self._size -= size
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def write_eof(self) -> None:
+        """Send nothing more once everything that waits was sent."""
+        self._finally(self._transport.write_eof)
+
+    def close(self) -> None:
+        """Close once everything that waits was sent."""
+        if self._pieces:
+            self._transport.pause_reading()
+        self._finally(self._transport.close)
+
+    def _finally(self, then: Callable[[], None]) -> None:
+        if self._pieces:
+            self._then = then
+        else:
+            then()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._pieces.clear()
+        self._size = 0
+        self._then = None
+        self._transport.abort()
+
+    def let_go(self) -> None:
+        """Break the cycle with a lost connection, so that it is freed at once."""
+        del self._connection
