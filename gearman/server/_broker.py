@@ -219,7 +219,7 @@ class Function:
     # fmt: off
     __slots__ = (
         "limits", "name", "offered", "pending", "queues", "running", "scheduled",
-        "sleepers", "twins", "uniques", "workers",
+        "sleepers", "twins", "workers",
     )
     # fmt: on
 
@@ -235,7 +235,6 @@ class Function:
         # Peers that were asleep when they were put here; who has been woken since is
         # skipped, and put here again when it goes to sleep.
         self.sleepers: OrderedDict[Peer, None] = OrderedDict()
-        self.uniques: dict[bytes, Job] = {}
         # Jobs of the unique "-", which stands for the workload itself.
         self.twins: dict[bytes, Job] = {}
         # Whether a worker has or had it, or an admin has made it.
@@ -254,33 +253,75 @@ class Function:
         """How many jobs there are, the running and the pending ones included."""
         return self.running + self.pending + sum(map(self.waiting, (HIGH, NORMAL, LOW)))
 
-    def find(self, unique: bytes, workload: bytes) -> Job | None:
-        """Return the job that a submission with this unique joins."""
-        if unique == b"-":
-            return self.twins.get(workload)
-        return self.uniques.get(unique)
-
-    def remember(self, job: Job) -> None:
-        # An empty unique, or "-" for an empty workload, joins nothing.
-        if job.unique == b"-":
-            if job.workload:
-                self.twins[job.workload] = job
-        elif job.unique:
-            self.uniques[job.unique] = job
-
-    def forget(self, job: Job) -> None:
-        known, key = self.uniques, job.unique
-        if key == b"-":
-            known, key = self.twins, job.workload
-        if known.get(key) is job:
-            del known[key]
-
     def clear(self) -> None:
         """Let go of jobs that are gone and lie in a queue yet.
 
         They refer to the function, and the collector of cycles does not look at jobs.
         """
         self.queues = (Queue(), Queue(), Queue())
+
+
+class Uniques:
+    """The jobs that a submission may join, by their unique.
+
+    Those of all functions are together, since a status is asked for by the unique
+    alone. "-" stands for the workload itself, and is known to the function only. An
+    empty unique, or "-" for an empty workload, joins nothing.
+    """
+
+    __slots__ = ("_first", "_others")
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, Job] = {}
+        # Those of further functions, where one unique is used for several.
+        self._others: dict[bytes, dict[Function, Job]] = {}
+
+    def first(self, unique: bytes) -> Job | None:
+        """Return a job of this unique: the first one, of whatever function."""
+        return self._first.get(unique)
+
+    def find(self, function: Function, unique: bytes, workload: bytes) -> Job | None:
+        """Return the job that a submission of this function joins."""
+        if unique == b"-":
+            return function.twins.get(workload)
+        job = self._first.get(unique)
+        if job is None or job.function is function:
+            return job
+        others = self._others.get(unique)
+        return None if others is None else others.get(function)
+
+    def add(self, job: Job) -> None:
+        """Have this job found from now on, whichever was before."""
+        unique = job.unique
+        if unique == b"-":
+            if job.workload:
+                job.function.twins[job.workload] = job
+        elif unique:
+            first = self._first.get(unique)
+            if first is None or first.function is job.function:
+                self._first[unique] = job
+            else:
+                others = self._others.setdefault(unique, {})
+                others[job.function] = job
+
+    def remove(self, job: Job) -> None:
+        """Have this job no longer found, if it was."""
+        unique = job.unique
+        if unique == b"-":
+            if job.function.twins.get(job.workload) is job:
+                del job.function.twins[job.workload]
+            return
+        others = self._others.get(unique)
+        if self._first.get(unique) is job:
+            if others is None:
+                del self._first[unique]
+                return
+            function = next(iter(others))
+            self._first[unique] = others.pop(function)
+        elif others is not None and others.get(job.function) is job:
+            del others[job.function]
+        if others is not None and not others:
+            del self._others[unique]
 
 
 class Receipt:
@@ -424,6 +465,7 @@ class Broker:
         # By the number of their handle: numbers that follow each other lie side by
         # side in a dictionary, where handles would be all over a large one.
         self.jobs: dict[int, Job] = {}
+        self.uniques = Uniques()
         self.peers: dict[Peer, None] = {}
         self.touched: list[Peer] = []
         # Producers and the blocked peers that they sent something to.
@@ -559,7 +601,7 @@ class Broker:
                 text = FULL["max-functions"]
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", text)
             function = self.function(name)
-        job = function.find(unique, workload)
+        job = self.uniques.find(function, unique, workload)
         if background and self.outage and (job is None or not job.background):
             return self._refuse(receipt, peer, b"QUEUE_ERROR", self.outage)
         if job is None:
@@ -572,7 +614,7 @@ class Broker:
             job.background = background
             job.when = when
             job.reducer = reducer
-            function.remember(job)
+            self.uniques.add(job)
             if background and self.persistent:
                 job.state = PENDING
                 function.pending += 1
@@ -596,14 +638,10 @@ class Broker:
         return peer.send(STATUS_RES, (handle, *status))
 
     def get_status_unique(self, peer: Peer, unique: bytes) -> None:
-        """Answer for the first function that has a job of this unique."""
+        """Answer for the first job of this unique, whatever its function."""
         if len(unique) > MAX_UNIQUE:
             return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
-        job = None
-        for function in self.functions.values():
-            job = function.uniques.get(unique)
-            if job is not None:
-                break
+        job = self.uniques.first(unique)
         clients = len(job.clients) if job and job.clients else 0
         answer = (unique, *_status(job), b"%d" % clients)
         return peer.send(STATUS_RES_UNIQUE, answer)
@@ -910,7 +948,7 @@ class Broker:
         job.when = when
         job.retries = retries
         job.reducer = reducer
-        job.function.remember(job)
+        self.uniques.add(job)
         self._place(job)
 
     def shelve(self) -> int:
@@ -1059,7 +1097,7 @@ class Broker:
         """Let nobody find a job any longer."""
         if self.jobs.pop(job.number, None) is not None:
             self.memory -= JOB_MEMORY + len(job.workload)
-            job.function.forget(job)
+            self.uniques.remove(job)
 
     # -- where a job is
 

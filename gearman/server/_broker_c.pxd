@@ -71,7 +71,6 @@ cdef class Function:
     cdef public Py_ssize_t pending
     cdef public Py_ssize_t workers
     cdef public object sleepers
-    cdef public dict uniques
     cdef public dict twins
     cdef public bint offered
 
@@ -80,11 +79,20 @@ cdef class Function:
     @cython.locals(queue=Queue)
     cpdef Py_ssize_t waiting(self, int priority)
     cpdef Py_ssize_t total(self)
-    cpdef Job find(self, bytes unique, bytes workload)
-    cpdef remember(self, Job job)
-    @cython.locals(known=dict, key=bytes)
-    cpdef forget(self, Job job)
     cpdef clear(self)
+
+
+cdef class Uniques:
+    cdef public dict _first
+    cdef public dict _others
+
+    cpdef Job first(self, bytes unique)
+    @cython.locals(job=Job, others=dict)
+    cpdef Job find(self, Function function, bytes unique, bytes workload)
+    @cython.locals(unique=bytes, first=Job, others=dict)
+    cpdef add(self, Job job)
+    @cython.locals(unique=bytes, others=dict, function=Function)
+    cpdef remove(self, Job job)
 
 
 @cython.freelist(1024)
@@ -135,6 +143,7 @@ cdef class Broker:
     cdef public object _round
     cdef public tuple _listed
     cdef public dict jobs
+    cdef public Uniques uniques
     cdef public dict peers
     cdef public list touched
     cdef public list congested
@@ -182,7 +191,7 @@ cdef class Broker:
         int priority, bint background, int64_t when, bytes reducer,
     )
     cpdef get_status(self, Peer peer, bytes handle)
-    @cython.locals(function=Function, job=Job)
+    @cython.locals(job=Job)
     cpdef get_status_unique(self, Peer peer, bytes unique)
 
     @cython.locals(function=Function)

@@ -294,10 +294,11 @@ def state(broker: Any) -> list[Any]:
     ]
     functions = [
         (it.name, it.workers, it.running, it.pending, it.limits, it.scheduled)
-        + ([q.count for q in it.queues], list(it.uniques), list(it.twins))
+        + ([q.count for q in it.queues], list(it.twins))
         for it in broker.functions.values()
     ]
-    return [jobs, functions, broker.memory]
+    others = {key: len(jobs) for key, jobs in broker.uniques._others.items()}
+    return [jobs, functions, list(broker.uniques._first), others, broker.memory]
 
 
 def check_empty(broker: Any) -> None:
@@ -305,11 +306,13 @@ def check_empty(broker: Any) -> None:
     assert not broker.jobs
     assert not broker.peers
     assert not broker.memory
+    assert not broker.uniques._first
+    assert not broker.uniques._others
     for timers in (broker._scheduled, broker._deadlines):
         assert not timers._jobs
     for name, function in list(broker.functions.items()):
         assert function.total() == 0, name
-        known = [*function.uniques, *function.twins, *function.sleepers]
+        known = [*function.twins, *function.sleepers]
         assert not known, name
         assert broker.drop(name), name
 

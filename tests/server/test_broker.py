@@ -265,6 +265,31 @@ class TestStatus:
             (Command.STATUS_RES_UNIQUE, b"u", b"1", b"0", b"0", b"0", b"2")
         ]
 
+    def test_by_unique_is_that_of_the_first_job_that_is_left(self, server):
+        client = server.connect()
+        names = [b"f", b"g", b"h"]
+        handles = {name: client.submit(name, b"u") for name in names}
+        for count, name in enumerate(names, 1):
+            for _ in range(count):
+                assert client.submit(name, b"u") == handles[name]
+        for name, clients in zip(names, (b"2", b"3", b"4"), strict=True):
+            answer = client.send(Command.GET_STATUS_UNIQUE, b"u")
+            assert answer[0][2:] == (b"1", b"0", b"0", b"0", clients)
+            assert server.broker.cancel(handles[name])
+            client.got()
+        answer = client.send(Command.GET_STATUS_UNIQUE, b"u")
+        assert answer[0][2:] == (b"0", b"0", b"0", b"0", b"0")
+
+    def test_one_unique_is_a_job_of_each_function(self, server):
+        client = server.connect()
+        first, second = client.submit(b"f", b"u"), client.submit(b"g", b"u")
+        assert first != second
+        assert server.broker.cancel(second)
+        client.got()
+        third = client.submit(b"g", b"u")
+        assert third not in (first, second)
+        assert client.submit(b"f", b"u") == first
+
     def test_by_unique_of_a_background_job_has_no_clients(self, server):
         client = server.connect()
         client.submit(unique=b"u", command=Command.SUBMIT_JOB_BG)

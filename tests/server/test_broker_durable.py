@@ -470,6 +470,17 @@ class TestRestore:
         worker.send(Command.WORK_COMPLETE, b"H:old:7", b"")
         assert removed(server) == [7]
 
+    def test_unique_that_was_stored_twice_is_the_later_job(self, make_server):
+        server = make_server(persistent=True)
+        for number, name in ((5, b"f"), (6, b"g"), (7, b"f"), (8, b"g")):
+            server.broker.restore(number, b"", name, b"u", b"w", 1, 0, 0, None)
+        client = server.connect()
+        assert client.submit(b"f", b"u") == b"H:test:7"
+        for worker in (server.connect().can_do(b"f"), server.connect().can_do(b"g")):
+            while handle := worker.grab():
+                worker.send(Command.WORK_COMPLETE, handle, b"")
+        assert client.send(Command.GET_STATUS_UNIQUE, b"u")[-1][2] == b"0"
+
     def test_new_numbers_follow_the_restored_ones(self, make_server):
         server = make_server(persistent=True, first_handle=5)
         server.broker.restore(7, b"H:old:7", b"f", b"", b"w", 1, 0, 0, None)

@@ -234,10 +234,22 @@ class Peers(RuleBasedStateMachine):
                     j for j in jobs if (j.state, j.priority) == (SCHEDULED, priority)
                 ]
                 assert count == len(held)
-            known = [*function.uniques.values(), *function.twins.values()]
-            assert set(known) <= set(jobs)
+            assert set(function.twins.values()) <= set(jobs)
             able = [p for p in self.broker.peers if function in p.functions]
             assert function.workers == len(able)
+
+    @invariant()
+    def jobs_are_found_by_their_uniques(self):
+        uniques = self.broker.uniques
+        jobs = [j for j in self.broker.jobs.values() if j.unique not in (b"", b"-")]
+        for job in jobs:
+            assert uniques.find(job.function, job.unique, job.workload) is job
+            first = uniques.first(job.unique)
+            assert first is not None
+            assert first.unique == job.unique
+        others = [j for known in uniques._others.values() for j in known.values()]
+        assert len(uniques._first) + len(others) == len(jobs)
+        assert all(uniques._others.values())
 
     @invariant()
     def those_that_have_something_are_found(self):
