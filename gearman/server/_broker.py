@@ -120,6 +120,7 @@ class Job:
     denominator: int
     timer: int
     worker: "Peer | None"
+    # Each one once, however often it has joined.
     clients: "list[Peer] | None"
     # Whether the store has it, or was told to; and who is to be told once it has.
     stored: bool
@@ -373,7 +374,8 @@ class Peer:
         # Jobs that ended because of what this worker sent for them, if there were
         # any: what else it sends for them is to be expected.
         self.refused: deque[bytes] | None = None
-        self.waiting: set[Job] = set()
+        # Jobs that it waits for, and how many submissions of it each is the answer to.
+        self.waiting: dict[Job, int] = {}
         # What is owed for its submissions, the first one first, from the first one
         # on that has to wait.
         self.receipts: deque[Receipt] | None = None
@@ -642,8 +644,11 @@ class Broker:
         if len(unique) > MAX_UNIQUE:
             return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
         job = self.uniques.first(unique)
-        clients = len(job.clients) if job and job.clients else 0
-        answer = (unique, *_status(job), b"%d" % clients)
+        joins = 0
+        if job is not None and job.clients is not None:
+            for client in job.clients:
+                joins += client.waiting[job]
+        answer = (unique, *_status(job), b"%d" % joins)
         return peer.send(STATUS_RES_UNIQUE, answer)
 
     # -- workers
@@ -1297,13 +1302,16 @@ class Broker:
 
     def _join(self, job: Job, peer: Peer) -> None:
         """Attach a client, once for each of its submissions."""
-        if job.clients is None:
-            job.clients = []
-        job.clients.append(peer)
-        peer.waiting.add(job)
+        joins = peer.waiting.get(job, 0)
+        peer.waiting[job] = joins + 1
+        if not joins:
+            if job.clients is None:
+                job.clients = []
+            job.clients.append(peer)
 
     def _leave(self, job: Job, peer: Peer) -> None:
-        job.clients = [c for c in job.clients or () if c is not peer]
+        assert job.clients is not None  # noqa: S101
+        job.clients.remove(peer)
         if not job.wanted() and job.state != RUNNING:
             self._remove(job)
             self._retire(job)
@@ -1319,7 +1327,7 @@ class Broker:
         clients = job.clients
         if clients is not None:
             for client in clients:
-                client.waiting.discard(job)
+                del client.waiting[job]
             job.clients = None
 
     def _forward(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
@@ -1327,17 +1335,19 @@ class Broker:
         if clients is None:
             return
         for client in clients:
-            client.send(command, arguments)
+            for _ in range(client.waiting[job]):
+                client.send(command, arguments)
             if client.blocked and job.worker is not None:
                 self.congested.append((job.worker, client))
 
     def _raise(self, job: Job, data: bytes) -> None:
         """Tell the clients of a job of an exception, as far as they asked for it."""
         for client in job.clients or ():
-            if client.exceptions:
-                client.send(WORK_EXCEPTION, (job.handle, data))
-            else:
-                client.send(WORK_FAIL, (job.handle,))
+            for _ in range(client.waiting[job]):
+                if client.exceptions:
+                    client.send(WORK_EXCEPTION, (job.handle, data))
+                else:
+                    client.send(WORK_FAIL, (job.handle,))
 
     def _unregister(self, peer: Peer, function: Function) -> None:
         function.workers -= 1

@@ -121,7 +121,7 @@ cdef class Peer:
     cdef public dict late
     cdef public double patience
     cdef public object refused
-    cdef public set waiting
+    cdef public dict waiting
     cdef public object receipts
     cdef object __weakref__
 
@@ -191,7 +191,7 @@ cdef class Broker:
         int priority, bint background, int64_t when, bytes reducer,
     )
     cpdef get_status(self, Peer peer, bytes handle)
-    @cython.locals(job=Job)
+    @cython.locals(job=Job, client=Peer, joins=Py_ssize_t)
     cpdef get_status_unique(self, Peer peer, bytes unique)
 
     @cython.locals(function=Function)
@@ -315,13 +315,14 @@ cdef class Broker:
     cdef _expect(self, Peer worker, bytes handle)
     cdef _give_up(self, Job job, Peer worker, reason)
     cdef _note(self, event, Job job, Peer worker, reason)
+    @cython.locals(joins=Py_ssize_t)
     cdef _join(self, Job job, Peer peer)
     cdef _leave(self, Job job, Peer peer)
     @cython.locals(client=Peer, clients=list)
     cdef _retire(self, Job job)
-    @cython.locals(client=Peer, clients=list)
+    @cython.locals(client=Peer, clients=list, _=Py_ssize_t)
     cdef _forward(self, Job job, int command, tuple arguments)
-    @cython.locals(client=Peer)
+    @cython.locals(client=Peer, _=Py_ssize_t)
     cdef _raise(self, Job job, bytes data)
     cdef _unregister(self, Peer peer, Function function)
     @cython.locals(left=Py_ssize_t, peer=Peer)

@@ -198,8 +198,9 @@ class Peers(RuleBasedStateMachine):
         for person in self.people:
             person.send(Command.ECHO_REQ, b"")
             awaited: Counter[bytes] = Counter()
-            for job in person.wire.peer.waiting:
-                awaited[job.handle] = job.clients.count(person.wire.peer)
+            for job, joins in person.wire.peer.waiting.items():
+                assert job.clients.count(person.wire.peer) == 1
+                awaited[job.handle] = joins
             assert +person.awaits == awaited
 
     @invariant()

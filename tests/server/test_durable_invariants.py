@@ -206,10 +206,10 @@ class Crashes(RuleBasedStateMachine):
     def clients_are_told_the_end_of_their_jobs_or_wait_for_it(self):
         for client in self.clients:
             waits: Counter[bytes] = Counter()
-            for awaited in client.wire.peer.waiting:
+            for awaited, joins in client.wire.peer.waiting.items():
                 assert self.broker.jobs[awaited.number] is awaited
-                times = (awaited.clients or []).count(client.wire.peer)
-                waits[awaited.handle] = times
+                assert (awaited.clients or []).count(client.wire.peer) == 1
+                waits[awaited.handle] = joins
             owed = sum(c == Command.SUBMIT_JOB for c, _ in client.unanswered)
             awaits = +client.awaits
             assert awaits <= waits
