@@ -11,7 +11,12 @@ MAX_WORDS = 5
 SHOWN = 80
 
 _SPACES = re.compile(rb" +")
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+# What may be a control character: those of ASCII, and 0x80 to 0x9f, which terminals
+# take for such as one byte or in UTF-8.
+_SUSPECT = re.compile(rb"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = [bytes([number]) for number in (*range(0x20), 0x7F)]
+_CONTROL_UTF_8 = [b"\xc2%c" % number for number in range(0x80, 0xA0)]
+_CONTROL_8_BIT = [bytes([number]) for number in range(0x80, 0xA0)]
 _HTTP = re.compile(rb" HTTP/\d(\.\d)?$")
 
 
@@ -35,9 +40,26 @@ def printable(name: bytes) -> bytes:
     r"""Return a name with its control characters written as \xNN.
 
     Names come from peers; one that holds a line end or a tab must not be able to
-    forge a line or a column of an answer or a log.
+    forge a line or a column of an answer or a log, nor to steer a terminal.
     """
-    return _CONTROL.sub(lambda found: b"\\x%02x" % ord(found[0]), name)
+    if _SUSPECT.search(name) is None:
+        return name
+    characters = _CONTROL
+    if not name.isascii():
+        characters = _CONTROL + (_CONTROL_UTF_8 if _is_text(name) else _CONTROL_8_BIT)
+    # Far faster than a function called for each one, where there are many.
+    for character in characters:
+        if character in name:
+            name = name.replace(character, b"".join(b"\\x%02x" % n for n in character))
+    return name
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def shown(name: bytes) -> str:

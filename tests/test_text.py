@@ -36,8 +36,26 @@ def test_control_characters_are_shown_as_numbers():
         b"".join(rb"\x%02x" % n for n in range(32))
         + bytes(range(32, 127))
         + rb"\x7f"
-        + bytes(range(128, 256))
+        + b"".join(rb"\x%02x" % n for n in range(128, 160))
+        + bytes(range(160, 256))
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("größe €".encode(), "größe €".encode()),
+        # Text that holds the bytes 0x80 to 0x9f, but no control characters.
+        ("“ÀŸ”\U0001f600".encode(), "“ÀŸ”\U0001f600".encode()),
+        (b"caf\xe9", b"caf\xe9"),
+        (b"\x9b31m", rb"\x9b31m"),
+        ("é\x9b31m".encode(), "é".encode() + rb"\xc2\x9b31m"),
+        (b"\xe9\xc2\x9b31m", b"\xe9\xc2" + rb"\x9b31m"),
+        (rb"\x9b", rb"\x9b"),
+    ],
+)
+def test_no_name_steers_a_terminal(name, expected):
+    assert printable(name) == expected
 
 
 @pytest.mark.parametrize(

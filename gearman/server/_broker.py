@@ -69,6 +69,9 @@ WAKE_PATIENCE = 1.0
 # Of how many jobs that it took too long for a worker may still bring the result.
 MAX_LATE = 1000
 
+# Where the digits of a number that is sent as text must have ended (bytes).
+MAX_NUMBER_TEXT = 100
+
 # So many digits have the largest numbers of jobs.
 MAX_DIGITS = 19
 
@@ -1405,5 +1408,5 @@ def _status(job: Job | None) -> tuple[bytes, bytes, bytes, bytes]:
 
 def _number(text: bytes) -> int:
     """Read a number as gearmand does: leading digits, at most 32 bits, else 0."""
-    digits = _DIGITS.match(text)
+    digits = _DIGITS.match(text[:MAX_NUMBER_TEXT])
     return min(int(b"0" + digits[1]), 0xFFFFFFFF) if digits else 0

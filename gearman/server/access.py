@@ -41,8 +41,9 @@ class Crowd:
     """Counts connections, in all and by the address that they come from.
 
     Of more than `most`, or more than `most_of_one` from one address, there is no room
-    for another; 0 is no limit. Those by Unix sockets count together with the others
-    only.
+    for another; 0 is no limit. An IPv6 network of 64 bits counts as one address, since
+    it is what one machine may be given. Those by Unix sockets count together with the
+    others only.
     """
 
     def __init__(self, most: int = 0, most_of_one: int = 0) -> None:
@@ -55,7 +56,7 @@ class Crowd:
         """Return the option that leaves no room for a connection from this address."""
         if 0 < self.most <= self.count:
             return "max-connections"
-        if 0 < self.most_of_one <= self._counts[address]:
+        if 0 < self.most_of_one <= self._counts[_one(address)]:
             return "max-connections-per-address"
         return ""
 
@@ -66,10 +67,21 @@ class Crowd:
     def enter(self, address: str) -> None:
         self.count += 1
         if address != UNIX:
-            self._counts[address] += 1
+            self._counts[_one(address)] += 1
 
     def leave(self, address: str) -> None:
         self.count -= 1
-        self._counts[address] -= 1
-        if self._counts[address] <= 0:
-            del self._counts[address]
+        one = _one(address)
+        self._counts[one] -= 1
+        if self._counts[one] <= 0:
+            del self._counts[one]
+
+
+def _one(address: str) -> str:
+    """Return what an address is counted as."""
+    if ":" not in address:
+        return address
+    number = IPv6Address(address.partition("%")[0])
+    if number.ipv4_mapped is not None:
+        return str(number.ipv4_mapped)
+    return str(IPv6Network((number, 64), strict=False))

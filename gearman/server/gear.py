@@ -25,6 +25,7 @@ Verb = Callable[..., None]
 # A number as strtoll reads it, except that there must be one, and that a fraction
 # counts as a whole: no time comes early.
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,19})(\.\d*)?\s*")
+_MAX_NUMBER_TEXT = 100
 _MAX_NUMBER = 2**63 - 1
 
 # Arguments that belong to clients and workers alone.
@@ -226,7 +227,7 @@ def _until_nul(text: bytes) -> bytes:
 
 
 def _number(text: bytes) -> int | None:
-    found = _NUMBER.fullmatch(text)
+    found = _NUMBER.fullmatch(text) if len(text) <= _MAX_NUMBER_TEXT else None
     if found is None:
         return None
     number = int(found[1])

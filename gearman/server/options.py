@@ -200,7 +200,8 @@ _LIMITS = (
         "--max-connections-per-address",
         metavar="N",
         type=whole_number(0),
-        help="connections at a time from one address, 0 for any number (default: 0)",
+        help="connections at a time from one address, or network of 64 bits in IPv6, "
+        "0 for any number (default: 0)",
     ),
     _row(
         "--max-functions",

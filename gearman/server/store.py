@@ -32,8 +32,12 @@ LAST_PAUSE = 5.0
 # How often in a row a store may find that it has forgotten jobs.
 MAX_ATTEMPTS = 5
 
-# Bytes of what peers are told about a failure.
+# Bytes of what peers are told about a job that is refused.
 MAX_REASON = 400
+
+# What they are told about an outage. The reason may name files and hosts, so it is for
+# the log alone.
+OUTAGE = b"The server cannot store jobs for now; its log says why"
 
 log = logging.getLogger("gearman.server")
 
@@ -67,8 +71,10 @@ class Store:
         self._outcomes: list[Outcome] = []
         self._lingers_until = 0.0
         self._closing = False
-        # Why the back end does not work, and when to try it again after how long.
+        # What peers are told while the back end does not work, and why it doesn't; when
+        # to try it again, after how long.
         self._outage = b""
+        self._reason = ""
         self._retry_at = 0.0
         self._pause = FIRST_PAUSE
         self._complaints = Complaints()
@@ -83,7 +89,7 @@ class Store:
 
     @property
     def outage(self) -> bytes:
-        """Why nothing can be stored for now; empty if the back end works."""
+        """What peers are told while nothing can be stored; empty if it can be."""
         return self._outage
 
     @property
@@ -215,7 +221,10 @@ class Store:
     def _fail(self, changes: Changes, reason: str) -> None:
         if not self._outage:
             log.error("jobs cannot be stored for now: %s", reason)
-        self._outage = _reason(reason)
+        elif reason != self._reason:
+            log.error("jobs still cannot be stored: %s", reason)
+        self._reason = reason
+        self._outage = OUTAGE
         self._retry_at = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, LAST_PAUSE)
         with self._lock:

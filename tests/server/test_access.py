@@ -78,6 +78,19 @@ class TestCrowd:
         crowd.leave("a")
         self.entered(crowd, "a")
 
+    def test_network_of_64_bits_counts_as_one_address(self):
+        crowd = self.entered(Crowd(0, 2), "2001:db8::1", "2001:db8::ffff:2")
+        assert crowd.full("2001:db8::3") == "max-connections-per-address"
+        self.entered(crowd, "2001:db8:0:1::1", "fe80::1%eth0")
+        crowd.leave("2001:db8::1")
+        self.entered(crowd, "2001:db8::9")
+        assert crowd.largest() == 2
+
+    def test_mapped_address_counts_as_what_it_is(self):
+        crowd = self.entered(Crowd(0, 2), "::ffff:192.0.2.1", "192.0.2.1")
+        assert crowd.full("::ffff:192.0.2.1") == "max-connections-per-address"
+        self.entered(crowd, "::ffff:192.0.2.2")
+
     def test_unix_sockets_are_no_address(self):
         crowd = self.entered(Crowd(0, 1), "unix", "unix")
         for _ in range(2):

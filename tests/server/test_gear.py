@@ -70,7 +70,7 @@ class TestNumbers:
     @pytest.mark.parametrize(
         "text",
         [b"", b"junk", b"12x", b"1 2", b"+", b"9" * 19, b"1" * 20, b"0x10"]
-        + [b"9223372036854775807.5"],
+        + [b"9223372036854775807.5", b" " * 100 + b"5"],
     )
     def test_bad_epoch_is_refused(self, server, text):
         assert server.connect().send(
