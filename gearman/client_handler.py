@@ -50,9 +50,9 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         self._enough = _MANY
         # Requests that joined one job; the server sends each packet once for each.
         self._joined: dict[str, deque[GearmanJobRequest]] = {}
-        # What GET_STATUS_UNIQUE asked for, by unique, and GET_STATUS without a
-        # request, by handle.
-        self._unique_statuses: dict[str, dict[str, Any]] = {}
+        # What GET_STATUS_UNIQUE asked for, in the order of the questions, and
+        # GET_STATUS without a request, by handle.
+        self._unique_statuses: deque[tuple[str, dict[str, Any]]] = deque()
         self._handle_statuses: dict[str, list[dict[str, Any]]] = {}
 
     def initial_state(self, *largs: Any, **kwargs: Any) -> None:
@@ -93,7 +93,7 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
 
     def send_get_status_of_unique(self, unique: str, status: dict[str, Any]) -> None:
         """Ask how far the job with a unique is; the answer goes into `status`."""
-        self._unique_statuses[unique] = status
+        self._unique_statuses.append((unique, status))
         self.send_command(GEARMAN_COMMAND_GET_STATUS_UNIQUE, unique=unique)
 
     def on_io_error(self) -> None:
@@ -263,13 +263,25 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         denominator: str,
         clients: str,
     ) -> bool:
-        status = self._unique_statuses.pop(unique, {})
-        status.update(
-            self._status(known == "1", running == "1", numerator, denominator),
-            unique=unique,
-            clients=int(clients),
-        )
+        status = self._status(known == "1", running == "1", numerator, denominator)
+        status.update(unique=unique, clients=number(clients))
+        self._asked_first(unique).update(status)
         return True
+
+    def _asked_first(self, unique: str) -> dict[str, Any]:
+        """Return what is to hold the answer to the first question for a unique.
+
+        Answers come in the order of the questions. So one that names another unique,
+        as gearmand cuts them, is for the first question of all.
+        """
+        line = self._unique_statuses
+        names = [name for name, _ in line]
+        if not names:
+            return {}
+        place = names.index(unique) if unique in names else 0
+        _, status = line[place]
+        del line[place]
+        return status
 
     def recv_error(self, error_code: str, error_text: str) -> Any:
         """Fail the request that the server refuses: it sends no handle for it."""

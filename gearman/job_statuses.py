@@ -4,9 +4,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import util
+from .commands import MAX_HANDLE, MAX_UNIQUE
 from .constants import JOB_CREATED
-from .errors import ConnectionError, InvalidClientState, ServerUnavailable
-from .payload import as_text
+from .errors import (
+    ConnectionError,
+    InvalidClientState,
+    ProtocolError,
+    ServerUnavailable,
+)
+from .payload import as_bytes, as_text
 from .server_choice import ServerChoice
 from .waiting import All, assert_several
 
@@ -33,11 +39,16 @@ class JobStatuses(ServerChoice):
         """Ask how far jobs are, and wait for the answers.
 
         Handles among the requests are answered by requests, in a list. Raises
-        InvalidClientState for a request that was not submitted, and
+        InvalidClientState for a request that was not submitted, ProtocolError for
+        what can be no handle, since it has a NUL or over 64 bytes, and
         ServerUnavailable if the server that has the job can't be reached.
         """
         assert_several(job_requests)
-        handles = [as_text(r) for r in job_requests if isinstance(r, str | bytes)]
+        handles = [
+            _name("handle", request, MAX_HANDLE)
+            for request in job_requests
+            if isinstance(request, str | bytes)
+        ]
         if handles:
             return self._with_handles(job_requests, handles, poll_timeout)
         with self._exclusively():
@@ -120,9 +131,10 @@ class JobStatuses(ServerChoice):
 
         Returns a dict like a request's `status`, with `unique` and the number of
         waiting `clients`; None if no server answered in time. All servers are
-        asked; raises ServerUnavailable if none can be reached.
+        asked; raises ServerUnavailable if none can be reached, and ProtocolError for
+        what can be no unique, since it has a NUL or over 64 bytes.
         """
-        name = as_text(unique)
+        name = _name("unique", unique, MAX_UNIQUE)
         found = self._ask_all("send_get_status_of_unique", [name], poll_timeout)
         return found[name][1] or None
 
@@ -154,6 +166,17 @@ class JobStatuses(ServerChoice):
             name: max(pairs, key=lambda pair: pair[1].get("known", -1))
             for name, pairs in asked.items()
         }
+
+
+def _name(kind: str, value: str | bytes, most: int) -> str:
+    """Return as text what servers are asked about, if they can be asked."""
+    name = as_bytes(value)
+    if len(name) > most or b"\0" in name:
+        what = "has a NUL" if b"\0" in name else f"is {len(name)} bytes long"
+        raise ProtocolError(
+            f"no {kind} {what}: it may have up to {most} bytes without NUL"
+        )
+    return as_text(value)
 
 
 def _has_old_status(request: Any) -> bool:

@@ -209,6 +209,32 @@ def test_an_unknown_unique_has_a_status_too(client: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["x" * 65, "x\0y", b"\0", "ü" * 33])
+def test_what_can_be_no_unique_or_handle_is_not_asked_for(
+    client: Any, name: str | bytes
+) -> None:
+    with pytest.raises(gearman.errors.ProtocolError, match="no unique"):
+        client.get_unique_status(name)
+    with pytest.raises(gearman.errors.ProtocolError, match="no handle"):
+        client.get_job_status(name)
+
+
+def test_each_question_for_a_unique_is_answered() -> None:
+    told: list[dict[str, Any]] = [{}, {}]
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        client.establish_connection(client.connection_list[0])
+        handler: Any = client.connection_to_handler_map[client.connection_list[0]]
+        for status in told:
+            handler.send_get_status_of_unique("u", status)
+        handler.recv_status_res_unique("u", "1", "0", "1", "2", "3")
+        handler.recv_status_res_unique("cut", "1", "0", "3", "4", "5")
+        # Nobody has asked for this.
+        assert handler.recv_status_res_unique("u", "1", "0", "5", "6", "7")
+    assert [status["numerator"] for status in told] == [1, 3]
+    assert [status["clients"] for status in told] == [3, 5]
+    assert not handler.expects_answer()
+
+
 def test_a_job_for_later_is_not_run_now(
     client: Any, worker: Any, admin: Any, task: str
 ) -> None:
