@@ -1,18 +1,16 @@
 """The protocol http: jobs by HTTP requests, one a request."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from .protocol import Option, Protocol, Server, Service, Trace
-
-if TYPE_CHECKING:
-    pass
 
 
 class Http(Service):
     """What is the same for all HTTP connections of a server.
 
     `timeout` is how many seconds a job may take before its client is told that it
-    took too long, 0 for any time. `get` says which functions GET and HEAD run.
+    took too long, 0 for any time. `get` says which functions GET and HEAD run. `host`
+    has the names by which browsers may call this server, between commas.
     """
 
     port: ClassVar[int] = 8080
@@ -32,18 +30,30 @@ class Http(Service):
             " had (the default); any, as with gearmand; or never one",
             kind=("known", "any", "never"),
         ),
+        Option(
+            keyword="host",
+            names=("http-host",),
+            help="names by which browsers may call this server, between commas, beside"
+            " addresses, localhost and its host name",
+            metavar="NAMES",
+        ),
     )
 
     @classmethod
     def prepare(cls) -> None:
         from . import http_connection, http_routes  # noqa: F401
 
-    def __init__(self, server: Server, timeout: int = 0, get: str = "known") -> None:
+    def __init__(
+        self, server: Server, timeout: int = 0, get: str = "known", host: str = ""
+    ) -> None:
         super().__init__(server)
-        # Not before it is needed, because it needs h11.
+        # Not before they are needed, because they need h11.
+        from .http_origin import Origins
         from .http_routes import Routes
 
-        self._routes: Routes = Routes(server, timeout, get)
+        own = server.hostname
+        names = [own, own.partition(".")[0], *host.replace(",", " ").split()]
+        self._routes: Routes = Routes(server, timeout, get, Origins(names))
 
     def connect(self, address: str, descriptor: int, trace: Trace | None) -> Protocol:
         from .http_connection import HttpProtocol

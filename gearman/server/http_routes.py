@@ -11,6 +11,7 @@ import h11
 from . import http_answers as answers
 from .broker import HIGH, LOW, NORMAL, Job, Peer
 from .http_answers import Answer, Refused
+from .http_origin import Origins
 from .http_reserved import is_reserved
 from .protocol import Server
 
@@ -56,11 +57,19 @@ class Routes:
     A few paths name no function; a function of such a name is called by the path
     /functions/NAME. `timeout` is for jobs whose request names none. `get` says which
     functions GET and HEAD run: those that are `known` because a worker has or had them
-    or an admin made them, `any`, or none at all (`never`).
+    or an admin made them, `any`, or none at all (`never`). What web pages have browsers
+    send is obeyed as far as the `origins` say.
     """
 
-    def __init__(self, server: Server, timeout: float = 0, get: str = "known") -> None:
+    def __init__(
+        self,
+        server: Server,
+        timeout: float = 0,
+        get: str = "known",
+        origins: Origins | None = None,
+    ) -> None:
         self.server = server
+        self._origins = origins or Origins()
         self._timeout = timeout
         self._any = get == "any"
         self._methods = _SENDING if get == "never" else _METHODS
@@ -74,9 +83,14 @@ class Routes:
 
     def _find(self, request: h11.Request, peer: Peer) -> Answer | Call:
         method, path = request.method, _path(request.target)
+        self._origins.check_host(request)
         if path.startswith(_JOBS):
-            if method == b"DELETE" and not self.server.may_change(peer):
-                raise Refused(403, "That is only for hosts named with --admin-from.")
+            if method == b"DELETE":
+                self._origins.check_change(request)
+                if not self.server.may_change(peer):
+                    raise Refused(
+                        403, "That is only for hosts named with --admin-from."
+                    )
             return self._known(_JOB, method, path.removeprefix(_JOBS))
         if path in _FIXED and not (path == b"/" and method in _BY_POST):
             return self._known(_FIXED[path], method, b"")
@@ -100,6 +114,7 @@ class Routes:
             raise Refused(404, "No function is named: its name is the path.")
         if request.method in _BY_GET:
             self._check_get(function, explicit=name.startswith(_FUNCTIONS))
+        self._origins.check_change(request)
         if self.server.draining:
             return answers.shutting_down()
         headers = _Headers(request)

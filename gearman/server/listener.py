@@ -96,6 +96,7 @@ class Listener:
             config.max_packet,
             config.handshake_timeout,
             config.admin_from or LOOPBACK,
+            hostname=socket.gethostname(),
         )
         admin = Admin(self._broker, identity, config.admin_from, self._limits)
         self._gear = Gear(self._server, admin)

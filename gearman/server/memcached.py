@@ -5,6 +5,7 @@ is durable. Then `get FUNCTION` returns its handle, on the same connection, and 
 HANDLE` how far it is; `delete HANDLE` cancels it. docs/memcached.md has the details.
 """
 
+import re
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import ClassVar, Final, NamedTuple
@@ -32,6 +33,7 @@ _SIZES: Final = {
 }
 
 _BINARY: Final = 0x80
+_HTTP: Final = re.compile(rb"HTTP/\d(\.\d)?")
 
 
 class Memcached(Service):
@@ -137,6 +139,10 @@ class MemcachedProtocol(Protocol):
 
     def _run(self, words: list[bytes]) -> None:
         command = words[0] if words else b""
+        if words and _HTTP.fullmatch(words[-1]):
+            # What a web page has a browser send: commands may be in what follows.
+            self._end(b"CLIENT_ERROR an HTTP request on the port of memcached")
+            return
         self._note(b"received " + printable(b" ".join(words[:2])))
         if command in _SIZES:
             self._begin_value(words)

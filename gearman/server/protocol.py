@@ -42,6 +42,8 @@ class Server:
     handshake_timeout: float = 30.0
     changers: Sequence[Network] = LOOPBACK
     draining: bool = False
+    # What the machine calls itself.
+    hostname: str = ""
 
     def may_change(self, peer: Peer) -> bool:
         """Whether a peer may do more than submit jobs and look: cancel those of others.

@@ -18,6 +18,7 @@ from gearman.server.config import Endpoint
 from gearman.server.http import Http
 from gearman.server.http_connection import READ_AHEAD
 from gearman.server.spoken import Spoken
+from gearman.server.store import OUTAGE
 from tests import servers
 from tests.server.slow_queue import Slow
 from tests.server.test_listener import LOCAL, TestBackPressure, fill, running
@@ -255,7 +256,7 @@ def test_job_that_cannot_be_stored_is_refused(running):
             queue.call(QueueError("the disk is full"))
         refused, unready = answers(read_all(client))
         assert (refused.status, unready.status) == (503, 503)
-        assert b"the disk is full" in refused.body
+        assert OUTAGE in refused.body
         for _ in range(20):
             queue.results.put(None)
 

@@ -161,6 +161,18 @@ class TestRefusals:
         )
         assert cache.protocol.finished
 
+    @pytest.mark.parametrize(
+        "line", [b"POST / HTTP/1.1", b"GET /version HTTP/1.0", b"get f HTTP/1.1"]
+    )
+    def test_http_request_ends_the_connection_before_its_body(
+        self, server, cache, line
+    ):
+        data = line + b"\r\nHost: h\r\n\r\nset f 0 0 1\r\nx\r\n"
+        answer = b"CLIENT_ERROR an HTTP request on the port of memcached\r\n"
+        assert cache.send(data) == answer
+        assert cache.protocol.finished
+        assert server.broker.jobs == {}
+
     def test_binary_protocol_ends_the_connection(self, cache):
         assert cache.send(b"version\r\n\x80\n" + bytes(20)) == b"VERSION 1.2.3\r\n"
         assert "binary protocol" in str(cache.protocol.error)
@@ -331,6 +343,6 @@ def test_job_is_stored_when_it_is_durable(running):
         client = Client(server.others[0][:2], timeout=DEADLINE)
         for _ in range(20):
             queue.results.put(QueueError("no disk"))
-        with pytest.raises(MemcacheServerError, match="no disk"):
+        with pytest.raises(MemcacheServerError, match="cannot store jobs for now"):
             client.set("f", b"work", noreply=False)
         client.close()

@@ -1,10 +1,12 @@
 """HTTP as bytes: a connection without sockets, and answers taken apart."""
 
+from collections.abc import Iterable
 from http.client import HTTPResponse
 from io import BytesIO
 from typing import Any, NamedTuple
 
 from gearman.server.http_connection import HttpProtocol
+from gearman.server.http_origin import Origins
 from gearman.server.http_routes import Routes
 from tests.server.conftest import Server
 
@@ -65,10 +67,11 @@ class Web:
         timeout: float = 0,
         address: str = "127.0.0.1",
         get: str = "known",
+        hosts: Iterable[str] = (),
     ) -> None:
         self._server = server
         self.trace: list[str] = []
-        routes = Routes(server.site, timeout, get)
+        routes = Routes(server.site, timeout, get, Origins(hosts))
         self.protocol = HttpProtocol(routes, address, 7, self.trace.append)
         server.broker.connect(self.protocol.peer)
 
@@ -111,7 +114,8 @@ class Web:
 
 def request(method: str, path: str, body: bytes = b"", **headers: Any) -> bytes:
     """Return a request of HTTP/1.1; an underscore in a header's name is a dash."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: here"]
+    lines = [f"{method} {path} HTTP/1.1"]
+    lines += [] if "Host" in headers else ["Host: here"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     if body:
         lines.append(f"Content-Length: {len(body)}")
