@@ -70,18 +70,21 @@ class Journal:
             self._jobs -= 1
             self._bytes -= len(job.workload)
 
-    def take(self) -> Changes:
-        """Take out what the next commit is to do; nothing else before `landed`."""
-        if len(self._changes) <= MAX_CHANGES and self._bytes <= MAX_BYTES:
+    def take(self, most: int = MAX_CHANGES) -> Changes:
+        """Take out what the next commit is to do, at most so many changes.
+
+        Nothing else is taken out before `landed`.
+        """
+        if len(self._changes) <= most and self._bytes <= MAX_BYTES:
             taken, self._changes = self._changes, {}
             self._taken_jobs, self._taken_bytes = self._jobs, self._bytes
             self._jobs = self._bytes = 0
             return taken
-        return self._take_some()
+        return self._take_some(most)
 
-    def _take_some(self) -> Changes:
+    def _take_some(self, most: int) -> Changes:
         taken: Changes = {}
-        for number, job in islice(self._changes.items(), MAX_CHANGES):
+        for number, job in islice(self._changes.items(), most):
             if job is not None:
                 if taken and self._taken_bytes + len(job.workload) > MAX_BYTES:
                     break

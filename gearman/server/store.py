@@ -6,6 +6,8 @@ waits for it but those who submit background jobs.
 
 A back end that fails is tried again, once at once and then ever less often, by what
 has to be removed from it. Until it works again jobs to be added are given up at once.
+Each failure makes the next batch smaller: on a full disk there may be room to remove a
+few jobs, which makes room to remove more, but not to remove all at once.
 """
 
 import logging
@@ -19,7 +21,7 @@ from ..queue import Queue, StoredJob
 from ..text import printable, shown
 from .broker import Job
 from .complaints import Complaints
-from .journal import Changes, Journal, jobs_of
+from .journal import MAX_CHANGES, Changes, Journal, jobs_of
 from .levels import NOTICE
 
 # Seconds for which removals alone wait for company.
@@ -28,6 +30,10 @@ LINGER = 0.05
 # Seconds between attempts at a back end that fails, at first and at last.
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 5.0
+
+# By what a failure divides the size of batches, and a success multiplies it again.
+SHRINK = 16
+GROW = 4
 
 # How often in a row a store may find that it has forgotten jobs.
 MAX_ATTEMPTS = 5
@@ -77,6 +83,9 @@ class Store:
         self._reason = ""
         self._retry_at = 0.0
         self._pause = FIRST_PAUSE
+        # The most changes of the next batch, and whether this left something out.
+        self._most = MAX_CHANGES
+        self._partial = False
         self._complaints = Complaints()
         self._thread = threading.Thread(
             target=self._run, name="gearman-store", daemon=True
@@ -138,13 +147,14 @@ class Store:
                 if self._closing and not self._journal:
                     break
                 due = self._due() or self._closing
-                changes = self._journal.take() if due else {}
+                changes = self._journal.take(self._most) if due else {}
+                self._partial = self._most < MAX_CHANGES and bool(self._journal)
                 patience = self._patience()
             if not due:
                 self._bell.acquire(timeout=patience)
                 continue
             self._commit(changes)
-            if self._closing and self._outage:
+            if self._closing and self._outage and not self._due():
                 break
         self._queue.close()
 
@@ -210,10 +220,14 @@ class Store:
         return self._commit(rest)
 
     def _succeed(self, changes: Changes) -> None:
-        if self._outage:
-            log.log(NOTICE, "jobs can be stored again")
-        self._outage = b""
+        self._most = min(self._most * GROW, MAX_CHANGES)
         self._pause = FIRST_PAUSE
+        if self._outage and self._partial:
+            # It works for a part of what it failed for; more of that is next.
+            self._retry_at = 0.0
+        elif self._outage:
+            log.log(NOTICE, "jobs can be stored again")
+            self._outage = b""
         with self._lock:
             self._journal.landed()
         self._report(Outcome(jobs_of(changes)))
@@ -225,6 +239,7 @@ class Store:
             log.error("jobs still cannot be stored: %s", reason)
         self._reason = reason
         self._outage = OUTAGE
+        self._most = max(min(self._most, len(changes)) // SHRINK, 1)
         self._retry_at = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, LAST_PAUSE)
         with self._lock:

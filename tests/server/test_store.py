@@ -8,7 +8,7 @@ import pytest
 
 from gearman.errors import JobRefused, JobsLost, QueueError
 from gearman.server import store as store_module
-from gearman.server.store import OUTAGE, Outcome, Store
+from gearman.server.store import OUTAGE, SHRINK, Outcome, Store
 from tests.server.slow_queue import Slow
 from tests.servers import DEADLINE
 
@@ -132,6 +132,45 @@ class TestOutage:
             assert queue.call(QueueError("still none")) == ([], [])
             assert landing.next() == [([], OUTAGE)]
         assert queue.call() == ([], [])
+
+    def test_removals_that_fail_together_are_tried_in_smaller_batches(
+        self, store, queue, landing, jobs
+    ):
+        store.write([*jobs[:1], *range(1000, 1600)])
+        for _ in range(2):
+            assert queue.call(QueueError("no disk")) == ([1], list(range(1000, 1600)))
+        landing.next()
+        for size in (601 // SHRINK, 2):
+            wanted = list(range(1000, 1000 + size))
+            assert queue.call(QueueError("no disk")) == ([], wanted)
+            landing.next()
+        removed = []
+        for size in (1, 4, 16, 64, 256):
+            _, numbers = queue.call()
+            assert landing.next() == [([], b"")]
+            assert len(numbers) == size
+            assert store.outage == OUTAGE
+            removed += numbers
+        _, numbers = queue.call()
+        assert landing.next() == [([], b"")]
+        assert removed + numbers == list(range(1000, 1600))
+        assert store.outage == b""
+
+    def test_what_is_left_is_removed_before_the_end(self, queue, landing, jobs):
+        with running(queue, landing) as store:
+            store.write(list(range(1000, 1600)))
+            for _ in range(4):
+                queue.call(QueueError("no disk"))
+            removed = []
+            queue.results.put(None)
+            _, numbers = queue.calls.get(timeout=DEADLINE)
+            removed += numbers
+            for _ in range(10):
+                queue.results.put(None)
+            assert store.close(DEADLINE)
+        while not queue.calls.empty():
+            removed += queue.calls.get()[1]
+        assert removed == list(range(1000, 1600))
 
     def test_jobs_that_came_meanwhile_are_given_up(self, store, queue, landing, jobs):
         store.write(jobs[:1])
