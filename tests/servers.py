@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -31,6 +33,11 @@ T = TypeVar("T")
 DEADLINE = float(os.environ.get("TEST_DEADLINE", "20"))
 
 HOST = "127.0.0.1"
+
+# How many ports a process of tests has for itself.
+_BLOCK = 50
+_RANDOM = random.SystemRandom()
+_guards: list[socket.socket] = []
 
 # What a foreign program comes with: the package's name in Debian.
 PACKAGES = {
@@ -77,13 +84,13 @@ def foreign(program: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port that nobody listened on a moment ago.
+    """Return a port that nobody listened on a moment ago, and no other tests are given.
 
     It is none of those that systems give to outgoing connections, as such a
     connection could take it before the server does.
     """
     while True:
-        port = random.randrange(10_000, 32_768)
+        port = next(_own_ports())
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -91,6 +98,25 @@ def free_port() -> int:
             except OSError:
                 continue
         return port
+
+
+@cache
+def _own_ports() -> Iterator[int]:
+    """Return the ports of a block that this process has for itself, over and over.
+
+    Its first port is kept, by which other processes know. The choice does not depend on
+    the seed of `random`: Hypothesis sets that, to the same one everywhere.
+    """
+    while True:
+        first = _RANDOM.randrange(10_000, 32_700, _BLOCK)
+        guard = socket.socket()
+        try:
+            guard.bind((HOST, first))
+        except OSError:
+            guard.close()
+            continue
+        _guards.append(guard)
+        return cycle(range(first + 1, first + _BLOCK))
 
 
 @dataclass(frozen=True)
