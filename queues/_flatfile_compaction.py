@@ -39,7 +39,7 @@ class Compaction:
     ) -> None:
         self._index = index
         self._segments = segments
-        self._slack = slack
+        self.slack = slack
         self._suspects: list[Segment] = []
         # The number of the oldest segment, if going through it left something live.
         self._stuck = 0
@@ -58,6 +58,13 @@ class Compaction:
         """Begin with the segment again, as jobs that were to move are not stored."""
         self._segment = None
         self._exhausted = False
+
+    def forget(self, segment: Segment) -> None:
+        """Go on with another segment, if it was this one, since it is deleted."""
+        if segment in self._suspects:
+            self._suspects.remove(segment)
+        if segment is self._segment:
+            self.restart()
 
     def moves(self, added: int, without: Container[int]) -> list[Move]:
         """Return jobs to be stored again with a commit that adds so many bytes.
@@ -103,7 +110,7 @@ class Compaction:
 
     def _due(self) -> bool:
         size = sum(segment.end for segment in self._segments.values())
-        return size - self._index.live > max(self._index.live, self._slack)
+        return size - self._index.live > max(self._index.live, self.slack)
 
     def _finish(self) -> None:
         segment, self._segment = self._segment, None

@@ -9,7 +9,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from zlib import crc32
@@ -30,18 +30,56 @@ _PAGE: Final = 4096
 _FLAGS: Final = os.O_RDWR | os.O_CLOEXEC
 
 
-def lock(folder: Path) -> int:
-    """Return an open file that keeps others out. Raises BlockingIOError if one is in.
+class Lock:
+    """Keeps other servers out of a folder.
 
-    The lock is the process's: it ends with it, in whatever way.
+    It is the process's: it ends with it, in whatever way. Raises BlockingIOError if
+    another one is in.
     """
-    fd = os.open(folder / "lock", _FLAGS | os.O_CREAT, 0o600)
+
+    def __init__(self, folder: Path) -> None:
+        # The folder can't be deleted as long as there is something in it, but not every
+        # file system can lock one; and a file can be deleted.
+        self._places = [(folder, os.O_RDONLY), (folder / "lock", _FLAGS | os.O_CREAT)]
+        self._fds: list[int] = []
+        try:
+            for path, flags in self._places:
+                fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+                self._fds.append(fd)
+                with _unless_unable(path == folder):
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            self.release()
+            raise
+
+    def holds(self) -> bool:
+        """Whether what was locked is what others would find and lock."""
+        places = zip(self._places, self._fds, strict=True)
+        return all(is_that(path, fd) for (path, _), fd in places)
+
+    def release(self) -> None:
+        while self._fds:
+            os.close(self._fds.pop())
+
+
+@contextmanager
+def _unless_unable(folder: bool) -> Iterator[None]:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        os.close(fd)
+        yield
+    except BlockingIOError:
         raise
-    return fd
+    except OSError:
+        if not folder:
+            raise
+
+
+def is_that(path: Path, fd: int) -> bool:
+    """Whether a path leads to an open file or folder."""
+    try:
+        there, own = os.stat(path), os.fstat(fd)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
 
 
 def sync_folder(folder: Path) -> None:
@@ -159,6 +197,15 @@ class Segment:
 
     def delete(self) -> None:
         os.unlink(self.path)
+
+    def is_there(self) -> bool:
+        """Whether what was written can be found again."""
+        if self._fd >= 0 and not is_that(self.path, self._fd):
+            return False
+        try:
+            return self.path.stat().st_size >= self.end
+        except OSError:
+            return False
 
     def set_aside(self) -> Path:
         """Rename the file so that no jobs are read from it any more."""

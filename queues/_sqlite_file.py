@@ -9,6 +9,8 @@ from typing import Final
 
 from gearman.errors import GearmanError, QueueError, StartupError
 
+from ._reserve import Reserve
+
 # Seconds for which another process may keep the file locked, such as a backup.
 _PATIENCE: Final = 1.0
 
@@ -23,7 +25,23 @@ _SETTINGS: Final = (
     "PRAGMA fullfsync = 1",
     # What one large commit made of the log is given back, down to this many bytes.
     "PRAGMA journal_size_limit = 16777216",
+    # Some SQLites fill pages with zeros as they become free, Debian's for one, so that
+    # removing a job takes as much of the log as adding it.
+    "PRAGMA secure_delete = FAST",
 )
+
+# Bytes on the disk that are kept for removals. Twice those of what is added must be
+# free beside: they go into the write-ahead log, and from there into the file.
+_RESERVE: Final = 4 * 1024 * 1024
+
+_NO_ROOM: Final = (
+    "what is left of the disk is kept for removing finished jobs: make room, or wait"
+    " until more of them are done"
+)
+
+# After these failures there may be room for removals in the reserve. A quota is no full
+# disk to SQLite, but an error of writing.
+_FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 _NOT_USABLE: Final = (
     "it cannot be opened: let the server's user read and write the file and its folder"
@@ -52,11 +70,14 @@ class File:
         """Open a file, or create it. Raises StartupError."""
         self.path = path
         self.check(path)
+        self._reserve = Reserve(path.with_name(f"{path.name}-reserve"), _RESERVE)
         with self.failures(StartupError):
             self.connection = self._connect()
             with self.transaction():
                 # From now on there is a write-ahead log.
-                self._identity = self._found()
+                self._known = self._found()
+        with suppress(OSError):
+            self._reserve.take()
 
     @staticmethod
     def check(path: Path) -> None:
@@ -93,6 +114,28 @@ class File:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what is done within, or nothing of it."""
+        try:
+            with self._committed():
+                yield
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FULL:
+                self._use_reserve()
+            raise
+        finally:
+            with suppress(OSError):
+                self._known = self._found()
+
+    def _use_reserve(self) -> None:
+        """Make room for removals: empty the log into the file, which may have to grow.
+
+        A large transaction would take all the room for the log otherwise.
+        """
+        self._reserve.release()
+        with suppress(sqlite3.Error):
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    @contextmanager
+    def _committed(self) -> Iterator[None]:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -110,25 +153,46 @@ class File:
     def check_it_is_there(self) -> None:
         """Raise QueueError if the path leads elsewhere: what is written would be lost.
 
-        Whoever deletes or replaces the file, or the write-ahead log beside it, takes
-        it from under the server, which would go on with the one that nobody can find
-        again.
+        Whoever deletes, replaces or cuts the file, or the write-ahead log beside it,
+        takes it from under the server, which would go on with the one that nobody can
+        find again.
         """
         try:
-            there = self._found() == self._identity
+            there = self._found() == self._known
         except OSError:
             there = False
         if not there:
             raise QueueError(
                 f"the queue file {self.path}, or {self.path.name}-wal beside it, was"
-                " deleted or replaced while in use, and"
+                " deleted, replaced or changed while in use, and"
                 " the jobs in it are kept in memory only: put it back, or let the"
                 " workers finish them and restart the server"
             )
 
-    def _found(self) -> list[tuple[int, int]]:
+    def _found(self) -> list[tuple[int, int, int]]:
+        """Return which files there are, and their sizes: nobody else changes those."""
         files = os.stat(self.path), os.stat(f"{self.path}-wal")
-        return [(status.st_dev, status.st_ino) for status in files]
+        return [(status.st_dev, status.st_ino, status.st_size) for status in files]
+
+    def check_room(self, size: int) -> None:
+        """Raise QueueError if so many bytes could not be added and removed again."""
+        status = os.statvfs(self.path)
+        free = status.f_bavail * status.f_frsize
+        if free < 2 * size or not self._reserve.held:
+            self._look_for_room(size, free)
+
+    def _look_for_room(self, size: int, free: int) -> None:
+        """Raise QueueError unless the file itself has room, or the reserve is back."""
+        ((pages,),) = self.connection.execute("PRAGMA freelist_count").fetchall()
+        ((bytes_of_one,),) = self.connection.execute("PRAGMA page_size").fetchall()
+        if pages * bytes_of_one >= 2 * size + _RESERVE:
+            return
+        try:
+            if free < 2 * size + _RESERVE:
+                raise OSError
+            self._reserve.take()
+        except OSError:
+            raise QueueError(f"the queue file {self.path}: {_NO_ROOM}") from None
 
     def largest(self) -> int:
         """Return how many bytes a row may have."""
@@ -150,6 +214,7 @@ class File:
 
     def close(self) -> None:
         """Release the file. Does not fail."""
+        self._reserve.release()
         with suppress(sqlite3.Error):
             self.connection.close()
 

@@ -1,8 +1,9 @@
 """Background jobs in a folder of files that are only appended to."""
 
+import errno
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import count, pairwise
@@ -14,7 +15,7 @@ from gearman.errors import ConfigurationError, QueueError, StartupError
 from gearman.queue import Option, StoredJob, Unreadable
 
 from ._flatfile_compaction import Compaction, Move
-from ._flatfile_segments import Segment, find, lock, set_aside, sync_folder
+from ._flatfile_segments import Lock, Segment, find, set_aside, sync_folder
 from ._locations import Index
 from ._records import (
     HEADER,
@@ -29,6 +30,7 @@ from ._records import (
     encode_removed,
     job_number,
 )
+from ._reserve import Reserve
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +38,9 @@ _DEFAULT_SIZE: Final = 64 * 1024 * 1024
 # Dead segments that a commit deletes. It starts one at most, so more die than that
 # only after a backlog of large jobs.
 _DELETIONS: Final = 4
+# Bytes on the disk that are kept for removals, and what tells that they are needed.
+_RESERVE: Final = 4 * 1024 * 1024
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 # Segments that a replay reads side by side.
 _WINDOWS: Final = 8
 
@@ -57,8 +62,11 @@ class Queue(queue.Queue):
     that can't be read is reported at each start, with file and offset, and passed
     over. Its file is kept, renamed to `….damaged` in the end, until you delete it.
 
-    If the disk is full, background jobs are refused until there is room. Memory is
-    about 120 bytes a job, a million jobs are read in a few seconds.
+    If the disk is full, background jobs are refused until there is room, also by jobs
+    that are done: the file `reserve`, 4 MiB, holds nothing but room for removing them.
+    If the folder or a file is deleted or replaced under the server, jobs are refused
+    until it is put back. Memory is about 120 bytes a job, a million jobs are read in a
+    few seconds.
     """
 
     options = (
@@ -100,13 +108,20 @@ class Queue(queue.Queue):
         self._index = Index()
         self._compaction = Compaction(self._index, self._segments, 2 * segment_size)
         self._unreadable: list[Unreadable] = []
-        self._lock = -1
+        self._lock: Lock | None = None
+        # The segments that are no longer written to, to be looked at in turn.
+        self._round: Iterator[Segment] = iter(())
+        self._reserve = Reserve(self._folder / "reserve", _RESERVE)
         self._open()
 
     def _open(self) -> None:
         try:
             self._lock = _enter(self._folder)
             self._recover()
+            try:
+                self._take_reserve()
+            except OSError:
+                self._use_reserve()
         except BlockingIOError as error:
             raise StartupError(
                 f"the folder {self._folder} is in use by another server: give each"
@@ -189,26 +204,83 @@ class Queue(queue.Queue):
                 yield decode_job(body)
 
     def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+        self._check_it_is_there()
         try:
+            if added:
+                self._take_reserve()
             segment = self._current()
             batch = _Batch(segment)
             batch.add(added)
             batch.remove([number for number in done if number in self._index])
             numbers = {*done, *(job.number for job in added)}
-            batch.move(self._compaction.moves(batch.size, numbers))
+            batch.move(self._moves(batch.size, numbers))
             segment.append(batch.data())
         except OSError as error:
             self._compaction.restart()
-            raise QueueError(
-                f"cannot store jobs in {self._folder}: {_reason(error)}"
-            ) from error
+            if error.errno in _FULL and not added:
+                self._use_reserve()
+            raise self._failure(error) from error
+        # Another server may have begun meanwhile, without finding what is new.
+        self._check_lock()
         batch.enter(self._index)
         self._delete_dead()
+        if not added and not done:
+            try:
+                self._take_reserve()
+            except OSError as error:
+                raise self._failure(error) from error
+
+    def _use_reserve(self) -> None:
+        """Make room for removals, and let dead segments be deleted soon."""
+        self._reserve.release()
+        self._compaction.slack = 0
+
+    def _failure(self, error: OSError) -> QueueError:
+        return QueueError(f"cannot store jobs in {self._folder}: {_reason(error)}")
+
+    def _take_reserve(self) -> None:
+        """Have room for removals again. Raises OSError if there is not enough."""
+        if not self._reserve.held:
+            self._reserve.take()
+            self._compaction.slack = 2 * self._segment_size
+
+    def _moves(self, size: int, numbers: Container[int]) -> Sequence[Move]:
+        """Return jobs to be stored again with a commit of this size.
+
+        While the disk is full that is only for a segment that few are left in.
+        """
+        oldest = next(iter(self._segments))
+        if not self._reserve.held and self._index.live_in(oldest) > _RESERVE // 4:
+            return ()
+        return self._compaction.moves(size, numbers)
+
+    def _check_it_is_there(self) -> None:
+        """Raise QueueError if what is written could not be found again.
+
+        Of the segments that are not written to any more one is looked at each time.
+        """
+        self._check_lock()
+        last = next(reversed(self._segments.values()), None)
+        older = next(self._round, None)
+        if older is None:
+            self._round = iter([*self._segments.values()][:-1])
+        elif older.number not in self._segments:
+            older = None
+        for segment in (last, older):
+            if segment is not None and not segment.is_there():
+                raise _taken_away(segment.path)
+
+    def _check_lock(self) -> None:
+        if self._lock is not None and not self._lock.holds():
+            raise _taken_away(self._folder / "lock")
 
     def _current(self) -> Segment:
         """Return the segment to write to."""
         last = next(reversed(self._segments.values()), None)
-        if last and not last.abandoned and last.end < self._segment_size:
+        # On a full disk the sooner one is begun, the sooner the last can be deleted.
+        most = self._segment_size
+        most = most if self._reserve.held else min(most, _RESERVE)
+        if last and not last.abandoned and last.end < most:
             return last
         header = Header(last.number, last.end) if last else Header(0, 0)
         segment = Segment.create(self._folder, next(self._numbers), header)
@@ -245,13 +317,16 @@ class Queue(queue.Queue):
         sync_folder(self._folder)
         del self._segments[segment.number]
         self._index.forget(segment.number)
+        self._compaction.forget(segment)
 
     def close(self) -> None:
+        if self._lock is not None:
+            self._reserve.release()
         for segment in self._segments.values():
             segment.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
 
 class _Batch:
@@ -306,12 +381,20 @@ def _check(folder: str, segment_size: int) -> None:
         raise ConfigurationError("--flatfile-segment-size must not be 0")
 
 
-def _enter(folder: Path) -> int:
+def _taken_away(path: Path) -> QueueError:
+    return QueueError(
+        f"{path} was deleted, replaced or cut while in use, and what it held is kept in"
+        " memory only: put it back, or let the workers finish the jobs and restart the"
+        " server"
+    )
+
+
+def _enter(folder: Path) -> Lock:
     """Create a folder if there is none, and lock it."""
     with suppress(FileExistsError):
         folder.mkdir(0o700)
         sync_folder(folder.parent)
-    return lock(folder)
+    return Lock(folder)
 
 
 def _reason(error: OSError) -> str:

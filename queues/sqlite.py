@@ -23,13 +23,14 @@ class Queue(_Queue):
 
     The file is created if there is none; its folder must exist. While the server runs,
     and after a crash, the latest jobs are in FILE-wal beside it: copy, move or delete
-    both or none. One server uses the file at a time, and meanwhile nobody else can read
-    it either: stop the server to look into it or to copy it. The file does not shrink
-    as jobs are done; their room is used again.
+    both or none. FILE-reserve holds nothing but room, 4 MiB, for removing finished jobs
+    when the disk is full. One server uses the file at a time, and meanwhile nobody else
+    can read it either: stop the server to look into it or to copy it. The file does not
+    shrink as jobs are done; their room is used again.
 
-    When the disk is full, jobs are refused until there is room again. When a file is
-    deleted or replaced under the server, jobs are refused until it is put back; what
-    it held is then only in the server's memory.
+    When the disk is full, jobs are refused until there is room again, also by jobs that
+    are done. When a file is deleted, replaced or changed under the server, jobs are
+    refused until it is put back; what it held is then only in the server's memory.
 
     Jobs lie in a table of their own. Those that gearmand has left in its table, which
     `--sqlite-table` names, are moved there at each start, in their order. Stop gearmand
@@ -117,6 +118,9 @@ class Queue(_Queue):
     def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
         self._file.check_it_is_there()
         try:
+            with self._file.failures(QueueError):
+                if added or not done:
+                    self._file.check_room(sum(map(_size, added)))
             with self._file.failures(QueueError), self._file.transaction():
                 self._table.add(added)
                 self._table.remove(done)
@@ -169,5 +173,5 @@ def _file_class() -> "type[File]":
 
 def _size(job: StoredJob) -> int:
     """Return about how many bytes the row of a job takes, rather more."""
-    fields = (job.handle, job.function, job.unique, job.workload, job.reducer or b"")
-    return 200 + sum(map(len, fields))
+    names = len(job.handle) + len(job.function) + len(job.unique)
+    return 200 + names + len(job.workload) + len(job.reducer or b"")

@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from ..errors import JobRefused, JobsLost, QueueError
@@ -83,9 +84,11 @@ class Store:
         self._reason = ""
         self._retry_at = 0.0
         self._pause = FIRST_PAUSE
-        # The most changes of the next batch, and whether this left something out.
+        # The most changes of the next batch, and whether this left something out; how
+        # many of them failed last.
         self._most = MAX_CHANGES
         self._partial = False
+        self._failed = 0
         self._complaints = Complaints()
         self._thread = threading.Thread(
             target=self._run, name="gearman-store", daemon=True
@@ -154,7 +157,7 @@ class Store:
                 self._bell.acquire(timeout=patience)
                 continue
             self._commit(changes)
-            if self._closing and self._outage and not self._due():
+            if self._closing and self._outage and not self._due() and self._failed <= 1:
                 break
         self._queue.close()
 
@@ -225,12 +228,21 @@ class Store:
         if self._outage and self._partial:
             # It works for a part of what it failed for; more of that is next.
             self._retry_at = 0.0
+        elif self._outage and changes and not self._takes_jobs():
+            self._retry_at = time.monotonic() + self._pause
         elif self._outage:
             log.log(NOTICE, "jobs can be stored again")
             self._outage = b""
         with self._lock:
             self._journal.landed()
         self._report(Outcome(jobs_of(changes)))
+
+    def _takes_jobs(self) -> bool:
+        """Whether jobs can be added again, as removing some has worked."""
+        with suppress(Exception):
+            self._try({})
+            return True
+        return False
 
     def _fail(self, changes: Changes, reason: str) -> None:
         if not self._outage:
@@ -239,7 +251,8 @@ class Store:
             log.error("jobs still cannot be stored: %s", reason)
         self._reason = reason
         self._outage = OUTAGE
-        self._most = max(min(self._most, len(changes)) // SHRINK, 1)
+        self._failed = len(changes)
+        self._most = max(min(self._most, self._failed) // SHRINK, 1)
         self._retry_at = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, LAST_PAUSE)
         with self._lock:

@@ -1,4 +1,4 @@
-"""A disk that is full for a while: a small file system in memory."""
+"""A disk that is full: a small file system in memory."""
 
 import os
 import subprocess
@@ -10,6 +10,8 @@ import pytest
 
 from gearman.queue import load
 from tests.queues.backend import Arguments, Backend, Store
+from tests.servers import Server, ours, until
+from tests.wire import Peer
 
 from .outage import survives
 
@@ -67,3 +69,52 @@ def test_full_disk_loses_no_job(name, disk):
 
     # Finished jobs leave some room, which is enough for a commit now and then.
     survives(store, fill, make_room, news=20)
+
+
+OPTIONS = {
+    "sqlite": ("-q", "sqlite", "--sqlite-db={}/jobs.db"),
+    "sqlite-gearmand": (
+        *("-q", "sqlite", "--sqlite-db={}/jobs.db"),
+        "--queue-format=gearmand",
+    ),
+    "flatfile": ("-q", "flatfile", "--flatfile-dir={}/jobs"),
+}
+
+
+def submit(peer: Peer, size: int) -> str:
+    workload = os.urandom(size)
+    return peer.request("SUBMIT_JOB_BG", b"f", b"", workload).name
+
+
+def finish_all(server: Server) -> int:
+    """Finish jobs until there is none, and return how many there were."""
+    finished = 0
+    with Peer(server.port) as worker:
+        worker.send("CAN_DO", b"f")
+        while (job := worker.request("GRAB_JOB")).name == "JOB_ASSIGN":
+            worker.send("WORK_COMPLETE", job.arguments[0], b"")
+            finished += 1
+    return finished
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "with others"])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_jobs_that_filled_the_disk_make_room_as_they_are_done(name, others, disk):
+    options = [option.format(disk) for option in OPTIONS[name]]
+    with ours(*options) as server, Peer(server.port) as client:
+        accepted = 0
+        while submit(client, 20_000) == "JOB_CREATED":
+            accepted += 1
+        assert accepted > MEGABYTES * 20
+        if others:
+            # Another program takes whatever is left.
+            with suppress(OSError), Path(disk, "filler").open("wb", 0) as file:
+                while True:
+                    file.write(bytes(512))
+        assert finish_all(server) == accepted
+        until(lambda: submit(client, 10) == "JOB_CREATED")
+        for _ in range(500):
+            assert submit(client, 20_000) == "JOB_CREATED"
+        assert finish_all(server) == 501
+    with ours(*options) as server:
+        assert finish_all(server) == 0

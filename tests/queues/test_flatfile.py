@@ -1,8 +1,10 @@
 """What is special to the queue plugin flatfile."""
 
 import errno
+import fcntl
 import logging
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -68,7 +70,7 @@ def segments(folder: Path) -> list[Path]:
 
 
 def size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())
+    return sum(path.stat().st_size for path in folder.glob("*.jobs"))
 
 
 def change(path: Path, change: Callable[[bytes], bytes]) -> None:
@@ -393,11 +395,12 @@ def test_segment_that_cannot_be_deleted_is_deleted_later(
 
 FULL_DISK = """
 import os, subprocess, sys
+from contextlib import suppress
 from gearman.errors import QueueError
 from gearman.queue import StoredJob
 from gearman.queues.flatfile import Queue
 folder = sys.argv[1]
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", folder], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "none", folder], check=True)
 queue = Queue(folder=folder + "/store")
 list(queue.replay())
 stored, number = {}, 0
@@ -410,15 +413,21 @@ def store(size):
 for cycle in range(3):
     try:
         while True:
-            store(30_000)
+            store(100_000)
     except QueueError as error:
         assert "No space left on device" in str(error), error
     else:
         raise SystemExit("the disk is never full")
     gone = list(stored)[:-1]
-    queue.commit([], gone)
+    for start in range(0, len(gone), 10):
+        queue.commit([], gone[start:start + 10])
     for each in gone:
         del stored[each]
+    # The server asks whether jobs can be stored again.
+    for _ in range(100):
+        with suppress(QueueError):
+            queue.commit([], [])
+            break
     for _ in range(5):
         store(10)
     queue.close()
@@ -441,6 +450,82 @@ def test_full_disk_stops_the_store_until_there_is_room(tmp_path: Path) -> None:
         timeout=DEADLINE,
     )
     assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+# What is taken away while it is in use
+
+
+def refused(queue: Queue) -> str:
+    with pytest.raises(QueueError) as raised:
+        queue.commit([job(90)], [])
+    return str(raised.value)
+
+
+def test_lock_that_is_deleted_keeps_others_out_all_the_same(folder: Path) -> None:
+    with opened(folder) as queue:
+        queue.commit([job(1)], [])
+        (folder / "lock").unlink()
+        with pytest.raises(StartupError, match="in use by another server"):
+            Queue(folder=str(folder))
+        assert "lock was deleted, replaced or cut while in use" in refused(queue)
+    assert numbers(folder) == [1]
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["moved", "replaced"])
+def test_commits_fail_once_the_folder_is_away_until_it_is_put_back(
+    folder: Path, replaced: bool
+) -> None:
+    away = folder.with_name("away")
+    with opened(folder) as queue:
+        queue.commit([job(1)], [])
+        folder.rename(away)
+        if replaced:
+            folder.mkdir()
+        assert "was deleted, replaced or cut while in use" in refused(queue)
+        if replaced:
+            folder.rmdir()
+        away.rename(folder)
+        queue.commit([job(2)], [])
+    assert numbers(folder) == [1, 2]
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_commits_fail_soon_after_a_segment_is_deleted(folder: Path, which: int) -> None:
+    with opened(folder, segment_size=100) as queue:
+        for number in range(1, 4):
+            queue.commit([job(number, bytes(200))], [])
+        path = segments(folder)[which]
+        path.unlink()
+
+        def commit_more() -> None:
+            for number in range(4, 10):
+                queue.commit([job(number)], [])
+
+        with pytest.raises(QueueError, match=f"{path.name} was deleted"):
+            commit_more()
+
+
+def test_commits_fail_once_the_last_segment_is_cut(folder: Path) -> None:
+    with opened(folder) as queue:
+        queue.commit(JOBS, [])
+        (path,) = segments(folder)
+        os.truncate(path, path.stat().st_size - 1)
+        assert f"{path.name} was deleted, replaced or cut" in refused(queue)
+
+
+def test_folder_that_cannot_be_locked_has_a_file_that_can(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+
+    def flock(fd: int, operation: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EBADF, "as by NFS")
+        real(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with opened(folder), pytest.raises(StartupError, match="in use by another server"):
+        Queue(folder=str(folder))
 
 
 # Compaction

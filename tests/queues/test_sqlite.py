@@ -220,7 +220,7 @@ def test_commits_fail_once_the_file_is_gone(path: Path, replaced: bool) -> None:
         path.unlink()
         if replaced:
             path.touch()
-        assert "was deleted or replaced while in use" in queue_error(queue)
+        assert "was deleted, replaced or changed while in use" in queue_error(queue)
         assert path.exists() == replaced
 
 
@@ -228,9 +228,33 @@ def test_commits_fail_once_the_log_is_gone_until_it_is_put_back(path: Path) -> N
     log, away = path.with_name(f"{path.name}-wal"), path.with_suffix(".away")
     with closing(opened(path)) as queue:
         log.rename(away)
-        assert "was deleted or replaced while in use" in queue_error(queue)
+        assert "was deleted, replaced or changed while in use" in queue_error(queue)
         away.rename(log)
         queue.commit([job(1)], [])
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"], ids=["file", "log"])
+def test_commits_fail_once_the_file_or_its_log_is_cut(path: Path, suffix: str) -> None:
+    with closing(opened(path)) as queue:
+        queue.commit([job(1)], [])
+        os.truncate(f"{path}{suffix}", 100)
+        assert "was deleted, replaced or changed while in use" in queue_error(queue)
+
+
+def test_what_is_left_of_the_disk_is_kept_for_removals(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.statvfs(path.parent)
+    with closing(opened(path)) as queue:
+        queue.commit([job(1)], [])
+        nothing_free = os.statvfs_result([*real[:3], 0, 0, *real[5:]])
+        monkeypatch.setattr(os, "statvfs", lambda _: nothing_free)
+        for _ in range(2):
+            with pytest.raises(QueueError, match="kept for removing finished jobs"):
+                queue.commit([job(2)], [])
+        queue.commit([], [1])
+        monkeypatch.undo()
+        queue.commit([job(2)], [])
 
 
 def test_what_no_row_can_hold_is_refused(path: Path, format: str) -> None:

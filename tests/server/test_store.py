@@ -120,6 +120,22 @@ class TestOutage:
         assert landing.next() == [([1], OUTAGE)]
         assert store.outage == OUTAGE
         assert queue.call() == ([], [7])
+        assert queue.call() == ([], [])
+        assert landing.next() == [([], b"")]
+        assert store.outage == b""
+
+    def test_it_goes_on_while_nothing_but_removing_works(
+        self, store, queue, landing, jobs
+    ):
+        store.write([*jobs[:1], 7])
+        for _ in range(2):
+            queue.call(QueueError("no disk"))
+        landing.next()
+        assert queue.call() == ([], [7])
+        assert queue.call(QueueError("still no disk")) == ([], [])
+        assert landing.next() == [([], b"")]
+        assert store.outage == OUTAGE
+        assert queue.call() == ([], [])
         assert landing.next() == [([], b"")]
         assert store.outage == b""
 
@@ -152,6 +168,7 @@ class TestOutage:
             assert store.outage == OUTAGE
             removed += numbers
         _, numbers = queue.call()
+        assert queue.call() == ([], [])
         assert landing.next() == [([], b"")]
         assert removed + numbers == list(range(1000, 1600))
         assert store.outage == b""
@@ -263,6 +280,21 @@ class TestClose:
             queue.results.put(QueueError("no disk"))
             assert not store.close(DEADLINE)
         assert queue.closed
+
+    def test_it_is_tried_with_less_where_it_fails_with_much(
+        self, queue, landing, jobs, monkeypatch
+    ):
+        monkeypatch.setattr(store_module, "FIRST_PAUSE", 1000.0)
+        with running(queue, landing) as store:
+            store.write(list(range(1000, 1100)))
+            for _ in range(2):
+                queue.call(QueueError("no disk"))
+            landing.next()
+            for _ in range(10):
+                queue.results.put(None)
+            assert store.close(DEADLINE)
+        batches = [queue.calls.get_nowait()[1] for _ in range(3)]
+        assert batches[0] == list(range(1000, 1000 + 100 // SHRINK))
 
     def test_it_does_not_wait_for_ever(self, queue, landing, jobs):
         with running(queue, landing) as store:
