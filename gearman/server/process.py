@@ -50,12 +50,17 @@ def daemonize() -> Callable[[str], None]:
     Raises StartupError in the parent.
     """
     reader, writer = os.pipe()
+    # An interrupt waits until the parent knows whom to take along.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         child = os.fork()
     except OSError as error:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         raise StartupError(f"cannot run in the background: {error.strerror}") from error
     if child:
-        _await(child, reader, writer)
+        os.close(writer)
+        _await(child, reader, mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(reader)
     os.setsid()
     os.chdir("/")
@@ -74,10 +79,10 @@ def daemonize() -> Callable[[str], None]:
     return report
 
 
-def _await(child: int, reader: int, writer: int) -> NoReturn:
-    """Exit as the child says."""
+def _await(child: int, reader: int, mask: set[int | signal.Signals]) -> NoReturn:
+    """Exit as the child says; signals are blocked as in `mask` again."""
     try:
-        os.close(writer)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         said = _said(reader)
     except KeyboardInterrupt:
         os.kill(child, signal.SIGTERM)

@@ -167,6 +167,22 @@ def test_interrupted_parent_takes_the_child_along(tmp_path: Path) -> None:
     assert err == "gearmand: interrupted\n"
 
 
+def test_parent_interrupted_at_once_takes_the_child_along(tmp_path: Path) -> None:
+    code = """
+fork = os.fork
+def interrupted():
+    child = fork()
+    if child:
+        os.kill(os.getpid(), signal.SIGINT)
+    return child
+os.fork = interrupted
+process.daemonize()
+signal.pause()
+"""
+    status, out, err = run(code, tmp_path)
+    assert (status, out, err) == (1, "", "gearmand: interrupted\n")
+
+
 def test_child_outlives_a_killed_parent(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
