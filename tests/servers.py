@@ -4,6 +4,7 @@ A server is ready when it has answered, and it is ended by its process id, so no
 test has to sleep, and tests of several checkouts can run side by side.
 """
 
+import atexit
 import os
 import random
 import shutil
@@ -37,7 +38,6 @@ HOST = "127.0.0.1"
 # How many ports a process of tests has for itself.
 _BLOCK = 50
 _RANDOM = random.SystemRandom()
-_guards: list[socket.socket] = []
 
 # What a foreign program comes with: the package's name in Debian.
 PACKAGES = {
@@ -115,7 +115,7 @@ def _own_ports() -> Iterator[int]:
         except OSError:
             guard.close()
             continue
-        _guards.append(guard)
+        atexit.register(guard.close)
         return cycle(range(first + 1, first + _BLOCK))
 
 
