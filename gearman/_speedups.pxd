@@ -20,8 +20,10 @@ cdef class Decoder:
     cdef long long _needed
     # Bytes that are yet to come of a packet that was refused.
     cdef long long _skipped
+    # Whether what follows is to be left, which subclasses may ask for.
+    cdef bint _stop
 
-    cdef int _take(
+    cdef Py_ssize_t _take(
         self, const unsigned char *data, Py_ssize_t size, list packets
     ) except -1
     cdef Py_ssize_t _cut(

@@ -160,17 +160,20 @@ cdef class Decoder:
             packets.append((INVALID, error.with_traceback(None)))
         return packets
 
-    cdef int _take(
+    cdef Py_ssize_t _take(
         self, const unsigned char *data, Py_ssize_t size, list packets
     ) except -1:
+        """Take the data, or the beginning if it is to stop. Returns how much it took."""
         cdef Py_ssize_t position = 0
         if self._skipped:
             position = self._skip(size)
         elif self._kept:
             position = self._complete(data, size, packets)
         position += self._cut(data + position, size - position, packets)
+        if self._stop:
+            return position
         self._keep(data + position, size - position)
-        return 0
+        return size
 
     cdef Py_ssize_t _cut(
         self, const unsigned char *data, Py_ssize_t size, list packets
@@ -178,7 +181,7 @@ cdef class Decoder:
         """Append what is whole to `packets` and return where it ends."""
         cdef Py_ssize_t position = 0
         cdef Py_ssize_t length
-        while position < size:
+        while position < size and not self._stop:
             length = self._length(data + position, size - position)
             if length <= 0:
                 if not length:

@@ -83,12 +83,12 @@ class Peer:
 
     def receive(self) -> Packet:
         """Return the next packet from the server."""
-        header = self._take(12)
+        header = self.take(12)
         if header[:4] != RESPONSE:
             rest = bytes(self.pending)
             raise AssertionError(f"not a packet: {header + rest!r}")
         number = int.from_bytes(header[4:8], "big")
-        body = self._take(int.from_bytes(header[8:12], "big"))
+        body = self.take(int.from_bytes(header[8:12], "big"))
         return Packet(NAMES[number], body)
 
     def receive_any(self) -> Packet | bytes:
@@ -121,7 +121,7 @@ class Peer:
         deadline = time.monotonic() + DEADLINE
         while (end := self.pending.find(b"\n")) < 0:
             self._read_more(deadline)
-        return self._take(end + 1)
+        return self.take(end + 1)
 
     def ask(self, line: bytes) -> bytes:
         """Return the one-line answer to an administrative request."""
@@ -141,9 +141,10 @@ class Peer:
             while True:
                 self._read_more(deadline)
         except (EOFError, ConnectionError):
-            return self._take(len(self.pending))
+            return self.take(len(self.pending))
 
-    def _take(self, size: int) -> bytes:
+    def take(self, size: int) -> bytes:
+        """Return the next bytes from the server, as many as this."""
         deadline = time.monotonic() + DEADLINE
         while len(self.pending) < size:
             self._read_more(deadline)

@@ -29,7 +29,7 @@ other as C types, declared in `_broker_c.pxd`.
 
 import re
 from collections import Counter, OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any
@@ -46,6 +46,9 @@ WORK_STATUS, WORK_COMPLETE, WORK_FAIL = 12, 13, 14
 ERROR, STATUS_RES = 19, 20
 WORK_EXCEPTION, WORK_DATA, WORK_WARNING = 25, 28, 29
 JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE = 31, 40, 42
+
+# So many jobs become due in one turn; a second may be that of a million.
+MANY_DUE = 1000
 
 # Below this many entries that are gone, sweeping them out is not worth it.
 SWEEP = 32
@@ -205,9 +208,12 @@ class Timers:
             self.first = self._entries[0][0] if self._entries else inf
 
     def due(self, now: float) -> list[Job]:
-        """Take out the jobs whose time has come, the earliest first."""
-        jobs = []
-        while self._entries and self._entries[0][0] <= now:
+        """Take out the jobs whose time has come, the earliest first.
+
+        If there are very many, others are left to the next time.
+        """
+        jobs: list[Job] = []
+        while self._entries and self._entries[0][0] <= now and len(jobs) < MANY_DUE:
             _, timer = heappop(self._entries)
             job = self._jobs.pop(timer, None)
             if job is not None:
@@ -355,7 +361,11 @@ class Peer:
         self.descriptor = descriptor
         self.client_id = b"-"
         self.connection: Any = None
+        # What is to be sent, and how many bytes that is; and the rest of an answer
+        # that is made piece by piece, before which nothing else is carried out.
         self.outbox: list[bytes] = []
+        self.size = 0
+        self.answering: Iterator[bytes] | None = None
         self.touched: list[Peer] | None = None
         self.blocked = False
         self.exceptions = False
@@ -386,10 +396,17 @@ class Peer:
     def send(self, command: int, arguments: tuple[bytes, ...]) -> None:
         self.write(encode(command, arguments))
 
+    def repeat(self, times: int, command: int, arguments: tuple[bytes, ...]) -> None:
+        """Send the same packet several times. What waits is there once."""
+        data = encode(command, arguments)
+        for _ in range(times):
+            self.write(data)
+
     def write(self, data: bytes) -> None:
         if not self.outbox and self.touched is not None:
             self.touched.append(self)
         self.outbox.append(data)
+        self.size += len(data)
 
     def refuse(self, code: bytes, text: bytes) -> None:
         self.send(ERROR, (code, text))
@@ -618,7 +635,7 @@ class Broker:
             job.priority = priority
             job.background = background
             job.when = when
-            job.reducer = reducer
+            self._reduce(job, reducer)
             self.uniques.add(job)
             if background and self.persistent:
                 job.state = PENDING
@@ -702,6 +719,10 @@ class Broker:
             self._unregister(peer, function)
 
     def pre_sleep(self, peer: Peer) -> None:
+        """Have a worker told when there is a job for it, at once if there is one."""
+        if peer.sleep == SLEEPING:
+            # There is none, or it would have been woken.
+            return None
         if self._has_work(peer):
             return self._rouse(peer)
         peer.sleep = SLEEPING
@@ -955,7 +976,7 @@ class Broker:
         job.stored = True
         job.when = when
         job.retries = retries
-        job.reducer = reducer
+        self._reduce(job, reducer)
         self.uniques.add(job)
         self._place(job)
 
@@ -1101,11 +1122,21 @@ class Broker:
         self.memory += JOB_MEMORY + len(workload)
         return job
 
+    def _reduce(self, job: Job, reducer: bytes | None) -> None:
+        if reducer is not None:
+            job.reducer = reducer
+            self.memory += len(reducer)
+
     def _forget(self, job: Job) -> None:
         """Let nobody find a job any longer."""
         if self.jobs.pop(job.number, None) is not None:
             self.memory -= JOB_MEMORY + len(job.workload)
             self.uniques.remove(job)
+            if job.reducer is not None:
+                self.memory -= len(job.reducer)
+            if not job.stored:
+                # What still refers to the job need not keep that. The store may.
+                job.workload = b""
 
     # -- where a job is
 
@@ -1179,21 +1210,33 @@ class Broker:
         """Return which functions of a worker to look at for jobs, in their order.
 
         That is for jobs of these priorities. If the worker has many functions, it is
-        looked through those that have jobs, and few of these are put in order.
+        looked through those that have jobs, unless still more of these are not the
+        worker's, and few of them are put in order.
         """
         if len(peer.functions) <= FEW:
             return peer.functions
-        found = []
+        found: list[Function] = []
+        others = 0
         for priority in range(first, last + 1):
             listed = self._listed[priority]
-            for function in list(listed):
+            empty: list[Function] = []
+            for function in listed:
                 queue = function.queues[priority]
                 if not queue.count:
-                    queue.listed = False
-                    del listed[function]
+                    empty.append(function)
                 elif function.name in peer.abilities:
                     found.append(function)
-        return peer.functions if len(found) > FEW else _sorted(found, peer.functions)
+                else:
+                    others += 1
+                    if others > len(peer.functions):
+                        break
+            for function in empty:
+                queue = function.queues[priority]
+                queue.listed = False
+                del listed[function]
+        if others > len(peer.functions) or len(found) > FEW:
+            return peer.functions
+        return _sorted(found, peer.functions)
 
     def _assign(self, peer: Peer, function: Function, priority: int) -> Job:
         if self.round_robin and len(peer.functions) > 1:
@@ -1338,19 +1381,22 @@ class Broker:
         if clients is None:
             return
         for client in clients:
-            for _ in range(client.waiting[job]):
+            joins = client.waiting[job]
+            if joins == 1:
                 client.send(command, arguments)
+            else:
+                client.repeat(joins, command, arguments)
             if client.blocked and job.worker is not None:
                 self.congested.append((job.worker, client))
 
     def _raise(self, job: Job, data: bytes) -> None:
         """Tell the clients of a job of an exception, as far as they asked for it."""
         for client in job.clients or ():
-            for _ in range(client.waiting[job]):
-                if client.exceptions:
-                    client.send(WORK_EXCEPTION, (job.handle, data))
-                else:
-                    client.send(WORK_FAIL, (job.handle,))
+            if client.exceptions:
+                exception = (job.handle, data)
+                client.repeat(client.waiting[job], WORK_EXCEPTION, exception)
+            else:
+                client.repeat(client.waiting[job], WORK_FAIL, (job.handle,))
 
     def _unregister(self, peer: Peer, function: Function) -> None:
         function.workers -= 1

@@ -10,7 +10,7 @@ cdef int WORK_STATUS, WORK_COMPLETE, WORK_FAIL
 cdef int ERROR, STATUS_RES
 cdef int WORK_EXCEPTION, WORK_DATA, WORK_WARNING
 cdef int JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE
-cdef Py_ssize_t FEW, SWEEP, SWEEP_BYTES, MAX_DIGITS, MAX_LATE, JOB_MEMORY, MAX_REFUSED, MANY_FUNCTIONS, MAX_NUMBER_TEXT
+cdef Py_ssize_t FEW, SWEEP, SWEEP_BYTES, MAX_DIGITS, MAX_LATE, JOB_MEMORY, MAX_REFUSED, MANY_FUNCTIONS, MANY_DUE, MAX_NUMBER_TEXT
 cdef dict FULL
 
 
@@ -58,7 +58,7 @@ cdef class Timers:
 
     cpdef start(self, Job job, double when)
     cpdef stop(self, Job job)
-    @cython.locals(job=Job, timer=int64_t)
+    @cython.locals(job=Job, timer=int64_t, jobs=list)
     cpdef list due(self, double now)
 
 
@@ -109,6 +109,8 @@ cdef class Peer:
     cdef public bytes client_id
     cdef public object connection
     cdef public list outbox
+    cdef public Py_ssize_t size
+    cdef public object answering
     cdef public list touched
     cdef public bint blocked
     cdef public bint exceptions
@@ -126,6 +128,7 @@ cdef class Peer:
     cdef object __weakref__
 
     cpdef send(self, int command, tuple arguments)
+    cpdef repeat(self, Py_ssize_t times, int command, tuple arguments)
     cpdef write(self, bytes data)
     cpdef refuse(self, bytes code, bytes text)
 
@@ -281,6 +284,7 @@ cdef class Broker:
     cdef bytes _handle(self, int64_t number)
     @cython.locals(job=Job)
     cdef Job _job(self, Function function, bytes unique, bytes workload)
+    cdef _reduce(self, Job job, bytes reducer)
     cdef _forget(self, Job job)
     cdef _place(self, Job job)
     @cython.locals(function=Function, queue=Queue, listed=dict)
@@ -296,7 +300,8 @@ cdef class Broker:
     @cython.locals(function=Function)
     cdef bint _has_work(self, Peer peer)
     @cython.locals(
-        found=list, priority=int, listed=dict, function=Function, queue=Queue
+        found=list, priority=int, listed=dict, function=Function, queue=Queue,
+        others=Py_ssize_t, empty=list,
     )
     cdef list _candidates(self, Peer peer, int first, int last)
     @cython.locals(job=Job, queue=Queue, timeout=double)
@@ -320,9 +325,9 @@ cdef class Broker:
     cdef _leave(self, Job job, Peer peer)
     @cython.locals(client=Peer, clients=list)
     cdef _retire(self, Job job)
-    @cython.locals(client=Peer, clients=list, _=Py_ssize_t)
+    @cython.locals(client=Peer, clients=list, joins=Py_ssize_t)
     cdef _forward(self, Job job, int command, tuple arguments)
-    @cython.locals(client=Peer, _=Py_ssize_t)
+    @cython.locals(client=Peer, exception=tuple)
     cdef _raise(self, Job job, bytes data)
     cdef _unregister(self, Peer peer, Function function)
     @cython.locals(left=Py_ssize_t, peer=Peer)

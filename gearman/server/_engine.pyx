@@ -147,8 +147,14 @@ cdef enum:
     FOLLOWING_SIZE = 4 * 1024
     # What is worth being read without a copy, and being sent without one.
     DIRECT_SIZE = 32 * 1024
-    # How many large arguments are sent at once.
+    # How many large arguments are sent at once; what is one of them if it is sent to
+    # the same peer several times; how much is sent before others are served.
     TAILS = 32
+    SHARED_SIZE = 1024
+    TURN_SIZE = 8 * 1024 * 1024
+    # After so many packets it is time to look at the clock. Those that do not come
+    # often may take long each.
+    LOOK = 8
     # Buffers up to the first size are kept for others once they are free, up to the
     # second size altogether.
     KEPT_BUFFER = 2 * 1024 * 1024
@@ -183,6 +189,11 @@ cdef enum:
     HIGH = 0
     NORMAL = 1
     LOW = 2
+
+# Seconds that the requests of one channel may take in a round, and those of all that
+# were put off, if this is less.
+cdef double ALLOWANCE = 100e-6
+cdef double ALLOWANCE_OF_ALL = 2e-3
 
 cdef uint32_t response = read_number(<const unsigned char *>PyBytes_AS_STRING(RESPONSE))
 # How many arguments a packet of each type has.
@@ -269,6 +280,8 @@ cdef class Reader(Decoder):
     cdef Channel _channel
     cdef Broker _broker
     cdef object _dispatch
+    # What was done since the clock was looked at.
+    cdef int _done
     # A client tends to name the function that it named before: comparing is cheaper
     # than making and hashing a new object.
     cdef bytes _name
@@ -371,15 +384,31 @@ cdef class Reader(Decoder):
         self, const unsigned char *data, Py_ssize_t length, list packets
     ) except -1:
         cdef uint32_t number
+        cdef bint many
         if not data[0] and read_number(data) == self._magic:
             number = read_number(data + 4)
             if self._often(number, data + HEADER_SIZE, length - HEADER_SIZE):
-                return 0
+                # To look for a job takes longer where there are many functions.
+                many = PyList_GET_SIZE(self._channel.functions) > LOOK
+                return self._count(LOOK if many else 1)
         packet = self._packet(data, length)
         if self._last is not NULL:
             number, arguments = packet
             packet = number, (*arguments[:-1], self._argument(NULL, 0))
-        return self._collect(packet, packets)
+        self._collect(packet, packets)
+        return self._count(LOOK)
+
+    cdef int _count(self, int done) except -1:
+        """Leave the rest to another round if that was enough for this one."""
+        cdef Channel channel = self._channel
+        self._done += done
+        if self._done >= LOOK:
+            self._done = 0
+            if channel._late():
+                self._stop = True
+        if channel._waiting() > channel._high or channel.answering is not None:
+            self._stop = True
+        return 0
 
     cdef int _collect(self, tuple packet, list packets) except -1:
         self._dispatch(self._channel, packet)
@@ -512,6 +541,16 @@ cdef class Channel(Peer):
     cdef bint _lingering
     cdef bint _paused
     cdef uint32_t _events
+    # How much had been to be sent when that was too much.
+    cdef Py_ssize_t _overflown
+    # What has been read and is to be carried out in another round, from where on; None
+    # if there is nothing to go on with. Whether the engine knows.
+    cdef bytes _rest
+    cdef Py_ssize_t _rest_at
+    cdef bint _listed
+    # The round in which the clock was first looked at, and how long it may take.
+    cdef uint64_t _round
+    cdef double _until
 
     def __dealloc__(self):
         PyMem_Free(self._out)
@@ -539,6 +578,19 @@ cdef class Channel(Peer):
             memcpy(at, PyBytes_AS_STRING(argument), PyBytes_GET_SIZE(argument))
             at += PyBytes_GET_SIZE(argument)
 
+    cpdef repeat(self, Py_ssize_t times, int command, tuple arguments):
+        cdef bytes last = arguments[-1] if arguments else b""
+        cdef Py_ssize_t length = len(arguments) - 1
+        if PyBytes_GET_SIZE(last) < SHARED_SIZE:
+            for _ in range(times):
+                self.send(command, arguments)
+            return
+        for argument in arguments:
+            length += PyBytes_GET_SIZE(argument)
+        arguments = arguments[:-1]
+        for _ in range(times):
+            self._send_large(command, arguments, last, length)
+
     cdef int _send_large(
         self, uint32_t number, tuple arguments, bytes last, Py_ssize_t length
     ) except -1:
@@ -564,6 +616,13 @@ cdef class Channel(Peer):
         self._tails.append(tail)
         self._tail_bytes += PyBytes_GET_SIZE(data)
         self._behind = 0
+        return self._look_for_overflow()
+
+    cdef int _look_for_overflow(self) except -1:
+        """Drop what waits if it is too much. The next flush closes the channel."""
+        if self._waiting() - self._largest > self._engine._max_outbox:
+            self._overflown = self._waiting()
+            self._drop()
         return 0
 
     cpdef write(self, bytes data):
@@ -607,9 +666,12 @@ cdef class Channel(Peer):
         return self._end - self._start + self._tail_bytes - self._done
 
     cdef int _grow(self, Py_ssize_t size) except -1:
-        cdef Py_ssize_t waiting = self._end - self._start
-        cdef Py_ssize_t capacity = max(waiting + size, waiting * 2)
+        cdef Py_ssize_t waiting
+        cdef Py_ssize_t capacity
         cdef unsigned char *out
+        self._look_for_overflow()
+        waiting = self._end - self._start
+        capacity = max(waiting + size, waiting * 2)
         if capacity <= SPARE_SIZE:
             capacity = SPARE_SIZE
             out = self._engine._take_spare()
@@ -632,13 +694,18 @@ cdef class Channel(Peer):
 
     cdef int _flush(self) except -1:
         cdef ssize_t sent
+        cdef Py_ssize_t most = TURN_SIZE
         self._dirty = False
         if self._socket is None:
             self._drop()
             return 0
-        while self._waiting():
+        if self._overflown:
+            self.connection.overflow(self._overflown)
+            return 0
+        while self._waiting() and most > 0:
             sent = self._send_some()
             if sent >= 0:
+                most -= sent
                 self._advance(sent)
             elif errno == EAGAIN:
                 break
@@ -693,17 +760,19 @@ cdef class Channel(Peer):
     cdef Py_ssize_t _advance_tails(self, Py_ssize_t sent) except -1:
         """Return how many of the bytes sent were behind all tails."""
         cdef Tail tail
+        cdef Py_ssize_t whole = 0
         sent += self._done
         self._done = 0
-        while self._tails:
-            tail = self._tails[0]
+        while whole < PyList_GET_SIZE(self._tails):
+            tail = <Tail>PyList_GET_ITEM(self._tails, whole)
             if sent < tail.ahead + PyBytes_GET_SIZE(tail.data):
                 self._done = sent
+                del self._tails[:whole]
                 return 0
             sent -= tail.ahead + PyBytes_GET_SIZE(tail.data)
             self._start += tail.ahead
             self._tail_bytes -= PyBytes_GET_SIZE(tail.data)
-            del self._tails[0]
+            whole += 1
         self._tails = None
         return sent
 
@@ -739,10 +808,13 @@ cdef class Channel(Peer):
     cdef int _readable(self) except -1:
         if self._lingering:
             return self._drop_input()
+        if self._rest is not None:
+            # That comes first, in its turn.
+            return 0
         # Most of a large packet waits already once its beginning has been seen.
         if self._read() and self._reader._kept and self._reader._space():
             # What came before it may have closed this connection.
-            if self._socket is not None:
+            if self._socket is not None and self._rest is None:
                 self._read()
         return 0
 
@@ -786,23 +858,92 @@ cdef class Channel(Peer):
 
     cdef int _received(self, Py_ssize_t size, Py_ssize_t space) except -1:
         cdef Py_ssize_t direct = min(size, space)
+        cdef Py_ssize_t taken = 0
+        size -= direct
         try:
             if direct:
                 self._reader._received(direct)
                 if not self._reader._kept:
                     # The sooner, the more of it is still in the processor's cache.
                     self._engine.flush()
-            if size > direct:
-                self._reader._take(self._engine._input, size - direct, None)
+            if size:
+                taken = self._reader._take(self._engine._input, size, None)
         except ProtocolError as error:
             self._end_protocol(error)
             return 0
+        self._reader._stop = False
+        if taken < size or self.answering is not None:
+            self._rest = copy(self._engine._input + taken, size - taken)
+            self._rest_at = 0
+            self._engine._put_off(self)
+        else:
+            self._look_for_partial()
+        return 0
+
+    cdef int _look_for_partial(self) except -1:
         if self._reader._kept or self._reader._skipped:
             self.connection.partial()
         return 0
 
+    cdef int _go_on(self) except -1:
+        """Go on with what was read in an earlier round, or an answer to it."""
+        cdef bytes rest = self._rest
+        cdef Py_ssize_t left
+        if rest is None or self._paused:
+            return 0
+        try:
+            self._answer_on()
+            if self.answering is None and not self._reader._stop:
+                left = PyBytes_GET_SIZE(rest) - self._rest_at
+                self._rest_at += self._reader._take(
+                    <const unsigned char *>PyBytes_AS_STRING(rest) + self._rest_at,
+                    left,
+                    None,
+                )
+        except ProtocolError as error:
+            self._end_protocol(error)
+            return 0
+        self._reader._stop = False
+        # Whatever was carried out may have closed this connection.
+        if self._rest is None:
+            return 0
+        if self._rest_at < PyBytes_GET_SIZE(rest) or self.answering is not None:
+            self._engine._put_off(self)
+        else:
+            self._rest = None
+            self._look_for_partial()
+        return 0
+
+    cdef int _answer_on(self) except -1:
+        """Make pieces of an answer, as many as there is time and room for."""
+        while self.answering is not None and not self._reader._stop:
+            piece = next(self.answering, None)
+            if piece is None:
+                self.answering = None
+                break
+            self.write(piece)
+            if self._late() or self._waiting() > self._high:
+                self._reader._stop = True
+        return 0
+
+    cdef bint _late(self) noexcept:
+        """Whether the round has taken long enough for this channel."""
+        cdef double now = clock(CLOCK_MONOTONIC)
+        if self._round != self._engine._rounds:
+            self._round = self._engine._rounds
+            self._until = now + self._engine._allowance
+        return now > self._until
+
+    cdef int _leave(self) except -1:
+        """Carry out nothing more of what was read."""
+        self._rest = None
+        self.answering = None
+        return 0
+
     cdef int _end_protocol(self, error) except -1:
         self._reader._forget()
+        self._reader._stop = False
+        self._leave()
         # It takes the way of any packet that breaks a rule, which ends here again.
         try:
             self._engine._dispatch(self, (INVALID, error))
@@ -845,10 +986,13 @@ cdef class Channel(Peer):
     def resume_reading(self):
         self._paused = False
         self._await(self._events & EPOLLOUT)
+        if self._rest is not None:
+            self._engine._put_off(self)
 
     def write_eof(self):
         """Send nothing more once everything that waits was sent, and drop what comes."""
         self._lingering = True
+        self._leave()
         if self._socket is not None and not self._waiting():
             self._shut_down()
 
@@ -865,6 +1009,7 @@ cdef class Channel(Peer):
         if self._socket is None or self._closing:
             return
         self._closing = True
+        self._leave()
         if not self._waiting():
             self._finish(None)
         else:
@@ -885,6 +1030,7 @@ cdef class Channel(Peer):
 
     cdef int _finish(self, error) except -1:
         self._closing = True
+        self._leave()
         self._drop()
         self._engine._forget(self)
         self._socket.close()
@@ -932,6 +1078,11 @@ cdef class Engine:
     cdef object _rung
     cdef bint _interrupted
     cdef double _delay
+    # Channels that go on in the next round, and how many rounds there were.
+    cdef list _backlog
+    cdef uint64_t _rounds
+    # Seconds that each channel may take in this round.
+    cdef double _allowance
     # Whether each round may be the last.
     cdef public bint draining
     cdef unsigned char *_input
@@ -952,6 +1103,8 @@ cdef class Engine:
         self._listener = listener
         self._loop = loop
         self._channels = []
+        self._backlog = []
+        self._rounds = 0
         self._max_packet = max_packet
         self._max_outbox = max_outbox
         keep_freed_memory(KEPT_BUFFER, KEPT_MEMORY)
@@ -1032,7 +1185,7 @@ cdef class Engine:
         while True:
             count = self._poll(now < end)
             now = clock(CLOCK_MONOTONIC)
-            if count > 0:
+            if count > 0 or count == 0 and self._backlog:
                 self._broker.tick(now, clock(CLOCK_REALTIME))
                 ready = self._round(count)
             if ready or count < 0 or self._interrupted or now >= end:
@@ -1047,6 +1200,10 @@ cdef class Engine:
         """
         cdef int looks = LOOKS if count >= CROWD else 1
         cdef bint ready = False
+        self._rounds += 1
+        self._allowance = ALLOWANCE
+        if self._backlog:
+            self._go_on()
         while count > 0:
             ready = self._serve_all(count)
             looks -= 1
@@ -1058,6 +1215,27 @@ cdef class Engine:
         except Exception as error:
             self._report(error)
         return ready
+
+    cdef int _put_off(self, Channel channel) except -1:
+        """Have a channel go on in the next round."""
+        if not channel._listed:
+            channel._listed = True
+            self._backlog.append(channel)
+        return 0
+
+    cdef int _go_on(self) except -1:
+        """Have each channel go on that was put off."""
+        cdef Channel channel
+        backlog, self._backlog = self._backlog, []
+        self._allowance = min(ALLOWANCE, ALLOWANCE_OF_ALL / PyList_GET_SIZE(backlog))
+        for channel in backlog:
+            channel._listed = False
+            try:
+                channel._go_on()
+            except Exception as error:
+                self._report(error)
+                channel.abort()
+        return 0
 
     cdef bint _serve_all(self, int count) except -1:
         cdef int index
@@ -1088,7 +1266,7 @@ cdef class Engine:
 
     cdef int _poll(self, bint patient) except? -2:
         cdef int count
-        if self._interrupted or not patient:
+        if self._interrupted or not patient or self._backlog:
             return epoll_wait(self._epoll, self._ready, BATCH, 0)
         with nogil:
             count = epoll_wait(self._epoll, self._ready, BATCH, -1)

@@ -1,13 +1,18 @@
 """The admin text protocol of the server: a line in, an answer out.
 
+A list may be long, so it comes in pieces, and others are served between two of them. It
+begins with what there is at that time; what has gone before its line is made is left
+out.
+
 The answers are gearmand's to the byte, line ends included, which differ from
 command to command. Where gearmand's harm somebody ours are other ones:
 docs/compatibility.md lists them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
+from weakref import ref
 
 from ..commands import MAX_FUNCTION
 from ..text import printable, split
@@ -16,6 +21,13 @@ from .broker import FULL, HIGH, LOW, NORMAL, Broker, Function, Job, Peer
 
 OK = b"OK\r\n"
 END = b".\n"
+
+# How many bytes a piece of a list has, and lines, those that are left out included.
+PIECE_SIZE: Final = 64 * 1024
+PIECE_LINES: Final = 100
+
+# All of an answer, or the pieces of a list.
+Answer = bytes | Iterator[bytes]
 
 _NO_FUNCTION: Final = b"ERR function not found\r\n"
 _HAS_JOBS: Final = (
@@ -56,6 +68,10 @@ _CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue", b"shut
 _SHUTDOWN: Final = b"shutdown"
 
 
+class _Jobs(list[Job]):
+    """A list that can be referred to weakly."""
+
+
 class Admin:
     """Answers admin lines with the help of a broker.
 
@@ -76,26 +92,30 @@ class Admin:
         self._limits = limits
         self._identity = identity
         self._changers = changers
-        self._commands: dict[bytes, Callable[[list[bytes]], bytes]] = {
+        # What the last list of jobs was made from, which others can be made from too.
+        self._last_jobs: Callable[[], _Jobs | None] = lambda: None
+        self._last_state = (0, 0)
+        self._commands: dict[bytes, Callable[[list[bytes]], Answer]] = {
             b"cancel": self._cancel,
             b"create": self._create,
             b"drop": self._drop,
             b"getpid": lambda _: b"OK %d\n" % identity.pid,
             b"maxqueue": self._maxqueue,
-            b"prioritystatus": lambda _: _listing(map(_priorities, self._functions())),
+            b"prioritystatus": lambda _: self._list_functions(_priorities),
             b"show": self._show,
-            b"status": lambda _: _listing(map(_counts, self._functions())),
+            b"status": lambda _: self._list_functions(_counts),
             b"verbose": lambda _: f"OK {identity.verbosity}\n".encode(),
             b"version": lambda _: f"OK {identity.version}\n".encode(),
-            b"workers": lambda _: _listing(map(_worker, broker.peers)),
+            b"workers": lambda _: _pieces(self._peers()),
         }
         if identity.shutdown is not None:
             self._commands[_SHUTDOWN] = self._shutdown
 
-    def answer(self, line: bytes, address: str) -> bytes:
+    def answer(self, line: bytes, address: str) -> Answer:
         """Carry out one line of a peer at this address and return the answer.
 
-        Raises ProtocolError (fatal) where the connection is to be closed.
+        A list is made while its pieces are asked for. Raises ProtocolError (fatal)
+        where the connection is to be closed.
         """
         command, *words = split(line)
         name = command.lower()
@@ -111,30 +131,56 @@ class Admin:
             return True
         return contains(self._changers or LOOPBACK, address)
 
-    def _functions(self) -> Iterable[Function]:
-        return self._broker.functions.values()
+    def _list_functions(self, line: Callable[[Function], bytes]) -> Iterator[bytes]:
+        known = self._broker.functions
+        functions = list(known.values())
+        return _pieces(
+            line(function) if function.name in known else b"" for function in functions
+        )
 
-    def _show(self, words: list[bytes]) -> bytes:
+    def _list_jobs(self, line: Callable[[Job], bytes]) -> Iterator[bytes]:
+        known = self._broker.jobs
+        jobs = self._all_jobs()
+        return _pieces(line(job) if job.number in known else b"" for job in jobs)
+
+    def _all_jobs(self) -> "_Jobs":
+        """Return all jobs: those of the last time, if that is in use and they are."""
+        broker = self._broker
+        # Jobs come with a new number each, and go by getting fewer.
+        state = (broker.next_handle, len(broker.jobs))
+        jobs = self._last_jobs()
+        if jobs is None or self._last_state != state:
+            jobs = _Jobs(broker.jobs.values())
+            self._last_jobs, self._last_state = ref(jobs), state
+        return jobs
+
+    def _peers(self) -> Iterator[bytes]:
+        known = self._broker.peers
+        for peer in list(known):
+            if peer in known:
+                yield from _worker(peer)
+
+    def _show(self, words: list[bytes]) -> Answer:
         if not words:
             return _unknown(b"show")
-        jobs = self._broker.jobs.values()
         match [word.lower() for word in words]:
             case [b"jobs"]:
-                return _listing(map(_job, jobs))
+                return self._list_jobs(_job)
             case [b"jobs", b"of", _]:
                 return self._jobs_of(words[2])
             case [b"unique", b"jobs"]:
-                return _listing(printable(job.unique) + b"\n" for job in jobs)
+                return self._list_jobs(lambda job: printable(job.unique) + b"\n")
             case [b"limits"]:
-                return _listing(map(_usage, self._limits()))
+                return _pieces(map(_usage, self._limits()))
         return b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
 
-    def _jobs_of(self, name: bytes) -> bytes:
+    def _jobs_of(self, name: bytes) -> Answer:
         function = self._broker.functions.get(name)
         if function is None:
             return _NO_FUNCTION
-        jobs = self._broker.jobs.values()
-        return _listing(_job(job) for job in jobs if job.function is function)
+        return self._list_jobs(
+            lambda job: _job(job) if job.function is function else b""
+        )
 
     def _cancel(self, words: list[bytes]) -> bytes:
         if len(words) < 2:
@@ -197,8 +243,18 @@ class Admin:
         return OK
 
 
-def _listing(lines: Iterable[bytes]) -> bytes:
-    return b"".join(lines) + END
+def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of a list, the last one with its end."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        piece.append(line)
+        size += len(line)
+        if size >= PIECE_SIZE or len(piece) >= PIECE_LINES:
+            yield b"".join(piece)
+            piece.clear()
+            size = 0
+    yield b"".join([*piece, END])
 
 
 def _unknown(command: bytes) -> bytes:
@@ -245,10 +301,13 @@ def _priorities(function: Function) -> bytes:
     return printable(function.name) + b"\t%d\t%d\t%d\t%d\n" % counts
 
 
-def _worker(peer: Peer) -> bytes:
-    names = b"".join(b" " + printable(f.name) for f in peer.functions)
+def _worker(peer: Peer) -> Iterator[bytes]:
+    """Yield the line of a peer, in parts: its functions may be many."""
     ip, client_id = peer.address.encode(), printable(peer.client_id)
-    return b"%d %b %b :%b\n" % (peer.descriptor, ip, client_id, names)
+    yield b"%d %b %b :" % (peer.descriptor, ip, client_id)
+    for function in peer.functions.copy():
+        yield b" " + printable(function.name)
+    yield b"\n"
 
 
 def _job(job: Job) -> bytes:

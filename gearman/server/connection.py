@@ -22,17 +22,19 @@ from ..sockets import keep_alive
 from .broker import Peer
 from .lingering import LINGER_BYTES, LINGER_TIME
 from .outgoing import Outgoing
-from .protocol import Protocol, Service, Trace
+from .protocol import HIGH_WATER, Protocol, Service, Trace
 from .sockets import Address, describe, host_of, hung_up
 
 if TYPE_CHECKING:
     from .durability import Durability
     from .listener import Listener
 
-# Bytes that may wait for a peer before it counts as blocked, and what must be left
-# for it to count as caught up.
-HIGH_WATER = 1024 * 1024
+# What must be left for a peer that was blocked to count as caught up (bytes). It is
+# blocked from HIGH_WATER on.
 LOW_WATER = 256 * 1024
+
+# From so many bytes on, what is to be sent is not put together.
+MUCH = 4 * 1024 * 1024
 
 log = logging.getLogger("gearman.server")
 
@@ -176,7 +178,10 @@ class Connection(asyncio.BufferedProtocol):
         try:
             if self._listener.config.max_outbox:
                 self._look_for_largest()
-            self._write(self.protocol.data_to_send())
+            if self.peer.size > MUCH:
+                self._write_all(self.protocol.pieces_to_send())
+            else:
+                self._write(self.protocol.data_to_send())
             self._go_on()
         except Exception as error:
             self.broken(error)
@@ -187,11 +192,20 @@ class Connection(asyncio.BufferedProtocol):
             self._largest = 0
         self._largest = max(self._largest, *map(len, self.peer.outbox), 0)
 
+    def _write_all(self, pieces: list[bytes]) -> None:
+        if not self.closing:
+            self._transport.write_all(pieces)
+            self._look_for_overflow()
+
     def _write(self, data: bytes) -> None:
         if data and not self.closing:
             self._transport.write(data)
+            self._look_for_overflow()
+
+    def _look_for_overflow(self) -> None:
+        if self._listener.config.max_outbox:
             waiting = self._transport.get_write_buffer_size()
-            if 0 < self._listener.config.max_outbox < waiting - self._largest:
+            if self._listener.config.max_outbox < waiting - self._largest:
                 self.overflow(waiting)
 
     def _go_on(self) -> None:
@@ -304,7 +318,7 @@ class Connection(asyncio.BufferedProtocol):
             self._look_at_lingering(now)
             return True
         self._look_at_deadline(now)
-        if self._paused and not self.closing:
+        if self._paused and not (self.protocol.ready or self.closing):
             self._look_for_end()
         waiting = self._transport.get_write_buffer_size()
         if waiting and (self.peer.blocked or self.closing):

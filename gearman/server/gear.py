@@ -1,7 +1,8 @@
 """The binary protocol of the server, mixed with the admin text protocol."""
 
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from ..commands import (
@@ -17,7 +18,7 @@ from ..framing import MAX_BODY, Decoder, Packet
 from ..text import shown
 from .admin import Admin
 from .broker import HIGH, LOW, NORMAL, Peer
-from .protocol import Protocol, Server, Service, Trace
+from .protocol import HIGH_WATER, Protocol, Server, Service, Trace
 
 # Gets the peer and the packet's arguments, as many as the command table says.
 Verb = Callable[..., None]
@@ -27,6 +28,9 @@ Verb = Callable[..., None]
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,19})(\.\d*)?\s*")
 _MAX_NUMBER_TEXT = 100
 _MAX_NUMBER = 2**63 - 1
+
+# So many bytes of what came are cut into packets at a time.
+_SLICE = 16 * 1024
 
 # Arguments that belong to clients and workers alone.
 _OPAQUE = {"workload", "result", "data"}
@@ -119,7 +123,11 @@ class Gear(Service):
             broker.refuse_result(peer, error.handle, error.size, error.limit)
 
     def _text(self, peer: Peer, line: bytes) -> None:
-        peer.write(self.admin.answer(line, peer.address))
+        answer = self.admin.answer(line, peer.address)
+        if isinstance(answer, bytes):
+            peer.write(answer)
+        else:
+            peer.answering = answer
 
     def _can_do_timeout(self, peer: Peer, name: bytes, timeout: bytes) -> None:
         """Register a function with a timeout in milliseconds; none if below 1."""
@@ -159,7 +167,11 @@ class Gear(Service):
 
 
 class GearProtocol(Protocol):
-    """A connection that speaks the binary and the admin text protocol by turns."""
+    """A connection that speaks the binary and the admin text protocol by turns.
+
+    What came is carried out in turns as well, so that others are served meanwhile; and
+    no more of it while too much of the answers waits to be sent.
+    """
 
     def __init__(self, peer: Peer, gear: Gear, *, trace: Trace | None = None) -> None:
         super().__init__(peer)
@@ -167,6 +179,9 @@ class GearProtocol(Protocol):
         self._decoder = Decoder(
             max_packet=gear.server.max_packet, lines=True, skip_large=True
         )
+        # What is to be carried out yet, and the bytes that came after it.
+        self._later: deque[Packet] = deque()
+        self._come = b""
         self._trace = trace
 
     @property
@@ -174,11 +189,46 @@ class GearProtocol(Protocol):
         return self._decoder.buffered or int(self._decoder.unfinished)
 
     def receive(self, data: bytes) -> None:
+        self._come += data
+        self.resume()
+
+    def resume(self) -> None:
+        peer, server = self.peer, self._gear.server
         try:
-            for packet in self._decoder.feed(data):
-                self._dispatch(packet)
+            while self._unfinished():
+                self._step()
+                if peer.size > HIGH_WATER or server.late():
+                    break
         except ProtocolError as error:
+            self._later.clear()
+            self._come = b""
             self.error = error
+        self.ready = self.paused = self._unfinished()
+        if self.ready:
+            # To be looked at again.
+            peer.write(b"")
+
+    def _unfinished(self) -> bool:
+        return bool(self._later or self._come or self.peer.answering is not None)
+
+    def _step(self) -> None:
+        """Make a piece of an answer, or carry out a packet, or cut some more."""
+        if self.peer.answering is not None:
+            self._answer_on(self.peer.answering)
+        elif self._later:
+            self._dispatch(self._later.popleft())
+        else:
+            # There is one large packet, or there may be many small ones.
+            size = len(self._come) if self._decoder.buffered else _SLICE
+            self._later.extend(self._decoder.feed(self._come[:size]))
+            self._come = self._come[size:]
+
+    def _answer_on(self, pieces: Iterator[bytes]) -> None:
+        piece = next(pieces, None)
+        if piece is None:
+            self.peer.answering = None
+        else:
+            self.peer.write(piece)
 
     def data_to_send(self) -> bytes:
         data = super().data_to_send()
@@ -187,6 +237,13 @@ class GearProtocol(Protocol):
             for packet in sent.feed(data):
                 self._trace(f"sent {describe(packet)}")
         return data
+
+    def pieces_to_send(self) -> list[bytes]:
+        if self._trace is not None:
+            return super().pieces_to_send()
+        pieces, self.peer.outbox = self.peer.outbox, []
+        self.peer.size = 0
+        return pieces
 
     def _dispatch(self, packet: Packet) -> None:
         if self._trace is not None:

@@ -50,6 +50,12 @@ LIGHT = 50_000
 # from, so that not all of its results are kept here.
 HOLD_FROM = 64 * 1024 * 1024
 
+# Seconds for which the requests of one connection are carried out in a turn, and those
+# of all together, if that is less; what is at work then is ended. The engine has times
+# of its own.
+ALLOWANCE = 0.001
+ALLOWANCE_OF_ALL = 0.005
+
 log = logging.getLogger("gearman.server")
 
 
@@ -97,6 +103,7 @@ class Listener:
             config.handshake_timeout,
             config.admin_from or LOOPBACK,
             hostname=socket.gethostname(),
+            late=self._late,
         )
         admin = Admin(self._broker, identity, config.admin_from, self._limits)
         self._gear = Gear(self._server, admin)
@@ -111,6 +118,11 @@ class Listener:
         self._timer: asyncio.TimerHandle | None = None
         self._engine: Any = None
         self._in_turn = False
+        # How many had something to carry out in this turn; for how many seconds each of
+        # them may, and until when the one that is at work.
+        self._at_work = 0
+        self._allowance = ALLOWANCE
+        self._allowed = inf
         self._draining = False
         self._acceptors: list[Acceptor] = []
         self._stopped = asyncio.Event()
@@ -305,15 +317,27 @@ class Listener:
     # -- turns
 
     def begin_turn(self) -> None:
-        """Tell the broker the time, and see to it that the turn ends."""
+        """Tell the broker the time, and see to it that the turn ends.
+
+        Each connection calls this before it carries something out.
+        """
+        now = self.time()
+        self._at_work += 1
+        self._allowed = now + self._allowance
         if not self._in_turn:
             self._in_turn = True
-            self._broker.tick(self.time(), time.time())
+            self._broker.tick(now, time.time())
             self._loop.call_soon(self._end_turn)
+
+    def _late(self) -> bool:
+        """Whether a connection should leave the rest to a later turn."""
+        return self.time() > self._allowed
 
     def _end_turn(self) -> None:
         self._in_turn = False
         self._broker.tick(self.time(), time.time())
+        self._allowance = min(ALLOWANCE, ALLOWANCE_OF_ALL / max(self._at_work, 1))
+        self._at_work = 0
         self._flush()
         self.settle()
 

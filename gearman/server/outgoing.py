@@ -7,7 +7,7 @@ wait here, where their sizes are known.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -65,6 +65,20 @@ class Outgoing:
             self._behind = True
             self._connection.fell_behind()
 
+    def write_all(self, pieces: Collection[bytes]) -> None:
+        """Write pieces without putting them together. One may be there many times."""
+        self._pieces.extend(pieces)
+        self._size += sum(map(len, pieces))
+        self._pass_on()
+        if not self._behind and self.get_write_buffer_size() > self._high:
+            self._behind = True
+            self._connection.fell_behind()
+
+    def _pass_on(self) -> None:
+        """Give the transport what is in line, as long as it sends it all."""
+        while self._pieces and not self._busy:
+            self._transport.write(self._next())
+
     def busy(self) -> None:
         """Take note that the transport has something left to send."""
         self._busy = True
@@ -72,8 +86,7 @@ class Outgoing:
     def free(self) -> None:
         """Go on, since the transport has sent what it had."""
         self._busy = False
-        while self._pieces and not self._busy:
-            self._transport.write(self._next())
+        self._pass_on()
         if not self._pieces and self._then is not None:
             then, self._then = self._then, None
             then()

@@ -20,6 +20,9 @@ from .broker import Broker, Peer
 
 __all__ = ["Option", "Peer", "Protocol", "Recipient", "Server", "Service", "Trace"]
 
+# Bytes that may wait for a peer before no more of its requests are carried out.
+HIGH_WATER = 1024 * 1024
+
 # Gets one line of text for each packet or line that came in.
 Trace = Callable[[str], None]
 
@@ -33,7 +36,8 @@ class Server:
 
     The broker's `now` is the time of the turn. Sizes are in bytes, times in seconds.
     While it is `draining` the server stays until no job is left, and should be given
-    no new ones.
+    no new ones. What takes long should be left to a later turn as soon as `late` says
+    that others are to be served.
     """
 
     broker: Broker
@@ -44,6 +48,7 @@ class Server:
     draining: bool = False
     # What the machine calls itself.
     hostname: str = ""
+    late: Callable[[], bool] = bool
 
     def may_change(self, peer: Peer) -> bool:
         """Whether a peer may do more than submit jobs and look: cancel those of others.
@@ -74,6 +79,10 @@ class Recipient(Peer):
             self.connection.broken(error)
             # Has the event loop look at that, whoever it is waiting in.
             self.write(b"")
+
+    def repeat(self, times: int, command: int, arguments: tuple[bytes, ...]) -> None:
+        for _ in range(times):
+            self.send(command, arguments)
 
 
 class Protocol(ABC):
@@ -123,7 +132,15 @@ class Protocol(ABC):
         outbox = self.peer.outbox
         data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
         outbox.clear()
+        self.peer.size = 0
         return data
+
+    def pieces_to_send(self) -> list[bytes]:
+        """Return, and forget, the same, without putting it together if need not be.
+
+        It is called instead of `data_to_send` when very much waits.
+        """
+        return [self.data_to_send()]
 
 
 class Service(ABC):

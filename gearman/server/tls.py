@@ -121,7 +121,8 @@ class TlsProtocol(Protocol):
         """Want what the protocol inside wants, once it has a say."""
         inner = self._inner
         self.error = inner.error or self.error
-        self.finished = inner.finished or self._ended
+        # What it asked for before that is carried out all the same.
+        self.finished = inner.finished or (self._ended and not inner.ready)
         self.paused, self.ready = inner.paused, inner.ready
         if self._established:
             self.deadline = inner.deadline

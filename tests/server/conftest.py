@@ -35,10 +35,18 @@ class Wire:
         self.protocol.receive(data)
         return self.got()
 
+    def data(self) -> bytes:
+        """Return all that is sent, in however many turns it comes."""
+        data = self.protocol.data_to_send()
+        while self.protocol.ready:
+            self.protocol.resume()
+            data += self.protocol.data_to_send()
+        return data
+
     def got(self) -> list[Packet]:
         """Return the packets (command, *arguments) and lines this peer has got."""
         packets: list[Packet] = []
-        for number, arguments in self._decoder.feed(self.protocol.data_to_send()):
+        for number, arguments in self._decoder.feed(self.data()):
             assert not isinstance(arguments, ProtocolError), arguments
             packets.append((Command(number), *arguments))
         return packets
@@ -46,7 +54,7 @@ class Wire:
     def ask(self, line: bytes) -> bytes:
         """Send an admin line and return the bytes of the answer."""
         self.protocol.receive(line + b"\n")
-        return self.protocol.data_to_send()
+        return self.data()
 
     def submit(
         self,

@@ -6,7 +6,14 @@ from sys import getrefcount
 import pytest
 
 from gearman.commands import MAX_FUNCTION, MAX_UNIQUE, Command
-from gearman.server._broker import FEW, MAX_LATE, SWEEP, SWEEP_BYTES, WAKE_PATIENCE
+from gearman.server._broker import (
+    FEW,
+    MANY_DUE,
+    MAX_LATE,
+    SWEEP,
+    SWEEP_BYTES,
+    WAKE_PATIENCE,
+)
 
 NOOP = (Command.NOOP,)
 NO_JOB = (Command.NO_JOB,)
@@ -531,8 +538,24 @@ class TestManyFunctions:
         client.submit(b"4")
         assert worker.got() == [NOOP]
 
+    def test_worker_finds_its_jobs_among_still_more_of_others(self, server):
+        names = [b"f%d" % number for number in range(FEW + 1)]
+        client, worker = server.connect(), server.connect().can_do(*names)
+        for number in range(3 * FEW):
+            client.submit(b"other%d" % number)
+        assert worker.grab() is None
+        handle = client.submit(names[3])
+        assert worker.grab() == handle
+
 
 class TestSleep:
+    def test_falling_asleep_again_changes_nothing(self, server):
+        client, worker = server.connect(), server.worker()
+        assert worker.send(Command.PRE_SLEEP) == []
+        client.submit()
+        assert worker.got() == [NOOP]
+        assert worker.send(Command.PRE_SLEEP) == [NOOP]
+
     def test_before_sleep_a_waiting_job_is_announced(self, server):
         worker = server.connect().can_do()
         server.connect().submit()
@@ -1029,7 +1052,8 @@ class TestLateResult(TestTimeout):
         worker.send(Command.CAN_DO_TIMEOUT, b"f", b"1000")
         handles = [client.submit() for _ in range(MAX_LATE + 1)]
         assert [worker.grab() for _ in handles] == handles
-        server.after(2)
+        while server.after(2) < inf:
+            pass
         first, second, *_, last = handles
         assert worker.send(Command.WORK_COMPLETE, first, b"") == [NOT_FOUND]
         assert worker.send(Command.WORK_COMPLETE, second, b"") == []
@@ -1096,6 +1120,20 @@ class TestEpoch:
         server.wall += 3600
         server.after(0)
         assert server.connect().can_do().grab() == handle
+
+    def test_very_many_that_are_due_become_so_in_several_turns(self, server):
+        self.submit_at(server, 5)
+        for _ in range(2 * MANY_DUE):
+            self.submit_at(server, 5)
+        function = server.broker.functions[b"f"]
+        ready = []
+        assert server.after(6) <= 0
+        ready.append(function.queues[1].count)
+        assert server.after(0) <= 0
+        ready.append(function.queues[1].count)
+        assert server.after(0) == inf
+        ready.append(function.queues[1].count)
+        assert ready == [MANY_DUE, 2 * MANY_DUE, 2 * MANY_DUE + 1]
 
 
 class TestCancel:
@@ -1185,6 +1223,34 @@ class TestCancel:
         other.send(Command.CANT_DO, b"f")
         assert other.ask(b"drop function f") == b"OK\r\n"
         assert getrefcount(workload) == before
+
+
+class TestMemory:
+    def test_workload_goes_with_the_job_whoever_still_refers_to_it(self, server):
+        client, worker = server.connect(), server.worker()
+        handle = client.submit(workload=b"x" * 1000)
+        job = server.broker.find(handle)
+        worker.grab()
+        worker.send(Command.WORK_COMPLETE, handle, b"")
+        assert job.workload == b""
+        assert server.broker.memory == 0
+
+    def test_reducer_counts(self, server):
+        client = server.connect()
+        names = (b"f", b"", b"reducer" * 100, b"", b"w")
+        ((_, handle),) = client.send(Command.SUBMIT_REDUCE_JOB, *names)
+        assert server.broker.memory > 700
+        server.broker.cancel(handle)
+        assert server.broker.memory == 0
+
+    def test_what_is_sent_several_times_is_there_once(self, server):
+        client, worker = server.connect(), server.worker()
+        for _ in range(3):
+            handle = client.submit(unique=b"u")
+        worker.grab()
+        worker.send(Command.WORK_COMPLETE, handle, b"x" * 1000)
+        assert len({id(data) for data in client.peer.outbox}) == 1
+        assert client.got() == [(Command.WORK_COMPLETE, handle, b"x" * 1000)] * 3
 
 
 class TestLimits:

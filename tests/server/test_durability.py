@@ -167,7 +167,9 @@ class TestOutage:
             queue.started()
             client.send(*BACKGROUND)
             assert client.expect("ERROR") == [b"QUEUE_ERROR", OUTAGE]
-            queue.results.put(None)
+            # What is left to be removed goes, and jobs would be taken again.
+            for _ in range(2):
+                queue.results.put(None)
             server.until(lambda: not server.listener._broker.outage)
             client.send(*BACKGROUND)
             queue.call()

@@ -5,7 +5,9 @@ import pytest
 from gearman import _framing
 from gearman.commands import COMMANDS, MAX_CLIENT_ID, REQUEST, RESPONSE, Command, Sender
 from gearman.errors import PacketTooLarge
+from gearman.server.admin import PIECE_LINES
 from gearman.server.gear import describe
+from gearman.server.protocol import HIGH_WATER
 
 NOT_EXPECTED = [(Command.ERROR, b"INVALID_COMMAND", b"Command not expected")]
 NOT_IMPLEMENTED = {Command.ALL_YOURS, Command.SUBMIT_JOB_SCHED}
@@ -231,3 +233,78 @@ class TestTrace:
         peer = server.connect()
         peer.send_bytes(b"\0RES\0\0\0\x10\0\0\0\0")
         assert "Request magic expected" in server.trace[0]
+
+
+class TestTurns:
+    """What a connection asks for is not all carried out at once."""
+
+    VERSIONS = 5
+
+    def ask(self, peer, count=VERSIONS):
+        peer.protocol.receive(b"version\n" * count)
+
+    def turns(self, peer):
+        """Return what was sent in each turn."""
+        sent = [peer.protocol.data_to_send()]
+        while peer.protocol.ready:
+            assert peer.protocol.paused
+            peer.protocol.resume()
+            sent.append(peer.protocol.data_to_send())
+        return sent
+
+    def test_all_is_carried_out_while_there_is_time(self, server):
+        peer = server.connect()
+        self.ask(peer)
+        assert self.turns(peer) == [b"OK 1.2.3\n" * self.VERSIONS]
+
+    def test_rest_is_left_to_later_turns_when_it_is_late(self, server):
+        server.site.late = lambda: True
+        peer = server.connect()
+        self.ask(peer)
+        sent = self.turns(peer)
+        assert b"".join(sent) == b"OK 1.2.3\n" * self.VERSIONS
+        assert max(map(len, sent)) == len(b"OK 1.2.3\n")
+
+    def test_no_more_is_carried_out_while_much_waits_to_be_sent(self, server):
+        peer = server.connect()
+        echo = _framing.encode(Command.ECHO_REQ, (bytes(HIGH_WATER),), REQUEST)
+        peer.protocol.receive(echo * 3)
+        assert [len(sent) for sent in self.turns(peer)] == [len(echo)] * 3
+
+    def test_nothing_follows_an_error(self, server):
+        server.site.late = lambda: True
+        peer = server.connect()
+        peer.protocol.receive(b"version\n\0BAD bytes..version\n")
+        assert b"".join(self.turns(peer)) == b"OK 1.2.3\n"
+        assert peer.protocol.error is not None
+
+    def test_list_comes_in_pieces_without_what_has_gone_meanwhile(self, server):
+        server.site.late = lambda: True
+        peer, client = server.connect(), server.connect()
+        handles = [client.submit() for _ in range(3 * PIECE_LINES)]
+        peer.protocol.receive(b"show jobs\nversion\n")
+        first = peer.protocol.data_to_send()
+        while not first:
+            peer.protocol.resume()
+            first = peer.protocol.data_to_send()
+        server.broker.cancel(handles[-1])
+        new = server.connect().submit()
+        rest = b"".join(self.turns(peer))
+        assert first.count(b"\n") == PIECE_LINES
+        listed, answer = (first + rest).split(b".\n", 1)
+        assert [line.split(b"\t")[0] for line in listed.splitlines()] == handles[:-1]
+        assert new not in listed
+        assert answer == b"OK 1.2.3\n"
+
+    @pytest.mark.parametrize(
+        ("line", "count"), [(b"status", 299), (b"prioritystatus", 299), (b"workers", 1)]
+    )
+    def test_what_has_gone_is_left_out(self, server, line, count):
+        server.site.late = lambda: True
+        peer, other = server.connect(), server.connect()
+        for number in range(300):
+            server.broker.function(b"f%d" % number)
+        peer.protocol.receive(line + b"\n")
+        server.broker.drop(b"f299")
+        other.leave()
+        assert b"".join(self.turns(peer)).count(b"\n") == count + 1

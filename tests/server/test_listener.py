@@ -16,10 +16,10 @@ from gearman.framing import BUILD
 from gearman.queue import Queue
 from gearman.server.broker import Engine
 from gearman.server.config import Config, Endpoint, Keepalive
-from gearman.server.connection import HIGH_WATER
 from gearman.server.listener import Listener
 from gearman.server.loop import Selector
 from gearman.server.loop import run as run_loop
+from gearman.server.protocol import HIGH_WATER
 from gearman.server.sockets import open_all
 from tests.servers import DEADLINE, HOST
 from tests.wire import Peer, packet
@@ -352,6 +352,101 @@ class TestBackPressure:
                 worker.send("WORK_COMPLETE", handle, large)
                 worker.fence()
                 assert client.expect("WORK_COMPLETE") == [handle, large]
+
+
+class TestFairness:
+    """One peer may ask for much at once: others are served meanwhile."""
+
+    FUNCTIONS = 500
+    LINE = b"function-%d\t0\t0\t1\n"
+
+    def able(self, server):
+        worker = server.peer()
+        for number in range(self.FUNCTIONS):
+            worker.send("CAN_DO", b"function-%d" % number)
+        worker.fence()
+        return worker
+
+    def listing(self):
+        lines = [self.LINE % number for number in range(self.FUNCTIONS)]
+        return b"".join(lines) + b".\n"
+
+    def test_lists_that_nobody_reads_are_not_made(self, running):
+        with running() as server, self.able(server), server.peer() as peer:
+            peer.send_bytes(b"status\n" * 1000)
+            # It is blocked as soon as there is more than its socket takes.
+            server.until(lambda: any(c.peer.blocked for c in self.connections(server)))
+            with server.peer() as other:
+                other.fence()
+            waiting = max(c.waiting() for c in self.connections(server))
+            assert waiting < 2 * HIGH_WATER
+            wanted = self.listing()
+            for _ in range(1000):
+                assert peer.take(len(wanted)) == wanted
+
+    def connections(self, server):
+        return list(server.listener._connections)
+
+    def test_all_that_was_asked_for_before_the_end_is_answered(self, running):
+        with running() as server, self.able(server), server.peer() as peer:
+            peer.send_bytes(b"status\n" * 100 + b"version\n" * 3000)
+            peer.socket.shutdown(socket.SHUT_WR)
+            received = peer.receive_end()
+            assert received.count(b".\n") == 100
+            assert received.count(b"OK ") == 3000
+
+    def test_peer_that_leaves_in_the_middle_of_its_list_harms_nobody(self, running):
+        with running() as server, self.able(server):
+            for _ in range(5):
+                with server.peer() as peer:
+                    peer.send_bytes(b"status\n" * 1000)
+                    peer.take(10)
+            server.until(lambda: len(server.listener._connections) == 1)
+            with server.peer() as other:
+                other.fence()
+
+    def test_packets_are_carried_out_in_their_order(self, running):
+        with running() as server, server.peer() as peer:
+            marks = [b"%d" % number for number in range(20_000)]
+            sender = Thread(
+                target=peer.send_bytes,
+                args=(b"".join(packet("ECHO_REQ", mark) for mark in marks),),
+            )
+            sender.start()
+            for mark in marks:
+                assert peer.expect("ECHO_RES") == [mark]
+            sender.join()
+
+    @pytest.mark.parametrize("size", [10, 40_000])
+    def test_result_of_many_joins_arrives_as_often(self, running, size):
+        with running() as server, server.peer() as client, server.peer() as worker:
+            for _ in range(300):
+                client.send("SUBMIT_JOB", b"f", b"unique", b"")
+            (handle,) = {client.expect("JOB_CREATED")[0] for _ in range(300)}
+            worker.send("CAN_DO", b"f")
+            worker.send("GRAB_JOB")
+            worker.expect("JOB_ASSIGN")
+            worker.send("WORK_COMPLETE", handle, b"r" * size)
+            for _ in range(300):
+                assert client.expect("WORK_COMPLETE") == [handle, b"r" * size]
+            client.fence()
+
+    def test_result_of_many_joins_is_within_the_limit(self, running):
+        with (
+            running(replace(LOCAL, max_outbox=4 * HIGH_WATER)) as server,
+            server.peer() as client,
+            server.peer() as worker,
+        ):
+            for _ in range(5000):
+                client.send("SUBMIT_JOB", b"f", b"unique", b"")
+                client.expect("JOB_CREATED")
+            worker.send("CAN_DO", b"f")
+            worker.send("GRAB_JOB")
+            handle = worker.expect("JOB_ASSIGN")[0]
+            worker.send("WORK_COMPLETE", handle, bytes(100_000))
+            worker.fence()
+            assert len(client.receive_end()) < 500_000_000
+            assert server.listener._broker.hits["max-outbox"] == 1
 
 
 class TestStalling:

@@ -1,0 +1,283 @@
+"""What one hostile or careless client does: ``python -m benchmarks.attacks NAME PORT``.
+
+Each attack first makes what it needs, then prints a line, waits for one on standard
+input, and goes on until that ends. All of it is with default options of the server, by
+bare sockets.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from select import select
+from threading import Thread
+
+from benchmarks.servers import HOST
+from gearman.commands import REQUEST, Command
+from gearman.framing import encode
+
+# Prepares an attack, and returns what it does then: one step, which is done again and
+# again until it returns False.
+Step = Callable[[], bool]
+Attack = Callable[[int], Step]
+
+CROWD = 10
+
+
+def packet(command: Command, *arguments: bytes) -> bytes:
+    return encode(command, arguments, REQUEST)
+
+
+class Client:
+    """A connection that can read without looking at what it is, or not read at all."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection((HOST, port))
+        self._marks = count()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def carried_out(self, data: bytes) -> None:
+        """Send requests, and return when the server has answered them all."""
+        mark = b"mark %d" % next(self._marks)
+        sender = Thread(
+            target=self.socket.sendall, args=(data + packet(Command.ECHO_REQ, mark),)
+        )
+        sender.start()
+        seen = b""
+        while mark not in seen:
+            seen = seen[-len(mark) :] + self.socket.recv(1 << 20)
+        sender.join()
+
+    def flood(self, data: bytes, *, reads: bool) -> bool:
+        """Send as much as goes through now; returns whether anything did."""
+        self.socket.setblocking(False)
+        readable, writable, _ = select(
+            [self.socket] if reads else [], [self.socket], [], 0
+        )
+        try:
+            if readable and not self.socket.recv(1 << 20):
+                return False
+            if writable:
+                self.socket.send(data)
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        return True
+
+
+def _names(number: int, size: int = 0) -> Iterator[bytes]:
+    for each in range(number):
+        yield b"name-%d-" % each + b"x" * size
+
+
+def _able(port: int, number: int, size: int = 0) -> Client:
+    """Return a worker of so many functions."""
+    worker = Client(port)
+    able = (packet(Command.CAN_DO, name) for name in _names(number, size))
+    worker.carried_out(b"".join(able))
+    return worker
+
+
+def _in_background(port: int, names: Iterator[bytes], unique: bytes = b"") -> None:
+    jobs = (packet(Command.SUBMIT_JOB_BG, name, unique, b"") for name in names)
+    Client(port).carried_out(b"".join(jobs))
+
+
+def _flooded(clients: Sequence[Client], data: bytes, *, reads: bool = True) -> Step:
+    """Return a step that keeps the server busy with a request of all these clients."""
+    many = data * (1 << 16 >> len(data).bit_length())
+
+    def step() -> bool:
+        alive = [client.flood(many, reads=reads) for client in clients]
+        if not reads:
+            time.sleep(0.001)
+        return any(alive)
+
+    return step
+
+
+def listings(port: int) -> Step:
+    """Ask for the status of 2,000 functions, again and again, and read nothing."""
+    _able(port, 2000, 50)
+    return _flooded([Client(port)], b"status\n", reads=False)
+
+
+def long_names(port: int) -> Step:
+    """The same with names of 500 bytes, most of which are shown as escapes."""
+    worker = Client(port)
+    able = (packet(Command.CAN_DO, n + b"\x9b" * 500) for n in _names(3000))
+    worker.carried_out(b"".join(able))
+    return _flooded([Client(port)], b"status\n", reads=False)
+
+
+def all_jobs(port: int) -> Step:
+    """Ask for the list of a million jobs, once."""
+    _in_background(port, (b"f" for _ in range(1_000_000)))
+    client = Client(port)
+    asked: list[bool] = []
+
+    def step() -> bool:
+        if not asked:
+            client.send(b"show jobs\n")
+            asked.append(True)
+        client.socket.recv(1 << 20)
+        return True
+
+    return step
+
+
+def all_jobs_often(port: int) -> Step:
+    """Ask for the list of 300,000 jobs by fifty connections at a time."""
+    _in_background(port, (b"f" for _ in range(300_000)))
+    return _flooded([Client(port) for _ in range(50)], b"show jobs\n")
+
+
+def joins(port: int) -> Step:
+    """Submit one job 100,000 times, and give it a result of 32 KB."""
+    worker = Client(port)
+    worker.carried_out(packet(Command.CAN_DO, b"f"))
+    client = Client(port)
+    client.carried_out(packet(Command.SUBMIT_JOB, b"f", b"unique", b"") * 100_000)
+    worker.send(packet(Command.GRAB_JOB))
+    handle = worker.socket.recv(1000)[12:].split(b"\0")[0]
+    done: list[bool] = []
+
+    def step() -> bool:
+        if not done:
+            worker.send(packet(Command.WORK_COMPLETE, handle, bytes(32 * 1024)))
+            done.append(True)
+        return bool(client.socket.recv(1 << 20))
+
+    return step
+
+
+def uniques(port: int) -> Step:
+    """Ask for the status of uniques, with a job in each of 9,900 functions."""
+    _in_background(port, _names(9900), b"unique")
+    question = packet(Command.GET_STATUS_UNIQUE, b"no such unique")
+    return _flooded([Client(port) for _ in range(CROWD)], question)
+
+
+def sleepers(port: int) -> Step:
+    """Fall asleep again and again with 1,000 functions."""
+    workers = [_able(port, 1000) for _ in range(CROWD)]
+    return _flooded(workers, packet(Command.PRE_SLEEP))
+
+
+def turning_sleepers(port: int) -> Step:
+    """Ask for a job, and fall asleep, again and again, with 1,000 functions."""
+    workers = [_able(port, 1000) for _ in range(CROWD)]
+    return _flooded(workers, packet(Command.GRAB_JOB) + packet(Command.PRE_SLEEP))
+
+
+def grabs(port: int) -> Step:
+    """Ask for jobs with 1,000 functions, while 9,000 others have some."""
+    _in_background(port, (name + b"other" for name in _names(9000)))
+    workers = [_able(port, 1000) for _ in range(CROWD)]
+    return _flooded(workers, packet(Command.GRAB_JOB))
+
+
+def abilities(port: int) -> Step:
+    """Register and take back 2,000 functions."""
+    names = list(_names(2000))
+    requests = [packet(Command.CAN_DO, name) for name in names]
+    requests += [packet(Command.CANT_DO, name) for name in names]
+    clients = [Client(port) for _ in range(CROWD)]
+    steps = [_stream(client, b"".join(requests)) for client in clients]
+
+    def step() -> bool:
+        alive = [each() for each in steps]
+        return any(alive)
+
+    return step
+
+
+def _stream(client: Client, data: bytes) -> Step:
+    """Return a step that sends these bytes in a circle."""
+    at = [0]
+    client.socket.setblocking(False)
+
+    def step() -> bool:
+        try:
+            at[0] += client.socket.send(data[at[0] : at[0] + (1 << 16)])
+            at[0] %= len(data)
+        except BlockingIOError:
+            time.sleep(0.0001)
+        except OSError:
+            return False
+        return True
+
+    return step
+
+
+def lines(port: int) -> Step:
+    """Ask for the version, by ten connections that read."""
+    return _flooded([Client(port) for _ in range(CROWD)], b"version\n")
+
+
+def echoes(port: int) -> Step:
+    """Have 64 KB sent back without reading it, by fifty connections."""
+    data = packet(Command.ECHO_REQ, bytes(64 * 1024))
+    return _flooded([Client(port) for _ in range(50)], data, reads=False)
+
+
+def scheduled(port: int) -> Step:
+    """Have a million jobs become due in one second."""
+    when = b"%d" % (time.time() + 12)
+    job = packet(Command.SUBMIT_JOB_EPOCH, b"f", b"", when, b"")
+    client = Client(port)
+    client.carried_out(job * 1_000_000)
+
+    def step() -> bool:
+        time.sleep(0.1)
+        return True
+
+    return step
+
+
+ATTACKS: dict[str, Attack] = {
+    each.__name__.replace("_", "-"): each
+    for each in (
+        listings,
+        long_names,
+        all_jobs,
+        all_jobs_often,
+        joins,
+        uniques,
+        sleepers,
+        turning_sleepers,
+        grabs,
+        abilities,
+        lines,
+        echoes,
+        scheduled,
+    )
+}
+
+
+@contextmanager
+def _ended() -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether standard input has ended."""
+    yield lambda: bool(select([sys.stdin], [], [], 0)[0])
+
+
+def main() -> None:
+    name, port = sys.argv[1], int(sys.argv[2])
+    # It stands for other machines, and must not take the server's processor.
+    os.nice(19)
+    step = ATTACKS[name](port)
+    print("prepared", flush=True)
+    sys.stdin.readline()
+    with _ended() as ended:
+        while not ended() and step():
+            pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""What one hostile client costs a polite one: ``python benchmarks/pressure.py``.
+
+Each attack of `attacks` is played beside a client that sends an echo and waits for the
+answer, again and again. See docs/performance.md.
+"""
+
+import argparse
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import quantiles
+from typing import NamedTuple
+
+if not __package__:
+    # A script finds its neighbours, but not the package that they are in.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import machine  # noqa: E402
+from benchmarks.attacks import ATTACKS, packet  # noqa: E402
+from benchmarks.run import positive, tell  # noqa: E402
+from benchmarks.servers import HOST, Server, ServerError, find, with_gearman  # noqa: E402
+from gearman.commands import Command  # noqa: E402
+
+# The most that a polite client's answer may take at its median, in milliseconds, and
+# the longest time without one.
+P50 = {"ours-speedups": 5.0, "ours-pure": 50.0}
+SILENCE = 250.0
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+class Play(NamedTuple):
+    """What an attack did: the polite client's milliseconds, the server's megabytes."""
+
+    p50: float
+    p99: float
+    silence: float
+    memory: float
+    asked: int
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; exits with one sentence if it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/pressure.py",
+        description="Measure what one hostile client costs a polite one.",
+    )
+    parser.add_argument(
+        "attacks",
+        nargs="*",
+        metavar="ATTACK",
+        help=f"the attacks to play (default: all): {', '.join(ATTACKS)}",
+    )
+    parser.add_argument(
+        "--server",
+        action="append",
+        choices=[*P50, "gearmand"],
+        help="a server to measure (default: both builds)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=positive,
+        default=5,
+        metavar="N",
+        help="how long each attack lasts (default: 5)",
+    )
+    options = parser.parse_args(argv)
+    unknown = set(options.attacks) - set(ATTACKS)
+    if unknown:
+        parser.error(f"no attack is called {', '.join(sorted(unknown))}")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print a table, and return 1 if an attack does more than it may."""
+    options = parse(sys.argv[1:] if argv is None else argv)
+    groups = options.server or list(P50)
+    chosen = [server for server in find(None) if server.group in groups]
+    print("\n".join([*machine.describe(chosen), machine.noise()]).rstrip())
+    bad = []
+    for server in chosen:
+        print(f"\n{server.label}\n")
+        print("| attack | p50 ms | p99 ms | longest silence ms | memory MB |")
+        print("| ------ | -----: | -----: | -----------------: | --------: |")
+        for name in options.attacks or ATTACKS:
+            tell(f"{server.label} {name}")
+            try:
+                play = _play(server, name, options.seconds)
+            except ServerError as error:
+                print(f"| {name:<16} | {error} |")
+                bad.append(f"{name} ({server.label})")
+                continue
+            times = f"{play.p50:8.2f} | {play.p99:8.2f} | {play.silence:8.0f}"
+            print(f"| {name:<16} | {times} | {play.memory:6.0f} |", flush=True)
+            if play.p50 > P50.get(server.group, P50["ours-pure"]) or (
+                play.silence > SILENCE
+            ):
+                bad.append(f"{name} ({server.label})")
+    if bad:
+        print(f"\nworse than it may be: {', '.join(bad)}")
+    return 1 if bad else 0
+
+
+def _play(server: Server, name: str, seconds: int) -> Play:
+    with server.running() as (pid, port), _attack(name, port) as begin:
+        polite = _Polite(port)
+        polite.ask()
+        begin()
+        times = polite.ask_for(seconds)
+        parts = quantiles(times, n=100) if len(times) > 1 else times * 99
+        return Play(parts[49], parts[98], max(times), _peak(pid), len(times))
+
+
+class _Polite:
+    """A client that sends an echo and waits for the answer."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection((HOST, port), 60)
+        self._packet = packet(Command.ECHO_REQ, b"polite")
+
+    def ask(self) -> float:
+        """Return how many milliseconds the answer has taken."""
+        start = time.perf_counter()
+        self._socket.sendall(self._packet)
+        wanted = len(self._packet)
+        try:
+            while wanted:
+                data = self._socket.recv(wanted)
+                if not data:
+                    raise ServerError("the server has closed the polite client")
+                wanted -= len(data)
+        except OSError as error:
+            raise ServerError(f"the polite client got no answer: {error}") from error
+        return (time.perf_counter() - start) * 1000
+
+    def ask_for(self, seconds: float) -> list[float]:
+        end = time.perf_counter() + seconds
+        times = []
+        while time.perf_counter() < end:
+            times.append(self.ask())
+            time.sleep(0.001)
+        return times
+
+
+@contextmanager
+def _attack(name: str, port: int) -> Iterator[Callable[[], None]]:
+    """Prepare an attack; yields what begins it."""
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "benchmarks.attacks", name, str(port)],
+        env=with_gearman({"PYTHONPATH": str(_ROOT)}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise ServerError("the attack could not be prepared")
+
+        def begin() -> None:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+        try:
+            yield begin
+        finally:
+            process.kill()
+
+
+def _peak(pid: int) -> float:
+    """Return the most memory that a process had, in megabytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0.0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
