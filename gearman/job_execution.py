@@ -98,6 +98,12 @@ class JobExecution(JobUpdates):
         self.command_handler_holding_job_lock = command_handler if lock else None
         return True
 
+    def lend_job_lock(self, command_handler: Any) -> Any:
+        """Let a handler have the lock whose job came late; return who had it."""
+        holder = self.command_handler_holding_job_lock
+        self.command_handler_holding_job_lock = command_handler
+        return holder
+
     def check_job_lock(self, command_handler: Any) -> bool:
         """Whether a handler awaits or runs a job."""
         return bool(self.command_handler_holding_job_lock == command_handler)

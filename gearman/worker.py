@@ -26,6 +26,12 @@ POLL_TIMEOUT_IN_SECONDS = 60.0
 # Seconds that a worker which is to end waits for the answer to its last grab.
 _LAST_ANSWER = 5.0
 
+# Seconds that a worker with several servers waits for one of them to answer a grab.
+_PATIENCE = 1.0
+
+# Seconds after which tasks are announced again to a server that has refused something.
+_ANNOUNCE_AGAIN = 10.0
+
 
 class GearmanWorker(JobExecution):
     """Runs jobs from all of its servers.
@@ -69,6 +75,9 @@ class GearmanWorker(JobExecution):
         # were called; only while `work` runs.
         self._grabbers: deque[Any] = deque()
         self._job_ended = False
+        # When the last grab was sent, and when to announce tasks again.
+        self._grabbed = 0.0
+        self._announce_at = 0.0
         self._working = False
         self._stopping = False
         self._lost_one = False
@@ -164,6 +173,7 @@ class GearmanWorker(JobExecution):
     def _work_a_while(self, poll_timeout: float | None) -> bool:
         """Work until the connections want looking after; return False at the end."""
         connections = self.establish_worker_connections()
+        self._announce_again()
         self._lost_one = False
         timeout = self._until_next_attempt(poll_timeout)
         if not connections and not self.connection_list:
@@ -195,10 +205,24 @@ class GearmanWorker(JobExecution):
             for connection in self.connection_list
             if not connection.connected
         ]
+        due.append(self._announce_at)
         if not any(due):
             return longest
         wait: float = max(0.01, min(filter(None, due)) - time.monotonic())
         return wait if longest is None else min(longest, wait)
+
+    def announce_soon(self) -> None:
+        """Announce tasks in a while to servers that may have refused one."""
+        self._announce_at = time.monotonic() + _ANNOUNCE_AGAIN
+        # The poll that is under way may last longer.
+        self._lost_one = True
+
+    def _announce_again(self) -> None:
+        if 0.0 < self._announce_at <= time.monotonic():
+            self._announce_at = 0.0
+            for handler in self._live_handlers():
+                if getattr(handler, "refused", False):
+                    handler.announce_again()
 
     def _may_go_on(self, any_activity: bool) -> bool:
         """Call the hooks, have the next handler grab, and return whether to poll on."""
@@ -209,6 +233,7 @@ class GearmanWorker(JobExecution):
         if not go_on or self._stopping:
             self._lost_one = False
             return False
+        self._lose_patience()
         self._grab_next()
         return not self._lost_one
 
@@ -217,7 +242,30 @@ class GearmanWorker(JobExecution):
             handler = self._grabbers.popleft()
             connection = self.handler_to_connection_map.get(handler)
             if connection is not None and connection.connected:
+                self._grabbed = time.monotonic()
                 handler.take_job()
+
+    def _awaiting(self) -> Any:
+        """Return the handler that others wait for, since its server owes an answer."""
+        holder = self.command_handler_holding_job_lock
+        if holder is None or len(self.connection_list) < 2:
+            return None
+        stop_waiting = getattr(holder, "stop_waiting", None)
+        return holder if stop_waiting and holder.expects_answer() else None
+
+    def _lose_patience(self) -> None:
+        handler = self._awaiting()
+        if handler and self._grabbed + _PATIENCE <= time.monotonic():
+            handler.stop_waiting()
+
+    def _poll_time(
+        self, connections: list[Any], remaining: float | None
+    ) -> float | None:
+        longest = super()._poll_time(connections, remaining)
+        if not self._awaiting():
+            return longest
+        patience = max(0.0, self._grabbed + _PATIENCE - time.monotonic())
+        return patience if longest is None else min(longest, patience)
 
     def queue_grab(self, command_handler: Any, after_job: bool = False) -> bool:
         """Let a handler grab a job when it is its turn.

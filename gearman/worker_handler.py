@@ -6,7 +6,9 @@
                               ^-- or the next GRAB_JOB_UNIQ --------------+
 
 Whoever awaits or runs a job holds the worker's job lock, so that a worker with
-several servers has one job at a time. While the worker works, it decides itself who
+several servers has one job at a time. A server that does not answer keeps the others
+waiting for a moment only: its handler gives the lock up, and takes it when the answer
+comes after all. While the worker works, it decides itself who
 grabs next (`queue_grab`): a finished job's result and the next grab then leave in
 one write.
 """
@@ -49,6 +51,12 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         self._keys: dict[str, Any] = {}
         self._running = False
         self._announce_later = False
+        # How many answers to a grab may still come without the lock, and whether one of
+        # them is overdue.
+        self._owed = 0
+        self._overdue = False
+        # Whether the server has refused something, perhaps a task.
+        self.refused = False
         # Why the last result that could not be encoded could not be.
         self.unsendable: Exception | None = None
 
@@ -59,7 +67,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         self._sleep()
 
     def expects_answer(self) -> bool:
-        return not self._running and self._check_job_lock()
+        return not self._running and (self._overdue or self._check_job_lock())
 
     # What the worker calls.
 
@@ -79,6 +87,9 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
     def _announce(self) -> None:
         self._announce_later = False
         self.send_command(GEARMAN_COMMAND_RESET_ABILITIES)
+        self._tell_abilities()
+
+    def _tell_abilities(self) -> None:
         timeouts = getattr(self.connection_manager, "task_timeouts", {})
         for task in self._handler_abilities:
             seconds = timeouts.get(task)
@@ -96,6 +107,13 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         self._client_id = client_id
         if client_id is not None:
             self.send_command(GEARMAN_COMMAND_SET_CLIENT_ID, client_id=client_id)
+
+    def announce_again(self) -> None:
+        """Tell a server that has refused something what this worker can do."""
+        self.refused = False
+        self._tell_abilities()
+        if not self.expects_answer():
+            self._sleep()
 
     # What a job's function calls, through the worker.
 
@@ -158,6 +176,12 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
             GEARMAN_COMMAND_GRAB_JOB_ALL if grab_all else GEARMAN_COMMAND_GRAB_JOB_UNIQ
         )
 
+    def stop_waiting(self) -> None:
+        """Let others have the lock, as the answer to a grab does not come."""
+        self._overdue = True
+        self._owed += 1
+        self._release_job_lock()
+
     def _sleep(self) -> None:
         self.send_command(GEARMAN_COMMAND_PRE_SLEEP)
 
@@ -181,14 +205,34 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
 
     def recv_noop(self) -> bool:
         """Wake up, unless a job is awaited already."""
-        if not self._check_job_lock() and not self._queue_grab():
+        if not (self._overdue or self._check_job_lock() or self._queue_grab()):
             self.take_job()
         return True
 
     def recv_no_job(self) -> bool:
-        self._release_job_lock()
+        if not self._comes_late():
+            self._release_job_lock()
         self._sleep()
         return True
+
+    def recv_error(self, error_code: str, error_text: str) -> Any:
+        """Tell the worker, and wait no longer: it may be the answer to a grab."""
+        announce_soon = getattr(self.connection_manager, "announce_soon", None)
+        if error_code == "QUEUE_ERROR" and announce_soon is not None:
+            self.refused = True
+            announce_soon()
+        if self._check_job_lock() and not self._running:
+            self.stop_waiting()
+            self._overdue = False
+            self._sleep()
+        return super().recv_error(error_code, error_text)
+
+    def _comes_late(self) -> bool:
+        """Whether an answer is to a grab that was not waited for any longer."""
+        self._overdue = False
+        late = self._owed > 0 and not self._check_job_lock()
+        self._owed -= late
+        return late
 
     def recv_job_assign_uniq(
         self, job_handle: str, task: Any, unique: Any, data: Any
@@ -212,6 +256,9 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
     def _run(
         self, job_handle: str, task: Any, unique: Any, data: Any, reducer: str | None
     ) -> None:
+        holder = None
+        if self._comes_late():
+            holder = self.connection_manager.lend_job_lock(self)
         if not self._check_job_lock():
             raise InvalidWorkerState("Received a job when we weren't expecting one")
         task = self._keys.get(as_text(task), task)
@@ -226,6 +273,8 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
             self._running = False
         if self._check_job_lock():
             self._release_job_lock()
+            if holder is not None:
+                self.connection_manager.set_job_lock(holder, lock=True)
             self._go_on()
 
     def _execute(

@@ -5,6 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
@@ -651,3 +653,101 @@ def test_attributes_hold_what_was_registered(worker: Any, task: str) -> None:
         "abilities": [task.encode()],
         "client_id": "me",
     }
+
+
+class TestServerThatDoesNotAnswer:
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gearman.worker._PATIENCE", 0.01)
+        monkeypatch.setattr("gearman.worker._LAST_ANSWER", 0.01)
+
+    @pytest.fixture
+    def servers(self) -> Iterator[tuple[HandServer, HandServer]]:
+        with HandServer() as hung, HandServer() as other:
+            yield hung, other
+
+    @contextmanager
+    def awaiting(
+        self, servers: tuple[HandServer, HandServer], task: str, **options: Any
+    ) -> Iterator[tuple[Conversation, Conversation]]:
+        """Have a worker wait for the answer of the first of two servers."""
+        addresses = [server.address for server in servers]
+        with gearman.GearmanWorker(addresses, **options) as worker:
+            worker.register_task(task, lambda worker, job: job.data)
+            with working(worker):
+                hung, other = (server.accept() for server in servers)
+                for side in (hung, other):
+                    side.expect("RESET_ABILITIES", "CAN_DO", "PRE_SLEEP")
+                hung.send("NOOP")
+                hung.expect("GRAB_JOB_UNIQ")
+                yield hung, other
+
+    def run_one(self, side: Conversation, task: str, handle: bytes = b"H:1") -> None:
+        side.send("JOB_ASSIGN_UNIQ", handle, task.encode(), b"", b"result")
+        assert side.expect("WORK_COMPLETE") == [handle, b"result"]
+
+    def test_others_are_served_meanwhile(self, servers: Any, task: str) -> None:
+        with self.awaiting(servers, task) as (_, other):
+            other.send("NOOP")
+            for _ in range(3):
+                other.expect("GRAB_JOB_UNIQ")
+                self.run_one(other, task)
+
+    def test_job_that_comes_late_is_run(self, servers: Any, task: str) -> None:
+        with self.awaiting(servers, task) as (hung, other):
+            other.send("NOOP")
+            other.expect("GRAB_JOB_UNIQ")
+            self.run_one(hung, task)
+            # The lock is the other's again, which has not answered yet either.
+            self.run_one(other, task, b"H:2")
+            hung.expect("GRAB_JOB_UNIQ")
+
+    def test_no_job_may_come_late(self, servers: Any, task: str) -> None:
+        with self.awaiting(servers, task) as (hung, other):
+            other.send("NOOP")
+            other.expect("GRAB_JOB_UNIQ")
+            hung.send("NO_JOB")
+            hung.expect("PRE_SLEEP")
+            hung.send("NOOP")
+            self.run_one(other, task)
+            hung.expect("GRAB_JOB_UNIQ")
+            self.run_one(hung, task)
+
+    def test_it_is_lost_after_the_read_timeout(self, servers: Any, task: str) -> None:
+        with self.awaiting(servers, task, read_timeout=0.1) as (hung, other):
+            assert hung.ended()
+            other.send("NOOP")
+            other.expect("GRAB_JOB_UNIQ")
+            other.send("NO_JOB")
+            other.expect("PRE_SLEEP")
+
+    def test_error_is_an_answer_to_a_grab(self, servers: Any, task: str) -> None:
+        with self.awaiting(servers, task) as (hung, other):
+            hung.send("ERROR", b"SOMETHING", b"went wrong")
+            hung.expect("PRE_SLEEP")
+            other.send("NOOP")
+            other.expect("GRAB_JOB_UNIQ")
+            other.send("NO_JOB")
+            other.expect("PRE_SLEEP")
+            hung.send("NOOP")
+            hung.expect("GRAB_JOB_UNIQ")
+            self.run_one(hung, task)
+
+
+def test_task_that_was_refused_is_announced_again(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gearman.worker._ANNOUNCE_AGAIN", 0.01)
+    with HandServer() as server, gearman.GearmanWorker([server.address]) as worker:
+        worker.register_task(task, lambda worker, job: "done")
+        with working(worker):
+            side = server.accept()
+            side.expect("RESET_ABILITIES", "CAN_DO", "PRE_SLEEP")
+            for _ in range(3):
+                side.send("ERROR", b"QUEUE_ERROR", b"too many functions")
+                assert side.expect("CAN_DO") == [task.encode()]
+                side.expect("PRE_SLEEP")
+            side.send("NOOP")
+            side.expect("GRAB_JOB_UNIQ")
+            side.send("NO_JOB")
+            side.expect("PRE_SLEEP")
