@@ -480,6 +480,8 @@ class Broker:
         limits: Limits | None = None,
     ) -> None:
         self.functions: dict[bytes, Function] = {}
+        # How many of them have workers.
+        self.staffed = 0
         # All functions, in the order in which to see whether they can be forgotten.
         self._round: deque[Function] = deque()
         # By priority, the functions whose queues are listed.
@@ -686,11 +688,13 @@ class Broker:
             limit = "max-functions-per-worker"
             self.hit(limit)
             return peer.refuse(b"QUEUE_ERROR", FULL[limit])
-        if not self.admits(name):
+        if not self.admits(name, True):
             return peer.refuse(b"QUEUE_ERROR", FULL["max-functions"])
         function = self.function(name)
         peer.abilities[name] = timeout
         peer.functions.insert(0, function)
+        if not function.workers:
+            self.staffed += 1
         function.workers += 1
         function.offered = True
         if peer.sleep == SLEEPING:
@@ -830,15 +834,19 @@ class Broker:
         self.hits[limit] += 1
         self.reached.add(limit)
 
-    def admits(self, name: bytes) -> bool:
+    def admits(self, name: bytes, for_worker: bool = False) -> bool:
         """Whether a function of this name is known, or may become known.
 
-        A function that nobody needs is forgotten for it, if one is found soon.
+        A function that nobody needs is forgotten for it, if one is found soon. Those
+        that have jobs only keep no worker out: for it only those count that have
+        workers.
         """
         limit = self.limits.functions
         if len(self.functions) < (limit or MANY_FUNCTIONS) or name in self.functions:
             return True
         if self._forget_function() or not limit:
+            return True
+        if for_worker and self.staffed < limit:
             return True
         self.hit("max-functions")
         return False
@@ -1400,6 +1408,8 @@ class Broker:
 
     def _unregister(self, peer: Peer, function: Function) -> None:
         function.workers -= 1
+        if not function.workers:
+            self.staffed -= 1
         function.sleepers.pop(peer, None)
         if peer.sleep == WOKEN:
             self._pass_on([function])

@@ -143,6 +143,7 @@ cdef class Limits:
 
 cdef class Broker:
     cdef public dict functions
+    cdef public Py_ssize_t staffed
     cdef public object _round
     cdef public tuple _listed
     cdef public dict jobs
@@ -230,7 +231,7 @@ cdef class Broker:
 
     cpdef hit(self, limit)
     @cython.locals(limit=Py_ssize_t)
-    cpdef bint admits(self, bytes name)
+    cpdef bint admits(self, bytes name, bint for_worker=*)
     @cython.locals(function=Function)
     cdef bint _forget_function(self)
     cdef bint _has_limits(self, Function function)

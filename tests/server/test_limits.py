@@ -123,15 +123,25 @@ class TestFunctions:
         peer.submit(b"queued")
         assert peer.ask(b"maxqueue kept 5") == b"OK\r\n"
         assert submit(peer, b"x") == refused("max-functions")
-        assert peer.send(Command.CAN_DO, b"x") == [refused("max-functions")]
-        assert peer.send(Command.CAN_DO_TIMEOUT, b"x", b"1") == [
-            refused("max-functions")
-        ]
         sentence = FULL["max-functions"].replace(b" ", b"+")
         assert peer.ask(line) == b"ERR QUEUE_ERROR %b\r\n" % sentence
         assert set(server.broker.functions) == {b"able", b"queued", b"kept"}
-        assert server.broker.hits["max-functions"] == 4
+        assert server.broker.hits["max-functions"] == 2
         assert submit(peer, b"able")[0] == Command.JOB_CREATED
+
+    def test_those_that_have_jobs_only_keep_no_worker_out(self, make_server):
+        server = limited(make_server, functions=2)
+        client, worker = server.connect(), server.connect()
+        client.submit(b"one")
+        client.submit(b"two")
+        worker.can_do(b"a")
+        assert worker.send(Command.CAN_DO_TIMEOUT, b"b", b"1000") == []
+        for name in (b"c", b"d"):
+            assert worker.send(Command.CAN_DO, name) == [refused("max-functions")]
+        worker.can_do(b"one")
+        assert server.broker.staffed == 3
+        worker.leave()
+        assert server.broker.staffed == 0
 
     def test_dropped_one_makes_room(self, make_server):
         server = limited(make_server, functions=1)
