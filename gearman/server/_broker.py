@@ -637,7 +637,8 @@ class Broker:
             job.priority = priority
             job.background = background
             job.when = when
-            self._reduce(job, reducer)
+            if reducer is not None:
+                self._reduce(job, reducer)
             self.uniques.add(job)
             if background and self.persistent:
                 job.state = PENDING
@@ -984,7 +985,8 @@ class Broker:
         job.stored = True
         job.when = when
         job.retries = retries
-        self._reduce(job, reducer)
+        if reducer is not None:
+            self._reduce(job, reducer)
         self.uniques.add(job)
         self._place(job)
 
@@ -1130,10 +1132,9 @@ class Broker:
         self.memory += JOB_MEMORY + len(workload)
         return job
 
-    def _reduce(self, job: Job, reducer: bytes | None) -> None:
-        if reducer is not None:
-            job.reducer = reducer
-            self.memory += len(reducer)
+    def _reduce(self, job: Job, reducer: bytes) -> None:
+        job.reducer = reducer
+        self.memory += len(reducer)
 
     def _forget(self, job: Job) -> None:
         """Let nobody find a job any longer."""

@@ -384,13 +384,12 @@ cdef class Reader(Decoder):
         self, const unsigned char *data, Py_ssize_t length, list packets
     ) except -1:
         cdef uint32_t number
-        cdef bint many
+        cdef int done
         if not data[0] and read_number(data) == self._magic:
             number = read_number(data + 4)
-            if self._often(number, data + HEADER_SIZE, length - HEADER_SIZE):
-                # To look for a job takes longer where there are many functions.
-                many = PyList_GET_SIZE(self._channel.functions) > LOOK
-                return self._count(LOOK if many else 1)
+            done = self._often(number, data + HEADER_SIZE, length - HEADER_SIZE)
+            if done:
+                return self._count(done)
         packet = self._packet(data, length)
         if self._last is not NULL:
             number, arguments = packet
@@ -398,15 +397,15 @@ cdef class Reader(Decoder):
         self._collect(packet, packets)
         return self._count(LOOK)
 
-    cdef int _count(self, int done) except -1:
+    cdef inline int _count(self, int done) except -1:
         """Leave the rest to another round if that was enough for this one."""
         cdef Channel channel = self._channel
         self._done += done
         if self._done >= LOOK:
             self._done = 0
-            if channel._late():
+            if channel._late() or channel.answering is not None:
                 self._stop = True
-        if channel._waiting() > channel._high or channel.answering is not None:
+        if channel._end - channel._start + channel._tail_bytes > channel._high:
             self._stop = True
         return 0
 
@@ -414,18 +413,25 @@ cdef class Reader(Decoder):
         self._dispatch(self._channel, packet)
         return 0
 
-    cdef bint _often(
+    cdef int _often(
         self, uint32_t number, const unsigned char *body, Py_ssize_t size
     ) except -1:
-        """Carry out a packet of a type that comes often. Returns False for others."""
+        """Carry out a packet of a type that comes often, and return what that counts.
+
+        Returns 0 for others, which are not carried out.
+        """
         if number == GRAB_JOB:
             self._broker.grab(self._channel)
+            return self._searched()
         elif number == GRAB_JOB_UNIQ:
             self._broker.grab_unique(self._channel)
+            return self._searched()
         elif number == GRAB_JOB_ALL:
             self._broker.grab_all(self._channel)
+            return self._searched()
         elif number == PRE_SLEEP:
             self._broker.pre_sleep(self._channel)
+            return self._searched()
         elif number == WORK_COMPLETE or number == WORK_DATA:
             return self._work(number, body, size)
         elif number == SUBMIT_JOB:
@@ -442,9 +448,12 @@ cdef class Reader(Decoder):
             return self._submit(body, size, LOW, True)
         elif number == ECHO_REQ:
             self._echo(body, size)
-        else:
-            return False
-        return True
+            return 1 if size < DIRECT_SIZE else LOOK
+        return 0
+
+    cdef inline int _searched(self):
+        """Return what the search for a job counts: it takes long with many functions."""
+        return LOOK if PyList_GET_SIZE(self._channel.functions) > LOOK else 1
 
     cdef int _echo(self, const unsigned char *body, Py_ssize_t size) except -1:
         if self._last is NULL:
@@ -669,7 +678,8 @@ cdef class Channel(Peer):
         cdef Py_ssize_t waiting
         cdef Py_ssize_t capacity
         cdef unsigned char *out
-        self._look_for_overflow()
+        if self._end > self._start:
+            self._look_for_overflow()
         waiting = self._end - self._start
         capacity = max(waiting + size, waiting * 2)
         if capacity <= SPARE_SIZE:
