@@ -5,7 +5,6 @@ connections that send garbage, half packets or nothing. See docs/performance.md.
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,18 +15,17 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import machine, programs  # noqa: E402
+from benchmarks.beside import beside  # noqa: E402
 from benchmarks.loads import Phase  # noqa: E402
 from benchmarks.play import Figures, allow_descriptors, run_phase  # noqa: E402
 from benchmarks.run import positive, tell  # noqa: E402
-from benchmarks.servers import GROUPS, Server, ServerError, find, with_gearman  # noqa: E402
+from benchmarks.servers import GROUPS, Server, ServerError, find  # noqa: E402
 
 # The worst that the crowd may make of a good client's p99.
 BOUND = 2.0
 
 # The share of its rate that a crowd has to keep for its play to count.
 ENOUGH = 0.95
-
-_ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -106,21 +104,10 @@ def _crowd(port: int, count: int, rate: int) -> Iterator[list[int]]:
     if not count:
         yield closed
         return
-    command = [sys.executable, "-P", "-m", "benchmarks.crowd"]
-    with subprocess.Popen(
-        [*command, str(port), str(count), str(rate)],
-        env=with_gearman({"PYTHONPATH": str(_ROOT)}),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        if not process.stdout.readline():
-            raise ServerError("the crowd could not connect")
+    with beside("crowd", port, count, rate) as crowd:
         yield closed
-        process.stdin.close()
-        closed.append(int(process.stdout.readline() or 0))
+        crowd.input.close()
+        closed.append(int(crowd.output.readline() or 0))
 
 
 def report(

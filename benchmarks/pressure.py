@@ -7,11 +7,9 @@ answer, again and again. See docs/performance.md.
 import argparse
 import re
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import quantiles
 from typing import NamedTuple
@@ -22,16 +20,15 @@ if not __package__:
 
 from benchmarks import machine  # noqa: E402
 from benchmarks.attacks import ATTACKS, packet  # noqa: E402
+from benchmarks.beside import beside  # noqa: E402
 from benchmarks.run import positive, tell  # noqa: E402
-from benchmarks.servers import HOST, Server, ServerError, find, with_gearman  # noqa: E402
+from benchmarks.servers import HOST, Server, ServerError, find  # noqa: E402
 from gearman.commands import Command  # noqa: E402
 
 # The most that a polite client's answer may take at its median, in milliseconds, and
 # the longest time without one.
 P50 = {"ours-speedups": 5.0, "ours-pure": 50.0}
 SILENCE = 250.0
-
-_ROOT = Path(__file__).resolve().parents[1]
 
 
 class Play(NamedTuple):
@@ -107,11 +104,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _play(server: Server, name: str, seconds: int) -> Play:
-    with server.running() as (pid, port), _attack(name, port) as begin:
-        polite = _Polite(port)
-        polite.ask()
-        begin()
-        times = polite.ask_for(seconds)
+    with server.running() as (pid, port), beside("attacks", name, port) as attack:
+        with socket.create_connection((HOST, port), 60) as connection:
+            polite = _Polite(connection)
+            polite.ask()
+            attack.tell("begin")
+            times = polite.ask_for(seconds)
         parts = quantiles(times, n=100) if len(times) > 1 else times * 99
         return Play(parts[49], parts[98], max(times), _peak(pid), len(times))
 
@@ -119,8 +117,8 @@ def _play(server: Server, name: str, seconds: int) -> Play:
 class _Polite:
     """A client that sends an echo and waits for the answer."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection((HOST, port), 60)
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
         self._packet = packet(Command.ECHO_REQ, b"polite")
 
     def ask(self) -> float:
@@ -145,32 +143,6 @@ class _Polite:
             times.append(self.ask())
             time.sleep(0.001)
         return times
-
-
-@contextmanager
-def _attack(name: str, port: int) -> Iterator[Callable[[], None]]:
-    """Prepare an attack; yields what begins it."""
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "benchmarks.attacks", name, str(port)],
-        env=with_gearman({"PYTHONPATH": str(_ROOT)}),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        if not process.stdout.readline():
-            raise ServerError("the attack could not be prepared")
-
-        def begin() -> None:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-
-        try:
-            yield begin
-        finally:
-            process.kill()
 
 
 def _peak(pid: int) -> float:
