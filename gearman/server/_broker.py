@@ -725,8 +725,8 @@ class Broker:
 
     def pre_sleep(self, peer: Peer) -> None:
         """Have a worker told when there is a job for it, at once if there is one."""
-        if peer.sleep == SLEEPING:
-            # There is none, or it would have been woken.
+        if peer.sleep == SLEEPING and not self.wakeup:
+            # There is none: all who sleep would have been woken.
             return None
         if self._has_work(peer):
             return self._rouse(peer)

@@ -882,7 +882,9 @@ cdef class Channel(Peer):
             self._end_protocol(error)
             return 0
         self._reader._stop = False
-        if taken < size or self.answering is not None:
+        if self._socket is None or self._closing or self._lingering:
+            self._leave()
+        elif taken < size or self.answering is not None:
             self._rest = copy(self._engine._input + taken, size - taken)
             self._rest_at = 0
             self._engine._put_off(self)

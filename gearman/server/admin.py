@@ -68,7 +68,7 @@ _CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue", b"shut
 _SHUTDOWN: Final = b"shutdown"
 
 
-class _Jobs(list[Job]):
+class _Numbers(list[int]):
     """A list that can be referred to weakly."""
 
 
@@ -92,8 +92,8 @@ class Admin:
         self._limits = limits
         self._identity = identity
         self._changers = changers
-        # What the last list of jobs was made from, which others can be made from too.
-        self._last_jobs: Callable[[], _Jobs | None] = lambda: None
+        # What the last list of jobs is made from, which others can be made from too.
+        self._last_numbers: Callable[[], _Numbers | None] = lambda: None
         self._last_state = (0, 0)
         self._commands: dict[bytes, Callable[[list[bytes]], Answer]] = {
             b"cancel": self._cancel,
@@ -139,20 +139,19 @@ class Admin:
         )
 
     def _list_jobs(self, line: Callable[[Job], bytes]) -> Iterator[bytes]:
-        known = self._broker.jobs
-        jobs = self._all_jobs()
-        return _pieces(line(job) if job.number in known else b"" for job in jobs)
+        jobs = map(self._broker.jobs.get, self._numbers())
+        return _pieces(b"" if job is None else line(job) for job in jobs)
 
-    def _all_jobs(self) -> "_Jobs":
-        """Return all jobs: those of the last time, if that is in use and they are."""
+    def _numbers(self) -> "_Numbers":
+        """Return the numbers of all jobs: a list that is in use, if that has them."""
         broker = self._broker
         # Jobs come with a new number each, and go by getting fewer.
         state = (broker.next_handle, len(broker.jobs))
-        jobs = self._last_jobs()
-        if jobs is None or self._last_state != state:
-            jobs = _Jobs(broker.jobs.values())
-            self._last_jobs, self._last_state = ref(jobs), state
-        return jobs
+        numbers = self._last_numbers()
+        if numbers is None or self._last_state != state:
+            numbers = _Numbers(broker.jobs)
+            self._last_numbers, self._last_state = ref(numbers), state
+        return numbers
 
     def _peers(self) -> Iterator[bytes]:
         known = self._broker.peers

@@ -549,6 +549,15 @@ class TestManyFunctions:
 
 
 class TestSleep:
+    def test_one_of_few_that_are_woken_is_told_when_it_falls_asleep_again(
+        self, make_server
+    ):
+        server = make_server(wakeup=1)
+        first, second = server.worker(), server.worker()
+        server.connect().submit()
+        assert (first.got(), second.got()) == ([NOOP], [])
+        assert second.send(Command.PRE_SLEEP) == [NOOP]
+
     def test_falling_asleep_again_changes_nothing(self, server):
         client, worker = server.connect(), server.worker()
         assert worker.send(Command.PRE_SLEEP) == []
