@@ -106,7 +106,7 @@ class Admin:
             b"status": lambda _: self._list_functions(_counts),
             b"verbose": lambda _: f"OK {identity.verbosity}\n".encode(),
             b"version": lambda _: f"OK {identity.version}\n".encode(),
-            b"workers": lambda _: _pieces(self._peers()),
+            b"workers": lambda _: _pieces(self._peers(list(broker.peers))),
         }
         if identity.shutdown is not None:
             self._commands[_SHUTDOWN] = self._shutdown
@@ -153,9 +153,9 @@ class Admin:
             self._last_numbers, self._last_state = ref(numbers), state
         return numbers
 
-    def _peers(self) -> Iterator[bytes]:
+    def _peers(self, peers: list[Peer]) -> Iterator[bytes]:
         known = self._broker.peers
-        for peer in list(known):
+        for peer in peers:
             if peer in known:
                 yield from _worker(peer)
 

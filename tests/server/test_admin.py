@@ -3,7 +3,7 @@
 import pytest
 
 from gearman.commands import MAX_FUNCTION, Command
-from gearman.server.admin import Usage
+from gearman.server.admin import PIECE_LINES, PIECE_SIZE, Usage
 
 UNKNOWN = b"ERR UNKNOWN_COMMAND Unknown+server+command%b\r\n"
 INCOMPLETE = (
@@ -263,3 +263,45 @@ class TestShutdown:
 def test_every_number_of_maxqueue_is_understood(server, number, limit):
     assert server.connect().ask(b"maxqueue f " + number) == b"OK\r\n"
     assert server.broker.functions[b"f"].limits == [limit] * 3
+
+
+class TestPieces:
+    """A long list is made while its pieces are asked for."""
+
+    def ask(self, server, line):
+        return server.gear.admin.answer(line, "unix")
+
+    @pytest.mark.parametrize("line", [b"status", b"prioritystatus"])
+    def test_functions_that_have_gone_are_left_out(self, server, line):
+        for name in (b"one", b"two"):
+            server.broker.function(name)
+        pieces = self.ask(server, line)
+        server.broker.drop(b"one")
+        names = [row.split(b"\t")[0] for row in b"".join(pieces).splitlines()]
+        assert names == [b"two", b"."]
+
+    def test_peers_that_have_gone_are_left_out(self, server):
+        server.connect("192.0.2.1")
+        other = server.connect("192.0.2.2")
+        pieces = self.ask(server, b"workers")
+        other.leave()
+        assert b"".join(pieces) == b"7 192.0.2.1 - :\n.\n"
+
+    def test_lists_of_the_same_jobs_go_their_own_ways(self, server):
+        client = server.connect()
+        handles = [client.submit() for _ in range(2 * PIECE_LINES)]
+        one, two = (self.ask(server, b"show jobs") for _ in range(2))
+        first = next(one)
+        server.broker.cancel(handles[0])
+        three = self.ask(server, b"show jobs")
+        listed = [first + b"".join(one), b"".join(two), b"".join(three)]
+        counts = [text.count(b"\n") - 1 for text in listed]
+        assert counts == [len(handles), len(handles) - 1, len(handles) - 1]
+
+    def test_pieces_are_not_large(self, server):
+        worker = server.connect()
+        for number in range(100):
+            worker.can_do(b"%d" % number + b"f" * 5000)
+        pieces = list(self.ask(server, b"workers"))
+        assert len(pieces) > 5
+        assert max(map(len, pieces)) < PIECE_SIZE + 6000

@@ -296,15 +296,8 @@ class TestTurns:
         assert new not in listed
         assert answer == b"OK 1.2.3\n"
 
-    @pytest.mark.parametrize(
-        ("line", "count"), [(b"status", 299), (b"prioritystatus", 299), (b"workers", 1)]
-    )
-    def test_what_has_gone_is_left_out(self, server, line, count):
-        server.site.late = lambda: True
-        peer, other = server.connect(), server.connect()
-        for number in range(300):
-            server.broker.function(b"f%d" % number)
-        peer.protocol.receive(line + b"\n")
-        server.broker.drop(b"f299")
-        other.leave()
-        assert b"".join(self.turns(peer)).count(b"\n") == count + 1
+    def test_what_is_traced_is_put_together(self, server):
+        peer = server.connect()
+        self.ask(peer, 2)
+        assert peer.protocol.pieces_to_send() == [b"OK 1.2.3\n" * 2]
+        assert server.trace[-2:] == ["sent TEXT OK 1.2.3"] * 2
