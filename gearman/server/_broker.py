@@ -692,7 +692,8 @@ class Broker:
         if not self.admits(name, True):
             return peer.refuse(b"QUEUE_ERROR", FULL["max-functions"])
         function = self.function(name)
-        peer.abilities[name] = timeout
+        # The name is the function's own, which all of its workers share.
+        peer.abilities[function.name] = timeout
         peer.functions.insert(0, function)
         if not function.workers:
             self.staffed += 1

@@ -1252,6 +1252,11 @@ class TestMemory:
         server.broker.cancel(handle)
         assert server.broker.memory == 0
 
+    def test_workers_share_the_name_of_a_function(self, server):
+        workers = [server.connect().can_do(b"name" * 100) for _ in range(3)]
+        names = {id(name) for worker in workers for name in worker.peer.abilities}
+        assert names == {id(server.broker.functions[b"name" * 100].name)}
+
     def test_what_is_sent_several_times_is_there_once(self, server):
         client, worker = server.connect(), server.worker()
         for _ in range(3):
