@@ -137,6 +137,13 @@ class Peers(RuleBasedStateMachine):
         packets = self.person(index).send(command, name, unique, b"w")
         self.accepted.update(self.created(packets))
 
+    @rule(index=indexes, name=functions, unique=uniques, size=st.integers(0, 9))
+    def submit_reduce(self, index, name, unique, size):
+        person = self.person(index)
+        arguments = (name, unique, b"r" * size, b"", b"w")
+        handles = self.created(person.send(Command.SUBMIT_REDUCE_JOB, *arguments))
+        person.awaits.update(handles)
+
     @rule(index=indexes, name=functions, unique=uniques, seconds=st.integers(-5, 50))
     def submit_epoch(self, index, name, unique, seconds):
         when = b"%d" % (self.server.wall + seconds)
@@ -238,6 +245,8 @@ class Peers(RuleBasedStateMachine):
             assert set(function.twins.values()) <= set(jobs)
             able = [p for p in self.broker.peers if function in p.functions]
             assert function.workers == len(able)
+        workers = [f.workers for f in self.broker.functions.values()]
+        assert self.broker.staffed == sum(map(bool, workers))
 
     @invariant()
     def jobs_are_found_by_their_uniques(self):
@@ -269,10 +278,20 @@ class Peers(RuleBasedStateMachine):
     @invariant()
     def limits_are_kept(self):
         broker = self.broker
-        sizes = (len(job.workload) + JOB_MEMORY for job in broker.jobs.values())
+        sizes = (
+            len(job.workload) + len(job.reducer or b"") + JOB_MEMORY
+            for job in broker.jobs.values()
+        )
         assert broker.memory == sum(sizes)
         assert len(broker.jobs) <= (broker.limits.jobs or inf)
         assert sorted(f.name for f in broker._round) == sorted(broker.functions)
+
+    @invariant()
+    def nothing_holds_the_workload_of_a_job_that_is_gone(self):
+        for function in self.broker.functions.values():
+            for queue in function.queues:
+                gone = [job for job in queue._entries if job.state == GONE]
+                assert not any(job.workload for job in gone if not job.stored)
 
     @invariant()
     def nobody_sleeps_beside_a_waiting_job(self):
