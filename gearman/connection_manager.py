@@ -31,6 +31,7 @@ class Options(TypedDict, total=False):
     read_timeout: float | None
     keepalive: Keepalive | None
     ssl_context: ssl.SSLContext | None
+    max_packet: int | None
 
 
 _SSL_KEYS = ("host", "port", "keyfile", "certfile", "ca_certs")
@@ -49,6 +50,9 @@ class GearmanConnectionManager(PollLoop):
         the end of a job is not owed. None: no limit.
     keepalive: when the system probes idle connections; None: never.
     ssl_context: use TLS with it on all connections.
+    max_packet: bytes that a packet from a server may have, such as a result or a job
+        with its workload; None: 4 GiB. A larger one ends its connection before it is
+        read, and raises ProtocolError.
     """
 
     command_handler_class: Any = None
@@ -63,6 +67,7 @@ class GearmanConnectionManager(PollLoop):
     read_timeout: float | None = None
     keepalive: Keepalive | None = Keepalive()
     ssl_context: ssl.SSLContext | None = None
+    max_packet: int | None = None
 
     def __init__(
         self, host_list: Iterable[Any] | None = None, **options: Unpack[Options]
@@ -130,6 +135,7 @@ class GearmanConnectionManager(PollLoop):
     def _add(self, connection: Any) -> Any:
         connection.connect_timeout = self.connect_timeout
         connection.keepalive = self.keepalive
+        connection.max_packet = self.max_packet
         if self.ssl_context is not None:
             connection.ssl_context = self.ssl_context
         self.connection_list.append(connection)

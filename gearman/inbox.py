@@ -32,9 +32,13 @@ class Inbox:
     gearman_port: int
     last_activity: float
 
+    # Bytes that one packet of the server may have; None: as many as there can be.
+    max_packet: int | None = None
+
     def _reset_inbox(self) -> None:
+        most = MAX_BODY if self.max_packet is None else self.max_packet
         self._decoder = Decoder(
-            RESPONSE, max_packet=MAX_BODY, max_line=_MAX_LINE, lines=True
+            RESPONSE, max_packet=most, max_line=_MAX_LINE, lines=True
         )
         self._received: list[Any] = []
         self._unread_bytes = 0

@@ -193,6 +193,27 @@ def test_the_end_of_a_job_is_not_owed(task: str) -> None:
         assert client.connection_list[0].connected
 
 
+def test_a_result_may_be_as_large_as_the_limit_and_no_larger(task: str) -> None:
+    with (
+        HandServer() as server,
+        gearman.GearmanClient([server.address], max_packet=1000) as client,
+    ):
+        side = None
+        for size in (996, 997):
+            submission = meanwhile(client.submit_job, task, "")
+            side = side or server.accept()
+            side.expect(*(["OPTION_REQ"] if size == 996 else []), "SUBMIT_JOB")
+            side.send("JOB_CREATED", b"H:1")
+            side.send("WORK_COMPLETE", b"H:1", bytes(size))
+            if size == 996:
+                assert len(submission.result(DEADLINE).result) == 996
+        error = submission.exception(DEADLINE)
+        assert isinstance(error, ProtocolError)
+        assert str(error) == "Packet of 1001 bytes is over the limit of 1000"
+        assert side is not None
+        assert side.ended()
+
+
 def test_a_worker_gives_up_a_server_that_owes_a_job(task: str) -> None:
     with (
         HandServer() as server,
