@@ -209,8 +209,8 @@ class Connection(asyncio.BufferedProtocol):
                 self.overflow(waiting)
 
     def _go_on(self) -> None:
-        """Let the protocol go on, unless the peer is to take its answers first."""
-        if self.protocol.ready and not (self.peer.blocked or self.closing):
+        """Let the protocol go on, unless others are to catch up first."""
+        if self.protocol.ready and not (self._held_by or self.closing):
             self._listener.begin_turn()
             self.protocol.resume()
         self._obey()
@@ -242,13 +242,9 @@ class Connection(asyncio.BufferedProtocol):
     def caught_up(self) -> None:
         """Read again from this peer and those that produce for it."""
         self.peer.blocked = False
-        for producer in self._holds:
+        producers, self._holds = self._holds, set()
+        for producer in producers:
             producer.released_by(self)
-        self._holds.clear()
-        try:
-            self._go_on()
-        except Exception as error:
-            self.broken(error)
 
     def hold(self, producer: "Connection") -> None:
         """Stop reading from a connection that produces for this blocked one."""
@@ -266,6 +262,10 @@ class Connection(asyncio.BufferedProtocol):
         if self._may_read() and not self.closing:
             self.progress = self._listener.time()
             self._transport.resume_reading()
+        try:
+            self._go_on()
+        except Exception as error:
+            self.broken(error)
 
     def end(self, error: ProtocolError | None) -> None:
         """Close, because of an error or not, once the peer has had what it was sent."""

@@ -228,10 +228,13 @@ def settings(machine: Machine) -> dict[str, str]:
 
 
 def as_systemd(machine: Machine, command: str, **variables: str) -> None:
-    """Run a command of the unit as its user, with variables for words."""
+    """Run a command of the unit as its user, with variables for words or in them."""
     words = []
     for word in shlex.split(command):
-        words += shlex.split(variables[word[1:]]) if word[0] == "$" else [word]
+        if word.removeprefix("$") in variables:
+            words += shlex.split(variables[word.removeprefix("$")])
+        else:
+            words.append(re.sub(r"\$\{(\w+)\}", lambda m: variables[m[1]], word))
     switch = switch_to(settings(machine)["User"])
     subprocess.run([*switch, *words], check=True, timeout=DEADLINE)
 

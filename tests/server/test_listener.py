@@ -9,9 +9,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from threading import Event, Thread
+from unittest.mock import Mock
 
 import pytest
 
+from gearman import __version__
 from gearman.framing import BUILD
 from gearman.queue import Queue
 from gearman.server.broker import Engine
@@ -416,6 +418,36 @@ class TestFairness:
             for mark in marks:
                 assert peer.expect("ECHO_RES") == [mark]
             sender.join()
+
+    def test_what_is_left_waits_while_the_peer_is_held(self, monkeypatch):
+        # One request a turn, so that many are left.
+        monkeypatch.setattr("gearman.server.listener.ALLOWANCE", -1.0)
+        answer = f"OK {__version__}\n".encode()
+        count = 5000
+        with run(engine=False) as server, server.peer() as peer:
+            peer.send_bytes(b"version\n" * count)
+            assert peer.take(len(answer)) == answer
+            (connection,) = server.listener._connections
+            blocked = Mock()
+            server.call(lambda: connection.held(blocked))
+            with server.peer() as other:
+                other.fence()
+                before = self.taken(peer)
+                for _ in range(10):
+                    other.fence()
+            assert self.taken(peer) == before
+            assert len(answer) + len(before) < len(answer) * count
+            server.call(lambda: connection.released_by(blocked))
+            rest = peer.take(len(answer) * (count - 1))
+            assert rest == answer * (count - 1)
+
+    def taken(self, peer):
+        """Return what has come until now, and leave it there."""
+        peer.socket.setblocking(False)
+        with suppress(BlockingIOError):
+            while data := peer.socket.recv(1 << 16):
+                peer.pending += data
+        return bytes(peer.pending)
 
     @pytest.mark.parametrize("size", [10, 40_000])
     def test_result_of_many_joins_arrives_as_often(self, running, size):
