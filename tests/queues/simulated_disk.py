@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from gearman.queues import _flatfile_segments
+from gearman.queues import _flatfile_segments, flatfile
 
 REAL: Final[dict[str, Callable[..., int]]] = {
     name: getattr(os, name)
@@ -167,7 +167,9 @@ def simulated_disk(folder: Path) -> Iterator[SimulatedDisk]:
     """Stand between this process and a folder that does not exist yet."""
     disk = SimulatedDisk(folder)
     changed = {name: getattr(disk, name) for name in REAL}
-    with calls(fsync=disk.sync, **changed):
+    with pytest.MonkeyPatch.context() as patch, calls(fsync=disk.sync, **changed):
+        # It is read whole at each look.
+        patch.setattr(flatfile, "_RESERVE", 64 * 1024)
         try:
             yield disk
         finally:
