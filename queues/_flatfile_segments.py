@@ -40,22 +40,29 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         # The folder can't be deleted as long as there is something in it, but not every
         # file system can lock one; and a file can be deleted.
-        self._places = [(folder, os.O_RDONLY), (folder / "lock", _FLAGS | os.O_CREAT)]
+        path = folder / "lock"
         self._fds: list[int] = []
         try:
-            for path, flags in self._places:
-                fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
-                self._fds.append(fd)
-                with _unless_unable(path == folder):
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take(folder, os.O_RDONLY)
+            self._take(path, _FLAGS | os.O_CREAT)
         except BaseException:
             self.release()
             raise
+        self._name = os.fspath(path)
+        self._file = _identity(os.fstat(self._fds[-1]))
+
+    def _take(self, path: Path, flags: int) -> None:
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        self._fds.append(fd)
+        with _unless_unable(flags == os.O_RDONLY):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def holds(self) -> bool:
-        """Whether what was locked is what others would find and lock."""
-        places = zip(self._places, self._fds, strict=True)
-        return all(is_that(path, fd) for (path, _), fd in places)
+        """Whether the locked file is still found where it was, and so is the folder."""
+        try:
+            return _identity(os.stat(self._name)) == self._file
+        except OSError:
+            return False
 
     def release(self) -> None:
         while self._fds:
@@ -73,13 +80,8 @@ def _unless_unable(folder: bool) -> Iterator[None]:
             raise
 
 
-def is_that(path: Path, fd: int) -> bool:
-    """Whether a path leads to an open file or folder."""
-    try:
-        there, own = os.stat(path), os.fstat(fd)
-    except OSError:
-        return False
-    return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def sync_folder(folder: Path) -> None:
@@ -105,6 +107,7 @@ class Segment:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._name = os.fspath(path)
         name = _NAME.fullmatch(path.name)
         assert name is not None
         self.number = int(name[1])
@@ -113,6 +116,8 @@ class Segment:
         self.damaged = False
         self.abandoned = False
         self._fd = -1
+        # Which file it is, once it has been opened to be written to.
+        self._file: tuple[int, int] | None = None
 
     @classmethod
     def create(cls, folder: Path, number: int, header: Header) -> "Segment":
@@ -121,6 +126,7 @@ class Segment:
         try:
             flags = _FLAGS | os.O_CREAT | os.O_EXCL
             segment._fd = os.open(segment.path, flags, 0o600)
+            segment._file = _identity(os.fstat(segment._fd))
             segment.append(encode_header(header, segment.seal))
             sync_folder(folder)
         except OSError:
@@ -137,6 +143,7 @@ class Segment:
         What was written by a process that died at once need not be durable yet.
         """
         self._fd = os.open(self.path, _FLAGS)
+        self._file = _identity(os.fstat(self._fd))
         os.ftruncate(self._fd, self.end)
         os.fsync(self._fd)
 
@@ -200,12 +207,12 @@ class Segment:
 
     def is_there(self) -> bool:
         """Whether what was written can be found again."""
-        if self._fd >= 0 and not is_that(self.path, self._fd):
-            return False
         try:
-            return self.path.stat().st_size >= self.end
+            status = os.stat(self._name)
         except OSError:
             return False
+        same = self._file in (None, _identity(status))
+        return same and status.st_size >= self.end
 
     def set_aside(self) -> Path:
         """Rename the file so that no jobs are read from it any more."""

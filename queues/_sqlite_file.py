@@ -70,6 +70,8 @@ class File:
         """Open a file, or create it. Raises StartupError."""
         self.path = path
         self.check(path)
+        self._names = os.fspath(path), f"{os.fspath(path)}-wal"
+        self._known: list[tuple[int, int, int]] = []
         self._reserve = Reserve(path.with_name(f"{path.name}-reserve"), _RESERVE)
         with self.failures(StartupError):
             self.connection = self._connect()
@@ -115,15 +117,25 @@ class File:
     def transaction(self) -> Iterator[None]:
         """Commit what is done within, or nothing of it."""
         try:
-            with self._committed():
-                yield
-        except sqlite3.Error as error:
+            self.connection.execute("BEGIN IMMEDIATE")
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException as error:
+            if self.connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self.connection.execute("ROLLBACK")
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FULL:
                 self._use_reserve()
             raise
         finally:
-            with suppress(OSError):
-                self._known = self._found()
+            self._take_sizes()
+
+    def _take_sizes(self) -> None:
+        """Take note of the files' sizes, if they are still those that were opened."""
+        with suppress(OSError):
+            found = self._found()
+            if [file[:2] for file in found] == [file[:2] for file in self._known]:
+                self._known = found
 
     def _use_reserve(self) -> None:
         """Make room for removals: empty the log into the file, which may have to grow.
@@ -133,17 +145,6 @@ class File:
         self._reserve.release()
         with suppress(sqlite3.Error):
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    @contextmanager
-    def _committed(self) -> Iterator[None]:
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.connection.execute("COMMIT")
-        finally:
-            if self.connection.in_transaction:
-                with suppress(sqlite3.Error):
-                    self.connection.execute("ROLLBACK")
 
     def touch(self) -> None:
         """Write, within a transaction, without changing anything."""
@@ -171,12 +172,12 @@ class File:
 
     def _found(self) -> list[tuple[int, int, int]]:
         """Return which files there are, and their sizes: nobody else changes those."""
-        files = os.stat(self.path), os.stat(f"{self.path}-wal")
+        files = map(os.stat, self._names)
         return [(status.st_dev, status.st_ino, status.st_size) for status in files]
 
     def check_room(self, size: int) -> None:
         """Raise QueueError if so many bytes could not be added and removed again."""
-        status = os.statvfs(self.path)
+        status = os.statvfs(self._names[0])
         free = status.f_bavail * status.f_frsize
         if free < 2 * size or not self._reserve.held:
             self._look_for_room(size, free)

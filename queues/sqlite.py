@@ -119,16 +119,19 @@ class Queue(_Queue):
         self._file.check_it_is_there()
         try:
             with self._file.failures(QueueError):
-                if added or not done:
-                    self._file.check_room(sum(map(_size, added)))
-            with self._file.failures(QueueError), self._file.transaction():
-                self._table.add(added)
-                self._table.remove(done)
-                if not added and not done:
-                    self._file.touch()
+                self._commit(added, done)
         except QueueError as error:
             self._refuse_what_is_too_large(added, error)
             raise
+
+    def _commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+        if added or not done:
+            self._file.check_room(sum(map(_size, added)))
+        with self._file.transaction():
+            self._table.add(added)
+            self._table.remove(done)
+            if not added and not done:
+                self._file.touch()
 
     def _refuse_what_is_too_large(
         self, jobs: Sequence[StoredJob], error: QueueError
