@@ -10,7 +10,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import count
 from select import select
 from threading import Thread
@@ -262,10 +261,9 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
-@contextmanager
-def _ended() -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether standard input has ended."""
-    yield lambda: bool(select([sys.stdin], [], [], 0)[0])
+def _ended() -> bool:
+    """Whether standard input has ended."""
+    return bool(select([sys.stdin], [], [], 0)[0])
 
 
 def main() -> None:
@@ -275,9 +273,8 @@ def main() -> None:
     step = ATTACKS[name](port)
     print("prepared", flush=True)
     sys.stdin.readline()
-    with _ended() as ended:
-        while not ended() and step():
-            pass
+    while not _ended() and step():
+        pass
 
 
 if __name__ == "__main__":

@@ -38,7 +38,6 @@ class Play(NamedTuple):
     p99: float
     silence: float
     memory: float
-    asked: int
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -111,7 +110,7 @@ def _play(server: Server, name: str, seconds: int) -> Play:
             attack.tell("begin")
             times = polite.ask_for(seconds)
         parts = quantiles(times, n=100) if len(times) > 1 else times * 99
-        return Play(parts[49], parts[98], max(times), _peak(pid), len(times))
+        return Play(parts[49], parts[98], max(times), _peak(pid))
 
 
 class _Polite:

@@ -59,18 +59,20 @@ class Outgoing:
         else:
             self._pieces.append(data)
             self._size += len(data)
-        if not self._busy or self._behind:
-            return
-        if self.get_write_buffer_size() > self._high:
-            self._behind = True
-            self._connection.fell_behind()
+        self._look_behind()
 
     def write_all(self, pieces: Collection[bytes]) -> None:
         """Write pieces without putting them together. One may be there many times."""
         self._pieces.extend(pieces)
         self._size += sum(map(len, pieces))
         self._pass_on()
-        if not self._behind and self.get_write_buffer_size() > self._high:
+        self._look_behind()
+
+    def _look_behind(self) -> None:
+        """Tell the connection if more than the upper limit waits now."""
+        if not self._busy or self._behind:
+            return
+        if self.get_write_buffer_size() > self._high:
             self._behind = True
             self._connection.fell_behind()
 

@@ -48,6 +48,7 @@ class Server:
     draining: bool = False
     # What the machine calls itself.
     hostname: str = ""
+    # Nobody is served meanwhile by default: bool() is False.
     late: Callable[[], bool] = bool
 
     def may_change(self, peer: Peer) -> bool:
