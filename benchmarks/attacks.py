@@ -90,7 +90,7 @@ def _in_background(port: int, names: Iterator[bytes], unique: bytes = b"") -> No
 
 def _flooded(clients: Sequence[Client], data: bytes, *, reads: bool = True) -> Step:
     """Return a step that keeps the server busy with a request of all these clients."""
-    many = data * (1 << 16 >> len(data).bit_length())
+    many = data * max(1 << 16 >> len(data).bit_length(), 1)
 
     def step() -> bool:
         alive = [client.flood(many, reads=reads) for client in clients]
@@ -188,7 +188,11 @@ def abilities(port: int) -> Step:
     requests = [packet(Command.CAN_DO, name) for name in names]
     requests += [packet(Command.CANT_DO, name) for name in names]
     clients = [Client(port) for _ in range(CROWD)]
-    steps = [_stream(client, b"".join(requests)) for client in clients]
+    return _all_of([_stream(client, b"".join(requests)) for client in clients])
+
+
+def _all_of(steps: Sequence[Step]) -> Step:
+    """Return a step that does all of these, for as long as any goes on."""
 
     def step() -> bool:
         alive = [each() for each in steps]
@@ -226,6 +230,51 @@ def echoes(port: int) -> Step:
     return _flooded([Client(port) for _ in range(50)], data, reads=False)
 
 
+def halves(port: int) -> Step:
+    """Send packets of 60 MB but for their last byte, by fifty connections."""
+    half = packet(Command.ECHO_REQ, bytes(60 << 20))[:-1]
+    return _halves([Client(port) for _ in range(50)], half)
+
+
+def _halves(clients: Sequence[Client], half: bytes) -> Step:
+    """Return a step that sends more of the same to all of these clients."""
+    data = memoryview(half)
+    sent = dict.fromkeys(clients, 0)
+    for client in clients:
+        client.socket.setblocking(False)
+
+    def step() -> bool:
+        for client, at in list(sent.items()):
+            try:
+                sent[client] += client.socket.send(data[at : at + (1 << 18)])
+            except BlockingIOError:
+                pass
+            except OSError:
+                del sent[client]
+        time.sleep(0.001)
+        return True
+
+    return step
+
+
+def names(port: int) -> Step:
+    """Register functions with names of 8,000 bytes without end, by ten connections."""
+    streams = [
+        b"".join(
+            packet(Command.CAN_DO, b"%d-%d-" % (number, each) + b"x" * 8000)
+            for each in range(10_000)
+        )
+        for number in range(CROWD)
+    ]
+    return _all_of([_stream(Client(port), data) for data in streams])
+
+
+def submissions(port: int) -> Step:
+    """Submit jobs of 20 KB without end, by ten connections that read."""
+    job = packet(Command.SUBMIT_JOB_BG, b"f", b"", bytes(20_000))
+    return _flooded([Client(port) for _ in range(CROWD)], job)
+
+
 def scheduled(port: int) -> Step:
     """Have a million jobs become due in one second."""
     due = time.time() + 45
@@ -256,6 +305,9 @@ ATTACKS: dict[str, Attack] = {
         abilities,
         lines,
         echoes,
+        halves,
+        names,
+        submissions,
         scheduled,
     )
 }

@@ -81,8 +81,23 @@ MAX_DIGITS = 19
 # How many jobs a worker may have been refused whose further packets are expected.
 MAX_REFUSED = 100
 
-# What a job takes beside its workload, as measured (bytes of memory).
+# What a job takes beside its workload and its unique, and what a unique does beside its
+# own bytes, as measured (bytes of memory).
 JOB_MEMORY = 350
+UNIQUE_MEMORY = 50
+
+# What else takes memory, as measured (bytes): a function beside its name, a function
+# of a worker, a peer, a timer, a job that a worker has or that a client waits for; an
+# answer that is owed, for each of those who know of it, and a request that waits for
+# one, beside its arguments.
+FUNCTION_MEMORY = 3000
+ABILITY_MEMORY = 155
+PEER_MEMORY = 800
+TIMER_MEMORY = 150
+RUN_MEMORY = 60
+WAIT_MEMORY = 200
+RECEIPT_MEMORY = 40
+REQUEST_MEMORY = 200
 
 # What whoever hits a limit is told, by the option that sets the limit. The first one
 # is gearmand's, and clients know it.
@@ -105,7 +120,7 @@ class Job:
 
     # fmt: off
     __slots__ = (
-        "background", "clients", "denominator", "function", "handle", "number",
+        "background", "clients", "denominator", "function", "handle", "joins", "number",
         "numerator", "priority", "receipts", "reducer", "retries", "state", "stored",
         "timer", "unique", "when", "worker", "workload",
     )
@@ -126,8 +141,10 @@ class Job:
     denominator: int
     timer: int
     worker: "Peer | None"
-    # Each one once, however often it has joined.
+    # Each one once, however often it has joined; and of those who did so several times,
+    # how often.
     clients: "list[Peer] | None"
+    joins: "dict[Peer, int] | None"
     # Whether the store has it, or was told to; and who is to be told once it has.
     stored: bool
     receipts: "list[Receipt] | None"
@@ -135,6 +152,10 @@ class Job:
     def wanted(self) -> bool:
         """Whether anybody cares for the result."""
         return self.background or bool(self.clients)
+
+    def joined(self, client: "Peer") -> int:
+        """Return how many submissions of one of the clients this job is."""
+        return 1 if self.joins is None else self.joins.get(client, 1)
 
 
 class Queue:
@@ -191,6 +212,9 @@ class Timers:
         self._jobs: dict[int, Job] = {}
         self._last = 0
         self.first = inf
+
+    def count(self) -> int:
+        return len(self._jobs)
 
     def start(self, job: Job, when: float) -> None:
         self._last += 1
@@ -292,6 +316,8 @@ class Uniques:
 
     def find(self, function: Function, unique: bytes, workload: bytes) -> Job | None:
         """Return the job that a submission of this function joins."""
+        if not unique:
+            return None
         if unique == b"-":
             return function.twins.get(workload)
         job = self._first.get(unique)
@@ -307,8 +333,10 @@ class Uniques:
             if job.workload:
                 job.function.twins[job.workload] = job
         elif unique:
-            first = self._first.get(unique)
-            if first is None or first.function is job.function:
+            first = self._first.setdefault(unique, job)
+            if first is job:
+                return
+            if first.function is job.function:
                 self._first[unique] = job
             else:
                 others = self._others.setdefault(unique, {})
@@ -317,11 +345,13 @@ class Uniques:
     def remove(self, job: Job) -> None:
         """Have this job no longer found, if it was."""
         unique = job.unique
+        if not unique:
+            return
         if unique == b"-":
             if job.function.twins.get(job.workload) is job:
                 del job.function.twins[job.workload]
             return
-        others = self._others.get(unique)
+        others = self._others.get(unique) if self._others else None
         if self._first.get(unique) is job:
             if others is None:
                 del self._first[unique]
@@ -387,8 +417,8 @@ class Peer:
         # Jobs that ended because of what this worker sent for them, if there were
         # any: what else it sends for them is to be expected.
         self.refused: deque[bytes] | None = None
-        # Jobs that it waits for, and how many submissions of it each is the answer to.
-        self.waiting: dict[Job, int] = {}
+        # Jobs that it waits for.
+        self.waiting: set[Job] = set()
         # What is owed for its submissions, the first one first, from the first one
         # on that has to wait.
         self.receipts: deque[Receipt] | None = None
@@ -422,7 +452,9 @@ class Limits:
 
     `jobs` and `job_memory`, which is in bytes, are for all jobs together, `functions`
     for those that are known. `jobs_per_function` counts for functions that were given
-    no limit of their own, `functions_per_worker` for each peer.
+    no limit of their own, `functions_per_worker` for each peer. `memory` is for all
+    that peers make the server keep, in bytes: nothing is refused because of it, but
+    whoever does the I/O has to see to it.
     """
 
     def __init__(
@@ -433,12 +465,14 @@ class Limits:
         job_memory: int = 0,
         functions: int = 0,
         functions_per_worker: int = 0,
+        memory: int = 0,
     ) -> None:
         self.jobs = jobs
         self.jobs_per_function = jobs_per_function
         self.job_memory = job_memory
         self.functions = functions
         self.functions_per_worker = functions_per_worker
+        self.memory = memory
 
 
 class Broker:
@@ -455,8 +489,10 @@ class Broker:
 
     What goes beyond the `limits` is refused, but for jobs that come from the store.
     `hits` counts how often each one was hit, by the option that sets it; those of
-    whoever does the I/O are counted there as well. `memory` is what the jobs take, in
-    bytes.
+    whoever does the I/O are counted there as well. Bytes of memory are counted three
+    times over: `memory` is what the jobs take, `overhead()` is what functions and peers
+    do, with all that peers wait for, and `buffers`, which whoever does the I/O keeps up
+    to date, is for what was received and not yet carried out, or is still to be sent.
 
     If it is `persistent`, a background job is acknowledged and can be grabbed only
     after it was stored. Whoever owns the store takes what is to be done out of
@@ -510,6 +546,9 @@ class Broker:
         self.limits = limits or Limits()
         self.hits: Counter[str] = Counter()
         self.memory = 0
+        self.buffers = 0
+        # What names of functions, and what peers do and wait for take.
+        self._others = 0
         self.outage = b""
         # Whether stored jobs are left to the next run instead of being queued.
         self.shelving = False
@@ -563,7 +602,7 @@ class Broker:
         del self.peers[peer]
         self._woken.pop(peer, None)
         peer.touched = None
-        peer.receipts = None
+        self._owe_nothing(peer)
         for job in peer.waiting:
             self._leave(job, peer)
         peer.waiting.clear()
@@ -593,7 +632,8 @@ class Broker:
         if peer.receipts and not background:
             receipt = Receipt(peer)
             receipt.request = (name, unique, workload, priority, False, when, reducer)
-            peer.receipts.append(receipt)
+            self._others += self._size_of(receipt.request)
+            self._owe_to(peer, receipt)
             self.deferring.append(peer)
         else:
             self._submit(
@@ -629,7 +669,7 @@ class Broker:
         if background and self.outage and (job is None or not job.background):
             return self._refuse(receipt, peer, b"QUEUE_ERROR", self.outage)
         if job is None:
-            limit = self._limit(function, priority, len(workload))
+            limit = self._limit(function, priority, _size(workload, unique))
             if limit is not None:
                 self.hit(limit)
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", FULL[limit])
@@ -670,7 +710,7 @@ class Broker:
         joins = 0
         if job is not None and job.clients is not None:
             for client in job.clients:
-                joins += client.waiting[job]
+                joins += job.joined(client)
         answer = (unique, *_status(job), b"%d" % joins)
         return peer.send(STATUS_RES_UNIQUE, answer)
 
@@ -698,6 +738,7 @@ class Broker:
         if not function.workers:
             self.staffed += 1
         function.workers += 1
+        self._others += ABILITY_MEMORY
         function.offered = True
         if peer.sleep == SLEEPING:
             function.sleepers[peer] = None
@@ -831,6 +872,17 @@ class Broker:
 
     # -- limits
 
+    def overhead(self) -> int:
+        """Return how many bytes of memory functions and peers take, about."""
+        timers = self._scheduled.count() + self._deadlines.count()
+        known = FUNCTION_MEMORY * len(self.functions) + PEER_MEMORY * len(self.peers)
+        return self._others + known + TIMER_MEMORY * timers
+
+    def over_budget(self) -> bool:
+        """Whether peers make the server keep more than it may."""
+        held = self.memory + self.buffers + self.overhead()
+        return 0 < self.limits.memory < held
+
     def hit(self, limit: str) -> None:
         """Count that something went beyond a limit, and was refused."""
         self.hits[limit] += 1
@@ -867,14 +919,14 @@ class Broker:
         return function.limits != [self.limits.jobs_per_function] * 3
 
     def _limit(self, function: Function, priority: int, size: int) -> str | None:
-        """Return what keeps a job with a workload of this size from being taken."""
+        """Return what keeps a job of this size from being taken."""
         limits = self.limits
         most: int = function.limits[priority]
         if 0 < most <= function.total():
             return "max-jobs-per-function"
         if 0 < limits.jobs <= len(self.jobs):
             return "max-jobs"
-        if 0 < limits.job_memory < self.memory + JOB_MEMORY + size:
+        if 0 < limits.job_memory < self.memory + size:
             return "max-job-memory"
         return None
 
@@ -887,6 +939,7 @@ class Broker:
             function = Function(name, self.limits.jobs_per_function)
             self.functions[name] = function
             self._round.append(function)
+            self._others += len(name)
         return function
 
     def drop(self, name: bytes) -> bool:
@@ -900,6 +953,7 @@ class Broker:
 
     def _leave_out(self, function: Function) -> None:
         del self.functions[function.name]
+        self._others -= len(function.name)
         for listed in self._listed:
             listed.pop(function, None)
         function.clear()
@@ -1023,7 +1077,10 @@ class Broker:
     def _settle(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
         """Decide on the answer to all who are owed one for a job; `_pay` sends it."""
         receipts, job.receipts = job.receipts, None
-        for receipt in receipts or ():
+        if receipts is None:
+            return
+        self._others -= RECEIPT_MEMORY * len(receipts)
+        for receipt in receipts:
             receipt.command = command
             receipt.arguments = arguments
             if not self._payable or self._payable[-1] is not receipt.peer:
@@ -1034,9 +1091,29 @@ class Broker:
             receipt = Receipt(peer)
             if peer.receipts is None:
                 peer.receipts = deque()
-            peer.receipts.append(receipt)
+            self._owe_to(peer, receipt)
         assert job.receipts is not None  # noqa: S101
         job.receipts.append(receipt)
+        self._others += RECEIPT_MEMORY
+
+    def _owe_to(self, peer: Peer, receipt: Receipt) -> None:
+        assert peer.receipts is not None  # noqa: S101
+        peer.receipts.append(receipt)
+        self._others += RECEIPT_MEMORY
+
+    def _owe_nothing(self, peer: Peer) -> None:
+        """Forget what a peer is owed that is gone."""
+        for receipt in peer.receipts or ():
+            self._others -= RECEIPT_MEMORY
+            if receipt.request is not None:
+                self._others -= self._size_of(receipt.request)
+        peer.receipts = None
+
+    def _size_of(self, request: tuple[Any, ...]) -> int:
+        name, unique, workload, _, _, _, reducer = request
+        size = len(name) + len(unique) + len(workload)
+        size += REQUEST_MEMORY
+        return size if reducer is None else size + len(reducer)
 
     def refuse(self, peer: Peer, code: bytes, text: bytes) -> None:
         """Refuse what may have been a submission, after the answers to those before."""
@@ -1059,7 +1136,7 @@ class Broker:
             if not peer.receipts:
                 return peer.send(command, arguments)
             receipt = Receipt(peer)
-            peer.receipts.append(receipt)
+            self._owe_to(peer, receipt)
         receipt.command = command
         receipt.arguments = arguments
         return None
@@ -1083,12 +1160,14 @@ class Broker:
             if not receipt.command:
                 return
             peer.receipts.popleft()
+            self._others -= RECEIPT_MEMORY
             peer.send(receipt.command, receipt.arguments)
 
     def _resume(self, receipt: Receipt) -> None:
         """Carry out the request of the receipt whose turn has come."""
         request, receipt.request = receipt.request, None
         assert request  # noqa: S101
+        self._others -= self._size_of(request)
         name, unique, workload, priority, background, when, reducer = request
         peer = receipt.peer
         self._submit(
@@ -1127,10 +1206,11 @@ class Broker:
         job.timer = 0
         job.worker = None
         job.clients = None
+        job.joins = None
         job.stored = False
         job.receipts = None
         self.jobs[job.number] = job
-        self.memory += JOB_MEMORY + len(workload)
+        self.memory += _size(workload, unique)
         return job
 
     def _reduce(self, job: Job, reducer: bytes) -> None:
@@ -1140,7 +1220,7 @@ class Broker:
     def _forget(self, job: Job) -> None:
         """Let nobody find a job any longer."""
         if self.jobs.pop(job.number, None) is not None:
-            self.memory -= JOB_MEMORY + len(job.workload)
+            self.memory -= _size(job.workload, job.unique)
             self.uniques.remove(job)
             if job.reducer is not None:
                 self.memory -= len(job.reducer)
@@ -1194,14 +1274,20 @@ class Broker:
 
     def _first(self, peer: Peer) -> Job | None:
         for priority in range(HIGH, LOW + 1):
-            for function in self._candidates(peer, priority, priority):
+            functions = peer.functions
+            if len(functions) > FEW:
+                functions = self._candidates(peer, priority, priority)
+            for function in functions:
                 queue = function.queues[priority]
                 if queue.count:
                     return self._assign(peer, function, priority)
         return None
 
     def _next(self, peer: Peer) -> Job | None:
-        for function in self._candidates(peer, HIGH, LOW):
+        functions = peer.functions
+        if len(functions) > FEW:
+            functions = self._candidates(peer, HIGH, LOW)
+        for function in functions:
             for priority in range(HIGH, LOW + 1):
                 queue = function.queues[priority]
                 if queue.count:
@@ -1210,8 +1296,11 @@ class Broker:
 
     def _has_work(self, peer: Peer) -> bool:
         """Whether a function of this worker has a job for it."""
+        functions = peer.functions
+        if len(functions) > FEW:
+            functions = self._candidates(peer, HIGH, LOW)
         # Written out, since compiled methods have no generators.
-        for function in self._candidates(peer, HIGH, LOW):  # noqa: SIM110
+        for function in functions:  # noqa: SIM110
             if function.ready():
                 return True
         return False
@@ -1219,12 +1308,10 @@ class Broker:
     def _candidates(self, peer: Peer, first: int, last: int) -> list[Function]:
         """Return which functions of a worker to look at for jobs, in their order.
 
-        That is for jobs of these priorities. If the worker has many functions, it is
-        looked through those that have jobs, unless still more of these are not the
+        That is for jobs of these priorities, and for a worker with many functions:
+        those that have jobs are looked through, unless still more of these are not the
         worker's, and few of them are put in order.
         """
-        if len(peer.functions) <= FEW:
-            return peer.functions
         found: list[Function] = []
         others = 0
         for priority in range(first, last + 1):
@@ -1257,6 +1344,7 @@ class Broker:
         job.state = RUNNING
         job.worker = peer
         peer.jobs[job.handle] = job
+        self._others += RUN_MEMORY
         function.running += 1
         timeout = peer.abilities[function.name]
         if timeout > 0:
@@ -1297,6 +1385,7 @@ class Broker:
         worker = job.worker
         assert worker is not None  # noqa: S101
         del worker.jobs[job.handle]
+        self._others -= RUN_MEMORY
         job.worker = None
         job.state = GONE
         job.function.running -= 1
@@ -1358,16 +1447,23 @@ class Broker:
 
     def _join(self, job: Job, peer: Peer) -> None:
         """Attach a client, once for each of its submissions."""
-        joins = peer.waiting.get(job, 0)
-        peer.waiting[job] = joins + 1
-        if not joins:
-            if job.clients is None:
-                job.clients = []
-            job.clients.append(peer)
+        if job.clients is None:
+            job.clients = []
+        elif job in peer.waiting:
+            if job.joins is None:
+                job.joins = {}
+            job.joins[peer] = job.joined(peer) + 1
+            return
+        job.clients.append(peer)
+        peer.waiting.add(job)
+        self._others += WAIT_MEMORY
 
     def _leave(self, job: Job, peer: Peer) -> None:
         assert job.clients is not None  # noqa: S101
         job.clients.remove(peer)
+        if job.joins is not None:
+            job.joins.pop(peer, None)
+        self._others -= WAIT_MEMORY
         if not job.wanted() and job.state != RUNNING:
             self._remove(job)
             self._retire(job)
@@ -1383,19 +1479,19 @@ class Broker:
         clients = job.clients
         if clients is not None:
             for client in clients:
-                del client.waiting[job]
-            job.clients = None
+                client.waiting.discard(job)
+            self._others -= WAIT_MEMORY * len(clients)
+            job.clients = job.joins = None
 
     def _forward(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
         clients = job.clients
         if clients is None:
             return
         for client in clients:
-            joins = client.waiting[job]
-            if joins == 1:
+            if job.joins is None:
                 client.send(command, arguments)
             else:
-                client.repeat(joins, command, arguments)
+                client.repeat(job.joined(client), command, arguments)
             if client.blocked and job.worker is not None:
                 self.congested.append((job.worker, client))
 
@@ -1404,12 +1500,13 @@ class Broker:
         for client in job.clients or ():
             if client.exceptions:
                 exception = (job.handle, data)
-                client.repeat(client.waiting[job], WORK_EXCEPTION, exception)
+                client.repeat(job.joined(client), WORK_EXCEPTION, exception)
             else:
-                client.repeat(client.waiting[job], WORK_FAIL, (job.handle,))
+                client.repeat(job.joined(client), WORK_FAIL, (job.handle,))
 
     def _unregister(self, peer: Peer, function: Function) -> None:
         function.workers -= 1
+        self._others -= ABILITY_MEMORY
         if not function.workers:
             self.staffed -= 1
         function.sleepers.pop(peer, None)
@@ -1454,6 +1551,12 @@ class Broker:
 
 def _sorted(found: list[Function], functions: list[Function]) -> list[Function]:
     return sorted(found, key=functions.index) if len(found) > 1 else found
+
+
+def _size(workload: bytes, unique: bytes) -> int:
+    """Return how many bytes of memory a job takes."""
+    size = JOB_MEMORY + len(workload)
+    return size + UNIQUE_MEMORY + len(unique) if unique else size
 
 
 def _status(job: Job | None) -> tuple[bytes, bytes, bytes, bytes]:

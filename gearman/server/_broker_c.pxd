@@ -11,6 +11,8 @@ cdef int ERROR, STATUS_RES
 cdef int WORK_EXCEPTION, WORK_DATA, WORK_WARNING
 cdef int JOB_ASSIGN_UNIQ, JOB_ASSIGN_ALL, STATUS_RES_UNIQUE
 cdef Py_ssize_t FEW, SWEEP, SWEEP_BYTES, MAX_DIGITS, MAX_LATE, JOB_MEMORY, MAX_REFUSED, MANY_FUNCTIONS, MANY_DUE, MAX_NUMBER_TEXT
+cdef Py_ssize_t UNIQUE_MEMORY, FUNCTION_MEMORY, ABILITY_MEMORY, PEER_MEMORY, WAIT_MEMORY, RECEIPT_MEMORY
+cdef Py_ssize_t TIMER_MEMORY, RUN_MEMORY, REQUEST_MEMORY
 cdef dict FULL
 
 
@@ -24,6 +26,7 @@ cdef class Job:
     cdef public bytes reducer
     cdef public Peer worker
     cdef public list clients
+    cdef public dict joins
     cdef public int64_t when
     cdef public int64_t timer
     cdef public unsigned int numerator
@@ -36,6 +39,7 @@ cdef class Job:
     cdef public list receipts
 
     cpdef bint wanted(self)
+    cpdef Py_ssize_t joined(self, Peer client)
 
 
 cdef class Queue:
@@ -56,6 +60,7 @@ cdef class Timers:
     cdef public int64_t _last
     cdef public double first
 
+    cpdef Py_ssize_t count(self)
     cpdef start(self, Job job, double when)
     cpdef stop(self, Job job)
     @cython.locals(job=Job, timer=int64_t, jobs=list)
@@ -123,7 +128,7 @@ cdef class Peer:
     cdef public dict late
     cdef public double patience
     cdef public object refused
-    cdef public dict waiting
+    cdef public set waiting
     cdef public object receipts
     cdef object __weakref__
 
@@ -139,6 +144,7 @@ cdef class Limits:
     cdef public Py_ssize_t job_memory
     cdef public Py_ssize_t functions
     cdef public Py_ssize_t functions_per_worker
+    cdef public Py_ssize_t memory
 
 
 cdef class Broker:
@@ -165,6 +171,8 @@ cdef class Broker:
     cdef public Limits limits
     cdef public object hits
     cdef public Py_ssize_t memory
+    cdef public Py_ssize_t buffers
+    cdef public Py_ssize_t _others
     cdef public set reached
     cdef public bint shelving
     cdef public list changes
@@ -229,6 +237,10 @@ cdef class Broker:
         self, Peer peer, bytes handle, Py_ssize_t size, Py_ssize_t limit
     )
 
+    @cython.locals(timers=Py_ssize_t, known=Py_ssize_t)
+    cpdef Py_ssize_t overhead(self)
+    @cython.locals(held=Py_ssize_t)
+    cpdef bint over_budget(self)
     cpdef hit(self, limit)
     @cython.locals(limit=Py_ssize_t)
     cpdef bint admits(self, bytes name, bint for_worker=*)
@@ -264,9 +276,14 @@ cdef class Broker:
     cdef _shelve_idle(self, Job job)
     cdef _shelve(self, Job job)
     cdef _store(self, Job job)
-    @cython.locals(receipt=Receipt)
+    @cython.locals(receipts=list, receipt=Receipt)
     cdef _settle(self, Job job, int command, tuple arguments)
     cdef _owe(self, Receipt receipt, Peer peer, Job job)
+    cdef _owe_to(self, Peer peer, Receipt receipt)
+    @cython.locals(receipt=Receipt)
+    cdef _owe_nothing(self, Peer peer)
+    @cython.locals(name=bytes, unique=bytes, workload=bytes, reducer=bytes)
+    cdef Py_ssize_t _size_of(self, tuple request)
     cpdef refuse(self, Peer peer, bytes code, bytes text)
     cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)
     cdef _answer(self, Receipt receipt, Peer peer, int command, tuple arguments)
@@ -294,11 +311,11 @@ cdef class Broker:
     cdef _remove(self, Job job)
     @cython.locals(job=Job, woken=bint)
     cdef Job _take(self, Peer peer)
-    @cython.locals(priority=int, function=Function, queue=Queue)
+    @cython.locals(priority=int, function=Function, queue=Queue, functions=list)
     cdef Job _first(self, Peer peer)
-    @cython.locals(priority=int, function=Function, queue=Queue)
+    @cython.locals(priority=int, function=Function, queue=Queue, functions=list)
     cdef Job _next(self, Peer peer)
-    @cython.locals(function=Function)
+    @cython.locals(function=Function, functions=list)
     cdef bint _has_work(self, Peer peer)
     @cython.locals(
         found=list, priority=int, listed=dict, function=Function, queue=Queue,
@@ -321,12 +338,11 @@ cdef class Broker:
     cdef _expect(self, Peer worker, bytes handle)
     cdef _give_up(self, Job job, Peer worker, reason)
     cdef _note(self, event, Job job, Peer worker, reason)
-    @cython.locals(joins=Py_ssize_t)
     cdef _join(self, Job job, Peer peer)
     cdef _leave(self, Job job, Peer peer)
     @cython.locals(client=Peer, clients=list)
     cdef _retire(self, Job job)
-    @cython.locals(client=Peer, clients=list, joins=Py_ssize_t)
+    @cython.locals(client=Peer, clients=list)
     cdef _forward(self, Job job, int command, tuple arguments)
     @cython.locals(client=Peer, exception=tuple)
     cdef _raise(self, Job job, bytes data)
@@ -339,3 +355,7 @@ cdef class Broker:
     cdef _pass_over(self)
     @cython.locals(function=Function)
     cdef _pass_on(self, list functions)
+
+
+@cython.locals(size=Py_ssize_t)
+cdef Py_ssize_t _size(bytes workload, bytes unique)

@@ -151,6 +151,8 @@ cdef enum:
     # the same peer several times; how much is sent before others are served.
     TAILS = 32
     SHARED_SIZE = 1024
+    # What a large argument takes beside its bytes, about.
+    TAIL_SIZE = 100
     TURN_SIZE = 8 * 1024 * 1024
     # After so many packets it is time to look at the clock. Those that do not come
     # often may take long each.
@@ -516,6 +518,9 @@ cdef class Tail:
 
     cdef bytes data
     cdef Py_ssize_t ahead
+    # How much memory it counts for: the bytes are counted once if the tail before it
+    # has the same ones.
+    cdef Py_ssize_t memory
 
 
 @cython.final
@@ -539,6 +544,7 @@ cdef class Channel(Peer):
     # sent of the first one and what goes before it.
     cdef list _tails
     cdef Py_ssize_t _tail_bytes
+    cdef Py_ssize_t _tail_memory
     cdef Py_ssize_t _behind
     cdef Py_ssize_t _done
     # The largest of those that were large, since nothing waited.
@@ -557,6 +563,8 @@ cdef class Channel(Peer):
     cdef bytes _rest
     cdef Py_ssize_t _rest_at
     cdef bint _listed
+    # How much memory its buffers take, as the broker counts it.
+    cdef Py_ssize_t _held
     # The round in which the clock was first looked at, and how long it may take.
     cdef uint64_t _round
     cdef double _until
@@ -619,10 +627,14 @@ cdef class Channel(Peer):
         cdef Tail tail = Tail.__new__(Tail)
         tail.data = data
         tail.ahead = self._behind
+        tail.memory = TAIL_SIZE + PyBytes_GET_SIZE(data)
         if self._tails is None:
             self._tails = []
             tail.ahead = self._end - self._start
+        elif (<Tail>self._tails[-1]).data is data:
+            tail.memory = TAIL_SIZE
         self._tails.append(tail)
+        self._tail_memory += tail.memory
         self._tail_bytes += PyBytes_GET_SIZE(data)
         self._behind = 0
         return self._look_for_overflow()
@@ -782,9 +794,37 @@ cdef class Channel(Peer):
             sent -= tail.ahead + PyBytes_GET_SIZE(tail.data)
             self._start += tail.ahead
             self._tail_bytes -= PyBytes_GET_SIZE(tail.data)
+            self._tail_memory -= tail.memory
             whole += 1
+            if whole < PyList_GET_SIZE(self._tails):
+                self._keep_counted(tail, <Tail>PyList_GET_ITEM(self._tails, whole))
         self._tails = None
         return sent
+
+    cdef int _keep_counted(self, Tail sent, Tail following) except -1:
+        """Count the bytes for the tail that follows if they were for the one sent."""
+        if following.data is sent.data:
+            following.memory = sent.memory
+            self._tail_memory += sent.memory - TAIL_SIZE
+        return 0
+
+    cdef int _account(self) except -1:
+        """Have the broker count what the buffers of this channel take now.
+
+        It need not be called for one that holds nothing and held nothing.
+        """
+        cdef Py_ssize_t held = self._capacity + self._tail_memory
+        cdef Reader reader = self._reader
+        if self._socket is None:
+            return 0
+        held += reader._capacity
+        if reader._last is not NULL:
+            held += PyBytes_GET_SIZE(<object>reader._last)
+        if self._rest is not None:
+            held += PyBytes_GET_SIZE(self._rest)
+        self._engine._broker.buffers += held - self._held
+        self._held = held
+        return 0
 
     cdef int _sent(self) except -1:
         """See to what follows from how much still waits."""
@@ -796,6 +836,8 @@ cdef class Channel(Peer):
                 return 0
             if self._lingering:
                 self._shut_down()
+        if waiting or self._held:
+            self._account()
         self._await(EPOLLOUT if waiting else 0)
         if waiting > self._high and not self.blocked:
             self.connection.fell_behind()
@@ -810,7 +852,8 @@ cdef class Channel(Peer):
         self._out = NULL
         self._start = self._end = self._capacity = 0
         self._tails = None
-        self._tail_bytes = self._behind = self._done = self._largest = 0
+        self._tail_bytes = self._tail_memory = 0
+        self._behind = self._done = self._largest = 0
         return 0
 
     # -- what a peer sends
@@ -890,6 +933,8 @@ cdef class Channel(Peer):
             self._engine._put_off(self)
         else:
             self._look_for_partial()
+        if self._held or self._reader._kept or self._rest is not None:
+            self._account()
         return 0
 
     cdef int _look_for_partial(self) except -1:
@@ -924,6 +969,8 @@ cdef class Channel(Peer):
         else:
             self._rest = None
             self._look_for_partial()
+        if self._held or self._reader._kept or self._rest is not None:
+            self._account()
         return 0
 
     cdef int _answer_on(self) except -1:
@@ -971,6 +1018,11 @@ cdef class Channel(Peer):
         if self._reader._skipped:
             return 1
         return self._reader._kept + self._reader._come
+
+    @property
+    def held(self):
+        """How many bytes of memory its buffers take."""
+        return self._held
 
     @property
     def error(self):
@@ -1044,6 +1096,9 @@ cdef class Channel(Peer):
         self._closing = True
         self._leave()
         self._drop()
+        # The rest goes with this object, soon.
+        self._engine._broker.buffers -= self._held
+        self._held = 0
         self._engine._forget(self)
         self._socket.close()
         self._socket = None
@@ -1309,6 +1364,8 @@ cdef class Engine:
             self._delay = delay
             self._listener.settle()
         elif broker.changes or broker.deferring or broker.reached or self.draining:
+            self._listener.settle()
+        elif broker.over_budget():
             self._listener.settle()
         return 0
 

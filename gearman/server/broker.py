@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..framing import BUILD
 from . import _broker
-from ._broker import FULL, HIGH, LOW, NORMAL, Notice
+from ._broker import (
+    ABILITY_MEMORY,
+    FULL,
+    HIGH,
+    LOW,
+    NORMAL,
+    RECEIPT_MEMORY,
+    WAIT_MEMORY,
+    Notice,
+)
 
 __all__ = ["FULL", "HIGH", "LOW", "NORMAL", "Notice"]
+__all__ += ["ABILITY_MEMORY", "RECEIPT_MEMORY", "WAIT_MEMORY"]
 __all__ += ["Broker", "Engine", "Function", "Job", "Limits", "Peer"]
 
 # The engine reaches into the compiled broker, so there is one only with the other.

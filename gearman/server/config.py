@@ -64,7 +64,8 @@ class Config:
     one of Python's logging, paths are absolute. `log_file` may also be "stderr" or
     "none". Without networks in `allow_from` everyone may connect. `queue_options` are
     the arguments of the queue plugin. A limit of 0 is none; `max_connections` is None
-    for as many as descriptors are enough for. `ignored` has one sentence for each
+    for as many as descriptors are enough for, `max_memory` for what suits the machine,
+    `max_job_memory` for three quarters of that. `ignored` has one sentence for each
     option that was given in vain.
     """
 
@@ -93,7 +94,8 @@ class Config:
     max_functions_per_worker: int = 0
     max_jobs: int = 0
     max_jobs_per_function: int = 0
-    max_job_memory: int = 0
+    max_job_memory: int | None = None
+    max_memory: int | None = None
     max_packet: int = MAX_PACKET
     max_outbox: int = 0
     handshake_timeout: float = 300.0

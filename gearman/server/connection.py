@@ -15,7 +15,7 @@ import logging
 import socket
 from contextlib import suppress
 from math import inf
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ..errors import ProtocolError
 from ..sockets import keep_alive
@@ -41,6 +41,9 @@ log = logging.getLogger("gearman.server")
 
 class Connection(asyncio.BufferedProtocol):
     """Moves bytes between a socket and a protocol, on behalf of a listener."""
+
+    # What a connection that does nothing takes, as measured (bytes of memory).
+    own_memory: ClassVar[int] = 4700
 
     peer: Peer
     protocol: Protocol
@@ -71,6 +74,10 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting = 0
         # The size of the largest packet among what waits.
         self._largest = 0
+        # How many bytes its buffers take, as the listener counts it; none once it was
+        # aborted or lost.
+        self._held = 0
+        self._gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = self._outgoing(transport)
@@ -129,6 +136,7 @@ class Connection(asyncio.BufferedProtocol):
             self.flush()
         elif self.protocol.buffered:
             self.partial()
+        self._account()
         self._obey()
 
     def _obey(self) -> None:
@@ -164,6 +172,19 @@ class Connection(asyncio.BufferedProtocol):
         # That is all; asyncio would not wait for what is in line before its transport.
         return True
 
+    def memory(self) -> int:
+        """Return how many bytes of memory its buffers take."""
+        return self._held
+
+    def _account(self) -> None:
+        """Have counted what its buffers take now."""
+        held = 0
+        if not self._gone:
+            held = self.protocol.kept + self.peer.size + self._transport.memory()
+        if held != self._held:
+            self._listener.hold(held - self._held)
+            self._held = held
+
     def waiting(self) -> int:
         """Return how many bytes wait for the peer."""
         return self._transport.get_write_buffer_size()
@@ -183,6 +204,7 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 self._write(self.protocol.data_to_send())
             self._go_on()
+            self._account()
         except Exception as error:
             self.broken(error)
 
@@ -230,6 +252,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._transport.free()
+        self._account()
 
     def fell_behind(self) -> None:
         """Too much waits for the peer: read neither from it nor from its producers."""
@@ -306,6 +329,8 @@ class Connection(asyncio.BufferedProtocol):
         self._complain(limit, reason)
         self.closing = True
         self._transport.abort()
+        self._gone = True
+        self._account()
 
     def _complain(self, limit: str, reason: object) -> None:
         self._listener.count(limit)
@@ -362,7 +387,8 @@ class Connection(asyncio.BufferedProtocol):
                 self.broken(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closing = True
+        self.closing = self._gone = True
+        self._account()
         self._part()
         self._listener.remove(self)
         log.info("%s: disconnected%s", self.name, f": {exc}" if exc else "")
@@ -389,6 +415,8 @@ class Connection(asyncio.BufferedProtocol):
 class EngineConnection(Connection):
     """A connection whose transport is a channel of the engine."""
 
+    own_memory = 1600
+
     def _outgoing(self, transport: asyncio.BaseTransport) -> Any:
         return transport
 
@@ -401,6 +429,13 @@ class EngineConnection(Connection):
 
     def _has_deadline(self) -> bool:
         return False
+
+    def memory(self) -> int:
+        held: int = cast("Any", self._transport).held
+        return held
+
+    def _account(self) -> None:
+        """Nothing: the channel does."""
 
     def _go_on(self) -> None:
         """Nothing: a channel does not wait for answers."""

@@ -182,11 +182,18 @@ class GearProtocol(Protocol):
         # What is to be carried out yet, and the bytes that came after it.
         self._later: deque[Packet] = deque()
         self._come = b""
+        # How many bytes those took that are to be carried out, about.
+        self._cut = 0
         self._trace = trace
 
     @property
     def buffered(self) -> int:
         return self._decoder.buffered or int(self._decoder.unfinished)
+
+    @property
+    def kept(self) -> int:
+        later = self._cut if self._later else 0
+        return self._decoder.buffered + len(self._come) + later
 
     def receive(self, data: bytes) -> None:
         self._come += data
@@ -220,6 +227,7 @@ class GearProtocol(Protocol):
         else:
             # There is one large packet, or there may be many small ones.
             size = len(self._come) if self._decoder.buffered else _SLICE
+            self._cut = self._decoder.buffered + size
             self._later.extend(self._decoder.feed(self._come[:size]))
             self._come = self._come[size:]
 

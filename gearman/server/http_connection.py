@@ -88,6 +88,10 @@ class HttpProtocol(Protocol):
 
     # -- requests
 
+    @property
+    def kept(self) -> int:
+        return len(self._input) + self._exchange.kept
+
     def receive(self, data: bytes) -> None:
         if self._stage is _Stage.END:
             return

@@ -122,6 +122,11 @@ class Exchange:
             if len(self._body) > self._max_body:
                 raise self._too_large()
 
+    @property
+    def kept(self) -> int:
+        """How many bytes of a body have come."""
+        return len(self._body)
+
     def take_body(self) -> bytes:
         """Return, and forget, the body."""
         body, self._body = bytes(self._body), bytearray()

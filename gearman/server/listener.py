@@ -32,6 +32,7 @@ from .gear import Gear
 from .lingering import Lingering
 from .logs import NOTICE, level_name
 from .loop import Selector
+from .memory import PAUSE, Budget, budget, relieve
 from .notices import Sentence
 from .protocol import Server, Service
 from .sockets import describe, remove_file
@@ -87,7 +88,8 @@ class Listener:
         self._entrance = Entrance(self, certificates)
         self._selector = selector
         self._sockets = sockets
-        self._broker = _broker(config, persistent=queue is not None)
+        self._budget = budget(config)
+        self._broker = _broker(config, self._budget, persistent=queue is not None)
         self._queue = queue
         self._durability: Durability | None = None
         identity = Identity(
@@ -99,7 +101,7 @@ class Listener:
         self._server = Server(
             self._broker,
             __version__,
-            config.max_packet,
+            self._budget.packet,
             config.handshake_timeout,
             config.admin_from or LOOPBACK,
             hostname=socket.gethostname(),
@@ -123,6 +125,8 @@ class Listener:
         self._at_work = 0
         self._allowance = ALLOWANCE
         self._allowed = inf
+        # Until when nobody is closed because of the memory that he holds.
+        self._patience = -inf
         self._draining = False
         self._acceptors: list[Acceptor] = []
         self._stopped = asyncio.Event()
@@ -179,7 +183,7 @@ class Listener:
             self._gear.dispatch,
             self,
             self._loop,
-            self.config.max_packet,
+            self._budget.packet,
             self.config.max_outbox or sys.maxsize,
         )
         self._selector.attach(self._engine)
@@ -257,6 +261,7 @@ class Listener:
     def add(self, connection: Connection) -> None:
         """Make a connection known."""
         self._connections.add(connection)
+        self.hold(connection.own_memory)
         self._broker.connect(connection.peer)
         if self._durability is not None:
             self._durability.connected(connection)
@@ -273,7 +278,9 @@ class Listener:
         self.watch(connection)
 
     def remove(self, connection: Connection) -> None:
-        self._connections.discard(connection)
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self.hold(-connection.own_memory)
         self._lingering.leave(connection)
         self._entrance.crowd.leave(connection.host)
         self._upkeep.ended(connection)
@@ -312,7 +319,25 @@ class Listener:
 
     def _limits(self) -> Iterator[Usage]:
         crowd = self._entrance.crowd
-        return usages(self._broker, self.config, crowd, self._connections)
+        return usages(self._broker, self.config, self._budget, crowd, self._connections)
+
+    def hold(self, change: int) -> None:
+        """Count so many bytes more, or less, that connections have in their buffers."""
+        self._broker.buffers += change
+
+    def _relieve(self) -> None:
+        if self.time() < self._patience:
+            return
+        if not relieve(self._broker, self._connections, self._close_largest):
+            self._patience = self.time() + PAUSE
+            text = f"memory is short: --max-memory is {self._budget.total}, and no"
+            self.complain("max-memory", f"{text} connection holds much")
+
+    def _close_largest(self, connection: Connection, size: int) -> None:
+        total = self._broker.limits.memory
+        text = f"{size} bytes are held for it, and --max-memory allows {total} to all"
+        connection.abort("max-memory", text)
+        self.part(connection)
 
     # -- turns
 
@@ -347,6 +372,8 @@ class Listener:
             self._hold_producers()
         if self._broker.notices or self._broker.reached:
             self._report()
+        if self._broker.over_budget():
+            self._relieve()
         self._arm()
         self._stop_if_drained()
         # At last: the writer, once woken, waits for the interpreter's lock.
@@ -394,7 +421,7 @@ class Listener:
             self._interrupt()
 
 
-def _broker(config: Config, *, persistent: bool) -> Broker:
+def _broker(config: Config, budget: Budget, *, persistent: bool) -> Broker:
     prefix = config.handle_prefix or f"H:{socket.gethostname()}"
     return Broker(
         handle_prefix=os.fsencode(prefix)[:MAX_HANDLE_PREFIX],
@@ -411,7 +438,8 @@ def _broker(config: Config, *, persistent: bool) -> Broker:
         limits=Limits(
             jobs=config.max_jobs,
             jobs_per_function=config.max_jobs_per_function,
-            job_memory=config.max_job_memory,
+            job_memory=budget.jobs,
+            memory=budget.total,
             functions=config.max_functions,
             functions_per_worker=config.max_functions_per_worker,
         ),

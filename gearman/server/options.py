@@ -234,13 +234,23 @@ _LIMITS = (
         metavar="BYTES",
         type=size(0, 2**50),
         help="memory for jobs: their workloads, and 350 bytes for each; in bytes or"
-        " with K, M or G; 0 for any size (default: 0)",
+        " with K, M or G; 0 for any size (default: three quarters of --max-memory)",
+    ),
+    _row(
+        "--max-memory",
+        metavar="BYTES",
+        type=size(0, 2**50),
+        help="memory for all that peers make the server keep: jobs, functions, what"
+        " was received and what is to be sent; beyond it those connections are closed"
+        " that hold most; 0 for any size (default: three quarters of what the machine"
+        " or its cgroup has less 256M, at least half of it)",
     ),
     _row(
         "--max-packet",
         metavar="BYTES",
         type=packet_size,
-        help="largest packet accepted, in bytes or with K, M or G (default: 4G)",
+        help="largest packet accepted, in bytes or with K, M or G, but no larger than"
+        " three quarters of --max-memory (default: 4G)",
     ),
     _row(
         "--max-outbox",

@@ -30,6 +30,8 @@ class Outgoing:
         self._connection = connection
         self._pieces: deque[bytes] = deque()
         self._size = 0
+        # How many of the bytes are there in a piece before them as well.
+        self._shared = 0
         self._high = self._low = 0
         self._behind = False
         # Whether the transport has something left to send.
@@ -43,6 +45,10 @@ class Outgoing:
 
     def get_write_buffer_size(self) -> int:
         return self._size + self._transport.get_write_buffer_size()
+
+    def memory(self) -> int:
+        """Return how many bytes of memory take what waits: shared ones count once."""
+        return self.get_write_buffer_size() - self._shared
 
     def get_extra_info(self, name: str) -> Any:
         return self._transport.get_extra_info(name)
@@ -63,8 +69,11 @@ class Outgoing:
 
     def write_all(self, pieces: Collection[bytes]) -> None:
         """Write pieces without putting them together. One may be there many times."""
-        self._pieces.extend(pieces)
-        self._size += sum(map(len, pieces))
+        for piece in pieces:
+            if self._pieces and self._pieces[-1] is piece:
+                self._shared += len(piece)
+            self._pieces.append(piece)
+            self._size += len(piece)
         self._pass_on()
         self._look_behind()
 
@@ -97,13 +106,19 @@ class Outgoing:
             self._connection.caught_up()
 
     def _next(self) -> bytes:
-        pieces = [self._pieces.popleft()]
+        pieces = [self._take()]
         size = len(pieces[0])
         while self._pieces and size + len(self._pieces[0]) <= _TOGETHER:
-            pieces.append(self._pieces.popleft())
+            pieces.append(self._take())
             size += len(pieces[-1])
-        self._size -= size
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _take(self) -> bytes:
+        piece = self._pieces.popleft()
+        self._size -= len(piece)
+        if self._pieces and self._pieces[0] is piece:
+            self._shared -= len(piece)
+        return piece
 
     def write_eof(self) -> None:
         """Send nothing more once everything that waits was sent."""
@@ -124,7 +139,7 @@ class Outgoing:
     def abort(self) -> None:
         """Close now."""
         self._pieces.clear()
-        self._size = 0
+        self._size = self._shared = 0
         self._then = None
         self._transport.abort()
 

@@ -120,6 +120,11 @@ class Protocol(ABC):
         """
         return 0
 
+    @property
+    def kept(self) -> int:
+        """How many bytes of memory it keeps of what it was given, about."""
+        return self.buffered
+
     def resume(self) -> None:
         """Go on with requests that waited for the answer to an earlier one."""
         self.ready = False

@@ -87,6 +87,10 @@ class TlsProtocol(Protocol):
         return self._inner.buffered or self._records.unfinished
 
     @property
+    def kept(self) -> int:
+        return self._inner.kept
+
+    @property
     def urgent(self) -> bool:
         return self._outgoing.pending > 0
 
@@ -160,6 +164,8 @@ class TlsProtocol(Protocol):
 
 class TlsConnection(Connection):
     """A connection that speaks TLS, whatever protocol is inside of it."""
+
+    own_memory = 22_000
 
     protocol: TlsProtocol
 

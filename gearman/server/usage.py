@@ -10,18 +10,21 @@ from .broker import Broker
 if TYPE_CHECKING:
     from .config import Config
     from .connection import Connection
+    from .memory import Budget
 
 
 def usages(
     broker: Broker,
     config: "Config",
+    budget: "Budget",
     crowd: Crowd,
     connections: "Collection[Connection]",
 ) -> Iterator[Usage]:
     """Yield a row for each limit, named as the option that sets it.
 
     What is limited for each of several is as much as the one of them has that has
-    most. Three rows are no limits: refused addresses, connections that were closed
+    most. The rows after `max-memory` say what of it is used for what. Three more rows
+    are no limits either: refused addresses, connections that were closed
     because what they sent made no sense, and those that a bug has ended.
     """
     hits = broker.hits
@@ -41,10 +44,18 @@ def usages(
             config.max_jobs_per_function,
             _most(function.total() for function in functions),
         ),
-        ("max-job-memory", config.max_job_memory, broker.memory),
+        ("max-job-memory", budget.jobs, broker.memory),
+        (
+            "max-memory",
+            budget.total,
+            broker.memory + broker.overhead() + broker.buffers,
+        ),
+        ("max-memory-jobs", None, broker.memory),
+        ("max-memory-peers", None, broker.overhead()),
+        ("max-memory-buffers", None, broker.buffers),
         (
             "max-packet",
-            config.max_packet,
+            budget.packet,
             _most(connection.protocol.buffered for connection in connections),
         ),
         (

@@ -18,7 +18,6 @@ from gearman.commands import Command
 from gearman.server._broker import (
     FEW,
     GONE,
-    JOB_MEMORY,
     QUEUED,
     RUNNING,
     SCHEDULED,
@@ -27,6 +26,7 @@ from gearman.server._broker import (
     WOKEN,
 )
 from tests.server.conftest import Server
+from tests.server.sizes import counted
 
 FUNCTIONS = (b"f", b"g")
 UNIQUES = (b"", b"", b"u", b"v", b"-")
@@ -205,9 +205,9 @@ class Peers(RuleBasedStateMachine):
         for person in self.people:
             person.send(Command.ECHO_REQ, b"")
             awaited: Counter[bytes] = Counter()
-            for job, joins in person.wire.peer.waiting.items():
+            for job in person.wire.peer.waiting:
                 assert job.clients.count(person.wire.peer) == 1
-                awaited[job.handle] = joins
+                awaited[job.handle] = job.joined(person.wire.peer)
             assert +person.awaits == awaited
 
     @invariant()
@@ -278,11 +278,7 @@ class Peers(RuleBasedStateMachine):
     @invariant()
     def limits_are_kept(self):
         broker = self.broker
-        sizes = (
-            len(job.workload) + len(job.reducer or b"") + JOB_MEMORY
-            for job in broker.jobs.values()
-        )
-        assert broker.memory == sum(sizes)
+        assert (broker.memory, broker.overhead()) == counted(broker)
         assert len(broker.jobs) <= (broker.limits.jobs or inf)
         assert sorted(f.name for f in broker._round) == sorted(broker.functions)
 

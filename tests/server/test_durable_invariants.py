@@ -12,6 +12,7 @@ from gearman.commands import REQUEST, Command
 from gearman.server._broker import PENDING
 from gearman.server.journal import Journal
 from tests.server.conftest import Server
+from tests.server.sizes import counted
 
 UNIQUES = (b"u", b"")
 ANSWERS = (Command.JOB_CREATED, Command.ERROR)
@@ -206,14 +207,18 @@ class Crashes(RuleBasedStateMachine):
     def clients_are_told_the_end_of_their_jobs_or_wait_for_it(self):
         for client in self.clients:
             waits: Counter[bytes] = Counter()
-            for awaited, joins in client.wire.peer.waiting.items():
+            for awaited in client.wire.peer.waiting:
                 assert self.broker.jobs[awaited.number] is awaited
                 assert (awaited.clients or []).count(client.wire.peer) == 1
-                waits[awaited.handle] = joins
+                waits[awaited.handle] = awaited.joined(client.wire.peer)
             owed = sum(c == Command.SUBMIT_JOB for c, _ in client.unanswered)
             awaits = +client.awaits
             assert awaits <= waits
             assert (waits - awaits).total() <= owed
+
+    @invariant()
+    def memory_is_counted(self):
+        assert (self.broker.memory, self.broker.overhead()) == counted(self.broker)
 
     @invariant()
     def pending_jobs_are_those_that_somebody_is_owed_an_answer_for(self):

@@ -123,7 +123,11 @@ class TestTable:
         with running() as server, server.peer() as peer:
             rows = limits(peer)
         assert flags <= set(rows)
-        assert set(rows) - flags == {b"allow-from", b"bad-input", b"bugs"}
+        others = {b"allow-from", b"bad-input", b"bugs"}
+        others |= {
+            b"max-memory-" + holder for holder in (b"jobs", b"peers", b"buffers")
+        }
+        assert set(rows) - flags == others
 
     def test_every_limit_is_in_the_manual_with_its_option(self):
         manual = (ROOT / "docs" / "server.md").read_text()
@@ -147,6 +151,10 @@ class TestTable:
             assert rows[b"max-jobs"] == [b"0", b"3", b"0"]
             assert rows[b"max-jobs-per-function"] == [b"0", b"2", b"0"]
             assert int(rows[b"max-job-memory"][1]) > 3000
+            holders = (b"max-memory-jobs", b"max-memory-peers", b"max-memory-buffers")
+            each = [int(rows[holder][1]) for holder in holders]
+            assert min(each) > 0
+            assert int(rows[b"max-memory"][1]) == sum(each)
             assert rows[b"handshake-timeout"] == [b"300", b"-", b"0"]
 
     def test_stalled_request_counts(self, running):
