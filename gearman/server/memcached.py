@@ -90,6 +90,10 @@ class MemcachedProtocol(Protocol):
     def buffered(self) -> int:
         return 0 if self._unacknowledged else len(self._input) + self._skip
 
+    @property
+    def kept(self) -> int:
+        return len(self._input)
+
     def receive(self, data: bytes) -> None:
         self._input += data
         self._go_on()

@@ -8,8 +8,10 @@ import pytest
 from gearman.commands import MAX_PACKET
 from gearman.server.config import Config
 from gearman.server.memory import SMALL, budget, default_budget, machine_memory
+from tests.server.test_http import WEB, connect
 from tests.server.test_large_results import warnings
 from tests.server.test_listener import LOCAL, running
+from tests.server.test_memcached import CONFIG as CACHE
 from tests.server.test_usage import limits
 from tests.wire import packet
 
@@ -112,6 +114,29 @@ class TestConnections:
                 assert used(polite, b"max-memory-jobs") > 2 * MB
             while used(polite) != before:
                 pass
+
+    @pytest.mark.parametrize(
+        ("protocol", "half"),
+        [
+            (WEB, b"POST /f HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n"),
+            (CACHE, b"set f 0 0 3000000\r\n"),
+        ],
+    )
+    def test_halves_of_other_protocols_count_and_are_closed_as_well(
+        self, running, protocol, half
+    ):
+        config = replace(protocol, max_memory=4 * MB)
+        with running(config) as server, server.peer() as polite, ExitStack() as stack:
+            before = used(polite)
+            first, second = (stack.enter_context(connect(server)) for _ in range(2))
+            first.sendall(half + b"w" * 2 * MB)
+            while used(polite) - before < 2 * MB:
+                pass
+            with suppress(ConnectionError):
+                second.sendall(half + b"w" * 2 * MB)
+            while limits(polite)[b"max-memory"][2] != b"1":
+                pass
+            assert used(polite) - before < 3 * MB
 
     def test_whoever_holds_most_is_closed_when_all_hold_too_much(
         self, running, warnings

@@ -191,3 +191,24 @@ def test_what_waits_is_forgotten_by_an_abort(
     outgoing.abort()
     assert outgoing.get_write_buffer_size() == len(b"one")
     assert transport.ends == ["pause_reading", "abort"]
+
+
+def test_piece_that_is_there_several_times_takes_memory_once(
+    outgoing: Outgoing, transport: Transport
+) -> None:
+    shared, other = b"x" * 200_000, b"y" * 10
+    outgoing.write_all([other, shared, shared, shared, other])
+    assert outgoing.get_write_buffer_size() == 600_020
+    # The transport was given a copy.
+    assert outgoing.memory() == 400_020
+    transport.take(600_020)
+    assert (outgoing.get_write_buffer_size(), outgoing.memory()) == (0, 0)
+
+
+def test_nothing_of_shared_pieces_is_counted_after_an_abort(
+    outgoing: Outgoing,
+) -> None:
+    outgoing.write(b"one")
+    outgoing.write_all([b"two"] * 3)
+    outgoing.abort()
+    assert outgoing.memory() == len(b"one")
