@@ -66,6 +66,9 @@ class Connection(asyncio.BufferedProtocol):
         # Whether the protocol was paused when it was last asked.
         self._paused = False
         self.closing = False
+        # Whether the peer's outbox still has some of what is much, and whether that is
+        # all that the peer waits for.
+        self._unsent = self._ended = False
         # Whether it only waits for the peer to close, and what it has read meanwhile.
         self._lingers = False
         self._dropped = 0
@@ -165,6 +168,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The peer is done, and has some time left to take what waits for it."""
+        if self.peer.outbox:
+            self._ended = True
+            return True
         self.closing = True
         self.progress = self._listener.time()
         self._listener.watch(self)
@@ -197,10 +203,10 @@ class Connection(asyncio.BufferedProtocol):
     def flush(self) -> None:
         """Send what waits for the peer."""
         try:
-            if self._listener.config.max_outbox:
+            if self._listener.config.max_outbox and not self._unsent:
                 self._look_for_largest()
-            if self.peer.size > MUCH:
-                self._write_all(self.protocol.pieces_to_send())
+            if self.peer.size > MUCH or self._unsent:
+                self._write_much()
             else:
                 self._write(self.protocol.data_to_send())
             self._go_on()
@@ -214,10 +220,23 @@ class Connection(asyncio.BufferedProtocol):
             self._largest = 0
         self._largest = max(self._largest, *map(len, self.peer.outbox), 0)
 
-    def _write_all(self, pieces: list[bytes]) -> None:
-        if not self.closing:
-            self._transport.write_all(pieces)
-            self._look_for_overflow()
+    def _write_much(self) -> None:
+        """Write some of what is much; the rest follows when this was sent."""
+        if self._unsent and self._transport.busy:
+            return
+        if self.closing:
+            self.peer.outbox.clear()
+            self.peer.size = 0
+            return
+        pieces = self.protocol.pieces_to_send()
+        self._unsent = bool(self.peer.outbox)
+        self._transport.rest = self.peer.size
+        self._transport.write_all(pieces)
+        self._look_for_overflow()
+        if self._unsent and not self._transport.busy:
+            self._listener.touch(self.peer)
+        if self._ended and not self._unsent:
+            self.eof_received()
 
     def _write(self, data: bytes) -> None:
         if data and not self.closing:
@@ -226,7 +245,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _look_for_overflow(self) -> None:
         if self._listener.config.max_outbox:
-            waiting = self._transport.get_write_buffer_size()
+            waiting = self.waiting()
             if self._listener.config.max_outbox < waiting - self._largest:
                 self.overflow(waiting)
 
@@ -248,11 +267,16 @@ class Connection(asyncio.BufferedProtocol):
         self.abort("max-outbox", text)
 
     def pause_writing(self) -> None:
-        self._transport.busy()
+        self._transport.fill()
 
     def resume_writing(self) -> None:
         self._transport.free()
         self._account()
+
+    def sent(self) -> None:
+        """Go on with what is much, since what was written of it is sent."""
+        if self._unsent:
+            self.flush()
 
     def fell_behind(self) -> None:
         """Too much waits for the peer: read neither from it nor from its producers."""

@@ -241,14 +241,18 @@ class GearProtocol(Protocol):
     def data_to_send(self) -> bytes:
         data = super().data_to_send()
         if self._trace is not None:
-            sent = Decoder(RESPONSE, max_packet=MAX_BODY, lines=True)
-            for packet in sent.feed(data):
-                self._trace(f"sent {describe(packet)}")
+            self._note_sent([data], self._trace)
         return data
+
+    def _note_sent(self, pieces: list[bytes], trace: Trace) -> None:
+        sent = Decoder(RESPONSE, max_packet=MAX_BODY, lines=True)
+        for piece in pieces:
+            for packet in sent.feed(piece):
+                trace(f"sent {describe(packet)}")
 
     def pieces_to_send(self) -> list[bytes]:
         if self._trace is not None:
-            return super().pieces_to_send()
+            self._note_sent(self.peer.outbox, self._trace)
         pieces, self.peer.outbox = self.peer.outbox, []
         self.peer.size = 0
         return pieces

@@ -21,7 +21,7 @@ from ..queue import Queue
 from .acceptor import Acceptor
 from .access import LOOPBACK
 from .admin import Admin, Identity, Usage
-from .broker import FULL, Broker, Engine, Limits
+from .broker import FULL, Broker, Engine, Limits, Peer
 from .certificates import Certificates, open_certificates
 from .complaints import Complaints
 from .config import Config
@@ -353,6 +353,11 @@ class Listener:
             self._in_turn = True
             self._broker.tick(now, time.time())
             self._loop.call_soon(self._end_turn)
+
+    def touch(self, peer: Peer) -> None:
+        """Have a peer's connection flushed once more, in another turn."""
+        self.begin_turn()
+        self._broker.touched.append(peer)
 
     def _late(self) -> bool:
         """Whether a connection should leave the rest to a later turn."""

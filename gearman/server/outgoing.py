@@ -20,9 +20,10 @@ _TOGETHER: Final = 256 * 1024
 class Outgoing:
     """The transport of a connection, which never waits for more than one piece.
 
-    Sizes and limits are in bytes, and count what waits here and in the transport. The
-    connection is told when more than the upper limit waits (`fell_behind`), and then
-    when no more than the lower one does (`caught_up`).
+    Sizes and limits are in bytes, and count what waits here, in the transport, and as
+    the `rest` that the connection has kept back. The connection is told when more than
+    the upper limit waits (`fell_behind`), and then when no more than the lower one does
+    (`caught_up`); and before that, if nothing waits here any longer (`sent`).
     """
 
     def __init__(self, transport: asyncio.Transport, connection: "Connection") -> None:
@@ -30,12 +31,14 @@ class Outgoing:
         self._connection = connection
         self._pieces: deque[bytes] = deque()
         self._size = 0
+        # How many bytes follow that the connection has kept back.
+        self.rest = 0
         # How many of the bytes are there in a piece before them as well.
         self._shared = 0
         self._high = self._low = 0
         self._behind = False
         # Whether the transport has something left to send.
-        self._busy = False
+        self.busy = False
         # What follows once everything is sent.
         self._then: Callable[[], None] | None = None
         transport.set_write_buffer_limits(0)
@@ -44,11 +47,11 @@ class Outgoing:
         self._high, self._low = high, low
 
     def get_write_buffer_size(self) -> int:
-        return self._size + self._transport.get_write_buffer_size()
+        return self.rest + self._size + self._transport.get_write_buffer_size()
 
     def memory(self) -> int:
         """Return how many bytes of memory take what waits: shared ones count once."""
-        return self.get_write_buffer_size() - self._shared
+        return self.get_write_buffer_size() - self.rest - self._shared
 
     def get_extra_info(self, name: str) -> Any:
         return self._transport.get_extra_info(name)
@@ -60,7 +63,7 @@ class Outgoing:
         self._transport.resume_reading()
 
     def write(self, data: bytes) -> None:
-        if not self._busy:
+        if not self.busy:
             self._transport.write(data)
         else:
             self._pieces.append(data)
@@ -79,7 +82,7 @@ class Outgoing:
 
     def _look_behind(self) -> None:
         """Tell the connection if more than the upper limit waits now."""
-        if not self._busy or self._behind:
+        if not self.busy or self._behind:
             return
         if self.get_write_buffer_size() > self._high:
             self._behind = True
@@ -87,20 +90,22 @@ class Outgoing:
 
     def _pass_on(self) -> None:
         """Give the transport what is in line, as long as it sends it all."""
-        while self._pieces and not self._busy:
+        while self._pieces and not self.busy:
             self._transport.write(self._next())
 
-    def busy(self) -> None:
+    def fill(self) -> None:
         """Take note that the transport has something left to send."""
-        self._busy = True
+        self.busy = True
 
     def free(self) -> None:
         """Go on, since the transport has sent what it had."""
-        self._busy = False
+        self.busy = False
         self._pass_on()
         if not self._pieces and self._then is not None:
             then, self._then = self._then, None
             then()
+        elif not self._pieces and not self.busy:
+            self._connection.sent()
         if self._behind and self.get_write_buffer_size() <= self._low:
             self._behind = False
             self._connection.caught_up()
@@ -139,7 +144,7 @@ class Outgoing:
     def abort(self) -> None:
         """Close now."""
         self._pieces.clear()
-        self._size = self._shared = 0
+        self._size = self._shared = self.rest = 0
         self._then = None
         self._transport.abort()
 

@@ -144,7 +144,8 @@ class Protocol(ABC):
     def pieces_to_send(self) -> list[bytes]:
         """Return, and forget, the same, without putting it together if need not be.
 
-        It is called instead of `data_to_send` when very much waits.
+        It is called instead of `data_to_send` when very much waits; and again, once
+        that was sent, for what it has left in the peer's outbox.
         """
         return [self.data_to_send()]
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _RECORD: Final = 16 * 1024
 _PIECE: Final = 1024 * 1024
 
+# So much is encrypted at a time, if there is more.
+_MUCH: Final = 4 * 1024 * 1024
+
 # Type, version and length of a record: the length is in the last two bytes.
 _HEAD: Final = 5
 
@@ -151,6 +154,24 @@ class TlsProtocol(Protocol):
                 waiting = waiting[self._tls.write(waiting[:_PIECE]) :]
         self._follow()
         return self._outgoing.read()
+
+    def pieces_to_send(self) -> list[bytes]:
+        """Encrypt the first of many pieces. The others stay where they were.
+
+        They may be the same bytes many times over, which would all be different then.
+        """
+        outbox = self.peer.outbox
+        size = self.peer.size
+        count = taken = 0
+        while count < len(outbox) and taken < _MUCH:
+            taken += len(outbox[count])
+            count += 1
+        rest = outbox[count:]
+        del outbox[count:]
+        data = self.data_to_send()
+        outbox.extend(rest)
+        self.peer.size = size - taken
+        return [data]
 
     def end(self) -> bytes:
         """Return the bytes that tell the peer, unless it is too late, that it is over.

@@ -296,8 +296,8 @@ class TestTurns:
         assert new not in listed
         assert answer == b"OK 1.2.3\n"
 
-    def test_what_is_traced_is_put_together(self, server):
+    def test_what_is_traced_need_not_be_put_together(self, server):
         peer = server.connect()
         self.ask(peer, 2)
-        assert peer.protocol.pieces_to_send() == [b"OK 1.2.3\n" * 2]
+        assert peer.protocol.pieces_to_send() == [b"OK 1.2.3\n"] * 2
         assert server.trace[-2:] == ["sent TEXT OK 1.2.3"] * 2

@@ -33,7 +33,7 @@ class Transport:
         if later:
             self.waits.append(later)
             self.most = max(self.most, len(self.waits))
-            self.protocol.busy()
+            self.protocol.fill()
 
     def take(self, size: int) -> None:
         """Let the peer take so many bytes more."""
@@ -68,6 +68,9 @@ class Told:
 
     def caught_up(self) -> None:
         self.words.append("caught up")
+
+    def sent(self) -> None:
+        pass
 
 
 @pytest.fixture

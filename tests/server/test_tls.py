@@ -1,5 +1,6 @@
 """TLS of the server: byte by byte, and real connections to a real process."""
 
+import gc
 import os
 import re
 import shutil
@@ -8,8 +9,10 @@ import socket
 import ssl
 import subprocess
 import time
+import tracemalloc
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from http.client import HTTPSConnection
 from pathlib import Path
 from threading import Thread
@@ -28,8 +31,11 @@ from gearman.server.protocol import Protocol
 from gearman.server.tls import TlsProtocol
 from tests.certificates import Authority
 from tests.server.conftest import Server as MemoryServer
+from tests.server.test_listener import LOCAL, running
 from tests.servers import DEADLINE, HOST, Server, free_port, missing, ours
 from tests.wire import Peer, packet
+
+__all__ = ["running"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -585,6 +591,77 @@ class TestServer:
                 peer.send("SUBMIT_JOB_BG", b"some-function", b"some-unique", b"w")
                 peer.expect("JOB_CREATED")
             assert "received SUBMIT_JOB_BG some-function some" in text_of(server)
+
+
+class TestMuchToSend:
+    """One result for many submissions: the same bytes, each time encrypted anew."""
+
+    TIMES, RESULT = 2000, b"r" * 32 * 1024
+
+    @pytest.fixture
+    def config(self, authority: Authority) -> Config:
+        path = str(authority.server)
+        return replace(LOCAL, tls=Tls(path, path))
+
+    def peers(self, server, trust: ssl.SSLContext, stack: ExitStack) -> list[Peer]:
+        port = server.addresses[0][1]
+        return [stack.enter_context(Peer(port, tls=trust)) for _ in range(2)]
+
+    def complete(self, worker: Peer, client: Peer) -> bytes:
+        """Have the client wait for one job many times, and give it the result."""
+        worker.send("CAN_DO", b"f")
+        client.send_bytes(packet("SUBMIT_JOB", b"f", b"u", b"") * self.TIMES)
+        for _ in range(self.TIMES):
+            client.expect("JOB_CREATED")
+        worker.send("GRAB_JOB")
+        handle, *_ = worker.expect("JOB_ASSIGN")
+        worker.send("WORK_COMPLETE", handle, self.RESULT)
+        assert worker.fence() == []
+        return handle
+
+    def test_it_is_encrypted_as_it_is_sent(self, config, running, authority):
+        with running(config) as server, ExitStack() as stack:
+            worker, client = self.peers(server, authority.trust(), stack)
+            gc.collect()
+            tracemalloc.start()
+            try:
+                handle = self.complete(worker, client)
+                assert tracemalloc.get_traced_memory()[1] < self.TIMES * 16 * 1024
+            finally:
+                tracemalloc.stop()
+            for _ in range(self.TIMES):
+                assert client.expect("WORK_COMPLETE") == [handle, self.RESULT]
+            assert client.fence() == []
+            assert server.listener._broker.buffers < 100_000
+
+    def test_all_of_it_comes_to_who_sends_nothing_more(
+        self, config, running, authority
+    ):
+        with running(config) as server, ExitStack() as stack:
+            worker, client = self.peers(server, authority.trust(), stack)
+            handle = self.complete(worker, client)
+            # That of a TLS socket would forget how to decrypt.
+            socket.socket.shutdown(client.socket, socket.SHUT_WR)
+            for _ in range(self.TIMES):
+                assert client.expect("WORK_COMPLETE") == [handle, self.RESULT]
+            assert client.receive_end() == b""
+
+    def test_who_does_not_take_it_is_closed(self, config, running, authority):
+        config = replace(config, write_timeout=0.1)
+        with running(config) as server, ExitStack() as stack:
+            worker, client = self.peers(server, authority.trust(), stack)
+            self.complete(worker, client)
+            server.until(lambda: len(server.listener._connections) == 1)
+            assert worker.fence() == []
+            assert server.listener._broker.buffers < 100_000
+
+    def test_limit_of_what_may_wait_counts_all_of_it(self, config, running, authority):
+        config = replace(config, max_outbox=self.TIMES * 16 * 1024)
+        with running(config) as server, ExitStack() as stack:
+            worker, client = self.peers(server, authority.trust(), stack)
+            self.complete(worker, client)
+            server.until(lambda: len(server.listener._connections) == 1)
+            assert server.listener._broker.hits["max-outbox"] == 1
 
 
 class TestReload:
