@@ -156,7 +156,8 @@ class Site:
         gone, self._gone = self._gone, {}
         ordered = sorted({**active, **gone}, key=lambda it: it.who)
         outcomes = [self._outcome(guest) for guest in ordered]
-        for guest in gone:
+        # Whoever ended another's connection: in the order of those by sockets.
+        for guest in sorted(gone, key=lambda it: it.who):
             self._join(guest.who, guest.kind)
         return outcomes
 
