@@ -29,11 +29,17 @@ def extensions(choice: str) -> list[Extension]:
     sources = [
         Extension("gearman._speedups", ["gearman/_speedups.pyx"]),
         # The same file as without a compiler; the .pxd beside it adds C types.
-        Extension("gearman.server._broker_c", ["gearman/server/_broker.py"]),
+        Extension(
+            "gearman.server.broker._broker_c", ["gearman/server/broker/_broker.py"]
+        ),
+        Extension(
+            "gearman.server.broker._untracked",
+            ["gearman/server/broker/_untracked.pyx"],
+        ),
     ]
     if sys.platform == "linux":
-        engine = Extension("gearman.server._engine", ["gearman/server/_engine.pyx"])
-        sources.append(engine)
+        engine = ["gearman/server/net/_engine.pyx"]
+        sources.append(Extension("gearman.server.net._engine", engine))
     modules: list[Extension] = cythonize(
         sources,
         build_dir="build/cython",

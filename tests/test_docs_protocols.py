@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 
 from gearman import __version__
-from gearman.server.http_answers import (
+from gearman.server.protocols.http.answers import (
     created,
     not_allowed,
     refused,
     shutting_down,
     too_late,
 )
-from gearman.server.http_routes import _FIXED
+from gearman.server.protocols.http.routes import _FIXED
 from tests import servers
 from tests.client.stage import meanwhile
-from tests.server.test_http import Worker
+from tests.server.protocols.http.test_http import Worker
 from tests.test_docs import PRINTED, blocks
 from tests.wire import Peer
 

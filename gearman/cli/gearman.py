@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from ..admin_client import GearmanAdminClient
 from ..connection_manager import GearmanConnectionManager
 from ..errors import GearmanError
-from ..server.command_line import say
+from ..server.settings.command_line import say
 from . import background, program, servers
 from .client import Client
 from .options import Options, parse

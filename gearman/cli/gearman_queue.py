@@ -12,7 +12,7 @@ from typing import Final
 
 from ..errors import ConfigurationError
 from ..queue import StoredJob
-from ..server.command_line import say
+from ..server.settings.command_line import say
 from . import job_files, job_lines, job_tables, program
 from .intake import Intake
 from .progress import Progress

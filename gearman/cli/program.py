@@ -9,8 +9,8 @@ from io import RawIOBase
 from typing import Final, NoReturn, TextIO
 
 from ..errors import GearmanError, ProtocolError, UnknownCommandError
-from ..server.command_line import say
-from ..server.process import open_standard_streams
+from ..server.settings.command_line import say
+from ..server.settings.process import open_standard_streams
 
 FAILURE: Final = 1
 # As shells report a process that a signal ended.

@@ -9,9 +9,9 @@ from typing import Any, Final, NoReturn
 from .. import __version__
 from ..errors import ConfigurationError
 from ..queue import ALIASES, NAMES, given
-from ..server.command_line import Parser, say
-from ..server.options import Row, option_rows
-from ..server.queues import Plugins, plugins
+from ..server.settings.command_line import Parser, say
+from ..server.settings.options import Row, option_rows
+from ..server.settings.queues import Plugins, plugins
 from .stores import Store
 
 # What each operation takes beside the options of its store.

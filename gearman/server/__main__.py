@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 from ..errors import ConfigurationError, StartupError
 from ..framing import BUILD
 from ..queue import Queue, load
-from . import process
-from .certificates import open_certificates
 from .check import problems
-from .command_line import say
-from .config import Config, parse
 from .imports import import_all
-from .listener import Listener
-from .logs import NOTICE, Log, configure
-from .loop import Selector, run
-from .ownership import may_write
-from .sockets import open_groups
+from .net.listener import Listener
+from .net.loop import Selector, run
+from .net.sockets import open_groups
+from .settings import process
+from .settings.certificates import open_certificates
+from .settings.command_line import say
+from .settings.config import Config, parse
+from .settings.ownership import may_write
+from .watch.logs import NOTICE, Log, configure
 
 log = logging.getLogger("gearman.server")
 

@@ -13,12 +13,12 @@ from typing import Final
 
 from ..errors import ConfigurationError, StartupError
 from ..queue import load
-from . import process
-from .certificates import open_certificates
-from .config import Config
 from .imports import import_all
-from .ownership import acting_as, is_beyond, may_write
-from .sockets import resolve
+from .net.sockets import resolve
+from .settings import process
+from .settings.certificates import open_certificates
+from .settings.config import Config
+from .settings.ownership import acting_as, is_beyond, may_write
 
 _ROOT: Final = 0
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Final
 
 from ..queue import load
-from .config import Config
+from .settings.config import Config
 
 # The codecs of names of hosts, and of what the log escapes.
 _CODECS: Final = ("ascii", "idna", "latin-1", "punycode", "unicode_escape")

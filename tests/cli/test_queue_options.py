@@ -8,8 +8,8 @@ from gearman.cli import queue_options
 from gearman.cli.queue_options import OPERATIONS, parse, parser
 from gearman.errors import ConfigurationError
 from gearman.queue import NAMES, Option, load
-from gearman.server.queues import plugins
-from tests.server.slow_queue import Slow
+from gearman.server.settings.queues import plugins
+from tests.server.storage.slow_queue import Slow
 
 SQLITE = ("-q", "sqlite", "--sqlite-db", "a.db")
 A, B = os.path.abspath("a.db"), os.path.abspath("b.db")

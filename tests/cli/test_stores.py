@@ -7,7 +7,7 @@ import pytest
 from gearman.cli.stores import Store, readable
 from gearman.errors import ConfigurationError
 from gearman.queue import StoredJob, Unreadable, load
-from tests.server.slow_queue import Slow
+from tests.server.storage.slow_queue import Slow
 
 JOB = StoredJob(7, b"H:host:7", b"f", b"u", b"w")
 

@@ -23,12 +23,12 @@ class Build:
         self.name = name
         self.framing = module("framing")
         self.broker = module("server.broker")
-        self.admin = module("server.admin")
-        self.gear = module("server.gear")
-        self.protocol = module("server.protocol")
+        self.admin = module("server.protocols.admin")
+        self.gear = module("server.protocols.gear")
+        self.protocol = module("server.protocols")
         self.services = {
-            "http": module("server.http").Http,
-            "memcached": module("server.memcached").Memcached,
+            "http": module("server.protocols.http.service").Http,
+            "memcached": module("server.protocols.memcached").Memcached,
         }
         assert name == self.framing.BUILD
 

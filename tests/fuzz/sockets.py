@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gearman.server.broker import Engine, Limits
-from gearman.server.config import Config
-from gearman.server.http import Http
-from gearman.server.listener import Listener
-from gearman.server.loop import Selector, run
-from gearman.server.memcached import Memcached
-from gearman.server.spoken import Spoken
+from gearman.server.broker import Limits
+from gearman.server.net.engine import Engine
+from gearman.server.net.listener import Listener
+from gearman.server.net.loop import Selector, run
+from gearman.server.protocols.http.service import Http
+from gearman.server.protocols.memcached import Memcached
+from gearman.server.settings.config import Config
+from gearman.server.settings.protocols import Spoken
 from tests.fuzz.answers import READERS
 from tests.fuzz.builds import build
 from tests.fuzz.play import (

@@ -6,7 +6,7 @@ from http.client import HTTPConnection
 import pytest
 
 from tests import servers
-from tests.server.test_http import Worker
+from tests.server.protocols.http.test_http import Worker
 from tests.servers import DEADLINE, HOST
 from tests.wire import Peer
 

@@ -8,11 +8,11 @@ import pytest
 from gearman import _framing
 from gearman.commands import REQUEST, RESPONSE, Command
 from gearman.errors import ProtocolError
-from gearman.server import upkeep
-from gearman.server.admin import Admin, Identity, Usage
 from gearman.server.broker import Broker, Peer
-from gearman.server.gear import Gear, GearProtocol
-from gearman.server.protocol import Server as Site
+from gearman.server.net import upkeep
+from gearman.server.protocols.admin import Admin, Identity, Usage
+from gearman.server.protocols.gear import Gear, GearProtocol
+from gearman.server.protocols.interface import Server as Site
 
 Packet = tuple[Any, ...]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import gearman
-from gearman.server.protocols import load
+from gearman.server.protocols.registry import load
 from tests import servers
 from tests.certificates import Authority
 from tests.queues import backend_memcached
@@ -157,7 +157,7 @@ def test_server_works_in_a_folder_that_only_root_can_enter(place: Path) -> None:
 def test_drivers_of_queues_and_protocols_are_imported_by_their_names() -> None:
     code = (
         "import sys\n"
-        "from gearman.server.config import parse\n"
+        "from gearman.server.settings.config import parse\n"
         "from gearman.server.imports import import_all\n"
         "config = parse(['-r', 'http', '-q', 'sqlite', '--coredump'], {})\n"
         "assert 'sqlite3' not in sys.modules\n"
@@ -171,4 +171,4 @@ def test_drivers_of_queues_and_protocols_are_imported_by_their_names() -> None:
 
 def test_protocol_imports_all_that_its_connections_need() -> None:
     load("http").prepare()
-    assert "gearman.server.http_connection" in sys.modules
+    assert "gearman.server.protocols.http.connection" in sys.modules

@@ -1,0 +1,1 @@
+"""Sockets: listening, connections, turns, time-outs, TLS, the compiled engine."""

@@ -1,0 +1,67 @@
+"""Who may connect, and how many: told by the peer's address."""
+
+from collections import Counter
+from collections.abc import Sequence
+from ipaddress import IPv6Address, IPv6Network
+
+from ..networks import UNIX, Network, contains
+
+
+class Gate:
+    """Lets in the peers from these networks; without any, everyone."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = networks
+
+    def admits(self, address: str) -> bool:
+        return not self._networks or contains(self._networks, address)
+
+
+class Crowd:
+    """Counts connections, in all and by the address that they come from.
+
+    Of more than `most`, or more than `most_of_one` from one address, there is no room
+    for another; 0 is no limit. An IPv6 network of 64 bits counts as one address, since
+    it is what one machine may be given. Those by Unix sockets count together with the
+    others only.
+    """
+
+    def __init__(self, most: int = 0, most_of_one: int = 0) -> None:
+        self.most = most
+        self.most_of_one = most_of_one
+        self.count = 0
+        self._counts: Counter[str] = Counter()
+
+    def full(self, address: str) -> str:
+        """Return the option that leaves no room for a connection from this address."""
+        if 0 < self.most <= self.count:
+            return "max-connections"
+        if 0 < self.most_of_one <= self._counts[_one(address)]:
+            return "max-connections-per-address"
+        return ""
+
+    def largest(self) -> int:
+        """Return how many connections come from the address that has most."""
+        return max(self._counts.values(), default=0)
+
+    def enter(self, address: str) -> None:
+        self.count += 1
+        if address != UNIX:
+            self._counts[_one(address)] += 1
+
+    def leave(self, address: str) -> None:
+        self.count -= 1
+        one = _one(address)
+        self._counts[one] -= 1
+        if self._counts[one] <= 0:
+            del self._counts[one]
+
+
+def _one(address: str) -> str:
+    """Return what an address is counted as."""
+    if ":" not in address:
+        return address
+    number = IPv6Address(address.partition("%")[0])
+    if number.ipv4_mapped is not None:
+        return str(number.ipv4_mapped)
+    return str(IPv6Network((number, 64), strict=False))

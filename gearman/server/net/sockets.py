@@ -1,0 +1,188 @@
+"""Listening sockets: from an endpoint of the configuration to bound sockets."""
+
+import errno
+import grp
+import os
+import select
+import socket
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from ...address import written
+from ...errors import StartupError
+from ..settings.config import Endpoint
+
+# Both address families, where a host name is not given. IPv4 first: a port that is
+# picked for it is then asked for on IPv6 as well.
+_ANY = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))  # noqa: S104
+
+# What a socket calls its peer; a peer on a Unix socket hardly ever has a name.
+Address = tuple[Any, ...] | str | bytes
+
+_MISSING_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
+
+
+def open_all(endpoints: Iterable[Endpoint], backlog: int) -> list[socket.socket]:
+    """Listen on every endpoint, with room for `backlog` connections that wait.
+
+    Raises StartupError, and closes all, if one fails.
+    """
+    opened: list[socket.socket] = []
+    try:
+        for endpoint in endpoints:
+            if endpoint.path:
+                opened.append(_open_unix(endpoint, backlog))
+            else:
+                _open_tcp(endpoint, backlog, opened)
+    except BaseException:
+        close_all(opened)
+        raise
+    return opened
+
+
+def open_groups(
+    groups: Iterable[Iterable[Endpoint]], backlog: int
+) -> list[list[socket.socket]]:
+    """Listen on the endpoints of each group, as `open_all` does, or on none."""
+    opened: list[list[socket.socket]] = []
+    try:
+        for endpoints in groups:
+            opened.append(open_all(endpoints, backlog))
+    except BaseException:
+        for group in opened:
+            close_all(group)
+        raise
+    return opened
+
+
+def close_all(opened: Iterable[socket.socket]) -> None:
+    """Close listening sockets, and remove the files of Unix sockets."""
+    for sock in opened:
+        remove_file(sock)
+        sock.close()
+
+
+def remove_file(sock: socket.socket) -> None:
+    """Remove the file of an open Unix socket, so that nobody finds it any more."""
+    if sock.family == socket.AF_UNIX:
+        with suppress(OSError):
+            os.unlink(sock.getsockname())
+
+
+def hung_up(descriptor: int) -> bool:
+    """Whether the peer will send nothing more, although not all was read.
+
+    That can be told on Linux; elsewhere only if the connection has failed.
+    """
+    poll = select.poll()
+    poll.register(descriptor, getattr(select, "POLLRDHUP", 0))
+    return bool(poll.poll(0))
+
+
+def host_of(address: Address) -> str:
+    """Return the host alone of a peer's address, `unix` for that of a Unix socket."""
+    return address[0] if isinstance(address, tuple) else "unix"
+
+
+def describe(address: tuple[str, int] | str) -> str:
+    """Return an address as it is written in an option: 1.2.3.4:4730, [::1]:4730."""
+    if isinstance(address, str):
+        return f"unix:{address}"
+    return written(*address[:2])
+
+
+def _open_tcp(endpoint: Endpoint, backlog: int, opened: list[socket.socket]) -> None:
+    port = endpoint.port
+    for family, host in resolve(endpoint):
+        try:
+            sock = _bind_tcp(family, host, port, backlog)
+        except OSError as error:
+            if not endpoint.host and error.errno in _MISSING_FAMILY:
+                continue
+            where = describe((endpoint.host or host, port))
+            raise StartupError(f"cannot listen on {where}: {_reason(error)}") from error
+        opened.append(sock)
+        port = sock.getsockname()[1]
+
+
+def resolve(endpoint: Endpoint) -> Iterable[tuple[int, str]]:
+    """Return families and addresses of an endpoint. Raises StartupError."""
+    if not endpoint.host:
+        return _ANY
+    try:
+        found = socket.getaddrinfo(
+            endpoint.host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:
+        text = f"cannot listen on {endpoint.host}: {error.args[-1]}"
+        raise StartupError(text) from error
+    return dict.fromkeys((family, str(address[0])) for family, *_, address in found)
+
+
+def _bind_tcp(family: int, host: str, port: int, backlog: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        # Binding alone does not show that another server listens there already.
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _open_unix(endpoint: Endpoint, backlog: int) -> socket.socket:
+    path = endpoint.path
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        sock.bind(path)
+        _protect(sock, endpoint)
+        # Not before: until now nobody can connect.
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise StartupError(f"cannot listen on unix:{path}: {_reason(error)}") from error
+    return sock
+
+
+def _protect(sock: socket.socket, endpoint: Endpoint) -> None:
+    """Give the file of a bound socket its group and permissions."""
+    if endpoint.group is not None:
+        try:
+            os.chown(endpoint.path, -1, grp.getgrnam(endpoint.group).gr_gid)
+        except (KeyError, OSError) as error:
+            close_all([sock])
+            reason = "no such group" if isinstance(error, KeyError) else error.strerror
+            raise StartupError(
+                f"unix:{endpoint.path} cannot be given to the group {endpoint.group!r}"
+                f" ({reason}): name one with --socket-group that the user who starts"
+                " the server belongs to"
+            ) from error
+    if endpoint.mode is not None:
+        os.chmod(endpoint.path, endpoint.mode)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket that a server left behind which is no longer there."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise FileExistsError(errno.EEXIST, "a file of this name exists")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "the address is in use; is another server running there?"
+    if error.errno == errno.EACCES:
+        return "permission denied; ports below 1024 need root"
+    return error.strerror or str(error)

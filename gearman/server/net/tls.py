@@ -1,0 +1,224 @@
+"""TLS: a protocol around another one, and the connection that speaks it.
+
+The bytes of TLS come from and go to memory, and OpenSSL never sees a socket. So what
+waits for a peer waits where it is counted, whatever is encrypted.
+"""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from ...errors import ProtocolError
+from ..protocols.interface import Protocol, Service
+from .connection import Connection
+
+if TYPE_CHECKING:
+    from .listener import Listener
+    from .sockets import Address
+
+# The most that a record can hold, and how much is encrypted in one go.
+_RECORD: Final = 16 * 1024
+_PIECE: Final = 1024 * 1024
+
+# So much is encrypted at a time, if there is more.
+_MUCH: Final = 4 * 1024 * 1024
+
+# Type, version and length of a record: the length is in the last two bytes.
+_HEAD: Final = 5
+
+# What a connection begins with that wants to speak TLS: a handshake record.
+_HANDSHAKE: Final = b"\x16"
+
+_REASONS: Final = {
+    "NO_SHARED_CIPHER": "it knows no cipher that is strong enough",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it has no certificate, which is required",
+    "UNSUPPORTED_PROTOCOL": "it knows nothing newer than TLS 1.1",
+}
+
+
+class _Records:
+    """Follows the records in a stream of TLS, to tell whether the last one is whole."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._missing = 0
+
+    def take(self, data: bytes) -> None:
+        at = 0
+        while at < len(data):
+            if not self._missing:
+                more = data[at : at + _HEAD - len(self._head)]
+                self._head += more
+                at += len(more)
+                if len(self._head) == _HEAD:
+                    self._missing = int.from_bytes(self._head[-2:], "big")
+                    self._head = b""
+            step = min(self._missing, len(data) - at)
+            self._missing -= step
+            at += step
+
+    @property
+    def unfinished(self) -> bool:
+        return bool(self._head or self._missing)
+
+
+class TlsProtocol(Protocol):
+    """The server's side of TLS around the protocol `inner`.
+
+    The handshake must be done before the `deadline`, which is in so many `seconds`.
+    What is `urgent` is to be sent although nobody has touched the peer.
+    """
+
+    def __init__(
+        self, inner: Protocol, context: ssl.SSLContext, deadline: float, seconds: float
+    ) -> None:
+        super().__init__(inner.peer)
+        self._inner = inner
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._records = _Records()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.deadline = deadline
+        self._seconds = seconds
+        self._begun = False
+        self._established = False
+        # Whether the peer has said that it sends no more.
+        self._ended = False
+
+    @property
+    def buffered(self) -> int:
+        return self._inner.buffered or self._records.unfinished
+
+    @property
+    def kept(self) -> int:
+        return self._inner.kept
+
+    @property
+    def urgent(self) -> bool:
+        return self._outgoing.pending > 0
+
+    def receive(self, data: bytes) -> None:
+        if not self._begun and not data.startswith(_HANDSHAKE):
+            self._fail("no TLS handshake where TLS is required")
+            return
+        self._begun = True
+        self._records.take(data)
+        self._incoming.write(data)
+        if plain := b"".join(self._decrypted()):
+            self._inner.receive(plain)
+        self._follow()
+
+    def _decrypted(self) -> Iterator[bytes]:
+        try:
+            if not self._established:
+                self._tls.do_handshake()
+                self._established = True
+            while data := self._tls.read(_RECORD):
+                yield data
+            self._ended = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._fail(f"TLS: {_describe(error)}")
+
+    def _fail(self, text: str) -> None:
+        self.error = ProtocolError(text, fatal=True)
+
+    def _follow(self) -> None:
+        """Want what the protocol inside wants, once it has a say."""
+        inner = self._inner
+        self.error = inner.error or self.error
+        # What it asked for before that is carried out all the same.
+        self.finished = inner.finished or (self._ended and not inner.ready)
+        self.paused, self.ready = inner.paused, inner.ready
+        if self._established:
+            self.deadline = inner.deadline
+
+    def resume(self) -> None:
+        self._inner.resume()
+        self._follow()
+
+    def expire(self) -> None:
+        if self._established:
+            self._inner.expire()
+            self._follow()
+        else:
+            seconds = f"{self._seconds:g} seconds"
+            self._fail(f"it did not finish the TLS handshake within {seconds}")
+
+    def data_to_send(self) -> bytes:
+        waiting = memoryview(self._inner.data_to_send())
+        # After an alert or the end of TLS there is no way to send anything.
+        with suppress(ssl.SSLError):
+            while waiting:
+                waiting = waiting[self._tls.write(waiting[:_PIECE]) :]
+        self._follow()
+        return self._outgoing.read()
+
+    def pieces_to_send(self) -> list[bytes]:
+        """Encrypt the first of many pieces. The others stay where they were.
+
+        They may be the same bytes many times over, which would all be different then.
+        """
+        outbox = self.peer.outbox
+        size = self.peer.size
+        count = taken = 0
+        while count < len(outbox) and taken < _MUCH:
+            taken += len(outbox[count])
+            count += 1
+        rest = outbox[count:]
+        del outbox[count:]
+        data = self.data_to_send()
+        outbox.extend(rest)
+        self.peer.size = size - taken
+        return [data]
+
+    def end(self) -> bytes:
+        """Return the bytes that tell the peer, unless it is too late, that it is over.
+
+        Nothing can be sent after that.
+        """
+        with suppress(ssl.SSLError):
+            self._tls.unwrap()
+        return self._outgoing.read()
+
+
+class TlsConnection(Connection):
+    """A connection that speaks TLS, whatever protocol is inside of it."""
+
+    own_memory = 22_000
+
+    protocol: TlsProtocol
+
+    def __init__(
+        self,
+        listener: "Listener",
+        service: Service,
+        address: "Address",
+        context: ssl.SSLContext,
+    ) -> None:
+        super().__init__(listener, service, address)
+        self._context = context
+
+    def _attach(self, host: str, descriptor: int) -> None:
+        super()._attach(host, descriptor)
+        seconds = self._listener.config.handshake_timeout
+        deadline = self._listener.time() + seconds
+        self.protocol = TlsProtocol(self.protocol, self._context, deadline, seconds)
+        self._obey()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        super().buffer_updated(nbytes)
+        if self.protocol.urgent:
+            self.flush()
+
+    def _last_words(self) -> None:
+        if not self.closing:
+            self._transport.write(self.protocol.end())
+
+
+def _describe(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {error.verify_message}"
+    reason = error.reason or str(error)
+    return _REASONS.get(reason) or reason.replace("_", " ").lower()

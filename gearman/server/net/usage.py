@@ -1,0 +1,77 @@
+"""The limits of a server: how much of each is used, and how often it was hit."""
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from ..broker import Broker
+from ..protocols.admin import Usage
+from .access import Crowd
+
+if TYPE_CHECKING:
+    from ..settings.config import Config
+    from ..settings.memory import Budget
+    from .connection import Connection
+
+
+def usages(
+    broker: Broker,
+    config: "Config",
+    budget: "Budget",
+    crowd: Crowd,
+    connections: "Collection[Connection]",
+) -> Iterator[Usage]:
+    """Yield a row for each limit, named as the option that sets it.
+
+    What is limited for each of several is as much as the one of them has that has
+    most. The rows after `max-memory` say what of it is used for what. Three more rows
+    are no limits either: refused addresses, connections that were closed
+    because what they sent made no sense, and those that a bug has ended.
+    """
+    hits = broker.hits
+    functions, jobs = broker.functions.values(), broker.jobs
+    rows: tuple[tuple[str, float | None, int | None], ...] = (
+        ("max-connections", crowd.most, crowd.count),
+        ("max-connections-per-address", crowd.most_of_one, crowd.largest()),
+        ("max-functions", config.max_functions, len(functions)),
+        (
+            "max-functions-per-worker",
+            config.max_functions_per_worker,
+            _most(len(peer.functions) for peer in broker.peers),
+        ),
+        ("max-jobs", config.max_jobs, len(jobs)),
+        (
+            "max-jobs-per-function",
+            config.max_jobs_per_function,
+            _most(function.total() for function in functions),
+        ),
+        ("max-job-memory", budget.jobs, broker.memory),
+        (
+            "max-memory",
+            budget.total,
+            broker.memory + broker.overhead() + broker.buffers,
+        ),
+        ("max-memory-jobs", None, broker.memory),
+        ("max-memory-peers", None, broker.overhead()),
+        ("max-memory-buffers", None, broker.buffers),
+        (
+            "max-packet",
+            budget.packet,
+            _most(connection.protocol.buffered for connection in connections),
+        ),
+        (
+            "max-outbox",
+            config.max_outbox,
+            _most(connection.waiting() for connection in connections),
+        ),
+        ("handshake-timeout", config.handshake_timeout, None),
+        ("write-timeout", config.write_timeout, None),
+        ("allow-from", None, None),
+        ("bad-input", None, None),
+        ("bugs", None, None),
+    )
+    for name, limit, used in rows:
+        yield Usage(name, limit, used, hits[name])
+
+
+def _most(numbers: Iterator[int]) -> int:
+    return max(numbers, default=0)

@@ -1,0 +1,325 @@
+"""The admin text protocol of the server: a line in, an answer out.
+
+A list may be long, so it comes in pieces, and others are served between two of them. It
+begins with what there is at that time; what has gone before its line is made is left
+out.
+
+The answers are gearmand's to the byte, line ends included, which differ from
+command to command. Where gearmand's harm somebody ours are other ones:
+docs/compatibility.md lists them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+from weakref import ref
+
+from ...commands import MAX_FUNCTION
+from ...text import printable, split
+from ..broker import FULL, HIGH, LOW, NORMAL, Broker, Function, Job, Peer
+from ..networks import LOOPBACK, Network, contains
+
+OK = b"OK\r\n"
+END = b".\n"
+
+# How many bytes a piece of a list has, and lines, those that are left out included.
+PIECE_SIZE: Final = 64 * 1024
+PIECE_LINES: Final = 100
+
+# All of an answer, or the pieces of a list.
+Answer = bytes | Iterator[bytes]
+
+_NO_FUNCTION: Final = b"ERR function not found\r\n"
+_HAS_JOBS: Final = (
+    b"ERR it still has %d jobs, and no worker: let a worker run them, or cancel each"
+    b" that 'show jobs of NAME' lists with 'cancel job HANDLE'\r\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the server says of itself, and what it does when told to stop.
+
+    `shutdown` is called with True for a graceful one. None means that the admin
+    protocol may not stop the server.
+    """
+
+    version: str
+    pid: int
+    verbosity: str
+    shutdown: Callable[[bool], None] | None = None
+
+
+class Usage(NamedTuple):
+    """One limit: its name, itself, how much of it is used, how often it was hit.
+
+    There is no limit if that is 0. What has no number is None.
+    """
+
+    name: str
+    limit: float | None
+    used: int | None
+    hits: int
+
+
+# Commands that are only for those who may change something. Unless they are named,
+# that is everyone, as with gearmand, but for what only this server knows.
+_CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue", b"shutdown"})
+_SHUTDOWN: Final = b"shutdown"
+
+
+class _Numbers(list[int]):
+    """A list that can be referred to weakly."""
+
+
+class Admin:
+    """Answers admin lines with the help of a broker.
+
+    Whoever is in the networks `changers`, or came by a Unix socket, may use every
+    command, others those that change nothing. Without them everyone may, but for
+    `shutdown`, which is for this machine. `limits` tells how much is used of each
+    limit.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        identity: Identity,
+        changers: Sequence[Network] = (),
+        limits: Callable[[], Iterable[Usage]] = lambda: (),
+    ) -> None:
+        self._broker = broker
+        self._limits = limits
+        self._identity = identity
+        self._changers = changers
+        # What the last list of jobs is made from, which others can be made from too.
+        self._last_numbers: Callable[[], _Numbers | None] = lambda: None
+        self._last_state = (0, 0)
+        self._commands: dict[bytes, Callable[[list[bytes]], Answer]] = {
+            b"cancel": self._cancel,
+            b"create": self._create,
+            b"drop": self._drop,
+            b"getpid": lambda _: b"OK %d\n" % identity.pid,
+            b"maxqueue": self._maxqueue,
+            b"prioritystatus": lambda _: self._list_functions(_priorities),
+            b"show": self._show,
+            b"status": lambda _: self._list_functions(_counts),
+            b"verbose": lambda _: f"OK {identity.verbosity}\n".encode(),
+            b"version": lambda _: f"OK {identity.version}\n".encode(),
+            b"workers": lambda _: _pieces(self._peers(list(broker.peers))),
+        }
+        if identity.shutdown is not None:
+            self._commands[_SHUTDOWN] = self._shutdown
+
+    def answer(self, line: bytes, address: str) -> Answer:
+        """Carry out one line of a peer at this address and return the answer.
+
+        A list is made while its pieces are asked for. Raises ProtocolError (fatal)
+        where the connection is to be closed.
+        """
+        command, *words = split(line)
+        name = command.lower()
+        run = self._commands.get(name)
+        if run is None:
+            return _unknown(command)
+        if name in _CHANGING and not self._may_change(name, address):
+            return _denied(name)
+        return run(words)
+
+    def _may_change(self, command: bytes, address: str) -> bool:
+        if not self._changers and command != _SHUTDOWN:
+            return True
+        return contains(self._changers or LOOPBACK, address)
+
+    def _list_functions(self, line: Callable[[Function], bytes]) -> Iterator[bytes]:
+        known = self._broker.functions
+        functions = list(known.values())
+        return _pieces(
+            line(function) if function.name in known else b"" for function in functions
+        )
+
+    def _list_jobs(self, line: Callable[[Job], bytes]) -> Iterator[bytes]:
+        jobs = map(self._broker.jobs.get, self._numbers())
+        return _pieces(b"" if job is None else line(job) for job in jobs)
+
+    def _numbers(self) -> "_Numbers":
+        """Return the numbers of all jobs: a list that is in use, if that has them."""
+        broker = self._broker
+        # Jobs come with a new number each, and go by getting fewer.
+        state = (broker.next_handle, len(broker.jobs))
+        numbers = self._last_numbers()
+        if numbers is None or self._last_state != state:
+            numbers = _Numbers(broker.jobs)
+            self._last_numbers, self._last_state = ref(numbers), state
+        return numbers
+
+    def _peers(self, peers: list[Peer]) -> Iterator[bytes]:
+        known = self._broker.peers
+        for peer in peers:
+            if peer in known:
+                yield from _worker(peer)
+
+    def _show(self, words: list[bytes]) -> Answer:
+        if not words:
+            return _unknown(b"show")
+        match [word.lower() for word in words]:
+            case [b"jobs"]:
+                return self._list_jobs(_job)
+            case [b"jobs", b"of", _]:
+                return self._jobs_of(words[2])
+            case [b"unique", b"jobs"]:
+                return self._list_jobs(lambda job: printable(job.unique) + b"\n")
+            case [b"limits"]:
+                return _pieces(map(_usage, self._limits()))
+        return b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
+
+    def _jobs_of(self, name: bytes) -> Answer:
+        function = self._broker.functions.get(name)
+        if function is None:
+            return _NO_FUNCTION
+        return self._list_jobs(
+            lambda job: _job(job) if job.function is function else b""
+        )
+
+    def _cancel(self, words: list[bytes]) -> bytes:
+        if len(words) < 2:
+            return _unknown(b"cancel")
+        if len(words) > 2 or words[0].lower() != b"job":
+            return b"ERR UNKNOWN_ERROR\r\n"
+        return OK if self._broker.cancel(words[1]) else b"ERR UNKNOWN_JOB\r\n"
+
+    def _create(self, words: list[bytes]) -> bytes:
+        name = _function_name(words)
+        if name is None:
+            return _incomplete(b"create")
+        if len(name) > MAX_FUNCTION:
+            return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
+        if not self._broker.admits(name):
+            return _full("max-functions")
+        self._broker.function(name).offered = True
+        return OK
+
+    def _drop(self, words: list[bytes]) -> bytes:
+        name = _function_name(words)
+        if name is None:
+            return _incomplete(b"drop")
+        function = self._broker.functions.get(name)
+        if function is None:
+            return _NO_FUNCTION
+        if self._broker.drop(name):
+            return OK
+        if function.workers:
+            return b"ERR there are still connected workers or executing clients\r\n"
+        return _HAS_JOBS % function.total()
+
+    def _maxqueue(self, words: list[bytes]) -> bytes:
+        """Set the limits of a function: one for all priorities, or by priority.
+
+        Two numbers are high and normal, three are high, normal and low. What is not
+        given is the limit of functions without one of their own. What is no number
+        counts as 0, which is no limit.
+        """
+        if not words:
+            return _incomplete(b"maxqueue")
+        name, *numbers = words
+        if len(name) > MAX_FUNCTION:
+            return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
+        if not self._broker.admits(name):
+            return _full("max-functions")
+        usual = self._broker.limits.jobs_per_function
+        limits = [_limit(number) for number in numbers] or [usual]
+        if len(limits) == 1:
+            limits *= 3
+        self._broker.function(name).limits = [*limits, usual, usual][:3]
+        return OK
+
+    def _shutdown(self, words: list[bytes]) -> bytes:
+        graceful = [word.lower() for word in words] == [b"graceful"]
+        if words and not graceful:
+            return _unknown(b"shutdown")
+        assert self._identity.shutdown is not None  # noqa: S101
+        self._identity.shutdown(graceful)
+        return OK
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of a list, the last one with its end."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        piece.append(line)
+        size += len(line)
+        if size >= PIECE_SIZE or len(piece) >= PIECE_LINES:
+            yield b"".join(piece)
+            piece.clear()
+            size = 0
+    yield b"".join([*piece, END])
+
+
+def _unknown(command: bytes) -> bytes:
+    text = b"ERR UNKNOWN_COMMAND Unknown+server+command%b\r\n"
+    return text % printable(command)
+
+
+def _denied(command: bytes) -> bytes:
+    text = b"%b+is+only+for+hosts+that+the+server+names+with+--admin-from"
+    return b"ERR PERMISSION_DENIED %b\r\n" % (text % command)
+
+
+def _incomplete(command: bytes) -> bytes:
+    text = b"An+incomplete+set+of+arguments+was+sent+to+this+command+"
+    return b"ERR INVALID_ARGUMENTS %b%b\r\n" % (text, command)
+
+
+def _full(limit: str) -> bytes:
+    return b"ERR QUEUE_ERROR %b\r\n" % FULL[limit].replace(b" ", b"+")
+
+
+def _function_name(words: list[bytes]) -> bytes | None:
+    """Return X of `function X`."""
+    if len(words) == 2 and words[0].lower() == b"function":
+        return words[1]
+    return None
+
+
+def _limit(number: bytes) -> int:
+    if not number.isdigit():
+        return 0
+    # No more digits than needed: there are numbers too long for int.
+    return min(int(number.lstrip(b"0")[:20] or b"0"), 0xFFFFFFFF)
+
+
+def _counts(function: Function) -> bytes:
+    counts = (function.total(), function.running, function.workers)
+    return printable(function.name) + b"\t%d\t%d\t%d\n" % counts
+
+
+def _priorities(function: Function) -> bytes:
+    high, normal, low = map(function.waiting, (HIGH, NORMAL, LOW))
+    counts = (high, normal, low, function.workers)
+    return printable(function.name) + b"\t%d\t%d\t%d\t%d\n" % counts
+
+
+def _worker(peer: Peer) -> Iterator[bytes]:
+    """Yield the line of a peer, in parts: its functions may be many."""
+    ip, client_id = peer.address.encode(), printable(peer.client_id)
+    yield b"%d %b %b :" % (peer.descriptor, ip, client_id)
+    for function in peer.functions.copy():
+        yield b" " + printable(function.name)
+    yield b"\n"
+
+
+def _job(job: Job) -> bytes:
+    """A job's handle, retries, whether nobody wants it, and is in the background."""
+    ignored = not job.wanted()
+    return b"%b\t%d\t%d\t%d\n" % (job.handle, job.retries, ignored, job.background)
+
+
+def _usage(usage: Usage) -> bytes:
+    """A limit's name, the limit, what is used of it, how often it was hit."""
+    return b"\t".join(map(_cell, usage)) + b"\n"
+
+
+def _cell(value: str | float | None) -> bytes:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return b"-" if value is None else text.encode()

@@ -1,0 +1,326 @@
+"""The binary protocol of the server, mixed with the admin text protocol."""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from ...commands import (
+    COMMAND_LIMIT,
+    COMMANDS,
+    DEFAULT_PORT,
+    MAX_CLIENT_ID,
+    RESPONSE,
+    Command,
+)
+from ...errors import PacketTooLarge, ProtocolError
+from ...framing import MAX_BODY, Decoder, Packet
+from ...text import shown
+from ..broker import HIGH, LOW, NORMAL, Peer
+from .admin import Admin
+from .interface import HIGH_WATER, Protocol, Server, Service, Trace
+
+# Gets the peer and the packet's arguments, as many as the command table says.
+Verb = Callable[..., None]
+
+# A number as strtoll reads it, except that there must be one, and that a fraction
+# counts as a whole: no time comes early.
+_NUMBER = re.compile(rb"\s*([+-]?\d{1,19})(\.\d*)?\s*")
+_MAX_NUMBER_TEXT = 100
+_MAX_NUMBER = 2**63 - 1
+
+# So many bytes of what came are cut into packets at a time.
+_SLICE = 16 * 1024
+
+# Arguments that belong to clients and workers alone.
+_OPAQUE = {"workload", "result", "data"}
+
+_SUBMITS = {
+    Command.SUBMIT_JOB: (NORMAL, False),
+    Command.SUBMIT_JOB_BG: (NORMAL, True),
+    Command.SUBMIT_JOB_HIGH: (HIGH, False),
+    Command.SUBMIT_JOB_HIGH_BG: (HIGH, True),
+    Command.SUBMIT_JOB_LOW: (LOW, False),
+    Command.SUBMIT_JOB_LOW_BG: (LOW, True),
+}
+
+
+class Gear(Service):
+    """What a server's binary protocol does for each command, on every connection."""
+
+    port = DEFAULT_PORT
+    read_size = 256 * 1024
+
+    def __init__(self, server: Server, admin: Admin) -> None:
+        super().__init__(server)
+        self._broker = broker = server.broker
+        self.admin = admin
+        self.verbs: list[Verb] = [_unexpected] * COMMAND_LIMIT
+        for command, (priority, background) in _SUBMITS.items():
+            self.verbs[command] = partial(
+                broker.submit, priority=priority, background=background
+            )
+        for command, verb in self._rows():
+            self.verbs[command] = verb
+
+    def _rows(self) -> list[tuple[Command, Verb]]:
+        broker = self._broker
+        reduce = self._submit_reduce
+        return [
+            (Command.TEXT, self._text),
+            (Command.CAN_DO, _named(broker.can_do)),
+            (Command.CANT_DO, _named(broker.cant_do)),
+            (Command.RESET_ABILITIES, broker.reset_abilities),
+            (Command.PRE_SLEEP, broker.pre_sleep),
+            (Command.GRAB_JOB, broker.grab),
+            (Command.WORK_STATUS, broker.status),
+            (Command.WORK_COMPLETE, broker.complete),
+            (Command.WORK_FAIL, _named(broker.fail)),
+            (Command.GET_STATUS, _named(broker.get_status)),
+            (Command.ECHO_REQ, _echo),
+            (Command.SET_CLIENT_ID, _named(_set_client_id)),
+            (Command.CAN_DO_TIMEOUT, self._can_do_timeout),
+            (Command.WORK_EXCEPTION, broker.exception),
+            (Command.OPTION_REQ, _option),
+            (Command.WORK_DATA, broker.data),
+            (Command.WORK_WARNING, broker.warning),
+            (Command.GRAB_JOB_UNIQ, broker.grab_unique),
+            (Command.SUBMIT_JOB_EPOCH, self._submit_epoch),
+            (Command.SUBMIT_REDUCE_JOB, partial(reduce, background=False)),
+            (Command.SUBMIT_REDUCE_JOB_BACKGROUND, partial(reduce, background=True)),
+            (Command.GRAB_JOB_ALL, broker.grab_all),
+            (Command.GET_STATUS_UNIQUE, _named(broker.get_status_unique)),
+        ]
+
+    def connect(
+        self, address: str, descriptor: int, trace: Trace | None
+    ) -> "GearProtocol":
+        return GearProtocol(Peer(address, descriptor), self, trace=trace)
+
+    def dispatch(self, peer: Peer, packet: Packet) -> None:
+        """Do what a packet or line asks for. Raises ProtocolError if it is fatal."""
+        number, arguments = packet
+        if isinstance(arguments, ProtocolError):
+            self._refuse(peer, arguments)
+        else:
+            self.verbs[number](peer, *arguments)
+
+    def _refuse(self, peer: Peer, error: ProtocolError) -> None:
+        if isinstance(error, PacketTooLarge):
+            self._refuse_large(peer, error)
+        elif error.code:
+            self._broker.refuse(peer, error.code.encode(), error.text.encode())
+        if error.fatal:
+            raise error
+
+    def _refuse_large(self, peer: Peer, error: PacketTooLarge) -> None:
+        broker = self._broker
+        if error.handle is None:
+            broker.hit("max-packet")
+            broker.refuse(peer, error.code.encode(), error.text.encode())
+        else:
+            broker.hits["max-packet"] += 1
+            broker.refuse_result(peer, error.handle, error.size, error.limit)
+
+    def _text(self, peer: Peer, line: bytes) -> None:
+        answer = self.admin.answer(line, peer.address)
+        if isinstance(answer, bytes):
+            peer.write(answer)
+        else:
+            peer.answering = answer
+
+    def _can_do_timeout(self, peer: Peer, name: bytes, timeout: bytes) -> None:
+        """Register a function with a timeout in milliseconds; none if below 1."""
+        milliseconds = _number(_until_nul(timeout))
+        if milliseconds is None:
+            text = b"Timeout is not a number of milliseconds"
+            return peer.refuse(b"INVALID_ARGUMENTS", text)
+        return self._broker.can_do(peer, name, max(milliseconds, 0) / 1000)
+
+    def _submit_epoch(
+        self, peer: Peer, name: bytes, unique: bytes, epoch: bytes, workload: bytes
+    ) -> None:
+        """Submit a background job that runs at a time, in seconds since the epoch."""
+        when = _number(epoch)
+        if when is None:
+            text = b"Epoch is not a number of seconds"
+            return peer.refuse(b"INVALID_ARGUMENTS", text)
+        return self._broker.submit(
+            peer, name, unique, workload, background=True, when=max(when, 0)
+        )
+
+    def _submit_reduce(
+        self,
+        peer: Peer,
+        name: bytes,
+        unique: bytes,
+        reducer: bytes,
+        aggregator: bytes,
+        workload: bytes,
+        *,
+        background: bool,
+    ) -> None:
+        """Submit a job with a reducer; libgearman sends an aggregator nobody reads."""
+        self._broker.submit(
+            peer, name, unique, workload, background=background, reducer=reducer
+        )
+
+
+class GearProtocol(Protocol):
+    """A connection that speaks the binary and the admin text protocol by turns.
+
+    What came is carried out in turns as well, so that others are served meanwhile; and
+    no more of it while too much of the answers waits to be sent.
+    """
+
+    def __init__(self, peer: Peer, gear: Gear, *, trace: Trace | None = None) -> None:
+        super().__init__(peer)
+        self._gear = gear
+        self._decoder = Decoder(
+            max_packet=gear.server.max_packet, lines=True, skip_large=True
+        )
+        # What is to be carried out yet, and the bytes that came after it.
+        self._later: deque[Packet] = deque()
+        self._come = b""
+        # How many bytes those took that are to be carried out, about.
+        self._cut = 0
+        self._trace = trace
+
+    @property
+    def buffered(self) -> int:
+        return self._decoder.buffered or int(self._decoder.unfinished)
+
+    @property
+    def kept(self) -> int:
+        later = self._cut if self._later else 0
+        return self._decoder.buffered + len(self._come) + later
+
+    def receive(self, data: bytes) -> None:
+        self._come += data
+        self.resume()
+
+    def resume(self) -> None:
+        peer, server = self.peer, self._gear.server
+        try:
+            while self._unfinished():
+                self._step()
+                if peer.size > HIGH_WATER or server.late():
+                    break
+        except ProtocolError as error:
+            self._later.clear()
+            self._come = b""
+            self.error = error
+        self.ready = self.paused = self._unfinished()
+        if self.ready:
+            # To be looked at again.
+            peer.write(b"")
+
+    def _unfinished(self) -> bool:
+        return bool(self._later or self._come or self.peer.answering is not None)
+
+    def _step(self) -> None:
+        """Make a piece of an answer, or carry out a packet, or cut some more."""
+        if self.peer.answering is not None:
+            self._answer_on(self.peer.answering)
+        elif self._later:
+            self._dispatch(self._later.popleft())
+        else:
+            # There is one large packet, or there may be many small ones.
+            size = len(self._come) if self._decoder.buffered else _SLICE
+            self._cut = self._decoder.buffered + size
+            self._later.extend(self._decoder.feed(self._come[:size]))
+            self._come = self._come[size:]
+
+    def _answer_on(self, pieces: Iterator[bytes]) -> None:
+        piece = next(pieces, None)
+        if piece is None:
+            self.peer.answering = None
+        else:
+            self.peer.write(piece)
+
+    def data_to_send(self) -> bytes:
+        data = super().data_to_send()
+        if self._trace is not None:
+            self._note_sent([data], self._trace)
+        return data
+
+    def _note_sent(self, pieces: list[bytes], trace: Trace) -> None:
+        sent = Decoder(RESPONSE, max_packet=MAX_BODY, lines=True)
+        for piece in pieces:
+            for packet in sent.feed(piece):
+                trace(f"sent {describe(packet)}")
+
+    def pieces_to_send(self) -> list[bytes]:
+        if self._trace is not None:
+            self._note_sent(self.peer.outbox, self._trace)
+        pieces, self.peer.outbox = self.peer.outbox, []
+        self.peer.size = 0
+        return pieces
+
+    def _dispatch(self, packet: Packet) -> None:
+        if self._trace is not None:
+            self._trace(f"received {describe(packet)}")
+        self._gear.dispatch(self.peer, packet)
+
+
+def describe(packet: Packet) -> str:
+    """Return a packet in a few words for the log: names, but no workloads."""
+    number, arguments = packet
+    if isinstance(arguments, ProtocolError):
+        return f"what breaks the protocol: {arguments}"
+    row = COMMANDS.get(number)
+    if row is None:
+        words = [f"command {number}" if number else "TEXT"]
+        fields = tuple("line" for _ in arguments)
+    else:
+        words, fields = [row.command.name], row.arguments
+    for field, argument in zip(fields, arguments, strict=True):
+        if field in _OPAQUE:
+            words.append(f"({len(argument)} bytes)")
+        else:
+            words.append(shown(argument))
+    return " ".join(words)
+
+
+def _named(verb: Callable[[Peer, bytes], None]) -> Verb:
+    """Let a name end at a NUL, which some clients send behind their last argument."""
+
+    def run(peer: Peer, name: bytes) -> None:
+        verb(peer, _until_nul(name))
+
+    return run
+
+
+def _until_nul(text: bytes) -> bytes:
+    return text.partition(b"\0")[0]
+
+
+def _number(text: bytes) -> int | None:
+    found = _NUMBER.fullmatch(text) if len(text) <= _MAX_NUMBER_TEXT else None
+    if found is None:
+        return None
+    number = int(found[1])
+    if number >= 0 and (found[2] or b"").strip(b".0"):
+        number += 1
+    return None if abs(number) > _MAX_NUMBER else number
+
+
+def _echo(peer: Peer, data: bytes) -> None:
+    peer.send(Command.ECHO_RES, (data,))
+
+
+def _option(peer: Peer, name: bytes) -> None:
+    if _until_nul(name).lower() != b"exceptions":
+        text = b"Server does not recognize given option"
+        return peer.refuse(b"UNKNOWN_OPTION", text)
+    peer.exceptions = True
+    return peer.send(Command.OPTION_RES, (name,))
+
+
+def _set_client_id(peer: Peer, client_id: bytes) -> None:
+    # gearmand cuts it as well, and sooner.
+    peer.client_id = client_id[:MAX_CLIENT_ID]
+
+
+def _unexpected(peer: Peer, *arguments: bytes) -> None:
+    peer.refuse(b"INVALID_COMMAND", b"Command not expected")

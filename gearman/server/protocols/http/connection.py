@@ -1,0 +1,289 @@
+"""One HTTP connection: requests in a row, one job at a time.
+
+Requests are carried out in the order in which they come, each after the answer to the
+one before. What comes in the meantime is kept, up to a limit; beyond it the peer is
+not read from.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum, auto
+from math import inf
+from typing import Final
+
+from ....commands import Command
+from ..interface import Protocol, Recipient, Trace
+from . import answers
+from .answers import DATA, Answer, Headers, Refused, job_headers
+from .exchange import Exchange, cut_head, server_headers
+from .routes import Call, Routes
+
+# Bytes of later requests that are read while a job is waited for. Some are, because
+# only who reads notices that the peer has hung up.
+READ_AHEAD: Final = 32 * 1024
+
+# Which limit it was that a connection is closed for, by the status of its last answer.
+_COUNTED: Final = {
+    400: "bad-input",
+    408: "handshake-timeout",
+    413: "max-packet",
+    431: "bad-input",
+}
+
+_TRAILER: Final = (b"Trailer", b"X-Gearman-Command")
+
+
+class _Stage(Enum):
+    """What a connection waits for."""
+
+    HEAD = auto()
+    BODY = auto()
+    JOB = auto()
+    # The end of a job whose result is being sent.
+    REST = auto()
+    # Nothing: it is to be closed.
+    END = auto()
+
+
+class HttpProtocol(Protocol):
+    """A connection that speaks HTTP/1.1 or HTTP/1.0."""
+
+    def __init__(
+        self, routes: Routes, address: str, descriptor: int, trace: Trace | None
+    ) -> None:
+        super().__init__(Recipient(address, descriptor, self._deliver))
+        self._routes = routes
+        self._server = routes.server
+        self._trace = trace
+        self._input = bytearray()
+        self._deliveries: dict[int, Callable[..., None]] = {
+            Command.JOB_CREATED: self._created,
+            Command.WORK_DATA: self._data,
+            Command.WORK_COMPLETE: self._complete,
+            Command.WORK_FAIL: self._failed,
+            Command.WORK_EXCEPTION: self._raised,
+            Command.ERROR: self._refused,
+        }
+        self._expiries = {
+            _Stage.HEAD: self._idle,
+            _Stage.BODY: self._slow,
+            _Stage.JOB: self._too_late,
+            _Stage.REST: self._leave,
+        }
+        self._found: Answer | Call = Answer(500)
+        self._background = False
+        self._timeout = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Wait for the next request."""
+        self._stage = _Stage.HEAD
+        self._exchange = Exchange(self._server.max_packet)
+        self._scanned = 0
+        self._handle = b""
+        self._allow(self._server.handshake_timeout)
+
+    def _allow(self, seconds: float) -> None:
+        self.deadline = self._server.broker.now + seconds if seconds else inf
+
+    # -- requests
+
+    @property
+    def kept(self) -> int:
+        return len(self._input) + self._exchange.kept
+
+    def receive(self, data: bytes) -> None:
+        if self._stage is _Stage.END:
+            return
+        if self._stage is _Stage.BODY or not (self._input or self._is_busy()):
+            self._allow(self._server.handshake_timeout)
+        self._input += data
+        self._go_on()
+
+    def resume(self) -> None:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Act on what was read, as far as that is possible now."""
+        while self._step():
+            pass
+        self.ready = False
+        self.paused = self._is_busy() and len(self._input) > READ_AHEAD
+
+    def _is_busy(self) -> bool:
+        return self._stage in (_Stage.JOB, _Stage.REST)
+
+    def _step(self) -> bool:
+        """Take a head or a body. Returns False if there is none to be taken."""
+        try:
+            if self._stage is _Stage.HEAD:
+                return self._take_head()
+            return self._stage is _Stage.BODY and self._take_body()
+        except Refused as refused:
+            self._refuse(refused.answer)
+            return False
+
+    def _take_head(self) -> bool:
+        head = cut_head(self._input, self._scanned)
+        if head is None:
+            self._scanned = len(self._input)
+            return False
+        request = self._exchange.read_head(head)
+        self._note(f"received {request.method.decode()} {request.target.decode()}")
+        self._found = self._routes.find(request, self.peer)
+        if self._exchange.has_body:
+            if isinstance(self._found, Answer):
+                # Why read the body only to throw it away?
+                self._refuse(self._found)
+                return False
+            self._invite()
+        self._stage = _Stage.BODY
+        return True
+
+    def _invite(self) -> None:
+        """Ask for the body if the peer waits to be asked."""
+        invitation = self._exchange.go_on()
+        if invitation and not self._input:
+            self.peer.write(invitation)
+
+    def _take_body(self) -> bool:
+        if not self._exchange.has_body:
+            self._exchange.read_body(b"")
+        else:
+            rest = self._exchange.read_body(bytes(self._input))
+            self._input.clear()
+            if rest is None:
+                return False
+            self._input += rest
+        self._carry_out(self._found)
+        return True
+
+    def _carry_out(self, found: Answer | Call) -> None:
+        if isinstance(found, Answer):
+            self._answer(found)
+        else:
+            self._submit(found)
+
+    def _submit(self, call: Call) -> None:
+        self._stage = _Stage.JOB
+        self._background = call.background
+        self._timeout = call.timeout
+        self._allow(call.timeout)
+        self.peer.exceptions = True
+        self._server.broker.submit(
+            self.peer,
+            call.function,
+            call.unique,
+            self._exchange.take_body(),
+            call.priority,
+            call.background,
+        )
+
+    # -- answers
+
+    def _answer(self, answer: Answer) -> None:
+        """Answer the request that was read, and go on with the next one."""
+        self._write_answer(answer)
+        self._end_exchange()
+
+    def _refuse(self, answer: Answer) -> None:
+        """Answer a request that was not read to its end, and read no other."""
+        self._write_answer(replace(answer, close=True))
+        self._input.clear()
+        self._leave()
+
+    def _write_answer(self, answer: Answer) -> None:
+        if answer.close and answer.status in _COUNTED:
+            self._server.broker.hits[_COUNTED[answer.status]] += 1
+        if self._server.draining:
+            answer = replace(answer, close=True)
+        self._note(f"sent {answer.status} ({len(answer.body)} bytes)")
+        self.peer.write(self._exchange.answer(answer, self._common()))
+
+    def _common(self) -> Headers:
+        return server_headers(self._server.version, self._server.broker.wall)
+
+    def _end_exchange(self) -> None:
+        if self._exchange.goes_on:
+            self._begin()
+            self.ready = bool(self._input)
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Close the connection when all was sent."""
+        self._stage = _Stage.END
+        self.deadline = inf
+        self.finished = True
+        # Has the connection look at that, if nothing else was written.
+        self.peer.write(b"")
+
+    def _note(self, text: str) -> None:
+        if self._trace is not None:
+            self._trace(text)
+
+    # -- what the broker sends
+
+    def _deliver(self, command: int, arguments: tuple[bytes, ...]) -> None:
+        delivery = self._deliveries.get(command)
+        if delivery is not None and self._is_busy():
+            delivery(*arguments)
+
+    def _refused(self, code: bytes, text: bytes) -> None:
+        self._answer(answers.refused(code, text))
+
+    def _created(self, handle: bytes) -> None:
+        self._handle = handle
+        if self._background:
+            self._answer(answers.created(handle))
+
+    def _data(self, handle: bytes, data: bytes) -> None:
+        if self._stage is _Stage.JOB:
+            self._stage = _Stage.REST
+            headers = (*job_headers(handle, b"WORK_DATA"), DATA, _TRAILER)
+            self.peer.write(self._exchange.begin((*headers, *self._common())))
+        self.peer.write(self._exchange.more(data))
+
+    def _complete(self, handle: bytes, result: bytes) -> None:
+        if self._stage is _Stage.JOB:
+            self._answer(answers.completed(handle, result))
+            return
+        trailers = ((b"X-Gearman-Command", b"WORK_COMPLETE"),)
+        self.peer.write(self._exchange.more(result) + self._exchange.end(trailers))
+        self._end_exchange()
+
+    def _failed(self, handle: bytes) -> None:
+        self._end_badly(answers.failed(handle))
+
+    def _raised(self, handle: bytes, exception: bytes) -> None:
+        self._end_badly(answers.raised(handle, exception))
+
+    def _end_badly(self, answer: Answer) -> None:
+        if self._stage is _Stage.JOB:
+            self._answer(answer)
+        else:
+            # An answer that breaks off is how HTTP says that its rest is missing.
+            self._leave()
+
+    # -- what takes too long
+
+    def expire(self) -> None:
+        self.deadline = inf
+        self._expiries[self._stage]()
+
+    def _idle(self) -> None:
+        if self._input:
+            self._slow()
+        else:
+            self._leave()
+
+    def _slow(self) -> None:
+        seconds = f"{self._server.handshake_timeout:g} seconds"
+        text = f"The request did not come within {seconds}."
+        self._write_answer(replace(answers.sentence(408, text), close=True))
+        self._leave()
+
+    def _too_late(self) -> None:
+        answer = answers.too_late(self._handle, self._timeout)
+        self._write_answer(replace(answer, close=True))
+        self._leave()

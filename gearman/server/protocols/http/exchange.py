@@ -1,0 +1,210 @@
+"""One request and its answer in HTTP/1.1, by way of h11, which does no I/O.
+
+h11 is lenient in a few things about which servers and proxies differ, so that a
+request could be two for one of them and one for the other. They are refused here
+before h11 sees them.
+"""
+
+import re
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+import h11
+
+from .answers import Answer, Headers, Refused
+
+# Bytes of a request line and its headers; a function's name may be escaped as a whole.
+MAX_HEAD: Final = 32 * 1024
+
+_END = b"\r\n\r\n"
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+_FOLDED = re.compile(rb"\r\n[ \t]")
+_LENGTH = re.compile(rb"\r\n(?i:content-length)[ \t]*:[ \t]*([^\r\n]*)")
+_ENCODING = re.compile(rb"\r\n(?i:transfer-encoding)[ \t]*:")
+# What h11 cites of the request, in Python's spelling of bytes.
+_CITED = re.compile(r"[: (]*\b(bytearray\()?b['\"].*", re.DOTALL)
+_DIGITS = re.compile(rb"[0-9]+[ \t]*")
+
+
+def cut_head(data: bytearray, scanned: int) -> bytes | None:
+    """Take a whole request line with its headers from the beginning of `data`.
+
+    Returns None if there is more to come; the first `scanned` bytes were there the
+    last time. Raises Refused if it never will be one.
+    """
+    while data.startswith(b"\r\n"):
+        del data[:2]
+    if data and data[0] <= ord(" ") and data != b"\r":
+        raise Refused(400, "This is no HTTP request.")
+    start = max(0, scanned - len(_END) + 1)
+    end = data.find(_END, start)
+    if _BARE_LINE_FEED.search(data, start, end if end >= 0 else len(data)):
+        raise Refused(400, "Lines must end with CR and LF.")
+    if (end if end >= 0 else len(data)) > MAX_HEAD:
+        raise Refused(431, f"Request line and headers exceed {MAX_HEAD} bytes.")
+    if end < 0:
+        return None
+    head = bytes(data[: end + len(_END)])
+    del data[: len(head)]
+    return head
+
+
+def _check(head: bytes) -> None:
+    """Raise Refused for what could be understood in two ways."""
+    if _FOLDED.search(head):
+        raise Refused(400, "A header must not go on in the next line.")
+    lengths = _LENGTH.findall(head)
+    if len(lengths) > 1 or not all(map(_DIGITS.fullmatch, lengths)):
+        raise Refused(400, "Content-Length must be one number.")
+    if lengths and _ENCODING.search(head):
+        text = "Content-Length and Transfer-Encoding must not be given both."
+        raise Refused(400, text)
+
+
+class Exchange:
+    """Reads one request, and then writes its answer.
+
+    A body of more than `max_body` bytes is refused.
+    """
+
+    def __init__(self, max_body: int) -> None:
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self._max_body = max_body
+        self._head_only = False
+        self._chunked = False
+        self._last = b""
+        self._body = bytearray()
+        self.has_body = False
+
+    # -- the request
+
+    def read_head(self, head: bytes) -> h11.Request:
+        """Return what `cut_head` found as a request. Raises Refused."""
+        _check(head)
+        self._http.receive_data(head)
+        request = self._next_event()
+        assert isinstance(request, h11.Request)  # noqa: S101
+        self._head_only = request.method == b"HEAD"
+        if not request.http_version.startswith(b"1."):
+            raise Refused(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+        self._read_headers(dict(request.headers), request.http_version)
+        return request
+
+    def _read_headers(self, headers: dict[bytes, bytes], version: bytes) -> None:
+        length = int(headers.get(b"content-length", b"0"))
+        self._chunked = b"transfer-encoding" in headers
+        self.has_body = self._chunked or length > 0
+        if self._chunked and version < b"1.1":
+            raise Refused(400, "HTTP/1.0 has no Transfer-Encoding.")
+        if length > self._max_body:
+            raise self._too_large()
+        expected = headers.get(b"expect", b"100-continue").lower()
+        if expected != b"100-continue" and version >= b"1.1":
+            raise Refused(417, "Nothing but 100-continue can be expected here.")
+
+    def read_body(self, data: bytes) -> bytes | None:
+        """Add to the body; return what follows it, or None if there is more to come.
+
+        To be called without data for a request that has no body. Raises Refused.
+        """
+        if data:
+            self._http.receive_data(data)
+        while True:
+            event = self._next_event()
+            if event is h11.NEED_DATA:
+                self._last = (self._last + data[-len(_END) :])[-len(_END) :]
+                return None
+            if isinstance(event, h11.EndOfMessage):
+                return self._rest(data)
+            assert isinstance(event, h11.Data)  # noqa: S101
+            self._body += event.data
+            if len(self._body) > self._max_body:
+                raise self._too_large()
+
+    @property
+    def kept(self) -> int:
+        """How many bytes of a body have come."""
+        return len(self._body)
+
+    def take_body(self) -> bytes:
+        """Return, and forget, the body."""
+        body, self._body = bytes(self._body), bytearray()
+        return body
+
+    def _next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        try:
+            return self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            status, reason = error.error_status_hint, _CITED.sub("", str(error))
+            raise Refused(status, f"This is no valid request: {reason}.") from error
+
+    def _rest(self, data: bytes) -> bytes:
+        """Return what of `data` follows the request."""
+        rest, _ = self._http.trailing_data
+        read = self._last + data[: len(data) - len(rest)]
+        if self._chunked and not read.endswith(_END):
+            raise Refused(400, "Lines must end with CR and LF.")
+        return rest
+
+    def _too_large(self) -> Refused:
+        return Refused(
+            413, f"A workload may have {self._max_body} bytes (--max-packet)."
+        )
+
+    # -- the answer
+
+    def go_on(self) -> bytes:
+        """Ask for the body if the client waits to be asked."""
+        if not self._http.they_are_waiting_for_100_continue:
+            return b""
+        event = h11.InformationalResponse(
+            status_code=100, headers=[], reason="Continue"
+        )
+        return self._http.send(event)
+
+    def answer(self, answer: Answer, server: Headers) -> bytes:
+        """Return a whole answer, with the headers that every answer has."""
+        length = (b"Content-Length", b"%d" % len(answer.body))
+        headers = [*answer.headers, *((length,) if answer.status != 204 else ())]
+        if answer.close:
+            headers.append((b"Connection", b"close"))
+        parts = [
+            self._begin(answer.status, (*headers, *server)),
+            self.more(answer.body),
+        ]
+        parts.append(self._http.send(h11.EndOfMessage()))
+        return b"".join(parts)
+
+    def begin(self, headers: Headers) -> bytes:
+        """Return the beginning of an answer whose length is not known."""
+        return self._begin(200, headers)
+
+    def _begin(self, status: int, headers: Headers) -> bytes:
+        reason = HTTPStatus(status).phrase
+        event = h11.Response(status_code=status, headers=list(headers), reason=reason)
+        return self._http.send(event)
+
+    def more(self, data: bytes) -> bytes:
+        """Return data as a part of the answer's body."""
+        if self._head_only or not data:
+            return b""
+        return self._http.send(h11.Data(data=data))
+
+    def end(self, trailers: Headers) -> bytes:
+        """Return the end of an answer, with trailers where they are possible."""
+        possible = self._http.their_http_version != b"1.0" and not self._head_only
+        event = h11.EndOfMessage(headers=list(trailers) if possible else [])
+        return self._http.send(event)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another exchange can follow this one."""
+        http = self._http
+        return http.our_state is http.their_state is h11.DONE
+
+
+def server_headers(version: str, wall: float) -> Headers:
+    """Return the headers that every answer has; `wall` is in seconds since 1970."""
+    date = formatdate(wall, usegmt=True).encode()
+    return (b"Server", f"Gearman/{version}".encode()), (b"Date", date)

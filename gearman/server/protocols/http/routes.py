@@ -1,0 +1,272 @@
+"""What a request is about: a job to be run, or something that is known at once."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import unquote_to_bytes
+
+import h11
+
+from ...broker import HIGH, LOW, NORMAL, Job, Peer
+from ..interface import Server
+from . import answers
+from .answers import Answer, Refused
+from .origin import Origins
+from .reserved import is_reserved
+
+_T = TypeVar("_T")
+
+_PRIORITIES: Final = {b"high": HIGH, b"normal": NORMAL, b"low": LOW}
+_NAMES: Final = {number: name.decode() for name, number in _PRIORITIES.items()}
+_TRUTHS: Final = {b"true": True, b"false": False}
+
+_ORIGIN = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_SECONDS = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+_PATHS: Final = {
+    "run a job": "/FUNCTION or /functions/FUNCTION",
+    "status of a job, or cancel it by DELETE": "/jobs/HANDLE",
+    "whether the server is alive": "/healthz",
+    "whether it takes jobs": "/readyz",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A job that a request asks for. `timeout` is in seconds, 0 for any time."""
+
+    function: bytes
+    unique: bytes
+    background: bool
+    priority: int
+    timeout: float
+
+
+class _Resource(NamedTuple):
+    """What is there, and which methods it has."""
+
+    methods: bytes
+    get: Callable[["Routes", bytes, bytes], Answer]
+
+
+class Routes:
+    """Finds out what the requests to a server are about.
+
+    A few paths name no function; a function of such a name is called by the path
+    /functions/NAME. `timeout` is for jobs whose request names none. `get` says which
+    functions GET and HEAD run: those that are `known` because a worker has or had them
+    or an admin made them, `any`, or none at all (`never`). What web pages have browsers
+    send is obeyed as far as the `origins` say.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        timeout: float = 0,
+        get: str = "known",
+        origins: Origins | None = None,
+    ) -> None:
+        self.server = server
+        self._origins = origins or Origins()
+        self._timeout = timeout
+        self._any = get == "any"
+        self._methods = _SENDING if get == "never" else _METHODS
+
+    def find(self, request: h11.Request, peer: Peer) -> Answer | Call:
+        """Return what a peer's request asks for, or why it can't be had."""
+        try:
+            return self._find(request, peer)
+        except Refused as refused:
+            return refused.answer
+
+    def _find(self, request: h11.Request, peer: Peer) -> Answer | Call:
+        method, path = request.method, _path(request.target)
+        self._origins.check_host(request)
+        if path.startswith(_JOBS):
+            if method == b"DELETE":
+                self._origins.check_change(request)
+                if not self.server.may_change(peer):
+                    raise Refused(
+                        403, "That is only for hosts named with --admin-from."
+                    )
+            return self._known(_JOB, method, path.removeprefix(_JOBS))
+        if path in _FIXED and not (path == b"/" and method in _BY_POST):
+            return self._known(_FIXED[path], method, b"")
+        if method == b"OPTIONS":
+            return answers.options(self._methods)
+        if method not in self._methods.split(b", "):
+            return answers.not_allowed(method, self._methods)
+        return self._call(path, request)
+
+    def _known(self, resource: _Resource, method: bytes, rest: bytes) -> Answer:
+        if method == b"OPTIONS":
+            return answers.options(resource.methods)
+        if method not in resource.methods.split(b", "):
+            return answers.not_allowed(method, resource.methods)
+        return resource.get(self, method, rest)
+
+    def _call(self, path: bytes, request: h11.Request) -> Answer | Call:
+        name = path.lstrip(b"/")
+        function = _unescaped(name.removeprefix(_FUNCTIONS))
+        if not function:
+            raise Refused(404, "No function is named: its name is the path.")
+        if request.method in _BY_GET:
+            self._check_get(function, explicit=name.startswith(_FUNCTIONS))
+        self._origins.check_change(request)
+        if self.server.draining:
+            return answers.shutting_down()
+        headers = _Headers(request)
+        return Call(
+            function=function,
+            unique=headers.get(b"unique", b""),
+            background=headers.choose(b"background", _TRUTHS, b"false"),
+            priority=headers.choose(b"priority", _PRIORITIES, b"normal"),
+            timeout=headers.seconds(b"timeout", self._timeout),
+        )
+
+    def _check_get(self, function: bytes, *, explicit: bool) -> None:
+        """Raise Refused unless a GET may run this function.
+
+        Browsers, crawlers and scanners send GET for what nobody offers, and such jobs
+        would wait for ever.
+        """
+        if is_reserved(function) and not explicit:
+            raise Refused(404, _RESERVED)
+        known = self.server.broker.functions.get(function)
+        if not (self._any or (known and known.offered)):
+            raise Refused(404, _UNKNOWN)
+
+    # -- what is known at once
+
+    def _root(self, method: bytes, rest: bytes) -> Answer:
+        broker = self.server.broker
+        return answers.document(
+            {
+                "server": f"Gearman/{self.server.version}",
+                "jobs": len(broker.jobs),
+                "functions": len(broker.functions),
+                "connections": len(broker.peers),
+                "paths": _PATHS,
+            }
+        )
+
+    def _alive(self, method: bytes, rest: bytes) -> Answer:
+        return answers.sentence(200, "alive")
+
+    def _ready(self, method: bytes, rest: bytes) -> Answer:
+        if self.server.draining:
+            return answers.shutting_down()
+        if outage := self.server.broker.outage:
+            return answers.refused(b"QUEUE_ERROR", outage)
+        return answers.sentence(200, "ready")
+
+    def _job(self, method: bytes, rest: bytes) -> Answer:
+        handle = _unescaped(rest)
+        job = self.server.broker.find(handle)
+        if job is None:
+            text = "There is no such job: it ended, was cancelled, or never was."
+            return answers.sentence(404, text)
+        status = _status(job)
+        if method == b"DELETE":
+            status["cancelled"] = self.server.broker.cancel(handle)
+        return answers.document(status)
+
+
+class _Headers:
+    """The headers of a request that begin with X-Gearman."""
+
+    def __init__(self, request: h11.Request) -> None:
+        self._values: dict[bytes, bytes] = {}
+        for name, value in request.headers:
+            if name.startswith(_PREFIX):
+                key = name.removeprefix(_PREFIX)
+                if key in self._values:
+                    raise Refused(400, f"{_title(key)} is given twice.")
+                self._values[key] = value
+
+    def get(self, key: bytes, default: bytes) -> bytes:
+        return self._values.get(key, default)
+
+    def choose(self, key: bytes, words: Mapping[bytes, _T], default: bytes) -> _T:
+        """Return what a word stands for."""
+        word = self.get(key, default).lower()
+        if word not in words:
+            known = " or ".join(word.decode() for word in words)
+            raise Refused(400, f"{_title(key)} must be {known}.")
+        return words[word]
+
+    def seconds(self, key: bytes, default: float) -> float:
+        text = self.get(key, b"")
+        if not text:
+            return default
+        if not _SECONDS.fullmatch(text):
+            raise Refused(400, f"{_title(key)} must be a number of seconds.")
+        return float(text)
+
+
+def _title(key: bytes) -> str:
+    return f"X-Gearman-{key.decode().title()}"
+
+
+def _path(target: bytes) -> bytes:
+    """Return the path of a request target, with its escapes."""
+    path = target.partition(b"?")[0]
+    if origin := _ORIGIN.match(target):
+        path = path[origin.end() :] or b"/"
+    if not path.startswith((b"/", b"*")):
+        raise Refused(400, "The path of a request begins with a slash.")
+    return path
+
+
+def _unescaped(path: bytes) -> bytes:
+    """Return what a part of a path stands for, without its escapes."""
+    if _BAD_ESCAPE.search(path):
+        raise Refused(400, "A % in a path must be followed by two hexadecimal digits.")
+    name = unquote_to_bytes(path)
+    if b"\0" in name:
+        raise Refused(400, "A name must not contain NUL.")
+    return name
+
+
+def _status(job: Job) -> dict[str, Any]:
+    return {
+        "handle": _text(job.handle),
+        "function": _text(job.function.name),
+        "unique": _text(job.unique),
+        "background": job.background,
+        "priority": _NAMES[job.priority],
+        "retries": job.retries,
+        "running": job.worker is not None,
+        "numerator": job.numerator,
+        "denominator": job.denominator,
+    }
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="backslashreplace")
+
+
+_PREFIX: Final = b"x-gearman-"
+_METHODS: Final = b"GET, HEAD, POST, PUT, OPTIONS"
+_SENDING: Final = b"POST, PUT, OPTIONS"
+_BY_GET: Final = (b"GET", b"HEAD")
+_BY_POST: Final = (b"POST", b"PUT")
+_FUNCTIONS: Final = b"functions/"
+_RESERVED: Final = (
+    "GET of this path runs no function: one of this name is at /functions/NAME."
+)
+_UNKNOWN: Final = (
+    "No worker has offered this function yet. GET runs only those that one has; POST"
+    " runs any."
+)
+_READ: Final = b"GET, HEAD, OPTIONS"
+_FIXED: Final = {
+    b"*": _Resource(b"OPTIONS", Routes._root),
+    b"/": _Resource(_READ, Routes._root),
+    b"/healthz": _Resource(_READ, Routes._alive),
+    b"/readyz": _Resource(_READ, Routes._ready),
+}
+_JOBS: Final = b"/jobs/"
+_JOB: Final = _Resource(b"GET, HEAD, DELETE, OPTIONS", Routes._job)

@@ -1,0 +1,58 @@
+"""Which protocols there are: those of this package, and those of others."""
+
+from importlib import import_module
+from typing import Final
+
+from ... import entries
+from ...errors import ConfigurationError
+from .interface import Service
+
+GROUP: Final = "gearman.protocols"
+
+# Always spoken, on the ports of the addresses themselves.
+GEAR: Final = "gear"
+
+# What comes with this package beside it, and what that needs, which is installed by
+# the extra of the protocol's name.
+NAMES: Final = ("http", "memcached")
+_CLASSES: Final = {"http": ".http.service:Http", "memcached": ".memcached:Memcached"}
+_NEEDS: Final = {"http": "h11"}
+
+
+def known() -> tuple[str, ...]:
+    """Return the names of all protocols that can be chosen."""
+    own_names = (GEAR, *NAMES)
+    others = (name for name in entries.names(GROUP) if name not in own_names)
+    return (*own_names, *others)
+
+
+def own(name: str) -> type[Service]:
+    """Return a protocol of this package, whether or not it can be used."""
+    module, _, attribute = _CLASSES[name].partition(":")
+    service: type[Service] = getattr(import_module(module, __package__), attribute)
+    return service
+
+
+def load(name: str) -> type[Service]:
+    """Return the protocol of this name. Raises ConfigurationError if it can't."""
+    if name in NAMES:
+        _require(name)
+        return own(name)
+    service: type[Service] | None = entries.load(GROUP, name, "protocol")
+    if service is not None:
+        return service
+    raise ConfigurationError(
+        f"there is no protocol {name!r}: choose one of {', '.join(known())}, or"
+        " install the package that has it"
+    )
+
+
+def _require(name: str) -> None:
+    try:
+        if module := _NEEDS.get(name):
+            import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the protocol {name!r} needs {_NEEDS[name]} ({error}): install it by"
+            f" pip install 'gearman-py[{name}]'"
+        ) from error

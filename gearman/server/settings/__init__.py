@@ -1,0 +1,1 @@
+"""What the server is told: command line, files, values; and what it is as a process."""

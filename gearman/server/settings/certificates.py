@@ -1,0 +1,115 @@
+"""The certificates of the server: from files to what TLS connections are made with."""
+
+import logging
+import ssl
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from ...errors import StartupError
+from .config import Tls
+from .levels import NOTICE
+
+log = logging.getLogger("gearman.server")
+
+_MODES: Final = {
+    "none": ssl.CERT_NONE,
+    "optional": ssl.CERT_OPTIONAL,
+    "required": ssl.CERT_REQUIRED,
+}
+
+
+class Certificates:
+    """The certificates in use. `context` is for the next connection.
+
+    They are read at once, which raises StartupError if they cannot be used.
+    """
+
+    def __init__(self, files: Tls) -> None:
+        self._files = files
+        self.context = _context(files)
+
+    def reload(self) -> None:
+        """Read the files again, for the connections to come.
+
+        If they cannot be used, say so in the log and stay with those in use.
+        """
+        try:
+            self.context = _context(self._files)
+        except StartupError as error:
+            log.error("the certificates in use are kept: %s", error)
+        else:
+            log.log(NOTICE, "certificates read again")
+
+
+def open_certificates(files: Tls | None) -> Certificates | None:
+    """Return the certificates in these files, None without any."""
+    return None if files is None else Certificates(files)
+
+
+def _context(files: Tls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # A peer could keep the server busy with it.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    _load_certificate(context, files)
+    if files.authorities and files.verify != "none":
+        _load_authorities(context, files.authorities)
+        context.verify_mode = _MODES[files.verify]
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, files: Tls) -> None:
+    _check(files.certificate, "certificate", "--ssl-certificate")
+    _check(files.key, "private key", "--ssl-key")
+    try:
+        context.load_cert_chain(files.certificate, files.key, _no_password(files.key))
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise StartupError(
+                f"the private key in {files.key!r} is not that of the first certificate"
+                f" in {files.certificate!r}: give --ssl-key and --ssl-certificate files"
+                " that belong together"
+            ) from error
+        raise StartupError(
+            f"the certificate in {files.certificate!r} and the private key in"
+            f" {files.key!r} cannot be used ({error.reason or 'no PEM files'}): make"
+            " them anew, or name others with --ssl-certificate and --ssl-key"
+        ) from error
+
+
+def _load_authorities(context: ssl.SSLContext, path: str) -> None:
+    _check(path, "certificate", "--ssl-ca-file")
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise StartupError(
+            f"the certificates of authorities in {path!r} cannot be used"
+            f" ({error.reason or error}): name another file with --ssl-ca-file"
+        ) from error
+
+
+def _check(path: str, what: str, option: str) -> None:
+    """Raise StartupError unless the file can be read and holds such a thing."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise StartupError(
+            f"the file {path!r} cannot be read ({error.strerror}): give {option} a file"
+            f" with a {what} that this user may read"
+        ) from error
+    if f"{what.upper()}-----".encode() not in content:
+        raise StartupError(
+            f"the file {path!r} holds no {what} in PEM form: name another one with"
+            f" {option}"
+        )
+
+
+def _no_password(path: str) -> Callable[[], NoReturn]:
+    def ask() -> NoReturn:
+        raise StartupError(
+            f"the private key in {path!r} is encrypted, and nobody is there to type its"
+            " password: decrypt it with `openssl pkey`, and let only this user read it"
+        )
+
+    return ask

@@ -1,0 +1,314 @@
+"""What the server is told: by its command line, by files, by the environment."""
+
+import os
+import sys
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal, NamedTuple
+
+from ...commands import DEFAULT_PORT, MAX_PACKET
+from ...errors import ConfigurationError
+from ..networks import Network
+from . import queues, values
+from .command_line import Parser, parser, say
+from .levels import NOTICE, more_verbose
+from .options import DEFAULT_FILE, HIDDEN
+from .protocols import Services, Spoken, in_vain, services, spoken
+from .queues import Plugins
+from .values import Endpoint
+
+__all__ = ["Config", "Endpoint", "Keepalive", "Tls", "parse"]
+
+_Options = dict[str, Any]
+
+
+class _Known(NamedTuple):
+    """What there is that has options of its own, by name."""
+
+    plugins: Plugins
+    services: Services
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """How idle TCP connections are probed; None leaves it to the system.
+
+    `idle` and `interval` are seconds, `count` is a number of probes.
+    """
+
+    idle: int | None = None
+    interval: int | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The files that TLS needs, and whether clients need certificates.
+
+    `authorities` are those of clients' certificates; without the path of their file
+    `verify` is "none".
+    """
+
+    certificate: str
+    key: str
+    authorities: str | None = None
+    verify: Literal["none", "optional", "required"] = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of a server. Times are in seconds, sizes in bytes.
+
+    `retries` is -1 if there is no limit, `wakeup` is 0 for all workers, `level` is
+    one of Python's logging, paths are absolute. `log_file` may also be "stderr" or
+    "none". Without networks in `allow_from` everyone may connect. `queue_options` are
+    the arguments of the queue plugin. A limit of 0 is none; `max_connections` is None
+    for as many as descriptors are enough for, `max_memory` for what suits the machine,
+    `max_job_memory` for three quarters of that. `ignored` has one sentence for each
+    option that was given in vain.
+    """
+
+    listen: tuple[Endpoint, ...] = (Endpoint(),)
+    backlog: int = 1024
+    protocols: tuple[Spoken, ...] = ()
+    keepalive: Keepalive | None = None
+    tls: Tls | None = None
+    allow_from: tuple[Network, ...] = ()
+    admin_from: tuple[Network, ...] = ()
+
+    retries: int = -1
+    handle_prefix: str | None = None
+    round_robin: bool = True
+    priority_scope: Literal["global", "function"] = "global"
+    wakeup: int = 0
+    timeout_action: Literal["requeue", "fail"] = "requeue"
+    exceptions: bool = False
+    queue: str = "builtin"
+    queue_options: Mapping[str, Any] = field(default_factory=dict)
+    allow_shutdown: bool = False
+
+    max_connections: int | None = None
+    max_connections_per_address: int = 0
+    max_functions: int = 0
+    max_functions_per_worker: int = 0
+    max_jobs: int = 0
+    max_jobs_per_function: int = 0
+    max_job_memory: int | None = None
+    max_memory: int | None = None
+    max_packet: int = MAX_PACKET
+    max_outbox: int = 0
+    handshake_timeout: float = 300.0
+    write_timeout: float = 600.0
+    descriptors: int | None = None
+
+    log_file: str = "stderr"
+    level: int = NOTICE
+    syslog: bool = False
+
+    daemon: bool = False
+    pid_file: str | None = None
+    user: str | None = None
+    coredump: bool = False
+
+    check_args: bool = False
+    config_file: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
+    """Return what the words of a command line, without the program's name, ask for.
+
+    An option on the command line beats the same one in a file, which beats the
+    environment, as with gearmand. Exits with a sentence on standard error and
+    status 1 if an option cannot be used, with status 0 if all that was asked for
+    is the help or the version.
+    """
+    try:
+        config = _config(_read(argv, environ))
+    except ConfigurationError as error:
+        say(f"gearmand: {error}\n", sys.stderr)
+        raise SystemExit(1) from None
+    return config
+
+
+def _read(argv: Sequence[str], environ: Mapping[str, str]) -> _Options:
+    words = [_spelled_out(word) for word in argv]
+    looks = [_first_look(words)]
+    files = looks[0].config_file
+    if files is None:
+        files = [DEFAULT_FILE] if os.path.exists(DEFAULT_FILE) else []
+    contents = {file: _words_of(file) for file in files}
+    for others in contents.values():
+        looks.append(_first_look(others))
+    known = _Known(
+        queues.plugins(name for look in looks for name in look.queue_type),
+        services(name for look in looks for name in look.protocol),
+    )
+    told: _Options = {}
+    for file, others in contents.items():
+        told |= _from_file(file, others, known)
+    told |= _parsed(words, known)
+    # What the environment says may be meant for other programs as well.
+    found: _Options = {
+        "config_file": tuple(files),
+        "queue_options": queues.arguments(told, known.plugins),
+        "ignored": tuple(_in_vain(told, known)),
+    }
+    return _from_environment(environ) | told | found
+
+
+def _first_look(words: Sequence[str]) -> Namespace:
+    """Return the files, queue types and protocols that are named.
+
+    What other options there are depends on them.
+    """
+    looker = Parser(add_help=False)
+    looker.add_argument("--config-file", action="append", type=values.path)
+    looker.add_argument("-q", "--queue-type", action="append", default=[])
+    looker.add_argument("-r", "--protocol", action="append", default=[])
+    found, _ = looker.parse_known_args(words)
+    found.queue_type = [name for name in found.queue_type if name != "builtin"]
+    return found
+
+
+def _parsed(words: Sequence[str], known: _Known) -> _Options:
+    return vars(parser(*known).parse_args(words))
+
+
+def _spelled_out(word: str) -> str:
+    return f"--config-file={word[1:]}" if word.startswith("@") else word
+
+
+_VARIABLES: Final = {
+    "GEARMAND_PORT": ("port", values.port),
+    "GEARMAND_CA_CERTIFICATE": ("ssl_ca_file", values.path),
+    "GEARMAND_SERVER_PEM": ("ssl_certificate", values.path),
+    "GEARMAND_SERVER_KEY": ("ssl_key", values.path),
+}
+
+
+def _from_environment(environ: Mapping[str, str]) -> _Options:
+    options: _Options = {}
+    for variable, (name, read) in _VARIABLES.items():
+        if text := environ.get(variable):
+            try:
+                options[name] = read(text)
+            except ArgumentTypeError as error:
+                raise ConfigurationError(f"{variable}: {error}") from error
+    return options
+
+
+def _words_of(path: str) -> list[str]:
+    """Return the words of a configuration file."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            words = [word for line in file for word in _words(line)]
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigurationError(
+            f"configuration file {path!r} cannot be read: {reason}"
+        ) from error
+    if any("\0" in word for word in words):
+        raise ConfigurationError(f"configuration file {path!r} is no text file")
+    return words
+
+
+def _from_file(path: str, words: Sequence[str], known: _Known) -> _Options:
+    try:
+        options = _parsed(words, known)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    if "config_file" in options:
+        raise ConfigurationError(f"{path}: --config-file cannot stand in a file")
+    return options
+
+
+def _words(line: str) -> Iterator[str]:
+    for word in line.split():
+        if word.startswith("#"):
+            return
+        yield word
+
+
+def _config(options: _Options) -> Config:
+    names = {field.name for field in fields(Config)}
+    settings = {name: value for name, value in options.items() if name in names}
+    addresses = _endpoints(options)
+    settings |= {
+        "listen": addresses,
+        "protocols": spoken(options, addresses),
+        "keepalive": _keepalive(options),
+        "allow_from": tuple(options.get("allow_from", ())),
+        "admin_from": tuple(options.get("admin_from", ())),
+        "level": more_verbose(options.get("level", NOTICE), options.get("steps", 0)),
+        "pid_file": options.get("pid_file") or None,
+        "tls": _tls(options),
+    }
+    return Config(**settings)
+
+
+def _endpoints(options: _Options) -> tuple[Endpoint, ...]:
+    default = options.get("port", DEFAULT_PORT)
+    if "listen" not in options:
+        return (Endpoint(port=default),)
+    file = {"mode": options.get("socket_mode"), "group": options.get("socket_group")}
+    made = dict.fromkeys(make(default) for make in options["listen"])
+    return tuple(replace(each, **file) if each.path else each for each in made)
+
+
+def _keepalive(options: _Options) -> Keepalive | None:
+    if not options.get("keepalive"):
+        return None
+    names = [field.name for field in fields(Keepalive)]
+    numbers = [options.get(f"keepalive_{name}", -1) for name in names]
+    return Keepalive(*(None if number == -1 else number for number in numbers))
+
+
+def _tls(options: _Options) -> Tls | None:
+    if not options.get("ssl"):
+        return None
+    certificate = options.get("ssl_certificate")
+    authorities = options.get("ssl_ca_file")
+    if not certificate:
+        raise ConfigurationError(
+            "--ssl needs the certificate of this server: name its file with"
+            " --ssl-certificate, and that of its key with --ssl-key"
+        )
+    verify = options.get("ssl_verify", "none")
+    if verify != "none" and not authorities:
+        raise ConfigurationError(
+            f"--ssl-verify={verify} needs the authorities that sign clients'"
+            " certificates: name their file with --ssl-ca-file"
+        )
+    return Tls(certificate, options.get("ssl_key") or certificate, authorities, verify)
+
+
+_REASONS: Final = {
+    "threads": "the server needs no I/O threads",
+    "hashtable_buckets": "tables grow by themselves",
+}
+_TLS_FILES: Final = ("ssl_ca_file", "ssl_certificate", "ssl_key", "ssl_verify")
+
+
+def _in_vain(options: _Options, known: _Known) -> Iterator[str]:
+    """Yield a sentence for each option that has no effect."""
+    reasons = _REASONS | dict(in_vain(options, known.services))
+    if not options.get("keepalive"):
+        names = (f"keepalive_{field.name}" for field in fields(Keepalive))
+        reasons |= dict.fromkeys(names, "--keepalive was not given")
+    if not any(make(0).path for make in options.get("listen", ())):
+        files = ("socket_mode", "socket_group")
+        reasons |= dict.fromkeys(files, "the server listens on no Unix socket")
+    if not options.get("ssl"):
+        reasons |= dict.fromkeys(_TLS_FILES, "TLS is not in use, --ssl was not given")
+    elif options.get("ssl_verify", "none") == "none":
+        reasons["ssl_ca_file"] = "clients need no certificates without --ssl-verify"
+    hidden = (names[0][2:].replace("-", "_") for names, _ in HIDDEN)
+    in_use = queues.in_use(options, known.plugins)
+    unknown = [name for name in hidden if name not in in_use]
+    unknown += queues.in_vain(options, known.plugins)
+    reasons |= dict.fromkeys(unknown, "no queue type that knows it is in use")
+    for name, reason in reasons.items():
+        if name in options:
+            yield f"--{name.replace('_', '-')} has no effect: {reason}"

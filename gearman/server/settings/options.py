@@ -1,0 +1,440 @@
+"""The table of all options: of the command line and of configuration files.
+
+They are gearmand's, in its spelling, and this server's own. Their defaults are
+those of `Config`; what a row's help says of them is tested against it.
+"""
+
+from argparse import SUPPRESS, BooleanOptionalAction
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from ...address import FORMS
+from ...queue import NAMES as QUEUES
+from ...queue import Option
+from ..protocols.interface import Service
+from ..protocols.registry import NAMES
+from .values import (
+    endpoint,
+    file_mode,
+    handle_prefix,
+    level,
+    log_file,
+    networks,
+    one_of,
+    packet_size,
+    path,
+    port,
+    seconds,
+    size,
+    whole_number,
+)
+
+DEFAULT_FILE: Final = "/etc/gearmand.conf"
+
+# Options that belong to queue types of gearmand that this server lacks, with their
+# number of values.
+QUEUE_OPTIONS: Final = {
+    "redis": {"server": 1, "port": 1, "password": 1, "prefix": 1},
+    "mysql": {"host": 1, "port": 1, "user": 1, "password": 1, "db": 1, "table": 1},
+    "libtokyocabinet": {"file": 1, "optimize": 0},
+    "libdrizzle": {
+        **{"host": 1, "port": 1, "uds": 1, "user": 1, "password": 1},
+        **{"db": 1, "table": 1, "mysql": 0},
+    },
+}
+
+Row = tuple[tuple[str, ...], dict[str, Any]]
+
+
+def _row(*names: str, **settings: Any) -> Row:
+    return names, settings
+
+
+def _flag(*names: str, **settings: Any) -> Row:
+    return names, {"action": "store_true", **settings}
+
+
+_GENERAL = (
+    _row(
+        "--config-file",
+        metavar="FILE",
+        type=path,
+        action="append",
+        help="read options from FILE, also written @FILE; may be repeated, the later"
+        f" beats the earlier (default: {DEFAULT_FILE} if it exists)",
+    ),
+    _flag(
+        "--check-args",
+        help="tell what would keep the server from starting, as far as"
+        " that can be seen without opening ports, and exit",
+    ),
+)
+
+_LISTENING = (
+    _row(
+        *("-L", "--listen"),
+        metavar="ADDRESS",
+        action="append",
+        type=endpoint,
+        help=f"address to listen on: {FORMS}; may be"
+        " repeated (default: all addresses, IPv4 and IPv6)",
+    ),
+    _row(
+        *("-p", "--port"),
+        type=port,
+        help="TCP port for every address that names none; 0 picks a free one"
+        " (default: 4730)",
+    ),
+    _row(
+        *("-b", "--backlog"),
+        metavar="N",
+        type=whole_number(0),
+        help="connections that may wait to be accepted (default: 1024)",
+    ),
+    _row(
+        *("-r", "--protocol"),
+        metavar="NAME",
+        action="append",
+        help=f"protocol to speak beside gear: {', '.join(NAMES)}; may be repeated"
+        " (default: gear)",
+    ),
+)
+
+_ACCESS = (
+    _row(
+        "--allow-from",
+        metavar="NETWORKS",
+        action="extend",
+        type=networks,
+        help="addresses and networks that may connect by TCP, such as"
+        " 10.0.0.0/8,192.0.2.7; may be repeated (default: all networks)",
+    ),
+    _row(
+        "--admin-from",
+        metavar="NETWORKS",
+        action="extend",
+        type=networks,
+        help="those that may use the admin commands cancel, create, drop, maxqueue and"
+        " shutdown, and cancel jobs by other protocols; may be repeated (default: all,"
+        " but 127.0.0.0/8,::1 for shutdown and for other protocols)",
+    ),
+    _row(
+        "--socket-mode",
+        metavar="MODE",
+        type=file_mode,
+        help="permissions of the files of Unix sockets, such as 0660 (default: those"
+        " that the umask leaves)",
+    ),
+    _row(
+        "--socket-group",
+        metavar="GROUP",
+        help="group of the files of Unix sockets (default: that of the server)",
+    ),
+)
+
+_JOBS = (
+    _row(
+        *("-j", "--job-retries"),
+        metavar="N",
+        dest="retries",
+        type=whole_number(-1),
+        help="how many attempts a job has whose workers are lost or too slow: 0 and 1"
+        " are one, -1 is without limit (default: -1)",
+    ),
+    _row(
+        "--job-handle-prefix",
+        metavar="TEXT",
+        dest="handle_prefix",
+        type=handle_prefix,
+        help="what job handles begin with (default: H: and the name of this host)",
+    ),
+    _row(
+        *("-R", "--round-robin"),
+        action=BooleanOptionalAction,
+        help="take jobs of a worker's functions in turn, instead of in the order in"
+        " which it named the functions (default: in turn)",
+    ),
+    _row(
+        "--priority-scope",
+        choices=("global", "function"),
+        help="compare the priorities of jobs over all functions of a worker, or only"
+        " within one function (default: global)",
+    ),
+    _row(
+        *("-w", "--worker-wakeup"),
+        metavar="N",
+        dest="wakeup",
+        type=whole_number(0),
+        help="how many sleeping workers to wake for a new job, 0 for all (default: 0);"
+        " one that asks for nothing within a second is passed over",
+    ),
+    _row(
+        "--timeout-action",
+        choices=("requeue", "fail"),
+        help="what becomes of a job whose worker exceeds the timeout it declared"
+        " (default: requeue)",
+    ),
+    _flag(
+        "--exceptions",
+        help="send workers' exceptions to all clients, asked for or not",
+    ),
+    _row(
+        *("-q", "--queue-type"),
+        metavar="NAME",
+        dest="queue",
+        help="where background jobs are kept, so that they outlive the server:"
+        f" {', '.join(QUEUES)}, or builtin, which is in memory only (default: builtin)",
+    ),
+    _flag("--allow-shutdown", help="obey the admin command shutdown"),
+)
+
+_LIMITS = (
+    _row(
+        "--max-connections",
+        metavar="N",
+        type=whole_number(1),
+        help="connections at a time; others are closed at once (default: as many as"
+        " the files that may be open are enough for)",
+    ),
+    _row(
+        "--max-connections-per-address",
+        metavar="N",
+        type=whole_number(0),
+        help="connections at a time from one address, or network of 64 bits in IPv6, "
+        "0 for any number (default: 0)",
+    ),
+    _row(
+        "--max-functions",
+        metavar="N",
+        type=whole_number(0),
+        help="functions that are known; unused ones are forgotten for new ones, and"
+        " those beyond are refused; 0 for any number (default: 0)",
+    ),
+    _row(
+        "--max-functions-per-worker",
+        metavar="N",
+        type=whole_number(0),
+        help="functions that a worker may register, 0 for any number (default: 0)",
+    ),
+    _row(
+        "--max-jobs",
+        metavar="N",
+        type=whole_number(0),
+        help="jobs at a time, waiting and running, 0 for any number (default: 0)",
+    ),
+    _row(
+        "--max-jobs-per-function",
+        metavar="N",
+        type=whole_number(0),
+        help="jobs of a function that the admin command maxqueue set no other limit"
+        " for, 0 for any number (default: 0)",
+    ),
+    _row(
+        "--max-job-memory",
+        metavar="BYTES",
+        type=size(0, 2**50),
+        help="memory for jobs: their workloads, and 350 bytes for each; in bytes or"
+        " with K, M or G; 0 for any size (default: three quarters of --max-memory)",
+    ),
+    _row(
+        "--max-memory",
+        metavar="BYTES",
+        type=size(0, 2**50),
+        help="memory for all that peers make the server keep: jobs, functions, what"
+        " was received and what is to be sent; beyond it those connections are closed"
+        " that hold most; 0 for any size (default: three quarters of what the machine"
+        " or its cgroup has less 256M, at least half of it)",
+    ),
+    _row(
+        "--max-packet",
+        metavar="BYTES",
+        type=packet_size,
+        help="largest packet accepted, in bytes or with K, M or G, but no larger than"
+        " three quarters of --max-memory (default: 4G)",
+    ),
+    _row(
+        "--max-outbox",
+        metavar="BYTES",
+        type=size(0, 2**40),
+        help="how much may wait for a peer that does not read, beside the largest of"
+        " its packets, before it is disconnected; 0 for any size (default: 0)",
+    ),
+    _row(
+        "--handshake-timeout",
+        metavar="SECONDS",
+        type=seconds,
+        help="how long a packet or a TLS handshake may remain unfinished before its"
+        " sender is disconnected (default: 300)",
+    ),
+    _row(
+        "--write-timeout",
+        metavar="SECONDS",
+        type=seconds,
+        help="how long a peer may take nothing of what waits for it before it is"
+        " disconnected (default: 600)",
+    ),
+    _row(
+        *("-f", "--file-descriptors"),
+        metavar="N",
+        dest="descriptors",
+        type=whole_number(32),
+        help="how many files and connections may be open (default: as many as the"
+        " system allows)",
+    ),
+    _flag("--keepalive", help="let the system probe idle TCP connections"),
+    _row(
+        "--keepalive-idle",
+        metavar="SECONDS",
+        type=whole_number(-1, 32767),
+        help="idle time before the first probe, -1 for the system's (default: -1)",
+    ),
+    _row(
+        "--keepalive-interval",
+        metavar="SECONDS",
+        type=whole_number(-1, 32767),
+        help="time between probes, -1 for the system's (default: -1)",
+    ),
+    _row(
+        "--keepalive-count",
+        metavar="N",
+        type=whole_number(-1, 127),
+        help="unanswered probes that end a connection, -1 for the system's"
+        " (default: -1)",
+    ),
+)
+
+_LOGGING = (
+    _row(
+        *("-l", "--log-file"),
+        metavar="FILE",
+        type=log_file,
+        help="file to append the log to, or stderr, or none; a daemon has no stderr"
+        " (default: stderr)",
+    ),
+    _row(
+        "--verbose",
+        metavar="LEVEL",
+        dest="level",
+        type=level,
+        help="least important level to log: FATAL, ALERT, CRITICAL, ERROR, WARNING,"
+        " NOTICE, INFO or DEBUG (default: NOTICE)",
+    ),
+    _row(
+        "-v",
+        action="count",
+        dest="steps",
+        help="log one level more for each v: -v is INFO, -vv and above DEBUG",
+    ),
+    _flag("--syslog", help="log to syslog as well"),
+)
+
+_PROCESS = (
+    _flag("-d", "--daemon", help="run in the background once the server listens"),
+    _row(
+        *("-P", "--pid-file"),
+        metavar="FILE",
+        type=path,
+        help="file to write the process id to",
+    ),
+    _row("-u", "--user", help="user to become after start; needs root"),
+    _flag("--coredump", help="leave a core dump when a signal kills the server"),
+)
+
+_TLS = (
+    _flag("--ssl", help="speak TLS, 1.2 or newer, on every TCP port"),
+    _row(
+        "--ssl-certificate",
+        metavar="FILE",
+        type=path,
+        help="certificate of this server, and those between it and its authority",
+    ),
+    _row(
+        "--ssl-key",
+        metavar="FILE",
+        type=path,
+        help="private key of the certificate (default: in the certificate's file)",
+    ),
+    _row(
+        "--ssl-ca-file",
+        metavar="FILE",
+        type=path,
+        help="certificates of the authorities that sign those of clients",
+    ),
+    _row(
+        "--ssl-verify",
+        choices=("none", "optional", "required"),
+        help="whether clients need a certificate; optional: those that show one need a"
+        " good one (default: none)",
+    ),
+)
+
+_NO_MEANING = (
+    _row("-t", "--threads", metavar="N", type=whole_number(0), help="not needed"),
+    _row("--hashtable-buckets", metavar="N", type=whole_number(0), help="not needed"),
+)
+
+GROUPS: Final = {
+    "general": _GENERAL,
+    "listening": _LISTENING,
+    "access": _ACCESS,
+    "jobs": _JOBS,
+    "limits": _LIMITS,
+    "logging": _LOGGING,
+    "process": _PROCESS,
+    "TLS": _TLS,
+}
+LAST_GROUPS: Final = {"accepted from gearmand, without effect": _NO_MEANING}
+
+
+def option_rows(options: Iterable[Option]) -> list[Row]:
+    """Return the rows of a plugin's options."""
+    return [row for option in options for row in _rows_of(option)]
+
+
+def protocol_rows(name: str, service: type[Service]) -> list[Row]:
+    """Return the rows of a protocol: its port and its options."""
+    port_row = _row(
+        f"--{name}-port",
+        metavar="PORT",
+        type=port,
+        help=f"port of the protocol {name} on each address (default: {service.port})",
+    )
+    return [port_row, *option_rows(service.options)]
+
+
+def _rows_of(option: Option) -> list[Row]:
+    settings: dict[str, Any] = {"dest": option.key}
+    if option.kind == "flag":
+        settings |= {"action": "store_true"}
+    else:
+        settings |= {"metavar": _metavar(option), "type": _reader(option.kind)}
+    shown, *aliases = (f"--{name}" for name in option.names)
+    hidden = settings | {"help": SUPPRESS}
+    return [
+        _row(shown, **settings, help=option.help),
+        *(_row(alias, **hidden) for alias in aliases),
+    ]
+
+
+def _metavar(option: Option) -> str:
+    if isinstance(option.kind, tuple):
+        return f"{{{','.join(option.kind)}}}"
+    return option.metavar or "TEXT"
+
+
+def _reader(kind: str | tuple[str, ...]) -> Callable[[str], Any]:
+    if isinstance(kind, tuple):
+        return one_of(kind)
+    return {"path": path, "number": whole_number(0, 2**63 - 1)}.get(kind, str)
+
+
+def _hidden_rows() -> tuple[Row, ...]:
+    rows = [_flag("--store-queue-on-shutdown", help=SUPPRESS)]
+    for queue, options in QUEUE_OPTIONS.items():
+        for name, values in options.items():
+            option = _row if values else _flag
+            rows.append(option(f"--{queue}-{name}", help=SUPPRESS))
+    return tuple(rows)
+
+
+HIDDEN: Final = _hidden_rows()

@@ -1,0 +1,73 @@
+"""Which protocols a server speaks beside gear, and where: from its options."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import ConfigurationError
+from ...queue import given
+from ..protocols.interface import Service
+from ..protocols.registry import GEAR, NAMES, load, own
+from .values import Endpoint
+
+Services = Mapping[str, type[Service]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A protocol beside gear, the addresses where it is spoken, and its options."""
+
+    name: str
+    service: type[Service]
+    listen: tuple[Endpoint, ...]
+    options: Mapping[str, Any]
+
+
+def spoken(
+    options: Mapping[str, Any], addresses: Sequence[Endpoint]
+) -> tuple[Spoken, ...]:
+    """Return the protocols that were asked for, on the hosts of these addresses.
+
+    Raises ConfigurationError if one can't be used.
+    """
+    names = dict.fromkeys(options.get("protocol", ()))
+    return tuple(_spoken(n, options, addresses) for n in names if n != GEAR)
+
+
+def _spoken(
+    name: str, options: Mapping[str, Any], addresses: Sequence[Endpoint]
+) -> Spoken:
+    service = load(name)
+    port = options.get(port_key(name), service.port)
+    hosts = dict.fromkeys(address.host for address in addresses if not address.path)
+    if not hosts:
+        raise ConfigurationError(
+            f"-r {name}: it is spoken on TCP addresses only; add one by -L, such as"
+            " -L localhost"
+        )
+    listen = tuple(Endpoint(host, port) for host in hosts)
+    return Spoken(name, service, listen, given(options, service))
+
+
+def port_key(name: str) -> str:
+    """Return the name under which a protocol's port is kept among parsed options."""
+    return f"{name}-port".replace("-", "_")
+
+
+def services(names: Iterable[str]) -> Services:
+    """Return the protocols of this package, and those of these names.
+
+    Raises ConfigurationError if there is none of such a name.
+    """
+    others = {name: load(name) for name in names if name not in (GEAR, *NAMES)}
+    return {**{name: own(name) for name in NAMES}, **others}
+
+
+def in_vain(
+    options: Mapping[str, Any], services: Services
+) -> Iterator[tuple[str, str]]:
+    """Yield the options of protocols that are not spoken, each with the reason."""
+    for name, service in services.items():
+        if name not in options.get("protocol", ()):
+            for key in (port_key(name), *(option.key for option in service.options)):
+                yield key, f"the protocol {name} is not in use"

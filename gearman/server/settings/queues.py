@@ -1,0 +1,41 @@
+"""Which queue plugins there are, and which one is in use: from the options."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ...queue import ALIASES, NAMES, Queue, given, load
+
+Plugins = Mapping[str, type[Queue]]
+
+
+def plugins(names: Iterable[str]) -> Plugins:
+    """Return the queue plugins of this package, and those of these names.
+
+    Raises ConfigurationError if there is none of a name.
+    """
+    known = dict.fromkeys((*NAMES, *(ALIASES.get(name, name) for name in names)))
+    return {name: load(name) for name in known}
+
+
+def arguments(options: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:
+    """Return what the constructor of the plugin in use is to be given."""
+    plugin = plugins.get(_name(options))
+    return given(options, plugin) if plugin else {}
+
+
+def in_use(options: Mapping[str, Any], plugins: Plugins) -> set[str]:
+    """Return the options of the plugin in use."""
+    plugin = plugins.get(_name(options))
+    return {option.key for option in plugin.options} if plugin else set()
+
+
+def in_vain(options: Mapping[str, Any], plugins: Plugins) -> Iterator[str]:
+    """Yield the options that belong to plugins that are not in use."""
+    for name, plugin in plugins.items():
+        if name != _name(options):
+            yield from (option.key for option in plugin.options)
+
+
+def _name(options: Mapping[str, Any]) -> str:
+    name: str = options.get("queue", "builtin")
+    return ALIASES.get(name, name)

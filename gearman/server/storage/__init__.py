@@ -1,0 +1,1 @@
+"""Background jobs on their way to a queue plugin, and back."""

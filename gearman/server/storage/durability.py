@@ -1,0 +1,178 @@
+"""Between the turns of the event loop and the store: who waits for what."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from ...errors import QueueError, StartupError
+from ...queue import Queue, Unreadable, replayed
+from ..broker import Broker, Job, Peer
+from ..settings.levels import NOTICE
+from .store import Store
+
+# Seconds between two lines in the log about how far the replay has come, and jobs
+# between two looks at the clock.
+PROGRESS_INTERVAL = 1.0
+PROGRESS_JOBS = 10_000
+
+# Seconds that the last commit may take when the server stops.
+LAST_COMMIT = 10.0
+
+log = logging.getLogger("gearman.server")
+
+
+class Producer(Protocol):
+    """A connection, as far as it can be held back because of the store."""
+
+    closing: bool
+
+    def held(self, blocked: "Durability") -> None: ...
+
+    def released_by(self, blocked: "Durability") -> None: ...
+
+
+class Durability:
+    """Keeps the background jobs of a broker in a queue.
+
+    Where the engine does not see to that, `begin_turn` is called before the broker is
+    told what became of jobs, and `flush` when it has answered.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        broker: Broker,
+        begin_turn: Callable[[], None],
+        flush: Callable[[], None],
+    ) -> None:
+        self._broker = broker
+        self._begin_turn = begin_turn
+        self._flush = flush
+        self._store = Store(queue, self._wake)
+        self._waiting: set[Producer] = set()
+        self._closing = False
+        self._ring: Callable[[], None] | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop, engine: Any) -> None:
+        self._loop = loop
+        if engine is not None:
+            engine.listen(self._pass_on)
+            self._ring = engine.ring
+        self._store.start()
+
+    async def close(self, connections: Iterable[Producer]) -> None:
+        """Store what is to be stored, for as long as is bearable.
+
+        The connections are not read from any longer: what they send now would come
+        too late, and a worker could be told that its result was taken.
+        """
+        self._closing = True
+        for connection in connections:
+            connection.held(self)
+        self.settle()
+        wait = self._loop.run_in_executor(None, self._store.close, LAST_COMMIT)
+        if not await wait:
+            log.error("finished jobs could not be removed: they will run once more")
+        self._land()
+
+    def settle(self) -> None:
+        """Hand over what came up in a turn, and hold back those who ask too much."""
+        broker = self._broker
+        for peer in broker.deferring:
+            self._hold(peer)
+        broker.deferring.clear()
+        changes = broker.changes
+        if changes:
+            self._store.write(changes)
+            if self._store.full:
+                self._hold_submitters(changes)
+            changes.clear()
+
+    def _hold_submitters(self, changes: Iterable[Job | int]) -> None:
+        for change in changes:
+            if isinstance(change, Job):
+                for receipt in change.receipts or ():
+                    self._hold(receipt.peer)
+
+    def _hold(self, peer: Peer) -> None:
+        connection = peer.connection
+        if connection is not None and not connection.closing:
+            self._waiting.add(connection)
+            connection.held(self)
+
+    def connected(self, connection: Producer) -> None:
+        """A connection is new: it may have been under way when the server stopped."""
+        if self._closing:
+            connection.held(self)
+
+    def forget(self, connection: Producer) -> None:
+        """A connection is gone that was held back."""
+        self._waiting.discard(connection)
+
+    def _wake(self) -> None:
+        if self._ring is not None:
+            self._ring()
+        # The last commit may end after the event loop.
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._land)
+
+    def _land(self) -> None:
+        """Pass on what became of jobs, in a turn."""
+        self._begin_turn()
+        self._pass_on()
+        # They have waited for long enough, and need not wait for the turn's end.
+        self._flush()
+
+    def _pass_on(self) -> None:
+        """Tell the broker what became of jobs, and read from whom it was held for."""
+        self._broker.outage = self._store.outage
+        for jobs, reason, lost in self._store.outcomes():
+            self._broker.store_again(lost)
+            if reason:
+                self._broker.failed(jobs, reason)
+            else:
+                self._broker.durable(jobs)
+        if not self._store.full and not self._closing:
+            waiting, self._waiting = self._waiting, set()
+            for connection in waiting:
+                connection.released_by(self)
+
+
+def replay(queue: Queue, broker: Broker) -> None:
+    """Take up the jobs that earlier runs have stored.
+
+    What is no job is reported and left alone. Raises StartupError if the back end
+    fails.
+    """
+    broker.tick(time.monotonic(), time.time())
+    progress = _Progress()
+    count = 0
+    try:
+        for item in replayed(queue):
+            if isinstance(item, Unreadable):
+                log.error("stored job %s is left alone: %s", item.key, item.reason)
+            else:
+                broker.restore(*item)
+                count += 1
+                if count % PROGRESS_JOBS == 0:
+                    progress.report(count)
+    except QueueError as error:
+        raise StartupError(f"stored jobs cannot be read: {error}") from error
+    seconds = progress.seconds()
+    log.log(NOTICE, "took up %d stored jobs in %.1f seconds", count, seconds)
+
+
+class _Progress:
+    def __init__(self) -> None:
+        self._start = self._last = time.monotonic()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    def report(self, count: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= PROGRESS_INTERVAL:
+            self._last = now
+            log.log(NOTICE, "taking up stored jobs: %d so far", count)

@@ -1,0 +1,289 @@
+"""Group commit: the thread between the broker and a queue plugin.
+
+Plugins block, so a thread of its own commits what came together while the commit
+before was under way. The slower the back end, the larger its batches; and nobody
+waits for it but those who submit background jobs.
+
+A back end that fails is tried again, once at once and then ever less often, by what
+has to be removed from it. Until it works again jobs to be added are given up at once.
+Each failure makes the next batch smaller: on a full disk there may be room to remove a
+few jobs, which makes room to remove more, but not to remove all at once.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from ...errors import JobRefused, JobsLost, QueueError
+from ...queue import Queue, StoredJob
+from ...text import printable, shown
+from ..broker import Job
+from ..settings.levels import NOTICE
+from ..watch.limited_log import Complaints
+from .journal import MAX_CHANGES, Changes, Journal, jobs_of
+
+# Seconds for which removals alone wait for company.
+LINGER = 0.05
+
+# Seconds between attempts at a back end that fails, at first and at last.
+FIRST_PAUSE = 0.1
+LAST_PAUSE = 5.0
+
+# By what a failure divides the size of batches, and a success multiplies it again.
+SHRINK = 16
+GROW = 4
+
+# How often in a row a store may find that it has forgotten jobs.
+MAX_ATTEMPTS = 5
+
+# Bytes of what peers are told about a job that is refused.
+MAX_REASON = 400
+
+# What they are told about an outage. The reason may name files and hosts, so it is for
+# the log alone.
+OUTAGE = b"The server cannot store jobs for now; its log says why"
+
+log = logging.getLogger("gearman.server")
+
+
+class Outcome(NamedTuple):
+    """What became of jobs that were to be added; no `reason` if they are durable.
+
+    `lost` are the numbers of jobs that are to be added again.
+    """
+
+    jobs: list[Job]
+    reason: bytes = b""
+    lost: Sequence[int] = ()
+
+
+class Store:
+    """Brings the changes of jobs into a queue, in batches.
+
+    `landed` is called in the writer's thread whenever there is something for
+    `outcomes` to return.
+    """
+
+    def __init__(self, queue: Queue, landed: Callable[[], None]) -> None:
+        self._queue = queue
+        self._landed = landed
+        self._journal = Journal()
+        # Of what both threads change; and what is released to wake the writer.
+        self._lock = threading.Lock()
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._outcomes: list[Outcome] = []
+        self._lingers_until = 0.0
+        self._closing = False
+        # What peers are told while the back end does not work, and why it doesn't; when
+        # to try it again, after how long.
+        self._outage = b""
+        self._reason = ""
+        self._retry_at = 0.0
+        self._pause = FIRST_PAUSE
+        # The most changes of the next batch, and whether this left something out; how
+        # many of them failed last.
+        self._most = MAX_CHANGES
+        self._partial = False
+        self._failed = 0
+        self._complaints = Complaints()
+        self._thread = threading.Thread(
+            target=self._run, name="gearman-store", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    # -- from the event loop's thread
+
+    @property
+    def outage(self) -> bytes:
+        """What peers are told while nothing can be stored; empty if it can be."""
+        return self._outage
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that nobody should submit any more for a while."""
+        return self._journal.full
+
+    def write(self, changes: Iterable[Job | int]) -> None:
+        """Have jobs added, and the jobs of these numbers removed, in this order."""
+        with self._lock:
+            first = not self._journal
+            if first:
+                self._lingers_until = time.monotonic() + LINGER
+            self._journal.write(changes)
+            if first or self._journal.urgent:
+                self._ring()
+
+    def outcomes(self) -> list[Outcome]:
+        """Return what has become of jobs since the last call, in their order."""
+        with self._lock:
+            outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def close(self, timeout: float) -> bool:
+        """Commit what waits, and release the queue.
+
+        Returns False if that takes more than so many seconds, or fails: jobs that
+        were finished may then come back.
+        """
+        with self._lock:
+            self._closing = True
+            self._ring()
+        self._thread.join(timeout)
+        return not self._thread.is_alive() and not self._journal
+
+    def _ring(self) -> None:
+        """Wake the writer, now or as soon as it wants to wait."""
+        if self._bell.locked():
+            self._bell.release()
+
+    # -- in the writer's thread
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if self._closing and not self._journal:
+                    break
+                due = self._due() or self._closing
+                changes = self._journal.take(self._most) if due else {}
+                self._partial = self._most < MAX_CHANGES and bool(self._journal)
+                patience = self._patience()
+            if not due:
+                self._bell.acquire(timeout=patience)
+                continue
+            self._commit(changes)
+            if self._closing and self._outage and not self._due() and self._failed <= 1:
+                break
+        self._queue.close()
+
+    def _due(self) -> bool:
+        """Whether it is time to commit."""
+        if self._outage:
+            return time.monotonic() >= self._retry_at
+        if self._journal.urgent:
+            return True
+        return bool(self._journal) and time.monotonic() >= self._lingers_until
+
+    def _patience(self) -> float:
+        """Return for how many seconds nothing will be due by itself; -1 for ever."""
+        if not self._outage and not self._journal:
+            return -1
+        due = self._retry_at if self._outage else self._lingers_until
+        return max(due - time.monotonic(), 0.0)
+
+    def _commit(self, changes: Changes) -> None:
+        try:
+            self._try(changes)
+        except JobRefused as error:
+            self._refuse(changes, error.reasons)
+        except QueueError as error:
+            self._fail(changes, str(error))
+        except Exception as error:
+            log.exception("the queue plugin has a bug")
+            self._fail(changes, f"the queue plugin failed: {_named(error)}")
+        else:
+            self._succeed(changes)
+
+    def _try(self, changes: Changes) -> None:
+        """Commit, a second time if the first fails: connections break by themselves."""
+        added = [_stored(job) for job in jobs_of(changes)]
+        done = [number for number, job in changes.items() if job is None]
+        patience = 0 if self._outage else 1
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return self._queue.commit(added, done)
+            except JobRefused:
+                raise
+            except JobsLost as error:
+                log.warning("jobs have to be stored again: %s", error)
+                self._report(Outcome([], lost=error.numbers))
+            except QueueError as error:
+                if not patience:
+                    raise
+                patience -= 1
+                log.info("storing jobs failed, and is tried again: %s", error)
+        raise QueueError("the store loses jobs again and again")
+
+    def _refuse(self, changes: Changes, reasons: dict[int, str]) -> None:
+        """Leave out what can't be stored, and commit the rest."""
+        refused = {n: job for n, job in changes.items() if job and n in reasons}
+        if not refused:
+            return self._fail(changes, "the queue plugin refused jobs it was not given")
+        for number, job in refused.items():
+            line = f"job {shown(job.handle)} cannot be stored: {reasons[number]}"
+            if line := self._complaints.line("refused", line, time.monotonic()):
+                log.warning("%s", line)
+            self._report(Outcome([job], _reason(reasons[number])))
+        rest = {n: job for n, job in changes.items() if n not in refused}
+        return self._commit(rest)
+
+    def _succeed(self, changes: Changes) -> None:
+        self._most = min(self._most * GROW, MAX_CHANGES)
+        self._pause = FIRST_PAUSE
+        if self._outage and self._partial:
+            # It works for a part of what it failed for; more of that is next.
+            self._retry_at = 0.0
+        elif self._outage and changes and not self._takes_jobs():
+            self._retry_at = time.monotonic() + self._pause
+        elif self._outage:
+            log.log(NOTICE, "jobs can be stored again")
+            self._outage = b""
+        with self._lock:
+            self._journal.landed()
+        self._report(Outcome(jobs_of(changes)))
+
+    def _takes_jobs(self) -> bool:
+        """Whether jobs can be added again, as removing some has worked."""
+        with suppress(Exception):
+            self._try({})
+            return True
+        return False
+
+    def _fail(self, changes: Changes, reason: str) -> None:
+        if not self._outage:
+            log.error("jobs cannot be stored for now: %s", reason)
+        elif reason != self._reason:
+            log.error("jobs still cannot be stored: %s", reason)
+        self._reason = reason
+        self._outage = OUTAGE
+        self._failed = len(changes)
+        self._most = max(min(self._most, self._failed) // SHRINK, 1)
+        self._retry_at = time.monotonic() + self._pause
+        self._pause = min(self._pause * 2, LAST_PAUSE)
+        with self._lock:
+            self._journal.landed()
+            self._journal.put_back(changes)
+            jobs = jobs_of(changes) + self._journal.drop_jobs()
+        self._report(Outcome(jobs, self._outage))
+
+    def _report(self, outcome: Outcome) -> None:
+        with self._lock:
+            self._outcomes.append(outcome)
+        self._landed()
+
+
+def _stored(job: Job) -> StoredJob:
+    return StoredJob(
+        job.number,
+        job.handle,
+        job.function.name,
+        job.unique,
+        job.workload,
+        job.priority,
+        job.when,
+        job.retries,
+        job.reducer,
+    )
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _reason(text: str) -> bytes:
+    return printable(text.encode(errors="replace"))[:MAX_REASON]

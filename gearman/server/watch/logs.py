@@ -1,0 +1,246 @@
+"""The log of the server: where it goes, and what a line looks like.
+
+Nothing that befalls the log may stop the server or hold it up. What cannot be
+written is counted, and a line tells how much is missing as soon as one can be
+written again. A descriptor is asked before each piece whether it takes one at once;
+a pipe or terminal that is shared with others might be full again by then, so it is
+opened anew where the system allows that, to be non-blocking for this server and for
+nobody else. A file on a disk is simply written to: it is slow or full, but does not
+wait for a reader. syslog(3) may wait for a daemon that is stuck.
+
+One record is one line, but for a traceback, whose lines are indented. Whatever is
+not printable is escaped, so that no peer can forge a line.
+"""
+
+import errno
+import logging
+import os
+import select
+import stat
+import syslog
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pwd import struct_passwd
+from typing import TYPE_CHECKING, Final
+
+from ...errors import StartupError
+from ..settings.levels import ALERT, FATAL, NOTICE, level_name
+from ..settings.ownership import open_for
+
+if TYPE_CHECKING:
+    from ..settings.config import Config
+
+__all__ = ["ALERT", "FATAL", "NOTICE", "Log", "configure", "level_name"]
+
+NAME: Final = "gearman.server"
+
+# What asyncio has to say belongs into this log as well, but for its details.
+_LOGGERS = {NAME: logging.DEBUG, "asyncio": logging.WARNING}
+
+# Characters of one record, so that a packet of a peer can't fill a disk by itself.
+MAX_RECORD: Final = 16 * 1024
+
+# A pipe that is ready takes so many bytes without waiting.
+_PIECE = select.PIPE_BUF
+
+_PRIORITIES = {
+    # LOG_EMERG would be shown on every terminal of the machine.
+    "FATAL": syslog.LOG_ALERT,
+    "ALERT": syslog.LOG_ALERT,
+    "CRITICAL": syslog.LOG_CRIT,
+    "ERROR": syslog.LOG_ERR,
+    "WARNING": syslog.LOG_WARNING,
+    "NOTICE": syslog.LOG_NOTICE,
+    "INFO": syslog.LOG_INFO,
+    "DEBUG": syslog.LOG_DEBUG,
+}
+
+_format_traceback = logging.Formatter().formatException
+
+
+class Log:
+    """The log in use. `reopen` is for log rotation, `close` for the end."""
+
+    def __init__(self, handlers: Sequence[logging.Handler], level: int) -> None:
+        # A logger without any would print to standard error.
+        self._handlers = handlers or [logging.NullHandler()]
+        for name, lowest in _LOGGERS.items():
+            logger = logging.getLogger(name)
+            logger.setLevel(max(level, lowest))
+            logger.propagate = False
+            for handler in self._handlers:
+                logger.addHandler(handler)
+
+    def reopen(self) -> None:
+        """Go on in a new log file of the old name.
+
+        If that can't be opened, say so in the old one and stay there.
+        """
+        for handler in self._handlers:
+            if isinstance(handler, _File):
+                try:
+                    handler.reopen()
+                except OSError as error:
+                    logging.getLogger(NAME).error(
+                        "log file %s cannot be opened again, the old one is kept: %s",
+                        handler.path,
+                        error.strerror,
+                    )
+
+    def close(self) -> None:
+        """Detach from the loggers and close what was opened."""
+        for handler in self._handlers:
+            for name in _LOGGERS:
+                logging.getLogger(name).removeHandler(handler)
+            handler.close()
+
+
+def configure(config: "Config", user: struct_passwd | None = None) -> Log:
+    """Send what is logged as "gearman.server" where `config` says.
+
+    A log file will be that of the `user`, whom this process becomes later. A daemon
+    must have been detached before. Raises StartupError if the log file can't be opened.
+    """
+    handlers: list[logging.Handler] = []
+    if config.log_file == "stderr":
+        handlers += _standard_error()
+    elif config.log_file != "none":
+        handlers.append(_open(config.log_file, user))
+    if config.syslog:
+        handlers.append(_Syslog())
+    return Log(handlers, config.level)
+
+
+def _standard_error() -> list[logging.Handler]:
+    try:
+        return [_Descriptor(_unshared(2))]
+    except OSError:
+        return []
+
+
+def _open(path: str, user: struct_passwd | None) -> logging.Handler:
+    try:
+        return _File(path, user)
+    except OSError as error:
+        reason = error.strerror
+        if error.errno == errno.ENXIO:
+            reason = "nobody reads this pipe"
+        raise StartupError(
+            f"log file {path!r} cannot be opened ({reason}): choose another one with"
+            " --log-file, or none"
+        ) from error
+
+
+def _unshared(descriptor: int) -> int:
+    """Open anew what `descriptor` stands for, non-blocking if it is no file."""
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor):
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+        with suppress(OSError):
+            return os.open(f"/dev/fd/{descriptor}", flags)
+    return os.dup(descriptor)
+
+
+class _Descriptor(logging.Handler):
+    """Writes to a descriptor, which it owns."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._lost = 0
+        self._torn = False
+        self._use(descriptor)
+
+    def _use(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):
+            self._write(_head(record), _lines(record))
+
+    def _write(self, head: str, lines: list[str]) -> None:
+        text = "\n    ".join(lines)
+        if self._lost:
+            text = (
+                f"{self._lost} earlier log records could not be written\n{head}{text}"
+            )
+        data = f"{head}{text}"[:MAX_RECORD].encode() + b"\n"
+        if self._torn:
+            data = b"\n" + data
+        written = self._put(data)
+        if written == len(data):
+            self._lost, self._torn = 0, False
+        else:
+            self._lost += 1
+            self._torn = self._torn or written > 0
+
+    def _put(self, data: bytes) -> int:
+        """Write what can be written without waiting, and return its length."""
+        position = 0
+        with suppress(OSError):
+            while position < len(data) and self._poll.poll(0):
+                piece = data[position : position + _PIECE]
+                position += os.write(self.descriptor, piece)
+        return position
+
+    def close(self) -> None:
+        # Once only: by the second time the number may be somebody else's.
+        descriptor, self.descriptor = self.descriptor, -1
+        with suppress(OSError):
+            os.close(descriptor)
+        super().close()
+
+
+class _File(_Descriptor):
+    """Appends to a file that log rotation may move away."""
+
+    def __init__(self, path: str, user: struct_passwd | None) -> None:
+        self.path = path
+        super().__init__(self._open(user))
+
+    def _open(self, user: struct_passwd | None = None) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK
+        return open_for(user, self.path, flags, 0o644)
+
+    def reopen(self) -> None:
+        """Open the file anew, whatever has its name now. Raises OSError."""
+        new = self._open()
+        self.acquire()
+        old = self.descriptor
+        self._use(new)
+        self.release()
+        os.close(old)
+
+
+class _Syslog(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        syslog.openlog("gearmand", syslog.LOG_PID, syslog.LOG_DAEMON)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):
+            priority = _PRIORITIES[level_name(record.levelno)]
+            for line in _lines(record):
+                syslog.syslog(priority, line[:MAX_RECORD])
+
+
+def _head(record: logging.LogRecord) -> str:
+    time = datetime.fromtimestamp(record.created)
+    stamp = time.isoformat(sep=" ", timespec="microseconds")
+    return f"{level_name(record.levelno):>8} {stamp} "
+
+
+def _lines(record: logging.LogRecord) -> list[str]:
+    lines = [record.getMessage()]
+    if record.exc_info:
+        lines += _format_traceback(record.exc_info).splitlines()
+    return [_escaped(line) for line in lines]
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )

@@ -1,0 +1,95 @@
+"""What a broker's objects take: as it counts them, and as Python says."""
+
+import sys
+from collections import deque
+from collections.abc import Iterator
+from types import FunctionType, MethodType, ModuleType
+
+from gearman.server.broker._broker import (
+    ABILITY_MEMORY,
+    FUNCTION_MEMORY,
+    JOB_MEMORY,
+    PEER_MEMORY,
+    RECEIPT_MEMORY,
+    REQUEST_MEMORY,
+    RUN_MEMORY,
+    TIMER_MEMORY,
+    UNIQUE_MEMORY,
+    WAIT_MEMORY,
+)
+
+
+def counted(broker) -> tuple[int, int]:
+    """Count anew what `memory` and `overhead` of a broker should be."""
+    jobs = broker.jobs.values()
+    memory = sum(_job(job) for job in jobs)
+    overhead = sum(FUNCTION_MEMORY + len(name) for name in broker.functions)
+    for timers in (broker._scheduled, broker._deadlines):
+        overhead += TIMER_MEMORY * len(timers._jobs)
+    overhead += WAIT_MEMORY * sum(len(job.clients or ()) for job in jobs)
+    # Also those of peers that are gone.
+    overhead += RECEIPT_MEMORY * sum(len(job.receipts or ()) for job in jobs)
+    return memory, overhead + sum(_peer(peer) for peer in broker.peers)
+
+
+def _job(job) -> int:
+    unique = UNIQUE_MEMORY + len(job.unique) if job.unique else 0
+    return JOB_MEMORY + unique + len(job.workload) + len(job.reducer or b"")
+
+
+def _peer(peer) -> int:
+    size = PEER_MEMORY + ABILITY_MEMORY * len(peer.functions)
+    size += RUN_MEMORY * len(peer.jobs)
+    for receipt in peer.receipts or ():
+        size += RECEIPT_MEMORY
+        if receipt.request is not None:
+            name, unique, workload, *_, reducer = receipt.request
+            parts = (name, unique, workload, reducer or b"")
+            size += REQUEST_MEMORY + sum(map(len, parts))
+    return size
+
+
+def real_size(root: object) -> int:
+    """Return how many bytes an object takes with all that it refers to.
+
+    Numbers are not counted: the compiled build has them in its objects, and small ones
+    are there once for all.
+    """
+    seen = {id(None)}
+    total = 0
+    # What is looked at must live on, or its place is another's.
+    alive = []
+    waiting = [root]
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen or isinstance(thing, _NOT_COUNTED):
+            continue
+        seen.add(id(thing))
+        alive.append(thing)
+        # As memory is given out.
+        total += -(-sys.getsizeof(thing) // 16) * 16
+        waiting.extend(_parts(thing))
+    return total
+
+
+_DESCRIPTORS = ("member_descriptor", "getset_descriptor")
+_NOT_COUNTED = (int, float, type, ModuleType, FunctionType, MethodType)
+
+
+def _parts(thing: object) -> Iterator[object]:
+    if isinstance(thing, dict):
+        yield from thing.keys()
+        yield from thing.values()
+    elif isinstance(thing, (list, tuple, set, deque)):
+        yield from thing
+    elif not isinstance(thing, (bytes, str)):
+        yield from _attributes(thing)
+
+
+def _attributes(thing: object) -> Iterator[object]:
+    """Yield the values of an object, of whatever build."""
+    for kind in type(thing).__mro__:
+        for name, value in vars(kind).items():
+            described = type(value).__name__ in _DESCRIPTORS
+            if described and name != "__weakref__" and hasattr(thing, name):
+                yield getattr(thing, name)

@@ -1,0 +1,245 @@
+"""Whatever peers and the store do: acknowledged means durable, and in order."""
+
+from collections import Counter, deque
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from gearman import _framing
+from gearman.commands import REQUEST, Command
+from gearman.server.broker._broker import PENDING
+from gearman.server.storage.journal import Journal
+from tests.server.broker.sizes import counted
+from tests.server.conftest import Server
+
+UNIQUES = (b"u", b"")
+ANSWERS = (Command.JOB_CREATED, Command.ERROR)
+ENDS = (Command.WORK_COMPLETE, Command.WORK_FAIL)
+indexes = st.integers(0, 3)
+
+
+class Client:
+    """A peer, with the submissions that it has got no answer to."""
+
+    def __init__(self, server):
+        self.wire = server.connect().can_do()
+        self.unanswered: deque[tuple[Command, bytes]] = deque()
+        self.holds = []
+        # How often it was promised the end of a job, and not yet told.
+        self.awaits: Counter[bytes] = Counter()
+
+
+class Crashes(RuleBasedStateMachine):
+    """A server that is killed now and then, and its store."""
+
+    @initialize(retries=st.sampled_from((-1, 1)))
+    def begin(self, retries):
+        self.stored = {}
+        self.retries = retries
+        # Handles of background jobs that are acknowledged and not finished.
+        self.promised = set()
+        # Numbers of jobs that are finished, and whose removal is durable.
+        self.over = set()
+        self.next_number = 1
+        self.start()
+
+    def start(self):
+        self.server = Server(
+            persistent=True, retries=self.retries, first_handle=self.next_number
+        )
+        self.broker = self.server.broker
+        self.journal = Journal()
+        for number in sorted(self.stored):
+            self.broker.restore(number, *self.stored[number])
+        self.clients = [Client(self.server) for _ in range(3)]
+
+    @rule(index=indexes, unique=st.sampled_from(UNIQUES))
+    def submit(self, index, unique):
+        self.send(index, Command.SUBMIT_JOB, unique)
+
+    @rule(index=indexes, unique=st.sampled_from(UNIQUES))
+    def submit_background(self, index, unique):
+        self.send(index, Command.SUBMIT_JOB_BG, unique)
+
+    @rule(index=indexes, unique=st.sampled_from(UNIQUES), first=st.booleans())
+    def submit_both(self, index, unique, first):
+        """Submit a job in both ways, as one write would, and have a worker take it."""
+        commands = [Command.SUBMIT_JOB_BG, Command.SUBMIT_JOB]
+        for command in commands if first else reversed(commands):
+            self.send(index, command, unique)
+        self.grab(index + 1)
+
+    def send(self, index, command, unique):
+        client = self.clients[index % len(self.clients)]
+        client.unanswered.append((command, unique))
+        packet = _framing.encode(command, (b"f", unique, b"w"), REQUEST)
+        client.wire.protocol.receive(packet)
+        self.listen()
+
+    def listen(self):
+        """Keep the books with what came."""
+        for client in self.clients:
+            for command, *arguments in client.wire.got():
+                if command in ANSWERS:
+                    self.answered(client, command, arguments)
+                elif command in ENDS:
+                    client.awaits[arguments[0]] -= 1
+                elif command == Command.JOB_ASSIGN:
+                    client.holds.append(arguments[0])
+
+    def answered(self, client, command, arguments):
+        submitted, unique = client.unanswered.popleft()
+        if command == Command.ERROR:
+            assert arguments[0] == b"QUEUE_ERROR"
+            return
+        if submitted == Command.SUBMIT_JOB:
+            client.awaits[arguments[0]] += 1
+        job = self.broker.find(arguments[0])
+        if job is not None:
+            assert job.unique == unique
+            if submitted != Command.SUBMIT_JOB:
+                assert job.number in self.stored
+                self.promised.add(job.handle)
+
+    @rule(index=indexes)
+    def grab(self, index):
+        client = self.clients[index % len(self.clients)]
+        grab = _framing.encode(Command.GRAB_JOB, (), REQUEST)
+        client.wire.protocol.receive(grab)
+        self.listen()
+
+    @rule(index=indexes, fails=st.booleans())
+    def finish(self, index, fails):
+        client = self.clients[index % len(self.clients)]
+        if client.holds:
+            handle = client.holds.pop()
+            self.promised.discard(handle)
+            if fails:
+                self.broker.fail(client.wire.peer, handle)
+            else:
+                self.broker.complete(client.wire.peer, handle, b"")
+            self.listen()
+
+    @rule(index=indexes)
+    def leave(self, index):
+        client = self.clients.pop(index % len(self.clients))
+        before = {job.handle for job in self.broker.jobs.values()}
+        client.wire.leave()
+        if self.retries >= 0:
+            after = {job.handle for job in self.broker.jobs.values()}
+            self.promised -= before - after
+        self.clients.append(Client(self.server))
+        self.listen()
+
+    @rule(which=indexes)
+    def cancel(self, which):
+        jobs = list(self.broker.jobs.values())
+        if jobs:
+            handle = jobs[which % len(jobs)].handle
+            self.broker.cancel(handle)
+            self.listen()
+            self.promised.discard(handle)
+
+    def hand_over(self):
+        self.journal.write(self.broker.changes)
+        self.broker.changes.clear()
+        self.broker.deferring.clear()
+
+    def apply(self, changes):
+        for number, job in changes.items():
+            if job is None:
+                self.stored.pop(number, None)
+                if number not in self.broker.jobs:
+                    self.over.add(number)
+            else:
+                assert number not in self.over
+                self.stored[number] = (
+                    *(job.handle, job.function.name, job.unique, job.workload),
+                    *(job.priority, job.when, job.retries, job.reducer),
+                )
+
+    @rule(later=st.booleans())
+    def commit(self, later):
+        self.hand_over()
+        changes = self.journal.take()
+        self.apply(changes)
+        if later:
+            # Something else is handed over while a commit is under way.
+            for client in self.clients:
+                self.broker.cancel(b"".join(client.holds[:1]))
+                self.promised -= set(client.holds[:1])
+            self.hand_over()
+        self.journal.landed()
+        self.broker.durable([job for job in changes.values() if job])
+        self.listen()
+
+    @rule(applied=st.booleans())
+    def fail(self, applied):
+        """A commit fails, perhaps after all was stored."""
+        self.hand_over()
+        changes = self.journal.take()
+        if applied:
+            self.apply(changes)
+        self.journal.landed()
+        self.journal.put_back(changes)
+        jobs = [job for job in changes.values() if job]
+        self.broker.failed([*jobs, *self.journal.drop_jobs()], b"down")
+        self.listen()
+
+    @rule()
+    def crash(self):
+        self.next_number = self.broker.next_handle
+        self.start()
+
+    @invariant()
+    def what_is_promised_is_stored_and_known(self):
+        handles = {job.handle for job in self.broker.jobs.values()}
+        assert self.promised <= handles
+        assert self.promised <= {handle for handle, *_ in self.stored.values()}
+
+    @invariant()
+    def what_is_over_does_not_come_back(self):
+        assert not self.over & self.stored.keys()
+
+    @invariant()
+    def clients_are_told_the_end_of_their_jobs_or_wait_for_it(self):
+        for client in self.clients:
+            waits: Counter[bytes] = Counter()
+            for awaited in client.wire.peer.waiting:
+                assert self.broker.jobs[awaited.number] is awaited
+                assert (awaited.clients or []).count(client.wire.peer) == 1
+                waits[awaited.handle] = awaited.joined(client.wire.peer)
+            owed = sum(c == Command.SUBMIT_JOB for c, _ in client.unanswered)
+            awaits = +client.awaits
+            assert awaits <= waits
+            assert (waits - awaits).total() <= owed
+
+    @invariant()
+    def memory_is_counted(self):
+        assert (self.broker.memory, self.broker.overhead()) == counted(self.broker)
+
+    @invariant()
+    def pending_jobs_are_those_that_somebody_is_owed_an_answer_for(self):
+        jobs = self.broker.jobs.values()
+        pending = [job for job in jobs if job.state == PENDING]
+        assert all(job.receipts is not None for job in pending)
+        functions = self.broker.functions.values()
+        assert sum(function.pending for function in functions) == len(pending)
+
+    @invariant()
+    def nothing_is_owed_or_left_once_all_is_stored(self):
+        if not (self.broker.changes or len(self.journal)):
+            assert not any(client.unanswered for client in self.clients)
+            jobs = self.broker.jobs.values()
+            stored = {job.number: job.retries for job in jobs if job.stored}
+            assert stored.keys() == self.stored.keys()
+            # Retries that could not be stored are known to this run alone.
+            assert all(stored[n] >= self.stored[n][6] for n in stored)
+
+
+TestCrashes = Crashes.TestCase
+TestCrashes.settings = settings(max_examples=400, stateful_step_count=30)
+# It searches for as long as it takes, if others keep the processor busy.
+pytestmark = pytest.mark.timeout(300)

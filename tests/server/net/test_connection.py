@@ -1,0 +1,204 @@
+"""How the server ends a connection, and what is left of one: nothing."""
+
+import gc
+import os
+import socket
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from gearman.server.net import connection, lingering
+from gearman.server.net.connection import EngineConnection
+from gearman.server.net.engine import Engine
+from gearman.server.settings.config import parse
+from tests.certificates import Authority
+from tests.server.net.test_listener import Running, run
+from tests.servers import DEADLINE, HOST
+from tests.wire import Peer, packet
+
+REQUESTS = {
+    "gear": packet("SUBMIT_JOB", b"f", b"", b"w"),
+    "http": b"POST /f HTTP/1.1\r\nHost: h\r\nX-Gearman-Background: 1\r\n"
+    b"Content-Length: 1\r\n\r\nw",
+    "memcached": b"set f 0 0 1\r\nw\r\n",
+}
+
+
+@pytest.fixture(params=["asyncio", "engine", "tls"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How bytes go between a socket and the protocol."""
+    return str(request.param)
+
+
+@pytest.fixture
+def authority(way: str, tmp_path) -> Authority | None:
+    return Authority(tmp_path) if way == "tls" else None
+
+
+@pytest.fixture
+def server(way: str, authority: Authority | None):
+    if way == "engine" and Engine is None:
+        pytest.skip("the engine is not built")
+    words = [f"@{os.devnull}", "-L", HOST, "-p", "0", "-r", "http", "-r", "memcached"]
+    words += ["--http-port=0", "--memcached-port=0", "--max-packet=10M"]
+    words += authority.options() if authority else []
+    with run(parse(words, {}), engine=way == "engine") as server:
+        yield server
+
+
+@pytest.fixture
+def _no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def connect(server: Running, authority: Authority | None, protocol: str) -> Peer:
+    """Return a connection to the port of a protocol."""
+    addresses = [server.addresses[0], *server.others]
+    host, port = addresses[list(REQUESTS).index(protocol)][:2]
+    return Peer(port, host, authority.trust() if authority else None)
+
+
+def waits(connection: connection.Connection) -> bool:
+    """Return whether there is output that the peer has not taken."""
+    return connection._transport.get_write_buffer_size() > 0
+
+
+# Output of this size waits without a peer being held back for it.
+PIECE = 16 * 1024
+
+# What each protocol refuses, with the first words of the answer; it ends a connection.
+LARGE = 8 * 1024 * 1024
+REFUSED = {
+    "what is no packet": ("gear", b"version\n\0REX" + bytes(LARGE), b"OK "),
+    "a line": ("gear", b"version\n" + b"x" * LARGE, b"OK "),
+    "words": ("gear", b"version\n1 2 3 4 5 6\n" + b"x\n" * (LARGE // 2), b"OK "),
+    "a head": ("http", b"GET /" + b"x" * LARGE, b"HTTP/1.1 431 "),
+    "no request": ("http", b"\n" + b"x" * LARGE, b"HTTP/1.1 400 "),
+    "a body": (
+        "http",
+        b"POST /f HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % (2 * LARGE)
+        + bytes(2 * LARGE),
+        b"HTTP/1.1 413 ",
+    ),
+    "a key": ("memcached", b"get " + b"x" * LARGE, b"CLIENT_ERROR line too long"),
+    "a size": ("memcached", b"set f 0 0 x\r\n" + bytes(LARGE), b"CLIENT_ERROR bad"),
+}
+
+
+class TestEnd:
+    @pytest.mark.parametrize("case", REFUSED)
+    def test_last_answer_arrives_whatever_the_peer_still_sends(
+        self, server: Running, authority: Authority | None, case: str
+    ) -> None:
+        protocol, data, answer = REFUSED[case]
+        for _ in range(5):
+            with connect(server, authority, protocol) as peer:
+                peer.send_bytes(data)
+                assert peer.receive_end().startswith(answer)
+        server.until(lambda: not server.listener._connections)
+
+    def test_jobs_of_a_worker_do_not_wait_for_its_end(
+        self, server: Running, authority: Authority | None
+    ) -> None:
+        with (
+            connect(server, authority, "gear") as worker,
+            connect(server, authority, "gear") as other,
+        ):
+            other.send("SUBMIT_JOB_BG", b"f", b"", b"")
+            (handle,) = other.expect("JOB_CREATED")
+            worker.send("CAN_DO", b"f")
+            worker.send("GRAB_JOB")
+            assert worker.expect("JOB_ASSIGN")[0] == handle
+            worker.send_bytes(packet(43))
+            assert worker.receive_end() == b""
+            other.send("CAN_DO", b"f")
+            other.send("GRAB_JOB")
+            assert other.expect("JOB_ASSIGN")[0] == handle
+            worker.send_bytes(b"still here")
+            assert len(other.ask_list(b"workers")) == 1
+
+    def test_peer_that_does_not_close_is_cut_off_after_a_time(
+        self, server: Running, authority: Authority | None, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(connection, "LINGER_TIME", 0.0)
+        with connect(server, authority, "gear") as peer:
+            peer.fence()
+            peer.send_bytes(packet(43))
+            server.until(lambda: not server.listener._connections)
+
+    def test_peer_that_sends_on_is_cut_off_after_so_many_bytes(
+        self, server: Running, authority: Authority | None, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(connection, "LINGER_BYTES", 100)
+        with connect(server, authority, "gear") as peer:
+            peer.send_bytes(packet(43))
+            assert peer.receive_end() == b""
+            peer.socket.sendall(b"x" * 101)
+            server.until(lambda: not server.listener._connections)
+
+    def test_first_one_is_cut_off_for_one_too_many(
+        self, server: Running, authority: Authority | None, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(lingering, "LINGERING", 2)
+        peers = [connect(server, authority, "gear") for _ in range(4)]
+        for peer in peers:
+            peer.send_bytes(packet(43))
+            assert peer.receive_end() == b""
+        server.until(lambda: len(server.listener._connections) == 2)
+        for peer in peers:
+            peer.close()
+        server.until(lambda: not server.listener._connections)
+
+    def test_peer_that_takes_nothing_more_is_cut_off(
+        self, server: Running, authority: Authority | None, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(connection, "LINGER_TIME", 0.0)
+        connections = server.listener._connections
+        with (
+            connect(server, authority, "gear") as peer,
+            connect(server, authority, "gear") as worker,
+        ):
+            peer.send("SUBMIT_JOB", b"f", b"", b"")
+            (handle,) = peer.expect("JOB_CREATED")
+            worker.send("CAN_DO", b"f")
+            worker.send("GRAB_JOB")
+            assert worker.expect("JOB_ASSIGN")[0] == handle
+            waiting: list[bool] = []
+            while not any(waiting):
+                worker.send("WORK_DATA", handle, bytes(PIECE))
+                worker.fence()
+                server.call(lambda: waiting.extend(map(waits, connections)))
+            peer.send_bytes(packet(43))
+            server.until(lambda: len(connections) == 1)
+            assert len(worker.ask_list(b"workers")) == 1
+
+
+@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.parametrize("protocol", REQUESTS)
+def test_connection_is_freed_when_it_has_ended(
+    server: Running, authority: Authority | None, protocol: str
+) -> None:
+    address = [server.addresses[0], *server.others][list(REQUESTS).index(protocol)]
+    peer = socket.create_connection(address[:2], DEADLINE)
+    if authority:
+        peer = authority.trust().wrap_socket(peer, server_hostname=HOST)
+    peer.sendall(REQUESTS[protocol])
+    assert peer.recv(1)
+    ended: list[weakref.ref[object]] = []
+    protocols: list[weakref.ref[object]] = []
+
+    def look() -> None:
+        (connection,) = server.listener._connections
+        ended.append(weakref.ref(connection))
+        if not isinstance(connection, EngineConnection):
+            protocols.append(weakref.ref(connection.protocol))
+
+    server.call(look)
+    peer.close()
+    server.until(lambda: not any(one() for one in ended))
+    # It may refer to itself.
+    server.call(server.listener._upkeep.tidy)
+    assert not any(one() for one in protocols)
