@@ -16,7 +16,7 @@ from gearman.server.net.loop import Selector, run
 from gearman.server.protocols.http.service import Http
 from gearman.server.protocols.memcached import Memcached
 from gearman.server.settings.config import Config
-from gearman.server.settings.protocols import Spoken
+from gearman.server.settings.protocols import ChosenProtocol
 from tests.fuzz.answers import READERS
 from tests.fuzz.builds import build
 from tests.fuzz.play import (
@@ -35,8 +35,8 @@ CONFIG = Config(
     listen=(),
     max_packet=MAX_PACKET,
     protocols=(
-        Spoken("http", Http, (), {"timeout": HTTP_TIMEOUT}),
-        Spoken("memcached", Memcached, (), {}),
+        ChosenProtocol("http", Http, (), {"timeout": HTTP_TIMEOUT}),
+        ChosenProtocol("memcached", Memcached, (), {}),
     ),
 )
 BUFFER = 4 * 1024 * 1024
@@ -86,12 +86,12 @@ class Stage:
     """A listener with its visitors."""
 
     def __init__(self, listener: Listener, script: Script) -> None:
-        self.broker: Any = listener._broker
+        self.broker: Any = listener.broker
         options = {**script.options, "limits": Limits(**script.limits)}
         for name, value in options.items():
             setattr(self.broker, name, value)
         self.broker.handle_prefix, self.broker.next_handle = b"H", FIRST_HANDLE
-        self._accept = listener._entrance.accept
+        self._accept = listener._accept
         self._services: dict[str, Any] = {"gear": listener._gear}
         self._services |= {name: service for name, service, _ in listener._others}
         self.visitors: dict[int, Visitor] = {}

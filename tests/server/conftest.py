@@ -9,7 +9,7 @@ from gearman import _framing
 from gearman.commands import REQUEST, RESPONSE, Command
 from gearman.errors import ProtocolError
 from gearman.server.broker import Broker, Peer
-from gearman.server.net import upkeep
+from gearman.server.net import watchdog
 from gearman.server.protocols.admin import Admin, Identity, Usage
 from gearman.server.protocols.gear import Gear, GearProtocol
 from gearman.server.protocols.interface import Server as Site
@@ -127,7 +127,7 @@ class Server:
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have servers in this process look often for connections that stall."""
-    monkeypatch.setattr(upkeep, "WATCH_INTERVAL", 0.05)
+    monkeypatch.setattr(watchdog, "WATCH_INTERVAL", 0.05)
 
 
 @pytest.fixture

@@ -1089,12 +1089,13 @@ cdef class Channel(Peer):
 cdef class Engine:
     """Reads from and writes to channels, for as long as there is something to do.
 
-    `dispatch` gets a channel and a packet of a type that does not come often.
+    `dispatch` gets a channel and a packet of a type that does not come often. `settle`
+    does what follows from a round, where anything may.
     """
 
     cdef Broker _broker
     cdef object _loop
-    cdef object _listener
+    cdef object _settle
     cdef object _dispatch
     # By descriptor, with None between them.
     cdef list _channels
@@ -1126,13 +1127,13 @@ cdef class Engine:
         self._epoll = self._timer = self._bell = -1
 
     def __init__(
-        self, Broker broker not None, dispatch, listener, loop, max_packet, max_outbox
+        self, Broker broker not None, dispatch, settle, loop, max_packet, max_outbox
     ):
         self._selector = -1
         self._delay = INFINITY
         self._broker = broker
         self._dispatch = dispatch
-        self._listener = listener
+        self._settle = settle
         self._loop = loop
         self._channels = []
         self._backlog = []
@@ -1327,11 +1328,11 @@ cdef class Engine:
         self.flush()
         if delay != self._delay or broker.congested or broker.notices:
             self._delay = delay
-            self._listener.settle()
+            self._settle()
         elif broker.changes or broker.deferring or broker.reached or self.draining:
-            self._listener.settle()
+            self._settle()
         elif broker.over_budget():
-            self._listener.settle()
+            self._settle()
         return 0
 
     cdef int _serve(self, int descriptor, uint32_t events) except -1:

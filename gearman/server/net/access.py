@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 from ..networks import UNIX, Network, contains
 
 
-class Gate:
+class AddressFilter:
     """Lets in the peers from these networks; without any, everyone."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
@@ -17,7 +17,7 @@ class Gate:
         return not self._networks or contains(self._networks, address)
 
 
-class Crowd:
+class ConnectionCounter:
     """Counts connections, in all and by the address that they come from.
 
     Of more than `most`, or more than `most_of_one` from one address, there is no room

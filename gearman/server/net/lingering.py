@@ -7,10 +7,7 @@ more, and reads on, for nothing, until the peer has closed its side as well; wit
 these limits.
 """
 
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from typing import Final, Protocol
 
 # Seconds that a peer has to close its side once it was sent everything.
 LINGER_TIME: Final = 30.0
@@ -22,18 +19,25 @@ LINGER_BYTES: Final = 1024**3
 LINGERING: Final = 1000
 
 
+class Lingerer(Protocol):
+    """What lingers."""
+
+    def cut_off(self) -> None:
+        """Close now."""
+
+
 class Lingering:
     """The connections that linger, the first one first."""
 
     def __init__(self) -> None:
-        self._connections: dict[Connection, None] = {}
+        self._connections: dict[Lingerer, None] = {}
 
-    def enter(self, connection: "Connection") -> None:
+    def enter(self, connection: Lingerer) -> None:
         if len(self._connections) >= LINGERING:
             first = next(iter(self._connections))
             self.leave(first)
             first.cut_off()
         self._connections[connection] = None
 
-    def leave(self, connection: "Connection") -> None:
+    def leave(self, connection: Lingerer) -> None:
         self._connections.pop(connection, None)

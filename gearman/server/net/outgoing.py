@@ -8,13 +8,20 @@ wait here, where their sizes are known.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from typing import Any, Final, Protocol
 
 # So many bytes of small pieces are given to a transport as one.
 _TOGETHER: Final = 256 * 1024
+
+
+class Owner(Protocol):
+    """A connection, as far as it is told how its output goes."""
+
+    def fell_behind(self) -> None: ...
+
+    def caught_up(self) -> None: ...
+
+    def sent(self) -> None: ...
 
 
 class Outgoing:
@@ -26,7 +33,7 @@ class Outgoing:
     (`caught_up`); and before that, if nothing waits here any longer (`sent`).
     """
 
-    def __init__(self, transport: asyncio.Transport, connection: "Connection") -> None:
+    def __init__(self, transport: asyncio.Transport, connection: Owner) -> None:
         self._transport = transport
         self._connection = connection
         self._pieces: deque[bytes] = deque()

@@ -1,12 +1,9 @@
 """Closing the connections that hold most of the memory that peers may use up."""
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator
+from typing import Final, Protocol, TypeVar
 
 from ..broker import ABILITY_MEMORY, RECEIPT_MEMORY, WAIT_MEMORY, Broker, Peer
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 # Who holds less than this is not closed for it (bytes).
 SMALL: Final = 64 * 1024
@@ -15,37 +12,44 @@ SMALL: Final = 64 * 1024
 PAUSE: Final = 1.0
 
 
-def relieve(
-    broker: Broker,
-    connections: "Iterable[Connection]",
-    close: "Callable[[Connection, int], None]",
-) -> bool:
-    """Have those closed that hold most, if all hold more than is left beside the jobs.
+class Holder(Protocol):
+    """A connection, as far as it holds memory."""
+
+    peer: Peer
+
+    def memory(self) -> int:
+        """Return how many bytes its buffers take."""
+
+
+_H = TypeVar("_H", bound=Holder)
+
+
+def excess(broker: Broker) -> int:
+    """Return how many bytes to free if all hold more than is left beside the jobs.
 
     That is at least a quarter of the budget, however much of it jobs have that came
-    from the store. `close` gets a connection and how many bytes it holds. Returns
-    False if the budget is exceeded and there was nobody to close.
+    from the store. An eighth more is to be freed, or the next byte would be too much.
     """
     total = broker.limits.memory
     most = max(total - broker.memory, total // 4)
-    excess = broker.overhead() + broker.buffers - most
-    if excess <= 0:
-        return True
-    # Not so little that the next byte is too much again.
-    excess += most // 8
-    held = [(_held(connection), connection) for connection in connections]
-    held = [(size, connection) for size, connection in held if size >= SMALL]
-    held.sort(key=lambda pair: pair[0], reverse=True)
-    for size, connection in held:
-        close(connection, size)
-        excess -= size
-        if excess <= 0:
+    over = broker.overhead() + broker.buffers - most
+    return over + most // 8 if over > 0 else 0
+
+
+def largest(holders: Iterable[_H], size: int) -> Iterator[tuple[_H, int]]:
+    """Yield those who hold most, and how many bytes each, until they have `size`."""
+    held = [(holder, _held(holder)) for holder in holders]
+    held = [pair for pair in held if pair[1] >= SMALL]
+    held.sort(key=lambda pair: pair[1], reverse=True)
+    for holder, memory in held:
+        yield holder, memory
+        size -= memory
+        if size <= 0:
             break
-    return bool(held)
 
 
-def _held(connection: "Connection") -> int:
-    return connection.memory() + _owed(connection.peer)
+def _held(holder: Holder) -> int:
+    return holder.memory() + _owed(holder.peer)
 
 
 def _owed(peer: Peer) -> int:

@@ -7,15 +7,13 @@ waits for a peer waits where it is counted, whatever is encrypted.
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ...errors import ProtocolError
 from ..protocols.interface import Protocol, Service
-from .connection import Connection
-
-if TYPE_CHECKING:
-    from .listener import Listener
-    from .sockets import Address
+from .context import Context
+from .sockets import Address
+from .stream import StreamConnection
 
 # The most that a record can hold, and how much is encrypted in one go.
 _RECORD: Final = 16 * 1024
@@ -183,7 +181,7 @@ class TlsProtocol(Protocol):
         return self._outgoing.read()
 
 
-class TlsConnection(Connection):
+class TlsConnection(StreamConnection):
     """A connection that speaks TLS, whatever protocol is inside of it."""
 
     own_memory = 22_000
@@ -192,19 +190,19 @@ class TlsConnection(Connection):
 
     def __init__(
         self,
-        listener: "Listener",
+        context: Context,
         service: Service,
-        address: "Address",
-        context: ssl.SSLContext,
+        address: Address,
+        tls: ssl.SSLContext,
     ) -> None:
-        super().__init__(listener, service, address)
-        self._context = context
+        super().__init__(context, service, address)
+        self._tls = tls
 
-    def _attach(self, host: str, descriptor: int) -> None:
-        super()._attach(host, descriptor)
-        seconds = self._listener.config.handshake_timeout
-        deadline = self._listener.time() + seconds
-        self.protocol = TlsProtocol(self.protocol, self._context, deadline, seconds)
+    def _attach(self, descriptor: int) -> None:
+        super()._attach(descriptor)
+        seconds = self._context.config.handshake_timeout
+        deadline = self._context.time() + seconds
+        self.protocol = TlsProtocol(self.protocol, self._tls, deadline, seconds)
         self._obey()
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -1,24 +1,21 @@
 """The limits of a server: how much of each is used, and how often it was hit."""
 
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from ..broker import Broker
 from ..protocols.admin import Usage
-from .access import Crowd
-
-if TYPE_CHECKING:
-    from ..settings.config import Config
-    from ..settings.memory import Budget
-    from .connection import Connection
+from ..settings.config import Config
+from ..settings.memory import Budget
+from .access import ConnectionCounter
+from .connections import Connections
 
 
 def usages(
     broker: Broker,
-    config: "Config",
-    budget: "Budget",
-    crowd: Crowd,
-    connections: "Collection[Connection]",
+    config: Config,
+    budget: Budget,
+    counter: ConnectionCounter,
+    connections: Connections,
 ) -> Iterator[Usage]:
     """Yield a row for each limit, named as the option that sets it.
 
@@ -30,8 +27,8 @@ def usages(
     hits = broker.hits
     functions, jobs = broker.functions.values(), broker.jobs
     rows: tuple[tuple[str, float | None, int | None], ...] = (
-        ("max-connections", crowd.most, crowd.count),
-        ("max-connections-per-address", crowd.most_of_one, crowd.largest()),
+        ("max-connections", counter.most, counter.count),
+        ("max-connections-per-address", counter.most_of_one, counter.largest()),
         ("max-functions", config.max_functions, len(functions)),
         (
             "max-functions-per-worker",

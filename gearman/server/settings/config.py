@@ -14,7 +14,13 @@ from . import queues, values
 from .command_line import Parser, parser, say
 from .levels import NOTICE, more_verbose
 from .options import DEFAULT_FILE, HIDDEN
-from .protocols import Services, Spoken, in_vain, services, spoken
+from .protocols import (
+    ChosenProtocol,
+    Services,
+    chosen_protocols,
+    services,
+    without_effect,
+)
 from .queues import Plugins
 from .values import Endpoint
 
@@ -71,7 +77,7 @@ class Config:
 
     listen: tuple[Endpoint, ...] = (Endpoint(),)
     backlog: int = 1024
-    protocols: tuple[Spoken, ...] = ()
+    protocols: tuple[ChosenProtocol, ...] = ()
     keepalive: Keepalive | None = None
     tls: Tls | None = None
     allow_from: tuple[Network, ...] = ()
@@ -153,7 +159,7 @@ def _read(argv: Sequence[str], environ: Mapping[str, str]) -> _Options:
     found: _Options = {
         "config_file": tuple(files),
         "queue_options": queues.arguments(told, known.plugins),
-        "ignored": tuple(_in_vain(told, known)),
+        "ignored": tuple(_without_effect(told, known)),
     }
     return _from_environment(environ) | told | found
 
@@ -237,7 +243,7 @@ def _config(options: _Options) -> Config:
     addresses = _endpoints(options)
     settings |= {
         "listen": addresses,
-        "protocols": spoken(options, addresses),
+        "protocols": chosen_protocols(options, addresses),
         "keepalive": _keepalive(options),
         "allow_from": tuple(options.get("allow_from", ())),
         "admin_from": tuple(options.get("admin_from", ())),
@@ -291,9 +297,9 @@ _REASONS: Final = {
 _TLS_FILES: Final = ("ssl_ca_file", "ssl_certificate", "ssl_key", "ssl_verify")
 
 
-def _in_vain(options: _Options, known: _Known) -> Iterator[str]:
+def _without_effect(options: _Options, known: _Known) -> Iterator[str]:
     """Yield a sentence for each option that has no effect."""
-    reasons = _REASONS | dict(in_vain(options, known.services))
+    reasons = _REASONS | dict(without_effect(options, known.services))
     if not options.get("keepalive"):
         names = (f"keepalive_{field.name}" for field in fields(Keepalive))
         reasons |= dict.fromkeys(names, "--keepalive was not given")
@@ -307,7 +313,7 @@ def _in_vain(options: _Options, known: _Known) -> Iterator[str]:
     hidden = (names[0][2:].replace("-", "_") for names, _ in HIDDEN)
     in_use = queues.in_use(options, known.plugins)
     unknown = [name for name in hidden if name not in in_use]
-    unknown += queues.in_vain(options, known.plugins)
+    unknown += queues.without_effect(options, known.plugins)
     reasons |= dict.fromkeys(unknown, "no queue type that knows it is in use")
     for name, reason in reasons.items():
         if name in options:

@@ -14,7 +14,7 @@ Services = Mapping[str, type[Service]]
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class ChosenProtocol:
     """A protocol beside gear, the addresses where it is spoken, and its options."""
 
     name: str
@@ -23,20 +23,20 @@ class Spoken:
     options: Mapping[str, Any]
 
 
-def spoken(
+def chosen_protocols(
     options: Mapping[str, Any], addresses: Sequence[Endpoint]
-) -> tuple[Spoken, ...]:
+) -> tuple[ChosenProtocol, ...]:
     """Return the protocols that were asked for, on the hosts of these addresses.
 
     Raises ConfigurationError if one can't be used.
     """
     names = dict.fromkeys(options.get("protocol", ()))
-    return tuple(_spoken(n, options, addresses) for n in names if n != GEAR)
+    return tuple(_chosen(n, options, addresses) for n in names if n != GEAR)
 
 
-def _spoken(
+def _chosen(
     name: str, options: Mapping[str, Any], addresses: Sequence[Endpoint]
-) -> Spoken:
+) -> ChosenProtocol:
     service = load(name)
     port = options.get(port_key(name), service.port)
     hosts = dict.fromkeys(address.host for address in addresses if not address.path)
@@ -46,7 +46,7 @@ def _spoken(
             " -L localhost"
         )
     listen = tuple(Endpoint(host, port) for host in hosts)
-    return Spoken(name, service, listen, given(options, service))
+    return ChosenProtocol(name, service, listen, given(options, service))
 
 
 def port_key(name: str) -> str:
@@ -63,10 +63,10 @@ def services(names: Iterable[str]) -> Services:
     return {**{name: own(name) for name in NAMES}, **others}
 
 
-def in_vain(
+def without_effect(
     options: Mapping[str, Any], services: Services
 ) -> Iterator[tuple[str, str]]:
-    """Yield the options of protocols that are not spoken, each with the reason."""
+    """Yield the options of protocols that are not in use, each with the reason."""
     for name, service in services.items():
         if name not in options.get("protocol", ()):
             for key in (port_key(name), *(option.key for option in service.options)):

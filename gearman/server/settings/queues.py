@@ -29,7 +29,7 @@ def in_use(options: Mapping[str, Any], plugins: Plugins) -> set[str]:
     return {option.key for option in plugin.options} if plugin else set()
 
 
-def in_vain(options: Mapping[str, Any], plugins: Plugins) -> Iterator[str]:
+def without_effect(options: Mapping[str, Any], plugins: Plugins) -> Iterator[str]:
     """Yield the options that belong to plugins that are not in use."""
     for name, plugin in plugins.items():
         if name != _name(options):

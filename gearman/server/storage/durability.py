@@ -26,7 +26,8 @@ log = logging.getLogger("gearman.server")
 class Producer(Protocol):
     """A connection, as far as it can be held back because of the store."""
 
-    closing: bool
+    @property
+    def closing(self) -> bool: ...
 
     def held(self, blocked: "Durability") -> None: ...
 

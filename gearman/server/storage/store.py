@@ -22,7 +22,7 @@ from ...queue import Queue, StoredJob
 from ...text import printable, shown
 from ..broker import Job
 from ..settings.levels import NOTICE
-from ..watch.limited_log import Complaints
+from ..watch.limited_log import LimitedLog
 from .journal import MAX_CHANGES, Changes, Journal, jobs_of
 
 # Seconds for which removals alone wait for company.
@@ -89,7 +89,7 @@ class Store:
         self._most = MAX_CHANGES
         self._partial = False
         self._failed = 0
-        self._complaints = Complaints()
+        self._lines = LimitedLog()
         self._thread = threading.Thread(
             target=self._run, name="gearman-store", daemon=True
         )
@@ -216,7 +216,7 @@ class Store:
             return self._fail(changes, "the queue plugin refused jobs it was not given")
         for number, job in refused.items():
             line = f"job {shown(job.handle)} cannot be stored: {reasons[number]}"
-            if line := self._complaints.line("refused", line, time.monotonic()):
+            if line := self._lines.line("refused", line, time.monotonic()):
                 log.warning("%s", line)
             self._report(Outcome([job], _reason(reasons[number])))
         rest = {n: job for n, job in changes.items() if n not in refused}

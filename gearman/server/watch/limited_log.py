@@ -19,7 +19,7 @@ class _Kind:
         self.until = -inf
 
 
-class Complaints:
+class LimitedLog:
     """Drops lines that come too often, and says how many those were."""
 
     def __init__(self) -> None:

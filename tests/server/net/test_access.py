@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gearman.server.net.access import Crowd, Gate
+from gearman.server.net.access import AddressFilter, ConnectionCounter
 from gearman.server.networks import LOOPBACK, contains
 from gearman.server.protocols.admin import Admin, Identity
 from gearman.server.watch.limited_log import BURST
@@ -48,39 +48,39 @@ class TestNetworks:
 
 class TestGate:
     def test_everyone_may_come_where_nobody_is_named(self):
-        assert Gate(()).admits("192.0.2.1")
+        assert AddressFilter(()).admits("192.0.2.1")
 
     def test_others_may_not_come_where_somebody_is_named(self):
-        assert Gate(NETWORKS).admits("192.0.2.7")
-        assert not Gate(NETWORKS).admits("192.0.2.1")
+        assert AddressFilter(NETWORKS).admits("192.0.2.7")
+        assert not AddressFilter(NETWORKS).admits("192.0.2.1")
 
 
 class TestCrowd:
-    def entered(self, crowd: Crowd, *addresses: str) -> Crowd:
+    def entered(self, crowd: ConnectionCounter, *addresses: str) -> ConnectionCounter:
         for address in addresses:
             assert crowd.full(address) == ""
             crowd.enter(address)
         return crowd
 
     def test_without_limits_there_is_always_room(self):
-        crowd = self.entered(Crowd(), *["a"] * 1000, *["unix"] * 1000)
+        crowd = self.entered(ConnectionCounter(), *["a"] * 1000, *["unix"] * 1000)
         assert (crowd.count, crowd.largest()) == (2000, 1000)
 
     def test_all_connections_count_together(self):
-        crowd = self.entered(Crowd(3), "a", "b", "unix")
+        crowd = self.entered(ConnectionCounter(3), "a", "b", "unix")
         assert crowd.full("c") == crowd.full("unix") == "max-connections"
         crowd.leave("b")
         self.entered(crowd, "c")
 
     def test_each_address_counts_by_itself(self):
-        crowd = self.entered(Crowd(0, 2), "a", "a", "b")
+        crowd = self.entered(ConnectionCounter(0, 2), "a", "a", "b")
         assert crowd.full("a") == "max-connections-per-address"
         self.entered(crowd, "b")
         crowd.leave("a")
         self.entered(crowd, "a")
 
     def test_network_of_64_bits_counts_as_one_address(self):
-        crowd = self.entered(Crowd(0, 2), "2001:db8::1", "2001:db8::ffff:2")
+        crowd = self.entered(ConnectionCounter(0, 2), "2001:db8::1", "2001:db8::ffff:2")
         assert crowd.full("2001:db8::3") == "max-connections-per-address"
         self.entered(crowd, "2001:db8:0:1::1", "fe80::1%eth0")
         crowd.leave("2001:db8::1")
@@ -88,12 +88,12 @@ class TestCrowd:
         assert crowd.largest() == 2
 
     def test_mapped_address_counts_as_what_it_is(self):
-        crowd = self.entered(Crowd(0, 2), "::ffff:192.0.2.1", "192.0.2.1")
+        crowd = self.entered(ConnectionCounter(0, 2), "::ffff:192.0.2.1", "192.0.2.1")
         assert crowd.full("::ffff:192.0.2.1") == "max-connections-per-address"
         self.entered(crowd, "::ffff:192.0.2.2")
 
     def test_unix_sockets_are_no_address(self):
-        crowd = self.entered(Crowd(0, 1), "unix", "unix")
+        crowd = self.entered(ConnectionCounter(0, 1), "unix", "unix")
         for _ in range(2):
             crowd.leave("unix")
         assert (crowd.count, crowd.largest()) == (0, 0)

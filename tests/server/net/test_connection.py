@@ -5,12 +5,13 @@ import os
 import socket
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from gearman.server.net import connection, lingering
-from gearman.server.net.connection import EngineConnection
 from gearman.server.net.engine import Engine
+from gearman.server.net.engine_connection import EngineConnection
 from gearman.server.settings.config import parse
 from tests.certificates import Authority
 from tests.server.net.test_listener import Running, run
@@ -61,7 +62,7 @@ def connect(server: Running, authority: Authority | None, protocol: str) -> Peer
     return Peer(port, host, authority.trust() if authority else None)
 
 
-def waits(connection: connection.Connection) -> bool:
+def waits(connection: Any) -> bool:
     """Return whether there is output that the peer has not taken."""
     return connection._transport.get_write_buffer_size() > 0
 
@@ -98,7 +99,7 @@ class TestEnd:
             with connect(server, authority, protocol) as peer:
                 peer.send_bytes(data)
                 assert peer.receive_end().startswith(answer)
-        server.until(lambda: not server.listener._connections)
+        server.until(lambda: not server.listener.connections)
 
     def test_jobs_of_a_worker_do_not_wait_for_its_end(
         self, server: Running, authority: Authority | None
@@ -127,7 +128,7 @@ class TestEnd:
         with connect(server, authority, "gear") as peer:
             peer.fence()
             peer.send_bytes(packet(43))
-            server.until(lambda: not server.listener._connections)
+            server.until(lambda: not server.listener.connections)
 
     def test_peer_that_sends_on_is_cut_off_after_so_many_bytes(
         self, server: Running, authority: Authority | None, monkeypatch
@@ -137,7 +138,7 @@ class TestEnd:
             peer.send_bytes(packet(43))
             assert peer.receive_end() == b""
             peer.socket.sendall(b"x" * 101)
-            server.until(lambda: not server.listener._connections)
+            server.until(lambda: not server.listener.connections)
 
     def test_first_one_is_cut_off_for_one_too_many(
         self, server: Running, authority: Authority | None, monkeypatch
@@ -147,16 +148,15 @@ class TestEnd:
         for peer in peers:
             peer.send_bytes(packet(43))
             assert peer.receive_end() == b""
-        server.until(lambda: len(server.listener._connections) == 2)
+        server.until(lambda: len(server.listener.connections) == 2)
         for peer in peers:
             peer.close()
-        server.until(lambda: not server.listener._connections)
+        server.until(lambda: not server.listener.connections)
 
     def test_peer_that_takes_nothing_more_is_cut_off(
         self, server: Running, authority: Authority | None, monkeypatch
     ) -> None:
         monkeypatch.setattr(connection, "LINGER_TIME", 0.0)
-        connections = server.listener._connections
         with (
             connect(server, authority, "gear") as peer,
             connect(server, authority, "gear") as worker,
@@ -166,6 +166,7 @@ class TestEnd:
             worker.send("CAN_DO", b"f")
             worker.send("GRAB_JOB")
             assert worker.expect("JOB_ASSIGN")[0] == handle
+            connections = server.listener.connections
             waiting: list[bool] = []
             while not any(waiting):
                 worker.send("WORK_DATA", handle, bytes(PIECE))
@@ -191,7 +192,7 @@ def test_connection_is_freed_when_it_has_ended(
     protocols: list[weakref.ref[object]] = []
 
     def look() -> None:
-        (connection,) = server.listener._connections
+        (connection,) = server.listener.connections
         ended.append(weakref.ref(connection))
         if not isinstance(connection, EngineConnection):
             protocols.append(weakref.ref(connection.protocol))
@@ -200,5 +201,5 @@ def test_connection_is_freed_when_it_has_ended(
     peer.close()
     server.until(lambda: not any(one() for one in ended))
     # It may refer to itself.
-    server.call(server.listener._upkeep.tidy)
+    server.call(server.listener._watchdog.tidy)
     assert not any(one() for one in protocols)

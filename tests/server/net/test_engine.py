@@ -58,7 +58,7 @@ class Play:
     """One server, three peers, and all that each of them got."""
 
     def __init__(self, server: Running, stack: ExitStack) -> None:
-        broker = server.listener._broker
+        broker = server.listener.broker
         broker.handle_prefix, broker.next_handle = b"H", 1
         self.peers = [stack.enter_context(server.peer()) for _ in range(3)]
         self.got = [b"", b"", b""]

@@ -92,7 +92,7 @@ class TestPieces:
             for end in (HEAD - 1, HEAD, HEAD + 1, READ_SIZE, len(SUBMIT) - 1):
                 with server.peer() as peer:
                     send_pieces(server, peer, SUBMIT[:end], *range(HEAD, end, 40_000))
-                    kept = [c.protocol.buffered for c in server.listener._connections]
+                    kept = [c.protocol.buffered for c in server.listener.connections]
                     assert end in kept
 
     def test_connection_may_be_lost_in_the_middle(self, engine):
@@ -219,5 +219,5 @@ class TestSlowReader:
                 # More than sockets hold, and the beginning of another one.
                 data = packet("ECHO_REQ", LARGE * 80)
                 send_pieces(server, peer, data + ECHO[:50_000], len(data) - 1000)
-            server.until(lambda: len(server.listener._connections) == 1)
+            server.until(lambda: len(server.listener.connections) == 1)
         assert reports == []

@@ -16,6 +16,7 @@ import pytest
 from gearman import __version__
 from gearman.framing import BUILD
 from gearman.queue import Queue
+from gearman.server.net.connection import Connection
 from gearman.server.net.engine import Engine
 from gearman.server.net.listener import Listener
 from gearman.server.net.loop import Selector
@@ -116,7 +117,8 @@ def run(
 
 def accepted(server: Running) -> socket.socket:
     """Return the server's side of its one connection."""
-    (connection,) = server.listener._connections
+    (connection,) = server.listener.connections
+    assert isinstance(connection, Connection)
     sock: socket.socket = connection._transport.get_extra_info("socket")
     return sock
 
@@ -387,7 +389,7 @@ class TestFairness:
                 assert peer.take(len(wanted)) == wanted
 
     def connections(self, server):
-        return list(server.listener._connections)
+        return list(server.listener.connections)
 
     def test_all_that_was_asked_for_before_the_end_is_answered(self, running):
         with running() as server, self.able(server), server.peer() as peer:
@@ -403,7 +405,7 @@ class TestFairness:
                 with server.peer() as peer:
                     peer.send_bytes(b"status\n" * 1000)
                     peer.take(10)
-            server.until(lambda: len(server.listener._connections) == 1)
+            server.until(lambda: len(server.listener.connections) == 1)
             with server.peer() as other:
                 other.fence()
 
@@ -421,13 +423,13 @@ class TestFairness:
 
     def test_what_is_left_waits_while_the_peer_is_held(self, monkeypatch):
         # One request a turn, so that many are left.
-        monkeypatch.setattr("gearman.server.net.listener.ALLOWANCE", -1.0)
+        monkeypatch.setattr("gearman.server.net.turns.ALLOWANCE", -1.0)
         answer = f"OK {__version__}\n".encode()
         count = 5000
         with run(engine=False) as server, server.peer() as peer:
             peer.send_bytes(b"version\n" * count)
             assert peer.take(len(answer)) == answer
-            (connection,) = server.listener._connections
+            (connection,) = server.listener.connections
             blocked = Mock()
             server.call(lambda: connection.held(blocked))
             with server.peer() as other:
@@ -478,7 +480,7 @@ class TestFairness:
             worker.send("WORK_COMPLETE", handle, bytes(100_000))
             worker.fence()
             assert len(client.receive_end()) < 500_000_000
-            assert server.listener._broker.hits["max-outbox"] == 1
+            assert server.listener.broker.hits["max-outbox"] == 1
 
 
 class TestStalling:
@@ -504,7 +506,7 @@ class TestStalling:
         config = replace(LOCAL, write_timeout=0.1)
         with running(config) as server, server.peer() as peer, ExitStack() as stack:
             peer.fence()
-            (connection,) = server.listener._connections
+            (connection,) = server.listener.connections
             admin = stack.enter_context(server.peer())
             # Something waits for it, but not so much that it counts as blocked.
             while not connection._transport.get_write_buffer_size():

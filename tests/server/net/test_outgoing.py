@@ -4,7 +4,6 @@ from typing import Any, cast
 
 import pytest
 
-from gearman.server.net.connection import Connection
 from gearman.server.net.outgoing import Outgoing
 
 
@@ -85,7 +84,7 @@ def transport() -> Transport:
 
 @pytest.fixture
 def outgoing(transport: Transport, told: Told) -> Outgoing:
-    outgoing = Outgoing(cast("Any", transport), cast("Connection", told))
+    outgoing = Outgoing(cast("Any", transport), told)
     outgoing.set_write_buffer_limits(100, 50)
     transport.protocol = outgoing
     return outgoing

@@ -632,7 +632,7 @@ class TestMuchToSend:
             for _ in range(self.TIMES):
                 assert client.expect("WORK_COMPLETE") == [handle, self.RESULT]
             assert client.fence() == []
-            assert server.listener._broker.buffers < 100_000
+            assert server.listener.broker.buffers < 100_000
 
     def test_all_of_it_comes_to_who_sends_nothing_more(
         self, config, running, authority
@@ -651,17 +651,17 @@ class TestMuchToSend:
         with running(config) as server, ExitStack() as stack:
             worker, client = self.peers(server, authority.trust(), stack)
             self.complete(worker, client)
-            server.until(lambda: len(server.listener._connections) == 1)
+            server.until(lambda: len(server.listener.connections) == 1)
             assert worker.fence() == []
-            assert server.listener._broker.buffers < 100_000
+            assert server.listener.broker.buffers < 100_000
 
     def test_limit_of_what_may_wait_counts_all_of_it(self, config, running, authority):
         config = replace(config, max_outbox=self.TIMES * 16 * 1024)
         with running(config) as server, ExitStack() as stack:
             worker, client = self.peers(server, authority.trust(), stack)
             self.complete(worker, client)
-            server.until(lambda: len(server.listener._connections) == 1)
-            assert server.listener._broker.hits["max-outbox"] == 1
+            server.until(lambda: len(server.listener.connections) == 1)
+            assert server.listener.broker.hits["max-outbox"] == 1
 
 
 class TestReload:

@@ -15,7 +15,7 @@ from gearman.errors import ProtocolError
 from gearman.server.broker import Peer as BrokerPeer
 from gearman.server.protocols.interface import Protocol, Recipient, Service
 from gearman.server.settings.config import Endpoint
-from gearman.server.settings.protocols import Spoken
+from gearman.server.settings.protocols import ChosenProtocol
 from tests import servers
 from tests.server.net.test_listener import LOCAL, Running, running
 from tests.servers import DEADLINE, HOST
@@ -46,7 +46,7 @@ def lines(source):
 
 def speaking(service, **options):
     """Return the configuration of a server that speaks a protocol beside gear."""
-    spoken = Spoken("lines", service, (Endpoint(HOST, 0),), options)
+    spoken = ChosenProtocol("lines", service, (Endpoint(HOST, 0),), options)
     return replace(LOCAL, protocols=(spoken,))
 
 

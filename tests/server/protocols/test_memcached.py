@@ -17,14 +17,14 @@ from gearman.server.protocols.memcached import (
     Memcached,
 )
 from gearman.server.settings.config import Endpoint
-from gearman.server.settings.protocols import Spoken
+from gearman.server.settings.protocols import ChosenProtocol
 from tests.server.net.test_listener import LOCAL, running
 from tests.server.storage.slow_queue import Slow
 from tests.servers import DEADLINE, HOST
 
 __all__ = ["running"]
 
-SPOKEN = Spoken("memcached", Memcached, (Endpoint(HOST, 0),), {})
+SPOKEN = ChosenProtocol("memcached", Memcached, (Endpoint(HOST, 0),), {})
 CONFIG = replace(LOCAL, protocols=(SPOKEN,))
 
 

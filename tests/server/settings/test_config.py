@@ -20,7 +20,7 @@ from gearman.server.protocols.http.service import Http
 from gearman.server.settings.config import Config, Endpoint, Keepalive, Tls, parse
 from gearman.server.settings.levels import LEVELS
 from gearman.server.settings.options import HIDDEN
-from gearman.server.settings.protocols import Spoken
+from gearman.server.settings.protocols import ChosenProtocol
 from gearman.server.settings.values import MAX_HANDLE_PREFIX, MAX_SOCKET_PATH
 from tests.servers import DEADLINE, package_environment
 
@@ -307,13 +307,15 @@ def test_relative_path_in_a_removed_directory_is_refused(
 def test_protocol_is_spoken_on_all_hosts_at_its_port() -> None:
     words = "-r http -r gear -L a -L b:1 -L a:2 -L unix:/g"
     (found,) = parsed(*words.split()).protocols
-    assert found == Spoken("http", Http, (Endpoint("a", 8080), Endpoint("b", 8080)), {})
+    assert found == ChosenProtocol(
+        "http", Http, (Endpoint("a", 8080), Endpoint("b", 8080)), {}
+    )
 
 
 def test_protocol_has_its_options() -> None:
     words = "-r http --http-port 80 --http-timeout 5"
     (found,) = parsed(*words.split()).protocols
-    assert found == Spoken("http", Http, (Endpoint("", 80),), {"timeout": 5})
+    assert found == ChosenProtocol("http", Http, (Endpoint("", 80),), {"timeout": 5})
 
 
 def test_protocol_that_lacks_what_it_needs_names_the_extra(

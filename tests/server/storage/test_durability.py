@@ -143,7 +143,7 @@ def test_client_that_asks_too_much_is_not_read_from(server, queue, monkeypatch):
         client.fence()
         queue.started()
         client.send(*BACKGROUND)
-        (connection,) = server.listener._connections
+        (connection,) = server.listener.connections
         server.until(lambda: connection._held_by)
         client.send("ECHO_REQ", b"late")
         queue.results.put(None)
@@ -171,7 +171,7 @@ class TestOutage:
             # What is left to be removed goes, and jobs would be taken again.
             for _ in range(2):
                 queue.results.put(None)
-            server.until(lambda: not server.listener._broker.outage)
+            server.until(lambda: not server.listener.broker.outage)
             client.send(*BACKGROUND)
             queue.call()
             created(client)
@@ -231,7 +231,7 @@ def test_server_that_stops_takes_no_results_that_it_could_not_remove(server, que
         handle = grabbed(worker)
         client.send(*BACKGROUND)
         queue.started()
-        connections = list(server.listener._connections)
+        connections = list(server.listener.connections)
         server.call(server.listener.stop)
         server.until(lambda: all(one._held_by for one in connections))
         worker.send("WORK_COMPLETE", handle, b"r")
@@ -254,8 +254,8 @@ def test_server_that_stops_takes_no_jobs_from_who_just_came(server, queue):
         server.call(listener.stop)
         server.until(lambda: listener._durability._closing)
         # It was accepted before, and asyncio took its time.
-        server.call(lambda: listener._entrance.accept(listener._gear, ours, ""))
-        server.until(lambda: len(listener._connections) == 2)
+        server.call(lambda: listener._accept(listener._gear, ours, ""))
+        server.until(lambda: len(listener.connections) == 2)
         for _ in range(5):
             server.call(lambda: None)
         queue.results.put(None)

@@ -17,7 +17,7 @@ from gearman.errors import QueueError
 from gearman.server.protocols.http.connection import READ_AHEAD
 from gearman.server.protocols.http.service import Http
 from gearman.server.settings.config import Endpoint
-from gearman.server.settings.protocols import Spoken
+from gearman.server.settings.protocols import ChosenProtocol
 from gearman.server.storage.store import OUTAGE
 from tests import servers
 from tests.server.net.test_listener import LOCAL, TestBackPressure, fill, running
@@ -28,7 +28,9 @@ from tests.wire import Peer, packet
 
 __all__ = ["running"]
 
-WEB = replace(LOCAL, protocols=(Spoken("http", Http, (Endpoint(HOST, 0),), {}),))
+WEB = replace(
+    LOCAL, protocols=(ChosenProtocol("http", Http, (Endpoint(HOST, 0),), {}),)
+)
 LARGE = bytes(range(256)) * 20_000
 
 

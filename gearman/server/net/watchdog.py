@@ -3,10 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from typing import Protocol
 
 # Seconds between two looks at connections that may have stalled.
 WATCH_INTERVAL = 1.0
@@ -16,7 +13,14 @@ WATCH_INTERVAL = 1.0
 TIDY_INTERVAL = 60.0
 
 
-class Upkeep:
+class Watched(Protocol):
+    """What may stall."""
+
+    def check(self, now: float) -> bool:
+        """Close it if it stalls. Returns whether to look at it again."""
+
+
+class Watchdog:
     """Watches connections that may stall, and clears away those that have ended.
 
     `interrupt` has the event loop look at what was just scheduled. The collector of
@@ -33,18 +37,18 @@ class Upkeep:
         self._loop = loop
         self._interrupt = interrupt
         self._light = light
-        self._watched: set[Connection] = set()
+        self._watched: set[Watched] = set()
         self._watcher: asyncio.TimerHandle | None = None
         self._tidier: asyncio.TimerHandle | None = None
 
-    def watch(self, connection: "Connection") -> None:
+    def watch(self, connection: Watched) -> None:
         """Look at a connection now and then until it no longer might stall."""
         self._watched.add(connection)
         if self._watcher is None:
             self._watcher = self._loop.call_later(WATCH_INTERVAL, self._look)
             self._interrupt()
 
-    def ended(self, connection: "Connection") -> None:
+    def ended(self, connection: Watched) -> None:
         """Forget a connection, and see to it that it is freed."""
         self._watched.discard(connection)
         if self._tidier is None:

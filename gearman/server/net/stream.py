@@ -1,0 +1,227 @@
+"""A connection by asyncio's transports: for every protocol, on every system."""
+
+import asyncio
+import logging
+from math import inf
+from typing import cast
+
+from ..protocols.interface import Service, Trace
+from .connection import Connection, State
+from .context import Context
+from .outgoing import Outgoing
+from .sockets import Address, hung_up
+
+# From so many bytes on, what is to be sent is not put together.
+MUCH = 4 * 1024 * 1024
+
+log = logging.getLogger("gearman.server")
+
+
+class StreamConnection(Connection, asyncio.BufferedProtocol):
+    """Gives a protocol what is read, and sends what it has written to its peer."""
+
+    own_memory = 4700
+
+    _transport: Outgoing
+
+    def __init__(self, context: Context, service: Service, address: Address) -> None:
+        super().__init__(context, address)
+        self._service = service
+        self._input = context.input[: service.read_size]
+        # Whether the protocol was paused when it was last asked.
+        self._paused = False
+        # Whether the peer's outbox still has some of what is much.
+        self._unsent = False
+        # The size of the largest packet among what waits.
+        self._largest = 0
+        # How many bytes its buffers take, as was counted.
+        self._memory = 0
+
+    def _wrapped(self, transport: asyncio.BaseTransport) -> Outgoing:
+        return Outgoing(cast("asyncio.Transport", transport), self)
+
+    def _attach(self, descriptor: int) -> None:
+        self._context.turns.begin()
+        trace = _trace(self.name)
+        self.protocol = self._service.connect(self.host, descriptor, trace)
+        self.peer = self.protocol.peer
+        self.peer.connection = self
+        self._obey()
+
+    # -- reading
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._input
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._state is State.LINGERING:
+            self.drop(nbytes)
+            return
+        self._context.turns.begin()
+        self.protocol.receive(bytes(self._input[:nbytes]))
+        if self.protocol.error is not None:
+            self.flush()
+        elif self.protocol.buffered:
+            self.partial()
+        self._account()
+        self._obey()
+
+    def _obey(self) -> None:
+        """Do what the protocol wants of the connection, now that it was at work."""
+        protocol = self.protocol
+        if self.closing:
+            return
+        if protocol.finished or protocol.error is not None:
+            if not self.peer.outbox:
+                self.end(protocol.error)
+            return
+        if protocol.paused is not self._paused:
+            self._paused = protocol.paused
+            self._read_or_not()
+        if protocol.deadline < inf or protocol.paused:
+            self._context.connections.watch(self)
+
+    def _read_or_not(self) -> None:
+        if self._may_read():
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def _may_read(self) -> bool:
+        return not (self._held_by or self.protocol.paused)
+
+    def eof_received(self) -> bool:
+        if self.peer.outbox:
+            self._move_on(State.ENDING)
+            return True
+        return super().eof_received()
+
+    # -- sending
+
+    def flush(self) -> None:
+        try:
+            if self._context.config.max_outbox and not self._unsent:
+                self._look_for_largest()
+            if self.peer.size > MUCH or self._unsent:
+                self._write_much()
+            else:
+                self._write(self.protocol.data_to_send())
+            self._go_on()
+            self._account()
+        except Exception as error:
+            self.broken(error)
+
+    def _write(self, data: bytes) -> None:
+        if data and not self.closing:
+            self._transport.write(data)
+            self._look_for_overflow()
+
+    def _write_much(self) -> None:
+        """Write some of what is much; the rest follows when this was sent."""
+        if self._unsent and self._transport.busy:
+            return
+        if self.closing:
+            self.peer.outbox.clear()
+            self.peer.size = 0
+            return
+        pieces = self.protocol.pieces_to_send()
+        self._unsent = bool(self.peer.outbox)
+        self._transport.rest = self.peer.size
+        self._transport.write_all(pieces)
+        self._look_for_overflow()
+        if self._unsent and not self._transport.busy:
+            self._context.turns.touch(self.peer)
+        if self._state is State.ENDING and not self._unsent:
+            self.eof_received()
+
+    def sent(self) -> None:
+        """Go on with what is much, since what was written of it is sent."""
+        if self._unsent:
+            self.flush()
+
+    def _look_for_largest(self) -> None:
+        """Let one packet of any size wait: it would be as large the next time."""
+        if not self.waiting():
+            self._largest = 0
+        self._largest = max(self._largest, *map(len, self.peer.outbox), 0)
+
+    def _look_for_overflow(self) -> None:
+        if self._context.config.max_outbox:
+            waiting = self.waiting()
+            if self._context.config.max_outbox < waiting - self._largest:
+                self.overflow(waiting)
+
+    def _go_on(self) -> None:
+        """Let the protocol go on, unless others are to catch up first."""
+        if self.protocol.ready and not (self._held_by or self.closing):
+            self._context.turns.begin()
+            self.protocol.resume()
+        self._obey()
+
+    def _released(self) -> None:
+        try:
+            self._go_on()
+        except Exception as error:
+            self.broken(error)
+
+    def pause_writing(self) -> None:
+        self._transport.fill()
+
+    def resume_writing(self) -> None:
+        self._transport.free()
+        self._account()
+
+    # -- memory
+
+    def memory(self) -> int:
+        return self._memory
+
+    def _account(self) -> None:
+        """Have counted what its buffers take now; nothing, once it is gone."""
+        memory = 0
+        if self._state is not State.GONE:
+            memory = self.protocol.kept + self.peer.size + self._transport.memory()
+        if memory != self._memory:
+            self._context.connections.hold(memory - self._memory)
+            self._memory = memory
+
+    def abort(self, limit: str, reason: str) -> None:
+        super().abort(limit, reason)
+        self._account()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._account()
+
+    # -- what takes too long
+
+    def _look_at_protocol(self, now: float) -> None:
+        if self._has_deadline() and self.protocol.deadline <= now:
+            self._expire()
+        if self._paused and not (self.protocol.ready or self.closing):
+            self._look_for_end()
+
+    def _may_be_due(self) -> bool:
+        return self._has_deadline() or (self._paused and not self.closing)
+
+    def _has_deadline(self) -> bool:
+        return self.protocol.deadline < inf and not self.closing
+
+    def _expire(self) -> None:
+        self._context.turns.begin()
+        try:
+            self.protocol.expire()
+            self._obey()
+        except Exception as error:
+            self.broken(error)
+
+    def _look_for_end(self) -> None:
+        """Notice that the peer has hung up, which nobody reads from now."""
+        if hung_up(self._transport.get_extra_info("socket").fileno()):
+            self.close()
+
+
+def _trace(name: str) -> Trace | None:
+    if not log.isEnabledFor(logging.DEBUG):
+        return None
+    return lambda text: log.debug("%s: %s", name, text)
