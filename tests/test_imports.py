@@ -46,6 +46,7 @@ LAYERS = (
     ("server.settings",),
     ("server.watch",),
     ("server.storage",),
+    ("server.connections",),
     ("server.net",),
     ("server.check", "server.imports", "server"),
     ("", "cli", "server.__main__"),

@@ -9,7 +9,7 @@ from gearman import _framing
 from gearman.commands import REQUEST, RESPONSE, Command
 from gearman.errors import ProtocolError
 from gearman.server.broker import Broker, Peer
-from gearman.server.net import watchdog
+from gearman.server.connections import watchdog
 from gearman.server.protocols.admin import Admin, Identity, Usage
 from gearman.server.protocols.gear import Gear, GearProtocol
 from gearman.server.protocols.interface import Server as Site

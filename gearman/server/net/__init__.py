@@ -1,1 +1,1 @@
-"""Sockets: listening, connections, turns, time-outs, TLS, the compiled engine."""
+"""Listening sockets, the event loop and the compiled engine: a server that runs."""

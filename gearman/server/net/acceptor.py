@@ -5,7 +5,7 @@ import logging
 import socket
 from collections.abc import Callable
 
-from .sockets import Address
+from ..connections.peers import Address
 
 # Connections taken in one go, so that a crowd at the door does not keep those inside
 # waiting.

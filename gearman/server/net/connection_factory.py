@@ -4,15 +4,15 @@ import asyncio
 import socket
 from typing import Any, Final
 
+from ..connections.access import AddressFilter, ConnectionCounter
+from ..connections.channel import EngineConnection
+from ..connections.context import Context
+from ..connections.peers import Address, host_of
+from ..connections.stream import StreamConnection
+from ..connections.tls import TlsConnection
 from ..protocols.gear import Gear
 from ..protocols.interface import Service
 from ..settings.certificates import Certificates
-from .access import AddressFilter, ConnectionCounter
-from .context import Context
-from .engine_connection import EngineConnection
-from .sockets import Address, host_of
-from .stream import StreamConnection
-from .tls import TlsConnection
 
 _WHY: Final = {
     "allow-from": "--allow-from does not name it",

@@ -19,6 +19,14 @@ from typing import Any
 from ... import __version__
 from ...queue import Queue
 from ..broker import FULL, Broker, Limits
+from ..connections.access import ConnectionCounter
+from ..connections.context import Context
+from ..connections.members import Connections
+from ..connections.peers import describe
+from ..connections.relief import PAUSE, excess, largest
+from ..connections.report import Report
+from ..connections.turns import Turns
+from ..connections.watchdog import Watchdog
 from ..networks import LOOPBACK
 from ..protocols.admin import Admin, Identity, Usage
 from ..protocols.gear import Gear
@@ -32,18 +40,11 @@ from ..settings.values import MAX_HANDLE_PREFIX
 from ..storage.durability import Durability, Producer, replay
 from ..watch.notices import Sentence
 from .acceptor import Acceptor
-from .access import ConnectionCounter
 from .connection_factory import ConnectionFactory
-from .connections import Connections
-from .context import Context
 from .engine import Engine
 from .loop import Selector
-from .relief import PAUSE, excess, largest
-from .report import Report
-from .sockets import describe, remove_file
-from .turns import Turns
+from .sockets import remove_file
 from .usage import usages
-from .watchdog import Watchdog
 
 # Scheduled jobs follow the wall clock, which may be set: look at it this often.
 MAX_SLEEP = 30.0

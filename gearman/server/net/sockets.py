@@ -3,23 +3,19 @@
 import errno
 import grp
 import os
-import select
 import socket
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
-from ...address import written
 from ...errors import StartupError
+from ..connections.peers import describe
 from ..settings.config import Endpoint
 
 # Both address families, where a host name is not given. IPv4 first: a port that is
 # picked for it is then asked for on IPv6 as well.
 _ANY = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))  # noqa: S104
 
-# What a socket calls its peer; a peer on a Unix socket hardly ever has a name.
-Address = tuple[Any, ...] | str | bytes
 
 _MISSING_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 
@@ -69,28 +65,6 @@ def remove_file(sock: socket.socket) -> None:
     if sock.family == socket.AF_UNIX:
         with suppress(OSError):
             os.unlink(sock.getsockname())
-
-
-def hung_up(descriptor: int) -> bool:
-    """Whether the peer will send nothing more, although not all was read.
-
-    That can be told on Linux; elsewhere only if the connection has failed.
-    """
-    poll = select.poll()
-    poll.register(descriptor, getattr(select, "POLLRDHUP", 0))
-    return bool(poll.poll(0))
-
-
-def host_of(address: Address) -> str:
-    """Return the host alone of a peer's address, `unix` for that of a Unix socket."""
-    return address[0] if isinstance(address, tuple) else "unix"
-
-
-def describe(address: tuple[str, int] | str) -> str:
-    """Return an address as it is written in an option: 1.2.3.4:4730, [::1]:4730."""
-    if isinstance(address, str):
-        return f"unix:{address}"
-    return written(*address[:2])
 
 
 def _open_tcp(endpoint: Endpoint, backlog: int, opened: list[socket.socket]) -> None:

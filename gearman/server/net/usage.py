@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from ..broker import Broker
+from ..connections.access import ConnectionCounter
+from ..connections.members import Connections
 from ..protocols.admin import Usage
 from ..settings.config import Config
 from ..settings.memory import Budget
-from .access import ConnectionCounter
-from .connections import Connections
 
 
 def usages(

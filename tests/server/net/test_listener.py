@@ -16,7 +16,7 @@ import pytest
 from gearman import __version__
 from gearman.framing import BUILD
 from gearman.queue import Queue
-from gearman.server.net.connection import Connection
+from gearman.server.connections.connection import Connection
 from gearman.server.net.engine import Engine
 from gearman.server.net.listener import Listener
 from gearman.server.net.loop import Selector
@@ -423,7 +423,7 @@ class TestFairness:
 
     def test_what_is_left_waits_while_the_peer_is_held(self, monkeypatch):
         # One request a turn, so that many are left.
-        monkeypatch.setattr("gearman.server.net.turns.ALLOWANCE", -1.0)
+        monkeypatch.setattr("gearman.server.connections.turns.ALLOWANCE", -1.0)
         answer = f"OK {__version__}\n".encode()
         count = 5000
         with run(engine=False) as server, server.peer() as peer:

@@ -12,7 +12,7 @@ import pytest
 from gearman.server.broker import FULL
 from gearman.server.settings.options import GROUPS
 from gearman.server.watch.limited_log import BURST
-from tests.server.net.test_access import connect_from
+from tests.server.connections.test_access import connect_from
 from tests.server.net.test_listener import LOCAL, running
 from tests.server.protocols.http.test_http import WEB, connect
 from tests.servers import DEADLINE, Server, ours

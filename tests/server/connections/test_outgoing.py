@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from gearman.server.net.outgoing import Outgoing
+from gearman.server.connections.outgoing import Outgoing
 
 
 class Transport:
@@ -214,3 +214,19 @@ def test_nothing_of_shared_pieces_is_counted_after_an_abort(
     outgoing.write_all([b"two"] * 3)
     outgoing.abort()
     assert outgoing.memory() == len(b"one")
+
+
+def test_rest_that_was_kept_back_counts_until_it_is_written(
+    outgoing: Outgoing, transport: Transport, told: Told
+) -> None:
+    outgoing.rest = 500
+    outgoing.write_all([b"x" * 80])
+    assert told.words == ["fell behind"]
+    # The transport has nothing left to send, but there is the rest.
+    transport.take(80)
+    assert told.words == ["fell behind"]
+    transport.room = 1000
+    outgoing.rest = 0
+    outgoing.write_all([b"y" * 500])
+    assert told.words == ["fell behind", "caught up"]
+    assert outgoing.get_write_buffer_size() == 0

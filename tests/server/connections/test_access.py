@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gearman.server.net.access import AddressFilter, ConnectionCounter
+from gearman.server.connections.access import AddressFilter, ConnectionCounter
 from gearman.server.networks import LOOPBACK, contains
 from gearman.server.protocols.admin import Admin, Identity
 from gearman.server.watch.limited_log import BURST

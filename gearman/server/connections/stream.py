@@ -9,7 +9,7 @@ from ..protocols.interface import Service, Trace
 from .connection import Connection, State
 from .context import Context
 from .outgoing import Outgoing
-from .sockets import Address, hung_up
+from .peers import Address, hung_up
 
 # From so many bytes on, what is to be sent is not put together.
 MUCH = 4 * 1024 * 1024

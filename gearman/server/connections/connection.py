@@ -25,7 +25,7 @@ from ..protocols.interface import HIGH_WATER, Protocol
 from ..storage.durability import Durability
 from .context import Context
 from .lingering import LINGER_BYTES, LINGER_TIME
-from .sockets import Address, describe, host_of
+from .peers import Address, describe, host_of
 from .transport import Transport
 
 # What must be left for a peer that was blocked to count as caught up (bytes). It is

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..settings.config import Config
-from .connections import Connections
+from .members import Connections
 from .report import Report
 from .turns import Turns
 

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 import gearman
 from gearman.errors import StartupError
+from gearman.server.connections.tls import TlsProtocol
 from gearman.server.net.listener import Listener
-from gearman.server.net.tls import TlsProtocol
 from gearman.server.protocols.interface import Protocol
 from gearman.server.settings.certificates import Certificates
 from gearman.server.settings.config import Config, Endpoint, Tls

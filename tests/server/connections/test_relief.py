@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gearman.commands import MAX_PACKET
-from gearman.server.net.relief import SMALL
+from gearman.server.connections.relief import SMALL
 from gearman.server.settings.config import Config
 from gearman.server.settings.memory import budget, default_budget, machine_memory
 from tests.server.net.test_large_results import warnings

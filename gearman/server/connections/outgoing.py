@@ -88,12 +88,14 @@ class Outgoing:
         self._look_behind()
 
     def _look_behind(self) -> None:
-        """Tell the connection if more than the upper limit waits now."""
-        if not self.busy or self._behind:
-            return
-        if self.get_write_buffer_size() > self._high:
-            self._behind = True
-            self._connection.fell_behind()
+        """Tell the connection if it falls behind by what waits now, or catches up."""
+        if not self._behind:
+            if self.busy and self.get_write_buffer_size() > self._high:
+                self._behind = True
+                self._connection.fell_behind()
+        elif self.get_write_buffer_size() <= self._low:
+            self._behind = False
+            self._connection.caught_up()
 
     def _pass_on(self) -> None:
         """Give the transport what is in line, as long as it sends it all."""
@@ -113,9 +115,7 @@ class Outgoing:
             then()
         elif not self._pieces and not self.busy:
             self._connection.sent()
-        if self._behind and self.get_write_buffer_size() <= self._low:
-            self._behind = False
-            self._connection.caught_up()
+        self._look_behind()
 
     def _next(self) -> bytes:
         pieces = [self._take()]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gearman.server.net import connection, lingering
+from gearman.server.connections import connection, lingering
+from gearman.server.connections.channel import EngineConnection
 from gearman.server.net.engine import Engine
-from gearman.server.net.engine_connection import EngineConnection
 from gearman.server.settings.config import parse
 from tests.certificates import Authority
 from tests.server.net.test_listener import Running, run
@@ -64,7 +64,7 @@ def connect(server: Running, authority: Authority | None, protocol: str) -> Peer
 
 def waits(connection: Any) -> bool:
     """Return whether there is output that the peer has not taken."""
-    return connection._transport.get_write_buffer_size() > 0
+    return bool(connection._transport.get_write_buffer_size())
 
 
 # Output of this size waits without a peer being held back for it.

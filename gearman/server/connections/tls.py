@@ -12,7 +12,7 @@ from typing import Final
 from ...errors import ProtocolError
 from ..protocols.interface import Protocol, Service
 from .context import Context
-from .sockets import Address
+from .peers import Address
 from .stream import StreamConnection
 
 # The most that a record can hold, and how much is encrypted in one go.
