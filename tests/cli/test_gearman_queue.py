@@ -309,8 +309,7 @@ def store(backend: Backend) -> Iterator[Store]:
 
 def words_of(backend: Backend, arguments: Arguments, prefix: str = "") -> list[str]:
     """Return what a store is called on a command line."""
-    name = backend.plugin.__module__.rpartition(".")[2]
-    words = [f"--{prefix.rstrip('-')}" if prefix else "-q", name]
+    words = [f"--{prefix.rstrip('-')}" if prefix else "-q", backend.name]
     for option in backend.plugin.options:
         if option.keyword in arguments:
             value = arguments[option.keyword]

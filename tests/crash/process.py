@@ -22,7 +22,7 @@ def queue_options(store: Store, queue: str = "{}") -> Iterator[str]:
     """
     plugin = store.backend.plugin
     prefix = "--" if queue == "{}" else "--crash-"
-    yield from ("-q", queue.format(plugin.__module__.rpartition(".")[2]))
+    yield from ("-q", queue.format(store.backend.name))
     for option in plugin.options:
         if option.keyword in store.arguments:
             yield f"{prefix}{option.names[0]}={store.arguments[option.keyword]}"

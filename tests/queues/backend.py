@@ -45,6 +45,12 @@ class Backend:
     outage: Callable[[Arguments], AbstractContextManager[None]] | None = None
     package: Path | None = None
 
+    @property
+    def name(self) -> str:
+        """What the plugin is chosen by."""
+        *package, module = self.plugin.__module__.split(".")
+        return package[-1] if package else module
+
     @contextmanager
     def store(self) -> Iterator["Store"]:
         """Yield a new store, and close afterwards what the test left open."""

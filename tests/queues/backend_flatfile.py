@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from gearman.queues.flatfile import Queue
+from gearman.queues.flatfile.queue import Queue
 
 from .backend import Arguments, Backend
 

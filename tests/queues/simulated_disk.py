@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from gearman.queues import _flatfile_segments, flatfile
+from gearman.queues.flatfile import queue as flatfile
+from gearman.queues.flatfile import segments
 
 REAL: Final[dict[str, Callable[..., int]]] = {
     name: getattr(os, name)
@@ -158,7 +159,7 @@ def calls(**functions: Callable[..., object]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, function in functions.items():
             patch.setattr(os, name, function)
-        patch.setattr(_flatfile_segments, "_sync_data", functions["fsync"])
+        patch.setattr(segments, "_sync_data", functions["fsync"])
         yield
 
 

@@ -22,9 +22,8 @@ from hypothesis.stateful import (
 from gearman.commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from gearman.errors import JobRefused, QueueError, StartupError
 from gearman.queue import HIGH, LOW, NORMAL, StoredJob, check
+from tests.queues.backend import LARGE, Backend, Store
 from tests.servers import DEADLINE, package_environment
-
-from .backend import LARGE, Backend, Store
 
 # A server numbers jobs by the microseconds since the epoch.
 NOW = 1_700_000_000_000_000

@@ -12,13 +12,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from gearman.queues.flatfile import Queue
+from gearman.queues.flatfile.queue import Queue
 
 from gearman.errors import ConfigurationError, QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable
+from tests.queues.simulated_disk import real_disk
 from tests.servers import DEADLINE, package_environment
-
-from .simulated_disk import real_disk
 
 
 def job(number: int, workload: bytes = b"w") -> StoredJob:
@@ -345,7 +344,7 @@ def test_segment_whose_sync_failed_is_never_written_to_again(
         queue.commit(JOBS[:2], [])
         path = segments(folder)[0]
         monkeypatch.setattr(
-            "gearman.queues._flatfile_segments._sync_data", failing(errno.EIO)
+            "gearman.queues.flatfile.segments._sync_data", failing(errno.EIO)
         )
         with pytest.raises(QueueError, match="Input/output error"):
             queue.commit([job(3)], [1])
@@ -398,7 +397,7 @@ import os, subprocess, sys
 from contextlib import suppress
 from gearman.errors import QueueError
 from gearman.queue import StoredJob
-from gearman.queues.flatfile import Queue
+from gearman.queues.flatfile.queue import Queue
 folder = sys.argv[1]
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "none", folder], check=True)
 queue = Queue(folder=folder + "/store")

@@ -8,12 +8,11 @@ from errno import EIO, ENOSPC
 from pathlib import Path
 
 import pytest
-from gearman.queues.flatfile import Queue
+from gearman.queues.flatfile.queue import Queue
 
 from gearman.errors import QueueError
 from gearman.queue import StoredJob
-
-from .simulated_disk import SimulatedDisk, real_disk, simulated_disk
+from tests.queues.simulated_disk import SimulatedDisk, real_disk, simulated_disk
 
 Jobs = dict[int, StoredJob]
 Batch = tuple[list[StoredJob], list[int]]

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from gearman.queue import ALIASES, NAMES, StoredJob, load
+from tests.queues.backend_folder import PAGE, install
 from tests.servers import DEADLINE, package_environment
-
-from .backend_folder import PAGE, install
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,9 @@ from gearman.errors import (
     StartupError,
 )
 from gearman.queue import Queue, StoredJob, Unreadable, load
+from tests.queues.backend_memcached import link, running
 from tests.servers import DEADLINE, HOST, free_port, ours, package_environment
 from tests.wire import Peer
-
-from .backend_memcached import link, running
 
 pytest.importorskip("pymemcache")
 Plugin: Any = load("memcached")
@@ -120,7 +119,7 @@ def test_crash_at_any_byte_loses_nothing(
     shared: int, blocks_of_a_page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that is killed has sent some bytes, and no more."""
-    monkeypatch.setattr("gearman.queues._memcached_pages.PAGE", blocks_of_a_page)
+    monkeypatch.setattr("gearman.queues.memcached.pages.PAGE", blocks_of_a_page)
     batches = [
         ([job(1), job(2, b"x" * 300), job(5)], []),
         ([job(3), job(4)], [1]),

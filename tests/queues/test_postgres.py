@@ -9,8 +9,7 @@ import pytest
 from gearman.commands import MAX_FUNCTION
 from gearman.errors import ConfigurationError, JobRefused, QueueError, StartupError
 from gearman.queue import Queue, StoredJob, Unreadable, load
-
-from .backend_postgres import Database
+from tests.queues.backend_postgres import Database
 
 ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
 TWO = StoredJob(2, b"H:host:2", b"f", b"v", b"two")

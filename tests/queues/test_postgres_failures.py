@@ -14,8 +14,7 @@ import pytest
 
 from gearman.errors import QueueError, StartupError
 from gearman.queue import Queue, StoredJob, load
-
-from .backend_postgres import Database, psycopg
+from tests.queues.backend_postgres import Database, psycopg
 
 ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
 TWO = StoredJob(2, b"H:host:2", b"f", b"v", b"two")
@@ -80,7 +79,7 @@ def stopped(pid: int) -> Iterator[None]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits of less than a second, for connections opened from now on."""
-    module = import_module("gearman.queues._postgres_session")
+    module = import_module("gearman.queues.postgres.session")
     monkeypatch.setattr(module.Connection, "patience", 1)
     monkeypatch.setitem(module.SETTINGS, "lock_timeout", "200ms")
 
@@ -216,7 +215,7 @@ def test_wait_for_a_lock_of_others_has_an_end(
 def test_what_a_lost_connection_left_running_comes_first(
     database: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connection = import_module("gearman.queues._postgres_session").Connection
+    connection = import_module("gearman.queues.postgres.session").Connection
     with ThreadPoolExecutor(1) as thread:
         with locked_table(database):
             with monkeypatch.context() as patch:

@@ -9,9 +9,8 @@ import pytest
 from gearman.errors import StartupError
 from gearman.queue import HIGH, LOW, NORMAL, Queue, StoredJob, Unreadable, load
 from tests import servers
+from tests.queues.backend_postgres import Database
 from tests.wire import Peer
-
-from .backend_postgres import Database
 
 TABLE = """
     CREATE TABLE {} (

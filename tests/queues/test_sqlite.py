@@ -14,9 +14,8 @@ import pytest
 
 from gearman.errors import ConfigurationError, JobRefused, QueueError, StartupError
 from gearman.queue import Queue, Unreadable
+from tests.queues.sqlite_files import SqliteQueue, content, fill, job, opened, sql
 from tests.servers import package_environment
-
-from .sqlite_files import SqliteQueue, content, fill, job, opened, sql
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 
 from gearman.errors import StartupError
 from gearman.queue import HIGH, LOW, NORMAL, StoredJob, Unreadable
-
-from .sqlite_files import SqliteQueue, content, fill, job, opened, sql
+from tests.queues.sqlite_files import SqliteQueue, content, fill, job, opened, sql
 
 GEARMANDS = (
     "CREATE TABLE gearman_queue ( unique_key TEXT, function_name TEXT,"

@@ -8,10 +8,9 @@ import pytest
 
 from gearman.queue import HIGH, LOW, NORMAL, StoredJob
 from tests.interop.programs import c_tool, run
+from tests.queues.sqlite_files import content, fill, job, opened
 from tests.servers import Server, gearmand
 from tests.wire import Peer
-
-from .sqlite_files import content, fill, job, opened
 
 pytestmark = pytest.mark.interop
 

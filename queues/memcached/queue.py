@@ -66,11 +66,11 @@ class Queue(BaseQueue):
     def prepare(cls) -> None:
         require("pymemcache", "memcached")
         # Not before: it imports pymemcache, which is optional.
-        from ._memcached_store import Store  # noqa: F401
+        from .store import Store  # noqa: F401
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
-        from ._memcached_servers import parse
+        from .servers import parse
 
         _check_prefix(options.get("prefix", _DEFAULT_PREFIX))
         parse(options.get("servers", _DEFAULT_SERVERS))
@@ -80,7 +80,7 @@ class Queue(BaseQueue):
     ) -> None:
         self.prepare()
         _check_prefix(prefix)
-        from ._memcached_store import Store
+        from .store import Store
 
         self._store = Store(servers, prefix)
 

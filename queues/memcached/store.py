@@ -28,12 +28,12 @@ from typing import Final
 from gearman.errors import JobRefused, JobsLost, QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable
 
-from ._locations import Index
-from ._memcached_blocks import Blocks, Content, Reader, Record, groups, numbers
-from ._memcached_owner import is_alive, new_token, release
-from ._memcached_pages import Block, Pages
-from ._memcached_servers import Server, parse
-from ._records import decode_job, encode_body, encode_job, job_number
+from .._shared.locations import Index
+from .._shared.records import decode_job, encode_body, encode_job, job_number
+from .blocks import Blocks, Content, Reader, Record, groups, numbers
+from .owner import is_alive, new_token, release
+from .pages import Block, Pages
+from .servers import Server, parse
 
 _log = logging.getLogger(__name__)
 

@@ -12,17 +12,9 @@ from psycopg.sql import SQL, Composed, Identifier
 from gearman.errors import JobRefused, QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable, check
 
-from ._postgres_arrays import Numbers, Texts
-from ._postgres_session import Connection, InUse, Session
-from ._postgres_tables import (
-    COLUMNS,
-    Table,
-    check_name,
-    choose,
-    create,
-    migrate,
-    of_gearmand,
-)
+from .arrays import Numbers, Texts
+from .session import Connection, InUse, Session
+from .tables import COLUMNS, Table, check_name, choose, create, migrate, of_gearmand
 
 # Bytes. Postgres takes no message, array or row of 1 GiB.
 LARGEST: Final = 256 * 1024 * 1024

@@ -9,7 +9,7 @@ from psycopg.sql import SQL, Identifier
 from gearman.errors import ConfigurationError, StartupError
 from gearman.queue import StoredJob, Unreadable, check
 
-from ._postgres_session import Connection
+from .session import Connection
 
 DEFAULT: Final = "gearman_jobs"
 DEFAULT_OF_GEARMAND: Final = "queue"

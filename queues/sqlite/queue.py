@@ -9,11 +9,11 @@ from gearman.errors import ConfigurationError, JobRefused, QueueError, StartupEr
 from gearman.queue import Option, StoredJob, Unreadable, shown
 from gearman.queue import Queue as _Queue
 
-from ._sqlite_gearmand import GearmandTable
-from ._sqlite_tables import NativeTable, move
+from .gearmand import GearmandTable
+from .tables import NativeTable, move
 
 if TYPE_CHECKING:
-    from ._sqlite_file import File
+    from .file import File
 
 _DEFAULT_TABLE: Final = "gearman_queue"
 
@@ -165,7 +165,7 @@ def _path(db: str | Path | None, table: str) -> Path:
 
 def _file_class() -> "type[File]":
     try:
-        from ._sqlite_file import File
+        from .file import File
     except ImportError as error:
         raise ConfigurationError(
             f"this Python cannot load its module sqlite3 ({error}): install that, or"

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from gearman.queue import StoredJob
 
-from ._sqlite_tables import Table, batches
+from .tables import Table, batches
 
 # Of the unique, gearmand keeps 63 bytes in memory: longer ones could become the same,
 # and the rows of finished jobs would not be found.

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Container, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from ._flatfile_segments import Segment
-from ._locations import Index
-from ._records import JOB, Found, job_number
+from .._shared.locations import Index
+from .._shared.records import JOB, Found, job_number
+from .segments import Segment
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from psycopg.pq import Conninfo
 
 from gearman.errors import ConfigurationError, QueueError
 
-from ._postgres_arrays import register
+from .arrays import register
 
 T = TypeVar("T")
 

@@ -14,10 +14,8 @@ from gearman import queue
 from gearman.errors import ConfigurationError, QueueError, StartupError
 from gearman.queue import Option, StoredJob, Unreadable
 
-from ._flatfile_compaction import Compaction, Move
-from ._flatfile_segments import Lock, Segment, find, set_aside, sync_folder
-from ._locations import Index
-from ._records import (
+from .._shared.locations import Index
+from .._shared.records import (
     HEADER,
     JOB,
     REMOVED,
@@ -30,7 +28,9 @@ from ._records import (
     encode_removed,
     job_number,
 )
-from ._reserve import Reserve
+from .._shared.reserve import Reserve
+from .compaction import Compaction, Move
+from .segments import Lock, Segment, find, set_aside, sync_folder
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from gearman.errors import GearmanError, QueueError, StartupError
 
-from ._reserve import Reserve
+from .._shared.reserve import Reserve
 
 # Seconds for which another process may keep the file locked, such as a backup.
 _PATIENCE: Final = 1.0

@@ -77,13 +77,13 @@ class Queue(BaseQueue):
     def prepare(cls) -> None:
         require("psycopg", "postgres")
         # Not before: it imports psycopg, which is optional.
-        from ._postgres_store import Store  # noqa: F401
+        from .store import Store  # noqa: F401
 
     def __init__(
         self, *, conninfo: str = "", table: str = "", schema: str = ""
     ) -> None:
         self.prepare()
-        from ._postgres_store import Store
+        from .store import Store
 
         self._store = Store(conninfo, table, schema)
 

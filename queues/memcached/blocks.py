@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from ._memcached_pages import MOST_JOBS
-from ._memcached_servers import Server
-from ._records import Seal, Window, job_number
+from .._shared.records import Seal, Window, job_number
+from .pages import MOST_JOBS
+from .servers import Server
 
 # Bytes of blocks, and how many of them, that are read at once.
 _BYTES: Final = 4 * 1024 * 1024

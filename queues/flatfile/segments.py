@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-from ._records import (
+from .._shared.records import (
     HEADER_SIZE,
     Header,
     Seal,

@@ -1,0 +1,597 @@
+# One connection of the engine: what is sent to a peer, what is read, when it waits.
+
+@cython.final
+cdef class Channel(Peer):
+    """A peer whose socket belongs to the engine.
+
+    It is what an asyncio transport is to `connection`, as far as that needs one.
+    Made by `Engine.open` only.
+    """
+
+    cdef Engine _engine
+    cdef Reader _reader
+    cdef object _socket
+    cdef object _error
+    cdef unsigned char *_out
+    cdef Py_ssize_t _start
+    cdef Py_ssize_t _end
+    cdef Py_ssize_t _capacity
+    # Large last arguments, which are sent from where they are; None if there are
+    # none. The bytes in them, those of `_out` behind them all, and how many have been
+    # sent of the first one and what goes before it.
+    cdef list _tails
+    cdef Py_ssize_t _tail_bytes
+    cdef Py_ssize_t _tail_memory
+    cdef Py_ssize_t _behind
+    cdef Py_ssize_t _done
+    # The largest of those that were large, since nothing waited.
+    cdef Py_ssize_t _largest
+    cdef Py_ssize_t _high
+    cdef Py_ssize_t _low
+    cdef bint _dirty
+    cdef bint _closing
+    cdef bint _lingering
+    cdef bint _paused
+    cdef uint32_t _events
+    # How much had been to be sent when that was too much.
+    cdef Py_ssize_t _overflown
+    # What has been read and is to be carried out in another round, from where on; None
+    # if there is nothing to go on with. Whether the engine knows.
+    cdef bytes _rest
+    cdef Py_ssize_t _rest_at
+    cdef bint _listed
+    # How much memory its buffers take, as the broker counts it.
+    cdef Py_ssize_t _held
+    # The round in which the clock was first looked at, and how long it may take.
+    cdef uint64_t _round
+    cdef double _until
+
+    def __dealloc__(self):
+        PyMem_Free(self._out)
+
+    # -- what a peer is sent
+
+    cpdef send(self, int command, tuple arguments):
+        cdef Py_ssize_t length = len(arguments) - 1 if arguments else 0
+        cdef bytes last
+        cdef unsigned char *at
+        cdef bint first = True
+        for argument in arguments:
+            length += PyBytes_GET_SIZE(argument)
+        if length > DIRECT_SIZE:
+            last = arguments[-1]
+            if PyBytes_GET_SIZE(last) > DIRECT_SIZE:
+                self._send_large(command, arguments[:-1], last, length)
+                return
+        at = self._packet_of(command, length)
+        for argument in arguments:
+            if not first:
+                at[0] = 0
+                at += 1
+            first = False
+            memcpy(at, PyBytes_AS_STRING(argument), PyBytes_GET_SIZE(argument))
+            at += PyBytes_GET_SIZE(argument)
+
+    cpdef repeat(self, Py_ssize_t times, int command, tuple arguments):
+        cdef bytes last = arguments[-1] if arguments else b""
+        cdef Py_ssize_t length = len(arguments) - 1
+        if PyBytes_GET_SIZE(last) < SHARED_SIZE:
+            for _ in range(times):
+                self.send(command, arguments)
+            return
+        for argument in arguments:
+            length += PyBytes_GET_SIZE(argument)
+        arguments = arguments[:-1]
+        for _ in range(times):
+            self._send_large(command, arguments, last, length)
+
+    cdef int _send_large(
+        self, uint32_t number, tuple arguments, bytes last, Py_ssize_t length
+    ) except -1:
+        """Put a packet together whose last argument is not copied."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(last)
+        cdef unsigned char *at = self._head_of(number, length, length - size)
+        for argument in arguments:
+            memcpy(at, PyBytes_AS_STRING(argument), PyBytes_GET_SIZE(argument))
+            at += PyBytes_GET_SIZE(argument)
+            at[0] = 0
+            at += 1
+        self._largest = max(self._largest, size)
+        self._append_tail(last)
+        return 0
+
+    cdef int _append_tail(self, bytes data) except -1:
+        cdef Tail tail = Tail.__new__(Tail)
+        tail.data = data
+        tail.ahead = self._behind
+        tail.memory = TAIL_SIZE + PyBytes_GET_SIZE(data)
+        if self._tails is None:
+            self._tails = []
+            tail.ahead = self._end - self._start
+        elif (<Tail>self._tails[-1]).data is data:
+            tail.memory = TAIL_SIZE
+        self._tails.append(tail)
+        self._tail_memory += tail.memory
+        self._tail_bytes += PyBytes_GET_SIZE(data)
+        self._behind = 0
+        return self._look_for_overflow()
+
+    cdef int _look_for_overflow(self) except -1:
+        """Drop what waits if it is too much. The next flush closes the channel."""
+        if self._waiting() - self._largest > self._engine._max_outbox:
+            self._overflown = self._waiting()
+            self._drop()
+        return 0
+
+    cpdef write(self, bytes data):
+        if PyBytes_GET_SIZE(data) > DIRECT_SIZE:
+            self._largest = max(self._largest, PyBytes_GET_SIZE(data))
+        memcpy(
+            self._room(PyBytes_GET_SIZE(data)),
+            PyBytes_AS_STRING(data),
+            PyBytes_GET_SIZE(data),
+        )
+
+    cdef unsigned char *_packet_of(self, uint32_t number, Py_ssize_t length) except NULL:
+        """Begin a packet and return where its body of this length goes."""
+        return self._head_of(number, length, length)
+
+    cdef unsigned char *_head_of(
+        self, uint32_t number, Py_ssize_t length, Py_ssize_t room
+    ) except NULL:
+        """Begin a packet, with room for the first bytes of its body."""
+        cdef unsigned char *at
+        if length > <Py_ssize_t>0xFFFFFFFF:
+            raise _large_body(length)
+        at = self._room(HEADER_SIZE + room)
+        at = write_number(write_number(at, response), number)
+        return write_number(at, <uint32_t>length)
+
+    cdef unsigned char *_room(self, Py_ssize_t size) except NULL:
+        """Return where the next `size` bytes to be sent go."""
+        if not self._dirty:
+            self._dirty = True
+            if self.touched is not None:
+                self.touched.append(self)
+        if self._end + size > self._capacity:
+            self._grow(size)
+        self._end += size
+        self._behind += size
+        return self._out + self._end - size
+
+    cdef Py_ssize_t _waiting(self) noexcept:
+        """Return how many bytes wait to be sent."""
+        return self._end - self._start + self._tail_bytes - self._done
+
+    cdef int _grow(self, Py_ssize_t size) except -1:
+        cdef Py_ssize_t waiting
+        cdef Py_ssize_t capacity
+        cdef unsigned char *out
+        if self._end > self._start:
+            self._look_for_overflow()
+        waiting = self._end - self._start
+        capacity = max(waiting + size, waiting * 2)
+        if capacity <= SPARE_SIZE:
+            capacity = SPARE_SIZE
+            out = self._engine._take_spare()
+        else:
+            out = <unsigned char *>PyMem_Malloc(capacity)
+        if out is NULL:
+            raise MemoryError
+        if waiting:
+            memcpy(out, self._out + self._start, waiting)
+        self._engine._give_back(self._out, self._capacity)
+        self._out = out
+        self._capacity = capacity
+        self._start = 0
+        self._end = waiting
+        return 0
+
+    def flush(self):
+        """Send what waits, as far as the peer takes it."""
+        self._flush()
+
+    cdef int _flush(self) except -1:
+        cdef ssize_t sent
+        cdef Py_ssize_t most = TURN_SIZE
+        self._dirty = False
+        if self._socket is None:
+            self._drop()
+            return 0
+        if self._overflown:
+            self.connection.overflow(self._overflown)
+            return 0
+        while self._waiting() and most > 0:
+            sent = self._send_some()
+            if sent >= 0:
+                most -= sent
+                self._advance(sent)
+            elif errno == EAGAIN:
+                break
+            elif errno != EINTR:
+                self._fail(errno)
+                return 0
+        self._sent()
+        return 0
+
+    cdef ssize_t _send_some(self) noexcept:
+        if self._tails is not None:
+            return self._send_parts()
+        return send_to(
+            self.descriptor,
+            self._out + self._start,
+            self._end - self._start,
+            MSG_DONTWAIT | MSG_NOSIGNAL,
+        )
+
+    cdef ssize_t _send_parts(self) noexcept:
+        cdef iovec parts[2 * TAILS + 1]
+        cdef msghdr message
+        cdef Py_ssize_t skip = self._done
+        cdef unsigned char *at = self._out + self._start
+        cdef Py_ssize_t count = min(PyList_GET_SIZE(self._tails), TAILS)
+        cdef int filled = 0
+        cdef Tail tail
+        for index in range(count):
+            tail = <Tail>PyList_GET_ITEM(self._tails, index)
+            filled += part(&parts[filled], at, tail.ahead, &skip)
+            filled += part(
+                &parts[filled],
+                PyBytes_AS_STRING(tail.data),
+                PyBytes_GET_SIZE(tail.data),
+                &skip,
+            )
+            at += tail.ahead
+        if count == PyList_GET_SIZE(self._tails):
+            filled += part(&parts[filled], at, self._behind, &skip)
+        memset(&message, 0, sizeof(message))
+        message.msg_iov = parts
+        message.msg_iovlen = filled
+        return sendmsg(self.descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+
+    cdef int _advance(self, Py_ssize_t sent) except -1:
+        """Forget the first bytes of what waits."""
+        if self._tails is not None:
+            sent = self._advance_tails(sent)
+        self._start += sent
+        return 0
+
+    cdef Py_ssize_t _advance_tails(self, Py_ssize_t sent) except -1:
+        """Return how many of the bytes sent were behind all tails."""
+        cdef Tail tail
+        cdef Py_ssize_t whole = 0
+        sent += self._done
+        self._done = 0
+        while whole < PyList_GET_SIZE(self._tails):
+            tail = <Tail>PyList_GET_ITEM(self._tails, whole)
+            if sent < tail.ahead + PyBytes_GET_SIZE(tail.data):
+                self._done = sent
+                del self._tails[:whole]
+                return 0
+            sent -= tail.ahead + PyBytes_GET_SIZE(tail.data)
+            self._start += tail.ahead
+            self._tail_bytes -= PyBytes_GET_SIZE(tail.data)
+            self._tail_memory -= tail.memory
+            whole += 1
+            if whole < PyList_GET_SIZE(self._tails):
+                self._keep_counted(tail, <Tail>PyList_GET_ITEM(self._tails, whole))
+        self._tails = None
+        return sent
+
+    cdef int _keep_counted(self, Tail sent, Tail following) except -1:
+        """Count the bytes for the tail that follows if they were for the one sent."""
+        if following.data is sent.data:
+            following.memory = sent.memory
+            self._tail_memory += sent.memory - TAIL_SIZE
+        return 0
+
+    cdef int _account(self) except -1:
+        """Have the broker count what the buffers of this channel take now.
+
+        It need not be called for one that holds nothing and held nothing.
+        """
+        cdef Py_ssize_t held = self._capacity + self._tail_memory
+        cdef Reader reader = self._reader
+        if self._socket is None:
+            return 0
+        held += reader._capacity
+        if reader._last is not NULL:
+            held += PyBytes_GET_SIZE(<object>reader._last)
+        if self._rest is not None:
+            held += PyBytes_GET_SIZE(self._rest)
+        self._engine._broker.buffers += held - self._held
+        self._held = held
+        return 0
+
+    cdef int _sent(self) except -1:
+        """See to what follows from how much still waits."""
+        cdef Py_ssize_t waiting = self._waiting()
+        if not waiting:
+            self._drop()
+            if self._closing:
+                self._finish(None)
+                return 0
+            if self._lingering:
+                self._shut_down()
+        if waiting or self._held:
+            self._account()
+        self._await(EPOLLOUT if waiting else 0)
+        if waiting > self._high and not self.blocked:
+            self.connection.fell_behind()
+        elif waiting <= self._low and self.blocked:
+            self.connection.caught_up()
+        if waiting - self._largest > self._engine._max_outbox:
+            self.connection.overflow(waiting)
+        return 0
+
+    cdef int _drop(self) except -1:
+        self._engine._give_back(self._out, self._capacity)
+        self._out = NULL
+        self._start = self._end = self._capacity = 0
+        self._tails = None
+        self._tail_bytes = self._tail_memory = 0
+        self._behind = self._done = self._largest = 0
+        return 0
+
+    # -- what a peer sends
+
+    cdef int _readable(self) except -1:
+        if self._lingering:
+            return self._drop_input()
+        if self._rest is not None:
+            # That comes first, in its turn.
+            return 0
+        # Most of a large packet waits already once its beginning has been seen.
+        if self._read() and self._reader._kept and self._reader._space():
+            # What came before it may have closed this connection.
+            if self._socket is not None and self._rest is None:
+                self._read()
+        return 0
+
+    cdef int _drop_input(self) except -1:
+        cdef ssize_t size
+        size = recv(self.descriptor, self._engine._input, READ_SIZE, MSG_DONTWAIT)
+        if size > 0:
+            self.connection.drop(size)
+        elif size == 0:
+            self._finish(None)
+        elif errno != EAGAIN and errno != EINTR:
+            self._fail(errno)
+        return 0
+
+    cdef bint _read(self) except -1:
+        """Read once. Returns whether all came that there was room for."""
+        cdef Py_ssize_t space = self._reader._space()
+        cdef ssize_t size = self._receive(space)
+        if size > 0:
+            self._received(size, space)
+        elif size == 0:
+            self.connection.eof_received()
+        elif errno != EAGAIN and errno != EINTR:
+            self._fail(errno)
+        return size >= (space or READ_SIZE)
+
+    cdef ssize_t _receive(self, Py_ssize_t space) noexcept:
+        """Receive so many bytes of a last argument, and what follows it."""
+        cdef iovec parts[2]
+        cdef msghdr message
+        if not space:
+            return recv(self.descriptor, self._engine._input, READ_SIZE, MSG_DONTWAIT)
+        parts[0].iov_base = self._reader._place()
+        parts[0].iov_len = space
+        parts[1].iov_base = self._engine._input
+        parts[1].iov_len = FOLLOWING_SIZE
+        memset(&message, 0, sizeof(message))
+        message.msg_iov = parts
+        message.msg_iovlen = 2 if space == self._reader._missing() else 1
+        return recvmsg(self.descriptor, &message, MSG_DONTWAIT)
+
+    cdef int _received(self, Py_ssize_t size, Py_ssize_t space) except -1:
+        cdef Py_ssize_t direct = min(size, space)
+        cdef Py_ssize_t taken = 0
+        size -= direct
+        try:
+            if direct:
+                self._reader._received(direct)
+                if not self._reader._kept:
+                    # The sooner, the more of it is still in the processor's cache.
+                    self._engine.flush()
+            if size:
+                taken = self._reader._take(self._engine._input, size, None)
+        except ProtocolError as error:
+            self._end_protocol(error)
+            return 0
+        self._reader._stop = False
+        if self._socket is None or self._closing or self._lingering:
+            self._leave()
+        elif taken < size or self.answering is not None:
+            self._rest = copy(self._engine._input + taken, size - taken)
+            self._rest_at = 0
+            self._engine._put_off(self)
+        else:
+            self._look_for_partial()
+        if self._held or self._reader._kept or self._rest is not None:
+            self._account()
+        return 0
+
+    cdef int _look_for_partial(self) except -1:
+        if self._reader._kept or self._reader._skipped:
+            self.connection.partial()
+        return 0
+
+    cdef int _go_on(self) except -1:
+        """Go on with what was read in an earlier round, or an answer to it."""
+        cdef bytes rest = self._rest
+        cdef Py_ssize_t left
+        if rest is None or self._paused:
+            return 0
+        try:
+            self._answer_on()
+            if self.answering is None and not self._reader._stop:
+                left = PyBytes_GET_SIZE(rest) - self._rest_at
+                self._rest_at += self._reader._take(
+                    <const unsigned char *>PyBytes_AS_STRING(rest) + self._rest_at,
+                    left,
+                    None,
+                )
+        except ProtocolError as error:
+            self._end_protocol(error)
+            return 0
+        self._reader._stop = False
+        # Whatever was carried out may have closed this connection.
+        if self._rest is None:
+            return 0
+        if self._rest_at < PyBytes_GET_SIZE(rest) or self.answering is not None:
+            self._engine._put_off(self)
+        else:
+            self._rest = None
+            self._look_for_partial()
+        if self._held or self._reader._kept or self._rest is not None:
+            self._account()
+        return 0
+
+    cdef int _answer_on(self) except -1:
+        """Make pieces of an answer, as many as there is time and room for."""
+        while self.answering is not None and not self._reader._stop:
+            piece = next(self.answering, None)
+            if piece is None:
+                self.answering = None
+                break
+            self.write(piece)
+            if self._late() or self._waiting() > self._high:
+                self._reader._stop = True
+        return 0
+
+    cdef bint _late(self) noexcept:
+        """Whether the round has taken long enough for this channel."""
+        cdef double now = clock(CLOCK_MONOTONIC)
+        if self._round != self._engine._rounds:
+            self._round = self._engine._rounds
+            self._until = now + self._engine._allowance
+        return now > self._until
+
+    cdef int _leave(self) except -1:
+        """Carry out nothing more of what was read."""
+        self._rest = None
+        self.answering = None
+        return 0
+
+    cdef int _end_protocol(self, error) except -1:
+        self._reader._forget()
+        self._reader._stop = False
+        self._leave()
+        # It takes the way of any packet that breaks a rule, which ends here again.
+        try:
+            self._engine._dispatch(self, (INVALID, error))
+        except ProtocolError:
+            pass
+        self._error = error
+        self.connection.failed()
+        return 0
+
+    @property
+    def buffered(self):
+        """How many bytes of an unfinished request are kept."""
+        if self._reader._skipped:
+            return 1
+        return self._reader._kept + self._reader._come
+
+    @property
+    def held(self):
+        """How many bytes of memory its buffers take."""
+        return self._held
+
+    @property
+    def error(self):
+        """What ended the protocol, if anything did."""
+        return self._error
+
+    # -- a transport
+
+    def get_extra_info(self, name):
+        if name == "socket":
+            return self._socket
+        return self._socket.getpeername() if name == "peername" else None
+
+    def set_write_buffer_limits(self, Py_ssize_t high, Py_ssize_t low):
+        self._high = high
+        self._low = low
+
+    def get_write_buffer_size(self):
+        return self._waiting()
+
+    def pause_reading(self):
+        self._paused = True
+        self._await(self._events & EPOLLOUT)
+
+    def resume_reading(self):
+        self._paused = False
+        self._await(self._events & EPOLLOUT)
+        if self._rest is not None:
+            self._engine._put_off(self)
+
+    def write_eof(self):
+        """Send nothing more once everything that waits was sent, and drop what comes."""
+        self._lingering = True
+        self._leave()
+        if self._socket is not None and not self._waiting():
+            self._shut_down()
+
+    cdef int _shut_down(self) except -1:
+        try:
+            self._socket.shutdown(SHUT_WR)
+        except OSError:
+            # The peer has gone, which is noticed where it is read from.
+            pass
+        return 0
+
+    def close(self):
+        """Close once everything that waits was sent."""
+        if self._socket is None or self._closing:
+            return
+        self._closing = True
+        self._leave()
+        if not self._waiting():
+            self._finish(None)
+        else:
+            self._await(EPOLLOUT)
+
+    def abort(self):
+        """Close now."""
+        if self._socket is not None:
+            self._finish(None)
+
+    def let_go(self):
+        """Break the cycle of a channel that is lost, so that it is freed at once."""
+        self._reader._channel = None
+
+    cdef int _fail(self, int number) except -1:
+        self._finish(OSError(number, os.strerror(number)))
+        return 0
+
+    cdef int _finish(self, error) except -1:
+        self._closing = True
+        self._leave()
+        self._drop()
+        # The rest goes with this object, soon.
+        self._engine._broker.buffers -= self._held
+        self._held = 0
+        self._engine._forget(self)
+        self._socket.close()
+        self._socket = None
+        self._engine._loop.call_soon(self.connection.connection_lost, error)
+        self._engine._interrupted = True
+        return 0
+
+    cdef int _await(self, uint32_t events) except -1:
+        """Have the engine look at this channel for `events`, and for what to read."""
+        cdef epoll_event event
+        if self._socket is None:
+            return 0
+        if not (self._paused or self._closing):
+            events |= EPOLLIN
+        if events != self._events:
+            self._events = event.events = events
+            event.data.fd = self.descriptor
+            epoll_ctl(self._engine._epoll, EPOLL_CTL_MOD, self.descriptor, &event)
+        return 0

@@ -1,0 +1,245 @@
+# What peers send: cutting a stream into packets, and carrying out those that come often.
+
+@cython.final
+cdef class Reader(Decoder):
+    """Cuts the stream of one channel and dispatches its packets.
+
+    The last argument of a large packet is received straight into the object that it
+    is going to be. This object grows with what has come, whatever size was declared;
+    meanwhile the buffer keeps what is before that argument.
+    """
+
+    # The last argument of the packet that is kept, as far as `_come` says.
+    cdef PyObject *_last
+    cdef Py_ssize_t _come
+    cdef Channel _channel
+    cdef Broker _broker
+    cdef object _dispatch
+    # What was done since the clock was looked at.
+    cdef int _done
+    # A client tends to name the function that it named before: comparing is cheaper
+    # than making and hashing a new object.
+    cdef bytes _name
+
+    cdef unsigned char *_place(self) noexcept:
+        """Return where to receive the last argument's next bytes, see `_space`."""
+        return <unsigned char *>PyBytes_AS_STRING(<object>self._last) + self._come
+
+    cdef Py_ssize_t _space(self) except -1:
+        """Return how many bytes to receive straight into a last argument.
+
+        It is 0 if nothing of the kind is to come.
+        """
+        if self._last is NULL:
+            return self._begin_last() if self._kept else 0
+        if self._come == PyBytes_GET_SIZE(<object>self._last):
+            _PyBytes_Resize(&self._last, self._come + self._worthwhile())
+        return PyBytes_GET_SIZE(<object>self._last) - self._come
+
+    cdef Py_ssize_t _worthwhile(self) noexcept:
+        """Return for how many bytes more there should be room in a last argument.
+
+        That is for what waits in the socket, or for as much again as has come.
+        """
+        cdef Py_ssize_t most = max(self._come, DIRECT_SIZE)
+        cdef int waiting = 0
+        ioctl(self._channel.descriptor, FIONREAD, &waiting)
+        return min(self._missing(), max(most, <Py_ssize_t>waiting))
+
+    cdef Py_ssize_t _missing(self) noexcept:
+        """Return how many bytes of a last argument are to come."""
+        return self._needed - self._kept - self._come
+
+    cdef Py_ssize_t _begin_last(self) except -1:
+        """Take what has come of a last argument out of the buffer, if it is large.
+
+        Returns for how many bytes more there is room then.
+        """
+        cdef Py_ssize_t start
+        cdef Py_ssize_t space
+        if self._buffer[0] or self._kept < HEADER_SIZE:
+            return 0
+        if self._needed - self._kept < DIRECT_SIZE:
+            return 0
+        start = self._last_starts()
+        if not start:
+            return 0
+        self._come = self._kept - start
+        self._kept = start
+        space = self._worthwhile()
+        last = PyBytes_FromStringAndSize(NULL, self._come + space)
+        memcpy(PyBytes_AS_STRING(last), self._buffer + start, self._come)
+        Py_INCREF(last)
+        self._last = <PyObject *>last
+        return space
+
+    cdef Py_ssize_t _last_starts(self) noexcept:
+        """Return where the last argument of the packet in the buffer starts.
+
+        It is 0 if the packet has none, or not all that is before it has come.
+        """
+        cdef uint32_t number = read_number(self._buffer + 4)
+        cdef int count = <unsigned char>PyBytes_AS_STRING(counts)[number]
+        cdef Py_ssize_t start = HEADER_SIZE
+        cdef Py_ssize_t length
+        if not count or read_number(self._buffer) != self._magic:
+            return 0
+        for _ in range(count - 1):
+            length = until_nul(self._buffer + start, self._kept - start)
+            if length < 0:
+                return 0
+            start += length + 1
+        return start
+
+    cdef int _received(self, Py_ssize_t size) except -1:
+        """Take `size` bytes that were received at `_place`."""
+        self._come += size
+        if not self._missing():
+            self._release(None)
+        return 0
+
+    cdef bytes _argument(self, const unsigned char *at, Py_ssize_t size):
+        """Return the last argument, of which as much is here as is in the buffer."""
+        if self._last is NULL:
+            return copy(at, size)
+        last = <bytes>self._last
+        self._drop_last()
+        return last
+
+    cdef void _drop_last(self) noexcept:
+        Py_XDECREF(self._last)
+        self._last = NULL
+        self._come = 0
+
+    cdef void _forget(self) noexcept:
+        Decoder._forget(self)
+        self._drop_last()
+
+    cdef int _deliver(
+        self, const unsigned char *data, Py_ssize_t length, list packets
+    ) except -1:
+        cdef uint32_t number
+        cdef int done
+        if not data[0] and read_number(data) == self._magic:
+            number = read_number(data + 4)
+            done = self._often(number, data + HEADER_SIZE, length - HEADER_SIZE)
+            if done:
+                return self._count(done)
+        packet = self._packet(data, length)
+        if self._last is not NULL:
+            number, arguments = packet
+            packet = number, (*arguments[:-1], self._argument(NULL, 0))
+        self._collect(packet, packets)
+        return self._count(LOOK)
+
+    cdef inline int _count(self, int done) except -1:
+        """Leave the rest to another round if that was enough for this one."""
+        cdef Channel channel = self._channel
+        self._done += done
+        if self._done >= LOOK:
+            self._done = 0
+            if channel._late() or channel.answering is not None:
+                self._stop = True
+        if channel._end - channel._start + channel._tail_bytes > channel._high:
+            self._stop = True
+        return 0
+
+    cdef int _collect(self, tuple packet, list packets) except -1:
+        self._dispatch(self._channel, packet)
+        return 0
+
+    cdef int _often(
+        self, uint32_t number, const unsigned char *body, Py_ssize_t size
+    ) except -1:
+        """Carry out a packet of a type that comes often, and return what that counts.
+
+        Returns 0 for others, which are not carried out.
+        """
+        if number == GRAB_JOB:
+            self._broker.grab(self._channel)
+            return self._searched()
+        elif number == GRAB_JOB_UNIQ:
+            self._broker.grab_unique(self._channel)
+            return self._searched()
+        elif number == GRAB_JOB_ALL:
+            self._broker.grab_all(self._channel)
+            return self._searched()
+        elif number == PRE_SLEEP:
+            self._broker.pre_sleep(self._channel)
+            return self._searched()
+        elif number == WORK_COMPLETE or number == WORK_DATA:
+            return self._work(number, body, size)
+        elif number == SUBMIT_JOB:
+            return self._submit(body, size, NORMAL, False)
+        elif number == SUBMIT_JOB_BG:
+            return self._submit(body, size, NORMAL, True)
+        elif number == SUBMIT_JOB_HIGH:
+            return self._submit(body, size, HIGH, False)
+        elif number == SUBMIT_JOB_HIGH_BG:
+            return self._submit(body, size, HIGH, True)
+        elif number == SUBMIT_JOB_LOW:
+            return self._submit(body, size, LOW, False)
+        elif number == SUBMIT_JOB_LOW_BG:
+            return self._submit(body, size, LOW, True)
+        elif number == ECHO_REQ:
+            self._echo(body, size)
+            return 1 if size < DIRECT_SIZE else LOOK
+        return 0
+
+    cdef inline int _searched(self):
+        """Return what the search for a job counts: it takes long with many functions."""
+        return LOOK if PyList_GET_SIZE(self._channel.functions) > LOOK else 1
+
+    cdef int _echo(self, const unsigned char *body, Py_ssize_t size) except -1:
+        if self._last is NULL:
+            memcpy(self._channel._packet_of(ECHO_RES, size), body, size)
+        else:
+            self._channel.send(ECHO_RES, (self._argument(body, size),))
+        return 0
+
+    cdef bint _submit(
+        self, const unsigned char *body, Py_ssize_t size, int priority, bint background
+    ) except -1:
+        cdef Py_ssize_t name = until_nul(body, size)
+        cdef Py_ssize_t unique
+        if name < 0:
+            return False
+        unique = until_nul(body + name + 1, size - name - 1)
+        if unique < 0:
+            return False
+        self._remember_name(body, name)
+        body += name + 1
+        size -= name + 1
+        self._broker.submit(
+            self._channel,
+            self._name,
+            copy(body, unique),
+            self._argument(body + unique + 1, size - unique - 1),
+            priority,
+            background,
+        )
+        return True
+
+    cdef int _remember_name(
+        self, const unsigned char *name, Py_ssize_t size
+    ) except -1:
+        cdef bytes known = self._name
+        if PyBytes_GET_SIZE(known) != size or memcmp(
+            PyBytes_AS_STRING(known), name, size
+        ):
+            self._name = copy(name, size)
+        return 0
+
+    cdef bint _work(
+        self, uint32_t number, const unsigned char *body, Py_ssize_t size
+    ) except -1:
+        cdef Py_ssize_t length = until_nul(body, size)
+        if length < 0:
+            return False
+        handle = copy(body, length)
+        data = self._argument(body + length + 1, size - length - 1)
+        if number == WORK_COMPLETE:
+            self._broker.complete(self._channel, handle, data)
+        else:
+            self._broker.data(self._channel, handle, data)
+        return True

@@ -1,0 +1,1 @@
+"""What several queue plugins are made of."""
