@@ -5,6 +5,7 @@ from pathlib import Path
 
 from . import compat, protocol, util
 from .admin_client import GearmanAdminClient
+from .blocking.sockets import Keepalive
 from .client import GearmanClient
 from .constants import (
     JOB_COMPLETE,
@@ -58,6 +59,7 @@ __all__ = [
     "GearmanWorker",
     "JSONEncoder",
     "JobException",
+    "Keepalive",
     "NoopEncoder",
     "NullHandler",
     "Payload",

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from . import util
 from .admin_client_handler import GearmanAdminClientCommandHandler
+from .blocking.sharing import Shared
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .connection_manager import Options
 from .errors import (
@@ -15,8 +16,7 @@ from .errors import (
     ProtocolError,
 )
 from .errors import ServerUnavailable as ServerUnavailable
-from .excerpt import excerpt
-from .payload import as_text
+from .payload import as_text, excerpt
 from .protocol import (
     GEARMAN_COMMAND_ECHO_REQ,
     GEARMAN_SERVER_COMMAND_CANCEL_JOB,
@@ -34,7 +34,6 @@ from .protocol import (
     GEARMAN_SERVER_COMMAND_WORKERS,
 )
 from .protocol import GEARMAN_COMMAND_ECHO_RES as GEARMAN_COMMAND_ECHO_RES
-from .sharing import Shared
 
 gearman_logger = logging.getLogger(__name__)
 

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from .command_handler import GearmanCommandHandler
 from .errors import InvalidAdminClientState, ProtocolError
-from .excerpt import LIMIT, excerpt
-from .payload import as_text
+from .payload import LIMIT, as_text, excerpt
 from .protocol import (
     GEARMAN_COMMAND_ECHO_REQ,
     GEARMAN_COMMAND_TEXT_COMMAND,

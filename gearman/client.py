@@ -8,6 +8,10 @@ from typing import Any, Unpack
 
 from . import compat as compat
 from . import util
+from .blocking.job_statuses import JobStatuses
+from .blocking.seams import Seams
+from .blocking.shortcut import PASSED_BY, submit_at_once, submitter, take_handles
+from .blocking.waiting import Acceptance, All, One, assert_several
 from .client_handler import GearmanClientCommandHandler
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .connection_manager import Options
@@ -17,10 +21,6 @@ from .constants import PRIORITY_LOW as PRIORITY_LOW
 from .errors import ConnectionError as ConnectionError
 from .errors import ExceededConnectionAttempts
 from .errors import ServerUnavailable as ServerUnavailable
-from .job_statuses import JobStatuses
-from .seams import Seams
-from .shortcut import PASSED_BY, submit_at_once, submitter, take_handles
-from .waiting import Acceptance, All, One, assert_several
 
 gearman_logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from weakref import ref
 
+from .blocking.submission import number, submission
 from .command_handler import GearmanCommandHandler
 from .constants import (
     JOB_COMPLETE,
@@ -24,7 +25,6 @@ from .protocol import (
 from .protocol import (
     submit_cmd_for_background_priority as submit_cmd_for_background_priority,
 )
-from .submission import number, submission
 
 gearman_logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .errors import UnknownCommandError
-from .excerpt import excerpt
+from .payload import excerpt
 from .protocol import GEARMAN_COMMAND_TO_NAME, get_command_name
 
 gearman_logger = logging.getLogger(__name__)

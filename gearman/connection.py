@@ -8,10 +8,18 @@ import time
 from collections import deque
 from typing import Any
 
+from .blocking.inbox import Inbox
+from .blocking.sockets import (
+    Keepalive,
+    configure,
+    has_ended,
+    open_socket,
+    poll_for_the_end,
+    tls_context,
+)
 from .constants import _DEBUG_MODE_, DEFAULT_GEARMAN_PORT
 from .errors import ConnectionError, ServerUnavailable
 from .errors import ProtocolError as ProtocolError
-from .inbox import Inbox
 from .protocol import (
     GEARMAN_COMMAND_TEXT_COMMAND,
     pack,
@@ -23,14 +31,6 @@ from .protocol import get_command_name as get_command_name
 from .protocol import pack_binary_command as pack_binary_command
 from .protocol import parse_binary_command as parse_binary_command
 from .protocol import parse_text_command as parse_text_command
-from .sockets import (
-    Keepalive,
-    configure,
-    has_ended,
-    open_socket,
-    poll_for_the_end,
-    tls_context,
-)
 
 gearman_logger = logging.getLogger(__name__)
 

@@ -9,6 +9,8 @@ from typing import Any, Self, TypedDict, Unpack
 
 from . import compat as compat
 from . import util
+from .blocking.poll_loop import PollLoop
+from .blocking.sockets import Keepalive
 from .connection import GearmanConnection
 from .constants import _DEBUG_MODE_ as _DEBUG_MODE_
 from .encoders import DataEncoder, NoopEncoder
@@ -16,8 +18,6 @@ from .errors import ConnectionError as ConnectionError
 from .errors import GearmanError
 from .errors import ServerUnavailable as ServerUnavailable
 from .job import GearmanJob, GearmanJobRequest
-from .poll_loop import PollLoop
-from .sockets import Keepalive
 
 __all__ = ["DataEncoder", "GearmanConnectionManager", "NoopEncoder"]
 

@@ -14,7 +14,7 @@ from .constants import (
     PRIORITY_NONE,
 )
 from .constants import JOB_PENDING as JOB_PENDING
-from .excerpt import LIMIT, excerpt
+from .payload import LIMIT, excerpt
 
 
 class GearmanJob:

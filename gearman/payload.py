@@ -8,11 +8,18 @@ that are no UTF-8 survive the way to text and back (surrogateescape).
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Self
+from reprlib import Repr
+from typing import Any, Final, Self
 
 _ENCODING = ("utf-8", "surrogateescape")
 # As a tuple: a union would be made anew with each call.
 BYTES = (bytes, bytearray, memoryview)
+
+# Characters or bytes of a payload that an error, a log line or a repr may show.
+LIMIT: Final = 80
+
+_short = Repr()
+_short.maxother = LIMIT
 
 
 def as_bytes(value: object) -> bytes:
@@ -142,3 +149,21 @@ _METHODS = """
 """
 for _name in _METHODS.split():
     setattr(Payload, _name, _accepting_text(getattr(bytes, _name)))
+
+
+def excerpt(value: Any) -> str:
+    """Return the repr of a value, or what text, bytes or an object begin with.
+
+    Of a dict that is so for each of its values.
+    """
+    if isinstance(value, dict):
+        items = (f"{excerpt(key)}: {excerpt(item)}" for key, item in value.items())
+        return f"{{{', '.join(items)}}}"
+    if not isinstance(value, (str, *BYTES)):
+        return _short.repr(value)
+    if len(value) <= LIMIT:
+        return repr(value)
+    start = value[:LIMIT]
+    if isinstance(start, memoryview):
+        start = bytes(start)
+    return f"{start!r}... ({len(value)} in all)"

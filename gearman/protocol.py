@@ -14,9 +14,8 @@ from . import compat as compat
 from .commands import COMMANDS, HEADER_SIZE, REQUEST, RESPONSE, Command
 from .constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
 from .errors import ProtocolError
-from .excerpt import excerpt
 from .framing import encode
-from .payload import Payload, as_bytes, as_text
+from .payload import Payload, as_bytes, as_text, excerpt
 
 NULL_CHAR: Final = Payload(b"\0")
 MAGIC_RES_STRING: Final = Payload(RESPONSE)

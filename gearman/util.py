@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from . import address
+from .blocking.polling import ready
 from .constants import DEFAULT_GEARMAN_PORT
 from .payload import as_text
-from .polling import ready
 
 T = TypeVar("T")
 

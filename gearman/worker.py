@@ -9,14 +9,14 @@ from contextlib import suppress
 from typing import Any, Unpack
 
 from . import compat as compat
+from .blocking.job_execution import JobExecution
+from .blocking.polling import Wakeup, ready
+from .blocking.seams import Seams
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .connection_manager import Options
 from .errors import ConnectionError as ConnectionError
 from .errors import ServerUnavailable
-from .excerpt import excerpt
-from .job_execution import JobExecution
-from .polling import Wakeup, ready
-from .seams import Seams
+from .payload import excerpt
 from .worker_handler import GearmanWorkerCommandHandler
 
 gearman_logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from gearman import protocol
 from gearman.admin_client_handler import GearmanAdminClientCommandHandler
 from gearman.command_handler import GearmanCommandHandler
 from gearman.errors import ProtocolError
-from gearman.excerpt import LIMIT, excerpt
+from gearman.payload import LIMIT, excerpt
 
 LONG = "x" * 100_000
 

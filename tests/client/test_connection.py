@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import gearman
+from gearman.blocking.sockets import Keepalive
 from gearman.connection import GearmanConnection
 from gearman.errors import ConnectionError, ProtocolError, ServerUnavailable
-from gearman.sockets import Keepalive
 from tests import servers
 from tests.client.stage import HandServer, meanwhile, tls_front, unanswered, working
 from tests.servers import DEADLINE, Server

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import gearman
-from gearman import sockets
+from gearman.blocking import sockets
 from gearman.errors import ExceededConnectionAttempts, ServerUnavailable
 from tests import servers
 from tests.certificates import Authority

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import gearman
-from gearman import shortcut
+from gearman.blocking import shortcut
 from gearman.client_handler import GearmanClientCommandHandler
 from gearman.connection import GearmanConnection
 from gearman.errors import InvalidClientState

@@ -206,7 +206,7 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(
 def test_a_client_of_the_only_thread_needs_no_descriptor_to_be_woken_by(
     client: Any, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gearman.sharing.active_count", lambda: 1)
+    monkeypatch.setattr("gearman.blocking.sharing.active_count", lambda: 1)
     client.submit_job(task, "", poll_timeout=0.01)
     assert client._wakeup is None
 

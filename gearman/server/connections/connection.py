@@ -18,8 +18,8 @@ from contextlib import suppress
 from enum import IntEnum, auto
 from typing import ClassVar
 
+from ...blocking.sockets import keep_alive
 from ...errors import ProtocolError
-from ...sockets import keep_alive
 from ..broker import Peer
 from ..protocols.interface import HIGH_WATER, Protocol
 from ..storage.durability import Durability

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
+from ...blocking.polling import Wakeup
 from ...errors import StartupError
-from ...polling import Wakeup
 from .command_line import say
 from .ownership import acting_as, give, is_beyond
 

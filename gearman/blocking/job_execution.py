@@ -1,0 +1,113 @@
+"""Running a job: its function, its result, its failure, the lock it is run under."""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any, Unpack
+
+from ..connection_manager import Options
+from .job_updates import JobUpdates
+
+gearman_logger = logging.getLogger(__name__)
+
+
+class JobExecution(JobUpdates):
+    """What a worker does with a job that one of its handlers was given."""
+
+    report_exceptions = False
+
+    def __init__(
+        self, host_list: Iterable[Any] | None = None, **options: Unpack[Options]
+    ) -> None:
+        super().__init__(host_list=host_list, **options)
+        self.worker_abilities: dict[Any, Callable[..., Any]] = {}
+        self.command_handler_holding_job_lock: Any = None
+
+    def create_job(
+        self, command_handler: Any, job_handle: str, task: Any, unique: Any, data: Any
+    ) -> Any:
+        """Make a job of what the server sent."""
+        connection = self.handler_to_connection_map[command_handler]
+        return self.job_class(connection, job_handle, task, unique, data)
+
+    def on_job_execute(self, current_job: Any) -> Any:
+        """Run a job; an exception, or a result that cannot be sent, makes it fail."""
+        try:
+            callback = self.worker_abilities[current_job.task]
+            result = callback(self, current_job)
+        except Exception:
+            return self.on_job_exception(current_job, sys.exc_info())
+        try:
+            return self.on_job_complete(current_job, result)
+        except Exception as error:
+            handler = self.connection_to_handler_map.get(current_job.connection)
+            if error is not getattr(handler, "unsendable", None):
+                raise
+            return self.on_job_exception(current_job, sys.exc_info())
+
+    def on_job_exception(self, current_job: Any, exc_info: Any) -> bool:
+        """Log that a job failed, and why, and tell the server."""
+        gearman_logger.error(
+            "Job %s of %r failed",
+            *(current_job.handle, current_job.task),
+            exc_info=exc_info,
+        )
+        if self.report_exceptions:
+            self._report(current_job, exc_info)
+        elif self._may_send_later():
+            self._queue_failure(current_job)
+        else:
+            self.send_job_failure(current_job)
+        return False
+
+    def _report(self, job: Any, exc_info: Any) -> None:
+        kind, error, _ = exc_info
+        details = {
+            "type": f"{kind.__module__}.{kind.__qualname__}",
+            "message": str(error),
+            "traceback": "".join(traceback.format_exception(*exc_info)),
+        }
+        try:
+            self.data_encoder.encode(details)
+        except Exception:
+            self.send_job_exception(job, json.dumps(details))
+        else:
+            self.send_job_exception(job, details)
+
+    def on_job_complete(self, current_job: Any, job_result: Any) -> bool:
+        """Tell the server the result of a job."""
+        if self._may_send_later():
+            self._queue_complete(current_job, job_result)
+        else:
+            self.send_job_complete(current_job, job_result)
+        return True
+
+    def _may_send_later(self) -> bool:
+        """Whether the end of a job may leave with what is sent next."""
+        return False
+
+    def set_job_lock(self, command_handler: Any, lock: bool) -> bool:
+        """Take or release the job lock; return whether the handler may do that."""
+        if command_handler not in self.handler_to_connection_map:
+            return False
+        holder = self.command_handler_holding_job_lock
+        if holder is not (None if lock else command_handler):
+            return False
+        self.command_handler_holding_job_lock = command_handler if lock else None
+        return True
+
+    def lend_job_lock(self, command_handler: Any) -> Any:
+        """Let a handler have the lock whose job came late; return who had it."""
+        holder = self.command_handler_holding_job_lock
+        self.command_handler_holding_job_lock = command_handler
+        return holder
+
+    def check_job_lock(self, command_handler: Any) -> bool:
+        """Whether a handler awaits or runs a job."""
+        return bool(self.command_handler_holding_job_lock == command_handler)
+
+    def has_job_lock(self) -> bool:
+        """Whether any handler awaits or runs a job."""
+        return self.command_handler_holding_job_lock is not None

@@ -1,0 +1,113 @@
+"""Connections that several threads may use at once."""
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from threading import active_count, get_ident
+from typing import Any, Unpack
+
+from ..connection_manager import GearmanConnectionManager, Options
+from .polling import Dialogue, Wakeup
+from .turns import Turns
+
+# A thread that comes is let in within so many calls of the one that was there.
+_OTHERS = 64
+
+
+class Shared(GearmanConnectionManager):
+    """A GearmanConnectionManager for threads, each of which gets its own answers."""
+
+    def __init__(
+        self, host_list: Iterable[Any] | None = None, **options: Unpack[Options]
+    ) -> None:
+        self._turns = Turns()
+        # The last thread that used it, and for how many more calls of this one others
+        # are reckoned with.
+        self._user = 0
+        self._others = 0
+        super().__init__(host_list=host_list, **options)
+
+    def _exclusively(self) -> AbstractContextManager[Any]:
+        """Return the lock that is to be held when connections are used."""
+        if self._process != os.getpid():
+            self._drop_inherited()
+        user = get_ident()
+        if user != self._user:
+            self._others = _OTHERS if self._user else 0
+            self._user = user
+        elif self._others:
+            self._others -= 1
+        return self._turns.lock
+
+    def _drop_inherited(self) -> None:
+        if self._process != os.getpid():
+            # The thread that has the lock, and polls, may not be in this process.
+            self._turns = Turns()
+            self._dialogue = Dialogue()
+            self._close_wakeup()
+            super()._drop_inherited()
+
+    def poll_connections_until_stopped(
+        self,
+        submitted_connections: Iterable[Any],
+        callback_fxn: Callable[[bool], Any],
+        timeout: float | None = None,
+    ) -> bool:
+        """Poll as GearmanConnectionManager does, or let another thread do it."""
+        with self._exclusively():
+            alone = active_count() == 1
+            self._idle = None if alone else self._turns
+            if not alone:
+                self._wakeup = self._wakeup or Wakeup()
+            try:
+                return super().poll_connections_until_stopped(
+                    submitted_connections, callback_fxn, timeout
+                )
+            finally:
+                if not alone:
+                    self._leave()
+
+    def _turn(
+        self, talk: bool, connections: list[Any]
+    ) -> Callable[[float | None], bool]:
+        alone = super()._turn(talk, connections)
+        if self._idle is None:
+            return alone
+        together = super()._turn(False, self.connection_list)
+        turns = self._turns
+
+        def turn(timeout: float | None) -> bool:
+            if turns.polling:
+                if self._wakeup is not None and any(c.writable() for c in connections):
+                    self._wakeup.wake()
+                turns.follow(timeout)
+                return True
+            # The others may wait for other connections.
+            differ = turns.followed and len(connections) != len(self.connection_list)
+            active = (together if differ else alone)(timeout)
+            if active:
+                turns.tell()
+            return active
+
+        return turn
+
+    def _leave(self) -> None:
+        """Let another thread poll, or none if nothing is left to poll."""
+        self._turns.tell()
+        if not any(c.connected for c in self.connection_list):
+            self._close_wakeup()
+
+    def shutdown(self) -> None:
+        """Close all connections; what is used afterwards is opened again."""
+        with self._exclusively():
+            super().shutdown()
+            if self._turns.polling and self._wakeup is not None:
+                # Whoever polls finds that there is nothing to poll.
+                self._wakeup.wake()
+            else:
+                self._close_wakeup()
+
+    def _close_wakeup(self) -> None:
+        if self._wakeup is not None and not self._turns.polling:
+            self._wakeup.close()
+            self._wakeup = None

@@ -1,0 +1,112 @@
+"""Opening a socket to a server: TCP over IPv4 or IPv6, Unix sockets, TLS."""
+
+import select
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+from ..address import UNIX
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """When the system probes an idle connection, in seconds, and how often."""
+
+    idle: int = 60
+    interval: int = 10
+    count: int = 6
+
+
+def open_socket(
+    host: str, port: int, timeout: float | None, context: ssl.SSLContext | None
+) -> socket.socket:
+    """Return a connected socket; raises OSError.
+
+    The name is resolved each time, and every address it has is tried, each for at
+    most `timeout` seconds. The TLS handshake may take as long again.
+    """
+    if host.startswith(UNIX):
+        return _open_unix(host.removeprefix(UNIX), timeout)
+    opened = socket.create_connection((host, port), timeout)
+    try:
+        if opened.getsockname() == opened.getpeername():
+            # Nobody listens: TCP connected the socket to itself.
+            raise ConnectionRefusedError(f"nobody listens on port {port}")
+        if context is None:
+            return opened
+        return context.wrap_socket(opened, server_hostname=host)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _open_unix(path: str, timeout: float | None) -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.settimeout(timeout)
+        opened.connect(path)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+# Not every system has it.
+_ENDING = getattr(select, "POLLRDHUP", 0)
+
+
+def poll_for_the_end(opened: socket.socket) -> select.poll:
+    """Return what finds something when the peer may have closed a connection."""
+    poll = select.poll()
+    poll.register(opened, _ENDING or select.POLLIN)
+    return poll
+
+
+def has_ended(opened: socket.socket) -> bool:
+    """Whether the peer has closed a connection for which something was found.
+
+    What it sent before may still be there to be read; where the system can't tell
+    then, the end shows when that has been read.
+    """
+    if _ENDING:
+        return True
+    try:
+        # Below TLS, whose own method can't peek.
+        return not socket.socket.recv(opened, 1, socket.MSG_PEEK)
+    except OSError:
+        return True
+
+
+def configure(opened: socket.socket, keepalive: Keepalive | None) -> None:
+    """Make a socket non-blocking, send small packets at once, probe when idle."""
+    opened.setblocking(False)
+    if opened.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if keepalive is None:
+        return
+    keep_alive(opened, keepalive.idle, keepalive.interval, keepalive.count)
+
+
+def keep_alive(
+    opened: socket.socket, idle: int | None, interval: int | None, count: int | None
+) -> None:
+    """Have the system probe a TCP connection; it has its own mind on what is None."""
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # Not every system has these.
+    for name, value in (
+        ("TCP_KEEPIDLE", idle),
+        ("TCP_KEEPINTVL", interval),
+        ("TCP_KEEPCNT", count),
+    ):
+        option: Any = getattr(socket, name, None)
+        if value is not None and option is not None:
+            opened.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def tls_context(keyfile: Any, certfile: Any, ca_certs: Any) -> ssl.SSLContext:
+    """Return what verifies a server, and shows it a certificate."""
+    context = ssl.create_default_context(cafile=ca_certs)
+    context.load_cert_chain(certfile, keyfile)
+    return context

@@ -1,0 +1,114 @@
+"""The tool `gearadmin`: ``python -m gearman.cli.gearadmin``."""
+
+import json
+import os
+import shutil
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NoReturn
+
+from ... import __version__
+from ...errors import ConfigurationError
+from ...server.settings.command_line import say
+from .. import program, servers, tables
+from ..admin import Admin, Refused
+from .operations import Operation, parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool and return its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    return program.run("gearadmin", partial(_run, arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    options = parser().parse_args(arguments)
+    if options.help or options.version:
+        version = f"gearadmin (gearman-py) {__version__}\n"
+        say(version if options.version else parser().format_help(), sys.stdout)
+        return 0
+    _check(options)
+    return _talk(options)
+
+
+def _check(options: Namespace) -> None:
+    if not options.requests:
+        raise ConfigurationError(
+            "nothing to do: give an operation such as --status (gearadmin --help"
+            " lists them)"
+        )
+    for operation, value in options.requests:
+        if value is not None and (not value or value.split() != [value]):
+            raise ConfigurationError(
+                f"--{operation.option} takes one word, not {value!r}"
+            )
+    if options.timeout <= 0 or (options.watch is not None and options.watch <= 0):
+        raise ConfigurationError("--timeout and --watch take more than 0")
+
+
+def _talk(options: Namespace) -> int:
+    address = servers.address(options.host, options.port)
+    settings = {"ssl_context": servers.tls(os.environ)} if options.ssl else {}
+    with Admin([address], options.timeout / 1000, **settings) as admin:
+        if options.watch is not None:
+            _watch(admin, options)
+        return _round(admin, options, _write)
+
+
+def _watch(admin: Admin, options: Namespace) -> NoReturn:
+    while True:
+        page: list[str] = []
+        _round(admin, options, page.append)
+        _write(_screen("".join(page)) if sys.stdout.isatty() else "".join(page))
+        time.sleep(options.watch)
+
+
+def _screen(text: str) -> str:
+    """Return what fills the terminal with as much of a text as fits."""
+    size = shutil.get_terminal_size()
+    lines = [line[: size.columns] for line in text.splitlines()]
+    if len(lines) >= size.lines:
+        hidden = len(lines) - size.lines + 2
+        lines[size.lines - 2 :] = [f"... and {hidden} lines more"]
+    return "\x1b[H\x1b[2J" + "\n".join(lines) + "\n"
+
+
+def _write(text: str) -> None:
+    # Bytes that are no UTF-8 come out as they came in.
+    sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+    sys.stdout.flush()
+
+
+def _round(admin: Admin, options: Namespace, write: Callable[[str], None]) -> int:
+    """Carry out the operations and return the exit status."""
+    status = 0
+    for operation, value in options.requests:
+        line = operation.line if value is None else f"{operation.line} {value}"
+        try:
+            write(_answer(admin, operation, line, options.json))
+        except Refused as error:
+            status = program.FAILURE
+            say(f"Error: {error}\n", sys.stderr)
+    return status
+
+
+def _answer(admin: Admin, operation: Operation, line: str, as_json: bool) -> str:
+    table = operation.table
+    if table is None:
+        answer = admin.ask(line)
+        answer = answer.removeprefix("OK ")
+        return f"{json.dumps(answer) if as_json else answer}\n"
+    rows = admin.ask_list(line)
+    if as_json:
+        return json.dumps([table.record(row) for row in rows]) + "\n"
+    if sys.stdout.isatty():
+        rows = sorted(rows) if table is tables.STATUS else rows
+        return "\n".join(tables.aligned(table, rows)) + "\n"
+    return "".join(f"{row}\n" for row in [*rows, "."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

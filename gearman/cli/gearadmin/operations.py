@@ -1,0 +1,199 @@
+"""What `gearadmin` can be told: its operations and its options."""
+
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from argparse import RawDescriptionHelpFormatter as Formatter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from ...address import FORMS
+from ...errors import ConfigurationError
+from .. import tables
+from ..options import number_text
+from ..tables import Table
+
+_EPILOG: Final = """\
+Operations are carried out in the order in which they are given. Lists are
+written as the server sends them, with a full stop at the end, unless they go
+to a terminal or --json is given.
+
+environment:
+  GEARMAN_CA_CERTIFICATE, GEARMAN_CLIENT_PEM, GEARMAN_CLIENT_KEY
+                        files for -S: authorities, own certificate, its key
+
+examples:
+  gearadmin --status                  functions, their jobs and their workers
+  gearadmin --status --watch          the same, again and again
+  gearadmin --status --json | jq '.[] | select(.workers == 0)'
+  gearadmin -h jobs.example --show-jobs --workers
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One option that asks the server for something.
+
+    `line` is what is sent, followed by the value of the option if `value` names
+    one. A list is answered if there is a `table`.
+    """
+
+    option: str
+    line: str
+    text: str
+    value: str | None = None
+    table: Table | None = None
+
+
+OPERATIONS: Final = (
+    Operation(
+        "status",
+        "status",
+        "functions: jobs, running jobs, workers",
+        table=tables.STATUS,
+    ),
+    Operation(
+        "priority-status",
+        "prioritystatus",
+        "functions: waiting jobs of high, normal and low priority, workers",
+        table=tables.PRIORITIES,
+    ),
+    Operation(
+        "workers", "workers", "connections, and what they can do", table=tables.WORKERS
+    ),
+    Operation(
+        "show-jobs",
+        "show jobs",
+        "jobs: how often they were retried, whether they were cancelled, and"
+        " whether they run in the background",
+        table=tables.JOBS,
+    ),
+    Operation(
+        "show-jobs-of",
+        "show jobs of",
+        "the same of one function",
+        "NAME",
+        tables.JOBS,
+    ),
+    Operation(
+        "show-unique-jobs",
+        "show unique jobs",
+        "unique keys of the jobs",
+        table=tables.UNIQUES,
+    ),
+    Operation(
+        "show-limits",
+        "show limits",
+        "limits: how much of each is used, and how often it was hit",
+        table=tables.LIMITS,
+    ),
+    Operation("cancel-job", "cancel job", "drop a job that waits", "HANDLE"),
+    Operation("create-function", "create function", "make a function known", "NAME"),
+    Operation(
+        "drop-function",
+        "drop function",
+        "forget a function that has no workers and no jobs",
+        "NAME",
+    ),
+    Operation("getpid", "getpid", "process id of the server"),
+    Operation("server-version", "version", "version of the server"),
+    Operation("server-verbose", "verbose", "least important level that it logs"),
+    Operation(
+        "shutdown",
+        "shutdown",
+        "end the server at once, if it allows that (--allow-shutdown)",
+    ),
+    Operation(
+        "shutdown-graceful",
+        "shutdown graceful",
+        "have the server take no more jobs and end after the last one",
+    ),
+)
+
+
+class _Order(Action):
+    """Appends an operation and its value to the list of what to do."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.requests.append((self.const, values if self.const.value else None))
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        sentence = message.removeprefix("argument ")
+        raise ConfigurationError(f"{sentence}; gearadmin --help lists the options")
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of all options."""
+    result = _Parser(
+        prog="gearadmin",
+        usage="gearadmin [options] --OPERATION ...",
+        description="Ask a Gearman job server how it is doing, or tell it what to do.",
+        epilog=_EPILOG,
+        formatter_class=lambda prog: Formatter(prog, max_help_position=26, width=79),
+        add_help=False,
+    )
+    result.set_defaults(requests=[])
+    group = result.add_argument_group("operations")
+    for row in OPERATIONS:
+        group.add_argument(
+            f"--{row.option}",
+            action=_Order,
+            const=row,
+            dest=SUPPRESS,
+            nargs=None if row.value else 0,
+            metavar=row.value,
+            help=row.text,
+        )
+    _add_server(result)
+    _add_output(result)
+    return result
+
+
+def _add_server(result: ArgumentParser) -> None:
+    group = result.add_argument_group("server")
+    group.add_argument(
+        "-h",
+        "--host",
+        default="localhost",
+        help=f"the server: {FORMS} (default: localhost)",
+    )
+    group.add_argument(
+        *("-p", "--port"),
+        type=number_text,
+        default="",
+        help="port of a HOST that names none (default: 4730)",
+    )
+    group.add_argument("-S", "--ssl", action="store_true", help="use TLS")
+    group.add_argument(
+        *("-t", "--timeout"),
+        type=int,
+        metavar="MS",
+        default=10_000,
+        help="how long to wait for an answer, in milliseconds (default: 10000)",
+    )
+
+
+def _add_output(result: ArgumentParser) -> None:
+    group = result.add_argument_group("output")
+    group.add_argument(
+        "--json", action="store_true", help="write a line of JSON for each operation"
+    )
+    group.add_argument(
+        "--watch",
+        type=float,
+        nargs="?",
+        const=2.0,
+        metavar="SECONDS",
+        help="repeat every so many seconds (2 if none are given) until Ctrl-C",
+    )
+    group.add_argument("--help", action="store_true", help="print this help and exit")
+    group.add_argument(
+        "--version", action="store_true", help="print the version of this tool and exit"
+    )

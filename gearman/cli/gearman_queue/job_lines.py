@@ -1,0 +1,118 @@
+"""Background jobs as lines of JSON: how they are exported, and read again.
+
+Bytes stand as a string where they are UTF-8, and as {"base64": "..."} where not, so
+that every job comes back as it was.
+"""
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ...commands import MAX_HANDLE
+from ...queue import StoredJob, check
+from ...text import printable, shown
+
+PRIORITIES: Final = ("high", "normal", "low")
+
+_MOST_RETRIES: Final = 2**31 - 1
+_DEFAULTS: Final = StoredJob._field_defaults
+
+
+def encode(job: StoredJob) -> str:
+    """Return all of a job, in a line without its end."""
+    return json.dumps(
+        summary(job)
+        | {
+            "workload": text_or_base64(job.workload),
+            "reducer": None if job.reducer is None else text_or_base64(job.reducer),
+        }
+    )
+
+
+def summary(job: StoredJob) -> dict[str, object]:
+    """Return what describes a job, as JSON shall have it."""
+    return {
+        "number": job.number,
+        "handle": text_or_base64(job.handle),
+        "function": text_or_base64(job.function),
+        "unique": text_or_base64(job.unique),
+        "priority": PRIORITIES[job.priority],
+        "when": job.when,
+        "retries": job.retries,
+    }
+
+
+def text_or_base64(value: bytes) -> str | dict[str, str]:
+    """Return bytes as JSON has them."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}
+
+
+def decode(line: bytes) -> StoredJob:
+    """Return the job in a line. Raises ValueError, which says what is wrong."""
+    job = StoredJob(**_fields(_object(line)))
+    if wrong := check(job) or _wrong(job):
+        raise ValueError(wrong)
+    return job
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is no JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found
+
+
+def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
+    for name in StoredJob._fields:
+        if name not in found and name not in _DEFAULTS:
+            raise ValueError(f"it has no {name}")
+    return {name: _field(name, value) for name, value in found.items()}
+
+
+def _field(name: str, value: object) -> object:
+    if name not in StoredJob._fields:
+        raise ValueError(f"a job has no {name!r:.80}")
+    if name in ("number", "when", "retries"):
+        if type(value) is int:
+            return value
+    elif name == "priority":
+        if value in PRIORITIES:
+            return PRIORITIES.index(str(value))
+    elif name == "reducer" and value is None:
+        return None
+    elif (found := _bytes(value)) is not None:
+        return found
+    raise ValueError(f"its {name} is {json.dumps(value):.80}")
+
+
+def _bytes(value: object) -> bytes | None:
+    """Return what `text_or_base64` was given, None if this is none of its results."""
+    try:
+        if isinstance(value, str):
+            return value.encode()
+        if isinstance(value, dict) and value.keys() == {"base64"}:
+            return b64decode(value["base64"], validate=True)
+    except (TypeError, ValueError):
+        pass
+    return None
+
+
+def _wrong(job: StoredJob) -> str:
+    """Return what a store could not have, "" if nothing."""
+    handle = job.handle
+    if handle and not handle.endswith(b":%d" % job.number):
+        return f"its handle does not end with its number: {shown(handle)}"
+    if len(handle) > MAX_HANDLE or b" " in handle or printable(handle) != handle:
+        return f"its handle is no handle: {shown(handle)}"
+    if not 0 <= job.retries <= _MOST_RETRIES:
+        return f"its retries are {job.retries}"
+    if b"\0" in (job.reducer or b""):
+        return f"its reducer has a NUL: {shown(job.reducer or b'')}"
+    return ""

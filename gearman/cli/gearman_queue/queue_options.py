@@ -1,0 +1,208 @@
+"""What `gearman-queue` can be told: its operations, and the options of stores."""
+
+import sys
+from argparse import SUPPRESS, ArgumentError, Namespace
+from argparse import RawDescriptionHelpFormatter as Formatter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+from ... import __version__
+from ...errors import ConfigurationError
+from ...queue import ALIASES, NAMES, given
+from ...server.settings.command_line import Parser, say
+from ...server.settings.options import Row, option_rows
+from ...server.settings.queues import Plugins, plugins
+from .stores import Store
+
+# What each operation takes beside the options of its store.
+OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "list": ("function", "json"),
+    "count": ("function", "json"),
+    "export": ("function", "file"),
+    "import": ("function", "file"),
+    "copy": ("function", "to"),
+}
+
+# How the options of a store are kept apart from those of the tool, whatever they are.
+_SOURCE: Final = "source."
+_TARGET: Final = "target."
+
+_SPELLINGS: Final = {"file": "FILE"}
+
+_DESCRIPTION: Final = """\
+Look into a store of background jobs, and bring jobs from one to another, while
+no server uses it. Nothing is ever removed.
+
+operations:
+  list                  a line for each job
+  count                 how many there are, by function and priority
+  export [FILE]         write them all as lines of JSON (default: standard
+                        output)
+  import [FILE]         add the jobs of such lines (default: standard input)
+  copy                  add the jobs of one store to another"""
+
+_EPILOG: Final = """\
+The options of the store that `copy` writes to begin with --to, such as
+--to-sqlite-db. Jobs that are there already are not added again.
+
+exit status:
+  0    everything was done
+  1    something failed, or could not be read or stored; standard error has it
+  130  interrupted by Ctrl-C
+
+examples:
+  gearman-queue count -q sqlite --sqlite-db jobs.db
+  gearman-queue export -q sqlite --sqlite-db jobs.db backup.jsonl
+  gearman-queue import -q flatfile --flatfile-dir jobs backup.jsonl
+  gearman-queue copy -q sqlite --sqlite-db a.db --to sqlite --to-sqlite-db b.db"""
+
+VERSION: Final = f"gearman-queue (gearman-py) {__version__}\n"
+
+
+class _Parser(Parser):
+    def error(self, message: str) -> NoReturn:
+        sentence = message.removeprefix("argument ")
+        raise ConfigurationError(f"{sentence}; gearman-queue --help lists the options")
+
+
+def parse(argv: Sequence[str]) -> Namespace:
+    """Return what a command line asks for, with its stores as `source` and `target`.
+
+    `target` is None if there is none. Raises ConfigurationError for what can't be
+    meant. Prints what only asks to be printed, and exits.
+    """
+    look = _first_look(argv)
+    source, target = _name(look.queue_type), _name(look.to)
+    known = plugins(name for name in (source, target) if name)
+    if look.help or look.version:
+        text = VERSION if look.version else parser(known, source, target).format_help()
+        say(text, sys.stdout)
+        raise SystemExit(0)
+    options = parser(known, source, target).parse_intermixed_args(argv)
+    _check(options)
+    options.source = _store(source, _told(options, _SOURCE), known)
+    options.target = _store(target, _told(options, _TARGET), known) if target else None
+    return options
+
+
+def _first_look(argv: Sequence[str]) -> Namespace:
+    """Return the names of the queues; what other options there are depends on them."""
+    looker = _Parser(add_help=False)
+    looker.add_argument("-q", "--queue-type", default="")
+    looker.add_argument("--to", default="")
+    looker.add_argument("-h", "--help", action="store_true")
+    looker.add_argument("-V", "--version", action="store_true")
+    return looker.parse_known_args(argv)[0]
+
+
+def _name(queue: str) -> str:
+    if queue == "builtin":
+        raise ConfigurationError(
+            "the queue builtin keeps jobs in the memory of the server only: choose"
+            " another one"
+        )
+    return ALIASES.get(queue, queue)
+
+
+def parser(known: Plugins, source: str, target: str) -> Parser:
+    """Return the parser of all options; of queues, those of the source and the target.
+
+    Without a source it has those of all queues that are known. Raises
+    ConfigurationError if a queue has an option that there is without it.
+    """
+    result = _Parser(
+        prog="gearman-queue",
+        usage="gearman-queue OPERATION -q NAME [options] [FILE]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=lambda prog: Formatter(prog, width=79),
+        add_help=False,
+    )
+    result.add_argument(
+        "operation", metavar="OPERATION", choices=OPERATIONS, help=SUPPRESS
+    )
+    result.add_argument("file", nargs="?", help=SUPPRESS)
+    _add_options(result)
+    for name, plugin in known.items():
+        if name == source or not source:
+            rows = option_rows(plugin.options)
+            _add(result, f"queue {name} (-q {name})", rows, _SOURCE)
+    if target:
+        rows = [_of_target(row) for row in option_rows(known[target].options)]
+        _add(result, f"target {target} (--to {target})", rows, _TARGET)
+    return result
+
+
+def _add_options(result: Parser) -> None:
+    group = result.add_argument_group("options")
+    names = ", ".join(NAMES)
+    group.add_argument(
+        *("-q", "--queue-type"),
+        metavar="NAME",
+        help=f"the queue, as the server has it: {names}",
+    )
+    group.add_argument("--to", metavar="NAME", help="the queue to copy to")
+    group.add_argument("--function", metavar="NAME", help="only jobs of this function")
+    group.add_argument(
+        "--json", action="store_true", help="write a line of JSON for each"
+    )
+    group.add_argument(
+        "-h", "--help", action="store_true", help="print this help and exit"
+    )
+    group.add_argument(
+        *("-V", "--version"),
+        action="store_true",
+        help="print the version of this tool and exit",
+    )
+
+
+def _add(result: Parser, title: str, rows: Iterable[Row], prefix: str) -> None:
+    group = result.add_argument_group(title)
+    for names, settings in rows:
+        key = prefix + settings["dest"]
+        try:
+            # What was not given leaves no trace.
+            group.add_argument(*names, **settings | {"dest": key, "default": SUPPRESS})
+        except ArgumentError as error:
+            raise ConfigurationError(
+                f"the {title} has an option that this tool has as well ({error}): it"
+                " can't be used before its author renames that option"
+            ) from error
+
+
+def _of_target(row: Row) -> Row:
+    names, settings = row
+    return tuple(f"--to-{name.removeprefix('--')}" for name in names), settings
+
+
+def _told(options: Namespace, prefix: str) -> dict[str, Any]:
+    """Return those of the options of a store that were given."""
+    return {
+        key.removeprefix(prefix): value
+        for key, value in vars(options).items()
+        if key.startswith(prefix)
+    }
+
+
+def _check(options: Namespace) -> None:
+    operation = options.operation
+    for name in ("function", "json", "file", "to"):
+        if vars(options)[name] and name not in OPERATIONS[operation]:
+            spelling = _SPELLINGS.get(name, f"--{name}")
+            raise ConfigurationError(
+                f"{operation} takes no {spelling}; gearman-queue --help lists what it"
+                " takes"
+            )
+    if not options.queue_type:
+        raise ConfigurationError(
+            f"{operation} which queue? Name it as for the server, such as -q sqlite"
+            " --sqlite-db FILE"
+        )
+    if operation == "copy" and not options.to:
+        raise ConfigurationError(
+            "copy to where? Name it such as --to sqlite --to-sqlite-db FILE"
+        )
+
+
+def _store(name: str, options: Mapping[str, Any], known: Plugins) -> Store:
+    return Store(name, known[name], given(options, known[name]))
