@@ -118,7 +118,7 @@ class Decoder:
         self._skip_large = skip_large
         self._buffer = bytearray()
         self._needed = 0
-        # Bytes that are yet to come of a packet that was refused.
+        # Bytes that are still to come of a packet that was refused.
         self._skipped = 0
         self._failed = False
 

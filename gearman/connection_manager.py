@@ -47,7 +47,7 @@ class GearmanConnectionManager(PollLoop):
 
     connect_timeout: seconds that opening a connection may take; None: no limit.
     read_timeout: seconds after which a server that owes an answer counts as lost;
-        the end of a job is not owed. None: no limit.
+        waiting for the result of a job does not count. None: no limit.
     keepalive: when the system probes idle connections; None: never.
     ssl_context: use TLS with it on all connections.
     max_packet: bytes that a packet from a server may have, such as a result or a job

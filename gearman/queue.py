@@ -207,7 +207,9 @@ def replayed(queue: Queue) -> Iterator[StoredJob | Unreadable]:
             yield item
 
 
-def given(options: Mapping[str, Any], plugin: type[HasOptions]) -> dict[str, Any]:
+def plugin_arguments(
+    options: Mapping[str, Any], plugin: type[HasOptions]
+) -> dict[str, Any]:
     """Return the arguments for a plugin's constructor among parsed options."""
     return {
         option.keyword: options[option.key]

@@ -92,7 +92,7 @@ def configure(opened: socket.socket, keepalive: Keepalive | None) -> None:
 def keep_alive(
     opened: socket.socket, idle: int | None, interval: int | None, count: int | None
 ) -> None:
-    """Have the system probe a TCP connection; it has its own mind on what is None."""
+    """Have the system probe a TCP connection; what is None is left to the system."""
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # Not every system has these.
     for name, value in (

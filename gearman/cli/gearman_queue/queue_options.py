@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 from ... import __version__
 from ...errors import ConfigurationError
-from ...queue import ALIASES, NAMES, given
+from ...queue import ALIASES, NAMES, plugin_arguments
 from ...server.settings.command_line import Parser, say
 from ...server.settings.options import Row, option_rows
 from ...server.settings.queues import Plugins, plugins
@@ -205,4 +205,4 @@ def _check(options: Namespace) -> None:
 
 
 def _store(name: str, options: Mapping[str, Any], known: Plugins) -> Store:
-    return Store(name, known[name], given(options, known[name]))
+    return Store(name, known[name], plugin_arguments(options, known[name]))

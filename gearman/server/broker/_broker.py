@@ -288,7 +288,7 @@ class Function:
         return self.running + self.pending + sum(map(self.waiting, (HIGH, NORMAL, LOW)))
 
     def clear(self) -> None:
-        """Let go of jobs that are gone and lie in a queue yet.
+        """Let go of jobs that are gone and still lie in a queue.
 
         They refer to the function, and the collector of cycles does not look at jobs.
         """
@@ -367,7 +367,7 @@ class Uniques:
 class Receipt:
     """What a peer is owed for a submission: an answer, when there is one.
 
-    Or else a `request` that is yet to be carried out: the arguments of a submission.
+    Or else a `request` that is still to be carried out: the arguments of a submission.
     """
 
     __slots__ = ("arguments", "command", "peer", "request")
@@ -1186,7 +1186,7 @@ class Broker:
         return b"%b:%d" % (self.handle_prefix, number)
 
     def _job(self, function: Function, unique: bytes, workload: bytes) -> Job:
-        """Make a job that is nowhere yet, of normal priority."""
+        """Make a job of normal priority. It is in no place so far."""
         # Filled in here, since calling a constructor with so many arguments would be
         # a good part of what a job costs in the compiled build.
         job = Job.__new__(Job)

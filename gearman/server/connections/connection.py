@@ -288,7 +288,7 @@ class Connection(ABC):
         if self.waiting() and (self.peer.blocked or self.closing):
             if self._stands_still(now) and now - self.progress > config.write_timeout:
                 seconds = f"{config.write_timeout:g} seconds"
-                text = f"it took nothing of what waits for it for {seconds}"
+                text = f"it accepted no data for {seconds}"
                 self.abort("write-timeout", text)
             return True
         if self.closing or not self.protocol.buffered:

@@ -179,7 +179,7 @@ class GearProtocol(Protocol):
         self._decoder = Decoder(
             max_packet=gear.server.max_packet, lines=True, skip_large=True
         )
-        # What is to be carried out yet, and the bytes that came after it.
+        # What is still to be carried out, and the bytes that came after it.
         self._later: deque[Packet] = deque()
         self._come = b""
         # How many bytes those took that are to be carried out, about.

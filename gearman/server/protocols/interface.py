@@ -96,7 +96,7 @@ class Protocol(ABC):
     time has come to `deadline`, about a second later at most, `expire` is called.
 
     The server looks at these after each call of a method, and after something was
-    written to the peer; b"" will do.
+    written to the peer; b"" is enough.
     """
 
     def __init__(self, peer: Peer) -> None:

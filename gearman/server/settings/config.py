@@ -140,40 +140,40 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
 
 def _read(argv: Sequence[str], environ: Mapping[str, str]) -> _Options:
     words = [_spelled_out(word) for word in argv]
-    looks = [_first_look(words)]
-    files = looks[0].config_file
+    named = [_named(words)]
+    files = named[0].config_file
     if files is None:
         files = [DEFAULT_FILE] if os.path.exists(DEFAULT_FILE) else []
     contents = {file: _words_of(file) for file in files}
     for others in contents.values():
-        looks.append(_first_look(others))
+        named.append(_named(others))
     known = _Known(
-        queues.plugins(name for look in looks for name in look.queue_type),
-        services(name for look in looks for name in look.protocol),
+        queues.plugins(name for each in named for name in each.queue_type),
+        services(name for each in named for name in each.protocol),
     )
-    told: _Options = {}
+    options: _Options = {}
     for file, others in contents.items():
-        told |= _from_file(file, others, known)
-    told |= _parsed(words, known)
+        options |= _from_file(file, others, known)
+    options |= _parsed(words, known)
     # What the environment says may be meant for other programs as well.
     found: _Options = {
         "config_file": tuple(files),
-        "queue_options": queues.arguments(told, known.plugins),
-        "ignored": tuple(_without_effect(told, known)),
+        "queue_options": queues.arguments(options, known.plugins),
+        "ignored": tuple(_without_effect(options, known)),
     }
-    return _from_environment(environ) | told | found
+    return _from_environment(environ) | options | found
 
 
-def _first_look(words: Sequence[str]) -> Namespace:
+def _named(words: Sequence[str]) -> Namespace:
     """Return the files, queue types and protocols that are named.
 
     What other options there are depends on them.
     """
-    looker = Parser(add_help=False)
-    looker.add_argument("--config-file", action="append", type=values.path)
-    looker.add_argument("-q", "--queue-type", action="append", default=[])
-    looker.add_argument("-r", "--protocol", action="append", default=[])
-    found, _ = looker.parse_known_args(words)
+    reader = Parser(add_help=False)
+    reader.add_argument("--config-file", action="append", type=values.path)
+    reader.add_argument("-q", "--queue-type", action="append", default=[])
+    reader.add_argument("-r", "--protocol", action="append", default=[])
+    found, _ = reader.parse_known_args(words)
     found.queue_type = [name for name in found.queue_type if name != "builtin"]
     return found
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import ConfigurationError
-from ...queue import given
+from ...queue import plugin_arguments
 from ..protocols.interface import Service
 from ..protocols.registry import GEAR, NAMES, load, own
 from .values import Endpoint
@@ -46,7 +46,7 @@ def _chosen(
             " -L localhost"
         )
     listen = tuple(Endpoint(host, port) for host in hosts)
-    return ChosenProtocol(name, service, listen, given(options, service))
+    return ChosenProtocol(name, service, listen, plugin_arguments(options, service))
 
 
 def port_key(name: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ...queue import ALIASES, NAMES, Queue, given, load
+from ...queue import ALIASES, NAMES, Queue, load, plugin_arguments
 
 Plugins = Mapping[str, type[Queue]]
 
@@ -20,7 +20,7 @@ def plugins(names: Iterable[str]) -> Plugins:
 def arguments(options: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:
     """Return what the constructor of the plugin in use is to be given."""
     plugin = plugins.get(_name(options))
-    return given(options, plugin) if plugin else {}
+    return plugin_arguments(options, plugin) if plugin else {}
 
 
 def in_use(options: Mapping[str, Any], plugins: Plugins) -> set[str]:

@@ -1,4 +1,4 @@
-"""What a store is yet to be told: jobs to add and jobs to remove.
+"""What a store still has to be told: jobs to add and jobs to remove.
 
 The last word on a job is what counts, so that no job is added again after it was
 removed; and what is taken out is what came first, so that no job is overtaken by
