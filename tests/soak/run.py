@@ -20,7 +20,7 @@ from .raw import Play
 from .wire import Address, Wire
 
 FUNCTIONS = {b"soak", b"soak-plain"}
-OPTIONS = ("--max-functions=1000", "--handshake-timeout=10", "--write-timeout=10")
+OPTIONS = ("--max-functions=1000", "--request-timeout=10", "--write-timeout=10")
 
 
 class Soak:

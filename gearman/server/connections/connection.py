@@ -293,10 +293,10 @@ class Connection(ABC):
             return True
         if self.closing or not self.protocol.buffered:
             return self._may_be_due()
-        if not self._held_by and now - self.progress > config.handshake_timeout:
-            seconds = f"{config.handshake_timeout:g} seconds"
+        if not self._held_by and now - self.progress > config.request_timeout:
+            seconds = f"{config.request_timeout:g} seconds"
             text = f"it sent part of a request and then nothing for {seconds}"
-            self.abort("handshake-timeout", text)
+            self.abort("request-timeout", text)
         return True
 
     def _stands_still(self, now: float) -> bool:

@@ -200,7 +200,7 @@ class TlsConnection(StreamConnection):
 
     def _attach(self, descriptor: int) -> None:
         super()._attach(descriptor)
-        seconds = self._context.config.handshake_timeout
+        seconds = self._context.config.request_timeout
         deadline = self._context.time() + seconds
         self.protocol = TlsProtocol(self.protocol, self._tls, deadline, seconds)
         self._obey()

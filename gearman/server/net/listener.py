@@ -98,7 +98,7 @@ class Listener:
             self.broker,
             __version__,
             self._budget.packet,
-            config.handshake_timeout,
+            config.request_timeout,
             config.admin_from or LOOPBACK,
             hostname=socket.gethostname(),
         )

@@ -60,7 +60,7 @@ def usages(
             config.max_outbox,
             _most(connection.waiting() for connection in connections),
         ),
-        ("handshake-timeout", config.handshake_timeout, None),
+        ("request-timeout", config.request_timeout, None),
         ("write-timeout", config.write_timeout, None),
         ("allow-from", None, None),
         ("bad-input", None, None),

@@ -43,7 +43,7 @@ class Server:
     broker: Broker
     version: str
     max_packet: int = MAX_PACKET
-    handshake_timeout: float = 30.0
+    request_timeout: float = 30.0
     changers: Sequence[Network] = LOOPBACK
     draining: bool = False
     # What the machine calls itself.
@@ -115,7 +115,7 @@ class Protocol(ABC):
     def buffered(self) -> int:
         """How many bytes of an unfinished request are kept.
 
-        As long as there are some, the peer has --handshake-timeout seconds to send
+        As long as there are some, the peer has --request-timeout seconds to send
         more; then it is disconnected without a word.
         """
         return 0

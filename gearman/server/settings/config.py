@@ -104,7 +104,7 @@ class Config:
     max_memory: int | None = None
     max_packet: int = MAX_PACKET
     max_outbox: int = 0
-    handshake_timeout: float = 300.0
+    request_timeout: float = 300.0
     write_timeout: float = 600.0
     descriptors: int | None = None
 

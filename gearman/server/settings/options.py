@@ -260,12 +260,14 @@ _LIMITS = (
         " its packets, before it is disconnected; 0 for any size (default: 0)",
     ),
     _row(
-        "--handshake-timeout",
+        "--request-timeout",
         metavar="SECONDS",
         type=seconds,
-        help="how long a packet or a TLS handshake may remain unfinished before its"
-        " sender is disconnected (default: 300)",
+        help="how long a request or a TLS handshake may remain unfinished, or an HTTP"
+        " connection idle, before its peer is disconnected (default: 300)",
     ),
+    # Its name in the beginning.
+    _row("--handshake-timeout", dest="request_timeout", type=seconds, help=SUPPRESS),
     _row(
         "--write-timeout",
         metavar="SECONDS",

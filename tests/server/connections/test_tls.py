@@ -496,7 +496,7 @@ class TestServer:
     def test_handshake_that_stalls_is_not_waited_for_longer(
         self, authority, trust, begin
     ):
-        with ours(*authority.options(), "--handshake-timeout=0.2", tls=trust) as server:
+        with ours(*authority.options(), "--request-timeout=0.2", tls=trust) as server:
             with Peer(server.port, tls=trust) as good, Peer(server.port) as slow:
                 slow.send_bytes(begin)
                 assert slow.receive_end() == b""
@@ -505,7 +505,7 @@ class TestServer:
             assert line.endswith("did not finish the TLS handshake within 0.2 seconds")
 
     def test_half_a_request_is_not_waited_for_longer(self, authority, trust):
-        with ours(*authority.options(), "--handshake-timeout=0.2", tls=trust) as server:
+        with ours(*authority.options(), "--request-timeout=0.2", tls=trust) as server:
             with Peer(server.port, tls=trust) as slow:
                 slow.send_bytes(packet("ECHO_REQ", b"x" * 100)[:50])
                 slow.receive_end()
@@ -515,7 +515,7 @@ class TestServer:
     @pytest.mark.parametrize("size", [1, 4, 5, 6, 60])
     def test_half_a_record_is_not_waited_for_longer(self, authority, trust, size):
         record = b"\x17\x03\x03\x00\x40" + b"x" * 64
-        with ours(*authority.options(), "--handshake-timeout=0.2", tls=trust) as server:
+        with ours(*authority.options(), "--request-timeout=0.2", tls=trust) as server:
             with (
                 Peer(server.port, tls=trust) as good,
                 Peer(server.port, tls=trust) as p,

@@ -26,7 +26,7 @@ from tests.servers import Server, free_port, ours
 from tests.wire import Peer, packet
 
 MAX_PACKET = 100_000
-OPTIONS: tuple[str, ...] = (f"--max-packet={MAX_PACKET}", "--handshake-timeout=0.3")
+OPTIONS: tuple[str, ...] = (f"--max-packet={MAX_PACKET}", "--request-timeout=0.3")
 
 # Connections that send a row, and what the server may grow by for them.
 CROWD = 10
@@ -51,7 +51,7 @@ def declared(size: int) -> bytes:
     return packet("ECHO_REQ")[:8] + size.to_bytes(4, "big")
 
 
-BAD, LARGE, SLOW = "bad-input", "max-packet", "handshake-timeout"
+BAD, LARGE, SLOW = "bad-input", "max-packet", "request-timeout"
 TOO_LARGE, INVALID = b"ARGUMENT_TOO_LARGE", b"INVALID_ARGUMENTS"
 
 ROWS = (

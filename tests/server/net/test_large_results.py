@@ -160,7 +160,7 @@ def test_submission_is_refused_and_the_client_goes_on(
 
 def test_stalling_in_what_is_skipped_ends_the_connection(engine: bool) -> None:
     words = ["@/dev/null", "-L", HOST, "-p", "0", f"--max-packet={LIMIT}"]
-    config = parse([*words, "--handshake-timeout=0.2"], {})
+    config = parse([*words, "--request-timeout=0.2"], {})
     with run(config, engine=engine) as server, server.peer() as peer:
         peer.send_bytes(packet("SUBMIT_JOB_BG", b"f", b"", LARGE)[:-1])
         assert peer.expect("ERROR")[0] == b"ARGUMENT_TOO_LARGE"

@@ -484,7 +484,7 @@ class TestFairness:
 
 
 class TestStalling:
-    FAST = replace(LOCAL, handshake_timeout=0.1)
+    FAST = replace(LOCAL, request_timeout=0.1)
 
     @pytest.mark.parametrize(
         "data",

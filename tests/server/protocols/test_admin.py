@@ -80,13 +80,13 @@ def test_line_closes_the_connection_without_an_answer(server, line, reason):
 def test_limits_have_what_is_used_and_how_often_they_were_hit(server):
     server.limits = [
         Usage("max-jobs", 10, 3, 0),
-        Usage("handshake-timeout", 2.5, None, 7),
+        Usage("request-timeout", 2.5, None, 7),
         Usage("write-timeout", 60.0, None, 0),
         Usage("bad-input", None, None, 1),
     ]
     assert server.connect().ask(b"SHOW limits").splitlines() == [
         b"max-jobs\t10\t3\t0",
-        b"handshake-timeout\t2.5\t-\t7",
+        b"request-timeout\t2.5\t-\t7",
         b"write-timeout\t60\t-\t0",
         b"bad-input\t-\t-\t1",
         b".",

@@ -125,7 +125,7 @@ class TestExample:
                 assert admin.ask_list(b"status") == [b"f\t1\t0\t0"]
 
     def test_half_a_request_is_not_waited_for_longer(self, running, lines):
-        config = replace(speaking(lines.Lines), handshake_timeout=0.1)
+        config = replace(speaking(lines.Lines), request_timeout=0.1)
         with running(config) as server, connected(server) as client:
             client.sendall(b"f")
             assert client.recv(1) == b""

@@ -113,7 +113,7 @@ def test_value_stands_where_gearmand_accepts_it(words: list[str]) -> None:
         ("--max-packet 3M", "max_packet", 3 * 1024**2),
         ("--max-packet 4G", "max_packet", MAX_PACKET),
         ("--max-outbox 2G", "max_outbox", 2 * 1024**3),
-        ("--handshake-timeout 2.5", "handshake_timeout", 2.5),
+        ("--request-timeout 2.5", "request_timeout", 2.5),
         ("--write-timeout 7", "write_timeout", 7.0),
         ("-dR", "daemon", True),
     ],
@@ -409,8 +409,8 @@ def test_what_cannot_be_used_is_refused_with_one_sentence(
         "--max-packet 1023",
         "--max-packet 5G",
         "--max-packet 9999999999999",
-        "--handshake-timeout -1",
-        "--handshake-timeout nan",
+        "--request-timeout -1",
+        "--request-timeout nan",
         "--keepalive-idle 32768",
         "--keepalive-count 128",
         "--priority-scope galaxy",
@@ -610,6 +610,11 @@ def test_bad_option_is_refused_as_well_if_only_a_check_is_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert refused(capsys, "--check-args", "-p", "x")
+
+
+def test_older_name_of_an_option_is_another_name_for_it() -> None:
+    assert parsed("--handshake-timeout=7") == parsed("--request-timeout=7")
+    assert parsed("--handshake-timeout=7").request_timeout == 7.0
 
 
 def test_help_names_every_field(capsys: pytest.CaptureFixture[str]) -> None:

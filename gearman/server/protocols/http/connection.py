@@ -25,7 +25,7 @@ READ_AHEAD: Final = 32 * 1024
 # Which limit it was that a connection is closed for, by the status of its last answer.
 _COUNTED: Final = {
     400: "bad-input",
-    408: "handshake-timeout",
+    408: "request-timeout",
     413: "max-packet",
     431: "bad-input",
 }
@@ -81,7 +81,7 @@ class HttpProtocol(Protocol):
         self._exchange = Exchange(self._server.max_packet)
         self._scanned = 0
         self._handle = b""
-        self._allow(self._server.handshake_timeout)
+        self._allow(self._server.request_timeout)
 
     def _allow(self, seconds: float) -> None:
         self.deadline = self._server.broker.now + seconds if seconds else inf
@@ -96,7 +96,7 @@ class HttpProtocol(Protocol):
         if self._stage is _Stage.END:
             return
         if self._stage is _Stage.BODY or not (self._input or self._is_busy()):
-            self._allow(self._server.handshake_timeout)
+            self._allow(self._server.request_timeout)
         self._input += data
         self._go_on()
 
@@ -278,7 +278,7 @@ class HttpProtocol(Protocol):
             self._leave()
 
     def _slow(self) -> None:
-        seconds = f"{self._server.handshake_timeout:g} seconds"
+        seconds = f"{self._server.request_timeout:g} seconds"
         text = f"The request did not come within {seconds}."
         self._write_answer(replace(answers.sentence(408, text), close=True))
         self._leave()

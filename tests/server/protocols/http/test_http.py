@@ -196,7 +196,7 @@ class TestSockets:
             stack.callback(worker.close)
 
     def test_slow_request_and_idle_connection_are_closed(self, running):
-        config = replace(WEB, handshake_timeout=0.1)
+        config = replace(WEB, request_timeout=0.1)
         with running(config) as server, connect(server) as slow:
             slow.sendall(b"GET / HTTP/1.1\r\n")
             (answer,) = answers(read_all(slow))
