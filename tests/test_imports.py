@@ -31,7 +31,7 @@ LAYERS = (
     (
         "blocking",
         *("connection", "connection_manager", "util"),
-        *("client", "worker", "admin_client", "aio"),
+        *("client", "worker", "admin_client"),
     ),
     ("server.settings",),
     ("server.watch",),
@@ -46,7 +46,6 @@ IO = {
     *("asyncio", "multiprocessing", "select", "selectors", "signal", "socket"),
     *("ssl", "subprocess", "threading", "random", "secrets", "time", "uuid"),
 }
-BLOCKING = {"connection", "connection_manager", "client", "worker", "admin_client"}
 
 
 def name_of(path: Path) -> str:
@@ -104,15 +103,6 @@ def test_module_imports_nothing_from_an_outer_layer(name: str) -> None:
 )
 def test_module_that_decides_does_no_io(name: str) -> None:
     assert {full.split(".")[0] for full in imported(MODULES[name])} & IO == set()
-
-
-def test_blocking_library_and_aio_do_not_import_each_other() -> None:
-    for name, path in MODULES.items():
-        others = set(imported_modules(path))
-        if name.split(".")[0] == "aio":
-            assert others & BLOCKING == set()
-        elif name in BLOCKING:
-            assert not any(other.split(".")[0] == "aio" for other in others)
 
 
 @pytest.mark.parametrize(
