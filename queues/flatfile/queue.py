@@ -30,7 +30,8 @@ from .._shared.records import (
 )
 from .._shared.reserve import Reserve
 from .compaction import Compaction, Move
-from .segments import Lock, Segment, find, set_aside, sync_folder
+from .lock import Lock
+from .segments import Segment, find, set_aside, sync_folder
 
 _log = logging.getLogger(__name__)
 

@@ -5,11 +5,10 @@ record of each names the one before it and says where that one ends. So a segmen
 whose last write failed can be left as it is: what was written in vain is void.
 """
 
-import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from zlib import crc32
@@ -30,57 +29,8 @@ _PAGE: Final = 4096
 _FLAGS: Final = os.O_RDWR | os.O_CLOEXEC
 
 
-class Lock:
-    """Keeps other servers out of a folder.
-
-    It is the process's: it ends with it, in whatever way. Raises BlockingIOError if
-    another one is in.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        # The folder can't be deleted as long as there is something in it, but not every
-        # file system can lock one; and a file can be deleted.
-        path = folder / "lock"
-        self._fds: list[int] = []
-        try:
-            self._take(folder, os.O_RDONLY)
-            self._take(path, _FLAGS | os.O_CREAT)
-        except BaseException:
-            self.release()
-            raise
-        self._name = os.fspath(path)
-        self._file = _identity(os.fstat(self._fds[-1]))
-
-    def _take(self, path: Path, flags: int) -> None:
-        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
-        self._fds.append(fd)
-        with _unless_unable(flags == os.O_RDONLY):
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def holds(self) -> bool:
-        """Whether the locked file is still found where it was, and so is the folder."""
-        try:
-            return _identity(os.stat(self._name)) == self._file
-        except OSError:
-            return False
-
-    def release(self) -> None:
-        while self._fds:
-            os.close(self._fds.pop())
-
-
-@contextmanager
-def _unless_unable(folder: bool) -> Iterator[None]:
-    try:
-        yield
-    except BlockingIOError:
-        raise
-    except OSError:
-        if not folder:
-            raise
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
+def identity(status: os.stat_result) -> tuple[int, int]:
+    """Return what tells a file or folder from every other one."""
     return status.st_dev, status.st_ino
 
 
@@ -126,7 +76,7 @@ class Segment:
         try:
             flags = _FLAGS | os.O_CREAT | os.O_EXCL
             segment._fd = os.open(segment.path, flags, 0o600)
-            segment._file = _identity(os.fstat(segment._fd))
+            segment._file = identity(os.fstat(segment._fd))
             segment.append(encode_header(header, segment.seal))
             sync_folder(folder)
         except OSError:
@@ -143,7 +93,7 @@ class Segment:
         What was written by a process that died at once need not be durable yet.
         """
         self._fd = os.open(self.path, _FLAGS)
-        self._file = _identity(os.fstat(self._fd))
+        self._file = identity(os.fstat(self._fd))
         os.ftruncate(self._fd, self.end)
         os.fsync(self._fd)
 
@@ -211,7 +161,7 @@ class Segment:
             status = os.stat(self._name)
         except OSError:
             return False
-        same = self._file in (None, _identity(status))
+        same = self._file in (None, identity(status))
         return same and status.st_size >= self.end
 
     def set_aside(self) -> Path:
