@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -46,6 +47,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_report_header() -> str:
     return f"gearman {__version__}, {BUILD} framing"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why tests were skipped, each reason once, where no failure can hide in it."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2] for report in reports)
+    for reason, count in sorted(reasons.items()):
+        text = reason.removeprefix("Skipped: ")
+        terminalreporter.write_line(f"skipped {count}: {text}")
 
 
 @pytest.fixture(scope="session")
