@@ -173,38 +173,41 @@ class Decoder:
         position, size = 0, len(data)
         while position < size:
             if data[position]:
-                end = self._line_end(data, position)
+                end = self._take_line(data, position, packets)
                 if not end:
-                    self._needed = size - position + 1
                     break
-                line = data[position : end - 1].removesuffix(b"\r")
-                packets.append((_TEXT, (line,)))
+                position = end
+                continue
+            start = position + HEADER_SIZE
+            if start > size:
+                self._needed = HEADER_SIZE
+                break
+            magic, number, length = _HEADER.unpack_from(data, position)
+            if magic not in _MAGICS:
+                raise _foreign(magic)
+            if not 0 < number < COMMAND_LIMIT:
+                raise _unknown_type(number)
+            end = start + length
+            if length > self._max_packet:
+                end = self._refuse(data, position, packets)
+                if not end:
+                    break
+            elif end > size:
+                self._needed = end - position
+                break
             else:
-                end = self._take_packet(data, position, packets)
-                if not end:
-                    break
+                packets.append(self._packet(magic, number, data[start:end]))
             position = end
         return position
 
-    def _take_packet(self, data: bytes, position: int, packets: list[Packet]) -> int:
-        """Append the packet that begins here and return where it ends, 0 if it lacks
-        something."""
-        start = position + HEADER_SIZE
-        if start > len(data):
-            self._needed = HEADER_SIZE
-            return 0
-        magic, number, length = _HEADER.unpack_from(data, position)
-        if magic not in _MAGICS:
-            raise _foreign(magic)
-        if not 0 < number < COMMAND_LIMIT:
-            raise _unknown_type(number)
-        if length > self._max_packet:
-            return self._refuse(data, position, packets)
-        end: int = start + length
-        if end > len(data):
-            self._needed = end - position
-            return 0
-        packets.append(self._packet(magic, number, data[start:end]))
+    def _take_line(self, data: bytes, position: int, packets: list[Packet]) -> int:
+        """Append the line that begins here; returns where it ends, 0 if it does not."""
+        end = self._line_end(data, position)
+        if end:
+            line = data[position : end - 1].removesuffix(b"\r")
+            packets.append((_TEXT, (line,)))
+        else:
+            self._needed = len(data) - position + 1
         return end
 
     def _refuse(self, data: bytes, position: int, packets: list[Packet]) -> int:

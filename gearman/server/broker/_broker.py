@@ -665,21 +665,23 @@ class Broker:
                 text = FULL["max-functions"]
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", text)
             function = self.function(name)
-        job = self.uniques.find(function, unique, workload)
+        job = self.uniques.find(function, unique, workload) if unique else None
         if background and self.outage and (job is None or not job.background):
             return self._refuse(receipt, peer, b"QUEUE_ERROR", self.outage)
         if job is None:
-            limit = self._limit(function, priority, _size(workload, unique))
+            size = _size(workload, unique)
+            limit = self._limit(function, priority, size)
             if limit is not None:
                 self.hit(limit)
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", FULL[limit])
-            job = self._job(function, unique, workload)
+            job = self._job(function, unique, workload, size)
             job.priority = priority
             job.background = background
             job.when = when
             if reducer is not None:
                 self._reduce(job, reducer)
-            self.uniques.add(job)
+            if unique:
+                self.uniques.add(job)
             if background and self.persistent:
                 job.state = PENDING
                 function.pending += 1
@@ -1031,7 +1033,8 @@ class Broker:
         """
         following = max(self.next_handle, number + 1)
         self.next_handle = number
-        job = self._job(self.function(name), unique, workload)
+        size = _size(workload, unique)
+        job = self._job(self.function(name), unique, workload, size)
         self.next_handle = following
         if handle.endswith(b":%d" % number):
             job.handle = handle
@@ -1185,7 +1188,9 @@ class Broker:
     def _handle(self, number: int) -> bytes:
         return b"%b:%d" % (self.handle_prefix, number)
 
-    def _job(self, function: Function, unique: bytes, workload: bytes) -> Job:
+    def _job(
+        self, function: Function, unique: bytes, workload: bytes, size: int
+    ) -> Job:
         """Make a job of normal priority. It is in no place so far."""
         # Filled in here, since calling a constructor with so many arguments would be
         # a good part of what a job costs in the compiled build.
@@ -1210,7 +1215,7 @@ class Broker:
         job.stored = False
         job.receipts = None
         self.jobs[job.number] = job
-        self.memory += _size(workload, unique)
+        self.memory += size
         return job
 
     def _reduce(self, job: Job, reducer: bytes) -> None:

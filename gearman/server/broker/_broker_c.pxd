@@ -197,7 +197,7 @@ cdef class Broker:
         self, Peer peer, bytes name, bytes unique, bytes workload,
         int priority=*, bint background=*, int64_t when=*, bytes reducer=*,
     )
-    @cython.locals(function=Function, job=Job)
+    @cython.locals(function=Function, job=Job, size=Py_ssize_t)
     cdef _submit(
         self, Receipt receipt, Peer peer, bytes name, bytes unique, bytes workload,
         int priority, bint background, int64_t when, bytes reducer,
@@ -301,7 +301,9 @@ cdef class Broker:
     cpdef Job find(self, bytes handle)
     cdef bytes _handle(self, int64_t number)
     @cython.locals(job=Job)
-    cdef Job _job(self, Function function, bytes unique, bytes workload)
+    cdef Job _job(
+        self, Function function, bytes unique, bytes workload, Py_ssize_t size
+    )
     cdef _reduce(self, Job job, bytes reducer)
     cdef _forget(self, Job job)
     cdef _place(self, Job job)

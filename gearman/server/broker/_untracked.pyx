@@ -19,8 +19,10 @@ cdef class Broker(TrackedBroker):
     is in no cycle; and millions of jobs would be much to look through.
     """
 
-    cdef Job _job(self, Function function, bytes unique, bytes workload):
-        cdef Job job = TrackedBroker._job(self, function, unique, workload)
+    cdef Job _job(
+        self, Function function, bytes unique, bytes workload, Py_ssize_t size
+    ):
+        cdef Job job = TrackedBroker._job(self, function, unique, workload, size)
         PyObject_GC_UnTrack(<void *>job)
         return job
 

@@ -65,6 +65,7 @@ class Connection(ABC):
         self.host = host_of(address)
         self.name = "?"
         self._state = State.NEW
+        self.closing = False
         # Blocked connections, this one possibly among them, for whose sake this one
         # is not read, and the store if it is for its sake; and the other way round.
         self._held_by: set[Connection | Durability] = set()
@@ -78,10 +79,6 @@ class Connection(ABC):
     @property
     def made(self) -> bool:
         return self._state > State.NEW
-
-    @property
-    def closing(self) -> bool:
-        return self._state >= State.CLOSING
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = self._wrapped(transport)
@@ -102,6 +99,7 @@ class Connection(ABC):
 
     def _move_on(self, state: State) -> None:
         self._state = max(self._state, state)
+        self.closing = self._state >= State.CLOSING
 
     @abstractmethod
     def _wrapped(self, transport: asyncio.BaseTransport) -> Transport:

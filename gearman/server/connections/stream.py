@@ -28,6 +28,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         super().__init__(context, address)
         self._service = service
         self._input = context.input[: service.read_size]
+        self._max_outbox = context.config.max_outbox
         # Whether the protocol was paused when it was last asked.
         self._paused = False
         # Whether the peer's outbox still has some of what is much.
@@ -59,11 +60,13 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             return
         self._context.turns.begin()
         self.protocol.receive(bytes(self._input[:nbytes]))
+        kept = self.protocol.kept
         if self.protocol.error is not None:
             self.flush()
-        elif self.protocol.buffered:
+        elif kept and self.protocol.buffered:
             self.partial()
-        self._account()
+        if kept or self._memory:
+            self._account()
         self._obey()
 
     def _obey(self) -> None:
@@ -100,14 +103,15 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
 
     def flush(self) -> None:
         try:
-            if self._context.config.max_outbox and not self._unsent:
+            if self._max_outbox and not self._unsent:
                 self._look_for_largest()
             if self.peer.size > MUCH or self._unsent:
                 self._write_much()
             else:
                 self._write(self.protocol.data_to_send())
             self._go_on()
-            self._account()
+            if self._memory or self._transport.busy or self.peer.outbox:
+                self._account()
         except Exception as error:
             self.broken(error)
 
@@ -146,9 +150,9 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._largest = max(self._largest, *map(len, self.peer.outbox), 0)
 
     def _look_for_overflow(self) -> None:
-        if self._context.config.max_outbox:
+        if self._max_outbox:
             waiting = self.waiting()
-            if self._context.config.max_outbox < waiting - self._largest:
+            if self._max_outbox < waiting - self._largest:
                 self.overflow(waiting)
 
     def _go_on(self) -> None:

@@ -89,7 +89,7 @@ class TlsProtocol(Protocol):
 
     @property
     def kept(self) -> int:
-        return self._inner.kept
+        return self._inner.kept + self._records.unfinished
 
     @property
     def urgent(self) -> bool:

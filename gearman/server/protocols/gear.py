@@ -32,6 +32,9 @@ _MAX_NUMBER = 2**63 - 1
 # So many bytes of what came are cut into packets at a time.
 _SLICE = 16 * 1024
 
+# So many packets are carried out between two looks at the clock.
+_LOOK = 8
+
 # Arguments that belong to clients and workers alone.
 _OPAQUE = {"workload", "result", "data"}
 
@@ -183,7 +186,7 @@ class GearProtocol(Protocol):
         self._later: deque[Packet] = deque()
         self._come = b""
         # How many bytes those took that are to be carried out, about.
-        self._cut = 0
+        self._cut_bytes = 0
         self._trace = trace
 
     @property
@@ -192,20 +195,19 @@ class GearProtocol(Protocol):
 
     @property
     def kept(self) -> int:
-        later = self._cut if self._later else 0
-        return self._decoder.buffered + len(self._come) + later
+        later = self._cut_bytes if self._later else 0
+        return self.buffered + len(self._come) + later
 
     def receive(self, data: bytes) -> None:
-        self._come += data
+        if len(data) <= _SLICE and not self._unfinished():
+            self._cut(data)
+        else:
+            self._come += data
         self.resume()
 
     def resume(self) -> None:
-        peer, server = self.peer, self._gear.server
         try:
-            while self._unfinished():
-                self._step()
-                if peer.size > HIGH_WATER or server.late():
-                    break
+            self._carry_out()
         except ProtocolError as error:
             self._later.clear()
             self._come = b""
@@ -213,23 +215,44 @@ class GearProtocol(Protocol):
         self.ready = self.paused = self._unfinished()
         if self.ready:
             # To be looked at again.
-            peer.write(b"")
+            self.peer.write(b"")
 
     def _unfinished(self) -> bool:
         return bool(self._later or self._come or self.peer.answering is not None)
 
-    def _step(self) -> None:
-        """Make a piece of an answer, or carry out a packet, or cut some more."""
-        if self.peer.answering is not None:
-            self._answer_on(self.peer.answering)
-        elif self._later:
-            self._dispatch(self._later.popleft())
-        else:
-            # There is one large packet, or there may be many small ones.
-            size = len(self._come) if self._decoder.buffered else _SLICE
-            self._cut = self._decoder.buffered + size
-            self._later.extend(self._decoder.feed(self._come[:size]))
-            self._come = self._come[size:]
+    def _carry_out(self) -> None:
+        """Make pieces of an answer, carry out packets, and cut some more, in this turn.
+
+        The clock is looked at after so many packets, and after each that may take long.
+        """
+        peer, later, late = self.peer, self._later, self._gear.server.late
+        dispatch = self._gear.dispatch if self._trace is None else self._dispatch
+        done = 0
+        while peer.size <= HIGH_WATER:
+            if peer.answering is not None:
+                self._answer_on(peer.answering)
+                done = _LOOK
+            elif later:
+                packet = later.popleft()
+                dispatch(peer, packet)
+                done += 1 if packet[0] and len(peer.functions) <= _LOOK else _LOOK
+            elif self._come:
+                # There is one large packet, or there may be many small ones.
+                size = len(self._come) if self._decoder.buffered else _SLICE
+                data, self._come = self._come[:size], self._come[size:]
+                self._cut(data)
+                continue
+            else:
+                break
+            if done >= _LOOK:
+                done = 0
+                if late():
+                    break
+
+    def _cut(self, data: bytes) -> None:
+        """Cut packets, which are to be carried out next."""
+        self._cut_bytes = self._decoder.buffered + len(data)
+        self._later.extend(self._decoder.feed(data))
 
     def _answer_on(self, pieces: Iterator[bytes]) -> None:
         piece = next(pieces, None)
@@ -257,10 +280,11 @@ class GearProtocol(Protocol):
         self.peer.size = 0
         return pieces
 
-    def _dispatch(self, packet: Packet) -> None:
-        if self._trace is not None:
-            self._trace(f"received {describe(packet)}")
-        self._gear.dispatch(self.peer, packet)
+    def _dispatch(self, peer: Peer, packet: Packet) -> None:
+        """Carry out a packet, and say so in the log."""
+        assert self._trace is not None  # noqa: S101
+        self._trace(f"received {describe(packet)}")
+        self._gear.dispatch(peer, packet)
 
 
 def describe(packet: Packet) -> str:

@@ -92,7 +92,7 @@ class MemcachedProtocol(Protocol):
 
     @property
     def kept(self) -> int:
-        return len(self._input)
+        return len(self._input) + bool(self._skip)
 
     def receive(self, data: bytes) -> None:
         self._input += data
