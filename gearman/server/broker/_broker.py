@@ -315,9 +315,7 @@ class Uniques:
         return self._first.get(unique)
 
     def find(self, function: Function, unique: bytes, workload: bytes) -> Job | None:
-        """Return the job that a submission of this function joins."""
-        if not unique:
-            return None
+        """Return the job that a submission of this function and unique joins."""
         if unique == b"-":
             return function.twins.get(workload)
         job = self._first.get(unique)
