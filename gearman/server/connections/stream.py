@@ -109,6 +109,8 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
                 self._write_much()
             else:
                 self._write(self.protocol.data_to_send())
+            if self._state is State.ENDING:
+                self.eof_received()
             self._go_on()
             if self._memory or self._transport.busy or self.peer.outbox:
                 self._account()
@@ -135,8 +137,6 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._look_for_overflow()
         if self._unsent and not self._transport.busy:
             self._context.turns.touch(self.peer)
-        if self._state is State.ENDING and not self._unsent:
-            self.eof_received()
 
     def sent(self) -> None:
         """Go on with what is much, since what was written of it is sent."""

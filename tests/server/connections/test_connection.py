@@ -5,6 +5,7 @@ import os
 import socket
 import weakref
 from collections.abc import Iterator
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -152,6 +153,33 @@ class TestEnd:
         for peer in peers:
             peer.close()
         server.until(lambda: not server.listener.connections)
+
+    def test_result_that_comes_with_the_end_of_its_client_is_sent_before_the_end(
+        self, server: Running, authority: Authority | None
+    ) -> None:
+        with (
+            connect(server, authority, "gear") as client,
+            connect(server, authority, "gear") as worker,
+        ):
+            client.send("SUBMIT_JOB", b"f", b"", b"")
+            (handle,) = client.expect("JOB_CREATED")
+            worker.send("CAN_DO", b"f")
+            worker.send("GRAB_JOB")
+            worker.expect("JOB_ASSIGN")
+            both_sent = Event()
+
+            def wait() -> None:
+                # What comes meanwhile is all there in the next round.
+                assert both_sent.wait(DEADLINE)
+
+            waiting = Thread(target=server.call, args=(wait,))
+            waiting.start()
+            worker.send("WORK_COMPLETE", handle, b"result")
+            socket.socket.shutdown(client.socket, socket.SHUT_WR)
+            both_sent.set()
+            waiting.join()
+            assert client.expect("WORK_COMPLETE") == [handle, b"result"]
+            assert client.receive_end() == b""
 
     def test_peer_that_takes_nothing_more_is_cut_off(
         self, server: Running, authority: Authority | None, monkeypatch
