@@ -36,6 +36,8 @@ gearman_logger = logging.getLogger(__name__)
 
 # Packets of up to this many bytes altogether leave in one write.
 _WRITE = 1 << 18
+# Seconds after use in which a connection counts as open without a look at it.
+_JUST_NOW = 0.001
 
 
 class GearmanConnection(Inbox):
@@ -112,8 +114,11 @@ class GearmanConnection(Inbox):
     def has_ended(self) -> bool:
         """Whether the server has closed the connection, so that nothing arrives there.
 
-        What was sent before the end may still be read.
+        What was sent before the end may still be read. The system is not asked again
+        within a millisecond after the connection was used.
         """
+        if time.monotonic() - self.last_activity < _JUST_NOW:
+            return False
         if self._ending is None:
             if not self.gearman_socket:
                 return False

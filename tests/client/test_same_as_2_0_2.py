@@ -21,12 +21,29 @@ from tests.servers import free_port
 
 interop = pytest.mark.interop
 
+# gearmand at times forgets to wake a worker, and 2.0.2's program waits in vain.
+PLAYS = {"gearmand": 3, "ours": 1}
+
 
 def agree(theirs: Any, ours: Any) -> bool:
     """Tell whether results are the same; an error's text may say more."""
     if isinstance(theirs, str) and theirs.startswith("raised"):
         return isinstance(ours, str) and ours.startswith(theirs)
     return bool(theirs == ours)
+
+
+def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """Return the pairs of results that are not the same, by their labels."""
+    return {
+        label: (theirs.get(label), ours.get(label))
+        for label in {*theirs, *ours}
+        if not agree(theirs.get(label), ours.get(label))
+    }
+
+
+def hung(result: Any) -> bool:
+    """Tell whether a job was not over in time."""
+    return isinstance(result, dict) and result.get("timed_out") is True
 
 
 @interop
@@ -39,17 +56,17 @@ def test_a_program_gets_the_results_that_it_gets_from_2_0_2(
     # Texts name the server: it has the same port both times.
     port = free_port()
     log = tmp_path / "programs.log"
+    wanted = expected(scene, server)
     try:
-        theirs, ours = (play(scene, each, server, port, log) for each in libraries)
+        for _ in range(PLAYS[server]):
+            theirs, ours = (play(scene, each, server, port, log) for each in libraries)
+            different = differences(theirs, ours)
+            if different == wanted or not any(map(hung, theirs.values())):
+                break
     finally:
         # pytest shows this when the test fails.
         print(log.read_text(errors="replace"))
-    different = {
-        label: (theirs.get(label), ours.get(label))
-        for label in {*theirs, *ours}
-        if not agree(theirs.get(label), ours.get(label))
-    }
-    assert different == expected(scene, server)
+    assert different == wanted
 
 
 def test_named_differences_are_those_of_scenes() -> None:
