@@ -6,9 +6,12 @@ speedups out. Unset, they are built if a C compiler is there.
 
 import os
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
 
+GENERATED = Path("build/cython")
+TYPES = Path("gearman/server/broker_c")
 CHOICES = ("yes", "no", "")
 
 
@@ -20,6 +23,29 @@ def wanted() -> str:
     return choice
 
 
+def broker() -> list[Extension]:
+    """List the modules of the broker, which is compiled as it stands.
+
+    The .pxd files of `broker_c` add C types, and one module is another there.
+    """
+    modules = []
+    for path in sorted(Path("gearman/server/broker").glob("[!_]*.py")):
+        source = TYPES / f"{path.stem}.pyx"
+        name = f"gearman.server.broker_c.{path.stem}"
+        modules.append(Extension(name, [str(source if source.exists() else path)]))
+    return modules
+
+
+def stale() -> bool:
+    """Tell whether C types have changed since modules were translated with them.
+
+    Cython looks for them beside the source, where the broker's are not.
+    """
+    made = GENERATED.glob("gearman/server/broker*/[!_]*.c")
+    oldest = min((path.stat().st_mtime for path in made), default=0.0)
+    return any(path.stat().st_mtime > oldest for path in TYPES.glob("*.pxd"))
+
+
 def extensions(choice: str) -> list[Extension]:
     """List the extension modules to build."""
     if choice == "no":
@@ -28,21 +54,15 @@ def extensions(choice: str) -> list[Extension]:
 
     sources = [
         Extension("gearman._speedups", ["gearman/_speedups.pyx"]),
-        # The same file as without a compiler; the .pxd beside it adds C types.
-        Extension(
-            "gearman.server.broker._broker_c", ["gearman/server/broker/_broker.py"]
-        ),
-        Extension(
-            "gearman.server.broker._untracked",
-            ["gearman/server/broker/_untracked.pyx"],
-        ),
+        *broker(),
     ]
     if sys.platform == "linux":
         engine = ["gearman/server/net/_engine.pyx"]
         sources.append(Extension("gearman.server.net._engine", engine))
     modules: list[Extension] = cythonize(
         sources,
-        build_dir="build/cython",
+        build_dir=str(GENERATED),
+        force=stale(),
         compiler_directives={"annotation_typing": False, "language_level": 3},
     )
     # Set here and not on the sources: cythonize() drops it.
@@ -51,4 +71,7 @@ def extensions(choice: str) -> list[Extension]:
     return modules
 
 
-setup(ext_modules=extensions(wanted()))
+setup(
+    ext_modules=extensions(wanted()),
+    options={"build_ext": {"parallel": str(os.cpu_count() or 1)}},
+)

@@ -26,7 +26,7 @@ LAYERS = (
     ),
     ("protocol", "blocking.submission", "*_handler", "queue"),
     ("server.compiled", "server.networks"),
-    ("server.broker",),
+    ("server.broker", "server.broker_c"),
     ("server.protocols", "server.storage.journal"),
     (
         "blocking",

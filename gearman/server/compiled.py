@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from ..framing import BUILD
 
-BROKER: Final = "gearman.server.broker._broker_c"
-UNTRACKED: Final = "gearman.server.broker._untracked"
+BROKER: Final = "gearman.server.broker_c.broker"
 ENGINE: Final = "gearman.server.net._engine"
 
 

@@ -11,6 +11,7 @@ from gearman.commands import HEADER_SIZE
 from tests.fuzz.answers import READERS, HttpAnswers
 from tests.fuzz.builds import Build
 from tests.fuzz.script import ASSIGNED, CREATED, FIRST_HANDLE, Script, Step
+from tests.server.broker.moves import Moves
 from tests.wire import packet
 
 # Small, so that the limit is reached.
@@ -113,6 +114,7 @@ class Site:
             first_handle=FIRST_HANDLE,
             **{**script.options, "limits": build.broker.Limits(**script.limits)},
         )
+        self.broker.places.moves = Moves()
         shutdown = None if like_listener else lambda graceful: None
         identity = build.admin.Identity(__version__, os.getpid(), "NOTICE", shutdown)
         self.server = build.protocol.Server(self.broker, __version__, MAX_PACKET)
@@ -213,9 +215,9 @@ class Site:
         jobs = [change for change in changes if not isinstance(change, int)]
         self.begin_turn()
         if works:
-            self.broker.durable(jobs)
+            self.broker.stored.durable(jobs)
         else:
-            self.broker.failed(jobs, b"the disk is full")
+            self.broker.stored.failed(jobs, b"the disk is full")
         self.end_turn()
 
     def _outage(self, there_is_one: bool) -> None:
@@ -225,7 +227,7 @@ class Site:
         self.server.draining = True
         if self.broker.persistent:
             self.begin_turn()
-            self.broker.shelve()
+            self.broker.stored.shelve()
             self.end_turn()
 
     def note(self, guest: Guest) -> None:
@@ -249,11 +251,15 @@ class Site:
             for peer in peers:
                 peer.connection.flush()
         assert not broker.touched, "a turn without an end"
-        self._changes += broker.changes
-        for done in (broker.changes, broker.congested, broker.deferring):
+        self._changes += broker.jobs.changes
+        for done in (
+            broker.jobs.changes,
+            broker.jobs.congested,
+            broker.answers.deferring,
+        ):
             done.clear()
-        broker.notices.clear()
-        broker.reached.clear()
+        broker.workers.notices.clear()
+        broker.hits.reached.clear()
 
     # -- the end
 
@@ -266,7 +272,7 @@ class Site:
             self._leave(who)
         while self._changes:
             self._store(True)
-        for job in list(self.broker.jobs.values()):
+        for job in list(self.broker.jobs.known.values()):
             assert job.background, f"nobody is left who wants {job.handle!r}"
             assert self.broker.cancel(job.handle)
         check_empty(self.broker)
@@ -291,31 +297,37 @@ def state(broker: Any) -> list[Any]:
         (it.handle, it.function.name, it.unique, it.workload, it.priority, it.state)
         + (it.background, it.when, it.retries, it.numerator, it.denominator)
         + (len(it.clients or ()), it.reducer, it.stored)
-        for it in broker.jobs.values()
+        for it in broker.jobs.known.values()
     ]
     functions = [
         (it.name, it.workers, it.running, it.pending, it.limits, it.scheduled)
         + ([q.count for q in it.queues], list(it.twins))
-        for it in broker.functions.values()
+        for it in broker.functions.known.values()
     ]
-    others = {key: len(jobs) for key, jobs in broker.uniques._others.items()}
-    return [jobs, functions, list(broker.uniques._first), others, broker.memory]
+    others = {key: len(jobs) for key, jobs in broker.jobs.uniques._others.items()}
+    return [
+        jobs,
+        functions,
+        list(broker.jobs.uniques._first),
+        others,
+        broker.memory.jobs,
+    ]
 
 
 def check_empty(broker: Any) -> None:
     """Fail if a broker keeps anything but the names of functions."""
-    assert not broker.jobs
+    assert not broker.jobs.known
     assert not broker.peers
-    assert not broker.memory
-    assert not broker.uniques._first
-    assert not broker.uniques._others
-    for timers in (broker._scheduled, broker._deadlines):
+    assert not broker.memory.jobs
+    assert not broker.jobs.uniques._first
+    assert not broker.jobs.uniques._others
+    for timers in (broker.places.scheduled, broker.places.deadlines):
         assert not timers._jobs
-    for name, function in list(broker.functions.items()):
+    for name, function in list(broker.functions.known.items()):
         assert function.total() == 0, name
         known = [*function.twins, *function.sleepers]
         assert not known, name
-        assert broker.drop(name), name
+        assert broker.functions.drop(name), name
 
 
 Transcript = list[Any]

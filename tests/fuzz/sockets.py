@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gearman.server.broker import Limits
 from gearman.server.net.engine import Engine
 from gearman.server.net.listener import Listener
 from gearman.server.net.loop import Selector, run
@@ -82,20 +81,35 @@ class Visitor:
         return came
 
 
+LIMITS = (
+    *("jobs", "jobs_per_function", "job_memory", "memory"),
+    *("functions", "functions_per_worker"),
+)
+
+
 class Stage:
     """A listener with its visitors."""
 
     def __init__(self, listener: Listener, script: Script) -> None:
         self.broker: Any = listener.broker
-        options = {**script.options, "limits": Limits(**script.limits)}
-        for name, value in options.items():
-            setattr(self.broker, name, value)
-        self.broker.handle_prefix, self.broker.next_handle = b"H", FIRST_HANDLE
+        self._choose({**script.options, "limits": script.limits})
+        jobs = self.broker.jobs
+        jobs.handle_prefix, jobs.next_number = b"H", FIRST_HANDLE
         self._accept = listener._accept
         self._services: dict[str, Any] = {"gear": listener._gear}
         self._services |= {name: service for name, service, _ in listener._others}
         self.visitors: dict[int, Visitor] = {}
         self._created = CREATED
+
+    def _choose(self, options: dict[str, Any]) -> None:
+        """Give the broker the options that the script has, as if it were made so."""
+        broker = self.broker
+        parts = (broker, broker.workers, broker.sleepers, broker.choice)
+        limits = dict.fromkeys(LIMITS, 0) | options.pop("limits")
+        for name, limit in limits.items():
+            setattr(broker.limits, name, limit)
+        for name, value in options.items():
+            setattr(next(part for part in parts if hasattr(part, name)), name, value)
 
     async def step(self, step: Step) -> list[tuple[int, bytes, bool]]:
         what, who, *arguments = step
@@ -154,7 +168,7 @@ class Stage:
     async def end(self) -> None:
         for who in list(self.visitors):
             await self._leave(who)
-        for job in list(self.broker.jobs.values()):
+        for job in list(self.broker.jobs.known.values()):
             assert job.background, f"nobody is left who wants {job.handle!r}"
             assert self.broker.cancel(job.handle)
         check_empty(self.broker)

@@ -13,6 +13,7 @@ from gearman.server.connections import watchdog
 from gearman.server.protocols.admin import Admin, Identity, Usage
 from gearman.server.protocols.gear import Gear, GearProtocol
 from gearman.server.protocols.interface import Server as Site
+from tests.server.broker.moves import Moves
 
 Packet = tuple[Any, ...]
 
@@ -99,6 +100,7 @@ class Server:
         self.trace: list[str] = []
         self.limits: list[Usage] = []
         self.broker = Broker(handle_prefix=b"H:test", **options)
+        self.broker.places.moves = Moves()
         identity = Identity("1.2.3", 4321, "NOTICE", self.shutdowns.append)
         self.site = Site(self.broker, "1.2.3")
         admin = Admin(self.broker, identity, limits=lambda: self.limits)

@@ -1,30 +1,21 @@
-"""The broker in use: compiled if it was built, else the same file as it stands."""
+"""The broker in use: compiled if it was built, else the same files as they stand."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..compiled import BROKER, UNTRACKED, compiled
-from . import _broker
-from ._broker import (
-    ABILITY_MEMORY,
-    FULL,
-    HIGH,
-    LOW,
-    NORMAL,
-    RECEIPT_MEMORY,
-    WAIT_MEMORY,
-    Notice,
-)
+from ..compiled import BROKER, compiled
+from .constants import HIGH, LOW, NORMAL
+from .limits import FULL
+from .memory import ABILITY_MEMORY, RECEIPT_MEMORY, WAIT_MEMORY
 
-__all__ = ["FULL", "HIGH", "LOW", "NORMAL", "Notice"]
+__all__ = ["FULL", "HIGH", "LOW", "NORMAL"]
 __all__ += ["ABILITY_MEMORY", "RECEIPT_MEMORY", "WAIT_MEMORY"]
-__all__ += ["Broker", "Function", "Job", "Limits", "Peer"]
+__all__ += ["Broker", "Function", "Job", "Limits", "Notice", "Peer"]
 
-_build: Any = compiled(BROKER) or _broker
-_untracked: Any = compiled(UNTRACKED)
-
-if TYPE_CHECKING:
-    from ._broker import Broker, Function, Job, Limits, Peer
+if TYPE_CHECKING or not compiled(BROKER):
+    from .broker import Broker
+    from .limits import Limits
+    from .model import Function, Job, Notice, Peer
 else:
-    Broker = (_untracked or _build).Broker
-    Function, Job, Peer = _build.Function, _build.Job, _build.Peer
-    Limits = _build.Limits
+    from ..broker_c.broker import Broker
+    from ..broker_c.limits import Limits
+    from ..broker_c.model import Function, Job, Notice, Peer

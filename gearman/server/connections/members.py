@@ -90,4 +90,4 @@ class Connections:
 
     def hold(self, change: int) -> None:
         """Count so many bytes more, or less, that connections have in their buffers."""
-        self._broker.buffers += change
+        self._broker.memory.buffers += change

@@ -31,8 +31,8 @@ def excess(broker: Broker) -> int:
     from the store. An eighth more is to be freed, or the next byte would be too much.
     """
     total = broker.limits.memory
-    most = max(total - broker.memory, total // 4)
-    over = broker.overhead() + broker.buffers - most
+    most = max(total - broker.memory.jobs, total // 4)
+    over = broker.overhead() + broker.memory.buffers - most
     return over + most // 8 if over > 0 else 0
 
 

@@ -299,7 +299,7 @@ cdef class Channel(Peer):
             held += PyBytes_GET_SIZE(<object>reader._last)
         if self._rest is not None:
             held += PyBytes_GET_SIZE(self._rest)
-        self._engine._broker.buffers += held - self._held
+        self._engine._broker.memory.buffers += held - self._held
         self._held = held
         return 0
 
@@ -574,7 +574,7 @@ cdef class Channel(Peer):
         self._leave()
         self._drop()
         # The rest goes with this object, soon.
-        self._engine._broker.buffers -= self._held
+        self._engine._broker.memory.buffers -= self._held
         self._held = 0
         self._engine._forget(self)
         self._socket.close()

@@ -39,8 +39,9 @@ from posix.types cimport time_t
 from posix.unistd cimport close, read
 
 from gearman._speedups cimport Decoder, read_number, write_number
-from gearman.server.broker._broker_c cimport Peer
-from gearman.server.broker._untracked cimport Broker
+from gearman.server.broker_c.broker cimport Broker
+from gearman.server.broker_c.model cimport Peer
+from gearman.server.broker_c.workers cimport Workers
 
 from ..._framing import _COUNTS, INVALID, _large_body
 from ...commands import RESPONSE
@@ -244,6 +245,7 @@ cdef class Engine:
         )
         reader._channel = channel
         reader._broker = self._broker
+        reader._workers = self._broker.workers
         reader._dispatch = self._dispatch
         reader._name = b""
         channel._engine = self
@@ -380,12 +382,12 @@ cdef class Engine:
         cdef double delay = self._broker.delay()
         cdef Broker broker = self._broker
         self.flush()
-        if delay != self._delay or broker.congested or broker.notices:
+        if delay != self._delay or broker.jobs.congested or broker.workers.notices:
             self._delay = delay
             self._settle()
-        elif broker.changes or broker.deferring or broker.reached or self.draining:
+        elif broker.jobs.changes or broker.answers.deferring or broker.hits.reached:
             self._settle()
-        elif broker.over_budget():
+        elif self.draining or broker.over_budget():
             self._settle()
         return 0
 

@@ -14,6 +14,7 @@ cdef class Reader(Decoder):
     cdef Py_ssize_t _come
     cdef Channel _channel
     cdef Broker _broker
+    cdef Workers _workers
     cdef object _dispatch
     # What was done since the clock was looked at.
     cdef int _done
@@ -156,16 +157,16 @@ cdef class Reader(Decoder):
         Returns 0 for others, which are not carried out.
         """
         if number == GRAB_JOB:
-            self._broker.grab(self._channel)
+            self._workers.grab(self._channel)
             return self._searched()
         elif number == GRAB_JOB_UNIQ:
-            self._broker.grab_unique(self._channel)
+            self._workers.grab_unique(self._channel)
             return self._searched()
         elif number == GRAB_JOB_ALL:
-            self._broker.grab_all(self._channel)
+            self._workers.grab_all(self._channel)
             return self._searched()
         elif number == PRE_SLEEP:
-            self._broker.pre_sleep(self._channel)
+            self._workers.pre_sleep(self._channel)
             return self._searched()
         elif number == WORK_COMPLETE or number == WORK_DATA:
             return self._work(number, body, size)
@@ -239,7 +240,7 @@ cdef class Reader(Decoder):
         handle = copy(body, length)
         data = self._argument(body + length + 1, size - length - 1)
         if number == WORK_COMPLETE:
-            self._broker.complete(self._channel, handle, data)
+            self._workers.complete(self._channel, handle, data)
         else:
-            self._broker.data(self._channel, handle, data)
+            self._workers.data(self._channel, handle, data)
         return True

@@ -134,7 +134,7 @@ class Listener:
         """
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time
-        self._report = Report(self.broker.hits, self._time)
+        self._report = Report(self.broker.hits.counts, self._time)
         self._loop.set_exception_handler(self._report.exception)
         self._turns = Turns(self.broker, self._loop, self._end_turn)
         self._server.late = self._turns.late
@@ -225,17 +225,17 @@ class Listener:
         self._draining = self._server.draining = True
         if self._engine is not None:
             self._engine.draining = True
-        shelved = self.broker.shelve() if self._durability else 0
+        shelved = self.broker.stored.shelve() if self._durability else 0
         log.log(
             NOTICE,
             "draining: %d jobs are left, %d others stay in the queue",
-            len(self.broker.jobs),
+            len(self.broker.jobs.known),
             shelved,
         )
         self._stop_if_drained()
 
     def _stop_if_drained(self) -> None:
-        if self._draining and not self.broker.jobs:
+        if self._draining and not self.broker.jobs.known:
             self.stop()
 
     def _shutdown(self, graceful: bool) -> None:
@@ -271,7 +271,7 @@ class Listener:
 
     def _light(self) -> bool:
         """Whether the collector of cycles has little to look through."""
-        return self._engine is not None or len(self.broker.jobs) <= LIGHT
+        return self._engine is not None or len(self.broker.jobs.known) <= LIGHT
 
     def _limits(self) -> Iterator[Usage]:
         return usages(
@@ -286,9 +286,9 @@ class Listener:
 
     def settle(self) -> None:
         """Do what follows from a turn, once all that was to be sent was sent."""
-        if self.broker.congested:
+        if self.broker.jobs.congested:
             self._hold_producers()
-        if self.broker.notices or self.broker.reached:
+        if self.broker.workers.notices or self.broker.hits.reached:
             self._tell()
         if self.broker.over_budget():
             self._relieve()
@@ -309,7 +309,7 @@ class Listener:
             peer.connection.flush()
 
     def _hold_producers(self) -> None:
-        congested = self.broker.congested
+        congested = self.broker.jobs.congested
         for producer, peer in congested:
             connection = peer.connection
             if peer.blocked and connection.waiting() > self._hold_from:
@@ -335,7 +335,7 @@ class Listener:
 
     def _tell(self) -> None:
         """Log what became of jobs, and which limits were hit."""
-        notices, reached = self.broker.notices, self.broker.reached
+        notices, reached = self.broker.workers.notices, self.broker.hits.reached
         for notice in notices:
             self._report.complain(notice[0], Sentence(notice))
         for limit in reached:

@@ -24,8 +24,8 @@ def usages(
     are no limits either: refused addresses, connections that were closed
     because what they sent made no sense, and those that a bug has ended.
     """
-    hits = broker.hits
-    functions, jobs = broker.functions.values(), broker.jobs
+    hits = broker.hits.counts
+    functions, jobs = broker.functions.known.values(), broker.jobs.known
     rows: tuple[tuple[str, float | None, int | None], ...] = (
         ("max-connections", counter.most, counter.count),
         ("max-connections-per-address", counter.most_of_one, counter.largest()),
@@ -41,15 +41,15 @@ def usages(
             config.max_jobs_per_function,
             _most(function.total() for function in functions),
         ),
-        ("max-job-memory", budget.jobs, broker.memory),
+        ("max-job-memory", budget.jobs, broker.memory.jobs),
         (
             "max-memory",
             budget.total,
-            broker.memory + broker.overhead() + broker.buffers,
+            broker.memory.jobs + broker.overhead() + broker.memory.buffers,
         ),
-        ("max-memory-jobs", None, broker.memory),
+        ("max-memory-jobs", None, broker.memory.jobs),
         ("max-memory-peers", None, broker.overhead()),
-        ("max-memory-buffers", None, broker.buffers),
+        ("max-memory-buffers", None, broker.memory.buffers),
         (
             "max-packet",
             budget.packet,

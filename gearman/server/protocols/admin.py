@@ -132,24 +132,24 @@ class Admin:
         return contains(self._changers or LOOPBACK, address)
 
     def _list_functions(self, line: Callable[[Function], bytes]) -> Iterator[bytes]:
-        known = self._broker.functions
+        known = self._broker.functions.known
         functions = list(known.values())
         return _pieces(
             line(function) if function.name in known else b"" for function in functions
         )
 
     def _list_jobs(self, line: Callable[[Job], bytes]) -> Iterator[bytes]:
-        jobs = map(self._broker.jobs.get, self._numbers())
+        jobs = map(self._broker.jobs.known.get, self._numbers())
         return _pieces(b"" if job is None else line(job) for job in jobs)
 
     def _numbers(self) -> "_Numbers":
         """Return the numbers of all jobs: a list that is in use, if that has them."""
         broker = self._broker
         # Jobs come with a new number each, and go by getting fewer.
-        state = (broker.next_handle, len(broker.jobs))
+        state = (broker.jobs.next_number, len(broker.jobs.known))
         numbers = self._last_numbers()
         if numbers is None or self._last_state != state:
-            numbers = _Numbers(broker.jobs)
+            numbers = _Numbers(broker.jobs.known)
             self._last_numbers, self._last_state = ref(numbers), state
         return numbers
 
@@ -174,7 +174,7 @@ class Admin:
         return b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
 
     def _jobs_of(self, name: bytes) -> Answer:
-        function = self._broker.functions.get(name)
+        function = self._broker.functions.known.get(name)
         if function is None:
             return _NO_FUNCTION
         return self._list_jobs(
@@ -194,19 +194,19 @@ class Admin:
             return _incomplete(b"create")
         if len(name) > MAX_FUNCTION:
             return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
-        if not self._broker.admits(name):
+        if not self._broker.functions.admits(name):
             return _full("max-functions")
-        self._broker.function(name).offered = True
+        self._broker.functions.of(name).offered = True
         return OK
 
     def _drop(self, words: list[bytes]) -> bytes:
         name = _function_name(words)
         if name is None:
             return _incomplete(b"drop")
-        function = self._broker.functions.get(name)
+        function = self._broker.functions.known.get(name)
         if function is None:
             return _NO_FUNCTION
-        if self._broker.drop(name):
+        if self._broker.functions.drop(name):
             return OK
         if function.workers:
             return b"ERR there are still connected workers or executing clients\r\n"
@@ -224,13 +224,13 @@ class Admin:
         name, *numbers = words
         if len(name) > MAX_FUNCTION:
             return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
-        if not self._broker.admits(name):
+        if not self._broker.functions.admits(name):
             return _full("max-functions")
         usual = self._broker.limits.jobs_per_function
         limits = [_limit(number) for number in numbers] or [usual]
         if len(limits) == 1:
             limits *= 3
-        self._broker.function(name).limits = [*limits, usual, usual][:3]
+        self._broker.functions.of(name).limits = [*limits, usual, usual][:3]
         return OK
 
     def _shutdown(self, words: list[bytes]) -> bytes:

@@ -71,27 +71,27 @@ class Gear(Service):
         reduce = self._submit_reduce
         return [
             (Command.TEXT, self._text),
-            (Command.CAN_DO, _named(broker.can_do)),
-            (Command.CANT_DO, _named(broker.cant_do)),
-            (Command.RESET_ABILITIES, broker.reset_abilities),
-            (Command.PRE_SLEEP, broker.pre_sleep),
-            (Command.GRAB_JOB, broker.grab),
-            (Command.WORK_STATUS, broker.status),
-            (Command.WORK_COMPLETE, broker.complete),
-            (Command.WORK_FAIL, _named(broker.fail)),
+            (Command.CAN_DO, _named(broker.workers.can_do)),
+            (Command.CANT_DO, _named(broker.workers.cant_do)),
+            (Command.RESET_ABILITIES, broker.workers.reset_abilities),
+            (Command.PRE_SLEEP, broker.workers.pre_sleep),
+            (Command.GRAB_JOB, broker.workers.grab),
+            (Command.WORK_STATUS, broker.workers.status),
+            (Command.WORK_COMPLETE, broker.workers.complete),
+            (Command.WORK_FAIL, _named(broker.workers.fail)),
             (Command.GET_STATUS, _named(broker.get_status)),
             (Command.ECHO_REQ, _echo),
             (Command.SET_CLIENT_ID, _named(_set_client_id)),
             (Command.CAN_DO_TIMEOUT, self._can_do_timeout),
-            (Command.WORK_EXCEPTION, broker.exception),
+            (Command.WORK_EXCEPTION, broker.workers.exception),
             (Command.OPTION_REQ, _option),
-            (Command.WORK_DATA, broker.data),
-            (Command.WORK_WARNING, broker.warning),
-            (Command.GRAB_JOB_UNIQ, broker.grab_unique),
+            (Command.WORK_DATA, broker.workers.data),
+            (Command.WORK_WARNING, broker.workers.warning),
+            (Command.GRAB_JOB_UNIQ, broker.workers.grab_unique),
             (Command.SUBMIT_JOB_EPOCH, self._submit_epoch),
             (Command.SUBMIT_REDUCE_JOB, partial(reduce, background=False)),
             (Command.SUBMIT_REDUCE_JOB_BACKGROUND, partial(reduce, background=True)),
-            (Command.GRAB_JOB_ALL, broker.grab_all),
+            (Command.GRAB_JOB_ALL, broker.workers.grab_all),
             (Command.GET_STATUS_UNIQUE, _named(broker.get_status_unique)),
         ]
 
@@ -119,11 +119,11 @@ class Gear(Service):
     def _refuse_large(self, peer: Peer, error: PacketTooLarge) -> None:
         broker = self._broker
         if error.handle is None:
-            broker.hit("max-packet")
+            broker.hits.add("max-packet")
             broker.refuse(peer, error.code.encode(), error.text.encode())
         else:
-            broker.hits["max-packet"] += 1
-            broker.refuse_result(peer, error.handle, error.size, error.limit)
+            broker.hits.counts["max-packet"] += 1
+            broker.workers.refuse_result(peer, error.handle, error.size, error.limit)
 
     def _text(self, peer: Peer, line: bytes) -> None:
         answer = self.admin.answer(line, peer.address)
@@ -138,7 +138,7 @@ class Gear(Service):
         if milliseconds is None:
             text = b"Timeout is not a number of milliseconds"
             return peer.refuse(b"INVALID_ARGUMENTS", text)
-        return self._broker.can_do(peer, name, max(milliseconds, 0) / 1000)
+        return self._broker.workers.can_do(peer, name, max(milliseconds, 0) / 1000)
 
     def _submit_epoch(
         self, peer: Peer, name: bytes, unique: bytes, epoch: bytes, workload: bytes

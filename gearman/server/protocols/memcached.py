@@ -239,7 +239,7 @@ class MemcachedProtocol(Protocol):
         self._answer(b"END")
 
     def _look_up(self, key: bytes) -> bytes | None:
-        job = self._server.broker.find(key)
+        job = self._server.broker.jobs.find(key)
         return self._handles.get(key) if job is None else _status(job)
 
     def _delete(self, words: list[bytes]) -> None:
@@ -265,8 +265,8 @@ class MemcachedProtocol(Protocol):
         yield b"version", self._server.version.encode()
         yield b"time", b"%d" % broker.wall
         yield b"curr_connections", b"%d" % len(broker.peers)
-        yield b"functions", b"%d" % len(broker.functions)
-        yield b"jobs", b"%d" % len(broker.jobs)
+        yield b"functions", b"%d" % len(broker.functions.known)
+        yield b"jobs", b"%d" % len(broker.jobs.known)
 
     def _version(self, words: list[bytes]) -> None:
         self._answer(b"VERSION " + self._server.version.encode())

@@ -81,10 +81,10 @@ class Durability:
     def settle(self) -> None:
         """Hand over what came up in a turn, and hold back those who ask too much."""
         broker = self._broker
-        for peer in broker.deferring:
+        for peer in broker.answers.deferring:
             self._hold(peer)
-        broker.deferring.clear()
-        changes = broker.changes
+        broker.answers.deferring.clear()
+        changes = broker.jobs.changes
         if changes:
             self._store.write(changes)
             if self._store.full:
@@ -130,11 +130,11 @@ class Durability:
         """Tell the broker what became of jobs, and read from whom it was held for."""
         self._broker.outage = self._store.outage
         for jobs, reason, lost in self._store.outcomes():
-            self._broker.store_again(lost)
+            self._broker.stored.store_again(lost)
             if reason:
-                self._broker.failed(jobs, reason)
+                self._broker.stored.failed(jobs, reason)
             else:
-                self._broker.durable(jobs)
+                self._broker.stored.durable(jobs)
         if not self._store.full and not self._closing:
             waiting, self._waiting = self._waiting, set()
             for connection in waiting:
@@ -155,7 +155,7 @@ def replay(queue: Queue, broker: Broker) -> None:
             if isinstance(item, Unreadable):
                 log.error("stored job %s is left alone: %s", item.key, item.reason)
             else:
-                broker.restore(*item)
+                broker.stored.restore(*item)
                 count += 1
                 if count % PROGRESS_JOBS == 0:
                     progress.report(count)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from types import FunctionType, MethodType, ModuleType
 
-from gearman.server.broker._broker import (
+from gearman.server.broker.memory import (
     ABILITY_MEMORY,
     FUNCTION_MEMORY,
     JOB_MEMORY,
@@ -21,10 +21,10 @@ from gearman.server.broker._broker import (
 
 def counted(broker) -> tuple[int, int]:
     """Count anew what `memory` and `overhead` of a broker should be."""
-    jobs = broker.jobs.values()
+    jobs = broker.jobs.known.values()
     memory = sum(_job(job) for job in jobs)
-    overhead = sum(FUNCTION_MEMORY + len(name) for name in broker.functions)
-    for timers in (broker._scheduled, broker._deadlines):
+    overhead = sum(FUNCTION_MEMORY + len(name) for name in broker.functions.known)
+    for timers in (broker.places.scheduled, broker.places.deadlines):
         overhead += TIMER_MEMORY * len(timers._jobs)
     overhead += WAIT_MEMORY * sum(len(job.clients or ()) for job in jobs)
     # Also those of peers that are gone.

@@ -6,14 +6,12 @@ from sys import getrefcount
 import pytest
 
 from gearman.commands import MAX_FUNCTION, MAX_UNIQUE, Command
-from gearman.server.broker._broker import (
-    FEW,
-    MANY_DUE,
-    MAX_LATE,
-    SWEEP,
-    SWEEP_BYTES,
-    WAKE_PATIENCE,
-)
+from gearman.server.broker.choice import FEW
+from gearman.server.broker.constants import SWEEP
+from gearman.server.broker.model import SWEEP_BYTES
+from gearman.server.broker.places import MANY_DUE
+from gearman.server.broker.sleepers import WAKE_PATIENCE
+from gearman.server.broker.workers import MAX_LATE
 
 NOOP = (Command.NOOP,)
 NO_JOB = (Command.NO_JOB,)
@@ -104,7 +102,7 @@ class TestSubmit:
         assert client.send(Command.SUBMIT_JOB, b"f", b"u" * (MAX_UNIQUE + 1), b"w") == [
             (Command.ERROR, TOO_LARGE, b"Unique value too large")
         ]
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     def test_function_up_to_the_limit_is_accepted(self, server):
         client, name = server.connect(), b"f" * MAX_FUNCTION
@@ -120,7 +118,7 @@ class TestSubmit:
         assert (
             client.send(Command.SUBMIT_REDUCE_JOB, b"f", b"", name, b"", b"") == error
         )
-        assert server.broker.functions == {}
+        assert server.broker.functions.known == {}
 
     def test_empty_function_unique_and_workload_are_fine(self, server):
         client, worker = server.connect(), server.worker(b"")
@@ -521,7 +519,7 @@ class TestManyFunctions:
         server.broker.cancel(client.submit())
         client.got()
         assert client.ask(b"drop function f") == b"OK\r\n"
-        assert not any(server.broker._listed)
+        assert not any(server.broker.choice.listed)
 
     def test_worker_that_sleeps_again_is_put_back_only_where_it_is_missing(
         self, server
@@ -667,7 +665,7 @@ class TestSleep:
         worker = server.worker()
         server.connect().submit()
         worker.leave()
-        assert list(server.broker._woken) == []
+        assert list(server.broker.sleepers._woken) == []
         assert server.after(WAKE_PATIENCE) == inf
 
     def test_with_all_woken_nobody_is_waited_for(self, server):
@@ -760,8 +758,8 @@ class TestLoss:
             assert worker.grab() == handle
             worker.leave()
         assert client.got() == [(Command.WORK_FAIL, handle)]
-        assert server.broker.jobs == {}
-        events = [notice[0] for notice in server.broker.notices]
+        assert server.broker.jobs.known == {}
+        events = [notice[0] for notice in server.broker.workers.notices]
         assert events == ["queued again"] * (attempts - 1) + ["given up"]
 
     def test_each_loss_is_noted_with_the_job_its_worker_and_the_reason(self, server):
@@ -770,7 +768,7 @@ class TestLoss:
         for worker in workers:
             assert worker.grab() == handle
             worker.leave()
-        assert server.broker.notices == [
+        assert server.broker.workers.notices == [
             ("queued again", handle, b"f", worker.peer, "its worker was lost", count)
             for count, worker in enumerate(workers, 1)
         ]
@@ -781,7 +779,7 @@ class TestLoss:
         worker.grab()
         client.leave()
         worker.leave()
-        assert server.broker.notices == []
+        assert server.broker.workers.notices == []
 
     def test_retries_are_unlimited_by_default(self, server):
         handle = server.connect().submit()
@@ -807,7 +805,7 @@ class TestLoss:
         client.submit(unique=b"u")
         client.submit(unique=b"u")
         client.leave()
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     def test_running_job_whose_client_left_is_finished_for_nobody(self, server):
         client, worker = server.connect(), server.connect().can_do()
@@ -823,7 +821,7 @@ class TestLoss:
         worker.grab()
         client.leave()
         worker.leave()
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
         assert server.connect().can_do().send(Command.GRAB_JOB) == [NO_JOB]
 
     def test_peer_that_works_for_itself_leaves_nothing(self, server):
@@ -850,7 +848,7 @@ class TestLoss:
             client = server.connect()
             client.submit()
             client.leave()
-        queue = server.broker.functions[b"f"].queues[1]
+        queue = server.broker.functions.known[b"f"].queues[1]
         assert len(queue._entries) <= SWEEP + 2
         assert worker.grab() == kept
         assert worker.send(Command.GRAB_JOB) == [NO_JOB]
@@ -923,7 +921,7 @@ class TestTimeout:
         assert client.got() == [(Command.WORK_FAIL, handle)]
         assert status(client, handle) == UNKNOWN
         assert worker.send(Command.WORK_FAIL, handle) == [NOT_FOUND]
-        assert len(server.broker.notices) == 1
+        assert len(server.broker.workers.notices) == 1
 
     def test_counts_as_a_retry(self, make_server):
         server = make_server(retries=1)
@@ -946,7 +944,7 @@ class TestTimeout:
             client.submit()
             worker.send(Command.WORK_FAIL, worker.grab())
             client.got()
-        assert len(server.broker._deadlines._entries) <= SWEEP + 2
+        assert len(server.broker.places.deadlines._entries) <= SWEEP + 2
 
     def test_finished_job_is_freed_before_its_deadline(self, server):
         client, worker = server.connect(), server.connect()
@@ -1025,7 +1023,7 @@ class TestLateResult(TestTimeout):
         other.leave()
         worker.send(Command.WORK_COMPLETE, handle, b"late")
         assert client.got() == [(Command.WORK_COMPLETE, handle, b"late")]
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     def test_is_refused_from_a_worker_that_connected_again(self, server):
         _, handle, worker = self.start(server)
@@ -1134,7 +1132,7 @@ class TestEpoch:
         self.submit_at(server, 5)
         for _ in range(2 * MANY_DUE):
             self.submit_at(server, 5)
-        function = server.broker.functions[b"f"]
+        function = server.broker.functions.known[b"f"]
         ready = []
         assert server.after(6) <= 0
         ready.append(function.queues[1].count)
@@ -1238,24 +1236,24 @@ class TestMemory:
     def test_workload_goes_with_the_job_whoever_still_refers_to_it(self, server):
         client, worker = server.connect(), server.worker()
         handle = client.submit(workload=b"x" * 1000)
-        job = server.broker.find(handle)
+        job = server.broker.jobs.find(handle)
         worker.grab()
         worker.send(Command.WORK_COMPLETE, handle, b"")
         assert job.workload == b""
-        assert server.broker.memory == 0
+        assert server.broker.memory.jobs == 0
 
     def test_reducer_counts(self, server):
         client = server.connect()
         names = (b"f", b"", b"reducer" * 100, b"", b"w")
         ((_, handle),) = client.send(Command.SUBMIT_REDUCE_JOB, *names)
-        assert server.broker.memory > 700
+        assert server.broker.memory.jobs > 700
         server.broker.cancel(handle)
-        assert server.broker.memory == 0
+        assert server.broker.memory.jobs == 0
 
     def test_workers_share_the_name_of_a_function(self, server):
         workers = [server.connect().can_do(b"name" * 100) for _ in range(3)]
         names = {id(name) for worker in workers for name in worker.peer.abilities}
-        assert names == {id(server.broker.functions[b"name" * 100].name)}
+        assert names == {id(server.broker.functions.known[b"name" * 100].name)}
 
     def test_what_is_sent_several_times_is_there_once(self, server):
         client, worker = server.connect(), server.worker()
@@ -1326,17 +1324,17 @@ class TestCongestion:
         handle = client.submit()
         worker.grab()
         worker.send(Command.WORK_DATA, handle, b"d")
-        assert server.broker.congested == []
+        assert server.broker.jobs.congested == []
         client.peer.blocked = True
         worker.send(Command.WORK_DATA, handle, b"d")
-        assert server.broker.congested == [(worker.peer, client.peer)]
+        assert server.broker.jobs.congested == [(worker.peer, client.peer)]
 
     def test_cancelling_for_a_blocked_client_blames_nobody(self, server):
         client = server.connect()
         handle = client.submit()
         client.peer.blocked = True
         server.connect().ask(b"cancel job " + handle)
-        assert server.broker.congested == []
+        assert server.broker.jobs.congested == []
 
     def test_touched_peers_are_named_once(self, server):
         client, worker = server.connect(), server.worker()

@@ -19,7 +19,7 @@ def server(make_server):
 
 
 def take(server, wanted):
-    changes = server.broker.changes
+    changes = server.broker.jobs.changes
     found = list(filter(wanted, changes))
     changes[:] = [change for change in changes if not wanted(change)]
     return found
@@ -38,12 +38,12 @@ def removed(server):
 def commit(server):
     """Store what is to be stored, and return it."""
     added = taken(server)
-    server.broker.durable(added)
+    server.broker.stored.durable(added)
     return added
 
 
 def fail(server, reason=b"no disk"):
-    server.broker.failed(taken(server), reason)
+    server.broker.stored.failed(taken(server), reason)
 
 
 def stored(server, client, unique=b"", command=BACKGROUND):
@@ -126,7 +126,7 @@ class TestOrder:
         client, worker = server.connect(), server.worker()
         client.send(BACKGROUND, b"f", b"", b"one")
         assert client.send(Command.SUBMIT_JOB, b"f", b"", b"two") == []
-        assert server.broker.deferring == [client.peer]
+        assert server.broker.answers.deferring == [client.peer]
         assert worker.send(Command.GRAB_JOB) == [NO_JOB]
         (one,) = commit(server)
         created = client.got()
@@ -160,7 +160,7 @@ class TestOrder:
         client.send(Command.SUBMIT_JOB, b"f", b"", b"last")
         mine = taken(server)
         other.send(BACKGROUND, b"f", b"u", b"w")
-        server.broker.durable(mine)
+        server.broker.stored.durable(mine)
         assert client.got() == [(Command.JOB_CREATED, mine[0].handle)]
         (joined,) = commit(server)
         created = client.got()
@@ -173,9 +173,9 @@ class TestOrder:
         first = taken(server)
         client.send(BACKGROUND, b"f", b"", b"w")
         second = taken(server)
-        server.broker.durable(second)
+        server.broker.stored.durable(second)
         assert client.got() == []
-        server.broker.durable(first)
+        server.broker.stored.durable(first)
         handles = [job.handle for job in first + second]
         assert client.got() == [(Command.JOB_CREATED, h) for h in handles]
 
@@ -200,7 +200,7 @@ class TestOrder:
         client.send(Command.SUBMIT_JOB, b"f", b"", b"w")
         client.leave()
         commit(server)
-        assert len(server.broker.jobs) == 1
+        assert len(server.broker.jobs.known) == 1
 
 
 class TestRemoval:
@@ -215,7 +215,7 @@ class TestRemoval:
     def test_job_that_ended_is_removed(self, server, command, data):
         worker = server.connect().can_do()
         stored(server, server.connect())
-        (number,) = server.broker.jobs
+        (number,) = server.broker.jobs.known
         worker.send(command, worker.grab(), *data)
         assert removed(server) == [number]
 
@@ -232,7 +232,7 @@ class TestRemoval:
         assert server.broker.cancel(job.handle)
         assert client.got() == [(Command.JOB_CREATED, job.handle)]
         assert removed(server) == [job.number]
-        server.broker.durable(added)
+        server.broker.stored.durable(added)
         assert client.got() == []
         assert client.ask(b"status") == b"f\t0\t0\t0\n.\n"
 
@@ -280,7 +280,7 @@ class TestPromotion:
         worker.send(Command.WORK_COMPLETE, handle, b"r")
         assert other.got() == [(Command.JOB_CREATED, handle)]
         assert removed(server) == [job.number]
-        server.broker.durable(added)
+        server.broker.stored.durable(added)
         assert other.got() == []
 
     def test_foreground_client_joins_at_once_while_the_job_runs(self, server):
@@ -307,7 +307,7 @@ class TestPromotion:
         other.send(BACKGROUND, b"f", b"u", b"w")
         fail(server)
         other.send(BACKGROUND, b"f", b"u", b"w")
-        removal, job = server.broker.changes
+        removal, job = server.broker.jobs.changes
         assert removal == job.number
 
     def test_failure_ends_a_job_that_nobody_else_wants(self, server):
@@ -316,7 +316,7 @@ class TestPromotion:
         other.send(BACKGROUND, b"f", b"u", b"w")
         client.leave()
         fail(server)
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
         assert len(removed(server)) == 1
 
 
@@ -404,7 +404,7 @@ class TestDeferredTwin:
         first.leave()
         fail(server)
         assert client.got()[0] == DOWN
-        (job,) = server.broker.jobs.values()
+        (job,) = server.broker.jobs.known.values()
         assert job.clients == [client.peer]
 
     def test_peer_that_works_for_itself_leaves_nothing_undone(self, make_server):
@@ -415,17 +415,17 @@ class TestDeferredTwin:
         peer.send(BACKGROUND, b"f", b"u", b"w")
         peer.send(Command.SUBMIT_JOB, b"f", b"u", b"w")
         peer.leave()
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
 
 class TestFailure:
     def test_job_that_cannot_be_stored_is_refused_and_gone(self, server):
         client = server.connect()
         client.send(BACKGROUND, b"f", b"u", b"w")
-        (number,) = server.broker.jobs
+        (number,) = server.broker.jobs.known
         fail(server)
         assert client.got() == [DOWN]
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
         # It may be in the store all the same.
         assert removed(server) == [number]
         stored(server, client, b"u")
@@ -437,7 +437,7 @@ class TestFailure:
         fail(server)
         assert background.got() == foreground.got() == [DOWN]
         assert not foreground.peer.waiting
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     def test_failed_update_leaves_the_job_as_it_was_stored(self, server):
         worker = server.connect().can_do()
@@ -462,7 +462,7 @@ class TestFailure:
 
 class TestRestore:
     def test_job_is_as_it_was_stored(self, server):
-        server.broker.restore(7, b"H:old:7", b"f", b"u", b"w", 0, 0, 2, b"r")
+        server.broker.stored.restore(7, b"H:old:7", b"f", b"u", b"w", 0, 0, 2, b"r")
         worker = server.connect().can_do()
         (job,) = worker.send(Command.GRAB_JOB_ALL)
         assert job == (Command.JOB_ASSIGN_ALL, b"H:old:7", b"f", b"u", b"r", b"w")
@@ -473,7 +473,7 @@ class TestRestore:
     def test_unique_that_was_stored_twice_is_the_later_job(self, make_server):
         server = make_server(persistent=True)
         for number, name in ((5, b"f"), (6, b"g"), (7, b"f"), (8, b"g")):
-            server.broker.restore(number, b"", name, b"u", b"w", 1, 0, 0, None)
+            server.broker.stored.restore(number, b"", name, b"u", b"w", 1, 0, 0, None)
         client = server.connect()
         assert client.submit(b"f", b"u") == b"H:test:7"
         for worker in (server.connect().can_do(b"f"), server.connect().can_do(b"g")):
@@ -483,31 +483,31 @@ class TestRestore:
 
     def test_new_numbers_follow_the_restored_ones(self, make_server):
         server = make_server(persistent=True, first_handle=5)
-        server.broker.restore(7, b"H:old:7", b"f", b"", b"w", 1, 0, 0, None)
-        server.broker.restore(3, b"", b"f", b"", b"w", 1, 0, 0, None)
+        server.broker.stored.restore(7, b"H:old:7", b"f", b"", b"w", 1, 0, 0, None)
+        server.broker.stored.restore(3, b"", b"f", b"", b"w", 1, 0, 0, None)
         client = server.connect()
         assert client.submit() == b"H:test:8"
 
     @pytest.mark.parametrize("handle", [b"", b"H:old:8", b"H:old:"])
     def test_job_without_a_handle_of_its_number_gets_one(self, server, handle):
-        server.broker.restore(7, handle, b"f", b"", b"w", 1, 0, 0, None)
-        assert server.broker.find(b"H:test:7")
+        server.broker.stored.restore(7, handle, b"f", b"", b"w", 1, 0, 0, None)
+        assert server.broker.jobs.find(b"H:test:7")
         assert server.connect().can_do().grab() == b"H:test:7"
 
     def test_job_runs_at_its_time(self, server):
         when = int(server.wall) + 5
-        server.broker.restore(7, b"", b"f", b"", b"w", 1, when, 0, None)
+        server.broker.stored.restore(7, b"", b"f", b"", b"w", 1, when, 0, None)
         worker = server.worker()
         server.after(6)
         assert worker.got() == [NOOP]
 
     def test_submissions_join_it(self, server):
-        server.broker.restore(7, b"H:old:7", b"f", b"u", b"w", 1, 0, 0, None)
+        server.broker.stored.restore(7, b"H:old:7", b"f", b"u", b"w", 1, 0, 0, None)
         assert server.connect().submit(b"f", b"u", command=BACKGROUND) == b"H:old:7"
 
     def test_jobs_of_the_same_unique_are_all_kept(self, server):
         for number in (7, 8):
-            server.broker.restore(number, b"", b"f", b"u", b"w", 1, 0, 0, None)
+            server.broker.stored.restore(number, b"", b"f", b"u", b"w", 1, 0, 0, None)
         worker = server.connect().can_do()
         handles = [worker.grab(), worker.grab()]
         assert handles == [b"H:test:7", b"H:test:8"]
@@ -517,18 +517,20 @@ class TestRestore:
     "handle", [b"", b"7", b"H:test:", b"H:test:x", b"H:test:" + b"1" * 40, b":-7"]
 )
 def test_handle_that_was_never_given_is_unknown(server, handle):
-    server.broker.restore(7, b"", b"f", b"", b"w", 1, 0, 0, None)
-    assert server.broker.find(handle) is None
+    server.broker.stored.restore(7, b"", b"f", b"", b"w", 1, 0, 0, None)
+    assert server.broker.jobs.find(handle) is None
 
 
 def test_jobs_that_the_store_has_lost_are_stored_again(server):
     client, worker = server.connect(), server.connect().can_do()
     stored(server, client)
     stored(server, client)
-    first, second = server.broker.jobs.values()
-    foreground = server.broker.find(client.submit())
+    first, second = server.broker.jobs.known.values()
+    foreground = server.broker.jobs.find(client.submit())
     assert worker.grab() == first.handle
-    server.broker.store_again([99, first.number, second.number, foreground.number])
+    server.broker.stored.store_again(
+        [99, first.number, second.number, foreground.number]
+    )
     assert commit(server) == [first, second]
     assert client.got() == []
     assert worker.grab() == second.handle
@@ -539,8 +541,8 @@ class TestShelve:
         client, worker = server.connect(), server.connect().can_do()
         stored(server, client)
         stored(server, client, b"u")
-        assert server.broker.shelve() == 2
-        assert server.broker.jobs == {}
+        assert server.broker.stored.shelve() == 2
+        assert server.broker.jobs.known == {}
         assert worker.grab() is None
         assert (taken(server), removed(server)) == ([], [])
         assert client.ask(b"status") == b"f\t0\t0\t1\n.\n"
@@ -551,7 +553,7 @@ class TestShelve:
         client.send(Command.SUBMIT_JOB_EPOCH, b"f", b"", when, b"w")
         commit(server)
         client.got()
-        assert server.broker.shelve() == 1
+        assert server.broker.stored.shelve() == 1
         server.after(10)
         assert client.ask(b"status") == b"f\t0\t0\t0\n.\n"
 
@@ -562,36 +564,40 @@ class TestShelve:
         awaited = stored(server, client, b"u")
         foreground = [client.submit(b"f", b"u"), client.submit()]
         assert foreground[0] == awaited
-        assert server.broker.shelve() == 0
+        assert server.broker.stored.shelve() == 0
         assert [worker.grab(), worker.grab()] == foreground
 
     def test_job_that_is_stored_later_is_acknowledged_and_left(self, server):
         client = server.connect()
         client.send(BACKGROUND, b"f", b"", b"w")
-        assert server.broker.shelve() == 0
+        assert server.broker.stored.shelve() == 0
         (job,) = commit(server)
         assert client.got() == [(Command.JOB_CREATED, job.handle)]
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     def test_job_of_a_lost_worker_is_left(self, server):
         worker = server.connect().can_do()
         stored(server, server.connect())
         worker.grab()
-        assert server.broker.shelve() == 0
+        assert server.broker.stored.shelve() == 0
         worker.leave()
         (job,) = taken(server)
-        assert (server.broker.jobs, job.retries, removed(server)) == ({}, 1, [])
+        assert (server.broker.jobs.known, job.retries, removed(server)) == ({}, 1, [])
 
     def test_job_is_left_when_the_last_who_waited_for_it_leaves(self, server):
         first, second = server.connect(), server.connect()
         stored(server, first, b"u")
         for client in first, second:
             client.submit(b"f", b"u")
-        assert server.broker.shelve() == 0
+        assert server.broker.stored.shelve() == 0
         first.leave()
-        assert len(server.broker.jobs) == 1
+        assert len(server.broker.jobs.known) == 1
         second.leave()
-        assert (server.broker.jobs, taken(server), removed(server)) == ({}, [], [])
+        assert (server.broker.jobs.known, taken(server), removed(server)) == (
+            {},
+            [],
+            [],
+        )
 
     def test_scheduled_job_is_left_when_who_waited_for_it_leaves(self, server):
         client = server.connect()
@@ -600,9 +606,9 @@ class TestShelve:
         commit(server)
         client.got()
         client.submit(b"f", b"u")
-        assert server.broker.shelve() == 0
+        assert server.broker.stored.shelve() == 0
         client.leave()
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
         assert server.after(10) == inf
 
     def test_job_is_left_whose_worker_and_then_whose_client_was_lost(self, server):
@@ -610,20 +616,20 @@ class TestShelve:
         handle = stored(server, client, b"u")
         client.submit(b"f", b"u")
         assert worker.grab() == handle
-        assert server.broker.shelve() == 0
+        assert server.broker.stored.shelve() == 0
         worker.leave()
         assert len(commit(server)) == 1
-        assert len(server.broker.jobs) == 1
+        assert len(server.broker.jobs.known) == 1
         client.leave()
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     def test_foreground_job_that_is_stored_while_it_waits_is_left(self, server):
         client, other = server.connect(), server.connect()
         client.submit(b"f", b"u")
         other.send(BACKGROUND, b"f", b"u", b"w")
-        assert server.broker.shelve() == 0
+        assert server.broker.stored.shelve() == 0
         client.leave()
-        assert len(server.broker.jobs) == 1
+        assert len(server.broker.jobs.known) == 1
         (job,) = commit(server)
         assert other.got() == [(Command.JOB_CREATED, job.handle)]
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gearman import _framing
 from gearman.commands import REQUEST, Command
-from gearman.server.broker._broker import PENDING
+from gearman.server.broker.states import PENDING
 from gearman.server.storage.journal import Journal
 from tests.server.broker.sizes import counted
 from tests.server.conftest import Server
@@ -52,7 +52,7 @@ class Crashes(RuleBasedStateMachine):
         self.broker = self.server.broker
         self.journal = Journal()
         for number in sorted(self.stored):
-            self.broker.restore(number, *self.stored[number])
+            self.broker.stored.restore(number, *self.stored[number])
         self.clients = [Client(self.server) for _ in range(3)]
 
     @rule(index=indexes, unique=st.sampled_from(UNIQUES))
@@ -96,7 +96,7 @@ class Crashes(RuleBasedStateMachine):
             return
         if submitted == Command.SUBMIT_JOB:
             client.awaits[arguments[0]] += 1
-        job = self.broker.find(arguments[0])
+        job = self.broker.jobs.find(arguments[0])
         if job is not None:
             assert job.unique == unique
             if submitted != Command.SUBMIT_JOB:
@@ -117,25 +117,25 @@ class Crashes(RuleBasedStateMachine):
             handle = client.holds.pop()
             self.promised.discard(handle)
             if fails:
-                self.broker.fail(client.wire.peer, handle)
+                self.broker.workers.fail(client.wire.peer, handle)
             else:
-                self.broker.complete(client.wire.peer, handle, b"")
+                self.broker.workers.complete(client.wire.peer, handle, b"")
             self.listen()
 
     @rule(index=indexes)
     def leave(self, index):
         client = self.clients.pop(index % len(self.clients))
-        before = {job.handle for job in self.broker.jobs.values()}
+        before = {job.handle for job in self.broker.jobs.known.values()}
         client.wire.leave()
         if self.retries >= 0:
-            after = {job.handle for job in self.broker.jobs.values()}
+            after = {job.handle for job in self.broker.jobs.known.values()}
             self.promised -= before - after
         self.clients.append(Client(self.server))
         self.listen()
 
     @rule(which=indexes)
     def cancel(self, which):
-        jobs = list(self.broker.jobs.values())
+        jobs = list(self.broker.jobs.known.values())
         if jobs:
             handle = jobs[which % len(jobs)].handle
             self.broker.cancel(handle)
@@ -143,15 +143,15 @@ class Crashes(RuleBasedStateMachine):
             self.promised.discard(handle)
 
     def hand_over(self):
-        self.journal.write(self.broker.changes)
-        self.broker.changes.clear()
-        self.broker.deferring.clear()
+        self.journal.write(self.broker.jobs.changes)
+        self.broker.jobs.changes.clear()
+        self.broker.answers.deferring.clear()
 
     def apply(self, changes):
         for number, job in changes.items():
             if job is None:
                 self.stored.pop(number, None)
-                if number not in self.broker.jobs:
+                if number not in self.broker.jobs.known:
                     self.over.add(number)
             else:
                 assert number not in self.over
@@ -172,7 +172,7 @@ class Crashes(RuleBasedStateMachine):
                 self.promised -= set(client.holds[:1])
             self.hand_over()
         self.journal.landed()
-        self.broker.durable([job for job in changes.values() if job])
+        self.broker.stored.durable([job for job in changes.values() if job])
         self.listen()
 
     @rule(applied=st.booleans())
@@ -185,17 +185,17 @@ class Crashes(RuleBasedStateMachine):
         self.journal.landed()
         self.journal.put_back(changes)
         jobs = [job for job in changes.values() if job]
-        self.broker.failed([*jobs, *self.journal.drop_jobs()], b"down")
+        self.broker.stored.failed([*jobs, *self.journal.drop_jobs()], b"down")
         self.listen()
 
     @rule()
     def crash(self):
-        self.next_number = self.broker.next_handle
+        self.next_number = self.broker.jobs.next_number
         self.start()
 
     @invariant()
     def what_is_promised_is_stored_and_known(self):
-        handles = {job.handle for job in self.broker.jobs.values()}
+        handles = {job.handle for job in self.broker.jobs.known.values()}
         assert self.promised <= handles
         assert self.promised <= {handle for handle, *_ in self.stored.values()}
 
@@ -208,7 +208,7 @@ class Crashes(RuleBasedStateMachine):
         for client in self.clients:
             waits: Counter[bytes] = Counter()
             for awaited in client.wire.peer.waiting:
-                assert self.broker.jobs[awaited.number] is awaited
+                assert self.broker.jobs.known[awaited.number] is awaited
                 assert (awaited.clients or []).count(client.wire.peer) == 1
                 waits[awaited.handle] = awaited.joined(client.wire.peer)
             owed = sum(c == Command.SUBMIT_JOB for c, _ in client.unanswered)
@@ -218,21 +218,21 @@ class Crashes(RuleBasedStateMachine):
 
     @invariant()
     def memory_is_counted(self):
-        assert (self.broker.memory, self.broker.overhead()) == counted(self.broker)
+        assert (self.broker.memory.jobs, self.broker.overhead()) == counted(self.broker)
 
     @invariant()
     def pending_jobs_are_those_that_somebody_is_owed_an_answer_for(self):
-        jobs = self.broker.jobs.values()
+        jobs = self.broker.jobs.known.values()
         pending = [job for job in jobs if job.state == PENDING]
         assert all(job.receipts is not None for job in pending)
-        functions = self.broker.functions.values()
+        functions = self.broker.functions.known.values()
         assert sum(function.pending for function in functions) == len(pending)
 
     @invariant()
     def nothing_is_owed_or_left_once_all_is_stored(self):
-        if not (self.broker.changes or len(self.journal)):
+        if not (self.broker.jobs.changes or len(self.journal)):
             assert not any(client.unanswered for client in self.clients)
-            jobs = self.broker.jobs.values()
+            jobs = self.broker.jobs.known.values()
             stored = {job.number: job.retries for job in jobs if job.stored}
             assert stored.keys() == self.stored.keys()
             # Retries that could not be stored are known to this run alone.

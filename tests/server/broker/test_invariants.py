@@ -15,16 +15,10 @@ from hypothesis.stateful import (
 )
 
 from gearman.commands import Command
-from gearman.server.broker._broker import (
-    FEW,
-    GONE,
-    QUEUED,
-    RUNNING,
-    SCHEDULED,
-    SLEEPING,
-    WAKE_PATIENCE,
-    WOKEN,
-)
+from gearman.server.broker.choice import FEW
+from gearman.server.broker.constants import SLEEPING, WOKEN
+from gearman.server.broker.sleepers import WAKE_PATIENCE
+from gearman.server.broker.states import GONE, QUEUED, RUNNING, SCHEDULED
 from tests.server.broker.sizes import counted
 from tests.server.conftest import Server
 
@@ -153,14 +147,14 @@ class Peers(RuleBasedStateMachine):
         self.accepted.update(self.created(packets))
 
     def handles(self):
-        return {job.handle for job in self.broker.jobs.values()}
+        return {job.handle for job in self.broker.jobs.known.values()}
 
     def created(self, packets):
         """Return the handle of a submission, nothing if it is refused, in a list."""
         kinds = (Command.JOB_CREATED, Command.ERROR)
         ((kind, argument, *_),) = (p for p in packets if p[0] in kinds)
         if kind == Command.ERROR:
-            assert self.broker.hits, "refused without a reason"
+            assert self.broker.hits.counts, "refused without a reason"
         return [argument] if kind == Command.JOB_CREATED else []
 
     @rule(index=indexes, command=st.sampled_from(GRABS))
@@ -174,12 +168,12 @@ class Peers(RuleBasedStateMachine):
             handle = person.holds.pop(which % len(person.holds))
             data = () if command == Command.WORK_FAIL else (b"r",)
             peer = person.wire.peer
-            late = handle in (peer.late or ()) and self.broker.find(handle)
+            late = handle in (peer.late or ()) and self.broker.jobs.find(handle)
             counts = handle in peer.jobs or (late and late.wanted())
             person.send(command, handle, *data)
             if counts:
                 self.accepted.discard(handle)
-                assert self.broker.find(handle) is None
+                assert self.broker.jobs.find(handle) is None
 
     @rule(which=indexes)
     def cancel(self, which):
@@ -193,7 +187,7 @@ class Peers(RuleBasedStateMachine):
     def wait(self, seconds):
         timed_out = self.handles()
         self.server.after(seconds)
-        if self.broker.timeout_fails:
+        if self.broker.workers.timeout_fails:
             self.accepted -= timed_out - self.handles()
 
     @invariant()
@@ -218,24 +212,28 @@ class Peers(RuleBasedStateMachine):
         ]
         assert all(job.state == RUNNING for job in running)
         places = Counter(job.handle for job in running)
-        for function in broker.functions.values():
+        for function in broker.functions.known.values():
             for queue in function.queues:
                 live = [job for job in queue._entries if job.state == QUEUED]
                 assert queue.count == len(live)
                 places.update(job.handle for job in live)
             mine = [job for job in running if job.function is function]
             assert function.running == len(mine)
-        scheduled = [job for job in broker.jobs.values() if job.state == SCHEDULED]
+        scheduled = [
+            job for job in broker.jobs.known.values() if job.state == SCHEDULED
+        ]
         places.update(job.handle for job in scheduled)
         assert set(places.values()) <= {1}
         assert self.handles() <= set(places)
-        assert all(job.state != GONE for job in broker.jobs.values())
+        assert all(job.state != GONE for job in broker.jobs.known.values())
 
     @invariant()
     def counts_are_those_of_the_jobs(self):
-        for function in self.broker.functions.values():
+        for function in self.broker.functions.known.values():
             jobs = [
-                job for job in self.broker.jobs.values() if job.function is function
+                job
+                for job in self.broker.jobs.known.values()
+                if job.function is function
             ]
             for priority, count in enumerate(function.scheduled):
                 held = [
@@ -245,13 +243,15 @@ class Peers(RuleBasedStateMachine):
             assert set(function.twins.values()) <= set(jobs)
             able = [p for p in self.broker.peers if function in p.functions]
             assert function.workers == len(able)
-        workers = [f.workers for f in self.broker.functions.values()]
-        assert self.broker.staffed == sum(map(bool, workers))
+        workers = [f.workers for f in self.broker.functions.known.values()]
+        assert self.broker.functions.staffed == sum(map(bool, workers))
 
     @invariant()
     def jobs_are_found_by_their_uniques(self):
-        uniques = self.broker.uniques
-        jobs = [j for j in self.broker.jobs.values() if j.unique not in (b"", b"-")]
+        uniques = self.broker.jobs.uniques
+        jobs = [
+            j for j in self.broker.jobs.known.values() if j.unique not in (b"", b"-")
+        ]
         for job in jobs:
             assert uniques.find(job.function, job.unique, job.workload) is job
             first = uniques.first(job.unique)
@@ -263,8 +263,8 @@ class Peers(RuleBasedStateMachine):
 
     @invariant()
     def those_that_have_something_are_found(self):
-        functions = self.broker.functions.values()
-        for priority, listed in enumerate(self.broker._listed):
+        functions = self.broker.functions.known.values()
+        for priority, listed in enumerate(self.broker.choice.listed):
             queues = {function: function.queues[priority] for function in functions}
             assert set(listed) == {f for f, queue in queues.items() if queue.listed}
             assert all(queue.listed for queue in queues.values() if queue.count)
@@ -278,41 +278,43 @@ class Peers(RuleBasedStateMachine):
     @invariant()
     def limits_are_kept(self):
         broker = self.broker
-        assert (broker.memory, broker.overhead()) == counted(broker)
-        assert len(broker.jobs) <= (broker.limits.jobs or inf)
-        assert sorted(f.name for f in broker._round) == sorted(broker.functions)
+        assert (broker.memory.jobs, broker.overhead()) == counted(broker)
+        assert len(broker.jobs.known) <= (broker.limits.jobs or inf)
+        assert sorted(f.name for f in broker.functions._round) == sorted(
+            broker.functions.known
+        )
 
     @invariant()
     def nothing_holds_the_workload_of_a_job_that_is_gone(self):
-        for function in self.broker.functions.values():
+        for function in self.broker.functions.known.values():
             for queue in function.queues:
                 gone = [job for job in queue._entries if job.state == GONE]
                 assert not any(job.workload for job in gone if not job.stored)
 
     @invariant()
     def nobody_sleeps_beside_a_waiting_job(self):
-        for function in self.broker.functions.values():
+        for function in self.broker.functions.known.values():
             if function.ready():
                 sleeps = {p.sleep for p in self.broker.peers if function in p.functions}
                 assert SLEEPING not in sleeps or (
-                    self.broker.wakeup and WOKEN in sleeps
+                    self.broker.sleepers.wakeup and WOKEN in sleeps
                 )
 
     @invariant()
     def nobody_waits_beside_a_worker_that_hangs_for_long(self):
-        for peer in self.broker._woken:
+        for peer in self.broker.sleepers._woken:
             assert peer.patience - self.broker.now <= WAKE_PATIENCE
-        if not self.broker.wakeup:
-            assert not self.broker._woken
+        if not self.broker.sleepers.wakeup:
+            assert not self.broker.sleepers._woken
 
     @invariant()
     def nobody_is_known_who_left(self):
         peers = {person.wire.peer for person in self.people}
         assert set(self.broker.peers) == peers
-        assert set(self.broker._woken) <= peers
-        for function in self.broker.functions.values():
+        assert set(self.broker.sleepers._woken) <= peers
+        for function in self.broker.functions.known.values():
             assert set(function.sleepers) <= peers
-        for job in self.broker.jobs.values():
+        for job in self.broker.jobs.known.values():
             assert set(job.clients or ()) <= peers
 
 

@@ -4,7 +4,9 @@ import pytest
 
 from gearman.commands import Command
 from gearman.server.broker import FULL, Limits
-from gearman.server.broker._broker import JOB_MEMORY, MANY_FUNCTIONS, SWEEP
+from gearman.server.broker.constants import SWEEP
+from gearman.server.broker.functions import MANY_FUNCTIONS
+from gearman.server.broker.memory import JOB_MEMORY
 
 
 def limited(make_server, **limits: int):
@@ -40,9 +42,9 @@ class TestJobs:
         assert submit(client) == refused(name)
         worker.send(Command.WORK_COMPLETE, handles[0], b"")
         assert submit(client)[0] == Command.JOB_CREATED
-        assert server.broker.hits == {name: 2}
-        assert server.broker.reached == {name}
-        assert len(server.broker.jobs) == 2
+        assert server.broker.hits.counts == {name: 2}
+        assert server.broker.hits.reached == {name}
+        assert len(server.broker.jobs.known) == 2
 
     def test_job_that_is_there_can_be_joined_over_the_limit(self, make_server):
         server = limited(make_server, jobs=1)
@@ -64,16 +66,16 @@ class TestJobs:
         )
         for number in range(3):
             name = b"f%d" % number
-            server.broker.restore(number, b"", name, b"", b"w", 1, 0, 0, None)
-        assert len(server.broker.jobs) == len(server.broker.functions) == 3
+            server.broker.stored.restore(number, b"", name, b"", b"w", 1, 0, 0, None)
+        assert len(server.broker.jobs.known) == len(server.broker.functions.known) == 3
 
     def test_memory_counts_what_workloads_take(self, make_server):
         server = limited(make_server, job_memory=10_000)
         client = server.connect()
         assert submit(client, workload=b"x" * 10_000) == refused("max-job-memory")
-        assert server.broker.memory == 0
+        assert server.broker.memory.jobs == 0
         submit(client, workload=b"x" * 5000)
-        assert server.broker.memory == 5000 + JOB_MEMORY
+        assert server.broker.memory.jobs == 5000 + JOB_MEMORY
         assert submit(client, workload=b"x" * 5000) == refused("max-job-memory")
 
     def test_limit_of_a_function_beats_the_usual_one(self, make_server):
@@ -86,11 +88,11 @@ class TestJobs:
         ):
             name = line.split()[1]
             assert client.ask(line) == b"OK\r\n"
-            while len(server.broker.jobs) < jobs:
+            while len(server.broker.jobs.known) < jobs:
                 assert submit(client, name)[0] == Command.JOB_CREATED
             if line != b"maxqueue f 0":
                 assert submit(client, name) == refused("max-jobs-per-function")
-            for job in list(server.broker.jobs.values()):
+            for job in list(server.broker.jobs.known.values()):
                 server.broker.cancel(job.handle)
 
     def test_limit_of_a_function_can_be_taken_back(self, make_server):
@@ -109,9 +111,9 @@ class TestFunctions:
         handle = peer.submit(b"busy")
         server.connect().can_do(b"left").leave()
         server.connect().can_do(b"new")
-        assert set(server.broker.functions) == {b"busy", b"new"}
+        assert set(server.broker.functions.known) == {b"busy", b"new"}
         assert server.connect().can_do(b"busy").grab() == handle
-        assert not server.broker.hits
+        assert not server.broker.hits.counts
 
     @pytest.mark.parametrize(
         "line", [b"create function x", b"maxqueue x 5", b"maxqueue x"]
@@ -125,8 +127,8 @@ class TestFunctions:
         assert submit(peer, b"x") == refused("max-functions")
         sentence = FULL["max-functions"].replace(b" ", b"+")
         assert peer.ask(line) == b"ERR QUEUE_ERROR %b\r\n" % sentence
-        assert set(server.broker.functions) == {b"able", b"queued", b"kept"}
-        assert server.broker.hits["max-functions"] == 2
+        assert set(server.broker.functions.known) == {b"able", b"queued", b"kept"}
+        assert server.broker.hits.counts["max-functions"] == 2
         assert submit(peer, b"able")[0] == Command.JOB_CREATED
 
     def test_those_that_have_jobs_only_keep_no_worker_out(self, make_server):
@@ -139,9 +141,9 @@ class TestFunctions:
         for name in (b"c", b"d"):
             assert worker.send(Command.CAN_DO, name) == [refused("max-functions")]
         worker.can_do(b"one")
-        assert server.broker.staffed == 3
+        assert server.broker.functions.staffed == 3
         worker.leave()
-        assert server.broker.staffed == 0
+        assert server.broker.functions.staffed == 0
 
     def test_dropped_one_makes_room(self, make_server):
         server = limited(make_server, functions=1)
@@ -165,7 +167,7 @@ class TestFunctions:
         while submit(peer, b"new")[0] == Command.ERROR:
             tries += 1
         assert tries == 3
-        assert b"unused" not in server.broker.functions
+        assert b"unused" not in server.broker.functions.known
 
     def test_endless_names_take_bounded_room(self, make_server):
         server = limited(make_server, functions=10)
@@ -173,29 +175,37 @@ class TestFunctions:
         for number in range(1000):
             peer.can_do(b"%d" % number)
             assert peer.send(Command.CANT_DO, b"%d" % number) == []
-        assert len(server.broker.functions) == len(server.broker._round) == 10
+        assert (
+            len(server.broker.functions.known)
+            == len(server.broker.functions._round)
+            == 10
+        )
 
     def test_without_a_limit_unused_ones_are_forgotten_for_new_ones(self, make_server):
         server = make_server()
         broker, peer = server.broker, server.connect().peer
         for number in range(MANY_FUNCTIONS + 1000):
-            broker.can_do(peer, b"%d" % number)
-            broker.cant_do(peer, b"%d" % number)
-        assert len(broker.functions) == len(broker._round) == MANY_FUNCTIONS
+            broker.workers.can_do(peer, b"%d" % number)
+            broker.workers.cant_do(peer, b"%d" % number)
+        assert (
+            len(broker.functions.known)
+            == len(broker.functions._round)
+            == MANY_FUNCTIONS
+        )
         for number in range(MANY_FUNCTIONS + 1000):
-            broker.function(b"%d" % number).running = 1
-        broker.can_do(peer, b"new")
-        assert len(broker.functions) == MANY_FUNCTIONS + 1001
-        assert not broker.hits
+            broker.functions.of(b"%d" % number).running = 1
+        broker.workers.can_do(peer, b"new")
+        assert len(broker.functions.known) == MANY_FUNCTIONS + 1001
+        assert not broker.hits.counts
 
     def test_worker_has_so_many_at_most(self, make_server):
         server = limited(make_server, functions_per_worker=2)
         worker = server.connect().can_do(b"a", b"b")
         limit = refused("max-functions-per-worker")
         assert worker.send(Command.CAN_DO, b"c") == [limit]
-        assert b"c" not in server.broker.functions
+        assert b"c" not in server.broker.functions.known
         worker.can_do(b"a")
         worker.send(Command.CANT_DO, b"a")
         worker.can_do(b"c")
         assert server.connect().can_do(b"d", b"e")
-        assert server.broker.hits == {"max-functions-per-worker": 1}
+        assert server.broker.hits.counts == {"max-functions-per-worker": 1}

@@ -51,24 +51,24 @@ def reduced(broker) -> None:
 def running(broker) -> None:
     submit(broker, background=True, unique=36)
     worker = connect(broker)
-    broker.can_do(worker, b"f")
+    broker.workers.can_do(worker, b"f")
     for _ in range(3000):
-        broker.grab(worker)
+        broker.workers.grab(worker)
     worker.outbox.clear()
 
 
 def functions(broker) -> None:
     for number in range(1000):
-        broker.function(b"function%06d" % number)
+        broker.functions.of(b"function%06d" % number)
 
 
 def workers(broker) -> None:
     functions(broker)
     for _ in range(50):
         worker = connect(broker)
-        for name in broker.functions:
-            broker.can_do(worker, name)
-        broker.pre_sleep(worker)
+        for name in broker.functions.known:
+            broker.workers.can_do(worker, name)
+        broker.workers.pre_sleep(worker)
         worker.outbox.clear()
 
 
@@ -105,7 +105,7 @@ def test_what_is_counted_is_within_a_tenth_of_what_is_taken(fill):
     before = real_size(broker)
     fill(broker)
     taken = real_size(broker) - before
-    told = broker.memory + broker.overhead()
+    told = broker.memory.jobs + broker.overhead()
     assert told == sum(counted(broker))
     assert 0.9 < told / taken < 1.1, (told, taken)
 
@@ -117,9 +117,11 @@ def test_nothing_is_counted_when_all_are_gone():
         fill(broker)
         for peer in list(broker.peers):
             broker.disconnect(peer)
-        broker.durable([job for job in broker.changes if not isinstance(job, int)])
-        for job in list(broker.jobs.values()):
+        broker.stored.durable(
+            [job for job in broker.jobs.changes if not isinstance(job, int)]
+        )
+        for job in list(broker.jobs.known.values()):
             broker.cancel(job.handle)
-        broker.drop(b"f")
-        assert (broker.memory, broker.overhead()) == (0, 0)
-        broker.changes.clear()
+        broker.functions.drop(b"f")
+        assert (broker.memory.jobs, broker.overhead()) == (0, 0)
+        broker.jobs.changes.clear()

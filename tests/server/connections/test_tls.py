@@ -168,7 +168,7 @@ class TestProtocol:
             client._out.read() + b"\x17\x03\x03\x00\x20" + b"x" * 32
         )
         assert client.protocol.error is not None
-        assert client.wire._server.broker.functions.keys() == {b"f"}
+        assert client.wire._server.broker.functions.known.keys() == {b"f"}
 
     def test_error_of_the_protocol_inside_is_passed_on(self, open):
         client = open().shake_hands()
@@ -632,7 +632,7 @@ class TestMuchToSend:
             for _ in range(self.TIMES):
                 assert client.expect("WORK_COMPLETE") == [handle, self.RESULT]
             assert client.fence() == []
-            assert server.listener.broker.buffers < 100_000
+            assert server.listener.broker.memory.buffers < 100_000
 
     def test_all_of_it_comes_to_who_sends_nothing_more(
         self, config, running, authority
@@ -653,7 +653,7 @@ class TestMuchToSend:
             self.complete(worker, client)
             server.until(lambda: len(server.listener.connections) == 1)
             assert worker.fence() == []
-            assert server.listener.broker.buffers < 100_000
+            assert server.listener.broker.memory.buffers < 100_000
 
     def test_limit_of_what_may_wait_counts_all_of_it(self, config, running, authority):
         config = replace(config, max_outbox=self.TIMES * 16 * 1024)
@@ -661,7 +661,7 @@ class TestMuchToSend:
             worker, client = self.peers(server, authority.trust(), stack)
             self.complete(worker, client)
             server.until(lambda: len(server.listener.connections) == 1)
-            assert server.listener.broker.hits["max-outbox"] == 1
+            assert server.listener.broker.hits.counts["max-outbox"] == 1
 
 
 class TestReload:

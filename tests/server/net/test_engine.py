@@ -59,7 +59,7 @@ class Play:
 
     def __init__(self, server: Running, stack: ExitStack) -> None:
         broker = server.listener.broker
-        broker.handle_prefix, broker.next_handle = b"H", 1
+        broker.jobs.handle_prefix, broker.jobs.next_number = b"H", 1
         self.peers = [stack.enter_context(server.peer()) for _ in range(3)]
         self.got = [b"", b"", b""]
 

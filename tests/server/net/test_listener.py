@@ -480,7 +480,7 @@ class TestFairness:
             worker.send("WORK_COMPLETE", handle, bytes(100_000))
             worker.fence()
             assert len(client.receive_end()) < 500_000_000
-            assert server.listener.broker.hits["max-outbox"] == 1
+            assert server.listener.broker.hits.counts["max-outbox"] == 1
 
 
 class TestStalling:

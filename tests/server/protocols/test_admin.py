@@ -157,7 +157,7 @@ def test_function_name_over_the_limit_is_refused(server, line):
     server.gear.admin.answer(line + b"f" * MAX_FUNCTION, "unix")
     answer = server.gear.admin.answer(line + b"g" * (MAX_FUNCTION + 1), "unix")
     assert answer.startswith(b"ERR ARGUMENT_TOO_LARGE")
-    assert len(server.broker.functions) == 1
+    assert len(server.broker.functions.known) == 1
 
 
 class TestDrop:
@@ -262,7 +262,7 @@ class TestShutdown:
 )
 def test_every_number_of_maxqueue_is_understood(server, number, limit):
     assert server.connect().ask(b"maxqueue f " + number) == b"OK\r\n"
-    assert server.broker.functions[b"f"].limits == [limit] * 3
+    assert server.broker.functions.known[b"f"].limits == [limit] * 3
 
 
 class TestPieces:
@@ -274,9 +274,9 @@ class TestPieces:
     @pytest.mark.parametrize("line", [b"status", b"prioritystatus"])
     def test_functions_that_have_gone_are_left_out(self, server, line):
         for name in (b"one", b"two"):
-            server.broker.function(name)
+            server.broker.functions.of(name)
         pieces = self.ask(server, line)
-        server.broker.drop(b"one")
+        server.broker.functions.drop(b"one")
         names = [row.split(b"\t")[0] for row in b"".join(pieces).splitlines()]
         assert names == [b"two", b"."]
 

@@ -85,7 +85,7 @@ def talk(make, pieces: list[bytes]) -> tuple[bytes, bool, int]:
     for piece in filter(None, pieces):
         if not has_ended(client):
             came += client.send(piece)
-    return came, has_ended(client), server.broker.next_handle
+    return came, has_ended(client), server.broker.jobs.next_number
 
 
 def has_ended(client) -> bool:

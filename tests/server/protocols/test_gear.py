@@ -80,7 +80,7 @@ class TestNumbers:
         ) == [
             (Command.ERROR, b"INVALID_ARGUMENTS", b"Epoch is not a number of seconds")
         ]
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     @pytest.mark.parametrize(
         "text", [b"0", b"-1", b"+5", b" 5 ", b"5.75", b"9223372036854775807"]
@@ -97,7 +97,7 @@ class TestNumbers:
     )
     def test_part_of_a_second_counts_as_a_whole_one(self, server, text, when):
         server.connect().send(Command.SUBMIT_JOB_EPOCH, b"f", b"", text, b"w")
-        (job,) = server.broker.jobs.values()
+        (job,) = server.broker.jobs.known.values()
         assert job.when == when
 
     def test_part_of_a_millisecond_is_a_timeout(self, server):
@@ -114,7 +114,7 @@ class TestNumbers:
                 b"Timeout is not a number of milliseconds",
             )
         ]
-        assert server.broker.functions == {}
+        assert server.broker.functions.known == {}
 
 
 class TestBadPackets:
@@ -155,8 +155,8 @@ class TestBadPackets:
         assert answer[:2] == (Command.ERROR, b"ARGUMENT_TOO_LARGE")
         assert last == (Command.ECHO_RES, b"x" * 10)
         assert peer.protocol.error is None
-        assert server.broker.hits == {"max-packet": 1}
-        assert server.broker.reached == {"max-packet"}
+        assert server.broker.hits.counts == {"max-packet": 1}
+        assert server.broker.hits.reached == {"max-packet"}
 
     def test_packet_that_is_skipped_counts_as_one_that_has_not_come(self, server):
         server.site.max_packet = 10
@@ -176,8 +176,8 @@ class TestBadPackets:
         arguments[2] *= 30
         large = _framing.encode(Command.SUBMIT_JOB_BG, arguments, REQUEST)
         assert peer.send_bytes(good + large) == []
-        (job,) = server.broker.changes
-        server.broker.durable([job])
+        (job,) = server.broker.jobs.changes
+        server.broker.stored.durable([job])
         assert [answer[:2] for answer in peer.got()] == [
             (Command.JOB_CREATED, job.handle),
             (Command.ERROR, b"ARGUMENT_TOO_LARGE"),

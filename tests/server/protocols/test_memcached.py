@@ -83,13 +83,13 @@ class TestSet:
         assert (
             cache.send(data + b"version\r\n", piece) == b"STORED\r\nVERSION 1.2.3\r\n"
         )
-        (job,) = server.broker.jobs.values()
+        (job,) = server.broker.jobs.known.values()
         assert (job.function.name, job.workload, job.unique) == (b"f", workload, b"")
         assert (job.background, job.priority) == (True, 1)
 
     def test_nothing_is_said_if_nothing_is_to_be_said(self, server, cache, piece):
         assert cache.send(b"set f 0 0 1 noreply\r\nx\r\n", piece) == b""
-        assert len(server.broker.jobs) == 1
+        assert len(server.broker.jobs.known) == 1
 
     @pytest.mark.parametrize(
         ("data", "answer"),
@@ -119,7 +119,7 @@ class TestSet:
     ):
         server.site.max_packet = 1000
         assert cache.send(data + b"version\n", piece) == answer + b"VERSION 1.2.3\r\n"
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     @pytest.mark.parametrize(
         ("data", "answer"),
@@ -136,7 +136,7 @@ class TestSet:
     ):
         assert cache.send(data + b"\r\nversion\r\n", piece).startswith(answer)
         assert cache.protocol.finished
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
 
 class TestRefusals:
@@ -171,7 +171,7 @@ class TestRefusals:
         answer = b"CLIENT_ERROR an HTTP request on the port of memcached\r\n"
         assert cache.send(data) == answer
         assert cache.protocol.finished
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     def test_binary_protocol_ends_the_connection(self, cache):
         assert cache.send(b"version\r\n\x80\n" + bytes(20)) == b"VERSION 1.2.3\r\n"
@@ -218,7 +218,7 @@ class TestOthers:
     def test_delete_cancels(self, server, cache):
         cache.send(b"set f 0 0 1\r\nx\r\n")
         assert cache.send(b"delete H:test:1\r\n") == b"DELETED\r\n"
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
         assert cache.send(b"delete H:test:1\r\n") == b"NOT_FOUND\r\n"
         assert cache.send(b"delete H:test:1 noreply\r\n") == b""
         assert cache.send(b"delete\r\n") == b"ERROR\r\n"
@@ -230,7 +230,7 @@ class TestOthers:
         assert answer == (
             b"CLIENT_ERROR only hosts named with --admin-from may cancel\r\n"
         )
-        assert len(server.broker.jobs) == 1
+        assert len(server.broker.jobs.known) == 1
 
     def test_stats_are_few(self, cache):
         cache.send(b"set f 0 0 1\r\nx\r\n")

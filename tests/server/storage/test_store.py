@@ -36,7 +36,7 @@ def jobs(make_server):
     client = server.connect()
     for _ in range(5):
         client.submit()
-    return list(server.broker.jobs.values())
+    return list(server.broker.jobs.known.values())
 
 
 @contextmanager

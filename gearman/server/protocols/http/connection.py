@@ -194,7 +194,7 @@ class HttpProtocol(Protocol):
 
     def _write_answer(self, answer: Answer) -> None:
         if answer.close and answer.status in _COUNTED:
-            self._server.broker.hits[_COUNTED[answer.status]] += 1
+            self._server.broker.hits.counts[_COUNTED[answer.status]] += 1
         if self._server.draining:
             answer = replace(answer, close=True)
         self._note(f"sent {answer.status} ({len(answer.body)} bytes)")

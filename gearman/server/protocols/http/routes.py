@@ -134,7 +134,7 @@ class Routes:
         """
         if is_reserved(function) and not explicit:
             raise Refused(404, _RESERVED)
-        known = self.server.broker.functions.get(function)
+        known = self.server.broker.functions.known.get(function)
         if not (self._any or (known and known.offered)):
             raise Refused(404, _UNKNOWN)
 
@@ -145,8 +145,8 @@ class Routes:
         return answers.document(
             {
                 "server": f"Gearman/{self.server.version}",
-                "jobs": len(broker.jobs),
-                "functions": len(broker.functions),
+                "jobs": len(broker.jobs.known),
+                "functions": len(broker.functions.known),
                 "connections": len(broker.peers),
                 "paths": _PATHS,
             }
@@ -164,7 +164,7 @@ class Routes:
 
     def _job(self, method: bytes, rest: bytes) -> Answer:
         handle = _unescaped(rest)
-        job = self.server.broker.find(handle)
+        job = self.server.broker.jobs.find(handle)
         if job is None:
             text = "There is no such job: it ended, was cancelled, or never was."
             return answers.sentence(404, text)

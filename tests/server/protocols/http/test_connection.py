@@ -94,19 +94,19 @@ class TestForeground:
 
     def test_cancelled_job_is_an_error(self, server, web):
         web.send(ECHO)
-        (job,) = server.broker.jobs.values()
+        (job,) = server.broker.jobs.known.values()
         server.broker.cancel(job.handle)
         assert web.answer().status == 500
 
     def test_job_of_who_hangs_up_is_dropped(self, server, web):
         web.send(ECHO)
         web.leave()
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     def test_same_requests_are_different_jobs_without_a_unique(self, server, web):
         web.send(ECHO)
         Web(server).send(ECHO)
-        assert len(server.broker.jobs) == 2
+        assert len(server.broker.jobs.known) == 2
 
     def test_same_unique_is_one_job_with_two_answers(self, server, web, worker):
         both = [web, Web(server)]
@@ -126,7 +126,7 @@ class TestBackground:
         assert answer.headers["x-gearman-job-handle"] == "H:test:1"
         assert answer.headers["content-length"] == "0"
         web.leave()
-        assert len(server.broker.jobs) == 1
+        assert len(server.broker.jobs.known) == 1
 
     def test_answer_waits_for_the_acknowledgement(self, server, web, monkeypatch):
         submitted: list[bytes] = []
@@ -205,11 +205,11 @@ class TestStreaming:
 class TestOrder:
     def test_requests_are_carried_out_one_after_the_other(self, server, web, worker):
         web.send(ECHO + HEALTH + ECHO)
-        assert len(server.broker.jobs) == 1
+        assert len(server.broker.jobs.known) == 1
         finish(worker, b"first")
         first, second = answers(web.came())
         assert (first.body, second.body) == (b"first", b"alive\n")
-        assert len(server.broker.jobs) == 1
+        assert len(server.broker.jobs.known) == 1
         finish(worker, b"last")
         assert web.answer().body == b"last"
 
@@ -218,10 +218,10 @@ class TestOrder:
     ):
         web.send(ECHO + ECHO)
         finish(worker)
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
         assert web.protocol.ready
         web.came()
-        assert len(server.broker.jobs) == 1
+        assert len(server.broker.jobs.known) == 1
 
     def test_nothing_is_read_while_too_much_waits(self, web, worker):
         web.send(ECHO)

@@ -21,7 +21,7 @@ def document(answer: Answer):
 def submitted(server, web, data: bytes):
     """Return the one job that a request makes."""
     web.send(data)
-    (job,) = server.broker.jobs.values()
+    (job,) = server.broker.jobs.known.values()
     return job
 
 
@@ -72,7 +72,7 @@ def test_path_is_the_function(server, method, path, function):
 def test_path_that_names_no_function_is_refused(server, path, status):
     web = Web(server, get="any")
     assert web.ask(request("GET", path)).status == status
-    assert server.broker.jobs == {}
+    assert server.broker.jobs.known == {}
     assert web.ask(request("GET", "/healthz")).status == 200
 
 
@@ -124,7 +124,7 @@ def test_job_has_no_unique_and_normal_priority_unless_asked_for(server, web):
 def test_header_that_cannot_be_meant_is_refused(server, web, header, value):
     answer = web.ask(request("POST", "/f", **{header: value}))
     assert answer.status == 400
-    assert server.broker.jobs == {}
+    assert server.broker.jobs.known == {}
 
 
 def test_header_given_twice_is_refused(web):
@@ -140,7 +140,7 @@ class TestGet:
     def test_function_that_nobody_offered_is_not_found(self, server, web, method, path):
         assert web.ask(request(method, path)).status == 404
         assert web.ask(request(method, path)).status == 404
-        assert server.broker.jobs == server.broker.functions == {}
+        assert server.broker.jobs.known == server.broker.functions.known == {}
 
     def test_reason_is_told(self, web, method):
         body = (
@@ -158,7 +158,7 @@ class TestGet:
     ):
         server.connect().submit()
         assert web.ask(request(method, "/f")).status == 404
-        assert len(server.broker.jobs) == 1
+        assert len(server.broker.jobs.known) == 1
 
     def test_function_of_a_worker_is_run(self, server, web, method):
         server.worker()
@@ -196,7 +196,7 @@ class TestGet:
         server.worker(name.encode())
         answer = Web(server, get=get).ask(request(method, path))
         assert answer.status == 404
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     def test_reserved_name_that_is_meant_is_run(self, server, web, method):
         server.worker(b"status")
@@ -216,7 +216,7 @@ class TestGet:
         assert web.ask(request("OPTIONS", "/f")).headers["allow"] == (
             "POST, PUT, OPTIONS"
         )
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
@@ -242,7 +242,7 @@ class TestMethods:
     def test_options_tells_them(self, server, web, path, allowed):
         answer = web.ask(request("OPTIONS", path))
         assert (answer.status, answer.headers["allow"]) == (204, allowed)
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     @pytest.mark.parametrize(
         ("method", "path"),
@@ -261,7 +261,7 @@ class TestMethods:
         answer = web.ask(request(method, path))
         assert answer.status == 405
         assert answer.body.endswith(f"only {answer.headers['allow']}.\n".encode())
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
     @pytest.mark.parametrize("method", ["get", "BREW", "PRI"])
     @pytest.mark.parametrize("path", ["/f", "/healthz"])
@@ -300,7 +300,7 @@ class TestReserved:
         server.site.draining = True
         answer = web.ask(request("POST", "/f", b"work"))
         assert (answer.status, answer.headers["connection"]) == (503, "close")
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}
 
 
 class TestJobs:
@@ -349,4 +349,4 @@ class TestJobs:
         found = document(web.ask(request("DELETE", f"/jobs/{handle.decode()}")))
         assert found["cancelled"]
         assert client.got() == [(14, handle)]
-        assert server.broker.jobs == {}
+        assert server.broker.jobs.known == {}

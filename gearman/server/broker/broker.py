@@ -1,0 +1,311 @@
+"""The broker: every decision of the job server, and no I/O.
+
+There is one method for each verb of the protocol, called with the peer that sent
+it. What it causes is appended to the outboxes of peers, and each peer that gets
+something to send is collected in `touched` for whoever owns the sockets. Time comes
+in through `tick`; names and numbers come in as arguments.
+
+The modules of this folder are compiled as they stand, with the C types that are
+declared in `broker_c`, into a package of that name.
+"""
+
+from typing import Any
+
+from ...commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
+from .answers import Answers
+from .choice import Choice
+from .constants import (
+    ERROR,
+    JOB_CREATED,
+    NORMAL,
+    STATUS_RES,
+    STATUS_RES_UNIQUE,
+    WORK_FAIL,
+)
+from .functions import Functions
+from .jobs import Jobs
+from .limits import FULL, Hits, Limits
+from .memory import FUNCTION_MEMORY, PEER_MEMORY, TIMER_MEMORY, Memory, job_size
+from .model import Function, Job, Peer, Receipt
+from .places import Places
+from .sleepers import Sleepers
+from .states import CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
+from .stored import StoredJobs
+from .workers import Workers
+
+
+class Broker:
+    """The state machine of the job server.
+
+    Its verbs are those of clients and admins; `workers` has those of workers, `stored`
+    those of whoever owns the store.
+
+    Handles are `handle_prefix`, a colon and a number that counts from
+    `first_handle`. `retries` is how many workers may be lost with a job before it
+    fails, at least one (-1: any number). `wakeup` is how many sleeping workers a
+    job wakes (0: all). With `priority_first` a worker's jobs come by priority over
+    all of its functions, otherwise by priority within one function at a time;
+    `round_robin` moves a function that gave a job behind the worker's others.
+    With `timeout_fails` a job that exceeds its timeout fails; otherwise it counts as
+    a job whose worker was lost. `exceptions` turns that option on for every peer.
+
+    What goes beyond the `limits` is refused, but for jobs that come from the store.
+    `hits` counts how often each one was hit; those of whoever does the I/O are counted
+    there as well. `memory` has the bytes of memory that are taken, but for what
+    `overhead()` adds.
+
+    If it is `persistent`, a background job is acknowledged and can be grabbed only
+    after it was stored. While there is an `outage`, new background jobs are refused for
+    this reason.
+    """
+
+    def __init__(
+        self,
+        *,
+        handle_prefix: bytes = b"H:localhost",
+        first_handle: int = 1,
+        retries: int = -1,
+        wakeup: int = 0,
+        priority_first: bool = True,
+        round_robin: bool = True,
+        timeout_fails: bool = False,
+        exceptions: bool = False,
+        persistent: bool = False,
+        limits: Limits | None = None,
+    ) -> None:
+        self.peers: dict[Peer, None] = {}
+        self.touched: list[Peer] = []
+        self.exceptions = exceptions
+        self.persistent = persistent
+        self.outage = b""
+        self.now = 0.0
+        self.wall = 0.0
+        self.limits = limits or Limits()
+        self.hits = Hits()
+        self.memory = Memory()
+        self.choice = Choice(priority_first=priority_first, round_robin=round_robin)
+        self.sleepers = Sleepers(wakeup)
+        self.functions = Functions(self.limits, self.hits, self.memory, self.choice)
+        self.places = Places(self.choice, self.sleepers, self.memory)
+        self.answers = Answers(self.memory, self.resume)
+        self.jobs = Jobs(
+            self.places, self.answers, self.memory, handle_prefix, first_handle
+        )
+        self.workers = Workers(
+            self.functions,
+            self.choice,
+            self.sleepers,
+            self.places,
+            self.answers,
+            self.jobs,
+            retries,
+            timeout_fails,
+        )
+        self.stored = StoredJobs(self.functions, self.places, self.answers, self.jobs)
+
+    # -- time and connections
+
+    def tick(self, now: float, wall: float) -> None:
+        """Set the time, and run what is due.
+
+        `now` is a monotonic clock for timeouts, `wall` the time since the epoch for
+        scheduled jobs, both in seconds.
+        """
+        places, sleepers = self.places, self.sleepers
+        self.now = places.now = sleepers.now = now
+        self.wall = places.wall = wall
+        if places.scheduled.first <= wall:
+            places.queue_due()
+        if places.deadlines.first <= now:
+            self.workers.expire()
+            self.answers.pay()
+        if sleepers.first <= now:
+            sleepers.pass_over()
+
+    def delay(self) -> float:
+        """Return for how many seconds nothing is due, inf if nothing is pending."""
+        places = self.places
+        first = min(places.deadlines.first, self.sleepers.first)
+        return min(places.scheduled.first - self.wall, first - self.now)
+
+    def connect(self, peer: Peer) -> None:
+        peer.touched = self.touched
+        peer.exceptions = self.exceptions
+        self.peers[peer] = None
+
+    def disconnect(self, peer: Peer) -> None:
+        """Forget a peer: its jobs go back to their queues, nobody waits for others."""
+        del self.peers[peer]
+        peer.touched = None
+        self.answers.forget(peer)
+        self.jobs.leave(peer)
+        self.workers.lose(peer)
+        self.answers.pay()
+
+    # -- clients
+
+    def submit(
+        self,
+        peer: Peer,
+        name: bytes,
+        unique: bytes,
+        workload: bytes,
+        priority: int = NORMAL,
+        background: bool = False,
+        when: int = 0,
+        reducer: bytes | None = None,
+    ) -> None:
+        """Create a job, or join the one that has the same function and unique.
+
+        `when` is in seconds since the epoch. A background submission that joins a
+        foreground job makes it a background job, which outlives its clients.
+        """
+        if peer.receipts and not background:
+            request = (name, unique, workload, priority, False, when, reducer)
+            self.answers.defer(peer, request)
+        else:
+            self._submit(
+                None, peer, name, unique, workload, priority, background, when, reducer
+            )
+
+    def resume(self, receipt: Receipt, request: tuple[Any, ...]) -> None:
+        """Carry out a submission that had to wait, whose answer the receipt is for."""
+        name, unique, workload, priority, background, when, reducer = request
+        peer = receipt.peer
+        self._submit(
+            receipt, peer, name, unique, workload, priority, background, when, reducer
+        )
+
+    def _submit(
+        self,
+        receipt: Receipt | None,
+        peer: Peer,
+        name: bytes,
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        background: bool,
+        when: int,
+        reducer: bytes | None,
+    ) -> None:
+        if len(unique) > MAX_UNIQUE:
+            text = b"Unique value too large"
+            return self._refuse(receipt, peer, b"ARGUMENT_TOO_LARGE", text)
+        if len(name) > MAX_FUNCTION or (reducer and len(reducer) > MAX_FUNCTION):
+            text = b"Function name too large"
+            return self._refuse(receipt, peer, b"ARGUMENT_TOO_LARGE", text)
+        function = self.functions.known.get(name)
+        if function is None:
+            if not self.functions.admits(name):
+                text = FULL["max-functions"]
+                return self._refuse(receipt, peer, b"QUEUE_ERROR", text)
+            function = self.functions.of(name)
+        jobs = self.jobs
+        job = jobs.uniques.find(function, unique, workload) if unique else None
+        if background and self.outage and (job is None or not job.background):
+            return self._refuse(receipt, peer, b"QUEUE_ERROR", self.outage)
+        if job is None:
+            size = job_size(workload, unique)
+            limit = self._limit(function, priority, size)
+            if limit is not None:
+                self.hits.add(limit)
+                return self._refuse(receipt, peer, b"QUEUE_ERROR", FULL[limit])
+            job = jobs.make(function, unique, workload, size)
+            job.priority = priority
+            job.background = background
+            job.when = when
+            if reducer is not None:
+                jobs.reduce(job, reducer)
+            if unique:
+                jobs.uniques.add(job)
+            if background and self.persistent:
+                self.places.move(job, SUBMITTED, PENDING)
+                self.stored.add(job)
+            else:
+                jobs.place(job, SUBMITTED)
+        elif background and not job.background:
+            job.background = True
+            if self.persistent:
+                self.stored.add(job)
+        if not background:
+            jobs.join(job, peer)
+        if job.receipts is not None and (background or job.state == PENDING):
+            return self.answers.owe(receipt, peer, job)
+        return self.answers.answer(receipt, peer, JOB_CREATED, (job.handle,))
+
+    def refuse(self, peer: Peer, code: bytes, text: bytes) -> None:
+        """Refuse what may have been a submission, after the answers to those before."""
+        self._refuse(None, peer, code, text)
+
+    def _refuse(
+        self, receipt: Receipt | None, peer: Peer, code: bytes, text: bytes
+    ) -> None:
+        self.answers.answer(receipt, peer, ERROR, (code, text))
+
+    def _limit(self, function: Function, priority: int, size: int) -> str | None:
+        """Return which limit keeps a job of this size from being taken, if one does."""
+        limits = self.limits
+        most: int = function.limits[priority]
+        if 0 < most <= function.total():
+            return "max-jobs-per-function"
+        if 0 < limits.jobs <= len(self.jobs.known):
+            return "max-jobs"
+        if 0 < limits.job_memory < self.memory.jobs + size:
+            return "max-job-memory"
+        return None
+
+    def get_status(self, peer: Peer, handle: bytes) -> None:
+        if len(handle) > MAX_HANDLE:
+            return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Job handle too large")
+        status = _status(self.jobs.find(handle))
+        return peer.send(STATUS_RES, (handle, *status))
+
+    def get_status_unique(self, peer: Peer, unique: bytes) -> None:
+        """Answer for the first job of this unique, whatever its function."""
+        if len(unique) > MAX_UNIQUE:
+            return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
+        job = self.jobs.uniques.first(unique)
+        joins = 0
+        if job is not None and job.clients is not None:
+            for client in job.clients:
+                joins += job.joined(client)
+        answer = (unique, *_status(job), b"%d" % joins)
+        return peer.send(STATUS_RES_UNIQUE, answer)
+
+    # -- administration
+
+    def cancel(self, handle: bytes) -> bool:
+        """Fail a job for all who wait for it. Returns False if it is unknown.
+
+        The worker that runs it, if there is one, finishes it for nobody.
+        """
+        job = self.jobs.find(handle)
+        if job is None:
+            return False
+        self.jobs.forward(job, WORK_FAIL, (handle,))
+        job.background = False
+        self.jobs.retire(job)
+        if job.state != RUNNING:
+            self.places.move(job, CANCELLED, GONE)
+        self.answers.pay()
+        return True
+
+    def overhead(self) -> int:
+        """Return how many bytes of memory functions and peers take, about."""
+        timers = self.places.scheduled.count() + self.places.deadlines.count()
+        known = FUNCTION_MEMORY * len(self.functions.known)
+        known += PEER_MEMORY * len(self.peers) + TIMER_MEMORY * timers
+        return self.memory.peers + known
+
+    def over_budget(self) -> bool:
+        """Whether peers make the server keep more than it may."""
+        held = self.memory.jobs + self.memory.buffers + self.overhead()
+        return 0 < self.limits.memory < held
+
+
+def _status(job: Job | None) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return known, running, numerator and denominator."""
+    if job is None:
+        return b"0", b"0", b"0", b"0"
+    running = b"1" if job.state == RUNNING else b"0"
+    return b"1", running, b"%d" % job.numerator, b"%d" % job.denominator

@@ -1,0 +1,25 @@
+"""Numbers that several parts of the broker share."""
+
+from ...commands import Command
+
+HIGH, NORMAL, LOW = 0, 1, 2
+AWAKE, SLEEPING, WOKEN = 0, 1, 2
+
+NOOP = int(Command.NOOP)
+JOB_CREATED = int(Command.JOB_CREATED)
+NO_JOB = int(Command.NO_JOB)
+JOB_ASSIGN = int(Command.JOB_ASSIGN)
+WORK_STATUS = int(Command.WORK_STATUS)
+WORK_COMPLETE = int(Command.WORK_COMPLETE)
+WORK_FAIL = int(Command.WORK_FAIL)
+ERROR = int(Command.ERROR)
+STATUS_RES = int(Command.STATUS_RES)
+WORK_EXCEPTION = int(Command.WORK_EXCEPTION)
+WORK_DATA = int(Command.WORK_DATA)
+WORK_WARNING = int(Command.WORK_WARNING)
+JOB_ASSIGN_UNIQ = int(Command.JOB_ASSIGN_UNIQ)
+JOB_ASSIGN_ALL = int(Command.JOB_ASSIGN_ALL)
+STATUS_RES_UNIQUE = int(Command.STATUS_RES_UNIQUE)
+
+# Below this many entries that are gone, sweeping them out is not worth it.
+SWEEP = 32

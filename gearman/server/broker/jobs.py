@@ -1,0 +1,255 @@
+"""The jobs that the broker knows, and who waits for them."""
+
+from .answers import Answers
+from .constants import JOB_CREATED, NORMAL, WORK_EXCEPTION, WORK_FAIL
+from .making import make_handle, new_job
+from .memory import WAIT_MEMORY, Memory, job_size
+from .model import Function, Job, Peer
+from .places import Places
+from .states import ABANDONED, GONE, NEW, QUEUED, RUNNING, SCHEDULED, SHELVED
+
+# So many digits have the largest numbers of jobs.
+MAX_DIGITS = 19
+
+
+class Uniques:
+    """The jobs that a submission may join, by their unique.
+
+    Those of all functions are together, since a status is asked for by the unique
+    alone. "-" stands for the workload itself, and is known to the function only. An
+    empty unique, or "-" for an empty workload, joins nothing.
+    """
+
+    __slots__ = ("_first", "_others")
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, Job] = {}
+        # Those of further functions, where one unique is used for several.
+        self._others: dict[bytes, dict[Function, Job]] = {}
+
+    def first(self, unique: bytes) -> Job | None:
+        """Return a job of this unique: the first one, of whatever function."""
+        return self._first.get(unique)
+
+    def find(self, function: Function, unique: bytes, workload: bytes) -> Job | None:
+        """Return the job that a submission of this function and unique joins."""
+        if unique == b"-":
+            return function.twins.get(workload)
+        job = self._first.get(unique)
+        if job is None or job.function is function:
+            return job
+        others = self._others.get(unique)
+        return None if others is None else others.get(function)
+
+    def add(self, job: Job) -> None:
+        """Have this job found from now on, whichever was before."""
+        unique = job.unique
+        if unique == b"-":
+            if job.workload:
+                job.function.twins[job.workload] = job
+        elif unique:
+            first = self._first.setdefault(unique, job)
+            if first is job:
+                return
+            if first.function is job.function:
+                self._first[unique] = job
+            else:
+                others = self._others.setdefault(unique, {})
+                others[job.function] = job
+
+    def remove(self, job: Job) -> None:
+        """Have this job no longer found, if it was."""
+        unique = job.unique
+        if not unique:
+            return
+        if unique == b"-":
+            if job.function.twins.get(job.workload) is job:
+                del job.function.twins[job.workload]
+            return
+        others = self._others.get(unique) if self._others else None
+        if self._first.get(unique) is job:
+            if others is None:
+                del self._first[unique]
+                return
+            function = next(iter(others))
+            self._first[unique] = others.pop(function)
+        elif others is not None and others.get(job.function) is job:
+            del others[job.function]
+        if others is not None and not others:
+            del self._others[unique]
+
+
+class Jobs:
+    """Jobs from their submission until they are retired.
+
+    Handles are `handle_prefix`, a colon and a number that counts from
+    `next_number`. In `changes` are jobs to be stored and numbers of jobs to be removed
+    from the store, in their order. In `congested` are workers, each with a blocked peer
+    that it sent something to.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        answers: Answers,
+        memory: Memory,
+        handle_prefix: bytes,
+        next_number: int,
+    ) -> None:
+        # By the number of their handle: numbers that follow each other lie side by
+        # side in a dictionary, where handles would be all over a large one.
+        self.known: dict[int, Job] = {}
+        self.uniques = Uniques()
+        self.next_number = next_number
+        self.changes: list[Job | int] = []
+        self.congested: list[tuple[Peer, Peer]] = []
+        # Whether stored jobs are left to the next run instead of being queued.
+        self.shelving = False
+        self.handle_prefix = handle_prefix
+        self._places = places
+        self._answers = answers
+        self._memory = memory
+
+    def make(
+        self, function: Function, unique: bytes, workload: bytes, size: int
+    ) -> Job:
+        """Make a job of normal priority, and of so many bytes of memory.
+
+        It is in no place so far.
+        """
+        # Filled in here, since calling a constructor with so many arguments would be
+        # a good part of what a job costs in the compiled build.
+        job = new_job()
+        job.number = self.next_number
+        job.handle = make_handle(self.handle_prefix, job.number)
+        self.next_number += 1
+        job.function = function
+        job.unique = unique
+        job.workload = workload
+        job.priority = NORMAL
+        job.background = False
+        job.when = 0
+        job.reducer = None
+        job.state = NEW
+        job.retries = 0
+        job.numerator = job.denominator = 0
+        job.timer = 0
+        job.worker = None
+        job.clients = None
+        job.joins = None
+        job.stored = False
+        job.receipts = None
+        self.known[job.number] = job
+        self._memory.jobs += size
+        return job
+
+    def reduce(self, job: Job, reducer: bytes) -> None:
+        """Give a job the function that reduces its results."""
+        job.reducer = reducer
+        self._memory.jobs += len(reducer)
+
+    def find(self, handle: bytes) -> Job | None:
+        """Return the job of this handle."""
+        number = handle.rpartition(b":")[2]
+        if not number.isdigit() or len(number) > MAX_DIGITS:
+            return None
+        job = self.known.get(int(number))
+        return job if job is not None and job.handle == handle else None
+
+    def place(self, job: Job, event: int) -> None:
+        """Have a job wait for a worker, or for its time, or for the next run."""
+        if self.shelving and job.stored and not job.clients:
+            self._forget(job)
+            self._places.move(job, event, GONE)
+        elif job.when > self._places.wall:
+            self._places.move(job, event, SCHEDULED)
+        else:
+            self._places.move(job, event, QUEUED)
+
+    def retire(self, job: Job) -> None:
+        """Forget a job, and detach those who wait for it."""
+        if job.stored:
+            self.changes.append(job.number)
+            self._answers.settle(job, JOB_CREATED, (job.handle,))
+        self._forget(job)
+        clients = job.clients
+        if clients is not None:
+            for client in clients:
+                client.waiting.discard(job)
+            self._memory.peers -= WAIT_MEMORY * len(clients)
+            job.clients = job.joins = None
+
+    def shelve(self, job: Job) -> None:
+        """Leave a job to the next run that nothing keeps in this one any longer."""
+        idle = job.state == QUEUED or job.state == SCHEDULED
+        awaited = bool(job.clients) or job.receipts is not None
+        if self.shelving and job.stored and idle and not awaited:
+            self._places.move(job, SHELVED, GONE)
+            self._forget(job)
+
+    # -- who waits
+
+    def join(self, job: Job, peer: Peer) -> None:
+        """Attach a client, once for each of its submissions."""
+        if job.clients is None:
+            job.clients = []
+        elif job in peer.waiting:
+            if job.joins is None:
+                job.joins = {}
+            job.joins[peer] = job.joined(peer) + 1
+            return
+        job.clients.append(peer)
+        peer.waiting.add(job)
+        self._memory.peers += WAIT_MEMORY
+
+    def leave(self, peer: Peer) -> None:
+        """Detach a client from all that it waits for."""
+        for job in peer.waiting:
+            self._detach(job, peer)
+        peer.waiting.clear()
+
+    def forward(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
+        """Send something to the clients of a job."""
+        clients = job.clients
+        if clients is None:
+            return
+        for client in clients:
+            if job.joins is None:
+                client.send(command, arguments)
+            else:
+                client.repeat(job.joined(client), command, arguments)
+            if client.blocked and job.worker is not None:
+                self.congested.append((job.worker, client))
+
+    def forward_exception(self, job: Job, data: bytes) -> None:
+        """Tell the clients of a job of an exception; a failure is told to those who
+        did not ask for exceptions."""
+        for client in job.clients or ():
+            if client.exceptions:
+                exception = (job.handle, data)
+                client.repeat(job.joined(client), WORK_EXCEPTION, exception)
+            else:
+                client.repeat(job.joined(client), WORK_FAIL, (job.handle,))
+
+    def _detach(self, job: Job, peer: Peer) -> None:
+        assert job.clients is not None  # noqa: S101
+        job.clients.remove(peer)
+        if job.joins is not None:
+            job.joins.pop(peer, None)
+        self._memory.peers -= WAIT_MEMORY
+        if not job.wanted() and job.state != RUNNING:
+            self._places.move(job, ABANDONED, GONE)
+            self.retire(job)
+        else:
+            self.shelve(job)
+
+    def _forget(self, job: Job) -> None:
+        """Let nobody find a job any longer."""
+        if self.known.pop(job.number, None) is not None:
+            self._memory.jobs -= job_size(job.workload, job.unique)
+            self.uniques.remove(job)
+            if job.reducer is not None:
+                self._memory.jobs -= len(job.reducer)
+            if not job.stored:
+                # What still refers to the job need not keep that. The store may.
+                job.workload = b""

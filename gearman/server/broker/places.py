@@ -1,0 +1,164 @@
+"""Where each job is.
+
+Queues and timers drop what is gone lazily: an entry whose job has moved on is skipped
+when its turn comes, and swept out before such entries outnumber the live ones, so that
+no operation costs more than the number of things it touches.
+"""
+
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Protocol
+
+from .choice import Choice
+from .constants import SWEEP
+from .memory import RUN_MEMORY, Memory
+from .model import Job, Peer, Queue
+from .sleepers import Sleepers
+from .states import ASSIGNED, DUE, PENDING, QUEUED, RUNNING, SCHEDULED
+
+# So many jobs become due in one turn; a second may be that of a million.
+MANY_DUE = 1000
+
+
+class Timers:
+    """Jobs by the time at which something is due; a job has one timer at most.
+
+    `first` is when to look again; it may turn out that nothing is due then.
+    """
+
+    __slots__ = ("_entries", "_jobs", "_last", "first")
+
+    def __init__(self) -> None:
+        # The latter are those whose timer runs, by its number.
+        self._entries: list[tuple[float, int]] = []
+        self._jobs: dict[int, Job] = {}
+        self._last = 0
+        self.first = inf
+
+    def count(self) -> int:
+        return len(self._jobs)
+
+    def start(self, job: Job, when: float) -> None:
+        self._last += 1
+        job.timer = self._last
+        self._jobs[job.timer] = job
+        heappush(self._entries, (when, job.timer))
+        self.first = self._entries[0][0]
+
+    def stop(self, job: Job) -> None:
+        del self._jobs[job.timer]
+        job.timer = 0
+        if len(self._entries) > 2 * len(self._jobs) + SWEEP:
+            self._entries = [e for e in self._entries if e[1] in self._jobs]
+            heapify(self._entries)
+            self.first = self._entries[0][0] if self._entries else inf
+
+    def due(self, now: float) -> list[Job]:
+        """Take out the jobs whose time has come, the earliest first.
+
+        If there are very many, others are left to the next time.
+        """
+        jobs: list[Job] = []
+        while self._entries and self._entries[0][0] <= now and len(jobs) < MANY_DUE:
+            _, timer = heappop(self._entries)
+            job = self._jobs.pop(timer, None)
+            if job is not None:
+                job.timer = 0
+                jobs.append(job)
+        self.first = self._entries[0][0] if self._entries else inf
+        return jobs
+
+
+class Moves(Protocol):
+    """What is told of every move: the event, from where, to where."""
+
+    def append(self, move: tuple[int, int, int], /) -> None: ...
+
+
+class Places:
+    """Moves jobs from place to place.
+
+    `now` is the time by the monotonic clock, for the `deadlines` of jobs that run,
+    `wall` the time since the epoch, for the `scheduled` ones, both in seconds.
+    If there are `moves`, each move is appended to them.
+    """
+
+    def __init__(self, choice: Choice, sleepers: Sleepers, memory: Memory) -> None:
+        self.now = 0.0
+        self.wall = 0.0
+        self.scheduled = Timers()
+        self.deadlines = Timers()
+        self.moves: Moves | None = None
+        self._choice = choice
+        self._sleepers = sleepers
+        self._memory = memory
+
+    def move(self, job: Job, event: int, to: int) -> None:
+        """Take a job from where it is to another place, as the event may by MOVES.
+
+        A job that runs needs its `worker` before, and has been taken out of its queue
+        already.
+        """
+        function = job.function
+        place = job.state
+        if self.moves is not None:
+            self.moves.append((event, place, to))
+        job.state = to
+        if place == QUEUED:
+            if event != ASSIGNED:
+                queue = function.queues[job.priority]
+                queue.discard(job)
+        elif place == RUNNING:
+            self._stop(job)
+        elif place == PENDING:
+            function.pending -= 1
+        elif place == SCHEDULED:
+            function.scheduled[job.priority] -= 1
+            if job.timer:
+                self.scheduled.stop(job)
+        if to == QUEUED:
+            queue = function.queues[job.priority]
+            queue.push(job)
+            if not queue.listed:
+                self._choice.add(function, job.priority)
+            if function.sleepers:
+                self._sleepers.wake(function)
+        elif to == RUNNING:
+            self._start(job)
+        elif to == PENDING:
+            function.pending += 1
+        elif to == SCHEDULED:
+            function.scheduled[job.priority] += 1
+            self.scheduled.start(job, job.when)
+
+    def assign(self, queue: Queue, peer: Peer) -> Job:
+        """Give the first job of a queue to a worker."""
+        job = queue.pop()
+        job.worker = peer
+        self.move(job, ASSIGNED, RUNNING)
+        return job
+
+    def queue_due(self) -> None:
+        """Queue the scheduled jobs whose time has come."""
+        for job in self.scheduled.due(self.wall):
+            self.move(job, DUE, QUEUED)
+
+    def _start(self, job: Job) -> None:
+        worker, function = job.worker, job.function
+        assert worker is not None  # noqa: S101
+        worker.jobs[job.handle] = job
+        self._memory.peers += RUN_MEMORY
+        function.running += 1
+        timeout = worker.abilities[function.name]
+        if timeout > 0:
+            self.deadlines.start(job, self.now + timeout)
+
+    def _stop(self, job: Job) -> None:
+        worker = job.worker
+        assert worker is not None  # noqa: S101
+        del worker.jobs[job.handle]
+        self._memory.peers -= RUN_MEMORY
+        job.worker = None
+        job.function.running -= 1
+        if job.timer:
+            self.deadlines.stop(job)

@@ -1,0 +1,117 @@
+"""Background jobs that are kept in a store.
+
+Such a job is acknowledged and can be grabbed only after it was stored. Whoever owns
+the store takes what is to be done out of `Jobs.changes`, and tells how it went.
+"""
+
+from collections.abc import Sequence
+
+from .answers import Answers
+from .constants import ERROR, JOB_CREATED
+from .functions import Functions
+from .jobs import Jobs
+from .memory import job_size
+from .model import Job
+from .places import Places
+from .states import GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
+
+
+class StoredJobs:
+    """The verbs of whoever owns the store."""
+
+    def __init__(
+        self, functions: Functions, places: Places, answers: Answers, jobs: Jobs
+    ) -> None:
+        self._functions = functions
+        self._places = places
+        self._answers = answers
+        self._jobs = jobs
+
+    def add(self, job: Job) -> None:
+        """Have a job stored. A new one is pending meanwhile."""
+        job.stored = True
+        job.receipts = []
+        self._jobs.changes.append(job)
+
+    def durable(self, jobs: list[Job]) -> None:
+        """Acknowledge jobs that are stored, and let them be grabbed."""
+        for job in jobs:
+            self._answers.settle(job, JOB_CREATED, (job.handle,))
+            if job.state == PENDING:
+                self._jobs.place(job, STORED)
+            else:
+                self._jobs.shelve(job)
+        self._answers.pay()
+
+    def failed(self, jobs: list[Job], reason: bytes) -> None:
+        """Refuse jobs that could not be stored.
+
+        They may be in the store all the same, so they are removed from it. A job that
+        was stored before, and changed since, stays as it was stored.
+        """
+        for job in jobs:
+            if job.receipts is None:
+                continue
+            self._answers.settle(job, ERROR, (b"QUEUE_ERROR", reason))
+            job.background = False
+            if job.state == RUNNING or (job.state != PENDING and job.wanted()):
+                # It goes on for those who wait for its result.
+                job.stored = False
+                self._jobs.changes.append(job.number)
+            else:
+                self._places.move(job, UNSTORED, GONE)
+                self._jobs.retire(job)
+        self._answers.pay()
+
+    def store_again(self, numbers: Sequence[int]) -> None:
+        """Have jobs stored that the store has forgotten."""
+        for number in numbers:
+            job = self._jobs.known.get(number)
+            if job is not None and job.stored:
+                self._jobs.changes.append(job)
+
+    def restore(
+        self,
+        number: int,
+        handle: bytes,
+        name: bytes,
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        when: int,
+        retries: int,
+        reducer: bytes | None,
+    ) -> None:
+        """Take up a job that was stored by an earlier run.
+
+        It keeps its handle, if that ends with its number as all handles do.
+        """
+        jobs = self._jobs
+        following = max(jobs.next_number, number + 1)
+        jobs.next_number = number
+        size = job_size(workload, unique)
+        job = jobs.make(self._functions.of(name), unique, workload, size)
+        jobs.next_number = following
+        if handle.endswith(b":%d" % number):
+            job.handle = handle
+        job.priority = priority
+        job.background = True
+        job.stored = True
+        job.when = when
+        job.retries = retries
+        if reducer is not None:
+            jobs.reduce(job, reducer)
+        jobs.uniques.add(job)
+        jobs.place(job, RESTORED)
+
+    def shelve(self) -> int:
+        """Leave stored jobs to the next run, and return how many there are.
+
+        From now on this goes for every stored job that does not run and that nobody
+        waits for; those are no longer known here.
+        """
+        self._jobs.shelving = True
+        jobs = list(self._jobs.known.values())
+        for job in jobs:
+            self._jobs.shelve(job)
+        return len(jobs) - len(self._jobs.known)

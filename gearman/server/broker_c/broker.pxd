@@ -1,0 +1,81 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from gearman.server.broker_c.answers cimport Answers
+from gearman.server.broker_c.choice cimport Choice
+from gearman.server.broker_c.functions cimport Functions
+from gearman.server.broker_c.jobs cimport Jobs
+from gearman.server.broker_c.limits cimport Hits, Limits
+from gearman.server.broker_c.memory cimport Memory, job_size
+from gearman.server.broker_c.model cimport Function, Job, Peer, Receipt
+from gearman.server.broker_c.places cimport Places
+from gearman.server.broker_c.sleepers cimport Sleepers
+from gearman.server.broker_c.stored cimport StoredJobs
+from gearman.server.broker_c.workers cimport Workers
+
+cdef int ERROR, JOB_CREATED, NORMAL, STATUS_RES, STATUS_RES_UNIQUE, WORK_FAIL
+cdef int CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
+cdef Py_ssize_t MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
+cdef Py_ssize_t FUNCTION_MEMORY, PEER_MEMORY, TIMER_MEMORY
+cdef dict FULL
+
+
+@cython.final
+cdef class Broker:
+    cdef public dict peers
+    cdef public list touched
+    cdef public bint exceptions
+    cdef public bint persistent
+    cdef public bytes outage
+    cdef public double now
+    cdef public double wall
+    cdef public Limits limits
+    cdef public Hits hits
+    cdef public Memory memory
+    cdef public Choice choice
+    cdef public Sleepers sleepers
+    cdef public Functions functions
+    cdef public Places places
+    cdef public Answers answers
+    cdef public Jobs jobs
+    cdef public Workers workers
+    cdef public StoredJobs stored
+
+    @cython.locals(places=Places, sleepers=Sleepers)
+    cpdef tick(self, double now, double wall)
+    @cython.locals(places=Places, first=double)
+    cpdef double delay(self)
+    cpdef connect(self, Peer peer)
+    cpdef disconnect(self, Peer peer)
+
+    cpdef submit(
+        self, Peer peer, bytes name, bytes unique, bytes workload,
+        int priority=*, bint background=*, int64_t when=*, bytes reducer=*,
+    )
+    @cython.locals(
+        name=bytes, unique=bytes, workload=bytes, priority=int, background=bint,
+        when=int64_t, reducer=bytes, peer=Peer,
+    )
+    cpdef resume(self, Receipt receipt, tuple request)
+    @cython.locals(function=Function, job=Job, jobs=Jobs, size=Py_ssize_t)
+    cdef _submit(
+        self, Receipt receipt, Peer peer, bytes name, bytes unique, bytes workload,
+        int priority, bint background, int64_t when, bytes reducer,
+    )
+    cpdef refuse(self, Peer peer, bytes code, bytes text)
+    cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)
+    @cython.locals(limits=Limits, most=Py_ssize_t)
+    cdef _limit(self, Function function, int priority, Py_ssize_t size)
+    cpdef get_status(self, Peer peer, bytes handle)
+    @cython.locals(job=Job, client=Peer, joins=Py_ssize_t)
+    cpdef get_status_unique(self, Peer peer, bytes unique)
+
+    @cython.locals(job=Job)
+    cpdef bint cancel(self, bytes handle)
+    @cython.locals(timers=Py_ssize_t, known=Py_ssize_t)
+    cpdef Py_ssize_t overhead(self)
+    @cython.locals(held=Py_ssize_t)
+    cpdef bint over_budget(self)
+
+
+cdef tuple _status(Job job)

@@ -1,0 +1,14 @@
+cimport cython
+
+cdef Py_ssize_t JOB_MEMORY, UNIQUE_MEMORY
+
+
+@cython.final
+cdef class Memory:
+    cdef public Py_ssize_t jobs
+    cdef public Py_ssize_t peers
+    cdef public Py_ssize_t buffers
+
+
+@cython.locals(size=Py_ssize_t)
+cpdef Py_ssize_t job_size(bytes workload, bytes unique)

@@ -1,0 +1,105 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+cdef int AWAKE, ERROR, HIGH, NORMAL, LOW, QUEUED
+cdef Py_ssize_t SWEEP, SWEEP_BYTES
+
+
+@cython.freelist(1024)
+@cython.final
+cdef class Job:
+    cdef public int64_t number
+    cdef public bytes handle
+    cdef public Function function
+    cdef public bytes unique
+    cdef public bytes workload
+    cdef public bytes reducer
+    cdef public Peer worker
+    cdef public list clients
+    cdef public dict joins
+    cdef public int64_t when
+    cdef public int64_t timer
+    cdef public unsigned int numerator
+    cdef public unsigned int denominator
+    cdef public int retries
+    cdef public char priority
+    cdef public char state
+    cdef public bint background
+    cdef public bint stored
+    cdef public list receipts
+
+    cpdef bint wanted(self)
+    cpdef Py_ssize_t joined(self, Peer client)
+
+
+@cython.final
+cdef class Queue:
+    cdef public object _entries
+    cdef public Py_ssize_t count
+    cdef public Py_ssize_t _gone
+    cdef public bint listed
+
+    cpdef push(self, Job job)
+    @cython.locals(job=Job)
+    cpdef Job pop(self)
+    cpdef discard(self, Job job)
+
+
+@cython.final
+cdef class Function:
+    cdef public bytes name
+    cdef public tuple queues
+    cdef public list scheduled
+    cdef public list limits
+    cdef public Py_ssize_t running
+    cdef public Py_ssize_t pending
+    cdef public Py_ssize_t workers
+    cdef public object sleepers
+    cdef public dict twins
+    cdef public bint offered
+
+    @cython.locals(high=Queue, normal=Queue, low=Queue)
+    cpdef bint ready(self)
+    @cython.locals(queue=Queue)
+    cpdef Py_ssize_t waiting(self, int priority)
+    cpdef Py_ssize_t total(self)
+    cpdef clear(self)
+
+
+@cython.freelist(1024)
+@cython.final
+cdef class Receipt:
+    cdef public Peer peer
+    cdef public tuple request
+    cdef public int command
+    cdef public tuple arguments
+
+
+cdef class Peer:
+    cdef public object address
+    cdef public int descriptor
+    cdef public bytes client_id
+    cdef public object connection
+    cdef public list outbox
+    cdef public Py_ssize_t size
+    cdef public object answering
+    cdef public list touched
+    cdef public bint blocked
+    cdef public bint exceptions
+    cdef public char sleep
+    cdef public dict abilities
+    cdef public list functions
+    cdef public list unlisted
+    cdef public dict jobs
+    cdef public bytes raised
+    cdef public dict late
+    cdef public double patience
+    cdef public object refused
+    cdef public set waiting
+    cdef public object receipts
+    cdef object __weakref__
+
+    cpdef send(self, int command, tuple arguments)
+    cpdef repeat(self, Py_ssize_t times, int command, tuple arguments)
+    cpdef write(self, bytes data)
+    cpdef refuse(self, bytes code, bytes text)

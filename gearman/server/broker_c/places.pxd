@@ -1,0 +1,47 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from gearman.server.broker_c.choice cimport Choice
+from gearman.server.broker_c.memory cimport Memory
+from gearman.server.broker_c.model cimport Function, Job, Peer, Queue
+from gearman.server.broker_c.sleepers cimport Sleepers
+
+cdef int ASSIGNED, DUE, PENDING, QUEUED, RUNNING, SCHEDULED
+cdef Py_ssize_t MANY_DUE, RUN_MEMORY, SWEEP
+
+
+@cython.final
+cdef class Timers:
+    cdef public list _entries
+    cdef public dict _jobs
+    cdef public int64_t _last
+    cdef public double first
+
+    cpdef Py_ssize_t count(self)
+    cpdef start(self, Job job, double when)
+    cpdef stop(self, Job job)
+    @cython.locals(job=Job, timer=int64_t, jobs=list)
+    cpdef list due(self, double now)
+
+
+@cython.final
+cdef class Places:
+    cdef public double now
+    cdef public double wall
+    cdef public Timers scheduled
+    cdef public Timers deadlines
+    cdef public object moves
+    cdef Choice _choice
+    cdef Sleepers _sleepers
+    cdef Memory _memory
+
+    @cython.locals(function=Function, queue=Queue, place=int)
+    cpdef move(self, Job job, int event, int to)
+    @cython.locals(job=Job)
+    cpdef Job assign(self, Queue queue, Peer peer)
+    @cython.locals(job=Job)
+    cpdef queue_due(self)
+    @cython.locals(worker=Peer, function=Function, timeout=double)
+    cdef _start(self, Job job)
+    @cython.locals(worker=Peer)
+    cdef _stop(self, Job job)

@@ -1,0 +1,77 @@
+cimport cython
+
+from gearman.server.broker_c.answers cimport Answers
+from gearman.server.broker_c.choice cimport Choice
+from gearman.server.broker_c.functions cimport Functions
+from gearman.server.broker_c.jobs cimport Jobs
+from gearman.server.broker_c.model cimport Function, Job, Peer, Queue
+from gearman.server.broker_c.places cimport Places
+from gearman.server.broker_c.sleepers cimport Sleepers
+
+cdef int AWAKE, JOB_ASSIGN, JOB_ASSIGN_ALL, JOB_ASSIGN_UNIQ, NO_JOB, SLEEPING, WOKEN
+cdef int WORK_COMPLETE, WORK_DATA, WORK_FAIL, WORK_STATUS, WORK_WARNING
+cdef int ENDED, GONE, LOST
+cdef Py_ssize_t ABILITY_MEMORY, MAX_FUNCTION, MAX_LATE, MAX_NUMBER_TEXT, MAX_REFUSED
+cdef dict FULL
+
+
+@cython.final
+cdef class Workers:
+    cdef public int retries
+    cdef public bint timeout_fails
+    cdef public list notices
+    cdef Functions _functions
+    cdef Choice _choice
+    cdef Sleepers _sleepers
+    cdef Places _places
+    cdef Answers _answers
+    cdef Jobs _jobs
+
+    @cython.locals(function=Function, functions=Functions)
+    cpdef can_do(self, Peer peer, bytes name, double timeout=*)
+    @cython.locals(function=Function)
+    cpdef cant_do(self, Peer peer, bytes name)
+    @cython.locals(function=Function)
+    cpdef reset_abilities(self, Peer peer)
+    cdef _unregister(self, Peer peer, Function function)
+    cpdef pre_sleep(self, Peer peer)
+    @cython.locals(job=Job)
+    cpdef grab(self, Peer peer)
+    @cython.locals(job=Job)
+    cpdef grab_unique(self, Peer peer)
+    @cython.locals(job=Job)
+    cpdef grab_all(self, Peer peer)
+    @cython.locals(job=Job, queue=Queue, woken=bint)
+    cdef Job _take(self, Peer peer)
+    cdef _assign_unique(self, Peer peer, Job job)
+    @cython.locals(job=Job)
+    cpdef status(self, Peer peer, bytes handle, bytes numerator, bytes denominator)
+    @cython.locals(job=Job)
+    cpdef data(self, Peer peer, bytes handle, bytes data)
+    @cython.locals(job=Job)
+    cpdef warning(self, Peer peer, bytes handle, bytes data)
+    @cython.locals(job=Job)
+    cpdef complete(self, Peer peer, bytes handle, bytes result)
+    @cython.locals(job=Job)
+    cpdef fail(self, Peer peer, bytes handle)
+    @cython.locals(job=Job)
+    cpdef exception(self, Peer peer, bytes handle, bytes data)
+    @cython.locals(job=Job)
+    cpdef refuse_result(
+        self, Peer peer, bytes handle, Py_ssize_t size, Py_ssize_t limit
+    )
+    @cython.locals(job=Job)
+    cdef Job _owned(self, Peer peer, bytes handle, bytes text=*)
+    @cython.locals(job=Job)
+    cdef Job _ended(self, Peer peer, bytes handle, bytes text=*)
+    cdef _finish(self, Job job)
+    @cython.locals(job=Job)
+    cpdef lose(self, Peer worker)
+    @cython.locals(job=Job)
+    cpdef expire(self)
+    @cython.locals(worker=Peer)
+    cdef _expire(self, Job job)
+    cdef _lost(self, Job job, Peer worker, reason)
+    cdef _expect(self, Peer worker, bytes handle)
+    cdef _give_up(self, Job job, Peer worker, reason)
+    cdef _note(self, event, Job job, Peer worker, reason)
