@@ -170,7 +170,7 @@ class Decoder:
 
     def _cut(self, data: bytes, packets: list[Packet]) -> int:
         """Append what is whole to `packets` and return where it ends."""
-        position, size = 0, len(data)
+        position, size, own = 0, len(data), self._magic
         while position < size:
             if data[position]:
                 end = self._take_line(data, position, packets)
@@ -183,7 +183,7 @@ class Decoder:
                 self._needed = HEADER_SIZE
                 break
             magic, number, length = _HEADER.unpack_from(data, position)
-            if magic not in _MAGICS:
+            if magic != own and magic not in _MAGICS:
                 raise _foreign(magic)
             if not 0 < number < COMMAND_LIMIT:
                 raise _unknown_type(number)
@@ -195,8 +195,17 @@ class Decoder:
             elif end > size:
                 self._needed = end - position
                 break
+            elif magic != own:
+                packets.append((INVALID, _other_magic(own)))
+            elif not (count := _COUNTS[number]):
+                packets.append((number, ()))
             else:
-                packets.append(self._packet(magic, number, data[start:end]))
+                arguments = tuple(data[start:end].split(b"\0", count - 1))
+                if len(arguments) == count:
+                    packets.append((number, arguments))
+                else:
+                    found = len(arguments)
+                    packets.append((INVALID, _few_arguments(number, found)))
             position = end
         return position
 
@@ -248,17 +257,6 @@ class Decoder:
         if not end and len(data) - start > self._max_line:
             raise _long_line(self._max_line)
         return end
-
-    def _packet(self, magic: bytes, number: int, body: bytes) -> Packet:
-        if magic != self._magic:
-            return INVALID, _other_magic(self._magic)
-        count = _COUNTS[number]
-        if not count:
-            return number, ()
-        arguments = tuple(body.split(b"\0", count - 1))
-        if len(arguments) == count:
-            return number, arguments
-        return INVALID, _few_arguments(number, len(arguments))
 
 
 # The errors of both builds.

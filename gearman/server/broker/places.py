@@ -14,7 +14,7 @@ from .constants import SWEEP
 from .memory import RUN_MEMORY, Memory
 from .model import Job, Peer, Queue
 from .sleepers import Sleepers
-from .states import ASSIGNED, DUE, PENDING, QUEUED, RUNNING, SCHEDULED
+from .states import ASSIGNED, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
 
 # So many jobs become due in one turn; a second may be that of a million.
 MANY_DUE = 1000
@@ -104,7 +104,9 @@ class Places:
         if self.moves is not None:
             self.moves.append((event, place, to))
         job.state = to
-        if place == QUEUED:
+        if place == NEW:
+            pass
+        elif place == QUEUED:
             if event != ASSIGNED:
                 queue = function.queues[job.priority]
                 queue.discard(job)

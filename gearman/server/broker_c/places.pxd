@@ -6,7 +6,7 @@ from gearman.server.broker_c.memory cimport Memory
 from gearman.server.broker_c.model cimport Function, Job, Peer, Queue
 from gearman.server.broker_c.sleepers cimport Sleepers
 
-cdef int ASSIGNED, DUE, PENDING, QUEUED, RUNNING, SCHEDULED
+cdef int ASSIGNED, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
 cdef Py_ssize_t MANY_DUE, RUN_MEMORY, SWEEP
 
 

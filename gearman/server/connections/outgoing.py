@@ -75,7 +75,8 @@ class Outgoing:
         else:
             self._pieces.append(data)
             self._size += len(data)
-        self._look_behind()
+        if self.busy or self._behind:
+            self._look_behind()
 
     def write_all(self, pieces: Collection[bytes]) -> None:
         """Write pieces without putting them together. One may be there many times."""

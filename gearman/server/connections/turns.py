@@ -26,7 +26,8 @@ class Turns:
     ) -> None:
         self._broker = broker
         self._loop = loop
-        self._time = loop.time
+        # The event loop's clock, without the detour by its method.
+        self._time = time.monotonic
         self._after = end
         self._begun = False
         # How many had something to carry out in this turn; for how many seconds each of

@@ -195,11 +195,13 @@ class GearProtocol(Protocol):
 
     @property
     def kept(self) -> int:
+        if not (self.ready or self._decoder.unfinished):
+            return 0
         later = self._cut_bytes if self._later else 0
         return self.buffered + len(self._come) + later
 
     def receive(self, data: bytes) -> None:
-        if len(data) <= _SLICE and not self._unfinished():
+        if len(data) <= _SLICE and not self.ready:
             self._cut(data)
         else:
             self._come += data
@@ -212,13 +214,12 @@ class GearProtocol(Protocol):
             self._later.clear()
             self._come = b""
             self.error = error
-        self.ready = self.paused = self._unfinished()
-        if self.ready:
+        if self._later or self._come or self.peer.answering is not None:
+            self.ready = self.paused = True
             # To be looked at again.
             self.peer.write(b"")
-
-    def _unfinished(self) -> bool:
-        return bool(self._later or self._come or self.peer.answering is not None)
+        else:
+            self.ready = self.paused = False
 
     def _carry_out(self) -> None:
         """Make pieces of an answer, carry out packets, and cut some more, in this turn.
@@ -235,7 +236,9 @@ class GearProtocol(Protocol):
             elif later:
                 packet = later.popleft()
                 dispatch(peer, packet)
-                done += 1 if packet[0] and len(peer.functions) <= _LOOK else _LOOK
+                if not packet[0] or len(peer.functions) > _LOOK:
+                    done = _LOOK
+                done += 1
             elif self._come:
                 # There is one large packet, or there may be many small ones.
                 size = len(self._come) if self._decoder.buffered else _SLICE
