@@ -6,11 +6,13 @@ import random
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from traceback import print_exception
 
 from gearman.framing import BUILD
 
+from .disk import small_disk
 from .run import NAMES, Run, new_store
 
 
@@ -27,25 +29,33 @@ def main() -> None:
         help="the back end, with all that it needs (default: sqlite)",
     )
     parser.add_argument("--cycles", type=int, default=100, help="default: 100")
+    parser.add_argument(
+        "--disk",
+        type=int,
+        metavar="MEGABYTES",
+        help="have a disk of this size, which may be full; only root can do that",
+    )
     parser.add_argument("--seed", type=int, help="repeat a run as far as possible")
     options = parser.parse_args()
     seed = random.randrange(1 << 32) if options.seed is None else options.seed
-    sys.exit(_run(options.queue, options.cycles, seed))
+    sys.exit(_run(options.queue, options.cycles, seed, options.disk))
 
 
-def _run(name: str, cycles: int, seed: int) -> str | None:
+def _run(name: str, cycles: int, seed: int, disk: int | None) -> str | None:
     """Return what to say in the end if something went wrong."""
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="gearman-crash-") as folder,
+        nullcontext() if disk is None else small_disk(Path(folder), disk),
         new_store(name, Path(folder)) as store,
     ):
-        run = Run(store, seed)
+        run = Run(store, seed, may_be_full=disk is not None)
         try:
             asyncio.run(run.play(run.some(cycles)))
         except (AssertionError, TimeoutError, ExceptionGroup) as error:
             print_exception(error)
-            return f"failed: --queue {name} --cycles {cycles} --seed {seed}"
+            small = "" if disk is None else f" --disk {disk}"
+            return f"failed: --queue {name} --cycles {cycles} --seed {seed}{small}"
         finally:
             seconds = time.monotonic() - began
             print(f"{name}, {BUILD} build, seed {seed}: {seconds:.0f} seconds")

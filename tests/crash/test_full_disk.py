@@ -1,7 +1,6 @@
 """A disk that is full: a small file system in memory."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,35 +12,18 @@ from tests.queues.backend import Arguments, Backend, Store
 from tests.servers import Server, ours, until
 from tests.wire import Peer
 
+from .disk import may_mount, small_disk
 from .outage import survives
 
 MEGABYTES = 64
-
-CAP_SYS_ADMIN = 21
-
-
-def may_mount() -> bool:
-    status = Path("/proc/self/status")
-    if os.geteuid() != 0 or not status.exists():
-        return False
-    (capabilities,) = (
-        line.split()[1]
-        for line in status.read_text().splitlines()
-        if line.startswith("CapEff:")
-    )
-    return bool(int(capabilities, 16) >> CAP_SYS_ADMIN & 1)
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     if not may_mount():
         pytest.skip("mounting a small file system needs root")
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m", "gearman-test"]
-    subprocess.run([*mount, tmp_path], check=True)
-    try:
+    with small_disk(tmp_path, MEGABYTES):
         yield tmp_path
-    finally:
-        subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 ARGUMENTS: dict[str, Arguments] = {
