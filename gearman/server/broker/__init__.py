@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING
 from ..compiled import BROKER, compiled
 from .constants import HIGH, LOW, NORMAL
 from .limits import FULL
-from .memory import ABILITY_MEMORY, RECEIPT_MEMORY, WAIT_MEMORY
 
 __all__ = ["FULL", "HIGH", "LOW", "NORMAL"]
-__all__ += ["ABILITY_MEMORY", "RECEIPT_MEMORY", "WAIT_MEMORY"]
 __all__ += ["Broker", "Function", "Job", "Limits", "Notice", "Peer"]
 
 if TYPE_CHECKING or not compiled(BROKER):

@@ -86,11 +86,17 @@ class Answers:
 
     def forget(self, peer: Peer) -> None:
         """Forget what a peer is owed that is gone."""
-        for receipt in peer.receipts or ():
-            self._memory.peers -= RECEIPT_MEMORY
-            if receipt.request is not None:
-                self._memory.peers -= _request_size(receipt.request)
+        self._memory.peers -= self.size(peer)
         peer.receipts = None
+
+    def size(self, peer: Peer) -> int:
+        """Return how many bytes of memory it takes what a peer is owed."""
+        size = 0
+        for receipt in peer.receipts or ():
+            size += RECEIPT_MEMORY
+            if receipt.request is not None:
+                size += _request_size(receipt.request)
+        return size
 
     def pay(self) -> None:
         """Send the answers that were decided on, and carry out what waited for them.

@@ -25,7 +25,16 @@ from .constants import (
 from .functions import Functions
 from .jobs import Jobs
 from .limits import FULL, Hits, Limits
-from .memory import FUNCTION_MEMORY, PEER_MEMORY, TIMER_MEMORY, Memory, job_size
+from .memory import (
+    ABILITY_MEMORY,
+    FUNCTION_MEMORY,
+    PEER_MEMORY,
+    RUN_MEMORY,
+    TIMER_MEMORY,
+    WAIT_MEMORY,
+    Memory,
+    job_size,
+)
 from .model import Function, Job, Peer, Receipt
 from .places import Places
 from .sleepers import Sleepers
@@ -296,6 +305,12 @@ class Broker:
         known = FUNCTION_MEMORY * len(self.functions.known)
         known += PEER_MEMORY * len(self.peers) + TIMER_MEMORY * timers
         return self.memory.peers + known
+
+    def overhead_of(self, peer: Peer) -> int:
+        """Return how many bytes of that are for one peer."""
+        size = PEER_MEMORY + self.answers.size(peer)
+        size += ABILITY_MEMORY * len(peer.functions)
+        return size + WAIT_MEMORY * len(peer.waiting) + RUN_MEMORY * len(peer.jobs)
 
     def over_budget(self) -> bool:
         """Whether peers make the server keep more than it may."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol, TypeVar
 
-from ..broker import ABILITY_MEMORY, RECEIPT_MEMORY, WAIT_MEMORY, Broker, Peer
+from ..broker import Broker, Peer
 
 # Who holds less than this is not closed for it (bytes).
 SMALL: Final = 64 * 1024
@@ -36,9 +36,14 @@ def excess(broker: Broker) -> int:
     return over + most // 8 if over > 0 else 0
 
 
-def largest(holders: Iterable[_H], size: int) -> Iterator[tuple[_H, int]]:
+def largest(
+    holders: Iterable[_H], size: int, broker: Broker
+) -> Iterator[tuple[_H, int]]:
     """Yield those who hold most, and how many bytes each, until they have `size`."""
-    held = [(holder, _held(holder)) for holder in holders]
+    held = [
+        (holder, holder.memory() + broker.overhead_of(holder.peer))
+        for holder in holders
+    ]
     held = [pair for pair in held if pair[1] >= SMALL]
     held.sort(key=lambda pair: pair[1], reverse=True)
     for holder, memory in held:
@@ -46,16 +51,3 @@ def largest(holders: Iterable[_H], size: int) -> Iterator[tuple[_H, int]]:
         size -= memory
         if size <= 0:
             break
-
-
-def _held(holder: Holder) -> int:
-    return holder.memory() + _owed(holder.peer)
-
-
-def _owed(peer: Peer) -> int:
-    """Return how much of a broker's overhead is a peer's."""
-    return (
-        len(peer.functions) * ABILITY_MEMORY
-        + len(peer.waiting) * WAIT_MEMORY
-        + len(peer.receipts or ()) * RECEIPT_MEMORY
-    )

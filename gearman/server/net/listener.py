@@ -323,7 +323,7 @@ class Listener:
         if not much or now < self._patience:
             return
         total = self.broker.limits.memory
-        found = list(largest(self.connections, much))
+        found = list(largest(self.connections, much, self.broker))
         for connection, size in found:
             text = f"{size} bytes are held for it, and --max-memory allows {total}"
             connection.abort("max-memory", f"{text} to all")

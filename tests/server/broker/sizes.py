@@ -32,6 +32,11 @@ def counted(broker) -> tuple[int, int]:
     return memory, overhead + sum(_peer(peer) for peer in broker.peers)
 
 
+def counted_for(peer) -> int:
+    """Count anew what `overhead_of` a peer should be."""
+    return _peer(peer) + WAIT_MEMORY * len(peer.waiting)
+
+
 def _job(job) -> int:
     unique = UNIQUE_MEMORY + len(job.unique) if job.unique else 0
     return JOB_MEMORY + unique + len(job.workload) + len(job.reducer or b"")

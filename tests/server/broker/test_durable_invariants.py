@@ -11,7 +11,7 @@ from gearman import _framing
 from gearman.commands import REQUEST, Command
 from gearman.server.broker.states import PENDING
 from gearman.server.storage.journal import Journal
-from tests.server.broker.sizes import counted
+from tests.server.broker.sizes import counted, counted_for
 from tests.server.conftest import Server
 
 UNIQUES = (b"u", b"")
@@ -219,6 +219,8 @@ class Crashes(RuleBasedStateMachine):
     @invariant()
     def memory_is_counted(self):
         assert (self.broker.memory.jobs, self.broker.overhead()) == counted(self.broker)
+        for peer in self.broker.peers:
+            assert self.broker.overhead_of(peer) == counted_for(peer)
 
     @invariant()
     def pending_jobs_are_those_that_somebody_is_owed_an_answer_for(self):

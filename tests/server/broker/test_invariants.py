@@ -19,7 +19,7 @@ from gearman.server.broker.choice import FEW
 from gearman.server.broker.constants import SLEEPING, WOKEN
 from gearman.server.broker.sleepers import WAKE_PATIENCE
 from gearman.server.broker.states import GONE, QUEUED, RUNNING, SCHEDULED
-from tests.server.broker.sizes import counted
+from tests.server.broker.sizes import counted, counted_for
 from tests.server.conftest import Server
 
 FUNCTIONS = (b"f", b"g")
@@ -279,6 +279,8 @@ class Peers(RuleBasedStateMachine):
     def limits_are_kept(self):
         broker = self.broker
         assert (broker.memory.jobs, broker.overhead()) == counted(broker)
+        for peer in broker.peers:
+            assert broker.overhead_of(peer) == counted_for(peer)
         assert len(broker.jobs.known) <= (broker.limits.jobs or inf)
         assert sorted(f.name for f in broker.functions._round) == sorted(
             broker.functions.known
