@@ -4,7 +4,7 @@ Framing, dispatch, documentation and tests read it. Numbers, names and arguments
 are those of the PROTOCOL document, with three differences that every deployed
 implementation shares: SUBMIT_REDUCE_JOB has a fourth argument (the aggregator,
 which nobody reads), the first argument of STATUS_RES_UNIQUE is the unique, and
-SUBMIT_JOB_SCHED and ALL_YOURS are not implemented.
+ALL_YOURS is not implemented.
 """
 
 from dataclasses import dataclass

@@ -29,6 +29,7 @@ INTEGERS = [
     *(b"-9223372036854775808", b"1" * 30, b"1\0", b"1e3", b"0x10"),
 ]
 TIMES = [*INTEGERS, b"1700000001", b"1700000005", b"1700000050", b"1699999999"]
+CALENDAR = [b"", b"*", b"0", b"1", b"6", b"12", b"29", b"31", b"60", b"-1", b"1,2"]
 CLIENT_IDS = [b"me", b"", b"a b", b"a\nb\t.", b"i" * 1024, b"i" * 1025, b"\xff\0x"]
 ARGUMENTS = {
     "function": FUNCTIONS,
@@ -39,6 +40,7 @@ ARGUMENTS = {
     "denominator": INTEGERS,
     "timeout": [b"0", b"1", b"500", b"1500", b"5000", *INTEGERS],
     "epoch": TIMES,
+    **dict.fromkeys(("minute", "hour", "day", "month", "weekday"), CALENDAR),
     "client_id": CLIENT_IDS,
     "option": [b"exceptions", b"EXCEPTIONS", b"exceptions\0", b"other", b""],
 }

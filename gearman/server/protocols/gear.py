@@ -18,6 +18,7 @@ from ...framing import MAX_BODY, Decoder, Packet
 from ...text import shown
 from ..broker import HIGH, LOW, NORMAL, Peer
 from .admin import Admin
+from .calendar import next_time
 from .interface import HIGH_WATER, Protocol, Server, Service, Trace
 
 # Gets the peer and the packet's arguments, as many as the command table says.
@@ -88,6 +89,7 @@ class Gear(Service):
             (Command.WORK_DATA, broker.workers.data),
             (Command.WORK_WARNING, broker.workers.warning),
             (Command.GRAB_JOB_UNIQ, broker.workers.grab_unique),
+            (Command.SUBMIT_JOB_SCHED, self._submit_sched),
             (Command.SUBMIT_JOB_EPOCH, self._submit_epoch),
             (Command.SUBMIT_REDUCE_JOB, partial(reduce, background=False)),
             (Command.SUBMIT_REDUCE_JOB_BACKGROUND, partial(reduce, background=True)),
@@ -151,6 +153,18 @@ class Gear(Service):
         return self._broker.submit(
             peer, name, unique, workload, background=True, when=max(when, 0)
         )
+
+    def _submit_sched(
+        self, peer: Peer, name: bytes, unique: bytes, *fields: bytes
+    ) -> None:
+        """Submit a background job that runs in the first minute that fits."""
+        *when, workload = fields
+        broker = self._broker
+        try:
+            time = next_time(tuple(when), broker.wall)
+        except ValueError as error:
+            return peer.refuse(b"INVALID_ARGUMENTS", str(error).encode())
+        return broker.submit(peer, name, unique, workload, background=True, when=time)
 
     def _submit_reduce(
         self,

@@ -10,7 +10,7 @@ from gearman.server.protocols.gear import describe
 from gearman.server.protocols.interface import HIGH_WATER
 
 NOT_EXPECTED = [(Command.ERROR, b"INVALID_COMMAND", b"Command not expected")]
-NOT_IMPLEMENTED = {Command.ALL_YOURS, Command.SUBMIT_JOB_SCHED}
+NOT_IMPLEMENTED = {Command.ALL_YOURS}
 
 
 @pytest.mark.parametrize("row", COMMANDS.values(), ids=lambda row: row.command.name)
