@@ -1,8 +1,11 @@
-"""Which build of the framing is tested, and how hypothesis searches."""
+"""Which build is tested, how hypothesis searches, and back ends for all tests."""
 
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +15,8 @@ from hypothesis import settings
 
 from gearman import __version__
 from gearman.framing import BUILD
+from tests.queues.backend import Backend
+from tests.queues.backends import BACKENDS
 
 TESTS = Path(__file__).resolve().parent
 EXPECTED = os.environ.get("GEARMAN_EXPECT_BUILD", "")
@@ -56,6 +61,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason, count in sorted(reasons.items()):
         text = reason.removeprefix("Skipped: ")
         terminalreporter.write_line(f"skipped {count}: {text}")
+
+
+@pytest.fixture(scope="session")
+def backends(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], Backend]]:
+    """Return a back end by its name, which is started when it is first asked for."""
+    with ExitStack() as stack:
+
+        @cache
+        def backend(name: str) -> Backend:
+            return stack.enter_context(BACKENDS[name](tmp_path_factory.mktemp(name)))
+
+        yield backend
 
 
 @pytest.fixture(scope="session")

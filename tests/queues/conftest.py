@@ -1,7 +1,8 @@
-"""Back ends, each started once, and stores, one for each test."""
+"""Stores, one for each test, and databases."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -10,13 +11,22 @@ from .backend_postgres import Cluster, Database, cluster
 from .backends import BACKENDS
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this directory: plugins are plain Python with every build.
+
+    Few of them start a server, which has tests of its own.
+    """
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.any_build)
+
+
 @pytest.fixture(scope="session", params=BACKENDS)
 def backend(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Backend]:
-    folder = tmp_path_factory.mktemp(request.param)
-    with BACKENDS[request.param](folder) as backend:
-        yield backend
+    request: pytest.FixtureRequest, backends: Callable[[str], Backend]
+) -> Backend:
+    return backends(request.param)
 
 
 @pytest.fixture
