@@ -20,6 +20,9 @@ from tests.queues.backends import BACKENDS
 
 TESTS = Path(__file__).resolve().parent
 EXPECTED = os.environ.get("GEARMAN_EXPECT_BUILD", "")
+# Plugins of queues and scripts are plain Python with every build; the benchmarks start
+# servers of both. The few that start one server are no tests of it.
+ANY_BUILD = ("queues", "benchmarks", "interop/test_debian.py")
 NOT_BUILT = (
     "the speedups are not built; GEARMAN_SPEEDUPS=yes python -m pip install -e . "
     "builds them"
@@ -44,10 +47,13 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what takes long on each build once, and not on every Python."""
+    """Mark what takes long, and what one build is enough for."""
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in ("benchmarks", "crash"):
+        path = item.path.relative_to(TESTS)
+        if path.parts[0] in ("benchmarks", "crash"):
             item.add_marker("interop")
+        if path.parts[0] in ANY_BUILD or str(path) in ANY_BUILD:
+            item.add_marker("any_build")
 
 
 def pytest_report_header() -> str:

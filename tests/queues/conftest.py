@@ -2,24 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
 
 import pytest
 
 from .backend import Backend, Store
 from .backend_postgres import Cluster, Database, cluster
 from .backends import BACKENDS
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this directory: plugins are plain Python with every build.
-
-    Few of them start a server, which has tests of its own.
-    """
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.any_build)
 
 
 @pytest.fixture(scope="session", params=BACKENDS)
