@@ -20,9 +20,9 @@ from tests.queues.backends import BACKENDS
 
 TESTS = Path(__file__).resolve().parent
 EXPECTED = os.environ.get("GEARMAN_EXPECT_BUILD", "")
-# Plugins of queues and scripts are plain Python with every build; the benchmarks start
-# servers of both. The few that start one server are no tests of it.
-ANY_BUILD = ("queues", "benchmarks", "interop/test_debian.py")
+# Queues and their tool are plain Python with every build, and the few tests that start
+# a server are no tests of it; the benchmarks start servers of both builds.
+ANY_BUILD = ("queues/", "benchmarks/", "cli/gearman_queue/", "interop/test_debian.py")
 NOT_BUILT = (
     "the speedups are not built; GEARMAN_SPEEDUPS=yes python -m pip install -e . "
     "builds them"
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = item.path.relative_to(TESTS)
         if path.parts[0] in ("benchmarks", "crash"):
             item.add_marker("interop")
-        if path.parts[0] in ANY_BUILD or str(path) in ANY_BUILD:
+        if str(path).startswith(ANY_BUILD):
             item.add_marker("any_build")
 
 

@@ -273,4 +273,6 @@ def until(answer: Callable[[], T]) -> T:
     deadline = time.monotonic() + DEADLINE
     while not (answered := answer()):
         assert time.monotonic() < deadline, "it did not become true in time"
+        # The processor may be needed by what this waits for.
+        time.sleep(0.001)
     return answered
