@@ -15,7 +15,7 @@ from hypothesis import settings
 
 from gearman import __version__
 from gearman.framing import BUILD
-from tests.queues.backend import Backend
+from tests.queues.backend import Backend, Store
 from tests.queues.backends import BACKENDS
 
 TESTS = Path(__file__).resolve().parent
@@ -81,6 +81,13 @@ def backends(
             return stack.enter_context(BACKENDS[name](tmp_path_factory.mktemp(name)))
 
         yield backend
+
+
+@pytest.fixture
+def store(backend: Backend) -> Iterator[Store]:
+    """A new store of the back end that the tests of a module run on."""
+    with backend.store() as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

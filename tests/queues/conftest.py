@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from .backend import Backend, Store
+from .backend import Backend
 from .backend_postgres import Cluster, Database, cluster
 from .backends import BACKENDS
 
@@ -15,12 +15,6 @@ def backend(
     request: pytest.FixtureRequest, backends: Callable[[str], Backend]
 ) -> Backend:
     return backends(request.param)
-
-
-@pytest.fixture
-def store(backend: Backend) -> Iterator[Store]:
-    with backend.store() as store:
-        yield store
 
 
 DATABASES = map("test{}".format, count())

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -296,12 +296,6 @@ def backend(
     request: pytest.FixtureRequest, backends: Callable[[str], Backend]
 ) -> Backend:
     return backends(request.param)
-
-
-@pytest.fixture
-def store(backend: Backend) -> Iterator[Store]:
-    with backend.store() as store:
-        yield store
 
 
 def words_of(backend: Backend, arguments: Arguments, prefix: str = "") -> list[str]:
