@@ -1,6 +1,8 @@
 """Stores, one for each test, and databases."""
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
 
 import pytest
@@ -8,6 +10,15 @@ import pytest
 from .backend import Backend
 from .backend_postgres import Cluster, Database, cluster
 from .backends import BACKENDS
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have stores in this process wait shortly for what another one has locked."""
+    monkeypatch.setattr("gearman.queues.sqlite.file._PATIENCE", 0.1)
+    if find_spec("psycopg") is not None:
+        session = import_module("gearman.queues.postgres.session")
+        monkeypatch.setitem(session.SETTINGS, "lock_timeout", "200ms")
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

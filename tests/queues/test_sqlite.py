@@ -177,12 +177,14 @@ def test_damaged_file_is_an_error(path: Path) -> None:
 # One server at a time
 
 
+@pytest.mark.usefixtures("impatient")
 def test_file_in_use_is_an_error_that_says_what_to_do(path: Path, format: str) -> None:
     with closing(opened(path, format="native")):
         said = startup_error(path, format=format)
     assert "another process uses it: end that one, or choose another file" in said
 
 
+@pytest.mark.usefixtures("impatient")
 def test_file_that_is_being_read_is_in_use(path: Path) -> None:
     fill(path, job(1))
     with closing(sqlite3.connect(path)) as reader:

@@ -11,7 +11,7 @@ import subprocess
 import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -368,6 +368,14 @@ def complaints(server: Server) -> list[str]:
     return re.findall("^ *(?:WARNING|ERROR|CRITICAL).*", text_of(server), re.MULTILINE)
 
 
+def stalling(
+    authority: Authority, trust: ssl.SSLContext
+) -> AbstractContextManager[Server]:
+    """Run a server that waits a fifth of a second for what a peer has begun."""
+    words = (*authority.options(), "--request-timeout=0.2")
+    return ours(*words, tls=trust, watchful=True)
+
+
 class TestServer:
     @pytest.fixture
     def trust(self, authority: Authority) -> ssl.SSLContext:
@@ -497,7 +505,7 @@ class TestServer:
     def test_handshake_that_stalls_is_not_waited_for_longer(
         self, authority, trust, begin
     ):
-        with ours(*authority.options(), "--request-timeout=0.2", tls=trust) as server:
+        with stalling(authority, trust) as server:
             with Peer(server.port, tls=trust) as good, Peer(server.port) as slow:
                 slow.send_bytes(begin)
                 assert slow.receive_end() == b""
@@ -506,7 +514,7 @@ class TestServer:
             assert line.endswith("did not finish the TLS handshake within 0.2 seconds")
 
     def test_half_a_request_is_not_waited_for_longer(self, authority, trust):
-        with ours(*authority.options(), "--request-timeout=0.2", tls=trust) as server:
+        with stalling(authority, trust) as server:
             with Peer(server.port, tls=trust) as slow:
                 slow.send_bytes(packet("ECHO_REQ", b"x" * 100)[:50])
                 slow.receive_end()
@@ -516,7 +524,7 @@ class TestServer:
     @pytest.mark.parametrize("size", [1, 4, 5, 6, 60])
     def test_half_a_record_is_not_waited_for_longer(self, authority, trust, size):
         record = b"\x17\x03\x03\x00\x40" + b"x" * 64
-        with ours(*authority.options(), "--request-timeout=0.2", tls=trust) as server:
+        with stalling(authority, trust) as server:
             with (
                 Peer(server.port, tls=trust) as good,
                 Peer(server.port, tls=trust) as p,
