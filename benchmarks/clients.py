@@ -21,7 +21,7 @@ if not __package__:
 import gearman  # noqa: E402
 from benchmarks import machine  # noqa: E402
 from benchmarks.client_play import LOADS  # noqa: E402
-from benchmarks.options import add_names, positive  # noqa: E402
+from benchmarks.options import add_names, add_repeat, repeat  # noqa: E402
 from benchmarks.play import Outcome  # noqa: E402
 from benchmarks.servers import (  # noqa: E402
     Server,
@@ -173,14 +173,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "MODULE; may be given several times, and the first is what ratios refer to",
     )
     add_names(parser, "--loads", LOADS)
-    parser.add_argument(
-        "--repeat",
-        type=positive,
-        metavar="N",
-        help="how often to play each load (default: 5; with --quick 1)",
-    )
+    add_repeat(parser, 5)
     options = parser.parse_args(argv)
-    options.repeat = options.repeat or (1 if options.quick else 5)
+    options.repeat = repeat(options, 5)
     return options
 
 

@@ -35,3 +35,19 @@ def add_number(
         metavar="N",
         help=f"{text} (default: {default})",
     )
+
+
+def add_repeat(parser: argparse.ArgumentParser, times: int) -> None:
+    """Add the option for how often a load is played, beside `--quick`."""
+    parser.add_argument(
+        "--repeat",
+        type=positive,
+        metavar="N",
+        help=f"how often to play each load (default: {times}; with --quick 1)",
+    )
+
+
+def repeat(options: argparse.Namespace, times: int) -> int:
+    """Return how often that is."""
+    chosen: int | None = options.repeat
+    return chosen or (1 if options.quick else times)
