@@ -21,9 +21,15 @@ if not __package__:
 import gearman  # noqa: E402
 from benchmarks import machine  # noqa: E402
 from benchmarks.client_play import LOADS  # noqa: E402
+from benchmarks.options import add_names, add_repeat, repeat  # noqa: E402
 from benchmarks.play import Outcome  # noqa: E402
-from benchmarks.run import positive  # noqa: E402
-from benchmarks.servers import Server, ServerError, find, with_gearman  # noqa: E402
+from benchmarks.servers import (  # noqa: E402
+    Server,
+    ServerError,
+    find,
+    output,
+    with_gearman,
+)
 from benchmarks.table import aligned, medians  # noqa: E402
 
 _SCRIPT = str(Path(__file__).with_name("client_play.py"))
@@ -54,33 +60,10 @@ class Client:
         """Play a load once."""
         command = [self.python, _SCRIPT, load, str(port), str(jobs), self.module]
         try:
-            said = _output(command, self.environment)
+            said = output(command, _PATIENCE, self.environment)
         except ServerError as error:
             return Outcome(load, self.label, failure=str(error))
         return Outcome(load, self.label, json.loads(said))
-
-
-def _output(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Return what a program prints; raises ServerError with its last line of errors."""
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PATIENCE,
-            check=False,
-        )
-    except OSError as error:
-        raise ServerError(f"{command[0]} cannot be run: {error.strerror}") from error
-    except subprocess.TimeoutExpired:
-        raise ServerError(f"did not come to an end in {_PATIENCE:g} seconds") from None
-    if done.returncode:
-        said = done.stderr.splitlines()
-        raise ServerError(said[-1] if said else f"exit status {done.returncode}")
-    return done.stdout.strip()
 
 
 def ours(server: Server) -> list[Client]:
@@ -106,7 +89,7 @@ def other(where: str) -> Client:
     python, _, module = where.partition(":")
     module = module or "gearman"
     own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    version = _output([python, _SCRIPT, "version", module], own)
+    version = output([python, _SCRIPT, "version", module], _PATIENCE, own)
     label = version.partition(" ")[0] or module
     return Client(label, version or "unknown", python, module, own)
 
@@ -189,22 +172,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="compare with the library that this Python imports as gearman, or as "
         "MODULE; may be given several times, and the first is what ratios refer to",
     )
-    parser.add_argument(
-        "--loads",
-        nargs="+",
-        choices=list(LOADS),
-        default=list(LOADS),
-        metavar="NAME",
-        help=f"of {', '.join(LOADS)} (default: all)",
-    )
-    parser.add_argument(
-        "--repeat",
-        type=positive,
-        metavar="N",
-        help="how often to play each load (default: 5; with --quick 1)",
-    )
+    add_names(parser, "--loads", LOADS)
+    add_repeat(parser, 5)
     options = parser.parse_args(argv)
-    options.repeat = options.repeat or (1 if options.quick else 5)
+    options.repeat = repeat(options, 5)
     return options
 
 

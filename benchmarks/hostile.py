@@ -17,8 +17,9 @@ if not __package__:
 from benchmarks import machine, programs  # noqa: E402
 from benchmarks.beside import beside  # noqa: E402
 from benchmarks.loads import Phase  # noqa: E402
+from benchmarks.options import add_number  # noqa: E402
 from benchmarks.play import Figures, allow_descriptors, run_phase  # noqa: E402
-from benchmarks.run import positive, tell  # noqa: E402
+from benchmarks.run import tell  # noqa: E402
 from benchmarks.servers import GROUPS, Server, ServerError, find  # noqa: E402
 
 # The worst that the crowd may make of a good client's p99.
@@ -47,13 +48,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         ("seconds", 2, "how long each play lasts"),
         ("repeat", 8, "plays with and plays without them"),
     ):  # fmt: skip
-        parser.add_argument(
-            f"--{name}",
-            type=positive,
-            default=default,
-            metavar="N",
-            help=f"{text} (default: {default})",
-        )
+        add_number(parser, f"--{name}", default, text)
     return parser.parse_args(argv)
 
 

@@ -2,13 +2,12 @@
 
 import json
 import resource
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .loads import Load, Phase
-from .servers import Server, ServerError
+from .servers import Server, ServerError, output
 
 # What the load generator may take beyond a phase's time: to connect, and to give up.
 _PATIENCE = 60.0
@@ -90,22 +89,7 @@ def allow_descriptors(number: int) -> None:
 def run_phase(program: Path, phase: Phase, pid: int, port: int, jobs: int) -> Figures:
     command = [str(program), "--pid", str(pid), "--port", str(port)]
     command += [*phase.arguments(), "--jobs", str(jobs)]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=phase.seconds + _PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ServerError("did not come to an end") from None
-    if done.returncode:
-        said = done.stderr.splitlines()
-        raise ServerError(said[-1] if said else f"exit status {done.returncode}")
-    found: Figures = json.loads(done.stdout)
+    found: Figures = json.loads(output(command, phase.seconds + _PATIENCE))
     grown = found["memory"] - found["memory_before"]
     things = found["done"] or phase.clients + phase.workers
     return {**found, "each": grown / things}

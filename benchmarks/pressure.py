@@ -22,7 +22,8 @@ if not __package__:
 from benchmarks import machine  # noqa: E402
 from benchmarks.attacks import ATTACKS, packet  # noqa: E402
 from benchmarks.beside import beside  # noqa: E402
-from benchmarks.run import positive, tell  # noqa: E402
+from benchmarks.options import add_number  # noqa: E402
+from benchmarks.run import tell  # noqa: E402
 from benchmarks.servers import HOST, Server, ServerError, find  # noqa: E402
 from gearman.commands import Command  # noqa: E402
 
@@ -64,13 +65,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         choices=[*P50, "gearmand"],
         help="a server to measure (default: both builds)",
     )
-    parser.add_argument(
-        "--seconds",
-        type=positive,
-        default=5,
-        metavar="N",
-        help="how long each attack lasts (default: 5)",
-    )
+    add_number(parser, "--seconds", 5, "how long each attack lasts")
     options = parser.parse_args(argv)
     unknown = set(options.attacks) - set(ATTACKS)
     if unknown:

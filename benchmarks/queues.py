@@ -25,8 +25,9 @@ if not __package__:
 from benchmarks import machine, programs  # noqa: E402
 from benchmarks.backends import BACKENDS, Store, new_store  # noqa: E402
 from benchmarks.loads import Load, Phase  # noqa: E402
+from benchmarks.options import add_names, add_number, positive  # noqa: E402
 from benchmarks.play import Outcome, play  # noqa: E402
-from benchmarks.run import exit_status, positive, tell  # noqa: E402
+from benchmarks.run import exit_status, tell  # noqa: E402
 from benchmarks.servers import HOST, Server, ServerError, find  # noqa: E402
 from benchmarks.table import rows, table  # noqa: E402
 from gearman.queue import Queue, StoredJob, load  # noqa: E402
@@ -45,17 +46,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         description="Compare persistent queues with gearmand's.",
     )
     parser.add_argument("--quick", action="store_true", help="smaller loads")
-    parser.add_argument(
-        "--queues",
-        nargs="+",
-        choices=list(BACKENDS),
-        default=list(BACKENDS),
-        metavar="NAME",
-        help=f"of {', '.join(BACKENDS)} (default: all)",
-    )
-    parser.add_argument(
-        "--repeat", type=positive, default=3, metavar="N", help="plays (default: 3)"
-    )
+    add_names(parser, "--queues", BACKENDS)
+    add_number(parser, "--repeat", 3, "plays")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument(
         "--sync",

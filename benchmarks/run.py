@@ -14,6 +14,7 @@ if not __package__:
 from benchmarks import machine, programs  # noqa: E402
 from benchmarks.chart import chart  # noqa: E402
 from benchmarks.loads import Load, loads  # noqa: E402
+from benchmarks.options import add_names, add_repeat, repeat  # noqa: E402
 from benchmarks.play import Outcome, play_all  # noqa: E402
 from benchmarks.servers import GROUPS, Server, ServerError, find  # noqa: E402
 from benchmarks.table import TABLES, Row, rows, table  # noqa: E402
@@ -43,31 +44,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="compare with the least that a server can do as well",
     )
-    parser.add_argument(
-        "--loads",
-        nargs="+",
-        choices=NAMES,
-        default=NAMES,
-        metavar="NAME",
-        help=f"of {', '.join(NAMES)} (default: all)",
-    )
-    parser.add_argument(
-        "--repeat",
-        type=positive,
-        metavar="N",
-        help="how often to play each load (default: 3; with --quick 1)",
-    )
+    add_names(parser, "--loads", NAMES)
+    add_repeat(parser, 3)
     parser.add_argument("--json", type=_file, metavar="FILE", help="write all figures")
     parser.add_argument("--chart", type=_file, metavar="FILE", help="draw them as SVG")
     options = parser.parse_args(argv)
-    options.repeat = options.repeat or (1 if options.quick else 3)
+    options.repeat = repeat(options, 3)
     return options
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
-    return int(text)
 
 
 def _file(name: str) -> Path:

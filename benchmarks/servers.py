@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,19 +123,40 @@ def _kind(path: Path) -> str:
 def _output(command: tuple[str, ...], environment: Mapping[str, str]) -> str:
     """Return the last line that a program prints, or nothing if it fails."""
     try:
+        said = output(command, _PATIENCE, with_gearman(environment))
+    except ServerError:
+        return ""
+    return "".join(said.splitlines()[-1:]).strip()
+
+
+def output(
+    command: Sequence[str],
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Return what a program prints.
+
+    Raises ServerError with its last line of errors if it fails, or if it takes longer.
+    """
+    try:
         done = subprocess.run(
             command,
-            env=with_gearman(environment),
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_PATIENCE,
-            check=True,
+            timeout=seconds,
+            check=False,
         )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return "".join(done.stdout.splitlines()[-1:]).strip()
+    except OSError as error:
+        raise ServerError(f"{command[0]} cannot be run: {error.strerror}") from error
+    except subprocess.TimeoutExpired:
+        raise ServerError(f"did not come to an end in {seconds:g} seconds") from None
+    if done.returncode:
+        errors = done.stderr.splitlines()
+        raise ServerError(errors[-1] if errors else f"exit status {done.returncode}")
+    return done.stdout.strip()
 
 
 def with_gearman(changes: Mapping[str, str]) -> dict[str, str]:

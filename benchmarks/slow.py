@@ -22,7 +22,8 @@ if not __package__:
 import gearman  # noqa: E402
 from benchmarks import machine, programs  # noqa: E402
 from benchmarks.clients import served  # noqa: E402
-from benchmarks.run import exit_status, positive, tell  # noqa: E402
+from benchmarks.options import add_number  # noqa: E402
+from benchmarks.run import exit_status, tell  # noqa: E402
 from benchmarks.servers import HOST, Server, find, with_gearman  # noqa: E402
 from benchmarks.table import aligned, medians  # noqa: E402
 
@@ -84,16 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="benchmarks/slow.py",
         description="Measure foreground jobs beside a queue that takes 200 ms.",
     )
-    parser.add_argument(
-        "--repeat", type=positive, default=3, metavar="N", help="plays (default: 3)"
-    )
-    parser.add_argument(
-        "--jobs",
-        type=positive,
-        default=5000,
-        metavar="N",
-        help="of each (default: 5000)",
-    )
+    add_number(parser, "--repeat", 3, "plays")
+    add_number(parser, "--jobs", 5000, "of each")
     options = parser.parse_args(argv)
     return exit_status("slow.py", lambda: _compare(options))
 

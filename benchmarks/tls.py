@@ -24,7 +24,8 @@ if not __package__:
 import gearman  # noqa: E402
 from benchmarks import machine  # noqa: E402
 from benchmarks.clients import served  # noqa: E402
-from benchmarks.run import exit_status, positive, tell  # noqa: E402
+from benchmarks.options import add_number  # noqa: E402
+from benchmarks.run import exit_status, tell  # noqa: E402
 from benchmarks.servers import HOST, Server, find  # noqa: E402
 from benchmarks.table import aligned, medians  # noqa: E402
 
@@ -159,9 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="benchmarks/tls.py", description="Compare a server with and without TLS."
     )
-    parser.add_argument(
-        "--repeat", type=positive, default=3, metavar="N", help="plays (default: 3)"
-    )
+    add_number(parser, "--repeat", 3, "plays")
     options = parser.parse_args(argv)
     return exit_status("tls.py", lambda: _compare(options.repeat))
 

@@ -1,8 +1,11 @@
-"""Which build of the framing is tested, and how hypothesis searches."""
+"""Which build is tested, how hypothesis searches, and back ends for all tests."""
 
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -12,9 +15,14 @@ from hypothesis import settings
 
 from gearman import __version__
 from gearman.framing import BUILD
+from tests.queues.backend import Backend, Store
+from tests.queues.backends import BACKENDS
 
 TESTS = Path(__file__).resolve().parent
 EXPECTED = os.environ.get("GEARMAN_EXPECT_BUILD", "")
+# Queues and their tool are plain Python with every build, and the few tests that start
+# a server are no tests of it; the benchmarks start servers of both builds.
+ANY_BUILD = ("queues/", "benchmarks/", "cli/gearman_queue/", "interop/test_debian.py")
 NOT_BUILT = (
     "the speedups are not built; GEARMAN_SPEEDUPS=yes python -m pip install -e . "
     "builds them"
@@ -39,10 +47,13 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what takes long on each build once, and not on every Python."""
+    """Mark what takes long, and what one build is enough for."""
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in ("benchmarks", "crash"):
+        path = item.path.relative_to(TESTS)
+        if path.parts[0] in ("benchmarks", "crash"):
             item.add_marker("interop")
+        if str(path).startswith(ANY_BUILD):
+            item.add_marker("any_build")
 
 
 def pytest_report_header() -> str:
@@ -56,6 +67,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason, count in sorted(reasons.items()):
         text = reason.removeprefix("Skipped: ")
         terminalreporter.write_line(f"skipped {count}: {text}")
+
+
+@pytest.fixture(scope="session")
+def backends(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], Backend]]:
+    """Return a back end by its name, which is started when it is first asked for."""
+    with ExitStack() as stack:
+
+        @cache
+        def backend(name: str) -> Backend:
+            return stack.enter_context(BACKENDS[name](tmp_path_factory.mktemp(name)))
+
+        yield backend
+
+
+@pytest.fixture
+def store(backend: Backend) -> Iterator[Store]:
+    """A new store of the back end that the tests of a module run on."""
+    with backend.store() as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,15 @@ DEADLINE = float(os.environ.get("TEST_DEADLINE", "20"))
 
 HOST = "127.0.0.1"
 
+# A server that looks for connections that stall often, and not once a second.
+_WATCHFUL = """
+import sys
+from gearman.server.__main__ import main
+from gearman.server.connections import watchdog
+watchdog.WATCH_INTERVAL = 0.05
+sys.exit(main())
+"""
+
 # How many ports a process of tests has for itself.
 _BLOCK = 50
 _RANDOM = random.SystemRandom()
@@ -153,15 +162,18 @@ def ours(
     port: int | None = None,
     tls: ssl.SSLContext | None = None,
     path: Path | None = None,
+    watchful: bool = False,
 ) -> Iterator[Server]:
     """Run the server of the imported package, on a free port if none is given.
 
     It uses the compiled parts if this process does, unless `pure` says otherwise.
     With `tls` it is asked for its first answer by TLS, which `options` must turn on.
-    It finds modules in the folder `path` as well.
+    It finds modules in the folder `path` as well. If it is `watchful`, no time is lost
+    until it sees that a connection has stalled.
     """
     port = port or free_port()
-    command = [sys.executable, "-P", "-m", "gearman.server"]
+    program = ["-c", _WATCHFUL] if watchful else ["-m", "gearman.server"]
+    command = [sys.executable, "-P", *program]
     listen = ["-L", HOST, "-p", str(port)]
     environment = package_environment(pure=pure, path=path)
     with _running([*command, *listen, *options], port, environment, tls) as server:
@@ -273,4 +285,6 @@ def until(answer: Callable[[], T]) -> T:
     deadline = time.monotonic() + DEADLINE
     while not (answered := answer()):
         assert time.monotonic() < deadline, "it did not become true in time"
+        # The processor may be needed by what this waits for.
+        time.sleep(0.001)
     return answered

@@ -66,15 +66,15 @@ def no_text() -> None:
 
 
 def no_status() -> None:
-    GearmanAdminClientCommandHandler()._status(LONG)
+    GearmanAdminClientCommandHandler().recv_server_status(LONG)
 
 
 def no_number() -> None:
-    GearmanAdminClientCommandHandler()._status(f"a\t{LONG}\t1\t1")
+    GearmanAdminClientCommandHandler().recv_server_status(f"a\t{LONG}\t1\t1")
 
 
 def no_worker() -> None:
-    GearmanAdminClientCommandHandler()._worker(LONG)
+    GearmanAdminClientCommandHandler().recv_server_workers(LONG)
 
 
 @pytest.mark.parametrize(

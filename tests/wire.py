@@ -95,7 +95,7 @@ class Peer:
         """Return the next packet, or the next line if a line comes next."""
         deadline = time.monotonic() + DEADLINE
         while not self.pending:
-            self._read_more(deadline)
+            self.read_more(deadline)
         return self.receive_line() if self.pending[0] else self.receive()
 
     def expect(self, name: str) -> list[bytes]:
@@ -120,7 +120,7 @@ class Peer:
         """Return the next line from the server, with its line end."""
         deadline = time.monotonic() + DEADLINE
         while (end := self.pending.find(b"\n")) < 0:
-            self._read_more(deadline)
+            self.read_more(deadline)
         return self.take(end + 1)
 
     def ask(self, line: bytes) -> bytes:
@@ -139,7 +139,7 @@ class Peer:
         deadline = time.monotonic() + DEADLINE
         try:
             while True:
-                self._read_more(deadline)
+                self.read_more(deadline)
         except (EOFError, ConnectionError):
             return self.take(len(self.pending))
 
@@ -147,12 +147,13 @@ class Peer:
         """Return the next bytes from the server, as many as this."""
         deadline = time.monotonic() + DEADLINE
         while len(self.pending) < size:
-            self._read_more(deadline)
+            self.read_more(deadline)
         taken = bytes(self.pending[:size])
         del self.pending[:size]
         return taken
 
-    def _read_more(self, deadline: float) -> None:
+    def read_more(self, deadline: float) -> None:
+        """Wait for bytes, and add them to those that are pending."""
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError(f"no answer in time; came so far: {self.pending!r}")

@@ -11,7 +11,7 @@ from tests.servers import DEADLINE, HOST
 from tests.wire import Peer
 
 
-@pytest.fixture(params=["gearmand", "ours"])
+@pytest.fixture(params=[pytest.param("gearmand", marks=pytest.mark.any_build), "ours"])
 def port(request: pytest.FixtureRequest) -> Iterator[int]:
     """The HTTP port of a server, once the C one and once ours, with a worker."""
     run = {"gearmand": servers.gearmand, "ours": servers.ours}[request.param]

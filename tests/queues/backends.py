@@ -1,8 +1,8 @@
 """The back ends that the contract suite runs on.
 
 Each is a context manager that takes an empty folder, starts what the back end needs
-and yields a `Backend`. It is entered once for all tests. If a program is not
-installed, it calls `tests.servers.missing`.
+and yields a `Backend`. The fixture `backends` enters it once for all tests. If a
+program is not installed, it calls `tests.servers.missing`.
 """
 
 from collections.abc import Callable

@@ -1,28 +1,31 @@
-"""Back ends, each started once, and stores, one for each test."""
+"""Stores, one for each test, and databases."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
 
 import pytest
 
-from .backend import Backend, Store
+from .backend import Backend
 from .backend_postgres import Cluster, Database, cluster
 from .backends import BACKENDS
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have stores in this process wait shortly for what another one has locked."""
+    monkeypatch.setattr("gearman.queues.sqlite.file._PATIENCE", 0.1)
+    if find_spec("psycopg") is not None:
+        session = import_module("gearman.queues.postgres.session")
+        monkeypatch.setitem(session.SETTINGS, "lock_timeout", "200ms")
+
+
 @pytest.fixture(scope="session", params=BACKENDS)
 def backend(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Backend]:
-    folder = tmp_path_factory.mktemp(request.param)
-    with BACKENDS[request.param](folder) as backend:
-        yield backend
-
-
-@pytest.fixture
-def store(backend: Backend) -> Iterator[Store]:
-    with backend.store() as store:
-        yield store
+    request: pytest.FixtureRequest, backends: Callable[[str], Backend]
+) -> Backend:
+    return backends(request.param)
 
 
 DATABASES = map("test{}".format, count())

@@ -170,7 +170,7 @@ def simulated_disk(folder: Path) -> Iterator[SimulatedDisk]:
     changed = {name: getattr(disk, name) for name in REAL}
     with pytest.MonkeyPatch.context() as patch, calls(fsync=disk.sync, **changed):
         # It is read whole at each look.
-        patch.setattr(flatfile, "_RESERVE", 64 * 1024)
+        patch.setattr(flatfile, "_RESERVE", 4 * 1024)
         try:
             yield disk
         finally:

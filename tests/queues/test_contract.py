@@ -315,6 +315,7 @@ def test_store_closed_before_its_replay_ended_can_be_opened(store: Store) -> Non
     assert store.content() == jobs_kept(store, [ONE, TWO, THREE])
 
 
+@pytest.mark.usefixtures("impatient")
 def test_store_opens_for_one_at_a_time(store: Store) -> None:
     if not store.backend.exclusive:
         pytest.skip("it can't tell that the store is in use")

@@ -62,14 +62,16 @@ class Observer:
         self.before: Jobs = {}
         self.after: Jobs = {}
         self.looked = 0
+        self._seen: dict[frozenset[tuple[str, bytes]], Jobs] = {}
         copies.mkdir()
 
     def look(self) -> None:
         """Check what a crash at this moment would leave."""
-        views = self.disk.views()
-        for position, view in enumerate(views):
-            if view not in views[:position]:
-                self.check(self.content(view))
+        for files in dict.fromkeys(frozenset(v.items()) for v in self.disk.views()):
+            if files not in self._seen:
+                self._seen[files] = self.content(dict(files))
+            self.check(self._seen[files])
+            self.looked += 1
 
     def content(self, view: Mapping[str, bytes]) -> Jobs:
         folder = next(self.copies)
@@ -79,7 +81,6 @@ class Observer:
         with real_disk(), closing(open_queue(folder)) as queue:
             found = list(queue.replay())
             queue.commit([], [])
-        self.looked += 1
         jobs = {job.number: job for job in found if isinstance(job, StoredJob)}
         assert len(jobs) == len(found), found
         return jobs

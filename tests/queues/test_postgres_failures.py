@@ -77,11 +77,10 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits of less than a second, for connections opened from now on."""
+def impatient(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits of a second or less, for connections opened from now on."""
     module = import_module("gearman.queues.postgres.session")
     monkeypatch.setattr(module.Connection, "patience", 1)
-    monkeypatch.setitem(module.SETTINGS, "lock_timeout", "200ms")
 
 
 @pytest.fixture

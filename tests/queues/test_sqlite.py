@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,26 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(params=["native", "gearmand"])
 def format(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@contextmanager
+def opened_with_connection(
+    path: Path, **options: Any
+) -> Iterator[tuple[Queue, sqlite3.Connection]]:
+    """Open a file; yield the queue, and its connection to SQLite."""
+    made: list[sqlite3.Connection] = []
+
+    def connect(*arguments: Any, **more: Any) -> sqlite3.Connection:
+        made.append(real(*arguments, **more))
+        return made[-1]
+
+    real = sqlite3.connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect)
+        queue = opened(path, **options)
+    with closing(queue):
+        (connection,) = made
+        yield queue, connection
 
 
 def startup_error(path: Path, **options) -> str:
@@ -156,12 +177,14 @@ def test_damaged_file_is_an_error(path: Path) -> None:
 # One server at a time
 
 
+@pytest.mark.usefixtures("impatient")
 def test_file_in_use_is_an_error_that_says_what_to_do(path: Path, format: str) -> None:
     with closing(opened(path, format="native")):
         said = startup_error(path, format=format)
     assert "another process uses it: end that one, or choose another file" in said
 
 
+@pytest.mark.usefixtures("impatient")
 def test_file_that_is_being_read_is_in_use(path: Path) -> None:
     fill(path, job(1))
     with closing(sqlite3.connect(path)) as reader:
@@ -203,8 +226,7 @@ def test_commits_fail_while_the_disk_is_full(path: Path, format: str) -> None:
 
 
 def test_what_sqlite_calls_full_is_explained(path: Path) -> None:
-    with closing(opened(path)) as queue:
-        connection = queue._file.connection  # type: ignore[attr-defined]
+    with opened_with_connection(path) as (queue, connection):
         connection.execute("PRAGMA max_page_count = 5")
         with pytest.raises(QueueError, match="the disk is full: make room"):
             queue.commit([job(1, workload=bytes(100_000))], [])
@@ -258,8 +280,7 @@ def test_what_is_left_of_the_disk_is_kept_for_removals(
 
 def test_what_no_row_can_hold_is_refused(path: Path, format: str) -> None:
     limit = 100_000
-    with closing(opened(path, format=format)) as queue:
-        connection = queue._file.connection  # type: ignore[attr-defined]
+    with opened_with_connection(path, format=format) as (queue, connection):
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limit)
         queue.commit([job(1)], [])
         for excess in (-10, 1):
@@ -274,8 +295,7 @@ def test_what_no_row_can_hold_is_refused(path: Path, format: str) -> None:
 
 
 def test_a_commit_waits_for_the_disk(path: Path) -> None:
-    with closing(opened(path)) as queue:
-        connection = queue._file.connection  # type: ignore[attr-defined]
+    with opened_with_connection(path) as (_, connection):
         settings = [
             connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "locking_mode", "auto_vacuum")

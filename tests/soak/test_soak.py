@@ -1,4 +1,4 @@
-"""Everybody at once for half a minute: `python -m tests.soak` does it for longer."""
+"""Everybody at once for some seconds: `python -m tests.soak` does it for longer."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tests.soak.run import Soak
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 WAVES = 3
-SECONDS = 8
+SECONDS = 4
 
 
 @pytest.mark.parametrize(

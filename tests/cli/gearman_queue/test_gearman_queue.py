@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -293,18 +293,9 @@ LASTING = [name for name in BACKENDS if name != "memory"]
 
 @pytest.fixture(scope="module", params=LASTING)
 def backend(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Backend]:
-    with BACKENDS[request.param](tmp_path_factory.mktemp(request.param)) as backend:
-        if not backend.outlives:
-            pytest.skip("its jobs end with the process")
-        yield backend
-
-
-@pytest.fixture
-def store(backend: Backend) -> Iterator[Store]:
-    with backend.store() as store:
-        yield store
+    request: pytest.FixtureRequest, backends: Callable[[str], Backend]
+) -> Backend:
+    return backends(request.param)
 
 
 def words_of(backend: Backend, arguments: Arguments, prefix: str = "") -> list[str]:

@@ -11,7 +11,7 @@ import subprocess
 import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -65,15 +65,14 @@ class Client:
         self.protocol = TlsProtocol(
             inner or self.wire.protocol, certificates.context, 1030.0, 30.0
         )
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._in, self._out, server_hostname=HOST)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=HOST)
 
     def shake_hands(self, size: int = 1 << 20) -> "Client":
         """Do the handshake, and hand over so many bytes at once."""
-        while not (self._done() and self.protocol._established):
-            self._pass_on(size)
-            if self.protocol.error is not None:
-                break
+        while self.protocol.error is None and not self._done():
+            self.pass_on(size)
+        self.pass_on(size)
         return self
 
     def _done(self) -> bool:
@@ -83,21 +82,22 @@ class Client:
             return False
         return True
 
-    def _pass_on(self, size: int) -> None:
-        data = self._out.read()
+    def pass_on(self, size: int) -> None:
+        """Hand over what either has for the other, so many bytes at once."""
+        data = self.outgoing.read()
         for start in range(0, len(data), size):
             self.protocol.receive(data[start : start + size])
-            self._in.write(self.protocol.data_to_send())
+            self.incoming.write(self.protocol.data_to_send())
 
     def send(self, data: bytes, size: int = 1 << 20) -> None:
         view = memoryview(data)
         while view:
             view = view[self.tls.write(view) :]
-        self._pass_on(size)
+        self.pass_on(size)
 
     def got(self) -> bytes:
         """Return what has come to the client, and mark its end."""
-        self._in.write(self.protocol.data_to_send())
+        self.incoming.write(self.protocol.data_to_send())
         parts = []
         try:
             while part := self.tls.read(1 << 20):
@@ -109,7 +109,7 @@ class Client:
     def leave(self) -> None:
         with pytest.raises(ssl.SSLWantReadError):
             self.tls.unwrap()
-        self._pass_on(1 << 20)
+        self.pass_on(1 << 20)
 
 
 class TestProtocol:
@@ -150,7 +150,7 @@ class TestProtocol:
     def test_whole_records_leave_nothing_unfinished(self, open, step):
         client = open().shake_hands()
         client.tls.write(packet("ECHO_REQ", b"x" * 20_000))
-        data = client._out.read()
+        data = client.outgoing.read()
         for start in range(0, len(data), step):
             client.protocol.receive(data[start : start + step])
             assert bool(client.protocol.buffered) == (start + step < len(data))
@@ -161,14 +161,14 @@ class TestProtocol:
         assert re.match("TLS: .*mac", str(client.protocol.error))
         assert client.protocol.error.fatal
 
-    def test_what_came_before_is_done_before_tls_is_broken(self, open):
+    def test_what_came_before_is_done_before_tls_is_broken(self, open, server):
         client = open().shake_hands()
         client.tls.write(b"create function f\r\n")
         client.protocol.receive(
-            client._out.read() + b"\x17\x03\x03\x00\x20" + b"x" * 32
+            client.outgoing.read() + b"\x17\x03\x03\x00\x20" + b"x" * 32
         )
         assert client.protocol.error is not None
-        assert client.wire._server.broker.functions.known.keys() == {b"f"}
+        assert server.broker.functions.known.keys() == {b"f"}
 
     def test_error_of_the_protocol_inside_is_passed_on(self, open):
         client = open().shake_hands()
@@ -190,7 +190,7 @@ class TestProtocol:
 
     def test_peer_is_told_that_it_is_over(self, open):
         client = open().shake_hands()
-        client._in.write(client.protocol.end())
+        client.incoming.write(client.protocol.end())
         assert client.got() == b"<end>"
 
     def test_nothing_can_be_sent_after_the_end(self, open):
@@ -215,7 +215,7 @@ class TestProtocol:
         client = open(verify="required").shake_hands()
         reason = "TLS: it has no certificate, which is required"
         assert str(client.protocol.error) == reason
-        client._in.write(client.protocol.data_to_send())
+        client.incoming.write(client.protocol.data_to_send())
         with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
             client.got()
 
@@ -230,13 +230,14 @@ class TestProtocol:
         self, open, authority, stranger
     ):
         client = open(authority.trust(stranger.client)).shake_hands()
-        assert client.protocol._established
+        client.send(b"version\n")
+        assert client.got() == b"OK 1.2.3\n"
 
     def test_client_that_refuses_the_server_is_understood(self, open, stranger):
         client = open(stranger.trust())
         with pytest.raises(ssl.SSLCertVerificationError):
             client.shake_hands()
-        client._pass_on(1 << 20)
+        client.pass_on(1 << 20)
         assert re.match("TLS: .*alert.* unknown ca", str(client.protocol.error))
 
     @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
@@ -365,6 +366,14 @@ def until_logged(server: Server, text: str) -> None:
 def complaints(server: Server) -> list[str]:
     """Return the lines of the log that an operator would look at."""
     return re.findall("^ *(?:WARNING|ERROR|CRITICAL).*", text_of(server), re.MULTILINE)
+
+
+def stalling(
+    authority: Authority, trust: ssl.SSLContext
+) -> AbstractContextManager[Server]:
+    """Run a server that waits a fifth of a second for what a peer has begun."""
+    words = (*authority.options(), "--request-timeout=0.2")
+    return ours(*words, tls=trust, watchful=True)
 
 
 class TestServer:
@@ -496,7 +505,7 @@ class TestServer:
     def test_handshake_that_stalls_is_not_waited_for_longer(
         self, authority, trust, begin
     ):
-        with ours(*authority.options(), "--request-timeout=0.2", tls=trust) as server:
+        with stalling(authority, trust) as server:
             with Peer(server.port, tls=trust) as good, Peer(server.port) as slow:
                 slow.send_bytes(begin)
                 assert slow.receive_end() == b""
@@ -505,7 +514,7 @@ class TestServer:
             assert line.endswith("did not finish the TLS handshake within 0.2 seconds")
 
     def test_half_a_request_is_not_waited_for_longer(self, authority, trust):
-        with ours(*authority.options(), "--request-timeout=0.2", tls=trust) as server:
+        with stalling(authority, trust) as server:
             with Peer(server.port, tls=trust) as slow:
                 slow.send_bytes(packet("ECHO_REQ", b"x" * 100)[:50])
                 slow.receive_end()
@@ -515,7 +524,7 @@ class TestServer:
     @pytest.mark.parametrize("size", [1, 4, 5, 6, 60])
     def test_half_a_record_is_not_waited_for_longer(self, authority, trust, size):
         record = b"\x17\x03\x03\x00\x40" + b"x" * 64
-        with ours(*authority.options(), "--request-timeout=0.2", tls=trust) as server:
+        with stalling(authority, trust) as server:
             with (
                 Peer(server.port, tls=trust) as good,
                 Peer(server.port, tls=trust) as p,

@@ -208,7 +208,7 @@ def serving(
     options: tuple[str, ...], tls: ssl.SSLContext | None, web_port: int = 0
 ) -> Iterator[Good]:
     """Run a server, with a job under way there."""
-    with ours(*options, tls=tls) as server, ExitStack() as stack:
+    with ours(*options, tls=tls, watchful=True) as server, ExitStack() as stack:
 
         def connect() -> Peer:
             return stack.enter_context(Peer(server.port, tls=tls))

@@ -78,7 +78,7 @@ class Play:
         answer = packet("ECHO_RES", mark, magic=b"\0RES")
         deadline = time.monotonic() + DEADLINE
         while answer not in peer.pending:
-            peer._read_more(deadline)
+            peer.read_more(deadline)
         self.got[index] += bytes(peer.pending).replace(answer, b"")
         peer.pending.clear()
 

@@ -131,7 +131,7 @@ class TestBackground:
     def test_answer_waits_for_the_acknowledgement(self, server, web, monkeypatch):
         submitted: list[bytes] = []
         monkeypatch.setattr(
-            web.protocol._server,
+            server.site,
             "broker",
             Late(server.broker, submitted),
         )
@@ -197,7 +197,7 @@ class TestStreaming:
         web.came()
         more = () if command == Command.WORK_FAIL else (b"boom",)
         worker.send(command, handle, *more)
-        assert web.protocol.peer in web._server.broker.touched
+        assert web.protocol.peer in web.server.broker.touched
         assert web.came() == b""
         assert web.protocol.finished
 
@@ -364,6 +364,5 @@ def test_requests_and_answers_are_traced(web):
 
 
 def test_connection_without_a_trace_works(server):
-    web = Web(server)
-    web.protocol._trace = None
+    web = Web(server, traced=False)
     assert web.ask(HEALTH).status == 200

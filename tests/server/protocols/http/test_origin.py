@@ -22,7 +22,7 @@ def refused(web: Web, method: str, path: str, **headers: Any) -> bytes:
     """Return why a request is refused, once it is."""
     answer = web.ask(request(method, path, **headers))
     assert answer.status == 403
-    assert not web.protocol._routes.server.broker.jobs.known
+    assert not web.server.broker.jobs.known
     return answer.body
 
 

@@ -68,11 +68,14 @@ class Web:
         address: str = "127.0.0.1",
         get: str = "known",
         hosts: Iterable[str] = (),
+        traced: bool = True,
     ) -> None:
-        self._server = server
+        self.server = server
         self.trace: list[str] = []
         routes = Routes(server.site, timeout, get, Origins(hosts))
-        self.protocol = HttpProtocol(routes, address, 7, self.trace.append)
+        self.protocol = HttpProtocol(
+            routes, address, 7, self.trace.append if traced else None
+        )
         server.broker.connect(self.protocol.peer)
 
     def send(self, data: bytes, piece: int = 0) -> bytes:
@@ -103,12 +106,12 @@ class Web:
         return answer
 
     def leave(self) -> None:
-        self._server.broker.disconnect(self.protocol.peer)
+        self.server.broker.disconnect(self.protocol.peer)
 
     def after(self, seconds: float) -> None:
         """Let time pass, and the deadline if it comes."""
-        self._server.after(seconds)
-        if self.protocol.deadline <= self._server.now:
+        self.server.after(seconds)
+        if self.protocol.deadline <= self.server.now:
             self.protocol.expire()
 
 
