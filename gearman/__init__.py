@@ -38,8 +38,8 @@ if not (_here / "queues").is_dir():
 
 NullHandler = logging.NullHandler
 
-# It has no handler: a program that sets up no logging is told on standard error about
-# jobs that fail and servers that complain.
+# This logger has no handler. So in a program that sets up no logging, failed jobs and
+# errors from servers appear on standard error.
 gearman_root_logger = logging.getLogger("gearman")
 
 __all__ = [

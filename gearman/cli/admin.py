@@ -1,4 +1,4 @@
-"""Asking a server line by line, whatever it answers."""
+"""Sending admin lines to a server, and reading its answers."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from . import servers
 
 
 class Refused(GearmanError):
-    """The server answers with an error; the text is what it says."""
+    """The server has answered with an error, whose text this is."""
 
 
 class _Lines(GearmanCommandHandler):
-    """Collects lines."""
+    """Collects the lines of answers."""
 
     def __init__(self, connection_manager: Any = None) -> None:
         super().__init__(connection_manager)
@@ -30,10 +30,10 @@ class _Lines(GearmanCommandHandler):
 
 
 class Admin(GearmanConnectionManager):
-    """A conversation in the admin protocol with the first server that is there.
+    """An admin connection to the first server that can be reached.
 
-    Its methods raise Refused, and ServerUnavailable if there is no server or no
-    line within `patience` seconds.
+    The methods raise Refused for an error answer, and ServerUnavailable if no server
+    can be reached, or no line arrives within `patience` seconds.
     """
 
     command_handler_class = _Lines
@@ -45,19 +45,19 @@ class Admin(GearmanConnectionManager):
         self._patience_for_a_line = patience
 
     def ask(self, line: str) -> str:
-        """Return the line that answers a line."""
+        """Send a line, and return the answer, which is one line."""
         answer = next(self._answers(line))
         if answer.startswith("ERR "):
             raise Refused(answer.removeprefix("ERR "))
         return answer
 
     def ask_list(self, line: str) -> list[str]:
-        """Return the lines that answer a line, without the full stop at the end."""
+        """Send a line, and return the list that answers it, without its final `.`."""
         rows: list[str] = []
         for answer in self._answers(line):
             if answer == ".":
                 break
-            # No row of the lists with columns begins like this and has no tab.
+            # A row of a list that begins like this has a tab.
             if not rows and answer.startswith("ERR ") and "\t" not in answer:
                 raise Refused(answer.removeprefix("ERR "))
             rows.append(answer)

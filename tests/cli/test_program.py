@@ -43,7 +43,7 @@ def test_an_error_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_foreign_protocol_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert raising(ProtocolError("no packet")) == 1
     assert capsys.readouterr().err == (
-        "tool: what is there does not speak Gearman's protocol: no packet\n"
+        "tool: the server does not speak Gearman's protocol: no packet\n"
     )
 
 

@@ -67,7 +67,7 @@ def test_all_that_is_wrong_is_told(place: Path) -> None:
         "there is no user 'no such user'",
         f"{2**31 - 1} file descriptors are more than",
         f"the file '{place}/none.pem' cannot be read (No such file or directory)",
-        "the queue sqlite needs a file to keep jobs in: give --sqlite-db FILE",
+        "the queue sqlite needs a file for its jobs: give --sqlite-db FILE",
         f"-L unix:{place}/c/s: there is no folder {place}/c",
         "there is no group 'no such group'",
         f"log file '{place}/a/log' cannot be written: there is no folder {place}/a",

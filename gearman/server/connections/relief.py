@@ -1,14 +1,14 @@
-"""Closing the connections that hold most of the memory that peers may use up."""
+"""Which connections are closed when peers use more memory than --max-memory allows."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol, TypeVar
 
 from ..broker import ABILITY_MEMORY, RECEIPT_MEMORY, WAIT_MEMORY, Broker, Peer
 
-# Who holds less than this is not closed for it (bytes).
+# A connection that holds fewer bytes is not closed for its memory.
 SMALL: Final = 64 * 1024
 
-# After closing nobody, since nobody holds much, look again this much later (seconds).
+# Seconds until the next check if no connection holds as much.
 PAUSE: Final = 1.0
 
 
@@ -18,17 +18,18 @@ class Holder(Protocol):
     peer: Peer
 
     def memory(self) -> int:
-        """Return how many bytes its buffers take."""
+        """Return the memory of its buffers, in bytes."""
 
 
 _H = TypeVar("_H", bound=Holder)
 
 
 def excess(broker: Broker) -> int:
-    """Return how many bytes to free if all hold more than is left beside the jobs.
+    """Return how many bytes connections must free, 0 if they are within the budget.
 
-    That is at least a quarter of the budget, however much of it jobs have that came
-    from the store. An eighth more is to be freed, or the next byte would be too much.
+    Connections may use what jobs leave of the budget, but at least a quarter of it,
+    even if jobs from the store take more than the rest. An eighth of that is freed in
+    addition, so that the next byte is not over the budget again.
     """
     total = broker.limits.memory
     most = max(total - broker.memory, total // 4)
@@ -37,7 +38,7 @@ def excess(broker: Broker) -> int:
 
 
 def largest(holders: Iterable[_H], size: int) -> Iterator[tuple[_H, int]]:
-    """Yield those who hold most, and how many bytes each, until they have `size`."""
+    """Yield those that hold most, each with its bytes, up to `size` bytes in all."""
     held = [(holder, _held(holder)) for holder in holders]
     held = [pair for pair in held if pair[1] >= SMALL]
     held.sort(key=lambda pair: pair[1], reverse=True)
@@ -49,11 +50,11 @@ def largest(holders: Iterable[_H], size: int) -> Iterator[tuple[_H, int]]:
 
 
 def _held(holder: Holder) -> int:
-    return holder.memory() + _owed(holder.peer)
+    return holder.memory() + _overhead(holder.peer)
 
 
-def _owed(peer: Peer) -> int:
-    """Return how much of a broker's overhead is a peer's."""
+def _overhead(peer: Peer) -> int:
+    """Return a peer's part of the broker's overhead, in bytes."""
     return (
         len(peer.functions) * ABILITY_MEMORY
         + len(peer.waiting) * WAIT_MEMORY

@@ -1,4 +1,4 @@
-"""A connection by asyncio's transports: for every protocol, on every system."""
+"""A connection on asyncio's transports: for every protocol, on every system."""
 
 import asyncio
 import logging
@@ -11,14 +11,14 @@ from .context import Context
 from .outgoing import Outgoing
 from .peers import Address, hung_up
 
-# From so many bytes on, what is to be sent is not put together.
+# If more bytes are to be sent, they are not joined into one object.
 MUCH = 4 * 1024 * 1024
 
 log = logging.getLogger("gearman.server")
 
 
 class StreamConnection(Connection, asyncio.BufferedProtocol):
-    """Gives a protocol what is read, and sends what it has written to its peer."""
+    """Passes input to a protocol, and sends the data that it writes to its peer."""
 
     own_memory = 4700
 
@@ -29,13 +29,13 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._service = service
         self._input = context.input[: service.read_size]
         self._max_outbox = context.config.max_outbox
-        # Whether the protocol was paused when it was last asked.
+        # Whether the protocol was paused at the last look.
         self._paused = False
-        # Whether the peer's outbox still has some of what is much.
+        # Whether a part of a large output is still in the peer's outbox.
         self._unsent = False
-        # The size of the largest packet among what waits.
+        # The size of the largest waiting packet, in bytes.
         self._largest = 0
-        # How many bytes its buffers take, as was counted.
+        # The memory of its buffers when it was last counted, in bytes.
         self._memory = 0
 
     def _wrapped(self, transport: asyncio.BaseTransport) -> Outgoing:
@@ -70,7 +70,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._obey()
 
     def _obey(self) -> None:
-        """Do what the protocol wants of the connection, now that it was at work."""
+        """Act on the protocol's attributes: `finished`, `error`, `paused` and so on."""
         protocol = self.protocol
         if self.closing:
             return
@@ -123,7 +123,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             self._look_for_overflow()
 
     def _write_much(self) -> None:
-        """Write some of what is much; the rest follows when this was sent."""
+        """Write a part of a large output; the rest follows when this was sent."""
         if self._unsent and self._transport.busy:
             return
         if self.closing:
@@ -139,12 +139,15 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             self._context.turns.touch(self.peer)
 
     def sent(self) -> None:
-        """Go on with what is much, since what was written of it is sent."""
+        """Write the next part of a large output, since all before it was sent."""
         if self._unsent:
             self.flush()
 
     def _look_for_largest(self) -> None:
-        """Let one packet of any size wait: it would be as large the next time."""
+        """Remember the largest packet, which --max-outbox does not count.
+
+        To disconnect the peer for it would not help: it would be as large next time.
+        """
         if not self.waiting():
             self._largest = 0
         self._largest = max(self._largest, *map(len, self.peer.outbox), 0)
@@ -156,7 +159,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
                 self.overflow(waiting)
 
     def _go_on(self) -> None:
-        """Let the protocol go on, unless others are to catch up first."""
+        """Let the protocol go on, unless this connection is held."""
         if self.protocol.ready and not (self._held_by or self.closing):
             self._context.turns.begin()
             self.protocol.resume()
@@ -181,7 +184,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         return self._memory
 
     def _account(self) -> None:
-        """Have counted what its buffers take now; nothing, once it is gone."""
+        """Count the memory of its buffers; it is 0 once the connection is gone."""
         memory = 0
         if self._state is not State.GONE:
             memory = self.protocol.kept + self.peer.size + self._transport.memory()
@@ -220,7 +223,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             self.broken(error)
 
     def _look_for_end(self) -> None:
-        """Notice that the peer has hung up, which nobody reads from now."""
+        """Close if the peer has hung up, which a paused connection does not read."""
         if hung_up(self._transport.get_extra_info("socket").fileno()):
             self.close()
 

@@ -1,4 +1,4 @@
-"""Turns: everything that arrives in one round of the event loop is handled together."""
+"""Turns: all input of one round of the event loop is handled together."""
 
 import asyncio
 import time
@@ -8,15 +8,15 @@ from typing import Final
 
 from ..broker import Broker, Peer
 
-# Seconds for which the requests of one connection are carried out in a turn, and those
-# of all together, if that is less; what is at work then is ended. The engine has times
-# of its own.
+# Seconds that the requests of one connection may take in a turn, and those of all
+# connections together; the smaller one counts. A request that has begun is completed.
+# The engine has times of its own.
 ALLOWANCE: Final = 0.001
 ALLOWANCE_OF_ALL: Final = 0.005
 
 
 class Turns:
-    """Tells the broker the time, and calls `end` once after each turn."""
+    """Sets the broker's clock in each turn, and calls `end` after each turn."""
 
     def __init__(
         self,
@@ -29,16 +29,16 @@ class Turns:
         self._time = loop.time
         self._after = end
         self._begun = False
-        # How many had something to carry out in this turn; for how many seconds each of
-        # them may, and until when the one that is at work.
+        # How many connections have carried out requests in this turn; the seconds that
+        # each may take; and the end of the current one's time.
         self._at_work = 0
         self._allowance = ALLOWANCE
         self._allowed = inf
 
     def begin(self) -> None:
-        """Begin a turn, unless one has begun, and see to it that it ends.
+        """Begin a turn, unless one has begun, and schedule its end.
 
-        Each connection calls this before it carries something out.
+        Each connection calls this before it carries out requests.
         """
         now = self._time()
         self._at_work += 1
@@ -49,11 +49,11 @@ class Turns:
             self._loop.call_soon(self._end)
 
     def late(self) -> bool:
-        """Whether a connection should leave the rest to a later turn."""
+        """Whether the current connection should leave its rest to a later turn."""
         return self._time() > self._allowed
 
     def touch(self, peer: Peer) -> None:
-        """Have a peer's connection flushed once more, in another turn."""
+        """Have a peer's connection flushed again, at the end of a turn."""
         self.begin()
         self._broker.touched.append(peer)
 

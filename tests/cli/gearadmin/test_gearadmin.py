@@ -146,7 +146,7 @@ def test_more_than_the_terminal_holds_is_cut() -> None:
         for number in range(40):
             peer.ask(b"create function f%02d" % number)
         with Terminal(our_tool("gearadmin", server, "--status", "--watch")) as terminal:
-            terminal.until(r"\r\n\.\.\. and 19 lines more\r\n")
+            terminal.until(r"\r\n\.\.\. and 19 more lines\r\n")
 
 
 def test_a_server_that_allows_it_is_shut_down() -> None:

@@ -20,7 +20,7 @@ def waiting(port: int, *options: str) -> Program:
 def refused(port: int) -> str:
     return (
         f"gearman: cannot connect to {servers.HOST}:{port} (Connection refused): start"
-        " a job server there, or name another one; trying again until it is there"
+        " a job server there, or name another one; trying again until it answers"
     )
 
 

@@ -121,8 +121,8 @@ def test_what_a_command_leaves_running_is_told(
         result = run_command(idle, GearmanJob(None, "H:x:1", b"f", "", b""))
     os.kill(int(result), signal.SIGKILL)
     assert capsys.readouterr().err == (
-        "gearman: job H:x:1: the command has ended, but what it left running keeps its"
-        " input or output open and is waited for no longer\n"
+        "gearman: job H:x:1: the command has ended, but processes that it left"
+        " running keep its input or output open; not waiting for them any longer\n"
     )
 
 
@@ -231,7 +231,7 @@ def test_what_the_server_complains_about_is_told(server: Server) -> None:
 
 def test_that_no_job_comes_is_told(server: Server) -> None:
     with worker(server, "-t", "50", "-f", "idle", "cat") as program:
-        told = "gearman: no job came within 0.05 seconds; waiting on"
+        told = "gearman: no job came within 0.05 seconds; still waiting"
         assert [program.line() for _ in range(2)] == [told, told]
 
 

@@ -227,7 +227,7 @@ def test_line_that_is_no_job_ends_the_import(path: Path) -> None:
     lines = tool("export", *sqlite(path)).out + b"oops\n"
     said = tool("import", *sqlite(other), stdin=lines)
     assert said.out == b"0 jobs added; 0 were there already\n"
-    assert failed(said).startswith("line 4 of the file is no job: it is no JSON (")
+    assert failed(said).startswith("line 4 of the file is not a job: it is not JSON")
 
 
 def test_reader_that_left_is_status_141(path: Path) -> None:

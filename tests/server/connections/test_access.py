@@ -208,7 +208,7 @@ class TestSocketFile:
     def test_group_that_does_not_exist_is_refused(self, tmp_path):
         path = tmp_path / "gear"
         result = refused("-L", f"unix:{path}", "--socket-group=no-such-group")
-        assert "the group 'no-such-group' (no such group): name one" in result
+        assert "the group 'no-such-group' (no such group): name a group" in result
         assert not path.exists()
 
 

@@ -156,7 +156,7 @@ class TestConnections:
                 peer.send_bytes(HALF[3 * MB // 2 :] + b"w")
                 peer.expect("JOB_CREATED")
         (line,) = warnings
-        assert "bytes are held for it, and --max-memory allows 8388608 to all" in line
+        assert "bytes, and --max-memory allows 8388608 for all" in line
 
     def test_several_are_closed_if_each_holds_little(self, running):
         with running(LITTLE) as server, ExitStack() as stack:

@@ -696,7 +696,7 @@ class TestReload:
             until_logged(server, "the certificates in use are kept: ")
             assert self.serial(server, trust) == first
             (line,) = complaints(server)
-            assert "holds no certificate in PEM form" in line
+            assert "contains no certificate in PEM form" in line
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
     def test_files_are_read_before_the_server_becomes_another_user(self, tmp_path):
@@ -735,12 +735,12 @@ class TestFiles:
 
     def test_certificate_without_key(self, authority):
         text = self.sentence(authority.path)
-        assert "holds no private key in PEM form" in text
+        assert "contains no private key in PEM form" in text
 
     def test_key_without_certificate(self, authority, tmp_path):
         key = tmp_path / "key"
         key.write_text(authority.server.read_text().partition("-----BEGIN CERT")[0])
-        assert "holds no certificate in PEM form" in self.sentence(key)
+        assert "contains no certificate in PEM form" in self.sentence(key)
 
     def test_key_of_another_certificate(self, authority, stranger):
         text = self.sentence(authority.server, stranger.server)

@@ -678,8 +678,8 @@ def test_option_that_something_else_has_is_refused_by_one_sentence(
 ) -> None:
     plugin.options = (Option("db", ("sqlite-db",), "theirs"),)
     assert refused(capsys, "-q", "theirs", "--sqlite-db=x").endswith(
-        "the queue theirs (-q theirs) has an option --sqlite-db, but so has something"
-        " else: it can't be used before its author renames that option"
+        "the queue theirs (-q theirs) has an option --sqlite-db, but that name is"
+        " taken: it can't be used before its author renames that option"
     )
 
 

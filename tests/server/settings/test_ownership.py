@@ -165,7 +165,7 @@ def test_log_of_root_that_stays_roots_is_warned_of(theirs: Path) -> None:
     log = theirs / "log"
     log.touch()
     with servers.ours("-u", "nobody", "-l", str(log)):
-        assert "is not for the user nobody" in log.read_text()
+        assert "change its owner to nobody" in log.read_text()
     assert owner(log) == 0
 
 

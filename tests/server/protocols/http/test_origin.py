@@ -9,7 +9,7 @@ from tests.server.protocols.http.web import Web, request
 BROWSER: dict[str, Any] = {"User_Agent": "Mozilla/5.0 (X11) Firefox/130.0"}
 LOCAL: dict[str, Any] = {"Host": "localhost:8080"}
 UNKNOWN = b"--http-host"
-FOREIGN = b"a page of this server"
+FOREIGN = b"a page of another site"
 
 
 @pytest.fixture

@@ -147,8 +147,8 @@ class TestGet:
             b""
             if method == "HEAD"
             else (
-                b"No worker has offered this function yet. GET runs only those that one"
-                b" has; POST runs any.\n"
+                b"No worker has registered this function yet. GET runs only functions"
+                b" that a worker has registered; POST runs any.\n"
             )
         )
         assert web.ask(request(method, "/f")).body == body
