@@ -183,7 +183,7 @@ def test_process_that_says_nothing_counts_as_gone(
         with stopped(session(database)):
             with failing() as error:
                 queue.commit([ONE], [])
-            assert "said nothing" in str(error.value)
+            assert "sent nothing" in str(error.value)
             # The one that is stopped still has the lock.
             with failing() as error:
                 queue.commit([ONE], [])

@@ -91,7 +91,7 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_file_that_is_no_database_is_left_as_it_is(path: Path) -> None:
     path.write_text("This is a letter.\n" * 100)
-    assert "is no SQLite database: choose another file" in startup_error(path)
+    assert "is not an SQLite database: choose another file" in startup_error(path)
     assert path.read_text() == "This is a letter.\n" * 100
 
 
@@ -249,7 +249,7 @@ def test_what_is_left_of_the_disk_is_kept_for_removals(
         nothing_free = os.statvfs_result([*real[:3], 0, 0, *real[5:]])
         monkeypatch.setattr(os, "statvfs", lambda _: nothing_free)
         for _ in range(2):
-            with pytest.raises(QueueError, match="kept for removing finished jobs"):
+            with pytest.raises(QueueError, match="reserved for removing finished jobs"):
                 queue.commit([job(2)], [])
         queue.commit([], [1])
         monkeypatch.undo()
