@@ -1,4 +1,4 @@
-"""Addresses: one way to write them, wherever one is taken."""
+"""Addresses as text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rooms are not crowded, files not long; what CONTRIBUTING.md says of them is so."""
+"""Limits of folders and files, and the folders that CONTRIBUTING.md describes."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ MANY_MODULES = 16
 # Lines of a file.
 MOST_LINES = {".py": 450, ".pyx": 600, ".pxi": 600}
 
-# The classes of the broker know each other as C types, so they are in one module.
+# The classes of the broker use each other as C types, so they are in one module.
 LONG = {"gearman/server/broker/_broker.py"}
 
 
@@ -60,7 +60,7 @@ def test_names_on_the_way_of_a_job_are_where_the_page_says() -> None:
         if "/" not in word:
             names.append(word)
             continue
-        # A name stands just before the file that it is in.
+        # A name is just before the file that has it.
         places += 1
         text = (ROOT / word).read_text()
         assert any(re.search(rf"\b{name}\b", text) for name in names[-1:]), word

@@ -1,4 +1,4 @@
-"""What becomes of errors. Standard streams are tested with the whole tool."""
+"""Errors of tools; standard streams are tested with the whole tool."""
 
 import signal
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from gearman.errors import ConfigurationError, ProtocolError
 
 @pytest.fixture(autouse=True)
 def handler() -> Iterator[None]:
-    """Put back the handler that a tool replaces."""
+    """Restore the signal handler that a tool replaces."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)

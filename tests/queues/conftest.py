@@ -1,4 +1,4 @@
-"""Back ends, each started once, and stores, one for each test."""
+"""Back ends, which are started once, and a new store for each test."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -36,7 +36,7 @@ def running_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def database(running_cluster: Cluster) -> Database:
-    """A new database, of a Postgres that runs."""
+    """A new database in a running Postgres."""
     if running_cluster.process.poll() is not None:
         running_cluster.start()
     return Database(running_cluster, next(DATABASES))

@@ -1,4 +1,4 @@
-"""The client mode of `gearman`, with a worker that does as the test says."""
+"""The client mode of `gearman`, with a worker that the test controls."""
 
 import re
 import signal

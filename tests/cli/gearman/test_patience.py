@@ -1,4 +1,4 @@
-"""`gearman --wait`: servers that come later."""
+"""`gearman --wait`: servers that start later."""
 
 import signal
 from pathlib import Path

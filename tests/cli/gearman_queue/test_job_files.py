@@ -1,4 +1,4 @@
-"""Files of exported jobs: whole or not at all."""
+"""Files of exported jobs: they are complete, or not written."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""Jobs as lines of JSON: whatever is stored comes back, whatever else is refused."""
+"""Jobs as lines of JSON: all stored jobs are read again, other lines are refused."""
 
 import json
 from typing import Any

@@ -114,7 +114,7 @@ def test_help_of_a_queue_has_its_options_alone(
 
 
 class Odd(Slow):
-    """A queue that calls its options as the tool calls something else."""
+    """A queue whose options have names that the tool uses."""
 
     options = (Option("path", ("file",), "where", "FILE", "path"),)
 

@@ -1,4 +1,4 @@
-"""Who may connect and who may change something: decisions, and real connections."""
+"""Access by address: who may connect, and who may use changing commands."""
 
 import grp
 import os
@@ -148,7 +148,7 @@ class TestAdmin:
 
 
 def connect_from(host: str, server: Server) -> Peer:
-    """Return a connection that comes from another address of this machine."""
+    """Return a connection from another address of this machine."""
     peer = Peer.__new__(Peer)
     address = server.host, server.port
     peer.socket = socket.create_connection(address, DEADLINE, source_address=(host, 0))
@@ -213,7 +213,7 @@ class TestSocketFile:
 
 
 def refused(*options: str) -> str:
-    """Return the one line that a server says which does not start."""
+    """Return the error line of a server that does not start."""
     result = subprocess.run(
         [sys.executable, "-P", "-m", "gearman.server", *options],
         env=package_environment(),

@@ -1,4 +1,4 @@
-"""Which requests of browsers are obeyed, as web pages of anybody may be behind them."""
+"""Which requests of browsers are refused, since any web page may have caused them."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def web(server):
 
 
 def refused(web: Web, method: str, path: str, **headers: Any) -> bytes:
-    """Return why a request is refused, once it is."""
+    """Return the reason with which a request is refused."""
     answer = web.ask(request(method, path, **headers))
     assert answer.status == 403
     assert not web.protocol._routes.server.broker.jobs

@@ -1,4 +1,4 @@
-"""What requests are about: functions by their paths, headers, and what is reserved."""
+"""Routes: functions by their paths, headers, and reserved paths."""
 
 import json
 
@@ -19,7 +19,7 @@ def document(answer: Answer):
 
 
 def submitted(server, web, data: bytes):
-    """Return the one job that a request makes."""
+    """Return the only job, which a request has submitted."""
     web.send(data)
     (job,) = server.broker.jobs.values()
     return job
