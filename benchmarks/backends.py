@@ -19,7 +19,7 @@ _SETTINGS = {"listen_addresses": HOST}
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A new store: the options of a server and of gearmand, if that has such a queue.
+    """A new store: the options of a server, and of gearmand if it has such a queue.
 
     `arguments` are those of the plugin's constructor.
     """

@@ -322,7 +322,7 @@ static void submit(struct peer *peer)
 static void answered(struct peer *peer, uint64_t sent_at)
 {
     if (!peer->outstanding)
-        fail("the server answered what nobody asked");
+        fail("the server sent an answer without a request");
     peer->outstanding--;
     job_done(sent_at);
 }

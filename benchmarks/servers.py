@@ -159,7 +159,7 @@ def wait_until_it_listens(
     while not _listens(port):
         if process.poll() is not None:
             said = log.read_text(errors="replace").splitlines()
-            raise ServerError(f"ended at once: {''.join(said[-1:])}")
+            raise ServerError(f"ended immediately: {''.join(said[-1:])}")
         if time.monotonic() > deadline:
             raise ServerError(f"did not listen within {_PATIENCE:.0f} seconds")
         time.sleep(0.005)

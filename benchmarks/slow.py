@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compare latencies, and print the table on standard output."""
     parser = argparse.ArgumentParser(
         prog="benchmarks/slow.py",
-        description="Measure foreground jobs beside a queue that takes 200 ms.",
+        description="Measure foreground jobs while each commit takes 200 ms.",
     )
     parser.add_argument(
         "--repeat", type=positive, default=3, metavar="N", help="plays (default: 3)"

@@ -85,7 +85,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _host(host: str, text: str) -> str:
-    # The resolver encodes names like this, and raises no OSError when it can't.
+    # The resolver encodes names in this way, and if that fails, raises no OSError.
     try:
         host.encode("idna")
     except UnicodeError:
@@ -105,5 +105,5 @@ def _port(port: str, text: str, lowest: int) -> int:
 
 
 def _refused(text: str, why: str) -> ValueError:
-    # A whole file may have been passed for an address.
+    # The text may be long, for example the content of a file.
     return ValueError(f"{text[:80]!r} is no address: {why}; write {FORMS}")

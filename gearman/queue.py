@@ -45,8 +45,8 @@ class StoredJob(NamedTuple):
     8180 bytes) and `unique` (up to 64) are any bytes but NUL; several jobs may have the
     same ones, and `unique` may be empty. `workload` is any bytes, up to 4 GiB.
     `priority` is 0, 1 or 2 for high, normal and low. `when` is in seconds since the
-    epoch, 0 for at once. `retries` counts how often the job was queued again. `reducer`
-    is bytes without NUL, or None.
+    epoch, 0 for immediately. `retries` counts how often the job was queued again.
+    `reducer` is bytes without NUL, or None.
     """
 
     number: int

@@ -33,16 +33,16 @@ class Admin(GearmanConnectionManager):
     """An admin connection to the first server that can be reached.
 
     The methods raise Refused for an error answer, and ServerUnavailable if no server
-    can be reached, or no line arrives within `patience` seconds.
+    can be reached, or no line arrives within `timeout` seconds.
     """
 
     command_handler_class = _Lines
 
     def __init__(
-        self, addresses: list[servers.Address], patience: float, **settings: Any
+        self, addresses: list[servers.Address], timeout: float, **settings: Any
     ) -> None:
-        super().__init__(addresses, connect_timeout=patience, **settings)
-        self._patience_for_a_line = patience
+        super().__init__(addresses, connect_timeout=timeout, **settings)
+        self._timeout = timeout
 
     def ask(self, line: str) -> str:
         """Send a line, and return the answer, which is one line."""
@@ -86,7 +86,7 @@ class Admin(GearmanConnectionManager):
             return
         try:
             silent = self.poll_connections_until_stopped(
-                [connection], lambda _: not handler.lines, self._patience_for_a_line
+                [connection], lambda _: not handler.lines, self._timeout
             )
         except ServerUnavailable as error:
             if handler.lines:
@@ -94,5 +94,5 @@ class Admin(GearmanConnectionManager):
             raise ServerUnavailable(f"{name} has closed the connection") from error
         if silent:
             raise ServerUnavailable(
-                f"{name} did not answer within {self._patience_for_a_line:g} seconds"
+                f"{name} did not answer within {self._timeout:g} seconds"
             )

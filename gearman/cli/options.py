@@ -49,7 +49,7 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
             " standard input and its standard output as the result; without COMMAND"
             " write the data to standard output",
         ),
-        ("-n", "", "send each line of COMMAND's output at once, as data"),
+        ("-n", "", "send each line of COMMAND's output immediately, as data"),
         ("-N", "", "as -n, without the line ends"),
         ("-c", "COUNT", "end after so many jobs"),
     ),

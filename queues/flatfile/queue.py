@@ -42,7 +42,7 @@ _DELETIONS: Final = 4
 # Bytes on the disk that are reserved for removals, and the errors of a full disk.
 _RESERVE: Final = 4 * 1024 * 1024
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-# Segments that a replay reads side by side.
+# Segments of which the replay keeps a block in memory.
 _WINDOWS: Final = 8
 
 
@@ -117,7 +117,7 @@ class Queue(queue.Queue):
 
     def _open(self) -> None:
         try:
-            self._lock = _enter(self._folder)
+            self._lock = _create_and_lock(self._folder)
             self._recover()
             try:
                 self._take_reserve()
@@ -221,7 +221,7 @@ class Queue(queue.Queue):
             if error.errno in _FULL and not added:
                 self._use_reserve()
             raise self._failure(error) from error
-        # Another server may have begun meanwhile, without finding what is new.
+        # Another server may have started meanwhile, without finding the new records.
         self._check_lock()
         batch.enter(self._index)
         self._delete_dead()
@@ -269,11 +269,11 @@ class Queue(queue.Queue):
             older = None
         for segment in (last, older):
             if segment is not None and not segment.is_there():
-                raise _taken_away(segment.path)
+                raise _missing(segment.path)
 
     def _check_lock(self) -> None:
         if self._lock is not None and not self._lock.holds():
-            raise _taken_away(self._folder / "lock")
+            raise _missing(self._folder / "lock")
 
     def _current(self) -> Segment:
         """Return the segment to write to."""
@@ -382,7 +382,7 @@ def _check(folder: str, segment_size: int) -> None:
         raise ConfigurationError("--flatfile-segment-size must not be 0")
 
 
-def _taken_away(path: Path) -> QueueError:
+def _missing(path: Path) -> QueueError:
     return QueueError(
         f"{path} was deleted, replaced or cut while in use, and its jobs are now in the"
         " server's memory only: restore it, or let the workers finish the jobs and"
@@ -390,7 +390,7 @@ def _taken_away(path: Path) -> QueueError:
     )
 
 
-def _enter(folder: Path) -> Lock:
+def _create_and_lock(folder: Path) -> Lock:
     """Create a folder if there is none, and lock it."""
     with suppress(FileExistsError):
         folder.mkdir(0o700)

@@ -11,7 +11,7 @@ from gearman.queue import Queue as BaseQueue
 _DEFAULT_SERVERS: Final = "localhost:11211"
 _DEFAULT_PREFIX: Final = "gear_"
 
-# memcached takes keys of 250 bytes, without spaces.
+# memcached accepts keys of up to 250 bytes, without spaces.
 _PREFIX: Final = re.compile(r"[!-~]{1,200}")
 
 

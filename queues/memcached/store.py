@@ -43,7 +43,7 @@ _LEAST_ITEM: Final = 64 * 1024
 # A block is written again when less than one part in so many is live.
 _SPARSE: Final = 4
 # Seconds between two checks of memcached's count of evicted items.
-_LOOK: Final = 60
+_CHECK: Final = 60
 
 _ROOT: Final = Struct("<I")
 _PAGE: Final = Struct("<Q")
@@ -77,7 +77,7 @@ class Store:
         self._largest = memory // 2
         self._blocks = Blocks(self._servers, self._prefix, part)
         self._evictions = [self._evicted(server) for server in self._servers]
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         self._own()
         self._load()
         self._next = self._pages.last() + 1
@@ -204,7 +204,7 @@ class Store:
                 self._forget(job)
         self._write_index()
         self._sweep()
-        self._look_at_evictions()
+        self._check_evictions()
 
     def _check_owners(self) -> None:
         for position, server in enumerate(self._servers):
@@ -357,10 +357,10 @@ class Store:
         except QueueError as error:
             _log.warning("cannot delete what is done: %s", error)
 
-    def _look_at_evictions(self) -> None:
-        if time.monotonic() - self._looked < _LOOK:
+    def _check_evictions(self) -> None:
+        if time.monotonic() - self._checked < _CHECK:
             return
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         for position, server in enumerate(self._servers):
             before, self._evictions[position] = (
                 self._evictions[position],

@@ -182,7 +182,7 @@ def _complete(conninfo: str) -> str:
 
 
 def _check_reading(wanted: dict[str, Any]) -> None:
-    """Raise ConfigurationError if a URI's password was taken for a host or a port."""
+    """Raise ConfigurationError if a URI's password was parsed as a host or a port."""
     hosts = str(wanted.get("host") or "").split(",")
     ports = str(wanted.get("port") or "").split(",")
     if any("@" in host[1:] for host in hosts) or not all(

@@ -47,7 +47,7 @@ _NOT_USABLE: Final = (
     "it cannot be opened: let the server's user read and write the file and its folder"
 )
 
-# By SQLite's primary result codes.
+# Advice for SQLite's primary result codes.
 _ADVICE: Final = {
     sqlite3.SQLITE_BUSY: "another process uses it: end that one, or choose another"
     " file",

@@ -19,7 +19,7 @@ from typing import IO, Final, NamedTuple
 from ...errors import GearmanError
 
 _READ: Final = 1 << 16
-# No more than a pipe holds: writing more would block even though it is writable.
+# Not more than a pipe can hold: a larger write would block, although it is writable.
 _WRITE: Final = 1 << 16
 # Seconds between SIGTERM and SIGKILL.
 _GRACE: Final = 2.0

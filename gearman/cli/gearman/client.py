@@ -60,7 +60,7 @@ class Client(GearmanClient):
         self._last_news = time.monotonic()
         self._shown = 0
         # Whether the server was asked for workers.
-        self._looked = False
+        self._asked = False
 
     def connect(self) -> None:
         """Connect to the first server that can be reached; raises ServerUnavailable."""
@@ -126,7 +126,7 @@ class Client(GearmanClient):
         reading = live + self._sources()
         if not reading:
             return
-        waits = (self._time_left(), self._output.redraw, self._until_look())
+        waits = (self._time_left(), self._output.redraw, self._until_question())
         timeout = min((wait for wait in waits if wait is not None), default=None)
         found = ready(reading, writing, timeout, watched=live)
         if self._workloads in found[0]:
@@ -135,8 +135,8 @@ class Client(GearmanClient):
         self.handle_connection_activity(*found)
         if any(found):
             self._last_news = time.monotonic()
-        elif self._until_look() == 0:
-            self._look_for_workers()
+        elif self._until_question() == 0:
+            self._ask_for_workers()
         elif self._time_left() == 0:
             raise ServerUnavailable(
                 f"no news of the jobs within {self._options.timeout:g} seconds: is a"
@@ -153,14 +153,14 @@ class Client(GearmanClient):
             return None
         return max(0.0, self._last_news + self._options.timeout - time.monotonic())
 
-    def _until_look(self) -> float | None:
-        if self._looked or not self._calls:
+    def _until_question(self) -> float | None:
+        if self._asked or not self._calls:
             return None
         return max(0.0, self._last_news + _SILENCE - time.monotonic())
 
-    def _look_for_workers(self) -> None:
+    def _ask_for_workers(self) -> None:
         """Say, only once, that jobs wait because no worker has their function."""
-        self._looked = True
+        self._asked = True
         settings = {} if self.ssl_context is None else {"ssl_context": self.ssl_context}
         for connection in self.connection_list:
             if not connection.connected:

@@ -93,7 +93,7 @@ def _field(name: str, value: object) -> object:
 
 
 def _bytes(value: object) -> bytes | None:
-    """Return what `text_or_base64` was given, None if this is none of its results."""
+    """Return the bytes for a value of `text_or_base64`, None if it is invalid."""
     try:
         if isinstance(value, str):
             return value.encode()
@@ -105,7 +105,7 @@ def _bytes(value: object) -> bytes | None:
 
 
 def _wrong(job: StoredJob) -> str:
-    """Return what a store could not have, "" if nothing."""
+    """Return why no store can have this job, "" if it is valid."""
     handle = job.handle
     if handle and not handle.endswith(b":%d" % job.number):
         return f"its handle does not end with its number: {shown(handle)}"

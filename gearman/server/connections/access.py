@@ -20,22 +20,22 @@ class AddressFilter:
 class ConnectionCounter:
     """Counts connections, in all and by the address of the peer.
 
-    `most` is the limit of all connections, `most_of_one` that of one address; 0 is no
-    limit. An IPv6 network of 64 bits counts as one address, since one machine may have
-    all of it. Connections by Unix sockets count towards `most` only.
+    `limit` is for all connections, `limit_per_address` for those of one address; 0 is
+    no limit. An IPv6 network of 64 bits counts as one address, since one machine may
+    have all of it. Connections by Unix sockets count towards `limit` only.
     """
 
-    def __init__(self, most: int = 0, most_of_one: int = 0) -> None:
-        self.most = most
-        self.most_of_one = most_of_one
+    def __init__(self, limit: int = 0, limit_per_address: int = 0) -> None:
+        self.limit = limit
+        self.limit_per_address = limit_per_address
         self.count = 0
         self._counts: Counter[str] = Counter()
 
     def full(self, address: str) -> str:
         """Return the name of the limit that is reached for this address, or ""."""
-        if 0 < self.most <= self.count:
+        if 0 < self.limit <= self.count:
             return "max-connections"
-        if 0 < self.most_of_one <= self._counts[_one(address)]:
+        if 0 < self.limit_per_address <= self._counts[_one(address)]:
             return "max-connections-per-address"
         return ""
 

@@ -94,12 +94,12 @@ class Connection(ABC):
                 keep_alive(sock, probes.idle, probes.interval, probes.count)
         self._attach(sock.fileno())
         self._context.connections.add(self)
-        self._move_on(State.OPEN)
+        self._advance(State.OPEN)
         if not self._may_read():
             asyncio.get_running_loop().call_soon(self._pause_again)
         log.info("%s: connected", self.name)
 
-    def _move_on(self, state: State) -> None:
+    def _advance(self, state: State) -> None:
         self._state = max(self._state, state)
         self.closing = self._state >= State.CLOSING
 
@@ -134,7 +134,7 @@ class Connection(ABC):
 
     def eof_received(self) -> bool:
         """Close once all data was sent, since the peer sends no more."""
-        self._move_on(State.CLOSING)
+        self._advance(State.CLOSING)
         self.progress = self._context.time()
         self._context.connections.watch(self)
         self._transport.close()
@@ -209,12 +209,12 @@ class Connection(ABC):
         """Close, because of an error or not, once the peer has received all data."""
         if error is not None:
             self._complain(_limit_of(error), error)
-        self._last_words()
-        self._move_on(State.LINGERING)
-        self._part()
+        self._announce_end()
+        self._advance(State.LINGERING)
+        self._detach()
         self.progress = self._context.time()
         self._context.connections.linger(self)
-        # It may fail where the peer has gone.
+        # It may fail if the peer has gone.
         with suppress(OSError):
             self._transport.write_eof()
         self._transport.resume_reading()
@@ -231,12 +231,12 @@ class Connection(ABC):
 
     def close(self) -> None:
         """Close once all waiting data was sent."""
-        self._last_words()
-        self._move_on(State.CLOSING)
+        self._announce_end()
+        self._advance(State.CLOSING)
         self._context.connections.watch(self)
         self._transport.close()
 
-    def _last_words(self) -> None:  # noqa: B027
+    def _announce_end(self) -> None:  # noqa: B027
         """Announce the end to the peer, if the protocol has a message for it (TLS)."""
 
     def broken(self, error: Exception) -> None:
@@ -248,7 +248,7 @@ class Connection(ABC):
     def abort(self, limit: str, reason: str) -> None:
         """Close now, because of a limit; `reason` is for the log."""
         self._complain(limit, reason)
-        self._move_on(State.GONE)
+        self._advance(State.GONE)
         self._transport.abort()
 
     def _complain(self, limit: str, reason: object) -> None:
@@ -256,14 +256,14 @@ class Connection(ABC):
         self._context.report.complain(limit, f"{self.name}: closed: {reason}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._move_on(State.GONE)
-        self._part()
+        self._advance(State.GONE)
+        self._detach()
         self._context.connections.remove(self)
         log.info("%s: disconnected%s", self.name, f": {exc}" if exc else "")
         # After the end of the turn, since the peer may have been touched in it.
-        asyncio.get_running_loop().call_soon(self._let_go)
+        asyncio.get_running_loop().call_soon(self._break_cycles)
 
-    def _part(self) -> None:
+    def _detach(self) -> None:
         """Release the connections that wait for this one, and those it waits for."""
         self.caught_up()
         for blocked in self._held_by:
@@ -271,12 +271,12 @@ class Connection(ABC):
         self._held_by.clear()
         self._context.connections.part(self)
 
-    def _let_go(self) -> None:
+    def _break_cycles(self) -> None:
         """Break reference cycles: the garbage collector rarely looks at old ones."""
         self.peer.connection = None
-        self._transport.let_go()
+        self._transport.break_cycle()
 
-    # -- what takes too long
+    # -- time limits
 
     def check(self, now: float) -> bool:
         """Close the connection if it has stalled; return whether to check it again.
@@ -287,7 +287,7 @@ class Connection(ABC):
             if self._stands_still(now) and now - self.progress > LINGER_TIME:
                 self.cut_off()
             return True
-        self._look_at_protocol(now)
+        self._check_protocol(now)
         config = self._context.config
         if self.waiting() and (self.peer.blocked or self.closing):
             if self._stands_still(now) and now - self.progress > config.write_timeout:
@@ -296,7 +296,7 @@ class Connection(ABC):
                 self.abort("write-timeout", text)
             return True
         if self.closing or not self.protocol.buffered:
-            return self._may_be_due()
+            return self._needs_check()
         if not self._held_by and now - self.progress > config.request_timeout:
             seconds = f"{config.request_timeout:g} seconds"
             text = f"it sent part of a request and then nothing for {seconds}"
@@ -311,10 +311,10 @@ class Connection(ABC):
         self._waiting, self.progress = waiting, now
         return False
 
-    def _look_at_protocol(self, now: float) -> None:  # noqa: B027
+    def _check_protocol(self, now: float) -> None:  # noqa: B027
         """Call the protocol if its deadline has come."""
 
-    def _may_be_due(self) -> bool:
+    def _needs_check(self) -> bool:
         """Whether to check the protocol again, although nothing stalls."""
         return False
 

@@ -47,7 +47,7 @@ class Outgoing:
         # Whether the transport has data left to send.
         self.busy = False
         # Called once all data was sent.
-        self._then: Callable[[], None] | None = None
+        self._when_sent: Callable[[], None] | None = None
         transport.set_write_buffer_limits(0)
 
     def set_write_buffer_limits(self, high: int, low: int) -> None:
@@ -75,7 +75,7 @@ class Outgoing:
         else:
             self._pieces.append(data)
             self._size += len(data)
-        self._look_behind()
+        self._check_limits()
 
     def write_all(self, pieces: Collection[bytes]) -> None:
         """Write pieces without joining them. The same piece may appear many times."""
@@ -85,9 +85,9 @@ class Outgoing:
             self._pieces.append(piece)
             self._size += len(piece)
         self._pass_on()
-        self._look_behind()
+        self._check_limits()
 
-    def _look_behind(self) -> None:
+    def _check_limits(self) -> None:
         """Tell the connection if its peer has fallen behind, or has caught up."""
         if not self._behind:
             if self.busy and self.get_write_buffer_size() > self._high:
@@ -102,20 +102,20 @@ class Outgoing:
         while self._pieces and not self.busy:
             self._transport.write(self._next())
 
-    def fill(self) -> None:
+    def set_busy(self) -> None:
         """Note that the transport has data left to send."""
         self.busy = True
 
-    def free(self) -> None:
+    def set_idle(self) -> None:
         """Write the next pieces, since the transport has sent all its data."""
         self.busy = False
         self._pass_on()
-        if not self._pieces and self._then is not None:
-            then, self._then = self._then, None
+        if not self._pieces and self._when_sent is not None:
+            then, self._when_sent = self._when_sent, None
             then()
         elif not self._pieces and not self.busy:
             self._connection.sent()
-        self._look_behind()
+        self._check_limits()
 
     def _next(self) -> bytes:
         pieces = [self._take()]
@@ -134,17 +134,17 @@ class Outgoing:
 
     def write_eof(self) -> None:
         """Shut down the sending side once all waiting data was sent."""
-        self._finally(self._transport.write_eof)
+        self._do_when_sent(self._transport.write_eof)
 
     def close(self) -> None:
         """Close once all waiting data was sent."""
         if self._pieces:
             self._transport.pause_reading()
-        self._finally(self._transport.close)
+        self._do_when_sent(self._transport.close)
 
-    def _finally(self, then: Callable[[], None]) -> None:
+    def _do_when_sent(self, then: Callable[[], None]) -> None:
         if self._pieces:
-            self._then = then
+            self._when_sent = then
         else:
             then()
 
@@ -152,9 +152,9 @@ class Outgoing:
         """Close now."""
         self._pieces.clear()
         self._size = self._shared = self.rest = 0
-        self._then = None
+        self._when_sent = None
         self._transport.abort()
 
-    def let_go(self) -> None:
+    def break_cycle(self) -> None:
         """Break the reference cycle with a lost connection, so that it is freed."""
         del self._connection

@@ -47,7 +47,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self.protocol = self._service.connect(self.host, descriptor, trace)
         self.peer = self.protocol.peer
         self.peer.connection = self
-        self._obey()
+        self._follow_protocol()
 
     # -- reading
 
@@ -67,9 +67,9 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             self.partial()
         if kept or self._memory:
             self._account()
-        self._obey()
+        self._follow_protocol()
 
-    def _obey(self) -> None:
+    def _follow_protocol(self) -> None:
         """Act on the protocol's attributes: `finished`, `error`, `paused` and so on."""
         protocol = self.protocol
         if self.closing:
@@ -95,7 +95,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         if self.peer.outbox:
-            self._move_on(State.ENDING)
+            self._advance(State.ENDING)
             return True
         return super().eof_received()
 
@@ -163,7 +163,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         if self.protocol.ready and not (self._held_by or self.closing):
             self._context.turns.begin()
             self.protocol.resume()
-        self._obey()
+        self._follow_protocol()
 
     def _released(self) -> None:
         try:
@@ -172,10 +172,10 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             self.broken(error)
 
     def pause_writing(self) -> None:
-        self._transport.fill()
+        self._transport.set_busy()
 
     def resume_writing(self) -> None:
-        self._transport.free()
+        self._transport.set_idle()
         self._account()
 
     # -- memory
@@ -200,15 +200,15 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         super().connection_lost(exc)
         self._account()
 
-    # -- what takes too long
+    # -- time limits
 
-    def _look_at_protocol(self, now: float) -> None:
+    def _check_protocol(self, now: float) -> None:
         if self._has_deadline() and self.protocol.deadline <= now:
             self._expire()
         if self._paused and not (self.protocol.ready or self.closing):
-            self._look_for_end()
+            self._close_if_hung_up()
 
-    def _may_be_due(self) -> bool:
+    def _needs_check(self) -> bool:
         return self._has_deadline() or (self._paused and not self.closing)
 
     def _has_deadline(self) -> bool:
@@ -218,11 +218,11 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._context.turns.begin()
         try:
             self.protocol.expire()
-            self._obey()
+            self._follow_protocol()
         except Exception as error:
             self.broken(error)
 
-    def _look_for_end(self) -> None:
+    def _close_if_hung_up(self) -> None:
         """Close if the peer has hung up, which a paused connection does not read."""
         if hung_up(self._transport.get_extra_info("socket").fileno()):
             self.close()

@@ -205,14 +205,14 @@ class TlsConnection(StreamConnection):
         seconds = self._context.config.request_timeout
         deadline = self._context.time() + seconds
         self.protocol = TlsProtocol(self.protocol, self._tls, deadline, seconds)
-        self._obey()
+        self._follow_protocol()
 
     def buffer_updated(self, nbytes: int) -> None:
         super().buffer_updated(nbytes)
         if self.protocol.urgent:
             self.flush()
 
-    def _last_words(self) -> None:
+    def _announce_end(self) -> None:
         if not self.closing:
             self._transport.write(self.protocol.end())
 

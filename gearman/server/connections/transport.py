@@ -29,5 +29,5 @@ class Transport(Protocol):
     def abort(self) -> None:
         """Close now."""
 
-    def let_go(self) -> None:
+    def break_cycle(self) -> None:
         """Break the reference cycle with a lost connection, so that it is freed."""

@@ -27,13 +27,13 @@ class Turns:
         self._broker = broker
         self._loop = loop
         self._time = loop.time
-        self._after = end
+        self._end_of_turn = end
         self._begun = False
         # How many connections have carried out requests in this turn; the seconds that
         # each may take; and the end of the current one's time.
-        self._at_work = 0
+        self._active = 0
         self._allowance = ALLOWANCE
-        self._allowed = inf
+        self._until = inf
 
     def begin(self) -> None:
         """Begin a turn, unless one has begun, and schedule its end.
@@ -41,8 +41,8 @@ class Turns:
         Each connection calls this before it carries out requests.
         """
         now = self._time()
-        self._at_work += 1
-        self._allowed = now + self._allowance
+        self._active += 1
+        self._until = now + self._allowance
         if not self._begun:
             self._begun = True
             self._broker.tick(now, time.time())
@@ -50,7 +50,7 @@ class Turns:
 
     def late(self) -> bool:
         """Whether the current connection should leave its rest to a later turn."""
-        return self._time() > self._allowed
+        return self._time() > self._until
 
     def touch(self, peer: Peer) -> None:
         """Have a peer's connection flushed again, at the end of a turn."""
@@ -60,6 +60,6 @@ class Turns:
     def _end(self) -> None:
         self._begun = False
         self._broker.tick(self._time(), time.time())
-        self._allowance = min(ALLOWANCE, ALLOWANCE_OF_ALL / max(self._at_work, 1))
-        self._at_work = 0
-        self._after()
+        self._allowance = min(ALLOWANCE, ALLOWANCE_OF_ALL / max(self._active, 1))
+        self._active = 0
+        self._end_of_turn()

@@ -563,7 +563,7 @@ cdef class Channel(Peer):
         if self._socket is not None:
             self._finish(None)
 
-    def let_go(self):
+    def break_cycle(self):
         """Break the reference cycle of a lost channel, so that it is freed."""
         self._reader._channel = None
 

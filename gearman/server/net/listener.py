@@ -116,7 +116,7 @@ class Listener:
         self._timer: asyncio.TimerHandle | None = None
         self._engine: Any = None
         # Until then, on the loop's clock, no connection is closed for its memory.
-        self._patience = -inf
+        self._no_closing_until = -inf
         self._draining = False
         self._acceptors: list[Acceptor] = []
         self._stopped = asyncio.Event()
@@ -196,7 +196,7 @@ class Listener:
     def _start_storing(self) -> Callable[[Producer], None]:
         """Start storing jobs; return the function to call with each new connection."""
         if self._queue is None:
-            return _untold
+            return _ignore_connection
         self._durability = Durability(
             self._queue, self.broker, self._turns.begin, self._flush
         )
@@ -214,7 +214,7 @@ class Listener:
             self._certificates.reload()
 
     def stop(self) -> None:
-        """Stop at once."""
+        """Stop immediately."""
         self._stopped.set()
         self._interrupt()
 
@@ -292,10 +292,10 @@ class Listener:
         if self.broker.congested:
             self._hold_producers()
         if self.broker.notices or self.broker.reached:
-            self._tell()
+            self._log_events()
         if self.broker.over_budget():
-            self._relieve()
-        self._arm()
+            self._close_largest()
+        self._set_timer()
         self._stop_if_drained()
         # Last, since it wakes the writer's thread, which competes for the GIL.
         if self._durability is not None:
@@ -319,11 +319,11 @@ class Listener:
                 connection.hold(producer.connection)
         congested.clear()
 
-    def _relieve(self) -> None:
+    def _close_largest(self) -> None:
         """Close the connections that hold most memory, if the budget is exceeded."""
         now = self._time()
         much = excess(self.broker)
-        if not much or now < self._patience:
+        if not much or now < self._no_closing_until:
             return
         total = self.broker.limits.memory
         found = list(largest(self.connections, much))
@@ -332,11 +332,11 @@ class Listener:
             connection.abort("max-memory", f"{text} for all")
             self.connections.part(connection)
         if not found:
-            self._patience = now + PAUSE
+            self._no_closing_until = now + PAUSE
             text = f"memory is short: --max-memory is {total}, and no connection"
             self._report.complain("max-memory", f"{text} holds much")
 
-    def _tell(self) -> None:
+    def _log_events(self) -> None:
         """Log the broker's notices about jobs, and the limits that were reached."""
         notices, reached = self.broker.notices, self.broker.reached
         for notice in notices:
@@ -346,7 +346,7 @@ class Listener:
         notices.clear()
         reached.clear()
 
-    def _arm(self) -> None:
+    def _set_timer(self) -> None:
         """Set the timer that begins the next turn when something is due."""
         delay = self.broker.delay()
         due = self.broker.now + min(max(delay, 0.0), MAX_SLEEP)
@@ -360,7 +360,7 @@ class Listener:
             self._interrupt()
 
 
-def _untold(connection: Producer) -> None:
+def _ignore_connection(connection: Producer) -> None:
     """Do nothing: without a store, new connections are not held."""
 
 

@@ -27,8 +27,8 @@ def usages(
     hits = broker.hits
     functions, jobs = broker.functions.values(), broker.jobs
     rows: tuple[tuple[str, float | None, int | None], ...] = (
-        ("max-connections", counter.most, counter.count),
-        ("max-connections-per-address", counter.most_of_one, counter.largest()),
+        ("max-connections", counter.limit, counter.count),
+        ("max-connections-per-address", counter.limit_per_address, counter.largest()),
         ("max-functions", config.max_functions, len(functions)),
         (
             "max-functions-per-worker",

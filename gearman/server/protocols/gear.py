@@ -183,10 +183,10 @@ class GearProtocol(Protocol):
             max_packet=gear.server.max_packet, lines=True, skip_large=True
         )
         # Packets that were not carried out yet, and the input after them.
-        self._later: deque[Packet] = deque()
-        self._come = b""
+        self._packets: deque[Packet] = deque()
+        self._input = b""
         # About how many bytes these packets take.
-        self._cut_bytes = 0
+        self._packet_bytes = 0
         self._trace = trace
 
     @property
@@ -195,22 +195,22 @@ class GearProtocol(Protocol):
 
     @property
     def kept(self) -> int:
-        later = self._cut_bytes if self._later else 0
-        return self.buffered + len(self._come) + later
+        packets = self._packet_bytes if self._packets else 0
+        return self.buffered + len(self._input) + packets
 
     def receive(self, data: bytes) -> None:
         if len(data) <= _SLICE and not self._unfinished():
-            self._cut(data)
+            self._split(data)
         else:
-            self._come += data
+            self._input += data
         self.resume()
 
     def resume(self) -> None:
         try:
             self._carry_out()
         except ProtocolError as error:
-            self._later.clear()
-            self._come = b""
+            self._packets.clear()
+            self._input = b""
             self.error = error
         self.ready = self.paused = self._unfinished()
         if self.ready:
@@ -218,29 +218,29 @@ class GearProtocol(Protocol):
             self.peer.write(b"")
 
     def _unfinished(self) -> bool:
-        return bool(self._later or self._come or self.peer.answering is not None)
+        return bool(self._packets or self._input or self.peer.answering is not None)
 
     def _carry_out(self) -> None:
         """Make pieces of an answer, and carry out packets, until the time is used up.
 
         The clock is looked at after _LOOK packets, and after each that may take long.
         """
-        peer, later, late = self.peer, self._later, self._gear.server.late
+        peer, packets, late = self.peer, self._packets, self._gear.server.late
         dispatch = self._gear.dispatch if self._trace is None else self._dispatch
         done = 0
         while peer.size <= HIGH_WATER:
             if peer.answering is not None:
                 self._answer_on(peer.answering)
                 done = _LOOK
-            elif later:
-                packet = later.popleft()
+            elif packets:
+                packet = packets.popleft()
                 dispatch(peer, packet)
                 done += 1 if packet[0] and len(peer.functions) <= _LOOK else _LOOK
-            elif self._come:
+            elif self._input:
                 # The rest of one large packet, or possibly many small ones.
-                size = len(self._come) if self._decoder.buffered else _SLICE
-                data, self._come = self._come[:size], self._come[size:]
-                self._cut(data)
+                size = len(self._input) if self._decoder.buffered else _SLICE
+                data, self._input = self._input[:size], self._input[size:]
+                self._split(data)
                 continue
             else:
                 break
@@ -249,10 +249,10 @@ class GearProtocol(Protocol):
                 if late():
                     break
 
-    def _cut(self, data: bytes) -> None:
+    def _split(self, data: bytes) -> None:
         """Split input into packets, to be carried out next."""
-        self._cut_bytes = self._decoder.buffered + len(data)
-        self._later.extend(self._decoder.feed(data))
+        self._packet_bytes = self._decoder.buffered + len(data)
+        self._packets.extend(self._decoder.feed(data))
 
     def _answer_on(self, pieces: Iterator[bytes]) -> None:
         piece = next(pieces, None)
@@ -342,7 +342,7 @@ def _option(peer: Peer, name: bytes) -> None:
 
 
 def _set_client_id(peer: Peer, client_id: bytes) -> None:
-    # gearmand cuts it as well, and sooner.
+    # gearmand truncates it as well, to 127 bytes.
     peer.client_id = client_id[:MAX_CLIENT_ID]
 
 

@@ -33,7 +33,7 @@ def open_standard_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free number, which is this one.
+            # os.open returns the lowest free number, which is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
@@ -97,7 +97,7 @@ def _said(reader: int) -> bytes:
     """Return the child's message, unless a signal handler raises before."""
     wakeup = Wakeup()
     with wakeup.by_signals(), open(reader, "rb") as pipe:
-        # A signal that comes right before a read would not end it.
+        # A signal that arrives just before a blocking read would not end that.
         both: list[Any] = [pipe, wakeup]
         while pipe not in select.select(both, [], [])[0]:
             wakeup.clear()
@@ -170,10 +170,10 @@ class PidFile:
                 os.unlink(temporary)
 
     def remove(self) -> None:
-        """Remove the file, unless somebody else has replaced it since.
+        """Remove the file, unless another process has replaced it.
 
-        A user who may not remove it empties it, so that nobody sends a signal to a
-        process that has its number by then.
+        If the user may not remove it, it is emptied, so that no signal is sent to
+        another process that gets the same id later.
         """
         if self._descriptor < 0:
             return

@@ -59,7 +59,7 @@ class Durability:
     def start(self, loop: asyncio.AbstractEventLoop, engine: Any) -> None:
         self._loop = loop
         if engine is not None:
-            engine.listen(self._pass_on)
+            engine.listen(self._tell_broker)
             self._ring = engine.ring
         self._store.start()
 
@@ -76,7 +76,7 @@ class Durability:
         wait = self._loop.run_in_executor(None, self._store.close, LAST_COMMIT)
         if not await wait:
             log.error("finished jobs could not be removed: they will run once more")
-        self._land()
+        self._tell_broker_in_turn()
 
     def settle(self) -> None:
         """Pass the changes of a turn to the store; hold submitters while it is full."""
@@ -117,16 +117,16 @@ class Durability:
             self._ring()
         # The last commit may end after the event loop.
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._land)
+            self._loop.call_soon_threadsafe(self._tell_broker_in_turn)
 
-    def _land(self) -> None:
+    def _tell_broker_in_turn(self) -> None:
         """Pass the outcomes of jobs to the broker, in a turn of their own."""
         self._begin_turn()
-        self._pass_on()
+        self._tell_broker()
         # Clients have waited for these answers: do not wait for the end of the turn.
         self._flush()
 
-    def _pass_on(self) -> None:
+    def _tell_broker(self) -> None:
         """Tell the broker the outcomes of jobs, and release held connections."""
         self._broker.outage = self._store.outage
         for jobs, reason, lost in self._store.outcomes():

@@ -126,7 +126,7 @@ def _open(path: str, user: struct_passwd | None) -> logging.Handler:
     except OSError as error:
         reason = error.strerror
         if error.errno == errno.ENXIO:
-            reason = "nobody reads this pipe"
+            reason = "no process reads this pipe"
         raise StartupError(
             f"log file {path!r} cannot be opened ({reason}): choose another one with"
             " --log-file, or none"

@@ -32,7 +32,7 @@ class Transport:
         if later:
             self.waits.append(later)
             self.most = max(self.most, len(self.waits))
-            self.protocol.fill()
+            self.protocol.set_busy()
 
     def take(self, size: int) -> None:
         """Let the peer accept so many more bytes."""
@@ -41,7 +41,7 @@ class Transport:
         for piece in pieces:
             self.write(piece)
         if pieces and not self.waits:
-            self.protocol.free()
+            self.protocol.set_idle()
 
     def pause_reading(self) -> None:
         self.ends.append("pause_reading")

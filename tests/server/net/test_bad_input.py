@@ -162,7 +162,7 @@ class Good:
         assert self.worker.expect("JOB_ASSIGN") == [self.handle, b"good", b"work"]
 
     def check(self) -> None:
-        """Check that the worker can send to the client, and that nobody else did."""
+        """Check that the worker can send to the client, and that no other peer did."""
         self.worker.send("WORK_DATA", self.handle, b"on")
         assert self.client.expect("WORK_DATA") == [self.handle, b"on"]
         assert self.client.fence() == self.worker.fence() == []

@@ -206,7 +206,7 @@ def test_file_that_cannot_be_opened_is_one_sentence(
 def test_pipe_without_a_reader_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    with pytest.raises(StartupError, match=r"\(nobody reads this pipe\)"):
+    with pytest.raises(StartupError, match=r"\(no process reads this pipe\)"):
         configure(Config(log_file=str(path)))
 
 

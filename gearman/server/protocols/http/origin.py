@@ -15,7 +15,7 @@ import h11
 
 from .answers import Refused
 
-# Headers that browsers send, and that a page can neither leave out nor change.
+# Headers that browsers send, and that a page can neither remove nor change.
 _FETCH: Final = b"sec-fetch-site"
 _ORIGIN: Final = b"origin"
 

@@ -1,4 +1,4 @@
-"""What a request asks for: to run a job, or something that is answered at once."""
+"""What a request asks for: to run a job, or something that is answered directly."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ class Call:
 
 
 class _Resource(NamedTuple):
-    """A path that is answered at once: its methods, and the function that answers."""
+    """A path that is answered directly: its methods, and the function that answers."""
 
     methods: bytes
     get: Callable[["Routes", bytes, bytes], Answer]
@@ -138,7 +138,7 @@ class Routes:
         if not (self._any or (known and known.offered)):
             raise Refused(404, _UNKNOWN)
 
-    # -- resources that are answered at once
+    # -- resources that are answered directly
 
     def _root(self, method: bytes, rest: bytes) -> Answer:
         broker = self.server.broker
