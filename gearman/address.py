@@ -47,7 +47,7 @@ def parse(text: str, *, to_listen: bool = False) -> Address:
     return Address(host, _port(port, text, 0 if to_listen else 1))
 
 
-def written(host: str, port: int) -> str:
+def format_address(host: str, port: int) -> str:
     """Return HOST:PORT, with brackets for IPv6; a host `unix:PATH` as it is."""
     if host.startswith(UNIX):
         return host

@@ -185,12 +185,12 @@ def parse(argv: Sequence[str]) -> Options:
     Raises ConfigurationError if it is invalid.
     """
     try:
-        given, operands = gnu_getopt(list(argv), _SHORT, list(_LONG))
+        found, operands = gnu_getopt(list(argv), _SHORT, list(_LONG))
     except GetoptError as error:
         raise ConfigurationError(f"{error.msg}; gearman --help lists them") from None
     settings: dict[str, object] = {"operands": tuple(map(fsencode, operands))}
-    functions = [fsencode(value) for name, value in given if name == "-f"]
-    for name, value in given:
+    functions = [fsencode(value) for name, value in found if name == "-f"]
+    for name, value in found:
         settings.update(_FLAGS.get(name) or _setting(name, value))
     options = Options(**settings, functions=tuple(functions))  # type: ignore[arg-type]
     _check(options)

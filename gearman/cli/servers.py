@@ -4,7 +4,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 
-from ..address import written
+from ..address import format_address
 from ..commands import DEFAULT_PORT
 from ..errors import ConfigurationError, ServerUnavailable
 from ..util import host_and_port
@@ -89,7 +89,7 @@ def tls(environment: Mapping[str, str]) -> ssl.SSLContext:
 
 def name(address: Address) -> str:
     """Return the address of a server as text."""
-    return written(*address)
+    return format_address(*address)
 
 
 def reason(error: BaseException) -> str:

@@ -6,8 +6,8 @@ from typing import Any, Final, TypeVar
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError, MemcacheUnexpectedCloseError
 
+from gearman.address import format_address
 from gearman.address import parse as parse_address
-from gearman.address import written
 from gearman.errors import ConfigurationError, QueueError
 
 # Seconds that connecting may take, and seconds to wait for an answer.
@@ -47,7 +47,7 @@ class Server:
     """A memcached server. Methods raise QueueError; the next call connects again."""
 
     def __init__(self, address: str | tuple[str, int]) -> None:
-        self.name = address if isinstance(address, str) else written(*address)
+        self.name = address if isinstance(address, str) else format_address(*address)
         self._client = Client(
             address,
             connect_timeout=CONNECT_TIMEOUT,

@@ -67,7 +67,7 @@ SETTINGS: Final = {
 # only if it is off: other values are as durable as a commit to the local disk, or more.
 SET: Final = """
     SELECT set_config(name, value, false)
-    FROM unnest($1::text[], $2::text[]) AS wanted (name, value)
+    FROM unnest($1::text[], $2::text[]) AS parameters (name, value)
     JOIN pg_settings USING (name)
     WHERE name <> 'synchronous_commit' OR setting = 'off'
 """
@@ -167,24 +167,24 @@ def _complete(conninfo: str) -> str:
     if "\0" in conninfo:
         raise _misread()
     try:
-        wanted = conninfo_to_dict(conninfo)
+        parameters = conninfo_to_dict(conninfo)
         defaults = {one.keyword.decode(): one.val for one in Conninfo.get_defaults()}
     except (psycopg.Error, ValueError) as error:
         # libpq's message may contain a part of a password.
         raise _misread() from error
-    _check_reading(wanted)
+    _check_reading(parameters)
     missing = {
         name: value
         for name, value in PARAMETERS.items()
-        if name in defaults and defaults[name] is None and name not in wanted
+        if name in defaults and defaults[name] is None and name not in parameters
     }
-    return make_conninfo("", **missing, **wanted)
+    return make_conninfo("", **missing, **parameters)
 
 
-def _check_reading(wanted: dict[str, Any]) -> None:
+def _check_reading(parameters: dict[str, Any]) -> None:
     """Raise ConfigurationError if a URI's password was parsed as a host or a port."""
-    hosts = str(wanted.get("host") or "").split(",")
-    ports = str(wanted.get("port") or "").split(",")
+    hosts = str(parameters.get("host") or "").split(",")
+    ports = str(parameters.get("port") or "").split(",")
     if any("@" in host[1:] for host in hosts) or not all(
         port.isdigit() for port in ports if port
     ):

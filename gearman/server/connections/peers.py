@@ -3,7 +3,7 @@
 import select
 from typing import Any
 
-from ...address import written
+from ...address import format_address
 
 # A peer's address as sockets return it; on Unix sockets it is usually empty.
 Address = tuple[Any, ...] | str | bytes
@@ -28,4 +28,4 @@ def describe(address: tuple[str, int] | str) -> str:
     """Return an address as in an option: 1.2.3.4:4730, [::1]:4730, unix:PATH."""
     if isinstance(address, str):
         return f"unix:{address}"
-    return written(*address[:2])
+    return format_address(*address[:2])

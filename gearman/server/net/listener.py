@@ -50,7 +50,7 @@ from .usage import usages
 # wait for their time.
 MAX_SLEEP = 30.0
 
-# In the plain build, the garbage collector scans all jobs. It is not run if there are
+# In the pure build, the garbage collector scans all jobs. It is not run if there are
 # more than so many.
 LIGHT = 50_000
 
