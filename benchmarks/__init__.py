@@ -1,1 +1,1 @@
-"""The project's benchmark; docs/performance.md tells how to run and to read it."""
+"""The project's benchmarks; docs/performance.md says how to run and read them."""

@@ -1,8 +1,8 @@
-"""What one hostile or careless client does: ``python -m benchmarks.attacks NAME PORT``.
+"""Attacks by a hostile or careless client: ``python -m benchmarks.attacks NAME PORT``.
 
-Each attack first makes what it needs, then prints a line, waits for one on standard
-input, and goes on until that ends. All of it is with default options of the server, by
-bare sockets.
+An attack is prepared first. Then it prints a line, waits for a line on standard input,
+and goes on until standard input ends. It uses plain sockets, and a server with default
+options.
 """
 
 import os
@@ -18,8 +18,8 @@ from benchmarks.servers import HOST
 from gearman.commands import REQUEST, Command
 from gearman.framing import encode
 
-# Prepares an attack, and returns what it does then: one step, which is done again and
-# again until it returns False.
+# A function that prepares an attack, and returns its step: a function that is called
+# again and again until it returns False.
 Step = Callable[[], bool]
 Attack = Callable[[int], Step]
 
@@ -31,7 +31,7 @@ def packet(command: Command, *arguments: bytes) -> bytes:
 
 
 class Client:
-    """A connection that can read without looking at what it is, or not read at all."""
+    """A connection that reads and drops data, or does not read at all."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection((HOST, port))
@@ -41,7 +41,7 @@ class Client:
         self.socket.sendall(data)
 
     def carried_out(self, data: bytes) -> None:
-        """Send requests, and return when the server has answered them all."""
+        """Send requests, and return when the server has answered all of them."""
         mark = b"mark %d" % next(self._marks)
         sender = Thread(
             target=self.socket.sendall, args=(data + packet(Command.ECHO_REQ, mark),)
@@ -53,7 +53,7 @@ class Client:
         sender.join()
 
     def flood(self, data: bytes, *, reads: bool) -> bool:
-        """Send as much as goes through now; returns whether anything did."""
+        """Send as much as the socket accepts; return whether that was anything."""
         self.socket.setblocking(False)
         readable, writable, _ = select(
             [self.socket] if reads else [], [self.socket], [], 0
@@ -76,7 +76,7 @@ def _names(number: int, size: int = 0) -> Iterator[bytes]:
 
 
 def _able(port: int, number: int, size: int = 0) -> Client:
-    """Return a worker of so many functions."""
+    """Return a worker with so many functions."""
     worker = Client(port)
     able = (packet(Command.CAN_DO, name) for name in _names(number, size))
     worker.carried_out(b"".join(able))
@@ -89,7 +89,7 @@ def _in_background(port: int, names: Iterator[bytes], unique: bytes = b"") -> No
 
 
 def _flooded(clients: Sequence[Client], data: bytes, *, reads: bool = True) -> Step:
-    """Return a step that keeps the server busy with a request of all these clients."""
+    """Return a step that repeats a request by all these clients."""
     many = data * max(1 << 16 >> len(data).bit_length(), 1)
 
     def step() -> bool:
@@ -102,13 +102,13 @@ def _flooded(clients: Sequence[Client], data: bytes, *, reads: bool = True) -> S
 
 
 def listings(port: int) -> Step:
-    """Ask for the status of 2,000 functions, again and again, and read nothing."""
+    """Repeatedly ask for the status of 2,000 functions, and read nothing."""
     _able(port, 2000, 50)
     return _flooded([Client(port)], b"status\n", reads=False)
 
 
 def long_names(port: int) -> Step:
-    """The same with names of 500 bytes, most of which are shown as escapes."""
+    """The same with names of 500 bytes, most of which are printed as escapes."""
     worker = Client(port)
     able = (packet(Command.CAN_DO, n + b"\x9b" * 500) for n in _names(3000))
     worker.carried_out(b"".join(able))
@@ -164,26 +164,26 @@ def uniques(port: int) -> Step:
 
 
 def sleepers(port: int) -> Step:
-    """Fall asleep again and again with 1,000 functions."""
+    """Repeatedly send PRE_SLEEP, as a worker with 1,000 functions."""
     workers = [_able(port, 1000) for _ in range(CROWD)]
     return _flooded(workers, packet(Command.PRE_SLEEP))
 
 
 def turning_sleepers(port: int) -> Step:
-    """Ask for a job, and fall asleep, again and again, with 1,000 functions."""
+    """Repeatedly send GRAB_JOB and PRE_SLEEP, with 1,000 functions."""
     workers = [_able(port, 1000) for _ in range(CROWD)]
     return _flooded(workers, packet(Command.GRAB_JOB) + packet(Command.PRE_SLEEP))
 
 
 def grabs(port: int) -> Step:
-    """Ask for jobs with 1,000 functions, while 9,000 others have some."""
+    """Ask for jobs with 1,000 functions, while 9,000 other functions have jobs."""
     _in_background(port, (name + b"other" for name in _names(9000)))
     workers = [_able(port, 1000) for _ in range(CROWD)]
     return _flooded(workers, packet(Command.GRAB_JOB))
 
 
 def abilities(port: int) -> Step:
-    """Register and take back 2,000 functions."""
+    """Register and remove 2,000 functions."""
     names = list(_names(2000))
     requests = [packet(Command.CAN_DO, name) for name in names]
     requests += [packet(Command.CANT_DO, name) for name in names]
@@ -192,7 +192,7 @@ def abilities(port: int) -> Step:
 
 
 def _all_of(steps: Sequence[Step]) -> Step:
-    """Return a step that does all of these, for as long as any goes on."""
+    """Return a step that does all these steps, until all have ended."""
 
     def step() -> bool:
         alive = [each() for each in steps]
@@ -202,7 +202,7 @@ def _all_of(steps: Sequence[Step]) -> Step:
 
 
 def _stream(client: Client, data: bytes) -> Step:
-    """Return a step that sends these bytes in a circle."""
+    """Return a step that sends these bytes again and again."""
     at = [0]
     client.socket.setblocking(False)
 
@@ -225,19 +225,19 @@ def lines(port: int) -> Step:
 
 
 def echoes(port: int) -> Step:
-    """Have 64 KB sent back without reading it, by fifty connections."""
+    """Request echoes of 64 KB without reading them, by fifty connections."""
     data = packet(Command.ECHO_REQ, bytes(64 * 1024))
     return _flooded([Client(port) for _ in range(50)], data, reads=False)
 
 
 def halves(port: int) -> Step:
-    """Send packets of 60 MB but for their last byte, by fifty connections."""
+    """Send packets of 60 MB without their last byte, by fifty connections."""
     half = packet(Command.ECHO_REQ, bytes(60 << 20))[:-1]
     return _halves([Client(port) for _ in range(50)], half)
 
 
 def _halves(clients: Sequence[Client], half: bytes) -> Step:
-    """Return a step that sends more of the same to all of these clients."""
+    """Return a step that sends the next part of a packet by each of these clients."""
     data = memoryview(half)
     sent = dict.fromkeys(clients, 0)
     for client in clients:
@@ -276,7 +276,7 @@ def submissions(port: int) -> Step:
 
 
 def scheduled(port: int) -> Step:
-    """Have a million jobs become due in one second."""
+    """Schedule a million jobs for the same second."""
     due = time.time() + 45
     job = packet(Command.SUBMIT_JOB_EPOCH, b"f", b"", b"%d" % due, b"")
     client = Client(port)
@@ -320,7 +320,7 @@ def _ended() -> bool:
 
 def main() -> None:
     name, port = sys.argv[1], int(sys.argv[2])
-    # It stands for other machines, and must not take the server's processor.
+    # It represents other machines, and must not use the server's processor.
     os.nice(19)
     step = ATTACKS[name](port)
     print("prepared", flush=True)

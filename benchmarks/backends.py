@@ -1,4 +1,4 @@
-"""What persistent queues keep their jobs in, new and empty for each play."""
+"""The back ends of persistent queues, with a new and empty store for each play."""
 
 import subprocess
 import tempfile
@@ -13,13 +13,13 @@ from tests.queues.backend_postgres import cluster
 
 from .servers import HOST, end, free_port, wait_until_it_listens
 
-# Postgres as it comes: what it has committed survives the loss of power.
+# Postgres with its defaults: committed data survives a power failure.
 _SETTINGS = {"listen_addresses": HOST}
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A new store: the options of a server and of gearmand, if that has such a queue.
+    """A new store: the options of a server, and of gearmand if it has such a queue.
 
     `arguments` are those of the plugin's constructor.
     """
@@ -84,7 +84,7 @@ BACKENDS: Mapping[str, Callable[[Path], AbstractContextManager[Store]]] = {
 
 @contextmanager
 def new_store(name: str) -> Iterator[Store]:
-    """Run what a back end needs, and yield a store; all of it goes afterwards."""
+    """Run a back end, and yield a new store; both are removed at the end."""
     with (
         tempfile.TemporaryDirectory(prefix="gearman-queue-") as folder,
         BACKENDS[name](Path(folder)) as store,

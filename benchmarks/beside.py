@@ -1,4 +1,4 @@
-"""What plays beside a measurement, in a process of its own."""
+"""Running a module in a process of its own, during a measurement."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 class Beside(NamedTuple):
-    """A process, and what it reads and prints line by line."""
+    """A process, with its standard input and output, line by line."""
 
     process: subprocess.Popen[str]
     input: IO[str]
@@ -26,10 +26,10 @@ class Beside(NamedTuple):
 
 @contextmanager
 def beside(module: str, *arguments: object) -> Iterator[Beside]:
-    """Run a module of this package, from when it has printed a line.
+    """A context with a running module of this package, after its first line of output.
 
-    The end of its standard input must end it; at last it is killed. Raises ServerError
-    if it ends before it has printed anything.
+    The module must end when its standard input ends; otherwise it is killed. Raises
+    ServerError if it ends before it has printed a line.
     """
     with subprocess.Popen(
         [sys.executable, "-P", "-m", f"benchmarks.{module}", *map(str, arguments)],

@@ -1,4 +1,4 @@
-"""A chart of the speed table as SVG, drawn by hand: bars, each with its number."""
+"""A chart of the speed table as SVG: bars, each with its number."""
 
 from collections.abc import Iterator, Sequence
 from html import escape

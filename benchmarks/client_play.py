@@ -1,10 +1,10 @@
-"""Play a load as a client, with the client library that this Python has.
+"""Play a load as a client, with the client library of this Python.
 
-``benchmarks/clients.py`` runs it, with the Python of each library it compares: as
-``client_play.py LOAD PORT JOBS MODULE``, which prints figures in JSON. So it imports
-nothing of this project, and uses only what python-gearman had. As ``client_play.py
-worker PORT [CA_FILE]`` it is the worker, as ``client_play.py version MODULE`` it
-prints what would be measured.
+``benchmarks/clients.py`` runs it with the Python of each library that it compares:
+``client_play.py LOAD PORT JOBS MODULE`` prints figures in JSON. So it imports nothing
+of this project, and uses only the API of python-gearman. ``client_play.py worker PORT
+[CA_FILE]`` is the worker; ``client_play.py version MODULE`` prints the name and version
+of the library.
 """
 
 import json
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from importlib import import_module, metadata
 from typing import Any
 
-# Text, which python3-gearman insists on.
+# Text, since python3-gearman accepts no bytes.
 WORKLOAD = "x" * 64
 LARGE = 20_000_000
 # Without it pygearman does not wait for a result.
@@ -37,13 +37,13 @@ def submit_at_once(client: Any, jobs: int) -> None:
 
 
 def round_trip(client: Any, jobs: int) -> None:
-    """Have jobs run one after the other."""
+    """Run jobs one after the other."""
     for _ in range(jobs):
         _check(client.submit_job("echo", WORKLOAD, **WAIT), "COMPLETE")
 
 
 def large_result(client: Any, jobs: int) -> None:
-    """Have jobs run that return 20 MB each."""
+    """Run jobs that return 20 MB each."""
     for _ in range(jobs):
         request = client.submit_job("large", "", **WAIT)
         _check(request, "COMPLETE")
@@ -72,7 +72,7 @@ def _processor_time() -> float:
 def play(name: str, port: str, jobs: str, module: str) -> None:
     """Play a load and print jobs per second and CPU microseconds per job."""
     client = import_module(module).GearmanClient([f"127.0.0.1:{port}"])
-    # With this the worker is there, and the connection open.
+    # After this the worker has registered, and the connection is open.
     round_trip(client, 1)
     count = int(jobs)
     used, start = _processor_time(), time.perf_counter()
@@ -83,7 +83,7 @@ def play(name: str, port: str, jobs: str, module: str) -> None:
 
 
 def work(port: str, *ca_file: str) -> None:
-    """Serve the loads until the process is ended, by TLS if it has a `ca_file`."""
+    """Work until the process is ended, with TLS if there is a `ca_file`."""
     result = "x" * LARGE
     options = {}
     for file in ca_file:
@@ -95,7 +95,7 @@ def work(port: str, *ca_file: str) -> None:
 
 
 def version(module: str) -> None:
-    """Print which distribution a module comes from, of which version."""
+    """Print the distribution that a module belongs to, and its version."""
     import_module(module)
     names = metadata.packages_distributions().get(module, [])
     print(*(f"{name} {metadata.version(name)}" for name in names[:1]))

@@ -1,6 +1,6 @@
 """Compare client libraries: ``python benchmarks/clients.py``.
 
-All of them talk to the same build of this project's server, and to the same worker.
+All of them use the same build of this project's server, and the same worker.
 See docs/performance.md.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 if not __package__:
-    # A script finds its neighbours, but not the package that they are in.
+    # As a script, it can't import its own package without this.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gearman  # noqa: E402
@@ -37,7 +37,7 @@ _SCRIPT = str(Path(__file__).with_name("client_play.py"))
 # Seconds that one play may take.
 _PATIENCE = 300.0
 
-# Jobs of a play, and of a quick one.
+# Jobs of a play, and of a play with --quick.
 JOBS = {
     "submit": (30_000, 2_000),
     "submit-at-once": (50_000, 5_000),
@@ -67,7 +67,7 @@ class Client:
 
 
 def ours(server: Server) -> list[Client]:
-    """Return this project's library, with and without the speedups if it has them."""
+    """Return this project's library: pure, and with the speedups if they are built."""
     version = f"gearman-py {gearman.__version__}"
     builds = {"ours-pure": "1"}
     if server.group == "ours-speedups":
@@ -82,7 +82,7 @@ def ours(server: Server) -> list[Client]:
 
 
 def other(where: str) -> Client:
-    """Return the library that a Python imports as `gearman`, or as it is told.
+    """Return the library that a Python imports as `gearman`, or as another module.
 
     `where` is "python" or "python:module". Raises ServerError if there is none.
     """
@@ -98,7 +98,7 @@ def other(where: str) -> Client:
 def served(server: Server, *ca_file: str) -> Iterator[tuple[int, int]]:
     """Run a server and a worker; yields the server's process id and the port.
 
-    With a file of certificates to trust, the worker speaks TLS.
+    With a file of trusted certificates, the worker uses TLS.
     """
     with server.running() as (pid, port):
         worker = subprocess.Popen(
@@ -116,7 +116,7 @@ def served(server: Server, *ca_file: str) -> Iterator[tuple[int, int]]:
 def play_all(
     server: Server, clients: Sequence[Client], options: argparse.Namespace
 ) -> Iterator[Outcome]:
-    """Play every load, and within it the clients in turn, so that noise hits all."""
+    """Play every load, each with the clients in turn, so that noise affects all."""
     for load in options.loads:
         jobs = JOBS[load][options.quick]
         for number in range(options.repeat):
@@ -156,7 +156,7 @@ def _cells(mine: Mapping[str, float], first: Mapping[str, float]) -> Iterator[st
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Read the command line; exits with one sentence if it is wrong."""
+    """Read the command line; exits with a sentence if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="benchmarks/clients.py",
         description="Compare blocking client libraries under several loads.",

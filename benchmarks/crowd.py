@@ -1,9 +1,9 @@
 """A crowd of hostile connections: ``python -m benchmarks.crowd PORT COUNT RATE``.
 
 A third of them sends nothing, a third half a packet, a third garbage. Those of the last
-third do that one after the other, RATE a second; whoever is closed connects again at
-once. So there are always COUNT connections. A line on standard output says when all are
-there; the end of standard input ends them, and how often one was closed is printed.
+third send it one after the other, RATE a second. A closed connection is opened again
+immediately, so there are always COUNT connections. A line on standard output says that
+all are connected. At the end of standard input, it prints how often one was closed.
 """
 
 import os
@@ -17,10 +17,10 @@ from itertools import cycle
 
 from benchmarks.servers import HOST
 
-# Not the address of good clients: it is on this machine as well.
+# Another address of this machine than that of the good clients.
 _ADDRESS = "127.0.0.2"
 
-# Of Linux; Python has no name for it before 3.12.
+# A constant of Linux, which Python has since 3.12.
 _BIND_ADDRESS_NO_PORT = 24
 
 _HALF = b"\0REQ\0\0\0\7\0\1\0\0" + b"f\0u\0" + b"x" * 1000
@@ -35,7 +35,7 @@ _GARBAGE = (
 
 
 class Crowd:
-    """Connections to a server on this machine, which do it no good."""
+    """Hostile connections to a server on this machine."""
 
     def __init__(self, port: int, count: int, rate: float) -> None:
         self._port = port
@@ -48,9 +48,9 @@ class Crowd:
             self._connect(number % 3)
 
     def _connect(self, kind: int) -> None:
-        """Connect one: 0 is silent, 1 sends half a packet, 2 garbage in its turn."""
+        """Open a connection: silent (0), with half a packet (1) or garbage (2)."""
         peer = socket.socket()
-        # Ports of connections that were closed lately may be used again.
+        # Allows ports of recently closed connections to be used again.
         peer.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
         peer.bind((_ADDRESS, 0))
         peer.connect((HOST, self._port))
@@ -62,7 +62,7 @@ class Crowd:
         self._selector.register(peer, selectors.EVENT_READ, kind)
 
     def run(self) -> None:
-        """Go on until standard input ends."""
+        """Run until standard input ends."""
         self._selector.register(sys.stdin, selectors.EVENT_READ)
         due = time.monotonic()
         while True:
@@ -76,7 +76,7 @@ class Crowd:
                 self._send()
 
     def _read(self, peer: object, kind: int) -> None:
-        """Take what the server sends, and connect again if that is its end."""
+        """Read from a connection, and open it again if the server has closed it."""
         assert isinstance(peer, socket.socket)
         with suppress(OSError):
             if peer.recv(65536):
@@ -97,7 +97,7 @@ class Crowd:
 
 def main() -> None:
     port, count, rate = map(int, sys.argv[1:])
-    # It stands for other machines, and must not take the server's processor.
+    # It represents other machines, and must not use the server's processor.
     os.nice(19)
     crowd = Crowd(port, count, rate)
     print("all are there", flush=True)

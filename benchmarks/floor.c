@@ -1,8 +1,8 @@
-/* The least that a single-threaded job server can do: a lower bound to compare with.
+/* A minimal single-threaded job server: a lower bound to compare other servers with.
  *
- * One epoll loop that reads a batch and writes a batch, and a first-in-first-out queue
- * for each function. It knows no uniques, priorities, limits, statuses or disconnected
- * clients, and it believes whatever it is sent, so it serves the load generator alone.
+ * It has one epoll loop that reads a batch and writes a batch, and a first-in-first-out
+ * queue for each function. It has no uniques, priorities, limits or statuses, does not
+ * handle disconnected clients, and checks no input. So only the load generator can use it.
  *
  *   floor PORT
  */
@@ -17,7 +17,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* Connections are never freed: jobs point at them, and the process lives shortly. */
+/* Connections are never freed: jobs point to them, and the process runs only briefly. */
 struct connection {
     int socket;
     bool closed, touched, sleeping, waits_to_send;
@@ -51,7 +51,7 @@ static struct function *functions;
 static struct connection *touched;
 static size_t sleeper_count;
 
-/* Running and queued jobs by number, and the numbers that are free again. */
+/* Running and queued jobs by number, and the numbers that can be reused. */
 static struct job **jobs;
 static size_t *free_numbers, job_count, job_capacity, free_count;
 
@@ -289,7 +289,7 @@ static void read_connection(struct connection *connection)
 
 static void write_connection(struct connection *connection)
 {
-    /* A lost connection shows when it is read. */
+    /* A lost connection is detected when it is read. */
     if (!buffer_send(&connection->out, connection->socket))
         connection->out.start = connection->out.end;
     bool waits = buffer_length(&connection->out) > 0;

@@ -1,4 +1,4 @@
-"""What hostile connections do to a good client: ``python benchmarks/hostile.py``.
+"""The effect of hostile connections on a good client: ``python benchmarks/hostile.py``.
 
 A client and a worker do jobs one after the other, with and without a crowd of
 connections that send garbage, half packets or nothing. See docs/performance.md.
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 if not __package__:
-    # A script finds its neighbours, but not the package that they are in.
+    # As a script, it can't import its own package without this.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import machine, programs  # noqa: E402
@@ -22,15 +22,15 @@ from benchmarks.play import Figures, allow_descriptors, run_phase  # noqa: E402
 from benchmarks.run import tell  # noqa: E402
 from benchmarks.servers import GROUPS, Server, ServerError, find  # noqa: E402
 
-# The worst that the crowd may make of a good client's p99.
+# The crowd may multiply a good client's p99 by so much.
 BOUND = 2.0
 
-# The share of its rate that a crowd has to keep for its play to count.
+# A play counts if the crowd has reached this part of its rate.
 ENOUGH = 0.95
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Read the command line; exits with one sentence if it is wrong."""
+    """Read the command line; exits with a sentence if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="benchmarks/hostile.py",
         description="Measure what hostile connections do to a good client.",
@@ -53,7 +53,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print a table, and return 1 if the crowd does more than it may."""
+    """Measure, print a table, and return 1 if p99 is multiplied by too much."""
     options = parse(sys.argv[1:] if argv is None else argv)
     try:
         program = programs.build("load")
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _play_all(
     program: Path, server: Server, options: argparse.Namespace
 ) -> Iterator[tuple[Figures, Figures]]:
-    """Yield the figures without and with a crowd, played by turns."""
+    """Yield the figures without and with a crowd, which are played alternately."""
     for number in range(options.repeat):
         tell(f"{number + 1}/{options.repeat}")
         yield (
@@ -94,7 +94,7 @@ def _play(
 
 @contextmanager
 def _crowd(port: int, count: int, rate: int) -> Iterator[list[int]]:
-    """Keep a crowd at a server; how often one was closed is in the list afterwards."""
+    """A context with a crowd; at the end, the list has how often one was closed."""
     closed: list[int] = []
     if not count:
         yield closed
@@ -108,27 +108,27 @@ def _crowd(port: int, count: int, rate: int) -> Iterator[list[int]]:
 def report(
     options: argparse.Namespace, plays: Sequence[tuple[Figures, Figures]]
 ) -> float:
-    """Print a table, and return by what the p99 is multiplied.
+    """Print a table, and return the factor by which the p99 is multiplied.
 
-    What else the machine does only adds to a latency, so of all plays the one with the
-    least p99 counts, among those in which the crowd was as bad as it was meant to be.
-    Raises ServerError if it was not in any.
+    Other activity of the machine only increases a latency. So the play with the least
+    p99 counts, among those in which the crowd reached its rate. Raises ServerError if
+    there is none.
     """
     whole = [play for _, play in plays if play["closed"] >= options.rate * ENOUGH]
     if not whole:
-        raise ServerError("the crowd was held up: this machine has too much to do")
+        raise ServerError("the crowd did not reach its rate: the machine is too busy")
     quiet = min((play for play, _ in plays), key=lambda play: play["p99"])
     hostile = min(whole, key=lambda play: play["p99"])
     closed = f"{hostile['closed']:.0f} of them closed a second"
     print(f"\n{options.connections} hostile connections, {closed}\n")
-    print("| they are | jobs/s | p50 µs | p99 µs | server CPU |")
-    print("| -------- | -----: | -----: | -----: | ---------: |")
-    for name, play in (("absent", quiet), ("there", hostile)):
+    print("| hostile connections | jobs/s | p50 µs | p99 µs | server CPU |")
+    print("| ------------------- | -----: | -----: | -----: | ---------: |")
+    for name, play in (("absent", quiet), ("present", hostile)):
         share = f"{play['rate'] * play['cpu'] / 1e4:.0f} %"
         numbers = f"{play['rate']:6,.0f} | {play['p50']:6.0f} | {play['p99']:6.0f}"
-        print(f"| {name:<8} | {numbers} | {share:>10} |")
+        print(f"| {name:<19} | {numbers} | {share:>10} |")
     ratio: float = hostile["p99"] / quiet["p99"]
-    print(f"\np99 is multiplied by {ratio:.2f}, at most {BOUND:g} is wanted")
+    print(f"\np99 is multiplied by {ratio:.2f}, at most {BOUND:g} is allowed")
     return ratio
 
 

@@ -1,13 +1,13 @@
 /* Play clients and workers against a job server, and measure it.
  *
- * One process and one epoll set play all peers, so that what is measured is the
- * server. Every client keeps a number of requests in flight; a worker returns the
- * workload as the result. A play ends when its jobs are done, or when its time is up;
- * both are good ends. What went wrong comes as one sentence on standard error, with
- * exit status 1; the measured values come as one JSON object on standard output.
+ * One process and one epoll set play all peers, so that the server is the bottleneck.
+ * Every client keeps a number of requests in flight; a worker returns the workload as
+ * the result. A play ends when its jobs are done, or when its time is over; both are a
+ * success. A failure is one sentence on standard error, with exit status 1. The measured
+ * values are one JSON object on standard output.
  *
  * Modes, and when a job counts as done:
- *   echo        ECHO_REQ           the echo has come
+ *   echo        ECHO_REQ           the client has the echo
  *   foreground  SUBMIT_JOB         the client has the worker's result
  *   background  SUBMIT_JOB_BG      the client has the handle
  *   drain       jobs queued before the server has answered the GRAB_JOB that
@@ -34,9 +34,9 @@ static const char *const mode_names[MODES] = {"echo", "foreground", "background"
                                               "drain", "idle"};
 static const char request_magic[] = {0, 'R', 'E', 'Q'};
 
-/* Without progress for so long, the server has failed (nanoseconds). */
+/* A server without progress for so long has failed (nanoseconds). */
 static const uint64_t patience = 10 * UINT64_C(1000000000);
-/* Connections from one source address; another one has ports of its own. */
+/* Connections from one source address; further ones use another address. */
 static const long connections_per_address = 10000;
 
 static struct {
@@ -56,7 +56,7 @@ static struct {
     .functions = 1,
 };
 
-/* Part of each unique key: no other play has it, whose jobs may still be queued. */
+/* A part of each unique key that differs between plays: old jobs may be queued. */
 static long own_pid;
 
 struct peer {
@@ -99,7 +99,7 @@ static uint64_t clock_nanoseconds(clockid_t clock)
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-/* Return the time that all threads of the server have spent on processors. */
+/* Return the processor time of all threads of the server. */
 static uint64_t server_cpu(void)
 {
     clockid_t clock;
@@ -179,7 +179,7 @@ static void set(int socket, int level, int name, const void *value, socklen_t si
         fail("setsockopt failed: %s", strerror(errno));
 }
 
-/* Leave the choice of the port to connect(), which knows both ends. */
+/* Let connect() choose the port, since it knows both addresses. */
 static void bind_source(int socket, long number)
 {
     int yes = 1;
@@ -210,7 +210,7 @@ static int dial(long number)
     return connection;
 }
 
-/* Wait, blocking, until the server has acted on all that was sent before. */
+/* Block until the server has handled all earlier requests. */
 static void await_echo(struct peer *peer)
 {
     struct packet packet;
@@ -322,12 +322,12 @@ static void submit(struct peer *peer)
 static void answered(struct peer *peer, uint64_t sent_at)
 {
     if (!peer->outstanding)
-        fail("the server answered what nobody asked");
+        fail("the server sent an answer without a request");
     peer->outstanding--;
     job_done(sent_at);
 }
 
-/* A handle that came back: jobs are created in the order of their submission. */
+/* A job was created: the server creates jobs in the order of their submission. */
 static void created(struct peer *peer)
 {
     if (option.mode != BACKGROUND)
@@ -380,7 +380,7 @@ static void return_result(struct peer *peer, const struct packet *packet)
     peer->returned = true;
 }
 
-/* The answer to a GRAB_JOB shows that the result before it has been taken. */
+/* The answer to a GRAB_JOB shows that the server has handled the result before it. */
 static void grab_answered(struct peer *peer)
 {
     if (option.mode == DRAIN && peer->returned && count.done < option.jobs)

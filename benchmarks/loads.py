@@ -1,7 +1,7 @@
-"""The loads that servers are compared under: one row each.
+"""The loads of the benchmark: one row each.
 
-A load is played in phases, one run of the load generator each. What a phase measures
-is reported under its prefix; a phase without one only prepares the next.
+A load is played in phases; each is one run of the load generator. The figures of a
+phase are reported with its prefix; a phase without a prefix only prepares the next one.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ _MEBIBYTE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """One run of the load generator: who takes part, and when it ends.
+    """One run of the load generator: its clients and workers, and when it ends.
 
-    It ends after `jobs` jobs or after `seconds`, whichever comes first; `whole` says
-    that figures of fewer jobs need a remark. With `window`, the rates of the first
-    and the last so many jobs are measured. `workload` is in bytes.
+    It ends after `jobs` jobs or after `seconds`, whichever is first. With `whole`, the
+    figures of fewer jobs need a remark. With `window`, the rates of the first and the
+    last `window` jobs are measured. `workload` is in bytes.
     """
 
     mode: str
@@ -54,7 +54,7 @@ class Phase:
 class Load:
     """A load, and the table that its figures belong to.
 
-    `repeat` limits how often it is played, for loads that take long or hardly vary.
+    `repeat` limits how often it is played, if it takes long or its figures hardly vary.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Load:
 
 
 def loads(*, quick: bool) -> tuple[Load, ...]:
-    """Return all loads, smaller and shorter ones if it has to be quick."""
+    """Return all loads; smaller and shorter ones for --quick."""
     return (
         *_one_after_another(0.4 if quick else 2.0),
         _drain(50_000 if quick else 200_000, 1.5 if quick else 15.0),
@@ -81,7 +81,7 @@ def loads(*, quick: bool) -> tuple[Load, ...]:
 
 
 def _one_after_another(seconds: float) -> Iterator[Load]:
-    """Yield the loads whose clients submit a job when another one is done."""
+    """Yield the loads whose clients submit a job when one of theirs is done."""
     yield Load(
         *("echo", "8 clients x 16 in flight, 64 bytes", "speed"),
         (Phase(mode="echo", seconds=seconds, clients=8, in_flight=16),),
@@ -157,7 +157,7 @@ def _submit(
 def _drain(jobs: int, seconds: float) -> Load:
     text = f"8 workers take {jobs:,} queued jobs"
     drain = Phase(mode="drain", jobs=jobs, seconds=seconds, workers=8)
-    # A backlog that took its time is a smaller one, and drained all the same.
+    # If queueing takes too long, the backlog is smaller, and is drained as well.
     return Load("drain", text, "speed", (_submit(jobs, seconds, None), drain), 3)
 
 

@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""A description of the machine on which the numbers were measured."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ def describe(servers: Iterable[Server]) -> Iterator[str]:
 
 
 def noise() -> str:
-    """Return a warning if something else keeps this machine busy."""
+    """Return a warning if other programs keep this machine busy."""
     busy, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if busy < cores / 4:
         return ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from .loads import Load, Phase
 from .servers import Server, ServerError, output
 
-# What the load generator may take beyond a phase's time: to connect, and to give up.
+# Seconds that the load generator may take in addition to a phase's time.
 _PATIENCE = 60.0
 
 Figures = dict[str, float]
@@ -17,7 +17,7 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one play of a load came to: figures, or why there are none."""
+    """The outcome of one play of a load: figures, or the reason why there are none."""
 
     load: str
     server: str
@@ -33,9 +33,10 @@ def play_all(
     repeat: int,
     tell: Callable[[str], None],
 ) -> Iterator[Outcome]:
-    """Play every load, and within it the servers in turn, so that noise hits all.
+    """Play every load, each with the servers in turn, so that noise affects all.
 
-    A server that fails a load does not play it again. `tell` is told what is played.
+    If a server fails a load, it does not play it again. `tell` is called with a line
+    for each play.
     """
     for load in loads:
         times = min(repeat, load.repeat)
@@ -60,7 +61,8 @@ def play(program: Path, load: Load, server: Server) -> Outcome:
         allow_descriptors(load.descriptors)
         with server.running() as (pid, port):
             for phase in load.phases:
-                # Of a backlog that stayed small, no more can be taken.
+                # If the backlog is smaller than planned, only so many jobs can be
+                # drained.
                 drains = phase.mode == "drain" and backlog is not None
                 jobs = min(backlog or 0, phase.jobs) if drains else phase.jobs
                 found = run_phase(program, phase, pid, port, jobs)
@@ -75,7 +77,7 @@ def play(program: Path, load: Load, server: Server) -> Outcome:
 
 
 def allow_descriptors(number: int) -> None:
-    """Let this process, and those that it starts, open so many files."""
+    """Allow this process, and those that it starts, to open so many files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= number:
         return

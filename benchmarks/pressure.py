@@ -1,7 +1,7 @@
-"""What one hostile client costs a polite one: ``python benchmarks/pressure.py``.
+"""The effect of a hostile client on a polite one: ``python benchmarks/pressure.py``.
 
-Each attack of `attacks` is played beside a client that sends an echo and waits for the
-answer, again and again. See docs/performance.md.
+During each attack of `attacks`, a polite client repeatedly sends an echo and waits for
+the answer. See docs/performance.md.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from statistics import quantiles
 from typing import NamedTuple
 
 if not __package__:
-    # A script finds its neighbours, but not the package that they are in.
+    # As a script, it can't import its own package without this.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import machine  # noqa: E402
@@ -27,19 +27,19 @@ from benchmarks.run import tell  # noqa: E402
 from benchmarks.servers import HOST, Server, ServerError, find  # noqa: E402
 from gearman.commands import Command  # noqa: E402
 
-# The most that a polite client's answer may take at its median, in milliseconds, and
-# the longest time without one.
+# Limits for the polite client, in milliseconds: the median, and the longest time
+# without an answer.
 P50 = {"ours-speedups": 5.0, "ours-pure": 50.0}
 SILENCE = 250.0
 
-# What --max-memory is in megabytes, and the most that the process may take then: Python
-# and its code do not count, nor does what is lost between what does.
+# The value of --max-memory in megabytes, and the most that the process may take:
+# Python, its code, and unused memory are not part of the budget.
 BUDGET = 768
 MEMORY = BUDGET * 9 / 8
 
 
 class Play(NamedTuple):
-    """What an attack did: the polite client's milliseconds, the server's megabytes."""
+    """The effect of an attack: the client's milliseconds, the server's megabytes."""
 
     p50: float
     p99: float
@@ -48,7 +48,7 @@ class Play(NamedTuple):
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Read the command line; exits with one sentence if it is wrong."""
+    """Read the command line; exits with a sentence if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="benchmarks/pressure.py",
         description="Measure what one hostile client costs a polite one.",
@@ -74,7 +74,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print a table, and return 1 if an attack does more than it may."""
+    """Measure, print a table, and return 1 if an attack exceeds the limits."""
     options = parse(sys.argv[1:] if argv is None else argv)
     groups = options.server or list(P50)
     chosen = [_limited(server) for server in find(None) if server.group in groups]
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if _is_bad(server, play):
                 bad.append(f"{name} ({server.label})")
     if bad:
-        print(f"\nworse than it may be: {', '.join(bad)}")
+        print(f"\nover the limits: {', '.join(bad)}")
     return 1 if bad else 0
 
 
@@ -131,7 +131,7 @@ class _Polite:
         self._packet = packet(Command.ECHO_REQ, b"polite")
 
     def ask(self) -> float:
-        """Return how many milliseconds the answer has taken."""
+        """Return how many milliseconds the answer took."""
         start = time.perf_counter()
         self._socket.sendall(self._packet)
         wanted = len(self._packet)

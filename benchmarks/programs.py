@@ -1,4 +1,4 @@
-"""The C programs of the benchmark, and how they are compiled."""
+"""Compiling the C programs of the benchmark."""
 
 import platform
 import shutil
@@ -11,15 +11,15 @@ BUILD = SOURCES / "build"
 
 
 class CompileError(Exception):
-    """There is no C compiler, or it refuses a program."""
+    """There is no C compiler, or compiling failed."""
 
 
-# What makes a library to be preloaded of a source, rather than a program.
+# Options to compile a source to a library for preloading, instead of a program.
 LIBRARY = ("-shared", "-fPIC")
 
 
 def build(name: str, folder: Path = BUILD, flags: Sequence[str] = ()) -> Path:
-    """Compile `name`.c and return the program, if it is not up to date already."""
+    """Return the program of `name`.c; compile it unless it is up to date."""
     sources = [SOURCES / f"{name}.c", SOURCES / "wire.h"]
     program = folder / name
     newest = max(source.stat().st_mtime for source in sources)

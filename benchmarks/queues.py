@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 if not __package__:
-    # A script finds its neighbours, but not the package that they are in.
+    # As a script, it can't import its own package without this.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import machine, programs  # noqa: E402
@@ -32,15 +32,15 @@ from benchmarks.servers import HOST, Server, ServerError, find  # noqa: E402
 from benchmarks.table import rows, table  # noqa: E402
 from gearman.queue import Queue, StoredJob, load  # noqa: E402
 
-# Jobs that are replayed, and jobs of one commit while the store is filled.
+# Jobs of the replay, and jobs of each commit that fills the store for it.
 REPLAY, FILL = 1_000_000, 10_000
-# Commits of one job, and syncs, that are timed.
+# How many commits of one job, and how many syncs, are measured.
 COMMITS = 1000
 SYNCS = 200
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Read the command line; exits with one sentence if it is wrong."""
+    """Read the command line; exits with a sentence if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="benchmarks/queues.py",
         description="Compare persistent queues with gearmand's.",
@@ -59,7 +59,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def durable(name: str, *, quick: bool) -> Load:
-    """Return the load that the queues are compared under."""
+    """Return the load for comparing queues."""
     jobs, seconds = (20_000, 2.0) if quick else (200_000, 10.0)
     single = Phase(
         mode="background",
@@ -88,7 +88,7 @@ def durable(name: str, *, quick: bool) -> Load:
 def plays(
     program: Path, load: Load, contenders: Sequence[Server], repeat: int
 ) -> Iterator[Outcome]:
-    """Play a load, the servers in turn, each time on a new store."""
+    """Play a load with the servers in turn, each time with a new store."""
     for number in range(repeat):
         for server in contenders:
             with new_store(load.name) as store:
@@ -117,7 +117,7 @@ def stored(number: int) -> StoredJob:
 
 
 def commit_time(name: str, store: Store) -> float:
-    """Return how long a commit of one job takes, in microseconds: the median."""
+    """Return the median time of a commit of one job, in microseconds."""
     times = []
     with closing(opened(name, store)) as queue:
         for number in range(1, COMMITS + 1):
@@ -128,7 +128,7 @@ def commit_time(name: str, store: Store) -> float:
 
 
 def replay_time(name: str, server: Server, jobs: int) -> float:
-    """Return the seconds from a server's start until it answers, with so many jobs."""
+    """Return the seconds from a server's start, with so many jobs, until it answers."""
     with new_store(name) as store:
         with closing(opened(name, store)) as queue:
             for first in range(1, jobs, FILL):
@@ -146,9 +146,9 @@ def replay_time(name: str, server: Server, jobs: int) -> float:
 
 
 def sync_time() -> float:
-    """Return how long it takes to sync a block of 4 KiB, in microseconds: the median.
+    """Return the median time to sync a block of 4 KiB, in microseconds.
 
-    It is written where the stores are, to a file that has its size already.
+    The block is written to an existing part of a file, on the disk of the stores.
     """
     times = []
     with tempfile.TemporaryFile(buffering=0) as file:
@@ -162,9 +162,9 @@ def sync_time() -> float:
 
 
 def slower_disk(folder: Path, microseconds: int) -> dict[str, str]:
-    """Return an environment in which syncing takes so much longer.
+    """Return an environment in which each sync takes so many microseconds longer.
 
-    What sees to that is put into a folder that everybody can read.
+    The library for it is put into a folder that every user can read.
     """
     library = programs.build("slow_sync", folder, programs.LIBRARY)
     return {
@@ -175,7 +175,7 @@ def slower_disk(folder: Path, microseconds: int) -> dict[str, str]:
 
 
 def run_slowed(words: Sequence[str], microseconds: int) -> int:
-    """Run this command anew, it and all that it starts on a slower disk."""
+    """Run this command again, with a slower disk for it and its children."""
     with tempfile.TemporaryDirectory(prefix="gearman-queue-") as folder:
         # Postgres runs as another user.
         os.chmod(folder, 0o755)

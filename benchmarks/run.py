@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 if not __package__:
-    # A script finds its neighbours, but not the package that they are in.
+    # As a script, it can't import its own package without this.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import machine, programs  # noqa: E402
@@ -24,7 +24,7 @@ NAMES = [load.name for load in loads(quick=True)]
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Read the command line; exits with one sentence if it is wrong."""
+    """Read the command line; exits with a sentence if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="benchmarks/run.py",
         description="Compare the job servers of this machine under several loads.",
@@ -42,7 +42,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--floor",
         action="store_true",
-        help="compare with the least that a server can do as well",
+        help="add a minimal C epoll loop, as a lower bound",
     )
     add_names(parser, "--loads", NAMES)
     add_repeat(parser, 3)
@@ -54,7 +54,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _file(name: str) -> Path:
-    """Fail now, and not after a run of many minutes."""
+    """Return a file that can be written; fail now, not after many minutes."""
     try:
         with open(name, "a"):
             return Path(name)
@@ -85,9 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _choose(options: argparse.Namespace, found: Sequence[Server]) -> list[Server]:
-    """Return the servers that are wanted, and say which cannot be had.
+    """Return the servers to compare, and report missing ones.
 
-    Raises LookupError if one was asked for by name.
+    Raises LookupError if a missing one was named on the command line.
     """
     present = {server.group for server in found}
     for group, remedy in GROUPS.items():
@@ -102,12 +102,12 @@ def _choose(options: argparse.Namespace, found: Sequence[Server]) -> list[Server
 
 
 def tell(sentence: str) -> None:
-    """Say on standard error what goes on."""
+    """Print a sentence on standard error."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 def exit_status(script: str, compare: Callable[[], int | None]) -> int:
-    """Compare, and return the exit status: what stops that is one sentence."""
+    """Compare, and return the exit status; a failure is one sentence."""
     try:
         return compare() or 0
     except KeyboardInterrupt:

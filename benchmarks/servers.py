@@ -1,4 +1,4 @@
-"""The job servers of this machine: how to find, start and stop each of them."""
+"""The job servers of this machine: finding, starting and stopping them."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 # Seconds that a server may take to start, or to stop.
 _PATIENCE = 15.0
 
-# Groups in the order of the tables, and what to do about one that is missing.
+# Groups in the order of the tables, and how to install a missing one.
 GROUPS = {
     "ours-speedups": "build it: GEARMAN_SPEEDUPS=yes python setup.py build_ext -i",
     "ours-pure": "",
@@ -38,7 +38,7 @@ class ServerError(Exception):
 class Server:
     """A way to run a server; `{port}` in its command stands for the port.
 
-    Of several servers of one `group`, the best for each load is reported.
+    If a `group` has several servers, the best one for each load is reported.
     """
 
     group: str
@@ -70,7 +70,7 @@ class Server:
 
 
 def find(floor: Path | None) -> list[Server]:
-    """Return the servers that are installed, and the bare one if it was built."""
+    """Return the installed servers, and the minimal one if it was built."""
     found = [*_ours(), *_foreign()]
     if floor is not None:
         command = (str(floor), "{port}")
@@ -89,10 +89,10 @@ def _ours() -> Iterator[Server]:
 
 
 def _foreign() -> Iterator[Server]:
-    """Yield the foreign servers, each at its first place on the search path.
+    """Yield the servers of others, each the first one of its kind on the search path.
 
-    C's and Perl's have the same name, and so has this project's: what a file begins
-    with tells them apart.
+    The servers in C and Perl, and this project's, have the same name: the beginning of
+    the file tells which one it is.
     """
     listen = ("-L", HOST, "-p", "{port}")
     kinds: set[str] = set()
@@ -112,7 +112,7 @@ def _foreign() -> Iterator[Server]:
 
 
 def _kind(path: Path) -> str:
-    """Return 'c' or 'perl', or nothing for any other script."""
+    """Return "c" or "perl", or "" for other scripts."""
     with path.open("rb") as file:
         start = file.readline(200)
     if not start.startswith(b"#!"):
@@ -121,7 +121,7 @@ def _kind(path: Path) -> str:
 
 
 def _output(command: tuple[str, ...], environment: Mapping[str, str]) -> str:
-    """Return the last line that a program prints, or nothing if it fails."""
+    """Return the last line that a program prints, or "" if it fails."""
     try:
         said = output(command, _PATIENCE, with_gearman(environment))
     except ServerError:
@@ -166,7 +166,7 @@ def with_gearman(changes: Mapping[str, str]) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -180,7 +180,7 @@ def wait_until_it_listens(
     while not _listens(port):
         if process.poll() is not None:
             said = log.read_text(errors="replace").splitlines()
-            raise ServerError(f"ended at once: {''.join(said[-1:])}")
+            raise ServerError(f"ended immediately: {''.join(said[-1:])}")
         if time.monotonic() > deadline:
             raise ServerError(f"did not listen within {_PATIENCE:.0f} seconds")
         time.sleep(0.005)

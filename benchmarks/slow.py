@@ -1,4 +1,4 @@
-"""Does a slow queue cost foreground jobs their latency? ``python benchmarks/slow.py``.
+"""The latency of foreground jobs with a slow queue: ``python benchmarks/slow.py``.
 
 Each commit of the queue takes 200 ms. Round trips of foreground jobs are measured while
 other clients submit background jobs, and while they don't. See docs/performance.md.
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import quantiles
 
 if not __package__:
-    # A script finds its neighbours, but not the package that they are in.
+    # As a script, it can't import its own package without this.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gearman  # noqa: E402
@@ -59,7 +59,7 @@ def round_trips(port: int, count: int) -> dict[str, float]:
 
 @contextmanager
 def submitters(program: Path, port: int, clients: int) -> Iterator[None]:
-    """Submit background jobs all the while, from so many clients, 64 at a time."""
+    """A context in which so many clients submit background jobs, 64 at a time."""
     words = ["--mode", "background", "--clients", str(clients), "--inflight", "64"]
     words += ["--jobs", "10000000", "--milliseconds", "60000", "--port", str(port)]
     process = subprocess.Popen([program, *words], stdout=subprocess.DEVNULL)
@@ -71,7 +71,7 @@ def submitters(program: Path, port: int, clients: int) -> Iterator[None]:
 
 
 def play(program: Path, server: Server, clients: int, count: int) -> dict[str, float]:
-    """Measure round trips beside so many submitters, or alone if there are none."""
+    """Measure round trips while so many clients submit background jobs."""
     with slowly_served(server) as port:
         if not clients:
             return round_trips(port, count)
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compare latencies, and print the table on standard output."""
     parser = argparse.ArgumentParser(
         prog="benchmarks/slow.py",
-        description="Measure foreground jobs beside a queue that takes 200 ms.",
+        description="Measure foreground jobs while each commit takes 200 ms.",
     )
     add_number(parser, "--repeat", 3, "plays")
     add_number(parser, "--jobs", 5000, "of each")

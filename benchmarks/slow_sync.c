@@ -1,6 +1,6 @@
-/* A disk that takes longer to sync: preloaded, it has fsync and fdatasync sleep.
+/* A slower disk: when this library is preloaded, fsync and fdatasync also sleep.
 
-   SYNC_MICROSECONDS says for how long, beside what the disk itself takes. */
+   SYNC_MICROSECONDS says for how long, in addition to the time of the disk. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

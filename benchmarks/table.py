@@ -1,4 +1,4 @@
-"""From outcomes to tables: medians, the best of a group, ratios, text."""
+"""Tables of outcomes: medians, the best of a group, ratios, text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MISSING = "-"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A figure, how many decimals it has, and whether its ratio is given as well."""
+    """A figure, its decimals, and whether its ratio is shown as well."""
 
     heading: str
     figure: str
@@ -25,7 +25,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one server came to under one load; without figures, why not."""
+    """The figures of one server for one load, or the reason why there are none."""
 
     load: str
     group: str
@@ -67,7 +67,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     ),
 }
 
-# The figure that chooses the best of a group, and whether less of it is better.
+# The figure by which the best of a group is chosen, and whether less is better.
 _DECISIVE = {
     "speed": ("rate", False),
     "growth": ("submit_cpu", True),
@@ -113,7 +113,7 @@ def _better(load: Load, one: Row, other: Row) -> Row:
 
 
 def ratio(row: Row, baseline: Row | None, figure: str) -> float | None:
-    """Return a figure as a multiple of the baseline's, if both are there."""
+    """Return a figure as a multiple of the baseline's, if both exist."""
     if baseline is None:
         return None
     mine, theirs = row.figures.get(figure), baseline.figures.get(figure)
@@ -126,7 +126,7 @@ def baseline_of(rows: Iterable[Row]) -> Row | None:
 
 
 def table(name: str, loads: Sequence[Sequence[Row]]) -> str:
-    """Return a table in Markdown, aligned, and below it the remarks on its rows."""
+    """Return an aligned Markdown table, with the remarks on its rows below it."""
     headings = ["load", "server"]
     for column in TABLES[name]:
         headings += [column.heading, "ratio"] if column.ratio else [column.heading]
@@ -144,7 +144,7 @@ def _cells(name: str, row: Row, baseline: Row | None) -> list[str]:
     cells = [row.load, row.server]
     for column in TABLES[name]:
         value = row.figures.get(column.figure)
-        # A rate of 0 is one whose window was never reached.
+        # A rate of 0 means that its window was not reached.
         known = value is not None and (value > 0 or "rate" not in column.figure)
         cells.append(_number(value, column) if value is not None and known else MISSING)
         if column.ratio:

@@ -1,7 +1,7 @@
 """Compare a server with and without TLS: ``python benchmarks/tls.py``.
 
-The same client and worker, of this project's library, talk to it both ways; what is
-measured is the server. See docs/performance.md.
+The same client and worker, of this project's library, connect in both ways. The CPU and
+memory of the server are measured. See docs/performance.md.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 import trustme
 
 if not __package__:
-    # A script finds its neighbours, but not the package that they are in.
+    # As a script, it can't import its own package without this.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gearman  # noqa: E402
@@ -37,20 +37,20 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way to talk to a server: options of the server, and a host of the client."""
+    """A way to connect to a server: options of the server, and the client's host."""
 
     label: str
     options: tuple[str, ...]
     ca_file: str
 
     def context(self) -> ssl.SSLContext | None:
-        """Return what a client is to speak TLS with."""
+        """Return the TLS context of a client."""
         return ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
 
 
 @contextmanager
 def ways() -> Iterator[list[Way]]:
-    """Yield plain TCP, and TLS with certificates made for it."""
+    """Yield plain TCP, and TLS with new certificates."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         authority = trustme.CA()
@@ -75,13 +75,13 @@ def submit_at_once(client: gearman.GearmanClient, jobs: int) -> None:
 
 
 def round_trip(client: gearman.GearmanClient, jobs: int) -> None:
-    """Have jobs run one after the other."""
+    """Run jobs one after the other."""
     for _ in range(jobs):
         client.submit_job("echo", b"x" * 64)
 
 
 def large(client: gearman.GearmanClient, jobs: int) -> None:
-    """Have jobs of 1 MiB run one after the other."""
+    """Run jobs of 1 MiB one after the other."""
     for _ in range(jobs):
         client.submit_job("echo", b"x" * LARGE)
 
@@ -181,7 +181,7 @@ def _compare(repeat: int) -> None:
 def _lines(
     server: Server, both: Sequence[Way], load: str, repeat: int
 ) -> Iterator[list[str]]:
-    """Play a load in turn, each way as often, and yield a line for each way."""
+    """Play a load, the two ways in turn, and yield a line for each way."""
     figures: dict[str, list[dict[str, float]]] = {way.label: [] for way in both}
     for number in range(repeat):
         for way in both:

@@ -1,4 +1,4 @@
-/* Packets and byte buffers, for the load generator and the bare server. */
+/* Packets and byte buffers, for the load generator and the minimal server. */
 
 #ifndef WIRE_H
 #define WIRE_H
@@ -34,14 +34,14 @@ enum {
     READ_SIZE = 64 * 1024,
 };
 
-/* A packet that lies in a buffer, valid until the buffer is changed. */
+/* A packet in a buffer; it is valid until the buffer is changed. */
 struct packet {
     uint32_t command;
     size_t length;
     char *body;
 };
 
-/* Bytes in a row: those from `start` to `end` are in use. */
+/* A byte buffer: the bytes from `start` to `end` are in use. */
 struct buffer {
     char *data;
     size_t start, end, capacity;
@@ -70,7 +70,7 @@ static inline size_t buffer_length(const struct buffer *buffer)
     return buffer->end - buffer->start;
 }
 
-/* Return where `size` more bytes can be written; `end` is for the caller to move. */
+/* Return where `size` more bytes can be written; the caller moves `end`. */
 static inline char *buffer_room(struct buffer *buffer, size_t size)
 {
     size_t length = buffer_length(buffer);
@@ -78,7 +78,7 @@ static inline char *buffer_room(struct buffer *buffer, size_t size)
         buffer->start = buffer->end = 0;
     if (buffer->capacity - buffer->end >= size)
         return buffer->data + buffer->end;
-    /* Moved only if that frees half of it, so that each byte is moved rarely. */
+    /* Only if that frees half of the buffer, so that each byte is moved rarely. */
     if (length + size > buffer->capacity / 2) {
         buffer->capacity = 2 * (length + size);
         buffer->data = checked(realloc(buffer->data, buffer->capacity));
@@ -111,7 +111,7 @@ static inline bool buffer_receive(struct buffer *buffer, int socket)
     return received > 0;
 }
 
-/* Send as much as the socket takes. Returns false if the connection is lost. */
+/* Send as much as the socket accepts. Returns false if the connection is lost. */
 static inline bool buffer_send(struct buffer *buffer, int socket)
 {
     while (buffer_length(buffer)) {
@@ -124,7 +124,7 @@ static inline bool buffer_send(struct buffer *buffer, int socket)
     return true;
 }
 
-/* Append a packet's header; a body of `length` bytes is to follow. */
+/* Append a packet's header; a body of `length` bytes must follow. */
 static inline void packet_header(struct buffer *buffer, const char magic[static 4],
                                  enum command command, size_t length)
 {
@@ -144,7 +144,7 @@ static inline uint32_t big_endian(const char *text)
            byte[3];
 }
 
-/* Take the next packet out of a buffer. Returns false if it is not whole yet. */
+/* Take the next packet out of a buffer. Returns false if it is incomplete. */
 static inline bool packet_next(struct buffer *buffer, struct packet *packet)
 {
     if (buffer_length(buffer) < HEADER_SIZE)
@@ -159,7 +159,7 @@ static inline bool packet_next(struct buffer *buffer, struct packet *packet)
     return true;
 }
 
-/* Return the length of an argument that a NUL or the body's end ends. */
+/* Return the length of an argument, which ends at a NUL or at the end of the body. */
 static inline size_t argument_length(const struct packet *packet, size_t start)
 {
     return strnlen(packet->body + start, packet->length - start);

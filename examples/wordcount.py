@@ -3,10 +3,10 @@
 
 Usage: python3 examples/wordcount.py [FOLDER]
 
-Everything is real: a server in a process of its own that keeps background jobs in an
-SQLite file, three workers in their processes, and a client that submits a job for each
-file. Then the server is killed while jobs are queued, to see that they are still
-there. Nothing has to be installed.
+It starts a server in a process of its own that stores background jobs in an SQLite
+file, three workers in processes of their own, and a client that submits a job for each
+file. Then the server is killed while jobs are queued, to show that they are not lost.
+Nothing needs to be installed.
 """
 
 import mimetypes
@@ -29,7 +29,7 @@ NOTES = 1000
 
 
 class Server:
-    """A job server with a durable queue; all that it writes goes into one folder."""
+    """A job server with a durable queue; all its files are in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -37,7 +37,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Start it, on a free port the first time, and wait until it is ready."""
+        """Start the server (first on a free port), and wait until it is ready."""
         log = self._folder / "log"
         log.unlink(missing_ok=True)
         options = ["-L", "127.0.0.1", "-p", self._port, "-l", str(log)]
@@ -53,7 +53,7 @@ class Server:
         self.address, self._port = found.groups()
 
     def kill(self) -> None:
-        """End it as a crash or the loss of power does, without any warning."""
+        """Kill the server, as a crash or a power failure does."""
         self._process.kill()
         self._process.wait()
 
@@ -74,7 +74,7 @@ def server() -> Iterator[Server]:
 
 @contextmanager
 def workers(address: str, task: str) -> Iterator[None]:
-    """Run workers of their own, from when all of them know the task."""
+    """A context with running workers, after all of them have registered the task."""
     command = [sys.executable, __file__, "--worker", address]
     processes = [subprocess.Popen(command) for _ in range(WORKERS)]
     try:
@@ -89,7 +89,7 @@ def workers(address: str, task: str) -> Iterator[None]:
 
 
 def work(address: str) -> None:
-    """What each worker does: answer jobs until it is terminated."""
+    """Run a worker until it is terminated."""
     worker = gearman.GearmanWorker([address])
     worker.register_task("wordcount", lambda _, job: str(len(job.data.split())))
     worker.register_task("note", lambda _, job: "noted")
@@ -97,7 +97,7 @@ def work(address: str) -> None:
 
 
 def count(address: str, folder: Path) -> None:
-    """Have the words of each file counted, and wait for the results."""
+    """Submit a job for each file, and wait for the results."""
     files = sorted(path for path in folder.iterdir() if is_text(path))
     jobs = [{"task": "wordcount", "data": path.read_bytes()} for path in files]
     with workers(address, "wordcount"), gearman.GearmanClient([address]) as client:
@@ -109,13 +109,13 @@ def count(address: str, folder: Path) -> None:
 
 
 def is_text(path: Path) -> bool:
-    """Whether a file holds text, by its name; without an ending it does."""
+    """Whether a file is text, by the ending of its name; a file without one is."""
     kind, _ = mimetypes.guess_type(path.name)
     return path.is_file() and (kind or "text/plain").startswith("text/")
 
 
 def survive(running: Server) -> None:
-    """Queue background jobs, kill the server, and have the jobs run all the same."""
+    """Queue background jobs, kill the server, start it again, and let the jobs run."""
     jobs = [{"task": "note", "data": str(number)} for number in range(NOTES)]
     with gearman.GearmanClient([running.address]) as client:
         client.submit_multiple_jobs(jobs, background=True)

@@ -30,16 +30,16 @@ from .worker import GearmanWorker
 
 __version__ = "0.1.0"
 
-# In a bare checkout the queue plugins lie beside this package, not in it; once
-# installed they are gearman.queues.
+# In a checkout the queue plugins are next to this package; in an installed package
+# they are gearman.queues.
 _here = Path(__file__).resolve().parent
 if not (_here / "queues").is_dir():
     __path__.append(str(_here.parent))
 
 NullHandler = logging.NullHandler
 
-# It has no handler: a program that sets up no logging is told on standard error about
-# jobs that fail and servers that complain.
+# This logger has no handler. So in a program that sets up no logging, failed jobs and
+# errors from servers appear on standard error.
 gearman_root_logger = logging.getLogger("gearman")
 
 __all__ = [

@@ -1,14 +1,15 @@
 """Framing in plain Python: the reference that the compiled build must equal.
 
-A stream is a sequence of packets and, if the decoder is told so, of text lines;
-which of the two comes next shows in its first byte, since every packet begins
-with NUL. Bytes that make up no whole packet yet are kept in one buffer, together
-with the length at which it is worth looking at them again, so that a packet that
-arrives in many pieces costs its length and not its square.
+A stream is a sequence of packets and, with the option `lines`, of text lines. The
+first byte tells which of the two comes next, since every packet begins with NUL.
+Bytes of an incomplete packet are kept in one buffer, with the length from which on
+they are worth parsing again. So a packet that arrives in many pieces costs time in
+proportion to its length, not to the square of it.
 
-A packet that breaks a rule takes its place in the list as an INVALID one, with a
-ProtocolError where the others have their arguments. One that is too large does so as
-soon as it is known what it is about, and the rest of it is dropped as it comes.
+A packet that breaks a rule appears in the list as INVALID, with a ProtocolError in
+the place of its arguments. A packet that is too large is refused as soon as its head
+is complete: the header, and the handle if it is about a job. The rest of that packet
+is dropped as it arrives.
 """
 
 from collections.abc import Iterable
@@ -39,17 +40,17 @@ MAX_BODY: Final = 0xFFFFFFFF
 _HEADER = Struct(">4sII")
 _TEXT = int(Command.TEXT)
 _MAGICS = {REQUEST: "Request", RESPONSE: "Response"}
-# What a TLS hello begins with, and nothing that is meant for a decoder.
+# The first byte of a TLS handshake. No packet and no line begins with it.
 _TLS_HANDSHAKE = 0x16
 
-# Argument counts by number. No row names number 5: it has none, and whoever
-# dispatches it answers that it was not expected.
+# Argument counts by number. The table has no row 5: such a packet has no arguments,
+# and is answered with "Command not expected" where it is dispatched.
 _COUNTS = bytes(
     len(COMMANDS[n].arguments) if n in COMMANDS else 0 for n in range(COMMAND_LIMIT)
 )
 
-# By number as well: whether a worker sends it about a job, which it names first; and
-# in how many bytes there must be an end of that name.
+# By number as well: whether a worker sends this command about a job, with the handle
+# as its first argument. The handle must end within the window (bytes, NUL included).
 _ABOUT_JOBS = bytes(
     n in COMMANDS
     and Sender.WORKER in COMMANDS[n].senders
@@ -62,11 +63,11 @@ _HANDLE_WINDOW = MAX_HANDLE + 1
 def encode(
     command: int, arguments: Iterable[bytes] = (), magic: bytes = RESPONSE
 ) -> bytes:
-    """Return the packet that carries `arguments`.
+    """Return the packet of a command, with these arguments separated by NUL.
 
-    No argument but the last may contain NUL. Raises ProtocolError if the body
-    would be larger than a header can declare (4 GiB - 1), before it is put
-    together.
+    `magic` is RESPONSE for packets of the server, REQUEST for those of clients and
+    workers. Only the last argument may contain NUL; this is not checked. Raises
+    ProtocolError if the body is larger than a header can declare (4 GiB - 1 byte).
     """
     arguments = tuple(arguments)
     length = len(arguments) - 1 if arguments else 0
@@ -78,14 +79,15 @@ def encode(
 
 
 class Decoder:
-    """Cut a stream of bytes into packets and lines.
+    """Split a stream of bytes into packets and lines.
 
-    `magic` is what packets of this direction begin with, REQUEST or RESPONSE. A
-    packet that declares a body of more than `max_packet` bytes is refused before
-    any of it is kept: it is a fatal error, or with `skip_large` a PacketTooLarge, and
-    as many bytes as it declares are dropped. With `lines`, what does not begin with
-    NUL is a text line of at most `max_line` bytes and comes as the command TEXT, its
-    argument being the line without its end; without `lines` it is a fatal error.
+    `magic` is the magic of packets in this direction: REQUEST or RESPONSE. A packet
+    that declares a body of more than `max_packet` bytes is refused before its body is
+    kept. This is a fatal error; with `skip_large` it is a PacketTooLarge, and the body
+    is dropped. With `lines`, data that does not begin with NUL is a text line of at
+    most `max_line` bytes: the command TEXT, whose argument is the line without its
+    end. Without `lines` such data is a fatal error. Raises ValueError for another
+    magic.
     """
 
     __slots__ = (
@@ -118,25 +120,26 @@ class Decoder:
         self._skip_large = skip_large
         self._buffer = bytearray()
         self._needed = 0
-        # Bytes that are still to come of a packet that was refused.
+        # Bytes of a refused packet that have not arrived.
         self._skipped = 0
         self._failed = False
 
     @property
     def buffered(self) -> int:
-        """How many bytes of an unfinished packet or line are kept."""
+        """How many bytes of an incomplete packet or line are kept."""
         return len(self._buffer)
 
     @property
     def unfinished(self) -> bool:
-        """Whether a packet or line has begun to come, and not ended."""
+        """Whether a part of a packet or line has arrived."""
         return bool(self._buffer or self._skipped)
 
     def feed(self, data: bytes) -> list[Packet]:
-        """Take `data` and return what it completes, in order.
+        """Add `data` to the stream; return the packets that it completes, in order.
 
-        Nothing follows a fatal error: the decoder is dead and ignores what it is
-        fed from then on. Raises TypeError for anything but bytes.
+        Each packet is a number with its arguments, or INVALID with a ProtocolError.
+        A fatal error is the last packet: the decoder ignores all data after it.
+        Raises TypeError unless `data` is bytes.
         """
         if not isinstance(data, bytes):
             raise _not_bytes(data)
@@ -155,21 +158,21 @@ class Decoder:
             position = self._cut(data, packets)
         except ProtocolError as error:
             self._failed = True
-            # The traceback would hold this frame, the frame the list, the list the
-            # error: a cycle for each bad peer.
+            # Without this: traceback, frame, list, error and traceback again would be a
+            # reference cycle for each bad peer.
             packets.append((INVALID, error.with_traceback(None)))
         else:
             self._buffer += data[position:]
         return packets
 
     def _skip(self, data: bytes) -> bytes:
-        """Drop what belongs to a refused packet, and return the rest."""
+        """Drop the bytes of a refused packet, and return the rest."""
         dropped = min(self._skipped, len(data))
         self._skipped -= dropped
         return data[dropped:]
 
     def _cut(self, data: bytes, packets: list[Packet]) -> int:
-        """Append what is whole to `packets` and return where it ends."""
+        """Append complete packets and lines, and return where the last one ends."""
         position, size, own = 0, len(data), self._magic
         while position < size:
             if data[position]:
@@ -210,7 +213,7 @@ class Decoder:
         return position
 
     def _take_line(self, data: bytes, position: int, packets: list[Packet]) -> int:
-        """Append the line that begins here; returns where it ends, 0 if it does not."""
+        """Append the line that begins here; return its end, 0 if it is incomplete."""
         end = self._line_end(data, position)
         if end:
             line = data[position : end - 1].removesuffix(b"\r")
@@ -220,9 +223,9 @@ class Decoder:
         return end
 
     def _refuse(self, data: bytes, position: int, packets: list[Packet]) -> int:
-        """Refuse the large packet that begins here, as soon as its head has come.
+        """Refuse the large packet that begins here, once its head is complete.
 
-        Returns the position behind as much of it as is here, 0 before that.
+        Returns the position after its bytes in `data`, 0 if the head is incomplete.
         """
         magic, number, length = _HEADER.unpack_from(data, position)
         if not self._skip_large:
@@ -248,7 +251,7 @@ class Decoder:
         return PacketTooLarge(handle, length, self._max_packet)
 
     def _line_end(self, data: bytes, start: int) -> int:
-        """Return the position behind the line that starts here, 0 if it has no end."""
+        """Return the position after the line that starts here, 0 if it has no end."""
         if data[start] == _TLS_HANDSHAKE:
             raise _tls()
         if not self._lines:

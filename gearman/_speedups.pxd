@@ -1,4 +1,4 @@
-# What the server's engine builds on.
+# Declarations that the server's engine uses.
 from libc.stdint cimport uint32_t
 
 
@@ -16,11 +16,11 @@ cdef class Decoder:
     cdef unsigned char *_buffer
     cdef Py_ssize_t _capacity
     cdef Py_ssize_t _kept
-    # The length of the packet that is kept, as far as is known.
+    # The length of the packet in the buffer, as far as it is known.
     cdef long long _needed
-    # Bytes that are yet to come of a packet that was refused.
+    # Bytes of a refused packet that have not arrived.
     cdef long long _skipped
-    # Whether what follows is to be left, which subclasses may ask for.
+    # Subclasses set it to stop after the current packet.
     cdef bint _stop
 
     cdef Py_ssize_t _take(

@@ -1,13 +1,13 @@
 # cython: language_level=3, annotation_typing=False, auto_pickle=False
-"""Framing in Cython: Decoder and encode of `_framing`, to the byte.
+"""Framing in Cython: the same results as Decoder and encode of `_framing`.
 
-Packets are cut straight from the bytes that the caller feeds. Only a packet that
-is not whole yet is kept, in a buffer that holds that packet and nothing else: it
-grows with what has arrived, whatever length was declared, and goes when the packet
-is complete. Of a packet that is too large only the head is kept, until it has come.
+Packets are made directly from the bytes that the caller feeds. Only an incomplete
+packet is kept, in a buffer of its own. The buffer grows with the bytes that arrive,
+whatever length was declared, and is freed when the packet is complete. Of a packet
+that is too large, only the head is kept until it is complete.
 
-Whatever runs Python code (an error's constructor, a collection of garbage when a
-tuple is made) might feed this very decoder again. So a buffer is taken out of the
+Anything that runs Python code (an error's constructor, a garbage collection when a
+tuple is made) could feed this same decoder again. So the buffer is taken out of the
 decoder before packets are made from it.
 """
 
@@ -60,17 +60,17 @@ cdef inline bytes copy(const unsigned char *at, Py_ssize_t size):
 
 
 def encode(command, arguments=(), magic=RESPONSE):
-    """Return the packet that carries `arguments`.
+    """Return the packet of a command, with these arguments separated by NUL.
 
-    No argument but the last may contain NUL. Raises ProtocolError if the body
-    would be larger than a header can declare (4 GiB - 1), before it is put
-    together.
+    `magic` is RESPONSE for packets of the server, REQUEST for those of clients and
+    workers. Only the last argument may contain NUL; this is not checked. Raises
+    ProtocolError if the body is larger than a header can declare (4 GiB - 1 byte).
     """
     cdef tuple parts = tuple(arguments)
     cdef uint64_t length = len(parts) - 1 if parts else 0
     cdef uint32_t number
     cdef bint plain
-    # What is out of the ordinary, and so what is wrong, is left to the reference.
+    # Unusual arguments, and so all wrong ones, are left to the reference.
     for part in parts:
         if not PyBytes_CheckExact(part):
             return _framing.encode(command, parts, magic)
@@ -104,14 +104,15 @@ cdef class Decoder:
     """Decoder(magic=REQUEST, *, max_packet=MAX_PACKET, max_line=MAX_LINE, lines=False, skip_large=False)
 --
 
-    Cut a stream of bytes into packets and lines.
+    Split a stream of bytes into packets and lines.
 
-    `magic` is what packets of this direction begin with, REQUEST or RESPONSE. A
-    packet that declares a body of more than `max_packet` bytes is refused before
-    any of it is kept: it is a fatal error, or with `skip_large` a PacketTooLarge, and
-    as many bytes as it declares are dropped. With `lines`, what does not begin with
-    NUL is a text line of at most `max_line` bytes and comes as the command TEXT, its
-    argument being the line without its end; without `lines` it is a fatal error.
+    `magic` is the magic of packets in this direction: REQUEST or RESPONSE. A packet
+    that declares a body of more than `max_packet` bytes is refused before its body is
+    kept. This is a fatal error; with `skip_large` it is a PacketTooLarge, and the body
+    is dropped. With `lines`, data that does not begin with NUL is a text line of at
+    most `max_line` bytes: the command TEXT, whose argument is the line without its
+    end. Without `lines` such data is a fatal error. Raises ValueError for another
+    magic.
     """
 
     def __init__(
@@ -133,19 +134,20 @@ cdef class Decoder:
 
     @property
     def buffered(self):
-        """How many bytes of an unfinished packet or line are kept."""
+        """How many bytes of an incomplete packet or line are kept."""
         return self._kept
 
     @property
     def unfinished(self):
-        """Whether a packet or line has begun to come, and not ended."""
+        """Whether a part of a packet or line has arrived."""
         return self._kept > 0 or self._skipped > 0
 
     def feed(self, data):
-        """Take `data` and return what it completes, in order.
+        """Add `data` to the stream; return the packets that it completes, in order.
 
-        Nothing follows a fatal error: the decoder is dead and ignores what it is
-        fed from then on. Raises TypeError for anything but bytes.
+        Each packet is a number with its arguments, or INVALID with a ProtocolError.
+        A fatal error is the last packet: the decoder ignores all data after it.
+        Raises TypeError unless `data` is bytes.
         """
         if not isinstance(data, bytes):
             raise _framing._not_bytes(data)
@@ -163,7 +165,7 @@ cdef class Decoder:
     cdef Py_ssize_t _take(
         self, const unsigned char *data, Py_ssize_t size, list packets
     ) except -1:
-        """Take the data, or the beginning if it is to stop. Returns how much it took."""
+        """Consume data until `_stop` is set; return how many bytes were consumed."""
         cdef Py_ssize_t position = 0
         if self._skipped:
             position = self._skip(size)
@@ -178,7 +180,7 @@ cdef class Decoder:
     cdef Py_ssize_t _cut(
         self, const unsigned char *data, Py_ssize_t size, list packets
     ) except -1:
-        """Append what is whole to `packets` and return where it ends."""
+        """Append complete packets and lines, and return where the last one ends."""
         cdef Py_ssize_t position = 0
         cdef Py_ssize_t length
         while position < size and not self._stop:
@@ -203,7 +205,7 @@ cdef class Decoder:
     cdef Py_ssize_t _complete(
         self, const unsigned char *data, Py_ssize_t size, list packets
     ) except -1:
-        """Take what the packet in the buffer lacks and return how much that was."""
+        """Complete the packet in the buffer; return how many bytes that took."""
         cdef Py_ssize_t position = 0
         cdef Py_ssize_t lacking
         cdef Py_ssize_t length
@@ -227,9 +229,9 @@ cdef class Decoder:
         return size if newline is NULL else newline - data + 1
 
     cdef Py_ssize_t _length(self, const unsigned char *data, Py_ssize_t size) except -1:
-        """Return the length of what begins here, 0 as long as it is not whole.
+        """Return the length of the packet or line that begins here, 0 if incomplete.
 
-        For a packet that is too large that is the length of its head, below 0.
+        For a packet that is too large, return the length of its head, negated.
         """
         cdef uint32_t length
         if data[0]:
@@ -247,7 +249,7 @@ cdef class Decoder:
     cdef Py_ssize_t _head_of_large(
         self, const unsigned char *data, Py_ssize_t size
     ) except -1:
-        """Return the length of a large packet's head, 0 as long as it is not whole."""
+        """Return the length of a large packet's head, 0 if the head is incomplete."""
         cdef Py_ssize_t window = min(<Py_ssize_t>read_number(data + 8), handle_window)
         cdef Py_ssize_t come = min(size - header_size, window)
         cdef const unsigned char *body = data + header_size
@@ -267,9 +269,10 @@ cdef class Decoder:
     cdef int _refuse(
         self, const unsigned char *data, Py_ssize_t head, Py_ssize_t come, list packets
     ) except -1:
-        """Refuse a packet that is too large, of which so much has been taken.
+        """Refuse a packet that is too large.
 
-        The head is part of that.
+        `head` is the length of its head, `come` how many of its bytes were consumed,
+        the head included.
         """
         cdef uint32_t length = read_number(data + 8)
         self._skipped = header_size + <long long>length - come
@@ -285,7 +288,7 @@ cdef class Decoder:
         return 0
 
     cdef int _refuse_kept(self, Py_ssize_t head, list packets) except -1:
-        """Refuse the packet that is too large and whose head is in the buffer."""
+        """Refuse the packet in the buffer, which is too large."""
         cdef unsigned char *buffer = self._buffer
         cdef Py_ssize_t come = self._kept
         self._buffer = NULL
@@ -296,7 +299,7 @@ cdef class Decoder:
             PyMem_Free(buffer)
 
     cdef int _collect(self, tuple packet, list packets) except -1:
-        """Do with a packet what it is cut for: here, collect it."""
+        """Hand over a packet: here, append it to the list."""
         packets.append(packet)
         return 0
 
@@ -332,7 +335,7 @@ cdef class Decoder:
         return self._collect(self._packet(data, length), packets)
 
     cdef tuple _packet(self, const unsigned char *data, Py_ssize_t length):
-        """Make the packet or line that is whole."""
+        """Return a complete packet or line."""
         cdef uint32_t number
         if data[0]:
             length -= 1
@@ -346,7 +349,7 @@ cdef class Decoder:
         return split(number, data + header_size, length - header_size)
 
     cdef int _release(self, list packets) except -1:
-        """Deliver the packet that fills the buffer, and give the buffer back."""
+        """Deliver the packet that fills the buffer, and free the buffer."""
         cdef unsigned char *buffer = self._buffer
         cdef Py_ssize_t length = self._kept
         self._buffer = NULL
@@ -379,7 +382,7 @@ cdef class Decoder:
 
 
 cdef tuple split(uint32_t number, const unsigned char *body, Py_ssize_t size):
-    """Make a packet of this type from its body."""
+    """Return a packet of this type, its body split into arguments."""
     cdef Py_ssize_t count = counts[number]
     cdef Py_ssize_t last = count - 1
     cdef Py_ssize_t position, length

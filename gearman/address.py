@@ -1,9 +1,8 @@
-"""How addresses are written: read and shown in one way everywhere.
+"""Addresses as text: one syntax for options, environment variables and the library.
 
-    HOST    HOST:PORT    ADDRESS    [ADDRESS]    [ADDRESS]:PORT    unix:PATH
+    HOST    HOST:PORT    IPV6    [IPV6]    [IPV6]:PORT    unix:PATH
 
-ADDRESS is one of IPv6. Without brackets none may end with what could be a port, as
-``::1:4730`` does.
+An IPv6 address without brackets must not end like a port, as ``::1:4730`` does.
 """
 
 import re
@@ -18,7 +17,10 @@ _PORT_AT_THE_END = re.compile(r"(.+):([0-9]{4})")
 
 
 class Address(NamedTuple):
-    """A host and its port, None if none is named; or the path of a Unix socket."""
+    """A host and a port (None if the text has none), or the path of a Unix socket.
+
+    `host` is without brackets; with a `path`, `host` is empty.
+    """
 
     host: str
     port: int | None = None
@@ -26,10 +28,11 @@ class Address(NamedTuple):
 
 
 def parse(text: str, *, to_listen: bool = False) -> Address:
-    """Read an address.
+    """Return the address that `text` describes.
 
-    One `to_listen` on may be without a host, for all of them, and have port 0, for
-    any that is free. Raises ValueError with a whole sentence.
+    With `to_listen`, the host may be empty (all addresses), and the port may be 0
+    (any free one); otherwise a host is needed, and ports are from 1 to 65535. Raises
+    ValueError, whose text is a sentence for the user.
     """
     if text.startswith(UNIX):
         path = text.removeprefix(UNIX)
@@ -44,8 +47,8 @@ def parse(text: str, *, to_listen: bool = False) -> Address:
     return Address(host, _port(port, text, 0 if to_listen else 1))
 
 
-def written(host: str, port: int) -> str:
-    """Return an address as it is written; the path stands in the host."""
+def format_address(host: str, port: int) -> str:
+    """Return HOST:PORT, with brackets for IPv6; a host `unix:PATH` as it is."""
     if host.startswith(UNIX):
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -82,7 +85,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _host(host: str, text: str) -> str:
-    # The resolver encodes names like this, and raises no OSError when it can't.
+    # The resolver encodes names in this way, and if that fails, raises no OSError.
     try:
         host.encode("idna")
     except UnicodeError:
@@ -102,5 +105,5 @@ def _port(port: str, text: str, lowest: int) -> int:
 
 
 def _refused(text: str, why: str) -> ValueError:
-    # A whole file may have been passed for an address.
+    # The text may be long, for example the content of a file.
     return ValueError(f"{text[:80]!r} is no address: {why}; write {FORMS}")

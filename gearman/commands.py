@@ -1,10 +1,12 @@
-"""The command table of the binary protocol: one row a command.
+"""The command table of the binary protocol: one row for each command.
 
-Framing, dispatch, documentation and tests read it. Numbers, names and arguments
-are those of the PROTOCOL document, with three differences that every deployed
-implementation shares: SUBMIT_REDUCE_JOB has a fourth argument (the aggregator,
-which nobody reads), the first argument of STATUS_RES_UNIQUE is the unique, and
-ALL_YOURS is not implemented.
+Framing, dispatch, documentation and tests read this table. Numbers, names and
+arguments are those of gearmand's PROTOCOL document, with three differences that every
+deployed implementation shares:
+
+- SUBMIT_REDUCE_JOB has a fourth argument, the aggregator, which no server reads.
+- The first argument of STATUS_RES_UNIQUE is the unique.
+- ALL_YOURS is not implemented.
 """
 
 from dataclasses import dataclass
@@ -12,7 +14,10 @@ from enum import Flag, IntEnum, auto
 
 
 class Command(IntEnum):
-    """Numbers of the packet types."""
+    """The packet types, with their numbers.
+
+    TEXT stands for a line of the admin protocol; no packet has its number.
+    """
 
     TEXT = 0
     CAN_DO = 1
@@ -144,11 +149,12 @@ RESPONSE = b"\0RES"
 
 DEFAULT_PORT = 4730
 
-# Sizes in bytes. The unique's is gearmand's; a function name had to fit in its
-# receive buffer. Handles and client ids are cut by gearmand, so nobody depends on
-# longer ones.
-# A header can declare 4 GiB. What is made of a packet or an HTTP request, such as
-# JOB_ASSIGN of SUBMIT_JOB, has a handle or a function's name more.
+# Limits in bytes. MAX_UNIQUE is gearmand's, and MAX_FUNCTION follows from the size of
+# its receive buffer. gearmand truncates handles and client ids, so no program depends
+# on longer ones.
+# A header can declare 4 GiB - 1. The server turns a packet or an HTTP request into
+# another packet that is longer by a handle or a function name, as JOB_ASSIGN is longer
+# than SUBMIT_JOB.
 MAX_PACKET = 4 * 1024**3 - 64 * 1024
 MAX_LINE = 8191
 MAX_FUNCTION = 8180

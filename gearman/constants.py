@@ -13,7 +13,7 @@ PRIORITY_NONE: Final = None
 PRIORITY_LOW: Final = "LOW"
 PRIORITY_HIGH: Final = "HIGH"
 
-# Not submitted, or the connection was lost: nobody knows what became of it.
+# Not submitted; or the connection was lost, so that its outcome is unknown.
 JOB_UNKNOWN: Final = "UNKNOWN"
 # Sent; the server has not answered with a handle yet.
 JOB_PENDING: Final = "PENDING"
@@ -21,5 +21,5 @@ JOB_PENDING: Final = "PENDING"
 JOB_CREATED: Final = "CREATED"
 # Failed, raised an exception, or was refused by the server.
 JOB_FAILED: Final = "FAILED"
-# Done; its result is there.
+# Done; the result has arrived. A background job is complete once it is accepted.
 JOB_COMPLETE: Final = "COMPLETE"

@@ -1,4 +1,4 @@
-"""How Python objects become payloads, and payloads become Python objects again."""
+"""Encoders: they turn Python objects into payloads, and payloads into objects."""
 
 import json
 import pickle
@@ -10,27 +10,35 @@ _TEXT_OR_BYTES = (str, *BYTES)
 
 
 class DataEncoder:
-    """What encodes and decodes every payload; derive from it and override both.
+    """Base class of encoders: override both methods.
 
-    `encode` returns bytes or str, which is sent as UTF-8; `decode` gets bytes. The
-    methods may be class methods, and `data_encoder` an instance or a class.
+    The attribute `data_encoder` of a client or worker is an encoder: a class, or an
+    instance whose methods need not be class methods. It converts every payload that
+    is sent or received.
     """
 
     @classmethod
     def encode(cls, encodable_object: Any) -> Any:
-        """Return what is sent for an object."""
+        """Return bytes to send for an object, or str, which is sent as UTF-8.
+
+        An exception goes to the caller of `submit_job`; in a worker it makes the job
+        fail.
+        """
         raise NotImplementedError
 
     @classmethod
     def decode(cls, decodable_string: Any) -> Any:
-        """Return the object that a received payload stands for."""
+        """Return the object for a received payload, which is bytes.
+
+        An exception goes to the caller in a client; in a worker it makes the job fail.
+        """
         raise NotImplementedError
 
 
 class NoopEncoder(DataEncoder):
-    """Send str and bytes as they are, and receive payloads; the default.
+    """The default: send str and bytes, and receive `Payload`.
 
-    Raises TypeError for anything else.
+    Both methods raise TypeError for other types.
     """
 
     @classmethod
@@ -56,7 +64,7 @@ class NoopEncoder(DataEncoder):
 
 
 class TextEncoder(DataEncoder):
-    """Send and receive str, as UTF-8."""
+    """Send and receive str as UTF-8; raises UnicodeError for what is not UTF-8."""
 
     @classmethod
     def encode(cls, encodable_object: str) -> bytes:
@@ -68,7 +76,11 @@ class TextEncoder(DataEncoder):
 
 
 class JSONEncoder(DataEncoder):
-    """Send and receive what JSON can hold."""
+    """Send and receive values as JSON.
+
+    Raises TypeError for a value that JSON has no form for, ValueError for a payload
+    that is not JSON.
+    """
 
     @classmethod
     def encode(cls, encodable_object: Any) -> bytes:
@@ -80,9 +92,10 @@ class JSONEncoder(DataEncoder):
 
 
 class PickleEncoder(DataEncoder):
-    """Send and receive Python objects.
+    """Send and receive Python objects as pickles.
 
-    Whoever can submit jobs, or answer them, can run code where they are unpickled.
+    Unsafe where peers are not trusted: who can submit jobs can run code in the worker,
+    and who can be a worker can run code in the client.
     """
 
     @classmethod

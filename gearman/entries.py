@@ -1,4 +1,4 @@
-"""What other packages bring: the entry points of a group."""
+"""Plugins of other packages, found by their entry points."""
 
 from importlib.metadata import entry_points
 from typing import Any
@@ -7,14 +7,15 @@ from .errors import ConfigurationError
 
 
 def names(group: str) -> list[str]:
-    """Return what packages have registered, in order and each name once."""
+    """Return the names that packages have registered in a group, sorted."""
     return sorted({entry.name for entry in entry_points(group=group)})
 
 
 def load(group: str, name: str, kind: str) -> Any:
-    """Return what a package has registered by this name, None if none has.
+    """Return the object that is registered under this name, or None.
 
-    Raises ConfigurationError, which calls it a `kind`, if it cannot be loaded.
+    Raises ConfigurationError if it cannot be loaded; `kind` is the word for it in
+    that message, such as "queue plugin".
     """
     for entry in entry_points(group=group, name=name):
         try:

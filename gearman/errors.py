@@ -8,19 +8,25 @@ class GearmanError(Exception):
 
 
 class ConfigurationError(GearmanError):
-    """An option, or what it points to, cannot be used; the text says what to do."""
+    """An option, or the file or host it names, cannot be used; the text says why.
+
+    The text is a sentence for the user, and says what to do.
+    """
 
 
 class StartupError(GearmanError):
-    """The server cannot start: a port is taken, a permission is missing."""
+    """The server cannot start: a port is in use, or a permission is missing.
+
+    The text is a sentence for the user, and says what to do.
+    """
 
 
 class ProtocolError(GearmanError):
-    """The peer sent something that the protocol does not allow.
+    """Data that the protocol does not allow was received, or should be sent.
 
-    `code` and `text` are what an ERROR packet tells the peer; an empty `code`
-    means that the peer gets no answer. After a `fatal` error the stream cannot be
-    read any further and the connection must be closed.
+    The server answers with an ERROR packet of `code` and `text`; if `code` is empty,
+    it does not answer. After a `fatal` error no more can be read from the stream: the
+    connection must be closed.
     """
 
     def __init__(self, *details: object, code: str = "", fatal: bool = False) -> None:
@@ -31,10 +37,10 @@ class ProtocolError(GearmanError):
 
 
 class PacketTooLarge(ProtocolError):
-    """A packet's body is larger than the limit; what follows it can still be read.
+    """A packet's body is larger than the limit; later packets can be read.
 
-    `size` and `limit` are in bytes. `handle` is that of the job for which a worker
-    sends the packet, None if it is about no job.
+    `size` is the declared size of the body, `limit` the largest allowed one, both in
+    bytes. `handle` is the job's if a worker sent the packet about a job, else None.
     """
 
     def __init__(self, handle: bytes | None, size: int, limit: int) -> None:
@@ -46,13 +52,13 @@ class PacketTooLarge(ProtocolError):
 
 
 class QueueError(GearmanError):
-    """A store of background jobs failed; the text says how."""
+    """A store of background jobs failed; the text says why."""
 
 
 class JobRefused(QueueError):
-    """Jobs that can't be stored were among those to be committed.
+    """Some jobs of a batch can never be stored, for example because of their size.
 
-    `reasons` has a sentence for each of them, by its number.
+    `reasons` maps the number of each such job to a sentence for its client.
     """
 
     def __init__(self, reasons: dict[int, str]) -> None:
@@ -61,19 +67,19 @@ class JobRefused(QueueError):
 
 
 class JobsLost(QueueError):
-    """A store no longer has jobs that were stored; `numbers` are theirs."""
+    """A store has lost jobs that were stored; `numbers` are the numbers of these."""
 
     def __init__(self, text: str, numbers: Sequence[int]) -> None:
         super().__init__(text)
         self.numbers = numbers
 
 
-# What the blocking library raises beside ProtocolError. The names are those that
-# programs written for python-gearman catch.
+# The other errors of the blocking library. Their names are python-gearman's, which
+# programs catch.
 
 
 class ConnectionError(GearmanError):
-    """A connection could not be opened, was lost, or is misused."""
+    """A connection could not be opened, was lost, or was used while it was closed."""
 
 
 class ServerUnavailable(GearmanError):
@@ -81,20 +87,20 @@ class ServerUnavailable(GearmanError):
 
 
 class UnknownCommandError(GearmanError):
-    """A command arrived that its handler has no method for."""
+    """A packet arrived for which the handler has no `recv_...` method."""
 
 
 class ExceededConnectionAttempts(GearmanError):
-    """A request was lost as often as it may be submitted."""
+    """A job was lost before it was accepted, and has no attempts left."""
 
 
 class InvalidClientState(GearmanError):
-    """An answer does not fit the state of the request that it belongs to."""
+    """An answer does not fit the state of its request."""
 
 
 class InvalidWorkerState(GearmanError):
-    """A job arrived, or was to be released, that the worker did not ask for."""
+    """A job was assigned to a worker, or released by it, that it did not ask for."""
 
 
 class InvalidAdminClientState(GearmanError):
-    """The server gave no answer in time, or the answer to something else."""
+    """The server did not answer in time, or its answer belongs to another command."""

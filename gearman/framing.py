@@ -1,6 +1,7 @@
-"""The framing in use: compiled if it was built, else the reference in plain Python.
+"""The framing in use: the compiled one if it was built, else plain Python.
 
-`GEARMAN_PURE_PYTHON=1` in the environment chooses the reference in any case.
+With `GEARMAN_PURE_PYTHON=1` in the environment it is always plain Python. `BUILD` says
+which one it is: "speedups" or "pure".
 """
 
 import os

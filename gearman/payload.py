@@ -1,9 +1,9 @@
 """Text and bytes: names are text, payloads are bytes that also behave like text.
 
-Programs exist that take `job.data` for bytes, and others that take it for str.
-Payload serves both: it is bytes to whatever wants bytes, and where text meets it,
-in a comparison, a concatenation or a format, it takes part as its UTF-8 text. Bytes
-that are no UTF-8 survive the way to text and back (surrogateescape).
+Some programs treat `job.data` as bytes, others as str. Payload serves both: it is
+bytes, but when it is compared, added or formatted with text, it behaves as its UTF-8
+text. Bytes that are not UTF-8 are kept when they are converted to text and back
+(surrogateescape).
 """
 
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from reprlib import Repr
 from typing import Any, Final, Self
 
 _ENCODING = ("utf-8", "surrogateescape")
-# As a tuple: a union would be made anew with each call.
+# A tuple, since isinstance with a union would create the union in each call.
 BYTES = (bytes, bytearray, memoryview)
 
-# Characters or bytes of a payload that an error, a log line or a repr may show.
+# An error, a log line or a repr shows at most so many characters or bytes of a payload.
 LIMIT: Final = 80
 
 _short = Repr()
@@ -23,7 +23,10 @@ _short.maxother = LIMIT
 
 
 def as_bytes(value: object) -> bytes:
-    """Return text as UTF-8, and what holds bytes as bytes; else raise TypeError."""
+    """Return str as UTF-8, and bytes, bytearray or memoryview as bytes.
+
+    Raises TypeError for other types.
+    """
     if type(value) is bytes:
         return value
     if isinstance(value, str):
@@ -37,7 +40,7 @@ def as_bytes(value: object) -> bytes:
 
 
 def as_text(value: str | bytes) -> str:
-    """Return a name as text."""
+    """Return a name as str; bytes that are not UTF-8 become surrogate escapes."""
     if isinstance(value, str):
         return value
     try:
@@ -47,7 +50,7 @@ def as_text(value: str | bytes) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Turn text, alone or in a tuple, into the bytes it is compared with."""
+    """Return str as UTF-8 bytes, also in a tuple; return other values unchanged."""
     if isinstance(value, str):
         return value.encode(*_ENCODING)
     if isinstance(value, tuple):
@@ -73,11 +76,11 @@ def _accepting_text(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Payload(bytes):
-    """Bytes that compare with, add to, search for and format as their text.
+    """Bytes that can be compared, added, searched and formatted with str.
 
-    Two payloads or a payload and bytes make a payload; a payload and a str make a
-    str. Items are integers, as with bytes; slices are payloads. A pickle holds
-    plain bytes, so it can be read where this class is unknown.
+    A payload plus bytes is a payload; a payload plus str is a str. Items are integers,
+    as with bytes; slices are payloads. The hash is that of the bytes. A pickle contains
+    plain bytes, so that it can be read without this package.
     """
 
     def __str__(self) -> str:
@@ -87,7 +90,10 @@ class Payload(bytes):
         return format(self.decode(*_ENCODING), spec)
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """Return the text in another encoding, as str.encode does."""
+        """Return the text in another encoding, as str.encode does.
+
+        Raises UnicodeError if the bytes are not UTF-8, or cannot be encoded.
+        """
         return self.decode().encode(encoding, errors)
 
     __hash__ = bytes.__hash__
@@ -152,9 +158,9 @@ for _name in _METHODS.split():
 
 
 def excerpt(value: Any) -> str:
-    """Return the repr of a value, or what text, bytes or an object begin with.
+    """Return the repr of a value for an error or the log, shortened to LIMIT.
 
-    Of a dict that is so for each of its values.
+    In a dict, each key and value is shortened by itself.
     """
     if isinstance(value, dict):
         items = (f"{excerpt(key)}: {excerpt(item)}" for key, item in value.items())

@@ -1,8 +1,8 @@
 """The protocol's numbers and arguments under python-gearman's names, and its packets.
 
-Everything is derived from the command table. The connections themselves use
-`gearman.framing`; the functions here are for programs that pack and parse by hand.
-In a dict of arguments names are str and data is a Payload; either may be given as
+All is derived from the command table. The library's connections use `gearman.framing`;
+the functions here are for programs that pack and parse packets themselves. In a dict
+of parsed arguments, names are str and data is a Payload. Arguments to be packed may be
 str or bytes.
 """
 
@@ -134,21 +134,25 @@ _ARGUMENTS[Command.TEXT] = _ARGUMENTS.pop(GEARMAN_COMMAND_TEXT_COMMAND)
 
 
 def get_command_name(cmd_type: int) -> Any:
-    """Return the name of a command, or what was given if there is none."""
+    """Return the name of a command, or the number itself if it is unknown."""
     return GEARMAN_COMMAND_TO_NAME.get(cmd_type, cmd_type)
 
 
 def submit_cmd_for_background_priority(background: bool, priority: str | None) -> int:
-    """Return the command that submits such a job; KeyError for another priority."""
+    """Return the number of the command that submits such a job.
+
+    `priority` is one of PRIORITY_NONE, PRIORITY_LOW and PRIORITY_HIGH. Raises KeyError
+    for others.
+    """
     return _SUBMIT[background, priority]
 
 
 def name_arguments(
     number: int, arguments: tuple[bytes, ...]
 ) -> tuple[int, dict[str, Any]]:
-    """Turn a packet of `gearman.framing` into a command and its named arguments.
+    """Return the command and the named arguments of a packet of `gearman.framing`.
 
-    Raises ProtocolError if the number stands for nothing.
+    Raises ProtocolError (fatal) if the number is unknown.
     """
     converters = _ARGUMENTS.get(number)
     if converters is None:
@@ -169,10 +173,11 @@ def name_arguments(
 def parse_binary_command(
     in_buffer: Any, is_response: bool = True
 ) -> tuple[int | None, dict[str, Any] | None, int]:
-    """Return the first packet as (command, arguments, bytes it takes).
+    """Return the first packet of a buffer: (command, arguments, its size in bytes).
 
-    Without a whole packet that is (None, None, 0). Raises ProtocolError for a magic
-    of the other direction, an unknown command, or arguments that don't fit it.
+    Returns (None, None, 0) if the packet is incomplete. `is_response` says whether the
+    packet comes from a server. Raises ProtocolError for another magic, an unknown
+    command, or a wrong number of arguments.
     """
     data = as_bytes(in_buffer)
     if len(data) < HEADER_SIZE:
@@ -208,7 +213,7 @@ def _split(number: int, body: bytes) -> tuple[bytes, ...]:
 def pack_binary_command(
     cmd_type: int, cmd_args: Mapping[str, Any], is_response: bool = False
 ) -> Payload:
-    """Return the packet of a command; raises what `pack` raises."""
+    """Return the packet of a command as a Payload; raises what `pack` raises."""
     return Payload(pack(cmd_type, cmd_args, is_response))
 
 
@@ -217,8 +222,10 @@ def pack(
 ) -> bytes:
     """Return the packet of a command as plain bytes.
 
-    Raises ProtocolError for an unknown command, missing or superfluous arguments,
-    one that is neither str nor bytes, and NUL in any but the last.
+    `cmd_args` has exactly the names of GEARMAN_PARAMS_FOR_COMMAND; values are str or
+    bytes. `is_response` says whether a server sends the packet. Raises ProtocolError
+    for an unknown command, for arguments that are missing, superfluous or of another
+    type, for NUL in any but the last, and for a body of 4 GiB or more.
     """
     if cmd_type not in COMMANDS:
         name = get_command_name(cmd_type)
@@ -245,9 +252,10 @@ def pack(
 
 
 def parse_text_command(in_buffer: Any) -> tuple[int | None, dict[str, Any] | None, int]:
-    """Return the first line as (command, {'raw_text': line}, bytes it takes).
+    """Return the first line: (command, {'raw_text': line}, its size in bytes).
 
-    Without a whole line that is (None, None, 0). Raises ProtocolError for NUL in it.
+    The line is without its end, but its end is counted. Returns (None, None, 0) if the
+    line is incomplete. Raises ProtocolError if the line contains NUL.
     """
     line, end, _ = as_bytes(in_buffer).partition(b"\n")
     if not end:
@@ -259,7 +267,10 @@ def parse_text_command(in_buffer: Any) -> tuple[int | None, dict[str, Any] | Non
 
 
 def pack_text_command(cmd_type: int, cmd_args: Mapping[str, Any]) -> Payload:
-    """Return the line in `cmd_args['raw_text']`; raises ProtocolError without one."""
+    """Return `cmd_args['raw_text']` as it is, which should end with a line end.
+
+    Raises ProtocolError for another command, and if there is no text.
+    """
     if cmd_type != GEARMAN_COMMAND_TEXT_COMMAND:
         name = get_command_name(cmd_type)
         raise ProtocolError(f"Expected GEARMAN_COMMAND_TEXT_COMMAND, received {name}")

@@ -1,14 +1,15 @@
-"""What a queue plugin is: where background jobs are kept, so that none is lost.
+"""The interface of queue plugins, which store background jobs so that none is lost.
 
-A plugin is a module with a class `Queue`, derived from the one below. Plugins of
-this package are the modules `gearman.queues.NAME`; those of other packages are
-found by the entry point group `gearman.queues`. A plugin is plain blocking code:
-the server calls it from one thread at a time, which is not that of its event loop.
+A plugin is a class derived from `Queue` below. Plugins of this package are the
+classes `Queue` of the packages `gearman.queues.NAME`; those of other packages are
+found by the entry point group `gearman.queues`. A plugin is plain blocking code: the
+server calls it from one thread at a time, which is not the event loop's.
 
-The server keeps every job in memory as well, so a plugin is only ever asked to
-read at start. While it runs there is one call, `commit`, which takes what came
-since the last one, whole: many jobs then cost one transaction, and one wait for the
-disk.
+The server keeps every job in memory as well, so a plugin reads its store only at the
+start. After that the server only calls `commit`, with all changes since the last
+call: many jobs then cost one transaction, and one wait for the disk.
+
+docs/queues.md has a complete example and the rules.
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +28,7 @@ HIGH, NORMAL, LOW = 0, 1, 2
 
 _GROUP: Final = "gearman.queues"
 
-# What comes with this package, and what gearmand calls it.
+# The plugins of this package, and gearmand's names for them.
 NAMES: Final = ("sqlite", "postgres", "memcached", "flatfile")
 ALIASES: Final = {
     "libsqlite3": "sqlite",
@@ -39,11 +40,13 @@ ALIASES: Final = {
 class StoredJob(NamedTuple):
     """A background job as it is stored.
 
-    `number` identifies it in its store: a positive number below 2**63, higher for a
-    later submission. `handle` is empty if the job has none yet, and ends with a
-    colon and `number` otherwise. `function` and `unique` are of any bytes, NUL
-    excepted; several jobs may have the same. `priority` is 0, 1 or 2 for high,
-    normal and low; `when` is in seconds since the epoch, 0 for at once.
+    `number` is its key in the store: from 1 to 2**63 - 1, higher for a later
+    submission. `handle` is empty, or ends with a colon and `number`. `function` (up to
+    8180 bytes) and `unique` (up to 64) are any bytes but NUL; several jobs may have the
+    same ones, and `unique` may be empty. `workload` is any bytes, up to 4 GiB.
+    `priority` is 0, 1 or 2 for high, normal and low. `when` is in seconds since the
+    epoch, 0 for immediately. `retries` counts how often the job was queued again.
+    `reducer` is bytes without NUL, or None.
     """
 
     number: int
@@ -59,7 +62,11 @@ class StoredJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Something in a store that is no job; `key` tells an operator where it is."""
+    """An item in a store that cannot be read as a job.
+
+    `key` says where an operator finds it, `reason` what is wrong with it. Both appear
+    in the log.
+    """
 
     key: str
     reason: str
@@ -69,11 +76,11 @@ class Unreadable:
 class Option:
     """An option of the server that belongs to a plugin.
 
-    Its value is handed to the plugin's constructor as the argument `keyword`, if the
-    option was given. The first of `names`, which are without dashes, is the one shown
-    by the help; the others mean the same. `kind` is "text", "path" (handed over as an
-    absolute path), "number" (a whole one, not negative) or "flag" (True if given), or
-    a tuple of the words that are allowed.
+    If the option is given, its value is passed to the plugin's constructor as the
+    argument `keyword`. `names` are without the leading dashes; the help shows the first
+    one, and the others are aliases. `help` and `metavar` are for the help text. `kind`
+    is "text", "path" (passed as an absolute path), "number" (an int from 0 to
+    2**63 - 1), "flag" (True if given), or a tuple of the allowed words.
     """
 
     keyword: str
@@ -84,79 +91,86 @@ class Option:
 
     @property
     def key(self) -> str:
-        """The name under which its value is kept among parsed options."""
+        """The key of its value among the parsed options."""
         return self.names[0].replace("-", "_")
 
 
 class HasOptions(Protocol):
-    """A class whose constructor takes the values of options by keyword."""
+    """A class whose constructor takes the values of its options by keyword."""
 
     options: ClassVar[tuple[Option, ...]]
 
 
 class Queue(ABC):
-    """A store of background jobs.
+    """A store of background jobs: the base class of plugins.
 
-    The constructor takes the values of `options` by keyword and opens the store, which
-    it creates if there is none. It raises ConfigurationError if an option can't be
-    used and StartupError if the store can't be opened; the text of either says what
-    to do. A store serves one process at a time: opening it while another process has
-    it open is a StartupError, wherever the back end can tell.
+    The constructor takes the values of `options` by keyword, and opens the store, or
+    creates it if it does not exist. It raises ConfigurationError if an option can't be
+    used, and StartupError if the store can't be opened; the text is a sentence that
+    says what to do. Only one process may use a store at a time: if another process has
+    it open, and the back end can tell, the constructor raises StartupError.
     """
 
     options: ClassVar[tuple[Option, ...]] = ()
 
     @classmethod  # noqa: B027
     def prepare(cls) -> None:
-        """Import all that the plugin will need.
+        """Import all modules that the plugin needs.
 
-        Called once, before the constructor, by the user who starts the server. That
-        which the server becomes then (--user) might not be able to read this Python.
-        Raises ConfigurationError if something is missing.
+        Called once, before the constructor, while the process still runs as the user
+        who started it. The user of --user may not be allowed to read the files of this
+        Python. Raises ConfigurationError if a module is missing.
         """
 
     @classmethod  # noqa: B027
     def check(cls, options: Mapping[str, Any]) -> None:
-        """Find what would keep the constructor from opening the store.
+        """Check whether the constructor could open the store.
 
         Called after `prepare`, by `gearmand --check-args`, with the constructor's
-        arguments. Nothing must be opened, created or changed, as a server may be at
-        work. Raises ConfigurationError or StartupError as the constructor does.
+        arguments by keyword. A server may be using the store, so nothing may be opened,
+        created or changed. Raises ConfigurationError or StartupError as the
+        constructor would.
         """
 
     @abstractmethod
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         """Yield every stored job, in the order of their numbers.
 
-        Called once, before the first `commit`. What can't be read is yielded as
-        Unreadable and stays where it is, or is set aside: it is neither removed nor a
-        reason to stop. Raises QueueError if the back end fails.
+        Called once, before the first `commit`. An item that can't be read is yielded
+        as Unreadable; it is not removed, and does not end the iteration. Raises
+        QueueError if the back end fails.
         """
 
     @abstractmethod
     def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
-        """Store jobs and remove others, for good: on return both are durable.
+        """Store the jobs `added`, and remove those whose numbers are in `done`.
 
-        A job whose number is stored already replaces the stored one; a number that
-        is not stored needs no removing. No number is in both. If both are empty, find
-        out whether the back end works.
+        On return both changes are durable. A job replaces a stored one of the same
+        number. A number in `done` that is not stored is ignored. No number is in both.
+        If both are empty, check whether the back end works, including writing.
 
-        Raises QueueError if the back end fails. Then any part of the batch may or may
-        not be durable, the caller counts none of it as such, and calls again, after a
-        while, with what is still to be done; a lost connection is to be opened again
-        by that call. Raises JobsLost, which is one such failure, if the store finds
-        that it has forgotten jobs; the caller adds those again. Raises JobRefused, with
-        nothing changed, if some of the jobs can never be stored; the others are then
-        committed by another call.
+        Raises QueueError if the back end fails. Any part of the batch may then be
+        durable; the caller assumes that nothing is, and calls again later with the
+        changes that are still needed. That call must open a lost connection again.
+        Raises JobsLost, a kind of QueueError, if the store has lost stored jobs; the
+        caller adds these again. Raises JobRefused, without having changed anything, if
+        some of the jobs can never be stored; the caller then commits the others.
+        Every wait must end: jobs and their clients wait for this call.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Release the store. Does not fail, and may be called after any failure."""
+        """Release the store.
+
+        Raises nothing. May be called after any failure, and more than once.
+        """
 
 
 def load(name: str) -> type[Queue]:
-    """Return the plugin of this name. Raises ConfigurationError if there is none."""
+    """Return the plugin class of this name, which may be gearmand's name.
+
+    Raises ConfigurationError if there is none, or if it cannot be imported.
+    """
     name = ALIASES.get(name, name)
     if name in NAMES:
         module: Any = import_module(f"gearman.queues.{name}")
@@ -173,7 +187,10 @@ def load(name: str) -> type[Queue]:
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import what a plugin needs. Raises ConfigurationError if it is not installed."""
+    """Import and return a module that a plugin of this package needs.
+
+    Raises ConfigurationError if it is not installed, naming the `extra` to install.
+    """
     try:
         return import_module(module)
     except ImportError as error:
@@ -184,7 +201,7 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 def check(job: StoredJob) -> str:
-    """Return what makes a job one that no server would have stored, "" if nothing."""
+    """Return why no server can have stored this job, "" if it is valid."""
     if not 0 < job.number < 2**63:
         return f"its number is {job.number}"
     if len(job.function) > MAX_FUNCTION or b"\0" in job.function:
@@ -199,7 +216,7 @@ def check(job: StoredJob) -> str:
 
 
 def replayed(queue: Queue) -> Iterator[StoredJob | Unreadable]:
-    """Yield what a store has, each job that `check` objects to as Unreadable."""
+    """Yield the items of `queue.replay()`, with each invalid job as Unreadable."""
     for item in queue.replay():
         if isinstance(item, StoredJob) and (wrong := check(item)):
             yield Unreadable(str(item.number), wrong)
@@ -210,7 +227,7 @@ def replayed(queue: Queue) -> Iterator[StoredJob | Unreadable]:
 def plugin_arguments(
     options: Mapping[str, Any], plugin: type[HasOptions]
 ) -> dict[str, Any]:
-    """Return the arguments for a plugin's constructor among parsed options."""
+    """Return the constructor's arguments for a plugin from the parsed options."""
     return {
         option.keyword: options[option.key]
         for option in plugin.options

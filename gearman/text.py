@@ -1,18 +1,18 @@
-"""The admin text protocol: lines and words, what they may hold, how they are shown."""
+"""The admin text protocol: lines and words, and how names are printed."""
 
 import re
 
 from .errors import ProtocolError
 
-# gearmand takes no more words than this in a line and closes the connection.
+# Words of a line. gearmand closes the connection if there are more.
 MAX_WORDS = 5
 
-# Bytes that are shown of what a peer has sent.
+# Bytes of a peer's data that a message shows at most.
 SHOWN = 80
 
 _SPACES = re.compile(rb" +")
-# What may be a control character: those of ASCII, and 0x80 to 0x9f, which terminals
-# take for such as one byte or in UTF-8.
+# Possible control characters: those of ASCII, and 0x80 to 0x9f, which terminals treat
+# as control characters, as single bytes or in UTF-8.
 _SUSPECT = re.compile(rb"[\x00-\x1f\x7f-\x9f]")
 _CONTROL = [bytes([number]) for number in (*range(0x20), 0x7F)]
 _CONTROL_UTF_8 = [b"\xc2%c" % number for number in range(0x80, 0xA0)]
@@ -21,11 +21,11 @@ _HTTP = re.compile(rb" HTTP/\d(\.\d)?$")
 
 
 def split(line: bytes) -> list[bytes]:
-    """Return the words of a line without its end; there is always a first one.
+    """Return the words of a line, which is given without its end.
 
-    Runs of spaces separate words, and spaces before the first or behind the last
-    word make an empty one, as with gearmand. Raises ProtocolError (fatal) if there
-    are more than MAX_WORDS, or if it is the first line of an HTTP request.
+    There is at least one word. Words are separated by one or more spaces; spaces at the
+    start or the end make an empty word, as with gearmand. Raises ProtocolError (fatal)
+    if there are more than MAX_WORDS words, or if the line is that of an HTTP request.
     """
     if _HTTP.search(line):
         raise ProtocolError("an HTTP request on the gear port", fatal=True)
@@ -39,15 +39,15 @@ def split(line: bytes) -> list[bytes]:
 def printable(name: bytes) -> bytes:
     r"""Return a name with its control characters written as \xNN.
 
-    Names come from peers; one that holds a line end or a tab must not be able to
-    forge a line or a column of an answer or a log, nor to steer a terminal.
+    Names come from peers. A line end or a tab in a name must not be able to forge a
+    line or a column of an answer or of the log, nor to control a terminal.
     """
     if _SUSPECT.search(name) is None:
         return name
     characters = _CONTROL
     if not name.isascii():
         characters = _CONTROL + (_CONTROL_UTF_8 if _is_text(name) else _CONTROL_8_BIT)
-    # Far faster than a function called for each one, where there are many.
+    # Much faster than calling a function for each occurrence.
     for character in characters:
         if character in name:
             name = name.replace(character, b"".join(b"\\x%02x" % n for n in character))
@@ -63,9 +63,10 @@ def _is_text(name: bytes) -> bool:
 
 
 def shown(name: bytes) -> str:
-    r"""Return bytes for a sentence to read, the first SHOWN of them.
+    r"""Return a name for a message: its first SHOWN bytes as printable text.
 
-    What is no text is written as \xNN; dots stand for the rest.
+    Bytes that are not UTF-8, and control characters, are written as \xNN; dots stand
+    for the rest.
     """
     text = printable(name[:SHOWN]).decode(errors="backslashreplace")
     return f"{text}..." if len(name) > SHOWN else text

@@ -1,4 +1,4 @@
-"""Small things that programs import from here."""
+"""Small functions that programs for python-gearman import from here."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Stopwatch:
-    """Count down from a number of seconds; from None it never ends."""
+    """A countdown of `time_remaining` seconds; with None it never ends."""
 
     def __init__(self, time_remaining: float | None) -> None:
         self.stop_time: float | None = None
@@ -21,13 +21,13 @@ class Stopwatch:
             self.stop_time = time.monotonic() + time_remaining
 
     def get_time_remaining(self) -> float | None:
-        """Return the seconds that are left, 0.0 at the end, or None."""
+        """Return the seconds that are left, at least 0.0; None if it never ends."""
         if self.stop_time is None:
             return None
         return max(0.0, self.stop_time - time.monotonic())
 
     def has_time_remaining(self, time_comparison: float | None = None) -> bool:
-        """Whether there is time left, now or at a time of the monotonic clock."""
+        """Whether time is left, now or at `time_comparison` of time.monotonic()."""
         if self.stop_time is None:
             return True
         if time_comparison is None:
@@ -36,10 +36,11 @@ class Stopwatch:
 
 
 def disambiguate_server_parameter(hostport_tuple: Any) -> tuple[str, int]:
-    """Return host and port of a server.
+    """Return the host and port of a server.
 
-    Known are (host, port) and what `gearman.address` reads; "unix:/path" is a host
-    whose port means nothing. Raises ValueError for others.
+    The argument is (host, port), or text that `gearman.address` reads. For a Unix
+    socket the host is "unix:PATH", and the port has no meaning. Raises ValueError for
+    other arguments.
     """
     if isinstance(hostport_tuple, tuple | list):
         if len(hostport_tuple) != 2:
@@ -52,9 +53,10 @@ def disambiguate_server_parameter(hostport_tuple: Any) -> tuple[str, int]:
 
 
 def host_and_port(text: str, default: int = DEFAULT_GEARMAN_PORT) -> tuple[str, int]:
-    """Return host and port of a server that is named by an address.
+    """Return the host and port of an address, with a default port.
 
-    Raises ValueError for what is no address.
+    For a Unix socket the host is "unix:PATH". Raises ValueError, whose text is a
+    sentence for the user, if `text` is not an address.
     """
     host, port, path = address.parse(text)
     return (f"{address.UNIX}{path}" if path else host), port or default
@@ -66,13 +68,19 @@ def select(
     xlist: Iterable[Any],
     timeout: float | None = None,
 ) -> tuple[list[Any], list[Any], list[Any]]:
-    """Do what select.select does, for any number of descriptors."""
+    """Do what select.select does, for descriptors of any number.
+
+    `timeout` is in seconds; None waits without limit.
+    """
     found = ready(rlist, wlist, timeout, watched=xlist)
     return list(found[0]), list(found[1]), list(found[2])
 
 
 def unlist(given_list: Sequence[T]) -> T | None:
-    """Return the only item, or None; raises ValueError if there are several."""
+    """Return the only item, or None if there is none.
+
+    Raises ValueError if there are several.
+    """
     if len(given_list) > 1:
         raise ValueError(len(given_list))
     return given_list[0] if given_list else None

@@ -1,1 +1,1 @@
-"""Persistent queue plugins of the job server, imported as ``gearman.queues.NAME``."""
+"""The queue plugins of the job server, imported as ``gearman.queues.NAME``."""

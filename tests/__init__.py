@@ -1,1 +1,1 @@
-"""The tests; see CONTRIBUTING.md for how they import one another."""
+"""The tests; CONTRIBUTING.md says how they import each other."""

@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, and what it has signed, in files."""
+"""Certificates for tests, in files: an authority, and those that it has signed."""
 
 import ssl
 from functools import cached_property
@@ -10,7 +10,7 @@ from tests.servers import HOST
 
 
 class Authority:
-    """An authority, a server at the loopback address, and a client, all in files."""
+    """An authority with the certificates of a server on loopback and of a client."""
 
     def __init__(self, folder: Path) -> None:
         self._signer = trustme.CA()
@@ -37,7 +37,7 @@ class Authority:
         return path
 
     def trust(self, certificate: Path | None = None) -> ssl.SSLContext:
-        """Return what trusts this authority, and shows a certificate if it has one."""
+        """Return a context that trusts this authority, with a certificate if given."""
         context = ssl.create_default_context(cafile=self.path)
         if certificate is not None:
             context.load_cert_chain(certificate)

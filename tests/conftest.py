@@ -1,4 +1,4 @@
-"""Which build is tested, how hypothesis searches, and back ends for all tests."""
+"""Settings of the test run: builds, hypothesis, back ends, and the summary of skips."""
 
 import os
 import signal
@@ -28,15 +28,15 @@ NOT_BUILT = (
     "builds them"
 )
 
-# No deadline: how long an example takes depends on what else this machine does.
+# No deadline, since the time of an example depends on other load of the machine.
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 def pytest_configure() -> None:
-    # Shells have what they start in the background ignore interruptions, and so would
-    # the programs that tests interrupt.
+    # A process that a shell starts in the background ignores SIGINT, and so would the
+    # programs that tests interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if EXPECTED and EXPECTED != BUILD:
@@ -47,7 +47,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes long, and what one build is enough for."""
+    """Mark slow tests, and those that one build is enough for."""
     for item in items:
         path = item.path.relative_to(TESTS)
         if path.parts[0] in ("benchmarks", "crash"):
@@ -61,7 +61,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say why tests were skipped, each reason once, where no failure can hide in it."""
+    """Print each reason of skipped tests once, so that failures are easy to see."""
     reports = terminalreporter.stats.get("skipped", [])
     reasons = Counter(report.longrepr[2] for report in reports)
     for reason, count in sorted(reasons.items()):

@@ -1,7 +1,7 @@
 """Real job servers for tests: each in its own process, on a free loopback port.
 
-A server is ready when it has answered, and it is ended by its process id, so no
-test has to sleep, and tests of several checkouts can run side by side.
+A server is ready when it has answered, and it is ended by its process id. So no test
+has to sleep, and tests of several checkouts can run at the same time.
 """
 
 import atexit
@@ -29,13 +29,13 @@ import gearman
 
 T = TypeVar("T")
 
-# Seconds that anything in a test may take before it counts as hung. A slow machine
-# raises it with the variable; nothing waits that long unless it fails.
+# Seconds after which a step of a test counts as hung. On a slow machine, set the
+# variable to more. Only failing tests wait so long.
 DEADLINE = float(os.environ.get("TEST_DEADLINE", "20"))
 
 HOST = "127.0.0.1"
 
-# A server that looks for connections that stall often, and not once a second.
+# A server that looks for stalled connections often, instead of once a second.
 _WATCHFUL = """
 import sys
 from gearman.server.__main__ import main
@@ -44,11 +44,11 @@ watchdog.WATCH_INTERVAL = 0.05
 sys.exit(main())
 """
 
-# How many ports a process of tests has for itself.
+# The number of ports that a test process reserves.
 _BLOCK = 50
 _RANDOM = random.SystemRandom()
 
-# What a foreign program comes with: the package's name in Debian.
+# The Debian packages of the programs of others.
 PACKAGES = {
     "gearmand": "gearman-job-server",
     "gearman": "gearman-tools",
@@ -70,7 +70,7 @@ PACKAGES = {
 
 
 def missing(program: str) -> NoReturn:
-    """Fail the test in CI, where everything must be tested; skip it elsewhere."""
+    """Fail the test in CI, where all tests must run; skip it elsewhere."""
     package = PACKAGES.get(program, program)
     sentence = f"{program} is not installed; on Debian: apt-get install {package}"
     if os.environ.get("CI"):
@@ -79,10 +79,10 @@ def missing(program: str) -> NoReturn:
 
 
 def foreign(program: str) -> str:
-    """Return the path of a compiled program; see `missing` when there is none.
+    """Return the path of a compiled program; if there is none, call `missing`.
 
-    Scripts are passed over: this package and Perl's server install some under the
-    names of the C programs.
+    Scripts are ignored: this package and Perl's server install some with the names of
+    the C programs.
     """
     folders = [*os.get_exec_path(), "/usr/sbin"]
     for folder in folders:
@@ -93,9 +93,9 @@ def foreign(program: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port that nobody listened on a moment ago, and no other tests are given.
+    """Return a free port, which other test processes do not use.
 
-    It is none of those that systems give to outgoing connections, as such a
+    It is not one of the ports that systems use for outgoing connections, since such a
     connection could take it before the server does.
     """
     while True:
@@ -111,10 +111,11 @@ def free_port() -> int:
 
 @cache
 def _own_ports() -> Iterator[int]:
-    """Return the ports of a block that this process has for itself, over and over.
+    """Yield the ports of a block that this process has reserved, over and over.
 
-    Its first port is kept, by which other processes know. The choice does not depend on
-    the seed of `random`: Hypothesis sets that, to the same one everywhere.
+    The first port of the block is kept open, which reserves the block. The choice does
+    not depend on the seed of `random`, since Hypothesis sets the same seed in all
+    processes.
     """
     while True:
         first = _RANDOM.randrange(10_000, 32_700, _BLOCK)
@@ -130,7 +131,7 @@ def _own_ports() -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Server:
-    """A running job server; what it writes is in the file `log`."""
+    """A running job server; its output is in the file `log`."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -166,10 +167,10 @@ def ours(
 ) -> Iterator[Server]:
     """Run the server of the imported package, on a free port if none is given.
 
-    It uses the compiled parts if this process does, unless `pure` says otherwise.
-    With `tls` it is asked for its first answer by TLS, which `options` must turn on.
-    It finds modules in the folder `path` as well. If it is `watchful`, no time is lost
-    until it sees that a connection has stalled.
+    It uses the compiled modules if this process does, unless `pure` says otherwise.
+    With `tls` its first answer is requested by TLS, which `options` must turn on.
+    `path` is a further folder of Python modules.
+    A `watchful` server notices a stalled connection soon.
     """
     port = port or free_port()
     program = ["-c", _WATCHFUL] if watchful else ["-m", "gearman.server"]
@@ -185,7 +186,7 @@ def package_environment(
 ) -> dict[str, str]:
     """Return an environment whose Python imports the same `gearman` as this one.
 
-    It finds modules in the folder `path` as well.
+    `path` is a further folder of Python modules.
     """
     environment = dict(os.environ)
     environment["PYTHONPATH"] = str(Path(gearman.__file__).parent.parent)
@@ -220,12 +221,12 @@ def _running(
             yield server
         finally:
             end(process)
-            # pytest shows this when the test fails.
+            # pytest prints this if the test fails.
             print(log.read_text(errors="replace")[-20_000:])
 
 
 def _wait_until_it_answers(server: Server, tls: ssl.SSLContext | None) -> None:
-    """Return when this very process answers, not another one on its port."""
+    """Return when this process answers, and not another one on its port."""
     deadline = time.monotonic() + DEADLINE
     while _listening_pid(server, tls) != server.process.pid:
         if _ended(server.process):
@@ -235,7 +236,7 @@ def _wait_until_it_answers(server: Server, tls: ssl.SSLContext | None) -> None:
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the process ends within a moment, which is spent waiting for that."""
+    """Wait a moment for the end of the process; return whether it has ended."""
     try:
         process.wait(0.002)
     except subprocess.TimeoutExpired:
@@ -259,7 +260,7 @@ def _listening_pid(server: Server, tls: ssl.SSLContext | None) -> int | None:
 
 
 def _end_at_last(process: subprocess.Popen[bytes]) -> None:
-    """End a process that may hang when it is told to, as gearmand does at times."""
+    """End a process; kill it if it hangs, as gearmand sometimes does."""
     process.terminate()
     try:
         process.wait(DEADLINE / 4)
@@ -269,7 +270,7 @@ def _end_at_last(process: subprocess.Popen[bytes]) -> None:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end, insist after the deadline, and complain then."""
+    """End the process by SIGTERM; after the deadline kill it, and fail."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -281,7 +282,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def until(answer: Callable[[], T]) -> T:
-    """Ask again and again, and return the first answer that is true."""
+    """Call a function repeatedly, and return its first true result."""
     deadline = time.monotonic() + DEADLINE
     while not (answered := answer()):
         assert time.monotonic() < deadline, "it did not become true in time"

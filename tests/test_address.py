@@ -1,8 +1,8 @@
-"""Addresses: one way to write them, wherever one is taken."""
+"""Addresses as text."""
 
 import pytest
 
-from gearman.address import Address, parse, written
+from gearman.address import Address, format_address, parse
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_one_to_listen_on_may_be_for_all_hosts_and_any_port() -> None:
 def test_an_address_is_written_as_it_is_read(text: str) -> None:
     host, port, _ = parse(text)
     assert port is not None
-    assert written(host, port) == text
+    assert format_address(host, port) == text
 
 
 def test_a_path_is_written_without_a_port() -> None:
-    assert written("unix:/path", 4730) == "unix:/path"
+    assert format_address("unix:/path", 4730) == "unix:/path"

@@ -1,4 +1,4 @@
-"""The command table against the PROTOCOL document, written down a second time."""
+"""The command table, compared with a second copy of the PROTOCOL document's."""
 
 from dataclasses import FrozenInstanceError
 

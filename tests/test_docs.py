@@ -1,7 +1,7 @@
-"""Every Python block of the pages is a program, and does what it says.
+"""Every Python block of the manual runs, and prints what its comments say.
 
-Blocks that work are started and go on until the page ends; the others run to their end,
-one after the other. What a line prints stands behind it as a comment.
+Blocks with a worker are started, and run until the end of the page. The other blocks
+run to their end, one after the other. The output of a line is in the comment after it.
 """
 
 import inspect

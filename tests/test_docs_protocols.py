@@ -1,6 +1,6 @@
-"""The commands and programs that the pages on HTTP and memcached show do what they say.
+"""The commands and programs on the pages about HTTP and memcached work as shown.
 
-Handles and dates are different each time, and so are ports.
+Handles, dates and ports are different each time.
 """
 
 import re
@@ -33,14 +33,14 @@ DATE = re.compile(r"Date: .*")
 
 
 def sessions(page: str) -> list[tuple[str, str]]:
-    """Return the commands of a page, each with what it prints."""
+    """Return the commands of a page, each with its output."""
     text = "".join(CONSOLE.findall((DOCS / page).read_text()))
     parts = re.split(r"^\$ (.*)\n", text, flags=re.MULTILINE)
     return list(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def alike(text: str) -> str:
-    """Return a text without what is different each time."""
+    """Return a text without the parts that are different each time."""
     text = DATE.sub("Date: now", HANDLE.sub("H:localhost:1", text))
     return text.replace("\r", "").replace(__version__, "0.1.0").rstrip("\n")
 

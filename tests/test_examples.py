@@ -1,4 +1,4 @@
-"""The programs of examples/ do what the README says of them."""
+"""The programs in examples/ do what the README says."""
 
 import subprocess
 import sys

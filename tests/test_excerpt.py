@@ -91,7 +91,7 @@ def test_an_error_of_the_protocol_shows_the_beginning(wrong: Any) -> None:
 
 @pytest.fixture
 def logged() -> Iterator[list[str]]:
-    """What the library logs."""
+    """The library's log."""
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]

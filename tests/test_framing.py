@@ -1,4 +1,4 @@
-"""What the decoder makes of a stream: whole, byte by byte, and with more behind it."""
+"""Decoding a stream: at once, byte by byte, and with more data after it."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -28,13 +28,13 @@ Decode = Callable[..., list[Outcome]]
 def packet(
     number: int, body: bytes = b"", magic: bytes = REQUEST, length: int | None = None
 ) -> bytes:
-    """Return a packet that declares `length`, or what is true."""
+    """Return a packet that declares `length`, by default the true length."""
     length = len(body) if length is None else length
     return magic + number.to_bytes(4, "big") + length.to_bytes(4, "big") + body
 
 
 def outcomes(packets: list[Outcome]) -> list[Outcome]:
-    """Write errors as (text, code, fatal), so that they can be compared."""
+    """Return errors as (text, code, fatal), so that they can be compared."""
     return [
         (number, (it.text, it.code, it.fatal) if number == INVALID else it)
         for number, it in packets
@@ -67,7 +67,7 @@ def with_more_behind(decoder: Any, stream: bytes) -> list[Outcome]:
 
 @pytest.fixture(params=[whole, byte_by_byte, with_more_behind])
 def decode(request: pytest.FixtureRequest, framing: ModuleType) -> Decode:
-    """Decode a stream of whole packets and lines, in one of three ways."""
+    """Decode a stream of complete packets and lines, in one of three ways."""
 
     def run(stream: bytes, magic: bytes = REQUEST, **options: Any) -> list[Outcome]:
         got: list[Outcome] = request.param(framing.Decoder(magic, **options), stream)

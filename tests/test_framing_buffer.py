@@ -1,4 +1,4 @@
-"""What the framing keeps: what has arrived and is not whole, and nothing else."""
+"""The memory of the framing: only incomplete packets are kept."""
 
 import gc
 import tracemalloc
@@ -64,7 +64,7 @@ def test_there_are_two_magics(magic: object, framing: ModuleType) -> None:
 
 @pytest.fixture
 def traced() -> Iterator[Callable[[], int]]:
-    """How many bytes have been allocated since the test began."""
+    """The number of bytes allocated since the test began."""
     gc.collect()
     tracemalloc.start()
     yield lambda: tracemalloc.get_traced_memory()[0]
@@ -115,7 +115,7 @@ def test_a_dead_decoder_gives_its_buffer_back(
 
 
 def exercise(framing: ModuleType) -> None:
-    """Take every path once: whole, cut, refused, fatal, left unfinished."""
+    """Use every path once: complete, split, refused, fatal and incomplete packets."""
     for bad in (b"\0REX" + bytes(8), b"\x16", b"x" * 99, b"\0REQ" + bytes(8)):
         decoder = framing.Decoder(lines=True, max_line=90)
         stream = SUBMIT_JOB + b"line\r\n" + NO_UNIQUE + CAN_DO

@@ -1,4 +1,4 @@
-"""Two builds, one behaviour: whatever the reference does, the compiled one does."""
+"""The compiled framing behaves as the reference does."""
 
 import inspect
 import sys
@@ -55,7 +55,7 @@ def test_a_decoder_takes_no_other_attribute(framing: ModuleType) -> None:
 
 
 def outcome(function: Callable[..., bytes], *arguments: Any) -> Outcome:
-    """Return what a call returns or raises."""
+    """Return the result or the exception of a call."""
     try:
         return "returned", function(*arguments)
     except Exception as error:
@@ -63,7 +63,7 @@ def outcome(function: Callable[..., bytes], *arguments: Any) -> Outcome:
 
 
 class Bytes(bytes):
-    """A subclass, as libraries have them."""
+    """A subclass of bytes, as some libraries have."""
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_arguments_may_be_any_iterable(framing: ModuleType) -> None:
     assert framing.encode(7, iter([b"f", b"u", b"w"])) == expected
 
 
-# No NUL, which is for the last argument only.
+# Without NUL, which only the last argument may contain.
 words = st.binary(max_size=12).map(lambda it: it.replace(b"\0", b"-"))
 
 
@@ -126,7 +126,7 @@ def valid_packets(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def mutated_packets(draw: st.DrawFn) -> bytes:
-    """A packet one of whose bytes is changed, dropped or doubled."""
+    """A packet with one byte changed, dropped or doubled."""
     packet = draw(valid_packets())
     at = draw(st.integers(0, len(packet) - 1))
     byte = draw(st.sampled_from([b"", packet[at : at + 1] * 2, b"\0", b"\xff", b"\n"]))
@@ -135,7 +135,7 @@ def mutated_packets(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def odd_headers(draw: st.DrawFn) -> bytes:
-    """A header with numbers at the edges, and a body that need not fit."""
+    """A header with boundary values, and a body of any length."""
     magic = draw(st.sampled_from([REQUEST, RESPONSE, b"\0REX", b"\0\0\0\0"]))
     edges = [0, 1, 5, 7, 12, 13, 42, 43, 2**31 - 1, 2**31, 2**32 - 1]
     number = draw(st.sampled_from(edges))
@@ -172,7 +172,7 @@ def cut_streams(draw: st.DrawFn) -> list[bytes]:
 
 
 def outcomes(packets: list[tuple[int, Any]]) -> list[Outcome]:
-    """Write errors out, so that they can be compared."""
+    """Return packets with errors as text, so that they can be compared."""
     return [
         (number, type(it), it.text, it.args, vars(it))
         if number == _framing.INVALID
@@ -217,7 +217,7 @@ def test_both_builds_encode_alike(
 
 
 def load_framing() -> ModuleType:
-    """Execute gearman/framing.py once more, leaving the imported one alone."""
+    """Execute gearman/framing.py again, without changing the imported module."""
     spec = util.find_spec("gearman.framing")
     assert spec is not None
     assert spec.loader is not None

@@ -1,4 +1,4 @@
-"""Imports go one way only, from the outside in."""
+"""The layers of modules: imports go in one direction only."""
 
 import ast
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# A module imports from its own layer and from those before it. A folder stands for what
-# is in it.
+# A module imports from its own layer and from layers before it. A folder stands for the
+# modules in it.
 LAYERS = (
     ("errors", "entries", "commands", "constants", "compat"),
     (
@@ -110,7 +110,7 @@ def test_module_that_decides_does_no_io(name: str) -> None:
 )
 def test_plugin_imports_only_what_is_meant_for_plugins(path: Path) -> None:
     others = set(imported_modules(path)) - {"queue", "errors", "address"}
-    # What plugins share or consist of is private to them.
+    # Plugins import only their own parts and the parts that they share.
     own = (f"queues.{path.relative_to(ROOT / 'queues').parts[0]}", "queues._shared")
     assert all(name.startswith(own) for name in others)
 

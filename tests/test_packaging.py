@@ -1,4 +1,4 @@
-"""What is built from the checkout, and what can be imported once it is installed."""
+"""Wheel and sdist of the checkout, and imports after their installation."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ def call_backend(
 
 
 def build(kind: str, checkout: Path, output: Path, **environ: str) -> Path:
-    """Return what the build backend makes of a checkout."""
+    """Return the file that the build backend makes of a checkout."""
     built = call_backend(kind, checkout, output, **environ)
     assert built.returncode == 0, built.stdout + built.stderr
     (path,) = output.iterdir()
@@ -54,7 +54,7 @@ def build(kind: str, checkout: Path, output: Path, **environ: str) -> Path:
 
 
 def install(wheel: Path, folder: Path) -> Path:
-    """Make a virtual environment with a wheel in it; return its Python."""
+    """Create a virtual environment with a wheel; return its Python."""
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python, "install")
@@ -75,7 +75,7 @@ def files(*folders: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout; nobody builds in it."""
+    """A copy of the checkout in which nothing is built."""
     return shutil.copytree(
         ROOT, tmp_path_factory.mktemp("pristine") / "checkout", ignore=UNWANTED
     )
@@ -102,7 +102,7 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if hasattr(tarfile, "data_filter"):
             archive.extractall(folder, filter="data")
         else:
-            # Python 3.11.2 knows no filters, and asks for none.
+            # Python 3.11.2 has no filters, and does not ask for one.
             archive.extractall(folder)
     (path,) = folder.iterdir()
     return path

@@ -1,4 +1,4 @@
-"""What README tells a newcomer to type does what README says."""
+"""The commands of README work as README says."""
 
 import os
 import re
@@ -56,12 +56,12 @@ def test_the_sample_is_what_the_example_says() -> None:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which README's installation was carried out."""
+    """A clone in which README's commands for the installation were run."""
     clone = tmp_path_factory.mktemp("newcomer") / "clone"
     shutil.copytree(ROOT, clone, ignore=UNWANTED)
     install, version = blocks("Install it")
     assert install.pop(0).startswith("sudo apt install ")
-    # What is needed to build is in this environment, and nothing is fetched.
+    # This environment has the packages for building, so that none are downloaded.
     script = "\n".join(["set -e", *install, *version]).replace(
         "pip install", "pip install --no-build-isolation --no-index"
     )
@@ -83,7 +83,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def typed(line: str, clone: Path, port: int) -> list[str]:
-    """Return what runs a line of README in a new terminal, against another port."""
+    """Return a command that runs a line of README in a new shell, with another port."""
     line = re.sub(r"^(gear\w+)", rf"exec \1 -p {port}", line)
     return ["sh", "-c", f"cd {clone}; . .venv/bin/activate; {line}"]
 
@@ -93,7 +93,7 @@ def server(clone: Path) -> Iterator[int]:
     """The port of the server that README starts."""
     port = free_port()
     with Program(*typed(blocks("Use it in a terminal")[0][0], clone, port)) as program:
-        # What it listens on first may be IPv6.
+        # The first address that it listens on may be IPv6.
         assert f":{port}" in program.line()
         until(lambda: "ready" in program.line())
         yield port

@@ -1,4 +1,4 @@
-"""Rooms are not crowded, files not long; what CONTRIBUTING.md says of them is so."""
+"""Limits of folders and files, and the folders that CONTRIBUTING.md describes."""
 
 import re
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_names_on_the_way_of_a_job_are_where_the_page_says() -> None:
         if "/" not in word:
             names.append(word)
             continue
-        # A name stands just before the file that it is in.
+        # A name is just before the file that has it.
         places += 1
         text = (ROOT / word).read_text()
         assert any(re.search(rf"\b{name}\b", text) for name in names[-1:]), word

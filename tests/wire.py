@@ -1,7 +1,7 @@
-"""A blocking test peer that speaks the protocol by hand.
+"""A blocking test peer with its own implementation of the protocol.
 
-It shares nothing with the code under test: the packet names stand here a second
-time, and whatever bytes a test wants to send can be sent.
+It shares nothing with the tested code: the packet names are defined here again, and
+any bytes can be sent.
 """
 
 import socket
@@ -30,19 +30,19 @@ NUMBERS = {name: number for number, name in enumerate(NAMES)}
 
 
 class Packet(NamedTuple):
-    """A packet from the server; `body` is what follows its header."""
+    """A packet from the server; `body` is all after its header."""
 
     name: str
     body: bytes
 
     @property
     def arguments(self) -> list[bytes]:
-        """Everything between NULs, so data with NULs in it is several."""
+        """The body split at each NUL, also within the data."""
         return self.body.split(b"\0")
 
 
 def packet(name: str | int, *arguments: bytes, magic: bytes = REQUEST) -> bytes:
-    """Return the bytes of a packet; a number stands for itself."""
+    """Return the bytes of a packet, which is given by name or number."""
     number = NUMBERS[name] if isinstance(name, str) else name
     body = b"\0".join(arguments)
     return magic + number.to_bytes(4, "big") + len(body).to_bytes(4, "big") + body
@@ -78,7 +78,7 @@ class Peer:
         self.send_bytes(packet(name, *arguments))
 
     def send_line(self, line: bytes) -> None:
-        """Send one administrative request, without its line end."""
+        """Send an admin line, which is given without its line end."""
         self.send_bytes(line + b"\r\n")
 
     def receive(self) -> Packet:
@@ -92,7 +92,7 @@ class Peer:
         return Packet(NAMES[number], body)
 
     def receive_any(self) -> Packet | bytes:
-        """Return the next packet, or the next line if a line comes next."""
+        """Return the next packet or line."""
         deadline = time.monotonic() + DEADLINE
         while not self.pending:
             self.read_more(deadline)
@@ -111,7 +111,7 @@ class Peer:
         return self.receive()
 
     def fence(self) -> list[Packet]:
-        """Return the packets that came before the answer to an echo sent now."""
+        """Send an echo, and return the packets before its answer."""
         mark = b"fence"
         self.send("ECHO_REQ", mark)
         return list(iter(self.receive, Packet("ECHO_RES", mark)))
@@ -124,18 +124,18 @@ class Peer:
         return self.take(end + 1)
 
     def ask(self, line: bytes) -> bytes:
-        """Return the one-line answer to an administrative request."""
+        """Return the answer to an admin line, which is one line."""
         self.send_line(line)
         return self.receive_line()
 
     def ask_list(self, line: bytes) -> list[bytes]:
-        """Return the lines before the full stop, without their line ends."""
+        """Return the lines of a list without its final `.`, and without line ends."""
         self.send_line(line)
         answers: Iterable[bytes] = iter(self.receive_line, b".\n")
         return [answer.rstrip(b"\n") for answer in answers]
 
     def receive_end(self) -> bytes:
-        """Return all that comes before the server closes the connection."""
+        """Return all data before the server closes the connection."""
         deadline = time.monotonic() + DEADLINE
         try:
             while True:
@@ -144,7 +144,7 @@ class Peer:
             return self.take(len(self.pending))
 
     def take(self, size: int) -> bytes:
-        """Return the next bytes from the server, as many as this."""
+        """Return the next `size` bytes from the server."""
         deadline = time.monotonic() + DEADLINE
         while len(self.pending) < size:
             self.read_more(deadline)

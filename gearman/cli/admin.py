@@ -1,4 +1,4 @@
-"""Asking a server line by line, whatever it answers."""
+"""Sending admin lines to a server, and reading its answers."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from . import servers
 
 
 class Refused(GearmanError):
-    """The server answers with an error; the text is what it says."""
+    """The server has answered with an error, whose text this is."""
 
 
 class _Lines(GearmanCommandHandler):
-    """Collects lines."""
+    """Collects the lines of answers."""
 
     def __init__(self, connection_manager: Any = None) -> None:
         super().__init__(connection_manager)
@@ -30,34 +30,34 @@ class _Lines(GearmanCommandHandler):
 
 
 class Admin(GearmanConnectionManager):
-    """A conversation in the admin protocol with the first server that is there.
+    """An admin connection to the first server that can be reached.
 
-    Its methods raise Refused, and ServerUnavailable if there is no server or no
-    line within `patience` seconds.
+    The methods raise Refused for an error answer, and ServerUnavailable if no server
+    can be reached, or no line arrives within `timeout` seconds.
     """
 
     command_handler_class = _Lines
 
     def __init__(
-        self, addresses: list[servers.Address], patience: float, **settings: Any
+        self, addresses: list[servers.Address], timeout: float, **settings: Any
     ) -> None:
-        super().__init__(addresses, connect_timeout=patience, **settings)
-        self._patience_for_a_line = patience
+        super().__init__(addresses, connect_timeout=timeout, **settings)
+        self._timeout = timeout
 
     def ask(self, line: str) -> str:
-        """Return the line that answers a line."""
+        """Send a line, and return the answer, which is one line."""
         answer = next(self._answers(line))
         if answer.startswith("ERR "):
             raise Refused(answer.removeprefix("ERR "))
         return answer
 
     def ask_list(self, line: str) -> list[str]:
-        """Return the lines that answer a line, without the full stop at the end."""
+        """Send a line, and return the list that answers it, without its final `.`."""
         rows: list[str] = []
         for answer in self._answers(line):
             if answer == ".":
                 break
-            # No row of the lists with columns begins like this and has no tab.
+            # A row of a list that begins like this has a tab.
             if not rows and answer.startswith("ERR ") and "\t" not in answer:
                 raise Refused(answer.removeprefix("ERR "))
             rows.append(answer)
@@ -86,7 +86,7 @@ class Admin(GearmanConnectionManager):
             return
         try:
             silent = self.poll_connections_until_stopped(
-                [connection], lambda _: not handler.lines, self._patience_for_a_line
+                [connection], lambda _: not handler.lines, self._timeout
             )
         except ServerUnavailable as error:
             if handler.lines:
@@ -94,5 +94,5 @@ class Admin(GearmanConnectionManager):
             raise ServerUnavailable(f"{name} has closed the connection") from error
         if silent:
             raise ServerUnavailable(
-                f"{name} did not answer within {self._patience_for_a_line:g} seconds"
+                f"{name} did not answer within {self._timeout:g} seconds"
             )

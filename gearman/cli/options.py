@@ -19,12 +19,12 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
         ("-S", "", "use TLS"),
         (
             *("--wait", ""),
-            "wait for a server that is not there yet, instead of giving up",
+            "if no server can be reached yet, wait for one instead of giving up",
         ),
         (
             *("-t", "MS"),
-            "give up after so many milliseconds without news of the jobs; with -w,"
-            " say that no job came and wait on (default: wait for ever)",
+            "give up if nothing is heard of the jobs for so many milliseconds; with -w,"
+            " print that no job came, and wait again (default: no limit)",
         ),
     ),
     "jobs": (
@@ -36,11 +36,11 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
         ("-L", "", "low priority"),
         (
             *("-u", "KEY"),
-            "unique key: jobs of a function with the same key are run once while"
-            " they wait or run (default: a key of its own for each job)",
+            "unique key: while a job waits or runs, another job of the same function"
+            " and key joins it (default: a different key for each job)",
         ),
         ("-P", "", "write the function's name before each piece of output"),
-        ("-v", "", "write the handle of each job; with -w, what becomes of it"),
+        ("-v", "", "write the handle of each job; with -w, how each job ended"),
     ),
     "worker": (
         (
@@ -49,19 +49,19 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
             " standard input and its standard output as the result; without COMMAND"
             " write the data to standard output",
         ),
-        ("-n", "", "send each line of COMMAND's output at once, as data"),
+        ("-n", "", "send each line of COMMAND's output immediately, as data"),
         ("-N", "", "as -n, without the line ends"),
         ("-c", "COUNT", "end after so many jobs"),
     ),
     "process": (
-        ("-d", "", "go on in the background, as a daemon"),
+        ("-d", "", "run in the background, as a daemon"),
         ("-i", "FILE", "write the process id to FILE, and remove it at the end"),
     ),
     "other": (
         (
             *("--ping", ""),
-            "check that the servers answer, within 2000 milliseconds or what -t"
-            " says; exit status 0 if all do",
+            "check that the servers answer within 2000 milliseconds, or as -t says;"
+            " exit status 0 if all of them do",
         ),
         ("-H, --help", "", "print this help and exit"),
         ("--version", "", "print the version and exit"),
@@ -73,13 +73,14 @@ usage: gearman [options] -f FUNCTION [DATA ...]             run jobs
        gearman [options] -f FUNCTION -w [-- COMMAND ...]    work on jobs
        gearman [options] --ping                             check a server
 
-Each DATA is a job. Without DATA all of standard input is one job, or with -n
-each of its lines. Results go to standard output, warnings to standard error.
+Each DATA is a job. Without DATA all of standard input is one job, or, with -n,
+each of its lines is one. Results are written to standard output, warnings to
+standard error.
 """
 
 _EPILOG: Final = """\
 environment:
-  GEARMAN_SERVER          servers instead of -h and -p, with commas between
+  GEARMAN_SERVER          servers instead of -h and -p, separated by commas
   GEARMAN_SERVERS         servers to try before those
   GEARMAN_CA_CERTIFICATE, GEARMAN_CLIENT_PEM, GEARMAN_CLIENT_KEY
                           files for -S: authorities, own certificate, its key
@@ -88,12 +89,12 @@ environment:
 
 exit status:
   0    every job succeeded, or was accepted with -b
-  1    a job failed, no server was there, no answer came in time
+  1    a job failed, no server could be reached, or no answer came in time
   130  interrupted by Ctrl-C
 
 examples:
   gearman -w -f wc -- wc -l             offer `wc -l` as function wc
-  gearman -f wc < /etc/passwd           have it count the lines of a file
+  gearman -f wc < /etc/passwd           count the lines of a file with it
   gearman -f wc one two                 two jobs, one after the other
   gearman -n -f resize < names.txt      a job for each line
   gearman -b -I -f mail "hello"         run it in the background, before others
@@ -127,7 +128,10 @@ HELP: Final = _help()
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for; times are in seconds, 0 counts as no limit."""
+    """The options of a command line.
+
+    `timeout` is in seconds, None for no limit; a `count` of 0 is no limit.
+    """
 
     functions: tuple[bytes, ...] = ()
     operands: tuple[bytes, ...] = ()
@@ -149,7 +153,7 @@ class Options:
     daemon: bool = False
     pid_file: str = ""
     ping: bool = False
-    # Printed instead of doing anything.
+    # If not empty, it is printed, and nothing else is done.
     text: str = ""
     # Whether -h or -p named a server.
     server_given: bool = False
@@ -176,17 +180,17 @@ _FLAGS: Final[Mapping[str, Mapping[str, object]]] = {
 
 
 def parse(argv: Sequence[str]) -> Options:
-    """Return the options of a command line; options may stand among the operands.
+    """Return the options of a command line, in which options may follow operands.
 
-    Raises ConfigurationError for what cannot be meant.
+    Raises ConfigurationError if it is invalid.
     """
     try:
-        given, operands = gnu_getopt(list(argv), _SHORT, list(_LONG))
+        found, operands = gnu_getopt(list(argv), _SHORT, list(_LONG))
     except GetoptError as error:
         raise ConfigurationError(f"{error.msg}; gearman --help lists them") from None
     settings: dict[str, object] = {"operands": tuple(map(fsencode, operands))}
-    functions = [fsencode(value) for name, value in given if name == "-f"]
-    for name, value in given:
+    functions = [fsencode(value) for name, value in found if name == "-f"]
+    for name, value in found:
         settings.update(_FLAGS.get(name) or _setting(name, value))
     options = Options(**settings, functions=tuple(functions))  # type: ignore[arg-type]
     _check(options)
@@ -194,7 +198,7 @@ def parse(argv: Sequence[str]) -> Options:
 
 
 def _setting(name: str, value: str) -> dict[str, object]:
-    """Return what an option with a value sets."""
+    """Return the settings for an option with a value."""
     match name:
         case "-h":
             return {"host": value, "server_given": True}
@@ -212,7 +216,7 @@ def _setting(name: str, value: str) -> dict[str, object]:
 
 
 def number_text(value: str) -> str:
-    """Return what `atoi` would look at, so that ``"-p 4730"`` may be one argument."""
+    """Return the number in a text as `atoi` does: ``"-p 4730"`` may be one argument."""
     return value.strip().removeprefix("+")
 
 

@@ -1,4 +1,4 @@
-"""How a tool ends: its exit status, and what it says about trouble."""
+"""The end of a tool: its exit status, and its error messages."""
 
 import logging
 import os
@@ -22,16 +22,18 @@ TERMINATED: Final = 128 + signal.SIGTERM
 def run(name: str, body: Callable[[], int]) -> int:
     """Call `body` and return the exit status of the tool called `name`.
 
-    An error becomes one sentence on standard error and status 1, Ctrl-C status 130,
-    and a reader that has left, as in `| head -1`, status 141 without a word.
+    An error is one sentence on standard error and status 1. Ctrl-C is status 130. If
+    the reader of the output has ended, as in `| head -1`, it is status 141 without a
+    message.
     """
     open_standard_streams()
     sys.stdout = _buffered(sys.stdout)
     sys.stderr = _buffered(sys.stderr)
-    # A tool says in its own words what the library logs.
+    # The tools print their own messages instead of the library's log.
     logging.getLogger("gearman").addHandler(logging.NullHandler())
     signal.signal(signal.SIGTERM, _terminate)
-    # Nobody learns how a child ended while this is ignored, as it may be by a parent.
+    # If this signal is ignored, as the parent may have arranged, the status of a child
+    # cannot be read.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         return body()
@@ -41,7 +43,7 @@ def run(name: str, body: Callable[[], int]) -> int:
         discard_output()
         return CLOSED
     except (ProtocolError, UnknownCommandError) as error:
-        complain(name, f"what is there does not speak Gearman's protocol: {error}")
+        complain(name, f"the server does not speak Gearman's protocol: {error}")
     except GearmanError as error:
         complain(name, str(error))
     except OSError as error:
@@ -51,15 +53,15 @@ def run(name: str, body: Callable[[], int]) -> int:
 
 
 def complain(name: str, sentence: str) -> None:
-    """Say a sentence on standard error."""
+    """Write a sentence to standard error, after the tool's name."""
     say(f"{name}: {sentence}\n", sys.stderr)
 
 
 def _buffered(stream: TextIO) -> TextIO:
-    """Return a stream that writes all that it is given, even with PYTHONUNBUFFERED.
+    """Return a stream with a buffer, even with PYTHONUNBUFFERED.
 
-    Without a buffer a write is cut short, and nobody told, where a disk is full or a
-    reader leaves in the middle of it.
+    Without a buffer, a write may write only a part and raise nothing, when the disk is
+    full or the reader ends.
     """
     if not isinstance(stream.buffer, RawIOBase):
         return stream
@@ -73,14 +75,14 @@ def _buffered(stream: TextIO) -> TextIO:
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
-    # Unlike the default action it lets pid files and children be tidied up.
+    # Unlike the default action, it runs the code that removes pid files and children.
     raise SystemExit(TERMINATED)
 
 
 def discard_output() -> None:
-    """Let standard output go nowhere, with what is left in its buffer.
+    """Redirect standard output to /dev/null, with the rest of its buffer.
 
-    The interpreter would complain about that otherwise.
+    Otherwise the interpreter would print an error at its end.
     """
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""A line on the terminal that shows how far many jobs are."""
+"""A progress line on the terminal."""
 
 import sys
 import time
@@ -6,17 +6,17 @@ from shutil import get_terminal_size
 from typing import Final
 
 _ERASE: Final = "\r\x1b[K"
-# Seconds between two drawings while it stands.
+# The least number of seconds between two drawings.
 _INTERVAL: Final = 0.1
-# Seconds after which it is to be drawn again even if nothing has happened.
+# Seconds after which it should be drawn again even if nothing has changed.
 _REDRAW: Final = 0.5
 
 
 class Progress:
-    """Draws the line on standard error, below everything else that is written.
+    """Draws the line on standard error, below all other output.
 
-    `total` is what counts as all of the work; without a terminal, or if it is None
-    or 0, nothing is ever drawn. Whoever writes to the terminal calls `hide` before.
+    `total` is the amount of work, in any unit. If it is None or 0, or if there is no
+    terminal, nothing is drawn. Call `hide` before other output to the terminal.
     """
 
     def __init__(self, total: int | None) -> None:
@@ -27,11 +27,14 @@ class Progress:
 
     @property
     def redraw(self) -> float | None:
-        """Seconds after which `draw` wants to be called again; None: never."""
+        """Seconds after which to call `draw` again; None: never."""
         return _REDRAW if self._total else None
 
     def draw(self, done: int, jobs: int, failed: int) -> None:
-        """Show that `done` of the total is done, unless it was drawn just now."""
+        """Show that `done` of the total is done, unless it was drawn a moment ago.
+
+        `jobs` and `failed` are the numbers of jobs that ended, and that failed.
+        """
         now = time.monotonic()
         if not self._total or (self._shown and now - self._drawn_at < _INTERVAL):
             return
@@ -48,7 +51,7 @@ class Progress:
         sys.stderr.flush()
 
     def hide(self) -> None:
-        """Take the line away."""
+        """Erase the line."""
         if self._shown:
             self._shown = False
             sys.stderr.write(_ERASE)
@@ -56,7 +59,7 @@ class Progress:
 
 
 def bar(part: float, jobs: int, failed: int, seconds: float, columns: int) -> str:
-    """Return the line, less than `columns` wide."""
+    """Return the line, shorter than `columns`; `part` is from 0 to 1."""
     text = f" {part:4.0%}  {jobs} jobs"
     if failed:
         text += f", {failed} failed"

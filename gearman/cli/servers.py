@@ -1,10 +1,10 @@
-"""Which server a tool talks to, and why it cannot."""
+"""The servers of a tool: their addresses, TLS, and error messages about them."""
 
 import socket
 import ssl
 from collections.abc import Mapping
 
-from ..address import written
+from ..address import format_address
 from ..commands import DEFAULT_PORT
 from ..errors import ConfigurationError, ServerUnavailable
 from ..util import host_and_port
@@ -13,9 +13,9 @@ Address = tuple[str, int]
 
 
 def port_number(text: str) -> int:
-    """Return a port given as a number or a service's name.
+    """Return the port for a number or a service's name.
 
-    Raises ConfigurationError for what is neither.
+    Raises ConfigurationError if it is neither.
     """
     if text.isascii() and text.isdigit() and 0 < int(text) < 1 << 16:
         return int(text)
@@ -32,9 +32,9 @@ def addresses(
 ) -> list[Address]:
     """Return the servers to try, in this order.
 
-    GEARMAN_SERVERS comes first, then GEARMAN_SERVER or, without that, the host and
-    port of the command line. If these were not `given`, they are the default and
-    not added to a list. Raises ConfigurationError.
+    Those of GEARMAN_SERVERS are first, then those of GEARMAN_SERVER or, without it, the
+    host and port of the command line. If these were not `given`, they are the default,
+    which is used only if there are no others. Raises ConfigurationError.
     """
     found = _listed("GEARMAN_SERVERS", environment)
     other = _listed("GEARMAN_SERVER", environment)
@@ -44,9 +44,9 @@ def addresses(
 
 
 def address(host: str, port: str) -> Address:
-    """Return the server that the command line names; raises ConfigurationError.
+    """Return the server of the command line; raises ConfigurationError.
 
-    The host may have a port of its own; `port` is for one that hasn't.
+    `port` is used if the host has no port of its own.
     """
     if not host:
         raise ConfigurationError("-h takes the name or the address of a host")
@@ -65,8 +65,12 @@ def _listed(name: str, environment: Mapping[str, str]) -> list[Address]:
 
 
 def tls(environment: Mapping[str, str]) -> ssl.SSLContext:
-    """Return what the environment says about certificates, or raise."""
-    # The second is libgearman's, which names the other two as they are here.
+    """Return the TLS context with the certificates of the environment.
+
+    Raises ConfigurationError.
+    """
+    # The second is libgearman's name; the other two variables have the same names
+    # there.
     names = ("GEARMAN_CA_CERTIFICATE", "GEARMAND_CA_CERTIFICATE")
     authorities = next(filter(None, map(environment.get, names)), None)
     certificate = environment.get("GEARMAN_CLIENT_PEM") or None
@@ -84,12 +88,12 @@ def tls(environment: Mapping[str, str]) -> ssl.SSLContext:
 
 
 def name(address: Address) -> str:
-    """Return the address of a server as it is written."""
-    return written(*address)
+    """Return the address of a server as text."""
+    return format_address(*address)
 
 
 def reason(error: BaseException) -> str:
-    """Return what the system says about a failed connection."""
+    """Return the reason of a failed connection, for a message."""
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}"
     if isinstance(error, TimeoutError):
@@ -100,7 +104,7 @@ def reason(error: BaseException) -> str:
 
 
 def unreachable(problems: Mapping[str, BaseException]) -> ServerUnavailable:
-    """Return the error that says why no server could be connected."""
+    """Return the error for servers that can't be connected to; `problems` says why."""
     each = ", ".join(
         f"{server} ({reason(error.__cause__ or error)})"
         for server, error in problems.items()

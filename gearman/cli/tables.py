@@ -1,4 +1,4 @@
-"""The lists of the admin protocol: as they come, in columns, and as JSON."""
+"""The lists of the admin protocol, in columns and as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The columns of a list; those behind the first are numbers.
+    """The columns of a list; all but the first are numbers.
 
-    `words` are the rows of `workers`, which are no columns in the protocol.
+    `words` is for the list `workers`, whose rows are words instead of columns.
     """
 
     columns: tuple[str, ...]
     words: bool = False
 
     def cells(self, line: str) -> list[str]:
-        """Return the cells of a line: as many as columns where it is well-formed."""
+        """Return the cells of a line, one for each column if the line is valid."""
         if self.words:
             return _worker(line)
         return line.split("\t", len(self.columns) - 1)
 
     def record(self, line: str) -> dict[str, object]:
-        """Return a line as what JSON shall have for it."""
+        """Return a line as an object for JSON."""
         first, *others = self.cells(line)
         names = self.columns[1:]
         if self.words:
@@ -46,7 +46,7 @@ WORKERS: Final = Table(("descriptor", "address", "id", "functions"), words=True)
 
 
 def aligned(table: Table, lines: Sequence[str]) -> list[str]:
-    """Return a heading and the rows, in columns; numbers to the right."""
+    """Return a heading and the rows in columns, with numbers right-aligned."""
     rows = [[c.capitalize() for c in table.columns], *map(table.cells, lines)]
     width = len(table.columns)
     rows = [[*row, *[""] * (width - len(row))] for row in rows]

@@ -1,1 +1,1 @@
-"""The job server: a broker that decides, and the shell of sockets around it."""
+"""The job server: a broker that makes the decisions, and the I/O around it."""

@@ -27,11 +27,12 @@ log = logging.getLogger("gearman.server")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a server until it is told to stop, and return its exit status.
+    """Run a server until it is stopped, and return its exit status.
 
-    0: it was stopped. 1: it could not start, and one sentence on standard error
-    says why. 130: it was interrupted before it was ready. With --check-args nothing
-    is started, and there is a sentence for each thing that is wrong.
+    `argv` is the command line without the program's name; None is that of the process.
+    0: the server was stopped. 1: it could not start, and a sentence on standard error
+    says why. 130: it was interrupted before it was ready. With --check-args nothing is
+    started, and each problem is a sentence on standard error.
     """
     process.open_standard_streams()
     try:
@@ -64,10 +65,10 @@ def _say(failure: str) -> None:
 
 
 def _spare_the_collector() -> None:
-    """Have the collector of cycles leave alone what lives long.
+    """Make Python's garbage collector skip objects that live long.
 
-    Jobs are in no cycles once they are finished, and there may be millions of them:
-    to look through all of them every now and then would stop the server for seconds.
+    There may be millions of jobs, and finished jobs are in no reference cycles. To scan
+    all of them repeatedly would stop the server for seconds.
     """
     gc.collect()
     gc.freeze()
@@ -82,7 +83,7 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
     log_file = configure(config, user)
     pid_file = process.PidFile(config.pid_file, user) if config.pid_file else None
     try:
-        # As long as this user may read the files.
+        # Before the user changes: the new one may not be allowed to read the files.
         certificates = open_certificates(config.tls)
         groups = (config.listen, *(spoken.listen for spoken in config.protocols))
         sockets, *others = open_groups(groups, config.backlog)
@@ -115,8 +116,8 @@ def _warn_of_the_log(config: Config) -> None:
     path = config.log_file
     if os.path.isfile(path) and not may_write(path):
         log.warning(
-            "the log file %s is not for the user %s: it cannot be opened again after"
-            " log rotation, unless it becomes that user's",
+            "the user of the server may not write the log file %s, so that it cannot be"
+            " opened again after log rotation: change its owner to %s",
             path,
             config.user,
         )

@@ -1,7 +1,7 @@
-"""What would keep a server from starting: what can be told without opening a port.
+"""`--check-args`: the problems that would keep a server from starting.
 
-Nothing is opened for writing, created or changed, so that a server may be at work with
-the same settings.
+Only problems are found that show without opening a port. Nothing is opened for writing,
+created or changed, so that a server may be running with the same settings.
 """
 
 import grp
@@ -24,7 +24,7 @@ _ROOT: Final = 0
 
 
 def problems(config: Config) -> Iterator[str]:
-    """Yield a sentence for each thing that is wrong."""
+    """Yield a sentence for each problem."""
     user, *unknown = _user(config)
     yield from unknown
     yield from _raised(partial(process.limit_descriptors, config.descriptors))
@@ -45,7 +45,7 @@ def _raised(action: Callable[[], object]) -> Iterator[str]:
 
 
 def _user(config: Config) -> tuple[struct_passwd | None, *tuple[str, ...]]:
-    """Return the user that the server is to become, and what is wrong about that."""
+    """Return the user of --user, and a sentence if the server can't change to it."""
     if config.user is None:
         return (None,)
     try:
@@ -70,7 +70,7 @@ def _queue(config: Config, user: struct_passwd | None) -> Iterator[str]:
 
 
 def _sockets(config: Config) -> Iterator[str]:
-    """Look at hosts, and at what the files of Unix sockets need."""
+    """Check the hosts, and the folders and the group of Unix sockets."""
     for endpoint in config.listen:
         if not endpoint.path:
             yield from _raised(partial(resolve, endpoint))
@@ -89,7 +89,7 @@ def _sockets(config: Config) -> Iterator[str]:
 def _file(
     path: str, what: str, option: str, user: struct_passwd | None
 ) -> Iterator[str]:
-    """Look whether a file can be made, and will be its user's."""
+    """Check whether a file can be created, and can be given to its user."""
     folder = os.path.dirname(path)
     start = f"{what} {path!r} cannot be written: "
     if not os.path.isdir(folder):

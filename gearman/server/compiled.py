@@ -1,4 +1,4 @@
-"""What of the server is compiled."""
+"""The compiled modules of the server."""
 
 from contextlib import suppress
 from importlib import import_module
@@ -11,10 +11,10 @@ ENGINE: Final = "gearman.server.net._engine"
 
 
 def compiled(name: str) -> Any:
-    """Return a compiled module of the server, or None without it.
+    """Return a compiled module of the server, or None.
 
-    Those who want to do without find none; so do those on whose system there is none,
-    as with the engine, which is for Linux only.
+    It is None in the pure build, and if the module was not built, as the engine is
+    built on Linux only.
     """
     if BUILD == "speedups":
         with suppress(ModuleNotFoundError):

@@ -1,4 +1,4 @@
-"""Networks of addresses, and whether a peer comes from one of them."""
+"""IP networks, and whether a peer's address is in one of them."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -8,15 +8,16 @@ Network = IPv4Network | IPv6Network
 
 LOOPBACK: Final[tuple[Network, ...]] = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
-# The address of whoever came by a Unix socket. The permissions of its file have
-# decided already.
+# The address of every peer on a Unix socket. The permissions of the socket's file
+# decide who may connect.
 UNIX: Final = "unix"
 
 
 def contains(networks: Sequence[Network], address: str) -> bool:
-    """Whether one of these networks has the address, or it is that of a Unix socket.
+    """Whether an address is in one of these networks, or is UNIX.
 
-    An IPv4 address may be written as IPv6 (::ffff:1.2.3.4).
+    An IPv4 address may be written as IPv6 (::ffff:1.2.3.4). Raises ValueError if it is
+    not an address.
     """
     if address == UNIX:
         return True

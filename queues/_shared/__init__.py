@@ -1,1 +1,1 @@
-"""What several queue plugins are made of."""
+"""Code that several queue plugins share."""

@@ -1,4 +1,7 @@
-"""Where live jobs are, for queues that keep them together in segments."""
+"""The locations of live jobs, for queues that keep many jobs in a segment.
+
+A job is live while it is stored and not removed.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,7 +14,7 @@ _OFFSET: Final = (1 << _OFFSET_BITS) - 1
 
 
 class Location(NamedTuple):
-    """A record: the number of its segment, its place there and its size in bytes."""
+    """A record: the number of its segment, its offset there, and its size in bytes."""
 
     segment: int
     offset: int
@@ -42,13 +45,13 @@ class Index:
         return Location(packed >> _SIZE_BITS + _OFFSET_BITS, offset, packed & _SIZE)
 
     def holds(self, number: int, segment: int, offset: int) -> bool:
-        """Tell whether the record of a live job is this one."""
+        """Whether the job is live, and its record is at this place."""
         packed = self._locations.get(number)
         place = (segment << _OFFSET_BITS) | offset
         return packed is not None and packed >> _SIZE_BITS == place
 
     def live_in(self, segment: int) -> int:
-        """Return how many bytes of a segment hold live jobs."""
+        """Return how many bytes of a segment belong to live jobs."""
         return self._live.get(segment, 0)
 
     def put(self, number: int, segment: int, offset: int, size: int) -> None:
@@ -67,5 +70,5 @@ class Index:
             self.live -= size
 
     def forget(self, segment: int) -> None:
-        """Forget a segment that has no live jobs any more."""
+        """Forget a segment that has no more live jobs."""
         self._live.pop(segment, None)

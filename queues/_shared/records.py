@@ -1,14 +1,14 @@
 """Jobs as bytes: records, each with its length and a checksum.
 
-A segment is a row of records. Each begins with the mark of its segment, four random
-bytes; then come the length of its body, a CRC-32, and the body, whose first byte says
-what it is. The CRC starts from a value that belongs to the segment as well and covers
-the body: it detects any error in a single bit, any burst of errors up to 32 bits
-long, and all but one in 2**32 of the others, which is also what holds for a damaged
-length.
+A segment is a sequence of records. Each record begins with the mark of its segment,
+which is four random bytes. Then follow the length of the body, a CRC-32, and the body,
+whose first byte is the kind of the record. The CRC covers the body, and starts from a
+value of the segment. It detects each error of a single bit, each burst of errors of up
+to 32 bits, and all but one in 2**32 of the other errors; the last is also so for a
+damaged length.
 
-As clients don't know the marks, no workload looks like a record, not even one that
-is a copy of a segment. So reading can go on behind a damaged part, at the next mark.
+Clients don't know the marks, so no workload looks like a record, not even a copy of a
+segment. So after a damaged part, reading can go on at the next mark.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ from gearman.queue import StoredJob
 HEADER, JOB, REMOVED = b"S", b"J", b"R"
 
 _PREFIX: Final = Struct("<4sII")
-# The number of the segment before, and how many of its bytes count.
+# The number of the previous segment, and how many of its bytes are valid.
 _HEADER: Final = Struct("<cQQ")
 # Number, priority, time, retries; bytes of handle, function, unique and reducer.
 _JOB: Final = Struct("<cQBQQIIIi")
@@ -34,19 +34,19 @@ BLOCK: Final = 256 * 1024
 
 
 class Seal(NamedTuple):
-    """What the records of a segment have in common: their mark, and a first CRC."""
+    """The mark of a segment's records, and the start value of their CRC."""
 
     mark: bytes
     seed: int
 
     def prefix(self, body: bytes, more: bytes = b"") -> bytes:
-        """Return what comes before a body, given in two parts."""
+        """Return the bytes before a body, which is given in two parts."""
         checksum = crc32(more, crc32(body, self.seed))
         return _PREFIX.pack(self.mark, len(body) + len(more), checksum)
 
 
 class Header(NamedTuple):
-    """The segment before, by its number, and its end: what follows it is void."""
+    """The number of the previous segment, and its end: bytes after that are invalid."""
 
     previous: int
     end: int
@@ -61,12 +61,12 @@ def encode_header(header: Header, seal: Seal) -> bytes:
 
 
 def encode_removed(numbers: Sequence[int], seal: Seal) -> bytes:
-    """Return the record by which these jobs are removed."""
+    """Return the record that removes these jobs."""
     return encode_body(REMOVED + Struct(f"<{len(numbers)}Q").pack(*numbers), seal)
 
 
 def encode_job(job: StoredJob, seal: Seal) -> bytes:
-    """Return the record of a job, except for the workload, which is to follow."""
+    """Return the record of a job without the workload, which must follow it."""
     number, handle, function, unique, workload, priority, when, retries, reducer = job
     lengths = len(handle), len(function), len(unique)
     fields = _JOB.pack(
@@ -108,7 +108,7 @@ def decode_job(body: bytes) -> StoredJob:
 
 
 class Found(NamedTuple):
-    """A stretch of a segment: a record, or if `body` is None, what is none."""
+    """A part of a segment: a record, or a damaged part, whose `body` is None."""
 
     offset: int
     size: int
@@ -118,7 +118,8 @@ class Found(NamedTuple):
 class Window:
     """The records of a segment.
 
-    `read` returns the bytes at an offset, of which only those before `end` count.
+    `read` is called with an offset and a size, and returns the bytes there. Bytes from
+    `end` on are ignored.
     """
 
     def __init__(self, read: Callable[[int, int], bytes], end: int, seal: Seal) -> None:
@@ -129,7 +130,7 @@ class Window:
         self._data = b""
 
     def scan(self) -> Iterator[Found]:
-        """Yield all stretches, from the beginning to the end."""
+        """Yield all parts, from the beginning to the end."""
         offset = 0
         while offset < self._end:
             body = self.body(offset)
@@ -161,14 +162,14 @@ class Window:
         return self._data[start : start + size]
 
     def _next(self, offset: int) -> int:
-        """Return where the first record after an offset is, or the end."""
+        """Return the offset of the first record after an offset, or the end."""
         mark = self._seal.mark
         while offset < self._end:
             offset += 1
             block = self._bytes(offset, BLOCK)
             found = block.find(mark)
             if found < 0:
-                # The mark may lie across the end of the block.
+                # The mark may cross the end of the block.
                 offset += max(len(block) - len(mark), 0)
                 continue
             offset += found

@@ -1,7 +1,7 @@
-"""Room on a disk that is kept for removing finished jobs once the disk is full.
+"""Room on a disk that is reserved for removing finished jobs when the disk is full.
 
-A store that fills its own disk could not note what is done any more: that takes room
-too. So some is kept by a file, which is deleted when nothing else is left.
+To record that a job is done takes room too, which a full disk does not have. So a file
+occupies some room, and is deleted when no other room is left.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 
 class Reserve:
-    """A file of so many bytes that holds nothing. `held` tells whether it is there."""
+    """A file of `size` bytes without content. `held` says whether it exists."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
@@ -19,7 +19,7 @@ class Reserve:
         self.held = False
 
     def take(self) -> None:
-        """Make the file if it is not there. Raises OSError if there is no room."""
+        """Create the file unless it exists. Raises OSError if there is no room."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
             with open(os.open(self._path, flags, 0o600), "r+b") as file:
@@ -30,14 +30,14 @@ class Reserve:
         self.held = True
 
     def release(self) -> None:
-        """Delete the file, so that others can have its room."""
+        """Delete the file, so that its room can be used."""
         self.held = False
         with suppress(OSError):
             os.unlink(self._path)
 
 
 def _fill(file: BinaryIO, size: int) -> None:
-    """Let a file take so many bytes on the disk, whatever they are."""
+    """Allocate so many bytes for a file on the disk."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
     else:

@@ -1,7 +1,7 @@
-"""Which jobs the flatfile queue writes again, so that old segments can be deleted.
+"""Compaction: which live jobs are written again, so that old segments can be deleted.
 
-Only the oldest segment is ever deleted. So when it is, every removal in it has done
-its work: the job it removes was in the same segment or in one before it.
+Only the oldest segment is ever deleted. At that time the removals in it are no longer
+needed: the jobs that they remove were in the same segment, or in one before it.
 """
 
 import logging
@@ -14,24 +14,25 @@ from .segments import Segment
 
 _log = logging.getLogger(__name__)
 
-# Bytes that are looked at in each commit: at the least, and for each byte that it
-# adds. Segments are compacted when half of their bytes are dead, so that three for
-# one is enough to keep up.
+# Bytes that each commit reads for compaction: at least _LEAST, or _PACE for each byte
+# that it adds. Compaction begins when half of all bytes are dead, so that a pace of
+# three is fast enough.
 _LEAST: Final = 256 * 1024
 _PACE: Final = 3
 
 
 class Move(NamedTuple):
-    """A live job of an old segment, as the body of its record."""
+    """A live job to be written again: its number, and the body of its record."""
 
     number: int
     body: bytes
 
 
 class Compaction:
-    """Goes through segments, oldest first, a bounded piece at a time.
+    """Reads the segments, oldest first, a limited part in each commit.
 
-    It begins when more than half of all bytes, and more than `slack`, are dead.
+    It begins when more than half of all bytes, and more than `slack` bytes, are dead:
+    they belong to no live job.
     """
 
     def __init__(
@@ -41,37 +42,37 @@ class Compaction:
         self._segments = segments
         self.slack = slack
         self._suspects: list[Segment] = []
-        # The number of the oldest segment, if going through it left something live.
+        # The number of the oldest segment, if some of its live jobs can't be read.
         self._stuck = 0
         self._segment: Segment | None = None
         self._rest: Iterator[Found] = iter(())
         self._exhausted = False
 
     def suspect(self, segment: Segment) -> None:
-        """Move what is live in a segment whose last page may be lost.
+        """Move the live jobs of a segment whose last page may be damaged.
 
-        The failed write may have hit the page that it shares with the one before.
+        A failed write may have damaged the page that it shares with the write before.
         """
         self._suspects.append(segment)
 
     def restart(self) -> None:
-        """Begin with the segment again, as jobs that were to move are not stored."""
+        """Read the segment again, since jobs of the last call were not stored."""
         self._segment = None
         self._exhausted = False
 
     def forget(self, segment: Segment) -> None:
-        """Go on with another segment, if it was this one, since it is deleted."""
+        """Forget a segment that is deleted."""
         if segment in self._suspects:
             self._suspects.remove(segment)
         if segment is self._segment:
             self.restart()
 
     def moves(self, added: int, without: Container[int]) -> list[Move]:
-        """Return jobs to be stored again with a commit that adds so many bytes.
+        """Return jobs to be stored again by a commit that adds `added` bytes.
 
-        Those of the numbers `without` are replaced or removed by the commit. The
-        call tells that all jobs returned before are stored, unless `restart` came
-        between.
+        Jobs whose numbers are in `without` are left out, since the commit replaces or
+        removes them. The jobs of the last call must be stored by now, unless `restart`
+        was called.
         """
         if self._exhausted:
             self._finish()

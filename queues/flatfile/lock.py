@@ -1,4 +1,4 @@
-"""The lock that keeps two servers from one folder."""
+"""The lock that allows only one server to use a folder."""
 
 import fcntl
 import os
@@ -10,15 +10,15 @@ from .segments import identity
 
 
 class Lock:
-    """Keeps other servers out of a folder.
+    """Locks a folder for this process.
 
-    It is the process's: it ends with it, in whatever way. Raises BlockingIOError if
-    another one is in.
+    The system releases the lock when the process ends, in any way. Raises
+    BlockingIOError if another process has the lock, OSError if it can't be taken.
     """
 
     def __init__(self, folder: Path) -> None:
-        # The folder can't be deleted as long as there is something in it, but not every
-        # file system can lock one; and a file can be deleted.
+        # Both are locked: not every file system can lock a folder, and the file could
+        # be deleted.
         path = folder / "lock"
         self._fds: list[int] = []
         try:
@@ -37,7 +37,7 @@ class Lock:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def holds(self) -> bool:
-        """Whether the locked file is still found where it was, and so is the folder."""
+        """Whether the path still leads to the locked file."""
         try:
             return identity(os.stat(self._name)) == self._file
         except OSError:

@@ -36,38 +36,39 @@ from .segments import Segment, find, set_aside, sync_folder
 _log = logging.getLogger(__name__)
 
 _DEFAULT_SIZE: Final = 64 * 1024 * 1024
-# Dead segments that a commit deletes. It starts one at most, so more die than that
-# only after a backlog of large jobs.
+# Dead segments that a commit deletes at most. Usually there are fewer, since a commit
+# begins at most one.
 _DELETIONS: Final = 4
-# Bytes on the disk that are kept for removals, and what tells that they are needed.
+# Bytes on the disk that are reserved for removals, and the errors of a full disk.
 _RESERVE: Final = 4 * 1024 * 1024
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-# Segments that a replay reads side by side.
+# Segments of which the replay keeps a block in memory.
 _WINDOWS: Final = 8
 
 
 class Queue(queue.Queue):
-    """Keeps jobs in a folder of its own, in files that are only appended to.
+    """Stores jobs in a folder of its own, in files that are only appended to.
 
-    `--flatfile-dir` names the folder, which is created if the folder that it lies in
-    exists; only one server can use it at a time. It needs nothing but a local disk
-    or any other file system that keeps what `fdatasync` has returned for, and it
-    needs no care: what is finished is cleared away while the server runs. The files
-    take at most twice the bytes of the jobs that are stored, and twice
-    `--flatfile-segment-size` (67108864 if not given, in bytes) beside. A copy of the
-    folder, under the same file names, is a backup; take it while the server is down.
+    `folder` (--flatfile-dir) is created if its parent folder exists. Only one server
+    can use it at a time. It needs a local disk, or another file system where data is
+    durable when `fdatasync` returns. It needs no maintenance: finished jobs are removed
+    while the server runs. The files take at most twice the bytes of the stored jobs,
+    and in addition twice `segment_size` (--flatfile-segment-size, in bytes, 64 MiB by
+    default). A copy of the folder with the same file names is a backup, if it is made
+    while the server is stopped.
 
-    A job survives a crash of the server, of the system, and a power failure. Every
-    record has a checksum. If the last of them is incomplete, because the server died
-    while it wrote, it is cut off: no client was told that it is stored. Anything else
-    that can't be read is reported at each start, with file and offset, and passed
-    over. Its file is kept, renamed to `….damaged` in the end, until you delete it.
+    A stored job survives a crash of the server or the system, and a power failure.
+    Every record has a checksum. If the last record is incomplete, because the server
+    died while writing it, it is cut off: no client was told that this job is stored.
+    Anything else that can't be read is reported at each start, with file and offset,
+    and left out. Its file is kept, and in the end renamed to `….damaged`, until you
+    delete it.
 
-    If the disk is full, background jobs are refused until there is room, also by jobs
-    that are done: the file `reserve`, 4 MiB, holds nothing but room for removing them.
-    If the folder or a file is deleted or replaced under the server, jobs are refused
-    until it is put back. Memory is about 120 bytes a job, a million jobs are read in a
-    few seconds.
+    If the disk is full, background jobs are refused until there is room again. Room
+    also comes from finished jobs: to remove these, the file `reserve` reserves 4 MiB.
+    If the folder or a file in it is deleted or replaced while the server runs, jobs are
+    refused until it is restored. A job takes about 120 bytes of memory here. A million
+    jobs are read in a few seconds.
     """
 
     options = (
@@ -81,7 +82,7 @@ class Queue(queue.Queue):
         Option(
             "segment_size",
             ("flatfile-segment-size",),
-            f"bytes after which a new file is begun, {_DEFAULT_SIZE} by default",
+            f"bytes after which a new file is begun (default: {_DEFAULT_SIZE})",
             "BYTES",
             "number",
         ),
@@ -93,13 +94,12 @@ class Queue(queue.Queue):
         _check(folder, options.get("segment_size", _DEFAULT_SIZE))
         if not os.path.isdir(os.path.dirname(folder)):
             raise StartupError(
-                f"the folder {folder} cannot be created: make the one that it is to lie"
-                " in first"
+                f"the folder {folder} cannot be created: create its parent folder first"
             )
         place = folder if os.path.exists(folder) else os.path.dirname(folder)
         effective = os.access in os.supports_effective_ids
         if not os.access(place, os.W_OK | os.X_OK, effective_ids=effective):
-            raise StartupError(f"{place} must be writable for the server")
+            raise StartupError(f"the server cannot write in {place}: allow it to")
 
     def __init__(self, *, folder: str = "", segment_size: int = _DEFAULT_SIZE) -> None:
         _check(folder, segment_size)
@@ -110,14 +110,14 @@ class Queue(queue.Queue):
         self._compaction = Compaction(self._index, self._segments, 2 * segment_size)
         self._unreadable: list[Unreadable] = []
         self._lock: Lock | None = None
-        # The segments that are no longer written to, to be looked at in turn.
+        # The segments that are no longer written to, of which each commit checks one.
         self._round: Iterator[Segment] = iter(())
         self._reserve = Reserve(self._folder / "reserve", _RESERVE)
         self._open()
 
     def _open(self) -> None:
         try:
-            self._lock = _enter(self._folder)
+            self._lock = _create_and_lock(self._folder)
             self._recover()
             try:
                 self._take_reserve()
@@ -140,7 +140,7 @@ class Queue(queue.Queue):
         sync_folder(self._folder)
         for path in set_aside(self._folder):
             self._report(
-                str(path), "is damaged and no longer in use: delete it when you like"
+                str(path), "is damaged and no longer in use: you may delete it"
             )
         for older, newer in pairwise(segments):
             self._limit(older, newer.header())
@@ -150,12 +150,12 @@ class Queue(queue.Queue):
                 self._take(segment, found, segment is segments[-1])
         self._numbers = count(max(self._segments, default=0) + 1)
         if segments:
-            # What is damaged is not written to.
+            # A damaged segment is not written to.
             segments[-1].abandoned = segments[-1].damaged
             segments[-1].reopen()
 
     def _limit(self, older: Segment, header: Header | None) -> None:
-        """Cut off what the segment that follows, by its header, declares void."""
+        """Cut off the bytes that the header of the next segment declares invalid."""
         if header is None:
             return
         if header.previous != older.number:
@@ -221,7 +221,7 @@ class Queue(queue.Queue):
             if error.errno in _FULL and not added:
                 self._use_reserve()
             raise self._failure(error) from error
-        # Another server may have begun meanwhile, without finding what is new.
+        # Another server may have started meanwhile, without finding the new records.
         self._check_lock()
         batch.enter(self._index)
         self._delete_dead()
@@ -232,7 +232,7 @@ class Queue(queue.Queue):
                 raise self._failure(error) from error
 
     def _use_reserve(self) -> None:
-        """Make room for removals, and let dead segments be deleted soon."""
+        """Make room for removals, and delete dead segments sooner."""
         self._reserve.release()
         self._compaction.slack = 0
 
@@ -240,7 +240,7 @@ class Queue(queue.Queue):
         return QueueError(f"cannot store jobs in {self._folder}: {_reason(error)}")
 
     def _take_reserve(self) -> None:
-        """Have room for removals again. Raises OSError if there is not enough."""
+        """Reserve room for removals again. Raises OSError if there is not enough."""
         if not self._reserve.held:
             self._reserve.take()
             self._compaction.slack = 2 * self._segment_size
@@ -248,7 +248,7 @@ class Queue(queue.Queue):
     def _moves(self, size: int, numbers: Container[int]) -> Sequence[Move]:
         """Return jobs to be stored again with a commit of this size.
 
-        While the disk is full that is only for a segment that few are left in.
+        While the disk is full, only a segment with few live bytes is compacted.
         """
         oldest = next(iter(self._segments))
         if not self._reserve.held and self._index.live_in(oldest) > _RESERVE // 4:
@@ -256,9 +256,9 @@ class Queue(queue.Queue):
         return self._compaction.moves(size, numbers)
 
     def _check_it_is_there(self) -> None:
-        """Raise QueueError if what is written could not be found again.
+        """Raise QueueError if the folder, or a file in it, was deleted or replaced.
 
-        Of the segments that are not written to any more one is looked at each time.
+        The lock and the current segment are checked each time, and one of the others.
         """
         self._check_lock()
         last = next(reversed(self._segments.values()), None)
@@ -269,16 +269,16 @@ class Queue(queue.Queue):
             older = None
         for segment in (last, older):
             if segment is not None and not segment.is_there():
-                raise _taken_away(segment.path)
+                raise _missing(segment.path)
 
     def _check_lock(self) -> None:
         if self._lock is not None and not self._lock.holds():
-            raise _taken_away(self._folder / "lock")
+            raise _missing(self._folder / "lock")
 
     def _current(self) -> Segment:
         """Return the segment to write to."""
         last = next(reversed(self._segments.values()), None)
-        # On a full disk the sooner one is begun, the sooner the last can be deleted.
+        # On a full disk segments are smaller, so that they can be deleted sooner.
         most = self._segment_size
         most = most if self._reserve.held else min(most, _RESERVE)
         if last and not last.abandoned and last.end < most:
@@ -293,9 +293,9 @@ class Queue(queue.Queue):
         return segment
 
     def _delete_dead(self) -> None:
-        """Delete segments without live jobs, from the oldest on.
+        """Delete segments without live jobs, beginning with the oldest.
 
-        The commit has succeeded before, so that a failure is no error of it.
+        A failure is only logged, since the commit itself has succeeded.
         """
         oldest = list(self._segments.values())[:-1][:_DELETIONS]
         for segment in oldest:
@@ -308,13 +308,13 @@ class Queue(queue.Queue):
                 break
 
     def _delete(self, segment: Segment) -> None:
-        # It is gone already if the folder could not be synced the last time.
+        # It is already deleted if syncing the folder failed the last time.
         with suppress(FileNotFoundError):
             if segment.damaged:
                 _log.warning("damaged, but kept: %s", segment.set_aside())
             else:
                 segment.delete()
-        # Before the next one: removals must not go before the jobs that they remove.
+        # Before the next deletion: a removal must not be lost before its job.
         sync_folder(self._folder)
         del self._segments[segment.number]
         self._index.forget(segment.number)
@@ -331,7 +331,7 @@ class Queue(queue.Queue):
 
 
 class _Batch:
-    """The records of a commit, and what they change once they are durable."""
+    """The records of a commit, and the changes of the index once they are durable."""
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
@@ -363,7 +363,7 @@ class _Batch:
             self.size += len(record)
 
     def data(self) -> bytes:
-        # A commit of nothing writes too, to find out whether it can.
+        # An empty commit writes as well, to find out whether that is possible.
         return b"".join(self._parts) or encode_removed((), self._segment.seal)
 
     def enter(self, index: Index) -> None:
@@ -382,15 +382,15 @@ def _check(folder: str, segment_size: int) -> None:
         raise ConfigurationError("--flatfile-segment-size must not be 0")
 
 
-def _taken_away(path: Path) -> QueueError:
+def _missing(path: Path) -> QueueError:
     return QueueError(
-        f"{path} was deleted, replaced or cut while in use, and what it held is kept in"
-        " memory only: put it back, or let the workers finish the jobs and restart the"
-        " server"
+        f"{path} was deleted, replaced or cut while in use, and its jobs are now in the"
+        " server's memory only: restore it, or let the workers finish the jobs and"
+        " restart the server"
     )
 
 
-def _enter(folder: Path) -> Lock:
+def _create_and_lock(folder: Path) -> Lock:
     """Create a folder if there is none, and lock it."""
     with suppress(FileExistsError):
         folder.mkdir(0o700)

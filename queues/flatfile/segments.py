@@ -1,8 +1,8 @@
 """The files of the flatfile queue: segments, which are only appended to.
 
-A segment is called `NUMBER-MARK.jobs`; later ones have higher numbers. The first
-record of each names the one before it and says where that one ends. So a segment
-whose last write failed can be left as it is: what was written in vain is void.
+The file of a segment is called `NUMBER-MARK.jobs`; later ones have higher numbers. The
+first record of a segment has the number and the end of the segment before. So a segment
+whose last write failed can be left as it is: bytes after that end are ignored.
 """
 
 import os
@@ -24,18 +24,18 @@ from .._shared.records import (
 
 _NAME: Final = re.compile(r"(\d{12})-([0-9a-f]{8})\.jobs")
 _SET_ASIDE: Final = ".damaged"
-# What is read in the place of a block that the device can't read.
+# The unit in which a file is read after the device has failed to read a part of it.
 _PAGE: Final = 4096
 _FLAGS: Final = os.O_RDWR | os.O_CLOEXEC
 
 
 def identity(status: os.stat_result) -> tuple[int, int]:
-    """Return what tells a file or folder from every other one."""
+    """Return the identity of a file or folder: device and inode."""
     return status.st_dev, status.st_ino
 
 
 def sync_folder(folder: Path) -> None:
-    """Make durable which files there are, and their names."""
+    """Make the entries of a folder durable: new, renamed and deleted files."""
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -50,9 +50,9 @@ _sync_data = getattr(os, "fdatasync", os.fsync)
 class Segment:
     """A file of records. Methods raise OSError.
 
-    `end` is where the next record goes. `damaged` tells that parts of it are not
-    readable; then it is never deleted. `abandoned` tells that a failed write could
-    not be undone, so that nothing more may be written to it.
+    `end` is the offset of the next record. A segment is `damaged` if parts of it can't
+    be read; it is then never deleted. It is `abandoned` if a failed write could not be
+    undone, so that nothing more may be written to it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,12 +66,12 @@ class Segment:
         self.damaged = False
         self.abandoned = False
         self._fd = -1
-        # Which file it is, once it has been opened to be written to.
+        # The identity of the file, once it was opened for writing.
         self._file: tuple[int, int] | None = None
 
     @classmethod
     def create(cls, folder: Path, number: int, header: Header) -> "Segment":
-        """Start a segment. It is durable, and so is its name."""
+        """Create a segment; on return it is durable, and its name too."""
         segment = cls(folder / f"{number:012}-{os.urandom(4).hex()}.jobs")
         try:
             flags = _FLAGS | os.O_CREAT | os.O_EXCL
@@ -81,16 +81,16 @@ class Segment:
             sync_folder(folder)
         except OSError:
             segment.close()
-            # What stays behind is found to be empty at the next start.
+            # If that fails, the next start finds that the file is empty.
             with suppress(OSError):
                 os.unlink(segment.path)
             raise
         return segment
 
     def reopen(self) -> None:
-        """Prepare to append, and make durable what is there already.
+        """Open the file for appending, and make its content durable.
 
-        What was written by a process that died at once need not be durable yet.
+        The content may not be durable if the process that wrote it has died.
         """
         self._fd = os.open(self.path, _FLAGS)
         self._file = identity(os.fstat(self._fd))
@@ -98,7 +98,7 @@ class Segment:
         os.fsync(self._fd)
 
     def append(self, data: bytes) -> None:
-        """Write, and return when it is durable. If that fails, nothing is changed."""
+        """Append data; on return it is durable. If it fails, nothing has changed."""
         try:
             self._write(data)
         except OSError:
@@ -107,9 +107,9 @@ class Segment:
         try:
             _sync_data(self._fd)
         except OSError:
-            # The kernel has marked the pages as clean although they never reached
-            # the disk: a second attempt would succeed without writing anything.
-            # Only what is written anew, to other pages, can be trusted.
+            # The kernel has marked the pages as clean, although they are not on the
+            # disk: a second sync would succeed without writing them. Only data that is
+            # written again, to other pages, is reliable.
             self.abandoned = True
             raise
         self.end += len(data)
@@ -142,7 +142,7 @@ class Segment:
         return None if body is None else decode_header(body)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return bytes of the file; zeros are in the place of what can't be read."""
+        """Return bytes of the file, with zeros for pages that can't be read."""
         # Opened each time, since a store may have thousands of segments.
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -156,7 +156,7 @@ class Segment:
         os.unlink(self.path)
 
     def is_there(self) -> bool:
-        """Whether what was written can be found again."""
+        """Whether the path still leads to this file, with all its bytes."""
         try:
             status = os.stat(self._name)
         except OSError:
@@ -165,7 +165,7 @@ class Segment:
         return same and status.st_size >= self.end
 
     def set_aside(self) -> Path:
-        """Rename the file so that no jobs are read from it any more."""
+        """Rename the file, so that no more jobs are read from it."""
         path = self.path.with_name(self.path.name + _SET_ASIDE)
         os.rename(self.path, path)
         return path
@@ -181,9 +181,9 @@ def _read_pages(fd: int, offset: int, size: int) -> Iterator[bytes]:
 
 
 def find(folder: Path) -> list[Segment]:
-    """Return the segments of a folder, oldest first, each with its file's size as end.
+    """Return the segments of a folder, oldest first; `end` is the size of the file.
 
-    Those whose creation failed hold nothing and are deleted.
+    Empty segments, whose creation failed, are deleted.
     """
     paths = sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
     found: list[Segment] = []
@@ -197,7 +197,7 @@ def find(folder: Path) -> list[Segment]:
 
 
 def _is_leftover(segment: Segment, following: Header | None) -> bool:
-    """Tell whether a segment was never used, by it and the header that follows."""
+    """Whether a segment was never used; `following` is the next segment's header."""
     if segment.end > HEADER_SIZE:
         return False
     skipped = following is not None and following.previous != segment.number
@@ -205,5 +205,5 @@ def _is_leftover(segment: Segment, following: Header | None) -> bool:
 
 
 def set_aside(folder: Path) -> list[Path]:
-    """Return the damaged segments that are no longer in use."""
+    """Return the files of damaged segments that are no longer in use."""
     return sorted(path for path in folder.iterdir() if path.suffix == _SET_ASIDE)

@@ -1,7 +1,7 @@
-"""The blocks of the memcached queue as items: jobs that were stored together.
+"""The blocks of the memcached queue: jobs that were stored together.
 
-A block is a row of the records that `_records` describes. It is cut into
-items of the size that memcached allows.
+A block is a sequence of records (see `records`). It is split into items of the size
+that memcached allows.
 """
 
 from collections import OrderedDict
@@ -13,10 +13,10 @@ from .._shared.records import Seal, Window, job_number
 from .pages import MOST_JOBS
 from .servers import Server
 
-# Bytes of blocks, and how many of them, that are read at once.
+# A group of blocks is read at once: the most bytes, and the most blocks, of a group.
 _BYTES: Final = 4 * 1024 * 1024
 _BLOCKS: Final = 500
-# Groups of blocks that the replay keeps; one is some megabytes.
+# Groups that the replay keeps in memory.
 _GROUPS: Final = 4
 
 
@@ -52,7 +52,7 @@ class Blocks:
         return [f"{self.key(number)}-{part}" for part in parts]
 
     def divide(self, records: Iterable[Record]) -> Iterator[list[Record]]:
-        """Group records so that each group is a block, of one item if possible."""
+        """Group records into blocks, each of one item if possible."""
         group: list[Record] = []
         size = 0
         for record in records:
@@ -66,7 +66,7 @@ class Blocks:
             yield group
 
     def write(self, blocks: Iterable[tuple[int, bytes]]) -> None:
-        """Store blocks; return when the servers have confirmed all of them."""
+        """Store blocks; on return the servers have confirmed all of them."""
         items: list[dict[str, bytes]] = [{} for _ in self._servers]
         for number, data in blocks:
             for part, key in enumerate(self.keys(number, len(data))):
@@ -80,7 +80,7 @@ class Blocks:
             self._servers[self.server(number)].delete(self.keys(number, size))
 
     def read(self, blocks: Sequence[tuple[int, int]]) -> dict[int, Content]:
-        """Return the blocks of these numbers and sizes that are still there."""
+        """Return the blocks of these numbers and sizes that still exist."""
         items: dict[str, bytes] = {}
         for index, server in enumerate(self._servers):
             here = [block for block in blocks if self.server(block[0]) == index]
@@ -125,7 +125,7 @@ def numbers(content: Content) -> list[int]:
 
 
 class Reader:
-    """Reads blocks, and those that follow with them."""
+    """Reads blocks in groups, and keeps the last groups."""
 
     def __init__(self, blocks: Blocks, sizes: list[tuple[int, int]]) -> None:
         self._blocks = blocks
@@ -138,7 +138,7 @@ class Reader:
         self._read: OrderedDict[int, dict[int, Content]] = OrderedDict()
 
     def bodies(self, number: int) -> list[bytes]:
-        """Return the bodies of a block, none if it is not there any more."""
+        """Return the bodies of a block, none if it no longer exists."""
         position = self._group_of[number]
         if position not in self._read:
             if len(self._read) == _GROUPS:

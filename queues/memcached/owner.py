@@ -1,4 +1,4 @@
-"""Who uses the jobs under a prefix: a process of this machine, if it is alive."""
+"""The owner of the jobs under a prefix: a process, and whether it is alive."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ _open: Final[set[bytes]] = set()
 
 
 def new_token() -> bytes:
-    """Return what stands for a store opened by this process, until it is released."""
+    """Return a token for a store that this process opens; `release` ends it."""
     pid = os.getpid()
     fields = (_machine(), str(pid), _started(pid), os.urandom(8).hex())
     token = " ".join(fields).encode()
@@ -22,7 +22,7 @@ def release(token: bytes) -> None:
 
 
 def is_alive(token: bytes) -> bool:
-    """Tell whether the owner is known to live. One on another machine is not."""
+    """Whether the owner is known to be alive; False for one on another machine."""
     fields = token.decode("utf-8", "replace").split(" ")
     if len(fields) != 4 or fields[0] != _machine() or not fields[1].isdigit():
         return False
@@ -39,9 +39,9 @@ def is_alive(token: bytes) -> bool:
 
 
 def _machine() -> str:
-    """Name the machine since its start, and the container, as process ids are theirs.
+    """Return the id of this boot of the machine, and of the container.
 
-    Where there is no /proc it is the host's name.
+    Process ids are unique within these. Without /proc it is the host's name.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -51,7 +51,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return when a process started, as another may get its id; "-" if unknown."""
+    """Return the start time of a process, "-" if unknown; its id may be reused."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
     except OSError:

@@ -1,8 +1,8 @@
-"""What the memcached queue knows of its blocks, and the pages that it is kept in.
+"""The index of the memcached queue: pages, which describe the blocks.
 
-A page has the blocks of a range of numbers; a block, a bit for each of its jobs that
-is 1 as long as the job is live. So a commit writes a block and a page or two, and
-how many jobs there are makes no difference.
+A page describes the blocks of a range of numbers: their sizes, and a bit for each job
+that is 1 as long as the job is live. So a commit writes a block and one or two pages,
+however many jobs there are.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-# Blocks of a page, and the most jobs in a block: a page is 34 KB at the most.
+# Blocks of a page, and the most jobs of a block: a page has at most 34 KB.
 PAGE: Final = 64
 MOST_JOBS: Final = 4096
 
@@ -19,7 +19,7 @@ _ENTRY: Final = Struct("<QQI")
 
 @dataclass(slots=True)
 class Block:
-    """Jobs that were stored together: their bytes, how many, and which are live."""
+    """A block of jobs: its size in bytes, the number of jobs, and a bit for each."""
 
     size: int
     count: int
@@ -33,7 +33,7 @@ class Block:
 class Pages:
     """All blocks, by their numbers, and the pages that have changed.
 
-    `changed` are pages whose items have to be written, or deleted if they are empty.
+    `changed` are the pages whose items must be written, or deleted if they are empty.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Pages:
             yield from sorted(self._pages[page].items())
 
     def last(self) -> int:
-        """Return the highest number of a block there is, 0 if there is none."""
+        """Return the highest number of a block, 0 if there is none."""
         return max((number for number, _ in self.blocks()), default=0)
 
     def get(self, number: int) -> Block | None:
@@ -60,7 +60,7 @@ class Pages:
         self.changed.add(number // PAGE)
 
     def kill(self, number: int, place: int) -> bool:
-        """Clear a job's bit, and drop the block if it was the last. Tell whether so."""
+        """Clear a job's bit; if it was the last, drop the block and return True."""
         block = self._pages[number // PAGE][number]
         block.live &= ~(1 << place)
         self.changed.add(number // PAGE)
@@ -81,7 +81,7 @@ class Pages:
         )
 
     def load(self, page: int, data: bytes) -> None:
-        """Take a page over from its item."""
+        """Load a page from its item."""
         position = 0
         while position < len(data):
             number, size, count = _ENTRY.unpack_from(data, position)
@@ -92,7 +92,7 @@ class Pages:
             position = following
 
     def written(self) -> None:
-        """Take note that the items of all changed pages are as they should be."""
+        """Note that the items of all changed pages were written."""
         for page in self.changed:
             if not self._pages.get(page):
                 self._pages.pop(page, None)

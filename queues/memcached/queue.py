@@ -11,53 +11,52 @@ from gearman.queue import Queue as BaseQueue
 _DEFAULT_SERVERS: Final = "localhost:11211"
 _DEFAULT_PREFIX: Final = "gear_"
 
-# memcached takes keys of 250 bytes, without spaces.
+# memcached accepts keys of up to 250 bytes, without spaces.
 _PREFIX: Final = re.compile(r"[!-~]{1,200}")
 
 
 class Queue(BaseQueue):
-    """Keeps jobs in the memory of memcached, version 1.5 or later.
+    """Stores jobs in the memory of memcached, version 1.5 or later.
 
     It needs pymemcache: `pip install 'gearman-py[memcached]'`.
 
-    `--memcached-servers` (or `--libmemcached-servers`) lists the servers, as HOST,
-    HOST:PORT or a socket's path, with commas between; `localhost:11211` by default.
-    Jobs are spread over all of them; where they are is kept on the first. Name the
-    same servers in the same order at every start. `--memcached-prefix` (or
-    `--libmemcached-prefix`), `gear_` by default, is what all keys begin with. What
-    gearmand has stored is not read.
+    `servers` (--memcached-servers) lists the servers as HOST, HOST:PORT, [IPV6]:PORT or
+    the path of a socket, separated by commas; `localhost:11211` by default. Jobs are
+    spread over all servers; the index is on the first one. Name the same servers in the
+    same order at every start. All keys begin with `prefix` (--memcached-prefix),
+    `gear_` by default: 1 to 200 printable ASCII characters. Jobs that gearmand has
+    stored are not read.
 
-    Jobs survive a crash of the job server, not one of memcached: that has no disk.
-    Use it where jobs may be lost now and then, and start it with `-M`, so that it
-    refuses jobs when its memory is full; otherwise it drops the oldest items, jobs
-    among them, and the log says so within a minute. If memcached is restarted or
-    flushed while the server runs, the next commit notices it, and all jobs that the
-    server has are stored again. What was dropped while the server was down is
+    Jobs survive a crash of the job server, but not one of memcached, which has no disk.
+    Use it if an occasional loss of jobs is acceptable. Start memcached with `-M`, so
+    that it refuses jobs when its memory is full. Otherwise it drops the oldest items,
+    which may be jobs, and the log says so within a minute. If memcached is restarted or
+    flushed while the server runs, the next commit detects that, and all jobs of the
+    server are stored again. Items that were dropped while the server was stopped are
     reported at its start, by key.
 
-    A workload may be larger than memcached's items (`-I`): it is cut into several.
-    One that takes more than half of memcached's memory (`-m`) is refused. Each commit
-    waits until memcached has confirmed all of it. A connection is tried for 3
-    seconds, a silent server counts as lost after 5, and the next commit connects
-    again.
+    A workload may be larger than memcached's items (`-I`): it is split. A job of more
+    than half of memcached's memory (`-m`) is refused. Each commit waits until memcached
+    has confirmed all of it. A connection attempt takes at most 3 seconds; a server that
+    does not answer for 5 seconds counts as lost, and the next commit connects again.
 
-    A prefix belongs to one server at a time. A second one on the same machine does
-    not start, while one whose predecessor was killed starts at once. Whether a server
-    on another machine is alive can't be told: the later one takes over, and commits
-    of the earlier one fail from then on.
+    A prefix belongs to one job server at a time. A second job server on the same
+    machine does not start; one whose predecessor was killed starts immediately. Whether
+    a job server on another machine is alive is unknown: the later one takes over, and
+    commits of the earlier one fail from then on.
     """
 
     options = (
         Option(
             "servers",
             ("memcached-servers", "libmemcached-servers"),
-            "memcached servers, with commas between (localhost:11211)",
+            "memcached servers, separated by commas (default: localhost:11211)",
             "HOST[:PORT],...",
         ),
         Option(
             "prefix",
             ("memcached-prefix", "libmemcached-prefix"),
-            "what all keys begin with (gear_)",
+            "the beginning of all keys (default: gear_)",
             "TEXT",
         ),
     )

@@ -1,4 +1,4 @@
-"""Items in memcached, on one or several servers; every answer is waited for."""
+"""Storing and reading items of memcached servers; every call waits for the answer."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -6,15 +6,15 @@ from typing import Any, Final, TypeVar
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError, MemcacheUnexpectedCloseError
 
+from gearman.address import format_address
 from gearman.address import parse as parse_address
-from gearman.address import written
 from gearman.errors import ConfigurationError, QueueError
 
-# Seconds to connect, and seconds that a server may be silent.
+# Seconds that connecting may take, and seconds to wait for an answer.
 CONNECT_TIMEOUT: Final = 3
 TIMEOUT: Final = 5
 PORT: Final = 11211
-# Bytes that are sent, and keys that are asked for, before answers are read.
+# Bytes that are sent, and keys that are requested, before answers are read.
 _SENT: Final = 4 * 1024 * 1024
 _ASKED: Final = 200
 
@@ -23,7 +23,10 @@ T = TypeVar("T")
 
 
 def parse(text: str) -> list[str | tuple[str, int]]:
-    """Return the addresses in a list of addresses and paths, between commas."""
+    """Return the addresses of a list, separated by commas.
+
+    Raises ConfigurationError if one is invalid or named twice.
+    """
     addresses = [_parse_one(part.strip()) for part in text.split(",")]
     if len(set(addresses)) < len(addresses):
         raise ConfigurationError(f"{_OPTION} names a server more than once: {text}")
@@ -41,10 +44,10 @@ def _parse_one(text: str) -> str | tuple[str, int]:
 
 
 class Server:
-    """One memcached. Methods raise QueueError; the next call connects again."""
+    """A memcached server. Methods raise QueueError; the next call connects again."""
 
     def __init__(self, address: str | tuple[str, int]) -> None:
-        self.name = address if isinstance(address, str) else written(*address)
+        self.name = address if isinstance(address, str) else format_address(*address)
         self._client = Client(
             address,
             connect_timeout=CONNECT_TIMEOUT,
@@ -63,7 +66,7 @@ class Server:
             )
 
     def get(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Return the items that there are."""
+        """Return the items of these keys that exist."""
         found: dict[str, bytes] = {}
         for start in range(0, len(keys), _ASKED):
             some = keys[start : start + _ASKED]
@@ -71,13 +74,13 @@ class Server:
         return found
 
     def set(self, items: Mapping[str, bytes]) -> None:
-        """Store items, each of which the server has confirmed on return."""
+        """Store items; on return the server has confirmed each of them."""
         for group in _groups(items):
             if self._call(self._client.set_many, group):
                 raise QueueError(f"memcached at {self.name} did not store all items")
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete the items that there are."""
+        """Delete the items of these keys, if they exist."""
         some = list(keys)
         for start in range(0, len(some), _ASKED):
             self._call(self._client.delete_many, some[start : start + _ASKED])
@@ -103,7 +106,7 @@ def _groups(items: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
 
 
 def _text(error: Exception) -> str:
-    """Return what a server or the system said, as printable text."""
+    """Return the message of a server or the system as printable text."""
     if isinstance(error, MemcacheUnexpectedCloseError):
         return "the connection was lost"
     said = error.args[0] if error.args else ""

@@ -1,22 +1,22 @@
-"""The memcached queue's jobs, and the items that tell where they are.
+"""The jobs of the memcached queue, and the index of their items.
 
-memcached can't list its items (`lru_crawler metadump` may be off, and is a walk of
-the whole cache). So there is an index of our own, written before a job counts as
+memcached can't list its items (`lru_crawler metadump` may be disabled, and reads the
+whole cache). So the plugin has an index, which is written before a job counts as
 stored:
 
-    PREFIXowner         who uses the jobs; on every server, and looked at by every
-                        commit: if it is gone, so may be everything else
-    PREFIXroot          how many servers there are, and the numbers of the pages
+    PREFIXowner         the job server that uses the jobs; on every memcached server.
+                        Each commit reads it: if it is missing, other items may be too
+    PREFIXroot          the number of servers, and the numbers of the pages
     PREFIXpage-P        the blocks of a page, with a bit for each job: live or not
     PREFIXjobs-B-PART   the jobs of a block: those that one commit added
 
-A commit first stores a block, then the page that names it, then, if there is a new
-page, the root; each when the one before is confirmed. Killed at any moment, it leaves
-at worst a block that nothing names, which the next commit or, in the end, memcached
-itself clears away. A job is removed by its bit. A block is deleted after the page has
-been written without it, so nothing names what is not there, unless memcached has
-dropped it: and that is seen at the next start. Blocks that are mostly dead are
-written again, a few in each commit.
+A commit stores a block, then the page that names it, and then, if the page is new, the
+root; each of them after the one before is confirmed. If the job server is killed in
+between, at worst a block is left that no page names. The next commit deletes it, or
+memcached drops it in the end. A job is removed by clearing its bit. A block is deleted
+after its page was written without it. So the pages name only existing blocks, unless
+memcached has dropped one, which the next start detects. Blocks with few live jobs are
+written again, one in each commit.
 """
 
 import logging
@@ -37,13 +37,13 @@ from .servers import Server, parse
 
 _log = logging.getLogger(__name__)
 
-# What memcached adds to an item, and what pages and keys need.
+# Bytes that memcached adds to an item, and the least size of items for pages and keys.
 _ITEM_OVERHEAD: Final = 1024
 _LEAST_ITEM: Final = 64 * 1024
-# A block is written again when less than this part of it is live.
+# A block is written again when less than one part in so many is live.
 _SPARSE: Final = 4
-# Seconds between two looks at what memcached has evicted.
-_LOOK: Final = 60
+# Seconds between two checks of memcached's count of evicted items.
+_CHECK: Final = 60
 
 _ROOT: Final = Struct("<I")
 _PAGE: Final = Struct("<Q")
@@ -77,7 +77,7 @@ class Store:
         self._largest = memory // 2
         self._blocks = Blocks(self._servers, self._prefix, part)
         self._evictions = [self._evicted(server) for server in self._servers]
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         self._own()
         self._load()
         self._next = self._pages.last() + 1
@@ -159,7 +159,7 @@ class Store:
         return [(number, block.size) for number, block in self._pages.blocks()]
 
     def _find(self) -> None:
-        """Find out the numbers of all jobs, and what memcached has dropped."""
+        """Find the numbers of all live jobs, and the items that memcached dropped."""
         for group in groups(self._sizes()):
             found = self._blocks.read(group)
             for number, _ in group:
@@ -176,7 +176,7 @@ class Store:
             self._pages.drop(number)
             return
         if len(content.bodies) != block.count:
-            # Which bits are whose can't be told: rather run a job twice.
+            # Which bit belongs to which job is unknown: rather run some jobs twice.
             block = Block.full(block.size, len(content.bodies))
             self._pages.put(number, block)
         if not content.whole:
@@ -204,7 +204,7 @@ class Store:
                 self._forget(job)
         self._write_index()
         self._sweep()
-        self._look_at_evictions()
+        self._check_evictions()
 
     def _check_owners(self) -> None:
         for position, server in enumerate(self._servers):
@@ -218,7 +218,7 @@ class Store:
                 )
 
     def _recover(self, position: int) -> None:
-        """Find out what is left on a server that was restarted or flushed."""
+        """Find the blocks that are left on a server that was restarted or flushed."""
         server = self._servers[position]
         here = [
             block
@@ -266,7 +266,7 @@ class Store:
         return records
 
     def _moves(self, without: Collection[int]) -> list[Record]:
-        """Return what is live in a block that is mostly dead."""
+        """Return the live jobs of a block that has few of them."""
         while self._sparse:
             number = next(iter(self._sparse))
             block = self._pages.get(number)
@@ -308,7 +308,7 @@ class Store:
             self._index.put(number, block, place, len(data))
 
     def _forget(self, job: int) -> None:
-        """Clear a job's bit; the block goes with the last."""
+        """Clear a job's bit; after the last one, the block is to be deleted."""
         number, place, _ = self._index.where(job)
         block = self._pages.get(number)
         self._index.drop(job)
@@ -321,16 +321,16 @@ class Store:
             self._sparse[number] = None
 
     def _write_index(self) -> None:
-        """Write the pages that have changed, and the root where it must know of that.
+        """Write the pages that have changed, and the root if pages came or went.
 
-        A job that is stored again moves to a new block, on the last page. That page is
-        to be found before another one no longer has the job.
+        A job that is stored again moves to a new block, on the last page. The root must
+        name that page before the job is removed from its old page.
         """
         changed = sorted(self._pages.changed, reverse=True)
         items = {page: self._pages.encode(page) for page in changed}
         empty = {page for page, data in items.items() if not data}
         fresh = items.keys() - empty - self._listed
-        # Seldom, as the root takes long when there are many pages.
+        # Only if needed, since the root is large when there are many pages.
         if fresh:
             self._write_pages({page: items.pop(page) for page in fresh})
             self._write_root(self._listed | fresh)
@@ -357,10 +357,10 @@ class Store:
         except QueueError as error:
             _log.warning("cannot delete what is done: %s", error)
 
-    def _look_at_evictions(self) -> None:
-        if time.monotonic() - self._looked < _LOOK:
+    def _check_evictions(self) -> None:
+        if time.monotonic() - self._checked < _CHECK:
             return
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         for position, server in enumerate(self._servers):
             before, self._evictions[position] = (
                 self._evictions[position],
@@ -378,12 +378,12 @@ class Store:
         return int(server.stats().get(b"evictions", 0))
 
     def close(self) -> None:
-        """Let another server use the jobs, unless one does already."""
+        """Release the jobs for another job server, unless one has taken them over."""
         for server in self._servers:
             try:
                 if server.get([self._owner]).get(self._owner) == self._token:
                     server.delete([self._owner])
             except QueueError:
-                _log.debug("memcached at %s can't be told", server.name)
+                _log.debug("memcached at %s can't be reached", server.name)
             server.close()
         release(self._token)

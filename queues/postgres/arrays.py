@@ -1,7 +1,7 @@
 """Columns of a batch as Postgres' binary arrays, made by a few calls into C.
 
-psycopg dumps a list item by item, at twice the price for the whole batch, all of it
-holding the interpreter lock.
+psycopg would convert a list item by item. That takes twice as long for the whole batch,
+and it holds the GIL all the time.
 """
 
 from collections.abc import Sequence
@@ -71,6 +71,6 @@ class _TextsDumper(_ArrayDumper):
 
 
 def register(connection: Connection[Any]) -> None:
-    """Let this connection take such arrays as parameters."""
+    """Make a connection accept these arrays as parameters."""
     connection.adapters.register_dumper(Numbers, _NumbersDumper)
     connection.adapters.register_dumper(Texts, _TextsDumper)

@@ -1,8 +1,8 @@
-"""A session with Postgres: no call waits without end, and one server has a table.
+"""A session with Postgres: each call ends in limited time, and it locks its table.
 
-The lock on a table also fences: Postgres releases it when the old session's last
-statement has ended, so what a lost connection left running can't come after what
-the next one does.
+The lock also keeps statements of different sessions in order. Postgres releases it
+after the last statement of the old session. So a statement that still runs for a lost
+connection cannot follow a statement of the next connection.
 """
 
 import hashlib
@@ -23,18 +23,19 @@ from .arrays import register
 
 T = TypeVar("T")
 
-# It warns of errors that it raises too; they are not to be on stderr twice.
+# psycopg logs errors that it also raises; they should not appear on stderr twice.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
-# Seconds.
+# Seconds that connecting, waiting for a lock, and a statement may take.
 CONNECT: Final = 10
 LOCK: Final = 5
 STATEMENT: Final = 20
-# Longer than a statement may take, so that silence means that nobody is there.
+# Seconds without an answer after which the server counts as lost. It is longer than a
+# statement may take.
 SILENCE: Final = 30
 
-# Unless conninfo or libpq's environment say otherwise. What is not acknowledged by
-# the peer's TCP in this time ends the connection.
+# Parameters, unless conninfo or libpq's environment set them. If the peer's TCP
+# acknowledges nothing for tcp_user_timeout (milliseconds), the connection ends.
 PARAMETERS: Final = {
     "connect_timeout": str(CONNECT),
     "fallback_application_name": "gearmand",
@@ -44,8 +45,9 @@ PARAMETERS: Final = {
     "tcp_user_timeout": f"{SILENCE * 1000}",
 }
 
-# The server's end finds out as early that this one is gone, and releases the lock.
-# A sequential scan could be chosen while the table is small, and kept when it isn't.
+# With the TCP settings, Postgres detects as early that this side is lost, and releases
+# the lock. Without `enable_seqscan = off`, a plan made while the table is small would
+# scan the whole table later.
 SETTINGS: Final = {
     "synchronous_commit": "on",
     "statement_timeout": f"{STATEMENT}s",
@@ -61,23 +63,23 @@ SETTINGS: Final = {
     "jit": "off",
 }
 
-# Passes over what this version of Postgres does not know, and over durability that
-# an administrator chose and that is no worse than a commit on the local disk.
+# Skips settings that this version of Postgres does not have. Changes synchronous_commit
+# only if it is off: other values are as durable as a commit to the local disk, or more.
 SET: Final = """
     SELECT set_config(name, value, false)
-    FROM unnest($1::text[], $2::text[]) AS wanted (name, value)
+    FROM unnest($1::text[], $2::text[]) AS parameters (name, value)
     JOIN pg_settings USING (name)
     WHERE name <> 'synchronous_commit' OR setting = 'off'
 """
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that gives up on a server that says nothing for too long."""
+    """A connection that fails if the server sends nothing for `patience` seconds."""
 
     patience: float = SILENCE
 
     def wait(self, gen: Generator[Any, int, T], *_: Any, **__: Any) -> T:
-        """Do steps that yield the events they wait for, and take those that came."""
+        """Run a generator that yields the events it waits for (psycopg's interface)."""
         with PollSelector() as selector:
             try:
                 selector.register(self.fileno(), next(gen))
@@ -86,7 +88,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             except StopIteration as end:
                 value: T = end.value
                 return value
-        text = f"the server has said nothing for {self.patience:g} seconds"
+        text = f"the server has sent nothing for {self.patience:g} seconds"
         raise psycopg.OperationalError(text)
 
 
@@ -95,9 +97,9 @@ class InUse(QueueError):
 
 
 class Session:
-    """A connection, which the next use opens again after it was lost.
+    """A connection; if it is lost, the next use opens a new one.
 
-    Raises ConfigurationError if the connection string can't be used.
+    The constructor raises ConfigurationError if the connection string is invalid.
     """
 
     def __init__(self, conninfo: str) -> None:
@@ -107,9 +109,9 @@ class Session:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Yield a connection that has the lock.
+        """A context with a connection that has the lock.
 
-        Any failure closes it and is raised as QueueError, with a sentence.
+        A failure closes the connection, and is raised as QueueError.
         """
         try:
             if self._connection is None:
@@ -124,7 +126,7 @@ class Session:
             raise
 
     def lock(self, table: str) -> None:
-        """Lock this table, now and whenever the connection is opened again.
+        """Lock this table, now and each time that the connection is opened again.
 
         Raises InUse if another session has locked it.
         """
@@ -142,7 +144,7 @@ class Session:
         connection = Connection.connect(
             self._conninfo, autocommit=True, cursor_factory=RawCursor
         )
-        # Kept at once, so that it is closed if what follows fails.
+        # Assigned first, so that it is closed if the next statements fail.
         self._connection = connection
         register(connection)
         connection.execute(SET, [list(SETTINGS), list(SETTINGS.values())])
@@ -161,28 +163,28 @@ class Session:
 
 
 def _complete(conninfo: str) -> str:
-    """Return the string with what makes a lost connection known in time."""
+    """Return the connection string with the PARAMETERS that it does not set."""
     if "\0" in conninfo:
         raise _misread()
     try:
-        wanted = conninfo_to_dict(conninfo)
+        parameters = conninfo_to_dict(conninfo)
         defaults = {one.keyword.decode(): one.val for one in Conninfo.get_defaults()}
     except (psycopg.Error, ValueError) as error:
-        # libpq's words for it may have a piece of a password in them.
+        # libpq's message may contain a part of a password.
         raise _misread() from error
-    _check_reading(wanted)
+    _check_reading(parameters)
     missing = {
         name: value
         for name, value in PARAMETERS.items()
-        if name in defaults and defaults[name] is None and name not in wanted
+        if name in defaults and defaults[name] is None and name not in parameters
     }
-    return make_conninfo("", **missing, **wanted)
+    return make_conninfo("", **missing, **parameters)
 
 
-def _check_reading(wanted: dict[str, Any]) -> None:
-    """Raise ConfigurationError if a URI's password was taken for a host or a port."""
-    hosts = str(wanted.get("host") or "").split(",")
-    ports = str(wanted.get("port") or "").split(",")
+def _check_reading(parameters: dict[str, Any]) -> None:
+    """Raise ConfigurationError if a URI's password was parsed as a host or a port."""
+    hosts = str(parameters.get("host") or "").split(",")
+    ports = str(parameters.get("port") or "").split(",")
     if any("@" in host[1:] for host in hosts) or not all(
         port.isdigit() for port in ports if port
     ):
@@ -199,8 +201,8 @@ def _misread() -> ConfigurationError:
 
 
 def sentence(error: Exception) -> str:
-    """Return what an error says, without libpq's hints, in one printable line."""
-    # The end of a pipeline fails too, which says less.
+    """Return the message of an error, without libpq's hints, as one printable line."""
+    # The failure of a pipeline says less than the error before it.
     while isinstance(error.__context__, psycopg.Error):
         error = error.__context__
     text = error.diag.message_primary if isinstance(error, psycopg.Error) else None

@@ -1,4 +1,4 @@
-"""Jobs to rows and back: what the plugin does once psycopg is there."""
+"""Storing jobs as rows, and reading them: the part of the plugin that needs psycopg."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,12 @@ from .arrays import Numbers, Texts
 from .session import Connection, InUse, Session
 from .tables import COLUMNS, Table, check_name, choose, create, migrate, of_gearmand
 
-# Bytes. Postgres takes no message, array or row of 1 GiB.
+# Bytes of the largest workload. Postgres accepts no message, array or row of 1 GiB.
 LARGEST: Final = 256 * 1024 * 1024
-# Of workloads sent in one message, unless a single one is larger.
+# Bytes of workloads in one message, unless a single workload is larger.
 MESSAGE: Final = 16 * 1024 * 1024
-# Replay reads so many rows at a time, whose workloads have at most so many bytes; a
-# larger one is read by itself.
+# The replay reads so many rows at a time. A workload of more than SMALL bytes is read
+# by a statement of its own.
 PAGE: Final = 2000
 SMALL: Final = 16 * 1024
 
@@ -54,7 +54,7 @@ WHAT_TO_DO: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """What is done with a table, once it is known."""
+    """The statements for a table."""
 
     delete: Composed
     insert: Composed
@@ -71,7 +71,7 @@ class Statements:
 
 
 class Store:
-    """What the plugin is made of; see there."""
+    """The jobs in a table; `queue.Queue` has the documentation."""
 
     def __init__(self, conninfo: str, table: str, schema: str) -> None:
         check_name(table, "postgres-table")
@@ -96,7 +96,7 @@ class Store:
         self.commit([], [])
 
     def replay(self) -> Iterator[StoredJob | Unreadable]:
-        """Read page by page, so that no transaction is open meanwhile."""
+        """Yield the jobs, read page by page, so that no transaction stays open."""
         yield from self._left
         last = -(2**63)
         while rows := self._select(self._statements.select, last, SMALL, PAGE):
@@ -122,17 +122,17 @@ class Store:
         with self._session.connection() as connection:
             with suppress(errors.UniqueViolation):
                 return self._write(connection, added, done)
-            # Seldom: rows are replaced after a failure whose outcome is not known.
-            # ON CONFLICT would slow down every batch for it, by a sixth.
+            # Rare: rows exist already after a failure whose outcome is unknown.
+            # ON CONFLICT would make every batch slower, by a sixth.
             replaced = [job.number for job in added]
             return self._write(connection, added, [*done, *replaced])
 
     def _write(
         self, connection: Connection, added: Sequence[StoredJob], done: Sequence[int]
     ) -> None:
-        """Remove, and then add, in one transaction, which ends with the pipeline.
+        """Remove and then add, in one transaction, which ends with the pipeline.
 
-        If there is nothing to do, that is done too: it needs all the same rights.
+        An empty batch runs the same statements, since they need the same rights.
         """
         with connection.pipeline():
             if done or not added:
@@ -168,7 +168,10 @@ def refuse(jobs: Sequence[StoredJob]) -> None:
 
 
 def messages(jobs: Sequence[StoredJob]) -> Iterator[Sequence[StoredJob]]:
-    """Cut jobs into parts that are small enough for a message each, at least one."""
+    """Yield parts of the jobs that are small enough for one message each.
+
+    There is at least one part, which may be empty.
+    """
     start = size = 0
     for position, job in enumerate(jobs):
         size += len(job.workload)
@@ -179,7 +182,7 @@ def messages(jobs: Sequence[StoredJob]) -> Iterator[Sequence[StoredJob]]:
 
 
 def arrays(jobs: Sequence[StoredJob]) -> list[Numbers | Texts]:
-    """Return what INSERT takes: an array for each column."""
+    """Return the parameters of INSERT: an array for each column."""
     columns = zip(*jobs, strict=True) if jobs else [()] * len(COLUMNS)
     return [
         Texts(column) if kind == "bytea" else Numbers(column)

@@ -1,4 +1,4 @@
-"""The table of a queue, and that of gearmand, whose rows it takes over."""
+"""The table of a queue, and gearmand's table, whose rows are taken over."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ DEFAULT: Final = "gearman_jobs"
 DEFAULT_OF_GEARMAND: Final = "queue"
 SUFFIX: Final = "_jobs"
 
-# Postgres cuts longer names short, without an error.
+# Bytes. Postgres truncates longer names, without an error.
 LONGEST_NAME: Final = 63
 
 # In the order of the fields of a StoredJob.
@@ -51,8 +51,8 @@ CREATE: Final = SQL("""
     )
 """)
 
-# The argument is names as they stand in SQL, to be looked for in the search path if
-# they have no schema.
+# The argument is a list of names as in SQL. Names without a schema are found by the
+# search path.
 FIND: Final = """
     SELECT nspname, relname, array_agg(attname::text),
         array_agg(atttypid::regtype::text)
@@ -64,8 +64,9 @@ FIND: Final = """
     GROUP BY nspname, relname ORDER BY min(position)
 """
 
-# gearmand stores an empty workload as NULL. Its strings go over byte by byte, as it
-# had got them. The place of a row is what comes nearest to the order of submission.
+# gearmand stores an empty workload as NULL. Its strings are copied byte by byte, as
+# gearmand received them. The position of a row (ctid) is the best known approximation
+# to the order of submission.
 MIGRATE: Final = SQL("""
     WITH moved AS (
         DELETE FROM {theirs}
@@ -112,7 +113,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A table that is there, and the types of its columns."""
+    """An existing table, and the types of its columns."""
 
     table: Table
     columns: dict[str, str]
@@ -127,7 +128,7 @@ class Found:
 
 
 def check_name(name: str, option: str) -> None:
-    """Raise ConfigurationError if Postgres can't have a name like this."""
+    """Raise ConfigurationError if Postgres does not allow this name."""
     size = len(name.encode(errors="replace"))
     if size > LONGEST_NAME or "\0" in name or not name.isprintable():
         raise ConfigurationError(
@@ -137,13 +138,13 @@ def check_name(name: str, option: str) -> None:
 
 
 def beside(name: str) -> str:
-    """Return the name of our table beside gearmand's of this name."""
+    """Return the name of our table for a table of gearmand with this name."""
     room = LONGEST_NAME - len(SUFFIX)
     return name.encode()[:room].decode(errors="ignore") + SUFFIX
 
 
 def find(connection: Connection, *names: tuple[str, ...]) -> list[Found]:
-    """Return those that are there of tables of these names, or schemas and names."""
+    """Return the existing tables with these names, or schemas and names."""
     quoted = [Identifier(*name).as_string() for name in names]
     return [
         Found(Table(schema, name), dict(zip(columns, types, strict=True)))
@@ -152,10 +153,11 @@ def find(connection: Connection, *names: tuple[str, ...]) -> list[Found]:
 
 
 def choose(connection: Connection, schema: str, name: str) -> Table:
-    """Return the table for jobs, which may not be there yet.
+    """Return the table for jobs, which may not exist yet.
 
-    A table that is gearmand's is left to it. Ours lies beside it, and is found there
-    even after gearmand's is gone. Raises StartupError if there is no schema.
+    If the name is that of a table of gearmand, our table has another name (`beside`),
+    and is found even after gearmand's table is gone. Raises StartupError if there is no
+    schema.
     """
     schema = schema or _current_schema(connection)
     table = Table(schema, name or DEFAULT)
@@ -171,16 +173,16 @@ def _current_schema(connection: Connection) -> str:
     [(schema,)] = connection.execute("SELECT current_schema()")
     if schema is None:
         raise StartupError(
-            "the search path of Postgres names no schema that is there: name one with"
+            "the search path of Postgres has no existing schema: name one with"
             " --postgres-schema"
         )
     return str(schema)
 
 
 def create(connection: Connection, table: Table) -> None:
-    """Create a table, and its schema, unless they are there.
+    """Create a table, and its schema, unless they exist.
 
-    Raises StartupError if there is another kind of table of that name.
+    Raises StartupError if a table of that name has other columns.
     """
     there = find(connection, (table.schema, table.name))
     if not there:
@@ -194,7 +196,7 @@ def create(connection: Connection, table: Table) -> None:
 
 
 def _create_schema(connection: Connection, schema: str) -> None:
-    # IF NOT EXISTS would need the right to create one even if it exists.
+    # IF NOT EXISTS would need the right to create a schema even if this one exists.
     known = connection.execute(
         "SELECT 1 FROM pg_namespace WHERE nspname = $1::text", [schema]
     )
@@ -205,7 +207,7 @@ def _create_schema(connection: Connection, schema: str) -> None:
 def of_gearmand(connection: Connection, schema: str, name: str) -> list[Table]:
     """Return the tables that gearmand may have used under this name.
 
-    It does not quote the name, so Postgres has folded its case.
+    gearmand does not quote the name, so Postgres has changed it to lower case.
     """
     name = name or DEFAULT_OF_GEARMAND
     found = find(connection, (schema, name), (name,), (name.lower(),))
@@ -215,10 +217,10 @@ def of_gearmand(connection: Connection, schema: str, name: str) -> list[Table]:
 def migrate(
     connection: Connection, theirs: Table, ours: Table, now: int
 ) -> Iterator[Unreadable]:
-    """Move gearmand's rows into our table, and yield what could not be moved.
+    """Move gearmand's rows into our table, and yield the rows that can't be moved.
 
-    All or none are moved. They get numbers that end below `now`, or follow the last
-    one that is stored.
+    They are moved in one transaction. Their numbers are below `now` (microseconds since
+    the epoch), or follow the last stored number if that is higher.
     """
     statement = MIGRATE.format(theirs=theirs.identifier, ours=ours.identifier)
     patience, connection.patience = connection.patience, MIGRATION
@@ -231,7 +233,7 @@ def migrate(
 
 
 def _fault(function: Any, unique: Any, priority: Any, when: Any) -> str:
-    """Return what is wrong with a row of gearmand's."""
+    """Return what is wrong with a row of gearmand's table."""
     if None in (function, unique, priority, when):
         return "a column of it is NULL"
     return check(StoredJob(1, b"", function, unique, b"", priority, when))

@@ -1,4 +1,4 @@
-"""An SQLite file for one process alone: opening, transactions, and what went wrong."""
+"""An SQLite file for a single process: opening, transactions, error messages."""
 
 import os
 import sqlite3
@@ -11,51 +11,51 @@ from gearman.errors import GearmanError, QueueError, StartupError
 
 from .._shared.reserve import Reserve
 
-# Seconds for which another process may keep the file locked, such as a backup.
+# Seconds to wait if another process, such as a backup, has locked the file.
 _PATIENCE: Final = 1.0
 
-# The lock lasts until the file is closed or the process dies, and shuts out readers
-# too, so that a checkpoint always empties the write-ahead log. It has to be asked for
+# The exclusive lock lasts until the file is closed or the process dies. It excludes
+# readers too, so that a checkpoint always empties the write-ahead log. It must be set
 # before that log is first used.
 _SETTINGS: Final = (
     "PRAGMA locking_mode = EXCLUSIVE",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
-    # Only macOS has it: there a plain fsync does not reach the disk.
+    # Only for macOS, where a plain fsync does not write to the disk.
     "PRAGMA fullfsync = 1",
-    # What one large commit made of the log is given back, down to this many bytes.
+    # After a large commit, the log is truncated to so many bytes.
     "PRAGMA journal_size_limit = 16777216",
-    # Some SQLites fill pages with zeros as they become free, Debian's for one, so that
-    # removing a job takes as much of the log as adding it.
+    # Some builds of SQLite, such as Debian's, overwrite free pages with zeros. Removing
+    # a job would then take as much of the log as adding it.
     "PRAGMA secure_delete = FAST",
 )
 
-# Bytes on the disk that are kept for removals. Twice those of what is added must be
-# free beside: they go into the write-ahead log, and from there into the file.
+# Bytes on the disk that are reserved for removals. In addition, twice the bytes that
+# are added must be free: they are written to the write-ahead log, and then to the file.
 _RESERVE: Final = 4 * 1024 * 1024
 
 _NO_ROOM: Final = (
-    "what is left of the disk is kept for removing finished jobs: make room, or wait"
-    " until more of them are done"
+    "the rest of the disk is reserved for removing finished jobs: make room, or wait"
+    " until more jobs are done"
 )
 
-# After these failures there may be room for removals in the reserve. A quota is no full
-# disk to SQLite, but an error of writing.
+# The errors of a full disk, after which the reserve is used. SQLite reports an exceeded
+# quota as an I/O error.
 _FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 _NOT_USABLE: Final = (
     "it cannot be opened: let the server's user read and write the file and its folder"
 )
 
-# By SQLite's primary result codes.
+# Advice for SQLite's primary result codes.
 _ADVICE: Final = {
     sqlite3.SQLITE_BUSY: "another process uses it: end that one, or choose another"
     " file",
-    sqlite3.SQLITE_NOTADB: "it is no SQLite database: choose another file",
+    sqlite3.SQLITE_NOTADB: "it is not an SQLite database: choose another file",
     sqlite3.SQLITE_READONLY: _NOT_USABLE,
     sqlite3.SQLITE_CANTOPEN: _NOT_USABLE,
     sqlite3.SQLITE_FULL: "the disk is full: make room",
-    sqlite3.SQLITE_CORRUPT: "it is damaged: restore a copy, or save what is left with"
+    sqlite3.SQLITE_CORRUPT: "it is damaged: restore a copy, or recover the rest with"
     " the command .recover of the program sqlite3",
 }
 
@@ -63,7 +63,7 @@ _ADVICE: Final = {
 class File:
     """An open database.
 
-    What it and its tables are asked to do is done within `failures`.
+    Use it, and its tables, within the context `failures`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,8 +83,8 @@ class File:
 
     @staticmethod
     def check(path: Path) -> None:
-        """Raise StartupError if there can't be such a file, or it can't be used."""
-        # Unlike pathlib, they bear with a folder that may not be entered.
+        """Raise StartupError if the file can't be created or used."""
+        # os.path, since pathlib raises if a folder may not be entered.
         if not os.path.isdir(path.parent):
             raise StartupError(
                 f"the queue file {path} cannot be created: make its folder"
@@ -98,13 +98,13 @@ class File:
         connection = sqlite3.connect(
             self.path,
             timeout=_PATIENCE,
-            # Transactions are begun and ended by `transaction` alone.
+            # Only `transaction` begins and ends transactions.
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
         )
         try:
-            # Names are of any bytes, whatever the type of their column.
+            # Names are any bytes, whatever the type of their column is.
             connection.text_factory = bytes
             for setting in _SETTINGS:
                 connection.execute(setting).fetchall()
@@ -115,7 +115,7 @@ class File:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what is done within, or nothing of it."""
+        """A context whose changes are committed together, or not at all."""
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             yield
@@ -131,32 +131,31 @@ class File:
             self._take_sizes()
 
     def _take_sizes(self) -> None:
-        """Take note of the files' sizes, if they are still those that were opened."""
+        """Record the sizes of the files, if they are still the opened ones."""
         with suppress(OSError):
             found = self._found()
             if [file[:2] for file in found] == [file[:2] for file in self._known]:
                 self._known = found
 
     def _use_reserve(self) -> None:
-        """Make room for removals: empty the log into the file, which may have to grow.
+        """Make room for removals: move the log into the file, which may have to grow.
 
-        A large transaction would take all the room for the log otherwise.
+        Otherwise the log of a large transaction would use all of the room.
         """
         self._reserve.release()
         with suppress(sqlite3.Error):
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def touch(self) -> None:
-        """Write, within a transaction, without changing anything."""
+        """Write to the file without changing data; call it in a transaction."""
         ((version,),) = self.connection.execute("PRAGMA user_version").fetchall()
         self.connection.execute(f"PRAGMA user_version = {version}")
 
     def check_it_is_there(self) -> None:
-        """Raise QueueError if the path leads elsewhere: what is written would be lost.
+        """Raise QueueError if the file or its write-ahead log was deleted or replaced.
 
-        Whoever deletes, replaces or cuts the file, or the write-ahead log beside it,
-        takes it from under the server, which would go on with the one that nobody can
-        find again.
+        It is also raised if one was cut. The open connection would still write to the
+        old files, whose data would be lost at the end.
         """
         try:
             there = self._found() == self._known
@@ -164,26 +163,26 @@ class File:
             there = False
         if not there:
             raise QueueError(
-                f"the queue file {self.path}, or {self.path.name}-wal beside it, was"
-                " deleted, replaced or changed while in use, and"
-                " the jobs in it are kept in memory only: put it back, or let the"
-                " workers finish them and restart the server"
+                f"the queue file {self.path}, or its log {self.path.name}-wal, was"
+                " deleted, replaced or changed while in use, and its jobs are now in"
+                " the server's memory only: restore it, or let the workers finish the"
+                " jobs and restart the server"
             )
 
     def _found(self) -> list[tuple[int, int, int]]:
-        """Return which files there are, and their sizes: nobody else changes those."""
+        """Return the identities and sizes of the files; only this process writes."""
         files = map(os.stat, self._names)
         return [(status.st_dev, status.st_ino, status.st_size) for status in files]
 
     def check_room(self, size: int) -> None:
-        """Raise QueueError if so many bytes could not be added and removed again."""
+        """Raise QueueError if there is no room to add and remove so many bytes."""
         status = os.statvfs(self._names[0])
         free = status.f_bavail * status.f_frsize
         if free < 2 * size or not self._reserve.held:
             self._look_for_room(size, free)
 
     def _look_for_room(self, size: int, free: int) -> None:
-        """Raise QueueError unless the file itself has room, or the reserve is back."""
+        """Raise QueueError if there are no free pages, and no room for the reserve."""
         ((pages,),) = self.connection.execute("PRAGMA freelist_count").fetchall()
         ((bytes_of_one,),) = self.connection.execute("PRAGMA page_size").fetchall()
         if pages * bytes_of_one >= 2 * size + _RESERVE:
@@ -201,14 +200,14 @@ class File:
 
     @contextmanager
     def failures(self, kind: type[GearmanError]) -> Iterator[None]:
-        """Raise this kind of error where SQLite fails within."""
+        """A context that raises this kind of error if SQLite fails."""
         try:
             yield
         except (sqlite3.Error, OverflowError, OSError) as error:
             raise kind(self._sentence(error)) from error
 
     def _sentence(self, error: Exception) -> str:
-        """Tell a user what went wrong and what to do."""
+        """Return a sentence for the user: what went wrong, and what to do."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         advice = _ADVICE.get(code, "it failed")
         return f"the queue file {self.path}: {advice} ({error})"
@@ -221,6 +220,7 @@ class File:
 
 
 def _is_usable(path: Path) -> bool:
-    # It must not be opened to find out: closing it would drop SQLite's locks.
+    # Opening the file to find out is not possible: closing it would drop SQLite's
+    # locks.
     effective = os.access in os.supports_effective_ids
     return os.access(path, os.R_OK | os.W_OK, effective_ids=effective)

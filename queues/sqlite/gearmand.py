@@ -1,4 +1,4 @@
-"""The table in which gearmand keeps jobs, for coming from it and for going back."""
+"""gearmand's table of jobs, for coming from gearmand and for going back to it."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,11 +9,11 @@ from gearman.queue import StoredJob
 
 from .tables import Table, batches
 
-# Of the unique, gearmand keeps 63 bytes in memory: longer ones could become the same,
-# and the rows of finished jobs would not be found.
+# gearmand keeps only 63 bytes of a unique in memory. So it would not find the row of a
+# longer one, and longer ones could become equal.
 _LONGEST_KEY: Final = 63
 
-# How a key begins that stands where the unique can't be one.
+# The beginning of a key that replaces a unique which can't be a key.
 _MADE_UP: Final = b"gearman-py:"
 
 _ADDED: Final = ("handle BLOB", "own_unique BLOB", "retries INTEGER", "reducer BLOB")
@@ -25,14 +25,14 @@ _Value = TypeVar("_Value")
 
 
 class GearmandTable(Table):
-    """gearmand's table, with columns added that gearmand does not look at.
+    """gearmand's table, with additional columns that gearmand ignores.
 
-    Its primary key is the unique with the function, so no two rows have the same.
-    Where a unique can't be part of a key, or another row has the key, the row gets a
-    made-up one, and the unique goes into a column of its own.
+    Its primary key is the unique and the function. If a unique can't be part of a key,
+    or if another row has the same key, the row gets a generated key, and the unique is
+    stored in a column of its own.
     """
 
-    # Those of a job's fields, in their order, and then that one.
+    # The columns of a job's fields, in their order, and then that column.
     columns = (
         *("handle", "function_name", "unique_key", "data", "priority", "when_to_run"),
         *("retries", "reducer", "own_unique"),
@@ -45,7 +45,7 @@ class GearmandTable(Table):
             " PRIMARY KEY (unique_key, function_name))"
         )
         present = self.present()
-        # Its first versions knew no time.
+        # The table of gearmand's first versions has no time.
         for column in ("when_to_run INTEGER", *_ADDED):
             if column.split()[0] not in present:
                 self._connection.execute(
@@ -54,7 +54,7 @@ class GearmandTable(Table):
         self._mend()
 
     def _mend(self) -> None:
-        """Put values where gearmand has written NULL, on which it refuses to start."""
+        """Replace the NULLs that gearmand has written, with which it does not start."""
         for column, value in ("data", "x''"), ("when_to_run", "0"):
             self._connection.execute(
                 f"UPDATE {self.quoted} SET {column} = {value} WHERE {column} IS NULL"
@@ -74,7 +74,7 @@ class GearmandTable(Table):
                 self._add_ignored(some)
 
     def _add_ignored(self, jobs: Sequence[StoredJob]) -> None:
-        """Store those of the jobs that are not stored, as another has their key."""
+        """Store the jobs that were not inserted, because another row has their key."""
         sql = (
             f"SELECT rowid FROM {self.quoted}"
             " WHERE rowid IN (SELECT value FROM json_each(?))"
@@ -106,18 +106,18 @@ def _row(job: StoredJob, key: bytes) -> tuple[object, ...]:
 
 
 def _key(job: StoredJob) -> bytes:
-    """Return what may be the key, if no other job has it."""
+    """Return the key for a job, unless another job has it."""
     usable = 0 < len(job.unique) <= _LONGEST_KEY and job.unique != b"-"
     return job.unique if usable else _made_up()
 
 
 def _made_up() -> bytes:
-    """Return a key that no row has had; numbers are not such, because of VACUUM."""
+    """Return a key that no row has had. VACUUM may reuse numbers, so it is random."""
     return _MADE_UP + urandom(12).hex().encode()
 
 
 def _handle(stored: Any, number: int) -> Any:
-    """Return the handle of a row; VACUUM may have given another number to it."""
+    """Return the handle of a row, b"" if VACUUM has changed the row's number."""
     fits = isinstance(stored, bytes) and stored.endswith(b":%d" % number)
     return stored if fits else b""
 

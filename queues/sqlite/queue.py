@@ -19,42 +19,43 @@ _DEFAULT_TABLE: Final = "gearman_queue"
 
 
 class Queue(_Queue):
-    """Keeps background jobs in the SQLite file that `--sqlite-db` names.
+    """Stores background jobs in the SQLite file `db` (--sqlite-db).
 
-    The file is created if there is none; its folder must exist. While the server runs,
-    and after a crash, the latest jobs are in FILE-wal beside it: copy, move or delete
-    both or none. FILE-reserve holds nothing but room, 4 MiB, for removing finished jobs
-    when the disk is full. One server uses the file at a time, and meanwhile nobody else
-    can read it either: stop the server to look into it or to copy it. The file does not
-    shrink as jobs are done; their room is used again.
+    The file is created if it does not exist; its folder must exist. While the server
+    runs, and after a crash, the latest jobs are in FILE-wal in the same folder: copy,
+    move or delete both files or none. FILE-reserve reserves 4 MiB for removing finished
+    jobs when the disk is full. Only one server can use the file at a time, and no other
+    process can read it meanwhile: stop the server to read or copy it. The file does not
+    become smaller when jobs are done, but their room is used again.
 
-    When the disk is full, jobs are refused until there is room again, also by jobs that
-    are done. When a file is deleted, replaced or changed under the server, jobs are
-    refused until it is put back; what it held is then only in the server's memory.
+    A job may have as many bytes as a row of SQLite, by default 1 GB. When the disk is
+    full, jobs are refused until there is room again; room also comes from finished
+    jobs. If a file is deleted, replaced or changed while the server runs, jobs are
+    refused until it is restored; until then its jobs are only in the server's memory.
 
-    Jobs lie in a table of their own. Those that gearmand has left in its table, which
-    `--sqlite-table` names, are moved there at each start, in their order. Stop gearmand
-    first: one that is idle goes unnoticed, and can't store jobs any more. Rows that
-    can't be read stay where they are and are reported.
+    Jobs are in a table of their own, NAME_jobs. Jobs that gearmand has left in its
+    table `table` (--sqlite-table) are moved there at each start, in their order. Stop
+    gearmand first: this server does not notice an idle gearmand, which then can't store
+    jobs any more. Rows that can't be read stay where they are and are reported.
 
-    With `--queue-format gearmand`, jobs lie in gearmand's table instead, and those in
-    the table of their own are moved back at start: start and stop this server once
-    with it, and gearmand can go on with the file. It is slower by a third. Columns
-    are added that gearmand does not look at; as long as this server uses the file, no
-    field of a job is lost. gearmand itself knows no handles, retries and reducers: it
-    gives new handles, and runs jobs with a reducer as plain ones. Its primary key is
-    the unique with the function, so a job whose unique is empty, "-", longer than 63
-    bytes or the same as that of another job of the function has, for gearmand, a
-    made-up unique that begins with "gearman-py:". In rows that gearmand has written,
-    NULL as workload or time, on which gearmand would not start, is replaced by an
-    empty workload and by 0.
+    With `format` "gearmand" (--queue-format), jobs are in gearmand's table instead, and
+    those in the other table are moved there at the start. So gearmand can go on with
+    the file after this server was started and stopped once with it. The format is
+    slower by a third. It has additional columns, which gearmand ignores, so that no
+    field of a job is lost as long as this server uses the file. gearmand itself has no
+    stored handles, retries and reducers: it gives new handles, and runs jobs with a
+    reducer as plain jobs. Its primary key is the unique and the function. So a job gets
+    a generated unique that begins with "gearman-py:" if its own is empty, "-", longer
+    than 63 bytes, or that of another job of the function. In rows of gearmand, NULL as
+    workload or time, on which gearmand would not start, is replaced by an empty
+    workload and by 0.
     """
 
     options = (
         Option(
             "db",
             ("sqlite-db", "libsqlite3-db"),
-            "file to keep background jobs in; it is created if there is none",
+            "file for background jobs; created if it does not exist",
             "FILE",
             "path",
         ),
@@ -68,8 +69,8 @@ class Queue(_Queue):
         Option(
             "format",
             ("queue-format",),
-            "native, or gearmand to keep jobs where and as gearmand does, so that one"
-            " can go back to it (default: native)",
+            "native, or gearmand: the table and format of gearmand, so that you can go"
+            " back to it (default: native)",
             kind=("native", "gearmand"),
         ),
     )
@@ -112,7 +113,7 @@ class Queue(_Queue):
         with self._file.failures(QueueError):
             yield from self._table.jobs()
             if self._other.present():
-                # All that is there, as the others were moved.
+                # Only unreadable rows are left there.
                 yield from self._other.jobs()
 
     def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
@@ -153,7 +154,7 @@ class Queue(_Queue):
 def _path(db: str | Path | None, table: str) -> Path:
     if not db:
         raise ConfigurationError(
-            "the queue sqlite needs a file to keep jobs in: give --sqlite-db FILE"
+            "the queue sqlite needs a file for its jobs: give --sqlite-db FILE"
             " (or, as gearmand spells it, --libsqlite3-db FILE)"
         )
     if not table:
@@ -175,6 +176,6 @@ def _file_class() -> "type[File]":
 
 
 def _size(job: StoredJob) -> int:
-    """Return about how many bytes the row of a job takes, rather more."""
+    """Return an upper estimate of the bytes of a job's row."""
     names = len(job.handle) + len(job.function) + len(job.unique)
     return 200 + names + len(job.workload) + len(job.reducer or b"")

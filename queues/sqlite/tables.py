@@ -1,4 +1,4 @@
-"""Tables of jobs in an SQLite file, and the one of this package."""
+"""Tables of jobs in an SQLite file, and this package's own table."""
 
 import json
 from abc import ABC, abstractmethod
@@ -13,9 +13,9 @@ from gearman.queue import StoredJob, Unreadable, check, shown
 if TYPE_CHECKING:
     import sqlite3
 
-# Rows of one statement. Each statement gives up the interpreter's lock once, and has
-# to win it back from the thread that serves the network: of 1 to 512 rows, this many
-# let both threads do most.
+# Rows of one statement. Each statement releases the GIL once, and must get it back from
+# the thread of the event loop. Of the values from 1 to 512, this one gave both threads
+# the best throughput.
 _ROWS: Final = 64
 
 _TYPES: Final = (int, bytes, bytes, bytes, bytes, int, int, int)
@@ -25,12 +25,12 @@ _Item = TypeVar("_Item")
 
 
 class Table(ABC):
-    """A table of jobs, whose rowids are their numbers.
+    """A table of jobs, whose rowids are the numbers of the jobs.
 
-    Its methods raise sqlite3.Error; those that write are called in a transaction.
+    The methods raise sqlite3.Error. Call those that write in a transaction.
     """
 
-    # Those beside the rowid.
+    # The columns other than the rowid.
     columns: ClassVar[tuple[str, ...]]
 
     def __init__(self, connection: "sqlite3.Connection", name: str) -> None:
@@ -40,11 +40,11 @@ class Table(ABC):
 
     @abstractmethod
     def create(self) -> None:
-        """Make the table if there is none, and fit for `add` if there is one."""
+        """Create the table, or add missing columns to an existing one."""
 
     @abstractmethod
     def keeps_numbers(self) -> bool:
-        """Tell whether the numbers were given to these jobs by a server of ours."""
+        """Whether this package's server has assigned the numbers of these jobs."""
 
     def present(self) -> set[str]:
         """Return the names of the table's columns, none if there is no table."""
@@ -52,7 +52,7 @@ class Table(ABC):
         return {row[1].decode() for row in rows}
 
     def count(self) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows."""
         return self._single("count(*)")
 
     def oldest(self) -> int:
@@ -69,7 +69,7 @@ class Table(ABC):
         return number or 0
 
     def jobs(self) -> Iterator[StoredJob | Unreadable]:
-        """Yield what is stored, in the order of the numbers."""
+        """Yield the stored jobs in the order of their numbers."""
         present = self.present()
         wanted = (quoted(name) if name in present else "NULL" for name in self.columns)
         sql = f"SELECT rowid, {', '.join(wanted)} FROM {self.quoted} ORDER BY rowid"
@@ -83,14 +83,14 @@ class Table(ABC):
 
     @abstractmethod
     def _job(self, row: tuple[Any, ...]) -> StoredJob:
-        """Return a row as a job, its types unchecked."""
+        """Return a row as a job, without checking types."""
 
     @abstractmethod
     def add(self, jobs: Iterable[StoredJob]) -> None:
-        """Store jobs; each replaces the one of its number."""
+        """Store jobs; each replaces a stored job of the same number."""
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Remove the jobs of these numbers, where there are such."""
+        """Remove the jobs of these numbers, if they exist."""
         if not numbers:
             return
         self._connection.execute(
@@ -100,7 +100,7 @@ class Table(ABC):
         )
 
     def _insert(self, verb: str, rows: Iterable[Sequence[object]], values: str) -> int:
-        """Insert rows, the number first in each, and return how many went in."""
+        """Insert rows, which begin with the number; return how many were inserted."""
         names = ", ".join(map(quoted, ("rowid", *self.columns)))
         head = f"{verb} INTO {self.quoted} ({names}) VALUES "
         inserted = 0
@@ -133,11 +133,12 @@ class NativeTable(Table):
 
 
 def move(source: Table, target: Table, before: int) -> None:
-    """Move the jobs of one table to another; what can't be read stays.
+    """Move the jobs of one table to another; rows that can't be read stay.
 
-    They keep their numbers if servers of ours gave them and all are higher than those
-    in the other table. If not, they get new ones, in their order and below `before` if
-    that is possible, and no handles, as those would end with the old ones.
+    Jobs keep their numbers if this package's server has assigned them, and if all are
+    higher than the numbers in the other table. Otherwise they get new numbers in their
+    order, below `before` if possible. They then lose their handles, which end with the
+    old numbers.
     """
     newest = target.newest()
     keep = source.keeps_numbers() and source.oldest() > newest
@@ -155,13 +156,13 @@ def move(source: Table, target: Table, before: int) -> None:
 
 
 def quoted(name: str) -> str:
-    """Return the name of a table or column as SQL has it."""
+    """Return the name of a table or column, quoted for SQL."""
     doubled = name.replace('"', '""')
     return f'"{doubled}"'
 
 
 def batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """Yield as many at a time as one statement takes."""
+    """Yield the items in batches, one for each statement."""
     remaining = iter(items)
     while some := list(islice(remaining, _ROWS)):
         yield some
@@ -173,14 +174,14 @@ def _statement(head: str, values: str, rows: int) -> str:
 
 
 def _in_words(value: object) -> str:
-    """Return a value of SQLite for a sentence to read."""
+    """Return a value of SQLite for a message."""
     if value is None:
         return "NULL"
     return shown(value) if isinstance(value, bytes) else f"{value!s:.80}"
 
 
 def _wrong_type(job: StoredJob) -> str:
-    """Return which field is of a type that no server would have stored, or ""."""
+    """Return the field that has a type which no server stores, or ""."""
     if tuple(map(type, job)) in _SHAPES:
         return ""
     for field, value, right in zip(job._fields, job, (*_TYPES, bytes), strict=True):

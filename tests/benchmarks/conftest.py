@@ -1,4 +1,4 @@
-"""Make the package `benchmarks` importable, which is not installed."""
+"""Make the package `benchmarks` importable, since it is not installed."""
 
 import sys
 from importlib.util import module_from_spec, spec_from_file_location

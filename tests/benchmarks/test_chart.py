@@ -13,7 +13,7 @@ def row(server: str, **figures: float) -> Row:
 
 
 def bars(svg: str) -> list[float]:
-    """Return the widths of the bars, which follow the ground and the legend."""
+    """Return the widths of the bars, which follow the background and the legend."""
     root = ElementTree.fromstring(svg)
     found = root.findall("svg:rect[@height='12.0']", NAMESPACE)
     return [float(bar.attrib["width"]) for bar in found]

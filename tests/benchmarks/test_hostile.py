@@ -1,4 +1,4 @@
-"""Hostile connections beside a good client: the command line, and a small play."""
+"""The benchmark of hostile connections: the command line, and a small play."""
 
 import shutil
 

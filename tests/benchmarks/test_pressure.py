@@ -1,4 +1,4 @@
-"""One client that asks for much beside a polite one: the command line, small plays."""
+"""The benchmark of attacks by one client: the command line, and small plays."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_unknown_attack_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_attack_is_played(
     attack: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # How long it takes says nothing where other tests run.
+    # Its time is not checked, since other tests run at the same time.
     monkeypatch.setattr(pressure, "P50", {"ours-pure": 1e6})
     monkeypatch.setattr(pressure, "SILENCE", 1e6)
     assert main([attack, "--server=ours-pure", "--seconds=1"]) == 0

@@ -76,7 +76,7 @@ def test_server_that_does_not_start_fails_the_load(program: Path) -> None:
     broken = Server("perl", "perl", "", ("sh", "-c", "echo no such module >&2; exit 1"))
     phase = Phase(mode="echo", seconds=1, clients=1)
     outcome = play(program, small(phase), broken)
-    assert outcome.failure == "ended at once: no such module"
+    assert outcome.failure == "ended immediately: no such module"
 
 
 def test_too_few_descriptors_are_said(program: Path, server: Server) -> None:

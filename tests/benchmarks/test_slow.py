@@ -1,4 +1,4 @@
-"""Latency beside a slow queue: one small play, alone and with submitters."""
+"""Latency with a slow queue: a small play, without and with submitters."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every tool and the library take a server by each form of address."""
+"""Every tool and the library accept each form of address."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.servers import HOST, Server
 def everywhere(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Server, Path]]:
-    """A server on IPv4, IPv6 and a Unix socket, and the path of this."""
+    """A server on IPv4, IPv6 and a Unix socket, and the path of the socket."""
     path = tmp_path_factory.mktemp("s") / "socket"
     port = servers.free_port()
     options = ["-L", "::1", "-L", f"unix:{path}"]

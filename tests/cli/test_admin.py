@@ -1,4 +1,4 @@
-"""What is made of the answers of servers that are not all like ours."""
+"""Answers of different servers to admin lines."""
 
 import socket
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.wire import Peer
 
 @contextmanager
 def answering(answer: bytes, *, close: bool = False) -> Iterator[Admin]:
-    """Listen, answer the first line, and hang up at the end, or at once."""
+    """Listen, answer the first line, and hang up later or immediately."""
     with socket.create_server((HOST, 0)) as listening:
         listening.settimeout(DEADLINE)
         admin = Admin([(HOST, listening.getsockname()[1])], 0.2 if not close else 20)

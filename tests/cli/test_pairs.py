@@ -1,4 +1,4 @@
-"""Our `gearman` in the place of the C tool, as client, as worker, as both."""
+"""Our `gearman` together with the C tool: as client, as worker, as both."""
 
 from collections.abc import Iterator
 

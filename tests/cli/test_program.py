@@ -1,4 +1,4 @@
-"""What becomes of errors. Standard streams are tested with the whole tool."""
+"""Errors of tools; standard streams are tested with the whole tool."""
 
 import signal
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from gearman.errors import ConfigurationError, ProtocolError
 
 @pytest.fixture(autouse=True)
 def handler() -> Iterator[None]:
-    """Put back the handler that a tool replaces."""
+    """Restore the signal handler that a tool replaces."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -43,7 +43,7 @@ def test_an_error_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_foreign_protocol_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert raising(ProtocolError("no packet")) == 1
     assert capsys.readouterr().err == (
-        "tool: what is there does not speak Gearman's protocol: no packet\n"
+        "tool: the server does not speak Gearman's protocol: no packet\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the line of progress says."""
+"""The text of the progress line."""
 
 from gearman.cli.progress import bar
 

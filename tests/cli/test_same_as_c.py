@@ -13,7 +13,7 @@ from tests.wire import Peer
 
 pytestmark = pytest.mark.interop
 
-# What the C worker does for its functions.
+# The commands of the C worker for its functions.
 WORK = {
     "mark": "sed 's/.*/<&>/'",
     "mark2": "sed 's/.*/[&]/'",
@@ -105,7 +105,8 @@ def test_a_client_says_the_same_about_any_bytes(server: Server) -> None:
 
 @pytest.mark.usefixtures("workers")
 def test_a_client_of_several_functions_says_the_same(server: Server) -> None:
-    # In which order the C tool's workers answer is chance; ours keeps the order.
+    # The C tool's output depends on the order in which its workers answer; ours does
+    # not.
     words = ["-P", "-f", "mark", "-f", "mark2", "one\n", "two\n"]
     c, ours = both("gearman", server, *words)
     assert sorted(ours.out.splitlines()) == sorted(c.out.splitlines())
@@ -134,7 +135,7 @@ def test_updates_are_shown_alike(server: Server) -> None:
                 worker.send("WORK_COMPLETE", handle, b"end\n")
                 said.append(client.rest().splitlines())
     c, ours = said
-    # The C tool holds the status back where standard output is no terminal.
+    # The C tool holds the status back if standard output is not a terminal.
     assert sorted(ours) == sorted(c)
     assert ours == [
         "updates: 42% Complete",
@@ -154,7 +155,7 @@ def test_a_wrong_command_line_has_the_same_status(
 
 @pytest.fixture
 def busy(server: Server) -> Iterator[Peer]:
-    """A worker with an id, a job of each priority that waits, one that runs."""
+    """A worker with an id, a waiting job of each priority, and a running job."""
     with Peer(server.port) as peer:
         peer.send("SET_CLIENT_ID", b"me")
         peer.send("CAN_DO", b"busy")
@@ -184,7 +185,7 @@ def test_gearadmin_says_the_same(server: Server, operation: str) -> None:
 
 @pytest.mark.usefixtures("busy")
 def test_gearadmin_lists_the_same_workers(server: Server) -> None:
-    # The descriptor of the tool's own connection is chance.
+    # The descriptor of the tool's own connection may differ.
     c, ours = (
         sorted(re.sub(rb"^\d+ ", b"", line) for line in said.out.splitlines())
         for said in both("gearadmin", server, "--workers")
@@ -199,7 +200,7 @@ def test_gearadmin_takes_a_blank_before_a_port_alike(server: Server, port: str) 
     said = []
     for kind in ("c", "ours"):
         command = tool(kind, "gearadmin", server, "--getpid")
-        # The C tool takes only one port.
+        # The C tool accepts only one port.
         place = command.index("-p")
         command[place : place + 2] = [port.format(server.port)]
         said.append(outcome(command))

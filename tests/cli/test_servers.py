@@ -1,4 +1,4 @@
-"""Which server is meant."""
+"""The servers of a tool, from its options and the environment."""
 
 import pytest
 

@@ -17,7 +17,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def server(authority: Authority) -> Iterator[Server]:
-    """A server that wants a certificate."""
+    """A server that requires a certificate."""
     trust = authority.trust(authority.client)
     with ours(*authority.options("required"), tls=trust) as running:
         yield running

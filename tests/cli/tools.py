@@ -20,9 +20,9 @@ from tests.servers import DEADLINE, HOST, Server, package_environment
 def our_tool(
     name: str, server: Server | None, *options: str, path: Path | None = None
 ) -> list[str]:
-    """Return the command that runs a tool of this package, against a server if any.
+    """Return the command that runs a tool of this package, with a server if given.
 
-    It finds modules in the folder `path` as well.
+    `path` is a further folder of Python modules.
     """
     found = package_environment(path=path)["PYTHONPATH"]
     python = ["env", f"PYTHONPATH={found}", sys.executable, "-P"]
@@ -38,7 +38,7 @@ def tool(kind: str, name: str, server: Server, *options: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command said, and its exit status."""
+    """The output of a command, and its exit status."""
 
     status: int
     out: bytes
@@ -70,7 +70,7 @@ def gearadmin(server: Server | None, *options: str) -> Outcome:
 
 
 class Terminal:
-    """A command whose standard error, and what else is left to it, is a terminal."""
+    """A command whose standard error is a terminal, as are streams not given."""
 
     def __init__(
         self, command: list[str], stdin: str | None = None, stdout: str | None = None
@@ -100,7 +100,7 @@ class Terminal:
         os.close(self._controller)
 
     def until(self, pattern: str) -> str:
-        """Read until the pattern was shown; return what it matched."""
+        """Read until the pattern appears; return the match."""
         deadline = time.monotonic() + DEADLINE
         while not (found := re.search(pattern, self.shown)):
             assert self._read_more(deadline), f"ended; shown: {self.shown!r}"
@@ -108,7 +108,7 @@ class Terminal:
         return found[0]
 
     def rest(self) -> str:
-        """Return what is shown from here to the end."""
+        """Return the rest of the output."""
         deadline = time.monotonic() + DEADLINE
         while self._read_more(deadline):
             pass
@@ -129,7 +129,7 @@ class Terminal:
         try:
             data = os.read(self._controller, 1 << 16)
         except OSError:
-            # Linux says so when the last process has closed the terminal.
+            # This is the error of Linux when the last process has closed the terminal.
             return False
         self.shown += data.decode()
         return bool(data)

@@ -1,1 +1,1 @@
-"""Servers that are killed, stopped and robbed of their back ends, and books on it."""
+"""Servers that are killed, stopped or lose their back ends, with a record of jobs."""

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _run(name: str, cycles: int, seed: int, disk: int | None) -> str | None:
-    """Return what to say in the end if something went wrong."""
+    """Return the message to print if something went wrong."""
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="gearman-crash-") as folder,

@@ -1,32 +1,31 @@
-"""Books on what a server was told and what it said, to be kept outside of it.
+"""A record of the requests to a server and of its answers, kept outside of it.
 
-What can be known from outside, where several connections are used at once, is an
-order: each entry has a number, and what a peer sends gets its number before it is
-sent, what it receives after it has come. So the books never claim more than what is
-certain:
+With several connections at once, only an order of events can be known from outside.
+Each entry has a number. A message to the server gets its number before it is sent, a
+message from the server after it has arrived. So the record claims only what is certain:
 
-- A job was taken off the server's hands when the answer to a later request of the
-  same worker has come. No handle of such a job may be assigned again by this process.
-- Its removal is durable when a job was acknowledged that was submitted after that,
-  and was no repetition of another one: changes are committed in their order. So is
-  the removal of all such jobs when the server was stopped in good order. No handle of
-  those may be assigned ever again.
-- A submission that is acknowledged by the handle of another one with the same unique
-  must be followed by a run of that job, unless that was taken off the server's hands
-  before the submission was sent.
+- A job is finished when the answer to a later request of the same worker has arrived.
+  This process may not assign the handle of such a job again.
+- The removal of a finished job is durable when a job was acknowledged that was
+  submitted later, and did not join another one: changes are committed in their order.
+  After a graceful stop, the removal of all finished jobs is durable. No process may
+  ever assign these handles again.
+- If a submission is acknowledged with the handle of another one that has the same
+  unique, that job must run after it, unless it was finished before the submission was
+  sent.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-# Uniques for which a submission is a job of its own.
+# With these uniques, each submission is a job of its own.
 ALONE = (b"", b"-")
 
 
 @dataclass(slots=True)
 class Submission:
-    """A job as it is submitted; `when` is 0 for at once."""
+    """A job as it is submitted; `when` is 0 for immediately."""
 
     number: int
     sent: int
@@ -38,27 +37,27 @@ class Submission:
 
     @property
     def workload(self) -> bytes:
-        """Return so many bytes, which no other submission has."""
+        """Return `size` bytes that are unique to this submission."""
         head = b"%d:" % self.number
         return (head * (self.size // len(head) + 1))[: max(self.size, len(head))]
 
 
 @dataclass(slots=True)
 class Ticket:
-    """What is known of a handle."""
+    """The record of a handle."""
 
     submissions: list[Submission] = field(default_factory=list)
-    # The one whose workload was assigned.
+    # The submission whose workload was assigned.
     owner: Submission | None = None
     held: bool = False
-    # Whether a worker has sent its result, but has no answer to anything sent later.
+    # Whether a worker has sent its result, but has no answer to a later request.
     finishing: bool = False
-    # When it was last certainly, or at the latest, taken off the server's hands.
+    # The number of the entry at which it was finished at the latest.
     finished: int = -1
 
 
 class Books:
-    """Entries, in their order. Raises AssertionError at an entry that may not be."""
+    """Entries in their order. Raises AssertionError if one is not allowed."""
 
     def __init__(self) -> None:
         self.clock = 0
@@ -70,7 +69,7 @@ class Books:
         self._gone: set[bytes] = set()
         self._finished: dict[bytes, int] = {}
         self._durable = 0
-        # Handles that are acknowledged and have not been run since.
+        # Handles that were acknowledged and have not run since.
         self.open: set[bytes] = set()
 
     def _tick(self) -> int:
@@ -88,7 +87,7 @@ class Books:
         *,
         background: bool = True,
     ) -> Submission:
-        """Return what is going to be submitted."""
+        """Record a submission that is about to be sent."""
         number, sent = len(self.submissions), self._tick()
         made = Submission(number, sent, function, unique, size, when, background)
         self.submissions.append(made)
@@ -119,7 +118,7 @@ class Books:
     def assigned(
         self, handle: bytes, function: bytes, unique: bytes, workload: bytes, now: float
     ) -> None:
-        """A worker was given a job, at this time since the epoch."""
+        """A worker was assigned a job, at this time since the epoch."""
         self._tick()
         self.counts["assigned"] += 1
         ticket = self.tickets.setdefault(handle, Ticket())
@@ -148,7 +147,7 @@ class Books:
         self.tickets[handle].finishing = True
 
     def finished(self, handle: bytes) -> None:
-        """Something that a worker sent after a result was answered."""
+        """A request that a worker sent after a result was answered."""
         self.counts["finished"] += 1
         self._finished[handle] = self._end(handle)
 
@@ -160,7 +159,7 @@ class Books:
         return ticket.finished
 
     def left(self, handles: set[bytes]) -> None:
-        """A worker is about to leave with these jobs, of which it sent no results."""
+        """A worker is about to disconnect with these jobs, without their results."""
         for handle in handles:
             self.counts["left by their worker"] += 1
             self.tickets[handle].held = False
@@ -168,12 +167,12 @@ class Books:
     # -- the server
 
     def killed(self) -> None:
-        """The server is gone, without a chance to do anything about it."""
+        """The server was killed."""
         durable = (h for h, end in self._finished.items() if end < self._durable)
         self.counts["removals known to be durable at a kill"] += self._over(durable)
 
     def stopped(self) -> None:
-        """The server is gone, and has said that all is in order."""
+        """The server has stopped gracefully."""
         self._over(iter(self._finished))
 
     def _over(self, durable: Iterator[bytes]) -> int:
@@ -182,13 +181,13 @@ class Books:
         self._finished.clear()
         for handle, ticket in self.tickets.items():
             if ticket.finishing:
-                # Whether or not the server has learned of it: the job was run.
+                # Whether or not the server has received the result, the job has run.
                 self._end(handle)
             ticket.held = False
         return len(self._gone) - before
 
     def lost(self) -> list[bytes]:
-        """Return the handles that were acknowledged and not run since."""
+        """Return the handles that were acknowledged and have not run since."""
         return [
             handle
             for handle, ticket in self.tickets.items()
@@ -200,7 +199,7 @@ class Books:
 
 
 def _check_is_one_job(handle: bytes, ticket: Ticket) -> None:
-    """Raise AssertionError if a handle stands for more than repetitions of one job."""
+    """Raise AssertionError if a handle stands for different jobs."""
     alike = {(one.function, one.unique) for one in ticket.submissions}
     owner = ticket.owner
     if owner is not None:

@@ -1,4 +1,4 @@
-"""A server under load whose back end fails for a while, and the books on it."""
+"""A server under load whose back end fails for a while, with a record of its jobs."""
 
 import asyncio
 import random
@@ -16,14 +16,14 @@ from .process import Server, queue_options
 BEGUN = "jobs cannot be stored for now"
 OVER = "jobs can be stored again"
 
-# Small enough that a store of 2000 jobs has room in a small file system.
+# Small enough for a store of 2000 jobs in a small file system.
 SIZES = (1000, 10_000)
 
 Step = Callable[[], Awaitable[object]]
 
 
 class Outage:
-    """A server with clients and workers, and what a test waits for."""
+    """A server with clients and workers, and the conditions that tests wait for."""
 
     def __init__(self, store: Store, server: Server, play: Play) -> None:
         self._store = store
@@ -42,7 +42,7 @@ class Outage:
         await self.server.says(BEGUN)
         await self.until("refused")
         await serves_others(self.server.port)
-        # Jobs in memory go on being served, if there are some left.
+        # Jobs in memory are still served, if there are any.
         if len(self._books.open) > 200:
             await self.until("finished")
         assert self._play.errors, "no reason was given"
@@ -58,12 +58,12 @@ class Outage:
         await self.until("finished")
 
     async def ends(self) -> None:
-        """Kill the server, and check that another one finds all that is promised."""
+        """Kill the server, and check that a new one has all acknowledged jobs."""
         await self.server.kill()
         await self.starts_again()
 
     async def starts_again(self) -> None:
-        """Check that a new server finds all that the one that ended has promised."""
+        """Check that a new server has all jobs that the old one has acknowledged."""
         self._books.killed()
         server = await Server.start(*queue_options(self._store))
         try:
@@ -96,7 +96,7 @@ async def under_load(store: Store) -> AsyncIterator[Outage]:
 
 
 async def serves_others(port: int) -> None:
-    """Have a foreground job run."""
+    """Run a foreground job."""
     async with asyncio.timeout(DEADLINE):
         with (
             closing(await Wire.connect(port)) as client,
@@ -117,8 +117,7 @@ async def serves_others(port: int) -> None:
 def survives(store: Store, fail: Step, recover: Step, *, news: int = 1) -> None:
     """Check that no acknowledged job is lost when a back end fails for a while.
 
-    The log may have told of no more than so many outages: new attempts that fail are
-    no news.
+    The log may report at most so many outages: further failed attempts are not logged.
     """
 
     async def story() -> None:
@@ -137,7 +136,7 @@ def survives(store: Store, fail: Step, recover: Step, *, news: int = 1) -> None:
 
 
 def survives_quickly(store: Store, fail_and_recover: Step) -> None:
-    """Check the same where it may be over before it is noticed."""
+    """Check the same for an outage that may be over before it is noticed."""
 
     async def story() -> None:
         async with under_load(store) as outage:
@@ -150,7 +149,7 @@ def survives_quickly(store: Store, fail_and_recover: Step) -> None:
 
 
 def survives_a_pause(store: Store, pause: Step, resume: Step) -> None:
-    """Check that a back end that does not answer for a while is waited for."""
+    """Check that the server waits for a back end that does not answer for a while."""
 
     async def story() -> None:
         async with under_load(store) as outage:

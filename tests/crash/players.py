@@ -1,4 +1,4 @@
-"""Clients and workers that keep books."""
+"""Clients and workers that record events in the books."""
 
 import asyncio
 import random
@@ -23,8 +23,8 @@ SUBMIT = ("SUBMIT_JOB_BG", "SUBMIT_JOB_HIGH_BG", "SUBMIT_JOB_LOW_BG")
 class Wire:
     """A connection to a server.
 
-    All that has come is read before it is noticed that the server is gone, which
-    asyncio's streams do not promise.
+    All received data is read before the end of the server is noticed, which asyncio's
+    streams do not guarantee.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -69,7 +69,7 @@ class Wire:
         self._pending += data
 
     async def ask_list(self, line: bytes) -> list[list[bytes]]:
-        """Return the fields of the lines that answer an administrative request."""
+        """Return the fields of the list that answers an admin line."""
         await self.send(line + b"\n")
         while not self._pending.endswith(b".\n"):
             await self._read_more()
@@ -82,7 +82,7 @@ class Wire:
 
 @dataclass
 class Play:
-    """What players have in common.
+    """The base of players.
 
     Clients pause while more than `backlog` jobs wait. Workloads are of `usual` numbers
     of bytes, and a few of `large` ones.
@@ -94,7 +94,7 @@ class Play:
     backlog: int = 2000
     usual: tuple[int, int] = (8, 400)
     large: tuple[int, int] = (100_000, 1 << 20)
-    # What refusals said, and how many bursts and answers there were.
+    # The texts of refusals, and the numbers of bursts and answers.
     errors: set[bytes] = field(default_factory=set)
     bursts: int = 0
     answers: int = 0
@@ -102,12 +102,12 @@ class Play:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def end(self) -> None:
-        """Have those go on who pause: they'll notice that the server is gone."""
+        """Let paused players go on, so that they notice the end of the server."""
         self._ended = True
         self._news.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Return when this is so after something that was sent or has come."""
+        """Return when this is true; it is checked after each message."""
         while not (condition() or self._ended):
             self._news.clear()
             await self._news.wait()
@@ -125,7 +125,7 @@ class Play:
                     await play(wire)
 
     async def _submit(self, wire: Wire) -> None:
-        """Submit jobs until the mood comes to leave without all of the answers."""
+        """Submit jobs; at a random time, disconnect without all of the answers."""
         unanswered: deque[Submission] = deque()
         while self.random.random() < 0.99:
             burst = [self._submission() for _ in range(self.random.randint(1, 64))]
@@ -169,7 +169,7 @@ class Play:
         size = self.random.randint(*sizes)
         function = self.random.choice(FUNCTIONS)
         if chance() < 0.05:
-            # Joined by others of its unique, it becomes a background job.
+            # If a background submission joins it, it becomes a background job.
             return self.books.submit(function, unique, size, background=False)
         when = int(time.time()) + self.random.randint(1, 2) if chance() < 0.05 else 0
         return self.books.submit(function, unique, size, when)
@@ -189,7 +189,7 @@ class Play:
         await self._again_and_again(self._work)
 
     async def _work(self, wire: Wire) -> None:
-        """Work until the mood comes to leave while holding jobs."""
+        """Work; at a random time, disconnect while holding jobs."""
         await wire.send(b"".join(packet("CAN_DO", name) for name in FUNCTIONS))
         done: list[bytes] = []
         results = b""
@@ -206,7 +206,7 @@ class Play:
             done = list(held)
 
     async def _grabbed(self, wire: Wire, count: int, done: list[bytes]) -> set[bytes]:
-        """Return the handles that so many requests got; results came before them."""
+        """Return the handles from so many requests, which followed results."""
         held: set[bytes] = set()
         while count:
             name, body = await wire.receive()
@@ -252,7 +252,7 @@ class Load:
 
 
 async def drained(port: int) -> None:
-    """Return when the server knows of no job any longer."""
+    """Return when the server has no more jobs."""
     with closing(await Wire.connect(port)) as wire:
         while any(int(fields[1]) for fields in await wire.ask_list(b"status")):
             await asyncio.sleep(0.02)

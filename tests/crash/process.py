@@ -1,4 +1,4 @@
-"""A server process for asyncio: its log is read, so that nothing has to be polled."""
+"""A server process for asyncio; its log is read, so no polling is needed."""
 
 import asyncio
 import signal
@@ -16,9 +16,9 @@ PLUGINS = Path(__file__).with_name("plugins")
 
 
 def queue_options(store: Store, queue: str = "{}") -> Iterator[str]:
-    """Yield the options of a server that make it use this store.
+    """Yield the options of a server that uses this store.
 
-    `queue` is the name of a plugin that does so, with {} for that of the right one.
+    `queue` is the name of the plugin, with {} for the name of the back end.
     """
     plugin = store.backend.plugin
     prefix = "--" if queue == "{}" else "--crash-"
@@ -29,7 +29,7 @@ def queue_options(store: Store, queue: str = "{}") -> Iterator[str]:
 
 
 class Server:
-    """A job server on a port of its own; what it logs is in `lines`."""
+    """A job server on a port of its own; `lines` is its log."""
 
     def __init__(self, process: Process, port: int) -> None:
         self.process = process
@@ -47,7 +47,7 @@ class Server:
     ) -> Self:
         """Start a server with these options and environment variables.
 
-        `program` is what Python runs, if not the server as it is.
+        `program` are arguments of Python, if it does not run the server itself.
         """
         port = free_port()
         environment = package_environment() | variables
@@ -73,7 +73,7 @@ class Server:
         await self.says("ready (process")
 
     async def says(self, text: str, times: int = 1) -> None:
-        """Return when so many lines of the log contain a text; raise if it ends."""
+        """Return when so many lines contain a text; raise if the log ends."""
         async with asyncio.timeout(DEADLINE):
             while self.said(text) < times:
                 assert not self._reader.done(), f"it ended: {self.lines}"
@@ -85,17 +85,17 @@ class Server:
         return sum(text in line for line in self.lines)
 
     async def kill(self) -> None:
-        """End it by a signal that it can do nothing about."""
+        """End it by SIGKILL."""
         assert await self._end(signal.SIGKILL) == -signal.SIGKILL, self.lines
 
     async def dies(self) -> None:
-        """Return when it has ended itself by SIGALRM."""
+        """Return when SIGALRM has ended it."""
         async with asyncio.timeout(DEADLINE):
             await self._reader
             assert await self.process.wait() == -signal.SIGALRM, self.lines
 
     async def stop(self) -> None:
-        """End it in good order."""
+        """Stop it gracefully."""
         assert await self._end(signal.SIGTERM) == 0, self.lines
 
     async def end(self) -> None:

@@ -1,4 +1,4 @@
-"""Kill a server again and again, and see what has become of its jobs."""
+"""Kill a server again and again, and check that no job is lost."""
 
 import asyncio
 import random
@@ -19,10 +19,10 @@ from .process import Server, queue_options
 # Back ends of plugins that a server finds by name.
 NAMES = [name for name in BACKENDS if name.partition("-")[0] in queue.NAMES]
 
-# What makes a back end do in minutes that which else takes it days.
+# Options with which a back end does in minutes what otherwise takes days.
 HASTE: dict[str, Arguments] = {"flatfile": {"segment_size": 300_000}}
 
-# What a server logs when something is wrong with itself.
+# Log lines that report a fault of the server itself.
 COMPLAINTS = (" CRITICAL ", " ERROR ", "Traceback", "is left alone")
 
 # What it may log when its disk is full.
@@ -39,12 +39,11 @@ def new_store(name: str, folder: Path) -> Iterator[Store]:
 
 
 class Run:
-    """Lives of a server on one store, of which `seed` says how they go.
+    """Runs of a server on one store, determined by `seed`.
 
-    What the machine does meanwhile is different each time, so the same seed makes a
-    failure likelier again, but not certain. A server lives for so many seconds at
-    most, and uses the plugin `queue`, where {} stands for the right one. Its disk
-    `may_be_full`.
+    Timing differs in each run, so the same seed makes a failure more likely, but not
+    certain. A server runs for at most `seconds`, and uses the plugin `queue`, where {}
+    stands for the name of the back end. Its disk `may_be_full`.
     """
 
     def __init__(
@@ -73,14 +72,14 @@ class Run:
         }
 
     def some(self, count: int) -> list[Ending]:
-        """Return so many endings at random."""
+        """Return so many random ways of ending."""
         weights = [*self.endings.values()]
         return self.random.choices([*self.endings], weights, k=count)
 
     async def play(self, endings: Sequence[Ending]) -> None:
-        """Have a server end in each of these ways, then have all that is left run.
+        """Let a server end in each of these ways, and then run all remaining jobs.
 
-        Raises AssertionError if anything was lost, came back, or is left.
+        Raises AssertionError if a job was lost, came back, or is left.
         """
         for ending in endings:
             await self._life(ending)
@@ -110,7 +109,7 @@ class Run:
         assert not complaints, complaints
 
     async def kill_at_start(self, server: Server) -> None:
-        """Kill it while it opens the store, takes up what is there, or has done so."""
+        """Kill it while it opens the store, loads the jobs, or right after that."""
         await server.says("opening the queue")
         await asyncio.sleep(self._replay_takes * self.random.uniform(0, 1.2))
         await server.kill()
@@ -123,7 +122,7 @@ class Run:
         self.books.killed()
 
     async def kill_at_work(self, server: Server) -> None:
-        """Kill it when it has work to commit, or has just committed some."""
+        """Kill it when it has changes to commit, or has just committed some."""
         play = await self._begin(server)
         bursts = answers = self.random.randint(1, 1500)
         if self.random.random() < 0.5:
@@ -134,13 +133,13 @@ class Run:
                     await play.until(
                         lambda: play.bursts >= bursts or play.answers >= answers
                     )
-            # Spread over what a commit takes.
+            # Spread over the time of a commit.
             await asyncio.sleep(max(0.0, self.random.uniform(-0.003, 0.006)))
             await server.kill()
         self.books.killed()
 
     async def kill_when_full(self, server: Server) -> None:
-        """Kill it when it has stored jobs that nobody runs."""
+        """Kill it when it has stored jobs, and no worker runs."""
         async with Load(play := await self._begin(server), workers=0):
             play.backlog += len(self.books.open)
             await play.until(lambda: play.answers > 1000)
@@ -148,7 +147,7 @@ class Run:
         self.books.killed()
 
     async def kill_when_busy(self, server: Server) -> None:
-        """Kill it when it has removed jobs, and stored some since."""
+        """Kill it when it has removed jobs, and stored others after that."""
         async with Load(play := await self._begin(server)):
             before = self.books.counts["finished"]
             await play.until(lambda: self.books.counts["finished"] > before + 500)
@@ -158,7 +157,7 @@ class Run:
         self.books.killed()
 
     def _fate(self) -> dict[str, str]:
-        """Return in which commit to die, and when: most take some milliseconds."""
+        """Return in which commit to die, and after how many seconds."""
         return {
             "CRASH_COMMIT": f"{self.random.randint(1, 60)}",
             "CRASH_DELAY": f"{10 ** self.random.uniform(-5, -1.5):f}",

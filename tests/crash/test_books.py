@@ -1,4 +1,4 @@
-"""What the books take for a mistake of the server, and what for its right."""
+"""Which behaviour of the server the books reject, and which they allow."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from .books import Books
 
 
 class Story:
-    """A server that does what a test says, and books on it."""
+    """A server that a test controls, and its books."""
 
     def __init__(self):
         self.books = Books()

@@ -1,4 +1,4 @@
-"""A few lives of a server; ``python -m tests.crash`` does the same for longer."""
+"""A few crashes of a server; ``python -m tests.crash`` does many."""
 
 import asyncio
 import random
@@ -22,7 +22,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def seed() -> int:
     seed = random.randrange(1 << 32)
-    # pytest shows this when the test fails.
+    # pytest prints this if the test fails.
     print("seed", seed)
     return seed
 

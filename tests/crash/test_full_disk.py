@@ -1,4 +1,4 @@
-"""A disk that is full: a small file system in memory."""
+"""A full disk: a small file system in memory."""
 
 import os
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def test_full_disk_loses_no_job(name, disk):
     async def make_room() -> None:
         filler.unlink()
 
-    # Finished jobs leave some room, which is enough for a commit now and then.
+    # Finished jobs leave some room, which is sometimes enough for a commit.
     survives(store, fill, make_room, news=20)
 
 
@@ -69,7 +69,7 @@ def submit(peer: Peer, size: int) -> str:
 
 
 def finish_all(server: Server) -> int:
-    """Finish jobs until there is none, and return how many there were."""
+    """Finish all jobs, and return how many there were."""
     finished = 0
     with Peer(server.port) as worker:
         worker.send("CAN_DO", b"f")
@@ -89,7 +89,7 @@ def test_jobs_that_filled_the_disk_make_room_as_they_are_done(name, others, disk
             accepted += 1
         assert accepted > MEGABYTES * 20
         if others:
-            # Another program takes whatever is left.
+            # Another program uses the rest of the disk.
             with suppress(OSError), Path(disk, "filler").open("wb", 0) as file:
                 while True:
                     file.write(bytes(512))

@@ -1,4 +1,4 @@
-"""memcached is cut off, or stands still for a while, under a server that uses it."""
+"""memcached is disconnected, or hangs for a while, while a server uses it."""
 
 import asyncio
 import os

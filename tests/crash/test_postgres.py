@@ -1,4 +1,4 @@
-"""Postgres is restarted, or is away for a while, under a server that uses it."""
+"""Postgres is restarted, or stops for a while, while a server uses it."""
 
 import asyncio
 import signal

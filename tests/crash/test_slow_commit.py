@@ -1,4 +1,4 @@
-"""A back end that takes its time keeps nobody waiting but who submits to it."""
+"""A slow back end delays only the clients that submit background jobs."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ def gate(tmp_path: Path) -> Path:
 
 
 def opened(gate: Path) -> None:
-    """Let a commit begin, as soon as one is due."""
+    """Allow the next commit to begin."""
     os.close(os.open(gate, os.O_WRONLY))
 
 

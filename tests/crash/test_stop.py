@@ -1,4 +1,4 @@
-"""Servers that are stopped in good order, or try to be."""
+"""Servers that are stopped gracefully, also with a failing back end."""
 
 import asyncio
 import random

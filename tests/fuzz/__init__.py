@@ -1,13 +1,13 @@
-"""Odd bytes for the server, from many peers at once, in both builds side by side.
+"""Fuzzing: random bytes for the server from many peers at once, in both builds.
 
-A script is what peers do with one server: they come, send bytes, leave; time passes;
-a store stores or fails. `write` makes scripts up from a seed: requests as they should
-be, and ones that a mutator has spoilt. `play` plays a script on a server of one build
-without sockets and returns all that peers were sent; `sockets` plays it on a listener.
-Whatever the script, nothing may be raised but what ends one connection, all that comes
-back must be answers, nothing may be left when everybody is gone, and every build must
-answer the same.
+A script has the steps of peers of one server: they connect, send bytes and disconnect;
+time passes; a store succeeds or fails. `write` makes scripts from a seed, with valid
+requests, and with requests that a mutator has damaged. `play` plays a script on a
+server of one build without sockets, and returns all data that was sent to peers;
+`sockets` plays it on a listener. For every script this must hold: no exception but one
+that closes a single connection; all data sent to peers are answers of their protocol;
+after all peers have gone, no data of them is left; and every build answers the same.
 
-A script that fails is printed. It belongs into `corpus/`, which the test suite plays
-and whose bytes the mutator starts from.
+A script that fails is printed. Put it into `corpus/`: the test suite plays the scripts
+there, and the mutator uses their bytes.
 """

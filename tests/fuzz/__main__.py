@@ -1,4 +1,4 @@
-"""Feed odd bytes to the server: python -m tests.fuzz --inputs 10000000 --seed 1"""
+"""Fuzz the server: python -m tests.fuzz --inputs 10000000 --seed 1"""
 
 import argparse
 import sys
@@ -13,8 +13,8 @@ from tests.fuzz.builds import names
 from tests.fuzz.sockets import WAYS
 from tests.fuzz.write import Writer
 
-# Inputs between two lines of progress, and bytes that may be in use more at the end
-# than when the first of these lines was printed.
+# Inputs between two lines of progress, and the allowed growth in bytes from the first
+# of these lines to the end.
 PROGRESS = 100_000
 GROWTH = 24 * 1024 * 1024
 PAGE = 4096
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     inputs = index = memory = 0
     start = time.monotonic()
     while inputs < options.inputs:
-        # Each script has a seed of its own, so that it can be made again alone.
+        # Each script has a seed of its own, so that it can be made again by itself.
         rng = Random(options.seed << 32 | index)
         written = Writer(rng, known).script(options.steps)
         error = check.failure(checks, written)
@@ -84,7 +84,7 @@ def _report(
 
 
 def _memory() -> int:
-    """Return how many bytes are in use, 0 where the system does not tell."""
+    """Return how many bytes are in use, 0 if the system does not tell."""
     path = Path("/proc/self/statm")
     return int(path.read_text().split()[1]) * PAGE if path.exists() else 0
 

@@ -1,4 +1,4 @@
-"""Readers of what peers are sent: each fails if that is no answer of its protocol."""
+"""Readers of answers: each fails for data that is no answer of its protocol."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ VALUE = re.compile(rb"VALUE [^\r\n]* 0 (\d+)( \d+)?\r\n")
 
 
 class GearAnswers:
-    """Keeps the handles of the jobs that were assigned and created last."""
+    """Reads packets and lines; it keeps the handles last assigned and created."""
 
     def __init__(self) -> None:
         self._decoder = Decoder(
@@ -45,7 +45,7 @@ class GearAnswers:
 
 
 class HttpAnswers:
-    """Needs the `methods` of the requests, since answers to HEAD have no bodies."""
+    """Reads HTTP; it needs the `methods`, since answers to HEAD have no body."""
 
     assigned = created = b""
 
@@ -54,7 +54,7 @@ class HttpAnswers:
         self._pending = b""
 
     def note(self, text: str) -> None:
-        """Take a line of the trace."""
+        """Read a line of the trace."""
         what, _, rest = text.partition(" ")
         if what == "received":
             self.methods.append(rest.partition(" ")[0].encode())
@@ -67,13 +67,13 @@ class HttpAnswers:
     def end(self) -> None:
         if self._pending:
             head, _, body = self._pending.partition(b"\r\n\r\n")
-            # The trace does not say of each HEAD that was refused that it was one.
+            # For some refused requests, the trace does not say that they were HEAD.
             refused = head.startswith(b"HTTP/1.1 4") or head.startswith(b"HTTP/1.1 5")
             if body or not refused:
                 assert not LENGTH.search(head + b"\r\n"), "an answer without its end"
 
     def _end(self, data: bytes) -> int:
-        """Return where the first answer ends, 0 if it is not all there."""
+        """Return where the first answer ends, 0 if it is incomplete."""
         status = STATUS_LINE.match(data)
         assert status, data[:80]
         start = data.find(b"\r\n\r\n") + 4

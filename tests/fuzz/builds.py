@@ -14,7 +14,7 @@ REFERENCE = "reference_gearman"
 
 
 class Build:
-    """The modules of one build that turn bytes into answers."""
+    """The modules of one build."""
 
     def __init__(self, name: str, package: str) -> None:
         def module(path: str) -> Any:
@@ -35,7 +35,7 @@ class Build:
 
 @cache
 def build(name: str) -> Build:
-    """Return the build `pure` or `speedups`. Raises LookupError if it isn't there."""
+    """Return the build `pure` or `speedups`. Raises LookupError if it is missing."""
     if name == BUILD:
         return Build(name, "gearman")
     if name == "pure":
@@ -44,12 +44,12 @@ def build(name: str) -> Build:
 
 
 def names() -> list[str]:
-    """Return the names of the builds that there are."""
+    """Return the names of the existing builds."""
     return list(dict.fromkeys([BUILD, "pure"]))
 
 
 def _reference() -> Build:
-    """Import the package once more, by another name, without compiled parts."""
+    """Import the package again, by another name, without compiled modules."""
     path = gearman.__file__
     spec = util.spec_from_file_location(
         REFERENCE, path, submodule_search_locations=list(gearman.__path__)

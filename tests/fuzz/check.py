@@ -1,4 +1,4 @@
-"""Whether a script is played as it should be, and what is left of one that isn't."""
+"""Checking scripts, and shortening those that fail."""
 
 import faulthandler
 from collections.abc import Callable, Sequence
@@ -10,18 +10,18 @@ from tests.fuzz.builds import build
 from tests.fuzz.play import Transcript, play
 from tests.fuzz.script import Script
 
-# Seconds after which a script counts as one that never ends.
+# Seconds after which a script counts as endless.
 PATIENCE = 60
 
 Check = Callable[[Script], None]
 
 
 class Difference(AssertionError):
-    """Two ways of playing a script do not come to the same."""
+    """Two ways of playing a script have different results."""
 
 
 def same_in_builds(names: Sequence[str]) -> Check:
-    """Return what plays a script in builds of these names, and compares them."""
+    """Return a function that plays a script in these builds, and compares them."""
     builds = [build(name) for name in names]
 
     def check(script: Script) -> None:
@@ -34,10 +34,10 @@ def same_in_builds(names: Sequence[str]) -> Check:
 
 
 def same_by_sockets(way: str) -> Check:
-    """Return what compares a listener with the protocols that it brings together.
+    """Return a function that compares a listener with its protocols alone.
 
-    What a second or third try shows to be a matter of time passes: a script has
-    timeouts, and a listener has a clock.
+    A difference that a second or third try does not show is ignored: scripts have
+    timeouts, and a listener has a real clock.
     """
 
     def check(script: Script) -> None:
@@ -74,7 +74,7 @@ def _short(outcome: Any) -> str:
 
 
 def failure(check: Check, script: Script) -> Exception | None:
-    """Return what goes wrong with a script. One without end ends the process."""
+    """Return the failure of a script, or None. An endless script ends the process."""
     faulthandler.dump_traceback_later(PATIENCE, exit=True)
     try:
         check(script)
@@ -86,7 +86,7 @@ def failure(check: Check, script: Script) -> Exception | None:
 
 
 def shortened(check: Check, script: Script) -> Script:
-    """Return a script that fails in the same way with as few steps as possible."""
+    """Return a script with as few steps as possible that fails in the same way."""
     kind = type(failure(check, script))
     size = len(script.steps) // 2
     while size:
@@ -102,7 +102,7 @@ def shortened(check: Check, script: Script) -> Script:
 
 
 def _failure_of_fewer(check: Check, script: Script) -> Exception | None:
-    """A script may make no sense any more: who sends must have come before."""
+    """Return the failure of a shortened script, which may have become invalid."""
     there: set[int] = set()
     for step in script.steps:
         if step[0] == "join":

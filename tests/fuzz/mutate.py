@@ -39,7 +39,7 @@ def pick(rng: Random, things: Sequence[T]) -> T:
 
 
 def spot(rng: Random, data: bytes) -> int:
-    """Return a position, which is near an end as often as not."""
+    """Return a position, in half of the cases near an end."""
     size = len(data)
     if size > 16 and rng.random() < 0.5:
         near = int(rng.random() * 16)
@@ -92,13 +92,13 @@ def length(rng: Random, data: bytes) -> bytes:
 
 
 def nearly(rng: Random, data: bytes) -> bytes:
-    """Declare a body that is a little longer or shorter than it is."""
+    """Change the declared length of a body a little."""
     size = max(0, len(data) - 12 + int(rng.random() * 7) - 3)
     return data[:8] + size.to_bytes(4, "big") + data[12:]
 
 
 def unseparate(rng: Random, data: bytes) -> bytes:
-    """Take one of the NULs between arguments away, or add one, in a whole packet."""
+    """Remove or add one NUL between arguments, in a complete packet."""
     body = data[12:]
     if rng.random() < 0.6:
         body = body.replace(b"\0", b"", 1)
@@ -121,6 +121,6 @@ PACKET: list[Mutator] = [magic, number, length, nearly, unseparate, swell, *BYTE
 
 
 def spoil(rng: Random, data: bytes, mutators: Sequence[Mutator] = BYTES) -> bytes:
-    """Change data in one place or in a few."""
+    """Damage data in one or a few places."""
     changed: bytes = pick(rng, mutators)(rng, data)
     return changed if rng.random() < 0.7 else spoil(rng, changed, mutators)

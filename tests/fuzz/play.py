@@ -1,4 +1,4 @@
-"""Plays a script on a server of one build that has no sockets and no clock."""
+"""Plays a script on a server of one build, without sockets and without a clock."""
 
 import os
 import time
@@ -14,15 +14,15 @@ from tests.fuzz.script import ASSIGNED, CREATED, FIRST_HANDLE, Script, Step
 from tests.server.broker.moves import Moves
 from tests.wire import packet
 
-# Small, so that the limit is reached.
+# Small, so that the limit is reached often.
 MAX_PACKET = 20_000
 MAX_INPUT = 128 * 1024
 HTTP_TIMEOUT = 20
 
-# Guests are known by descriptors from here on.
+# Guests have descriptors from this number on.
 DESCRIPTOR = 500
 
-# What each protocol answers whatever else goes on.
+# A request of each protocol that is always answered.
 FENCES = {
     "gear": packet("ECHO_REQ", b"fence"),
     "http": b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n",
@@ -36,7 +36,7 @@ ANSWERS = {
 
 
 class Guest:
-    """A connection, and what a listener does for it."""
+    """A connection, with the work that a listener does for it."""
 
     def __init__(self, site: "Site", who: int, kind: str) -> None:
         self._site = site
@@ -55,7 +55,7 @@ class Guest:
         self.sent = b""
 
     def receive(self, data: bytes) -> None:
-        """Read, unless nothing is to be read now; then it waits in the socket."""
+        """Receive data; while the connection is paused, it waits as in a socket."""
         self._unread += data
         self._site.note(self)
         while self._unread and not (self.protocol.paused or self.ended):
@@ -88,7 +88,7 @@ class Guest:
             assert len(self.protocol._input) <= MAX_INPUT
 
     def idle(self) -> bool:
-        """Whether the next thing that is sent is a request."""
+        """Whether the next bytes would be a new request."""
         if self._unread or self.ended or self.protocol.paused:
             return False
         if self.kind == "gear":
@@ -101,9 +101,10 @@ class Guest:
 
 
 class Site:
-    """A server of one build, and the guests that it has.
+    """A server of one build, and its guests.
 
-    If it is `like_listener`, it has the time and the identity of a listener here.
+    With `like_listener`, it has the time and the identity of a listener in this
+    process.
     """
 
     def __init__(
@@ -129,7 +130,7 @@ class Site:
         self.now = 1000.0
         self.wall = time.time() if like_listener else 1_700_000_000.0
         self.guests: dict[int, Guest] = {}
-        # Those for whom something has happened, and who of them is to come again.
+        # The guests with new data, and those that must be looked at again.
         self._active: dict[Guest, None] = {}
         self._gone: dict[Guest, None] = {}
         self.created = CREATED
@@ -148,7 +149,7 @@ class Site:
     # -- steps
 
     def step(self, step: Step) -> list[tuple[int, bytes, str]]:
-        """Take a step; return who got what, and why connections ended."""
+        """Play a step; return the data each guest got, and why connections ended."""
         what, *arguments = step
         self._steps[what](*arguments)
         while ended := [guest for guest in self._active if guest.ended]:
@@ -158,7 +159,7 @@ class Site:
         gone, self._gone = self._gone, {}
         ordered = sorted({**active, **gone}, key=lambda it: it.who)
         outcomes = [self._outcome(guest) for guest in ordered]
-        # Whoever ended another's connection: in the order of those by sockets.
+        # If one guest ended another's connection: in the order of a listener.
         for guest in sorted(gone, key=lambda it: it.who):
             self._join(guest.who, guest.kind)
         return outcomes
@@ -231,7 +232,7 @@ class Site:
             self.end_turn()
 
     def note(self, guest: Guest) -> None:
-        """Something happens for a guest."""
+        """Note that a guest has new data."""
         self._active[guest] = None
 
     # -- turns, as a listener has them
@@ -240,7 +241,7 @@ class Site:
         self.broker.tick(self.now, self.wall)
 
     def end_turn(self) -> None:
-        """Send all that waits. Who goes on with a request then ends another turn."""
+        """Send all waiting data; a guest that then goes on begins another turn."""
         broker = self.broker
         broker.tick(self.now, self.wall)
         for _ in range(MAX_INPUT):
@@ -264,7 +265,7 @@ class Site:
     # -- the end
 
     def end(self) -> None:
-        """Fail unless who is idle gets an answer, and nothing is left of anybody."""
+        """Fail unless idle guests get an answer, and no data of guests is left."""
         for guest in list(self.guests.values()):
             self._ask(guest)
         self._outlast()
@@ -283,7 +284,7 @@ class Site:
             assert ANSWERS[guest.kind] in guest.sent, f"{guest.kind}: no answer"
 
     def _outlast(self) -> None:
-        """No request over HTTP may last for ever, but for its job."""
+        """Check that no HTTP request lasts for ever, except for its job."""
         for _ in range(4):
             self._wait(60.0)
         for guest in self.guests.values():
@@ -292,7 +293,7 @@ class Site:
 
 
 def state(broker: Any) -> list[Any]:
-    """Return all that a broker knows."""
+    """Return the whole state of a broker."""
     jobs = [
         (it.handle, it.function.name, it.unique, it.workload, it.priority, it.state)
         + (it.background, it.when, it.retries, it.numerator, it.denominator)
@@ -315,7 +316,7 @@ def state(broker: Any) -> list[Any]:
 
 
 def check_empty(broker: Any) -> None:
-    """Fail if a broker keeps anything but the names of functions."""
+    """Fail if a broker has any data left but names of functions."""
     assert not broker.jobs.known
     assert not broker.peers
     assert not broker.memory.jobs
@@ -334,7 +335,7 @@ Transcript = list[Any]
 
 
 def play(build: Build, script: Script) -> Transcript:
-    """Return what everybody got step by step, and what the broker knew then."""
+    """Return the data that all guests got, step by step, and the broker's state."""
     site = Site(build, script)
     came: Transcript = [site.step(step) for step in script.steps]
     came.append((state(site.broker), site.broker.delay()))

@@ -1,4 +1,4 @@
-"""Requests as they should be, or nearly: packets, admin lines, HTTP, memcached."""
+"""Valid or almost valid requests: packets, admin lines, HTTP, memcached."""
 
 from random import Random
 
@@ -45,7 +45,7 @@ ARGUMENTS = {
     "option": [b"exceptions", b"EXCEPTIONS", b"exceptions\0", b"other", b""],
 }
 
-# What peers do to get jobs done, more often than the rest.
+# Requests that get jobs done; they are more frequent than the others.
 _MOVES = """
     SUBMIT_JOB SUBMIT_JOB SUBMIT_JOB SUBMIT_JOB_BG SUBMIT_JOB_BG SUBMIT_JOB_HIGH
     SUBMIT_JOB_LOW_BG SUBMIT_JOB_EPOCH CAN_DO CAN_DO CAN_DO CAN_DO_TIMEOUT GRAB_JOB
@@ -96,7 +96,7 @@ SHORT = [
 ]
 
 
-# A worker who gets somewhere: what it sends at once.
+# Requests that a working worker sends together.
 WORK = [
     packet("CAN_DO", b"f") + packet("PRE_SLEEP"),
     packet("CAN_DO", b"f") + packet("GRAB_JOB"),

@@ -1,4 +1,4 @@
-"""What a script is, and how it is kept in a file: one Python literal a line."""
+"""Scripts, and their files: one Python literal on each line."""
 
 from ast import literal_eval
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ CORPUS = Path(__file__).with_name("corpus")
 # ("store", whether it works), ("outage", whether there is one), ("drain",)
 Step = tuple[Any, ...]
 
-# All handles of a script's jobs have this length, so that one can stand for another.
+# All handles of a script's jobs have this length, so that one can replace another.
 FIRST_HANDLE = 1_000_001
 
-# In what is sent: the handle of the job that the peer was given last, and of the one
-# that was created last.
+# Placeholders in sent data: the handle of the job that the peer was assigned last, and
+# of the job that was created last.
 ASSIGNED = b"<my job!>"
 CREATED = b"<the job>"
 
@@ -48,7 +48,7 @@ class Script:
 
 
 def read(path: Path) -> Script:
-    """Return the script in a file. Lines that begin with # say what it is about."""
+    """Return the script in a file. Lines that begin with # are comments."""
     lines = path.read_text().splitlines()
     options, *steps = [literal_eval(it) for it in lines if it and it[0] != "#"]
     trace = options.pop("trace", False)

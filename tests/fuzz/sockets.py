@@ -39,19 +39,19 @@ CONFIG = Config(
     ),
 )
 BUFFER = 4 * 1024 * 1024
-# What an answer says of the time of day.
+# The time of day in an answer.
 CLOCK = re.compile(rb"\r\n(Date:|STAT time) [^\r\n]*")
 
-# Rounds of the event loop in which nothing comes before nothing is going to come.
+# After so many rounds of the event loop without data, no more is expected.
 QUIET = 6
 
 
 class Unplayable(Exception):
-    """A step that means something else with sockets."""
+    """A step that has another meaning with sockets."""
 
 
 class Visitor:
-    """The far end of a connection."""
+    """The peer's end of a connection."""
 
     def __init__(self, who: int, kind: str) -> None:
         self.who = who
@@ -68,7 +68,7 @@ class Visitor:
         self.ended = False
 
     def read(self) -> bool:
-        """Take what has come. Returns whether anything has."""
+        """Read available data; return whether there was any."""
         try:
             data = self.socket.recv(1 << 16)
         except BlockingIOError:
@@ -175,9 +175,9 @@ class Stage:
 
 
 def played(way: str, script: Script) -> Transcript:
-    """Return what everybody got step by step, and what the broker knew then.
+    """Return the data that all guests got, step by step, and the broker's state.
 
-    Raises Unplayable if that can't be compared.
+    Raises Unplayable if the result can't be compared.
     """
     selector = Selector()
     came: Transcript = []
@@ -206,7 +206,7 @@ def played(way: str, script: Script) -> Transcript:
 
 @contextmanager
 def complaints() -> Iterator[list[str]]:
-    """Collect what is logged that only bugs can be the cause of."""
+    """A context that collects log records which only bugs can cause."""
     heard: list[str] = []
     log = logging.getLogger("gearman.server")
     handler = logging.Handler(logging.ERROR)
@@ -221,14 +221,14 @@ def complaints() -> Iterator[list[str]]:
 
 
 def playable(script: Script) -> Script:
-    """Return a script without steps that only a server without a clock can take."""
+    """Return a script without the steps that need a server without a clock."""
     steps = [step for step in script.steps if step[0] in ("join", "send", "leave")]
     options = {**script.options, "persistent": False}
     return Script(options, steps, name=script.name)
 
 
 def expected(name: str, script: Script) -> Transcript:
-    """Return what a playable script comes to without sockets."""
+    """Return the result of a playable script without sockets."""
     site = Site(build(name), script, like_listener=True)
     came: Transcript = []
     for step in script.steps:

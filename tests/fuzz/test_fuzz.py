@@ -1,4 +1,4 @@
-"""Odd bytes do no harm: a short run. `python -m tests.fuzz` is the long one."""
+"""A short run of the fuzzer; `python -m tests.fuzz` does long ones."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Scripts from a source of random numbers."""
+"""Writing scripts at random."""
 
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -26,7 +26,7 @@ WAITS = [0.0, 0.1, 1.0, 1.5, 6.0, 60.0]
 
 
 class Writer:
-    """Writes scripts; `known` are scripts whose bytes are used again, spoilt."""
+    """Writes scripts; damaged bytes of the scripts `known` are used in them."""
 
     def __init__(self, rng: Random, known: Sequence[Script] = ()) -> None:
         self._rng = rng
@@ -35,7 +35,7 @@ class Writer:
         ] or [b""]
 
     def script(self, steps: int = 60) -> Script:
-        """Return a script of about so many steps."""
+        """Return a script with about so many steps."""
         rng = self._rng
         options = {name: pick(rng, values) for name, values in OPTIONS.items()}
         guests = [pick(rng, KINDS) for _ in range(2 + int(rng.random() * 4))]

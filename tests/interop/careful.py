@@ -1,4 +1,4 @@
-"""Random scripts that stay clear of the deliberate differences."""
+"""Random scripts that avoid the deliberate differences."""
 
 from collections import defaultdict
 
@@ -44,10 +44,10 @@ _ADMIN_STEPS = ("status", "prioritystatus", "workers", "show jobs", "show unique
 
 
 def _unique(function: str, ground: str, unique: str) -> str:
-    """Return a unique that only one function and only fore- or background jobs have.
+    """Return a unique that is used for one function and one kind of job only.
 
-    A background submission that joins a foreground job, and the status of a unique
-    that two functions have, are differences.
+    The kinds are foreground and background. A background submission that joins a
+    foreground job, and the status of a unique that two functions have, are differences.
     """
     return f"{ground}-{function}-{unique}" if unique.isdigit() else unique
 
@@ -101,8 +101,8 @@ def _steps() -> st.SearchStrategy[str]:
     )
 
 
-# Functions are made known first, as gearmand forgets the limit of an unknown one, and
-# everybody gets exceptions, as the failure that others get is a difference.
+# Functions are created first, since gearmand forgets the limit of an unknown one. All
+# clients ask for exceptions, since the failure that others get is a difference.
 PRELUDE = """
     one OPTION_REQ exceptions
     two OPTION_REQ exceptions
@@ -115,7 +115,7 @@ STEPS = st.lists(_steps(), min_size=5, max_size=40)
 
 
 class Careful:
-    """Plays steps, and leaves out those that show a difference."""
+    """Plays steps, and leaves out those that would show a difference."""
 
     def __init__(self, play: Play) -> None:
         self._play = play

@@ -1,4 +1,4 @@
-"""Every test here runs against C gearmand too, which shows that it tells the truth."""
+"""Every test here also runs with C gearmand, which shows that the test is right."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # With the C server nothing of this package runs.
 @pytest.fixture(params=[pytest.param("gearmand", marks=pytest.mark.any_build), "ours"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A fresh server, once the C one and once ours."""
+    """A new server: the C server, and then ours."""
     run = {"gearmand": servers.gearmand, "ours": servers.ours}[request.param]
     with run() as running:
         yield running

@@ -1,25 +1,25 @@
-"""Play a script of packets and admin lines to a server, and write down the answers.
+"""Send a script of packets and admin lines to a server, and write down the answers.
 
-A script has one step a line; the first word names the connection, which is opened
-when it is first named:
+Each line of a script is a step. The first word names the connection, which is opened
+at its first use:
 
     client SUBMIT_JOB f unique workload     a packet; '' is an empty argument
     admin: status                           an admin line
     client raw '\\0REX'                      these bytes
-    worker until JOB_ASSIGN GRAB_JOB        the packet again and again, until that
-                                            comes; what came before is not written down
+    worker until JOB_ASSIGN GRAB_JOB        the packet again and again, until the answer
+                                            is this one; others are not written down
     client last COMMAND f                   a packet, and then the end of requests
     client close                            close this connection
 
-`<job-1>` is the handle of the first job whose handle a server told, in both
-directions, so that transcripts of different servers can be compared. In steps,
-`<held>` is the last job that this connection was given and has not finished, and
-`<soon>` the time one or two seconds from now. `{u*64}` is a u 64 times.
+In steps and transcripts, `<job-1>` is the first handle that the server has sent, so
+that transcripts of different servers can be compared. In steps, `<held>` is the last
+job that this connection was assigned and has not finished, and `<soon>` is the time in
+one or two seconds. `{u*64}` is 64 times u.
 
-Nobody sleeps: after each step an echo goes to every connection, to the one that has
-made the step first. Each server answers one connection's requests in order and does
-what a request causes before it turns to the next, so whatever a step sends to any
-connection comes before that connection's echo.
+There is no sleeping: after each step an echo is sent by every connection, first by that
+of the step. A server answers the requests of a connection in order, and completes a
+request before the next one. So all data that a step sends to any connection arrives
+before the echo of that connection.
 """
 
 import re
@@ -43,7 +43,7 @@ Item = Packet | bytes
 
 
 class Connection:
-    """One connection of a play, and what is known of it from outside."""
+    """One connection of a play, and its jobs."""
 
     def __init__(self, server: Server) -> None:
         self.peer = Peer(server.port)
@@ -51,7 +51,7 @@ class Connection:
         self.held: list[bytes] = []
 
     def fence(self, mark: bytes) -> list[Item]:
-        """Return what has come until the answer to an echo, or until the end."""
+        """Return the items before the answer to an echo, or before the end."""
         items: list[Item] = []
         end = Packet("ECHO_RES", mark)
         try:
@@ -63,14 +63,14 @@ class Connection:
         return items
 
     def notice(self, items: list[Item]) -> None:
-        """Keep book of the jobs that this connection is given."""
+        """Record the jobs that this connection is assigned."""
         for item in items:
             if isinstance(item, Packet) and item.name in _ASSIGNED:
                 self.held.append(item.arguments[0])
 
 
 class Play:
-    """A play on one server; it must be left to close the connections."""
+    """A play on one server; leaving the context closes the connections."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -95,7 +95,7 @@ class Play:
         return self.transcript
 
     def step(self, line: str) -> None:
-        """Play one step; a connection that the server has closed takes no more."""
+        """Play one step; it is skipped if the server has closed the connection."""
         name, _, rest = line.partition(" ")
         text, name = name.endswith(":"), name.removesuffix(":")
         if name not in self.connections:
@@ -144,7 +144,7 @@ class Play:
         connection.notice([received])
 
     def _close(self, name: str) -> None:
-        """Close a connection and wait until the server knows."""
+        """Close a connection, and wait until the server has noticed it."""
         self.connections.pop(name).peer.close()
         deadline = time.monotonic() + DEADLINE
         left = 1 + sum(not c.closed for c in self.connections.values())
@@ -168,7 +168,7 @@ class Play:
         return connection
 
     def _fill(self, word: str, connection: Connection) -> bytes:
-        """Return the bytes that a word of the script stands for."""
+        """Return the bytes for a word of the script."""
         word = re.sub(r"\{(.)\*(\d+)\}", lambda m: m[1] * int(m[2]), word)
         data = word.encode("latin-1").decode("unicode_escape").encode("latin-1")
         held = connection.held[-1] if connection.held else b"H:same:0"
@@ -181,7 +181,7 @@ class Play:
         return self.handles[number - 1] if number <= len(self.handles) else b"H:same:0"
 
     def _written(self, items: list[Item]) -> Iterator[str]:
-        """Write items as text in which nothing depends on the server's numbering."""
+        """Return items as text that does not depend on the server's numbers."""
         lines: list[str] = []
         for item in items:
             if isinstance(item, Packet):
@@ -208,7 +208,7 @@ class Play:
 
 
 def _complete(peer: Peer) -> Iterator[Item]:
-    """Yield what is whole in a stream that has ended."""
+    """Yield the complete packets of a stream that has ended."""
     try:
         while True:
             yield peer.receive_any()
@@ -223,7 +223,7 @@ def _anonymous(line: str) -> str:
 
 
 def _in_list(lines: list[str]) -> bool:
-    """Whether the lines are the beginning of a list, which ends with a full stop."""
+    """Whether the lines are the beginning of a list, which ends with the line `.`."""
     last = lines[-1]
     return last != ".\\n" and not last.startswith(("OK", "ERR"))
 

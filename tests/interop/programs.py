@@ -1,7 +1,7 @@
-"""Foreign clients and workers as processes that a test can talk with.
+"""Clients and workers of others, as processes that a test controls.
 
-All of them know the functions `upper`, `hold` and `fail`, the PHP and Perl ones some
-more; `hold` says that it has begun and ends when it is told to.
+All workers have the functions `upper`, `hold` and `fail`; those in PHP and Perl have
+some more. `hold` prints a line when it begins, and ends when it gets a line.
 """
 
 import functools
@@ -48,7 +48,7 @@ class Program:
         self.process.stdout.close()
 
     def line(self) -> str:
-        """Return the next line that the program says."""
+        """Return the next line of the program's output."""
         deadline = time.monotonic() + DEADLINE
         while b"\n" not in self.pending:
             if not self._read_more(deadline):
@@ -57,7 +57,7 @@ class Program:
         return line.decode()
 
     def rest(self) -> str:
-        """Return all that the program says until it ends."""
+        """Return the rest of the program's output."""
         deadline = time.monotonic() + DEADLINE
         while self._read_more(deadline):
             pass
@@ -71,7 +71,7 @@ class Program:
         self.process.stdin.write(line.encode() + b"\n")
 
     def kill(self) -> None:
-        """End the program and its children without giving them a chance to react."""
+        """Kill the program and its children."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(DEADLINE)
@@ -88,7 +88,7 @@ class Program:
 
 @functools.cache
 def php() -> str:
-    """Return PHP's path, with its Gearman extension in it."""
+    """Return PHP's path; it must have the Gearman extension."""
     program = foreign("php")
     modules = subprocess.run([program, "-m"], capture_output=True, timeout=DEADLINE)
     if b"\ngearman\n" not in modules.stdout:
@@ -98,7 +98,7 @@ def php() -> str:
 
 @functools.cache
 def perl() -> str:
-    """Return Perl's path, with its Gearman modules beside it."""
+    """Return Perl's path; it must have the Gearman modules."""
     program = foreign("perl")
     modules = ["-MGearman::Client", "-MGearman::Worker", "-e1"]
     found = subprocess.run([program, *modules], capture_output=True, timeout=DEADLINE)
@@ -108,7 +108,7 @@ def perl() -> str:
 
 
 def run(*command: str, status: int = 0, stdin: str = "") -> str:
-    """Return what the program says, standard error after standard output."""
+    """Return the output of a program, standard error after standard output."""
     done = subprocess.run(
         command, input=stdin.encode(), capture_output=True, timeout=DEADLINE
     )
@@ -126,12 +126,12 @@ def take_job(worker: Peer) -> list[bytes]:
 
 
 def c_tool(name: str, server: Server, *options: str) -> list[str]:
-    """Return the command that runs a tool of C gearman against the server."""
+    """Return the command that runs a tool of C gearman with the server."""
     return [foreign(name), "-h", HOST, "-p", str(server.port), *options]
 
 
-# What a C worker does for each function. Its job's child has the workload as
-# standard input, so it hears on descriptor 3 when to go on.
+# The commands of a C worker for each function. Their standard input is the workload, so
+# they read from descriptor 3 when to go on.
 _C_FUNCTIONS = {
     "upper": 'w=$(cat); echo "did $w" >&2; printf %s "$w" | tr a-z A-Z',
     "hold": 'w=$(cat); echo holding >&2; read -r go <&3; printf "held %s" "$w"',
@@ -140,7 +140,7 @@ _C_FUNCTIONS = {
 
 
 def worker(kind: str, server: Server, function: str) -> Program:
-    """Start a worker that knows at least this function."""
+    """Start a worker that has at least this function."""
     if kind == "php":
         return Program(php(), str(PEERS / "worker.php"), str(server.port))
     if kind == "perl":
@@ -152,7 +152,7 @@ def worker(kind: str, server: Server, function: str) -> Program:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a client came to know about its job."""
+    """The outcome of a job, as its client has printed it."""
 
     handle: str
     result: str = ""
@@ -161,7 +161,7 @@ class Outcome:
 
 @dataclass
 class Submission:
-    """A client with one job; leave the context to end it."""
+    """A client with one job; leaving the context ends it."""
 
     kind: str
     program: Program
@@ -173,7 +173,7 @@ class Submission:
         self.program.__exit__()
 
     def outcome(self) -> Outcome:
-        """Return what the client said, once it has ended."""
+        """Return the outcome, after the client has ended."""
         said = self.program.rest()
         return _c_outcome(said) if self.kind == "c" else _line_outcome(said)
 

@@ -1,7 +1,7 @@
-"""Read the scripts beside this module, which are the same answers and the differences.
+"""Reading the two files of scripts: the same answers, and the differences.
 
-An unindented line is a title, what follows it indented belongs to it, and a line that
-begins with # is a comment.
+An unindented line is a title, the indented lines after it are its script, and a line
+that begins with # is a comment.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Difference:
-    """What this server deliberately does otherwise than gearmand 1.1.20.
+    """A deliberate difference between this server and gearmand 1.1.20.
 
-    `lines` are those that differ when both play the script: first a minus and a line
-    that only gearmand answers, or a plus and one that only this server answers.
+    `lines` are the lines that differ when both play the script: a minus and a line that
+    only gearmand answers, or a plus and a line that only this server answers.
     """
 
     name: str
@@ -26,13 +26,13 @@ class Difference:
 
 
 def same_answers() -> list[tuple[str, str]]:
-    """Return titles and scripts to which both servers give the same answers."""
+    """Return titles and scripts for which both servers give the same answers."""
     titled = _titled(_HERE / "same_answers.txt")
     return [(title, "\n".join(lines)) for title, lines in titled]
 
 
 def differences() -> list[Difference]:
-    """Return the one table of deliberate differences."""
+    """Return the table of deliberate differences."""
     return [_difference(*titled) for titled in _titled(_HERE / "differences.txt")]
 
 

@@ -60,12 +60,12 @@ def test_every_event_is_shown(server: Server) -> None:
             worker.send("WORK_DATA", handle, b"part\n")
             worker.send("WORK_COMPLETE", handle, b"end\n")
             shown = client.rest().splitlines()
-    # It holds the status back until it ends.
+    # The tool holds the status back until it ends.
     assert shown == ["careful", "part", "end", "25% Complete"]
 
 
 def test_an_exception_is_a_failure() -> None:
-    # C gearmand's NUL behind the handle makes this client wait for ever.
+    # C gearmand's NUL after the handle makes this client wait for ever.
     with servers.ours() as server, Peer(server.port) as worker:
         worker.send("CAN_DO", b"f")
         with Program(*c_tool("gearman", server, "-f", "f", "work")) as client:

@@ -1,6 +1,6 @@
-"""The page about Debian's gearman-job-server: its commands, below a folder of a test.
+"""The page about Debian's gearman-job-server: its commands, in a folder of a test.
 
-systemd does not run here: its unit is verified, and its commands are run as it would.
+systemd does not run here: its unit is verified, and the unit's commands are run.
 """
 
 import os
@@ -28,7 +28,7 @@ NAME = "gearman-job-server"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "debian.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-# What the commands of the page must not reach in the system.
+# Paths of the system that the commands of the page must not use.
 STUBS = {
     "adduser": "exit 0",
     "systemctl": "exit 0",
@@ -37,7 +37,7 @@ STUBS = {
 
 
 class Machine:
-    """A system below a folder, with what the package has put there."""
+    """A system in a folder, with the files of the package."""
 
     def __init__(self, root: Path, port: int) -> None:
         self.root = root
@@ -50,7 +50,7 @@ class Machine:
         return Path(f"{self.root}{path}")
 
     def here(self, text: str) -> str:
-        """Return a text with the paths of the system that stand for this one's."""
+        """Return a text with the paths of this system instead of the real ones."""
         return re.sub(r"(?<![\w.])/(etc|opt|run|var)\b", rf"{self.root}/\1", text)
 
     def install(self) -> None:
@@ -66,7 +66,7 @@ class Machine:
         self.path(f"/etc/init.d/{NAME}").chmod(0o755)
         for name in ("/etc/systemd/system", "/etc/logrotate.d", "/run"):
             self.path(name).mkdir(parents=True)
-        # A copy, since the script takes each process of this file for its own.
+        # A copy, since the script ends every process that runs this file.
         self.gearmand.parent.mkdir(parents=True)
         shutil.copy(servers.foreign("gearmand"), self.gearmand)
         self._install_ours()
@@ -93,7 +93,7 @@ class Machine:
         path.chmod(0o755)
 
     def run(self, script: str) -> str:
-        """Run commands of the page, and return what they print."""
+        """Run commands of the page, and return their output."""
         path = f"{self.root}/stubs:/usr/sbin:/usr/bin:/sbin:/bin"
         process = subprocess.run(
             ["/bin/sh", "-ec", self.here(script)],
@@ -120,7 +120,8 @@ class Machine:
 def _python() -> str:
     """Return a Python that the user gearman can run."""
     for path in (sys.executable, "/usr/bin/python3"):
-        # By way of a shell: what setpriv runs itself may still do as root does.
+        # With a shell, since the program that setpriv runs itself still has rights of
+        # root.
         command = [*switch_to("gearman"), "/bin/sh", "-c", f"{path} -c 'import ssl'"]
         if subprocess.run(command, capture_output=True).returncode == 0:
             return path
@@ -132,7 +133,7 @@ def switch_to(user: str) -> list[str]:
 
 
 def block(heading: str, number: int = 0) -> str:
-    """Return a block of commands below a heading of the page."""
+    """Return a block of commands of a section of the page."""
     _, _, text = PAGE.read_text().partition(f"\n## {heading}\n")
     commands: str = BLOCK.findall(text.partition("\n## ")[0])[number]
     return commands
@@ -217,7 +218,7 @@ def test_log_is_rotated(machine: Machine, ours: bool) -> None:
     assert machine.log.owner() == "gearman"
     machine.run(f"service {NAME} stop")
     assert "stopped" in machine.log.read_text()
-    # Nothing is there to be told, and that is no error.
+    # There are no problems to print, so this is a success.
     machine.rotate()
 
 

@@ -13,7 +13,7 @@ from tests.wire import Peer
 
 @pytest.fixture(params=[pytest.param("gearmand", marks=pytest.mark.any_build), "ours"])
 def port(request: pytest.FixtureRequest) -> Iterator[int]:
-    """The HTTP port of a server, once the C one and once ours, with a worker."""
+    """The HTTP port of a server with a worker: the C server, and then ours."""
     run = {"gearmand": servers.gearmand, "ours": servers.ours}[request.param]
     number = servers.free_port()
     words = ("-r", "http", "--http-port", str(number))

@@ -1,4 +1,4 @@
-"""What libgearman can and the tools do not show: epochs, status by unique, reducers."""
+"""Features of libgearman that the tools lack: epochs, status by unique, reducers."""
 
 import subprocess
 from pathlib import Path
@@ -83,7 +83,7 @@ def test_the_id_of_a_worker_is_listed(server: Server, features: str) -> None:
 @pytest.mark.parametrize("run_server", [servers.gearmand, servers.ours])
 @pytest.mark.parametrize("attempts", [1, 2, 10])
 class TestRetries:
-    """`-j` is the number of attempts that a job has whose workers are lost."""
+    """`-j` is the number of attempts of a job whose workers are lost."""
 
     def test_job_has_failed_after_so_many_attempts(
         self, run_server: Any, features: str, attempts: int

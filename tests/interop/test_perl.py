@@ -9,13 +9,13 @@ from tests.wire import Peer
 
 
 def call(server: Server, *words: str) -> str:
-    """Return what a call of Perl's client returned."""
+    """Return the result of a call of Perl's client."""
     script = str(PEERS / "calls.pl")
     return run(perl(), script, str(server.port), *words).rstrip("\n")
 
 
 def client(server: Server, *words: str) -> list[str]:
-    """Return what the server told a Perl client about its job."""
+    """Return the outcome of a Perl client's job."""
     script = str(PEERS / "client.pl")
     return run(perl(), script, str(server.port), *words).splitlines()
 
@@ -61,7 +61,7 @@ def test_an_exception_comes_with_its_text(server: Server) -> None:
 
 
 def test_an_exception_fails_a_client_that_did_not_ask_for_exceptions() -> None:
-    # C gearmand's NUL behind the handle makes this client die.
+    # C gearmand's NUL after the handle makes this client die.
     with servers.ours() as server, worker("perl", server, "raise"):
         assert client(server, "normal", "raise", "")[1:] == ["fail"]
 

@@ -13,12 +13,12 @@ SCRIPT = str(PEERS / "calls.php")
 
 
 def call(server: Server, *words: str) -> Any:
-    """Return what a call of PHP's client returned."""
+    """Return the result of a call of PHP's client."""
     return json.loads(run(php(), SCRIPT, str(server.port), *words))
 
 
 def client(server: Server, *words: str) -> list[str]:
-    """Return what the server told a PHP client about its job."""
+    """Return the outcome of a PHP client's job."""
     script = str(PEERS / "client.php")
     return run(php(), script, str(server.port), *words).splitlines()
 
@@ -120,8 +120,8 @@ def test_a_workers_id_is_listed(server: Server) -> None:
 
 
 def test_a_job_that_exceeds_its_workers_timeout_goes_to_another(server: Server) -> None:
-    # Long enough for the other one to sleep by then: gearmand's timer goes off in a
-    # thread beside the one that is about to register it.
+    # Long enough for the other worker to sleep by then: gearmand's timer expires in
+    # another thread than the one that registers it.
     with Peer(server.port) as peer, named_worker(server, "slow", "3000") as slow:
         peer.send("SUBMIT_JOB", b"hold", b"", b"abc")
         handle = peer.expect("JOB_CREATED")[0]

@@ -19,7 +19,7 @@ WORKER, *CLIENTS = BLOCK.findall(PAGE.read_text())
 
 
 def write(program: str, server: Server, folder: Path) -> list[str]:
-    """Return the command that runs a program of the page against the server."""
+    """Return the command that runs a program of the page with the server."""
     path = folder / "program.php"
     address = f"'{server.host}', {server.port}"
     assert "'127.0.0.1', 4730" in program

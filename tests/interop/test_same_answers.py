@@ -1,4 +1,4 @@
-"""This server answers what C gearmand 1.1.20 answers, to the byte."""
+"""This server gives the same answers as C gearmand 1.1.20, byte by byte."""
 
 import difflib
 import time
@@ -17,20 +17,20 @@ from tests.servers import DEADLINE, Server
 from tests.wire import Peer
 
 _COMMON = ("--job-handle-prefix", PREFIX, "--verbose", "ERROR")
-# 1.1.20 looks at priorities within one function, and serves the function that a
-# worker named last first.
+# 1.1.20 compares priorities within one function, and begins with the function that a
+# worker registered last.
 _SCHEDULING = ("--priority-scope=function", "--no-round-robin")
 
 
 class Ours:
-    """Our server, the same again as long as it can be cleaned."""
+    """Our server, which is used again as long as it can be emptied."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._server: Server | None = None
 
     def fresh(self) -> Server:
-        """Return a server that knows no jobs, functions or connections."""
+        """Return a server without jobs, functions or connections."""
         if self._server is None or not _clean(self._server):
             self._stack.close()
             run = servers.ours(*_COMMON, *_SCHEDULING)
@@ -57,7 +57,7 @@ def _clean(server: Server) -> bool:
 
 
 def _theirs(script: str) -> list[str]:
-    # One thread, so that what goes wrong goes wrong in the same way every time.
+    # One thread, so that failures are the same each time.
     with servers.gearmand(*_COMMON, "-t", "1") as server:
         return play.run(server, script)
 

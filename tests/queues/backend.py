@@ -1,4 +1,4 @@
-"""What the contract suite has to know of a back end, to run on it."""
+"""The description of a back end that the contract suite needs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -10,29 +10,29 @@ from gearman.queue import Queue, StoredJob
 
 Arguments = Mapping[str, Any]
 
-# A workload that every back end ought to store (bytes).
+# Bytes of a workload that every back end should store.
 LARGE = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A plugin, with all that it needs running.
+    """A plugin, with its running back end.
 
-    `new_store` returns the arguments by which the plugin opens a store that is new
-    and empty; it is cheap, as a test may want hundreds.
+    `new_store` returns the arguments with which the plugin opens a new and empty store.
+    It must be cheap, since a test may call it hundreds of times.
 
-    What follows says what the back end can't do, so that everything else is tested.
-    `largest` is the number of bytes of the largest workload it stores. `forgets` are
-    the fields of a job that it does not keep: they come back as in a job that was
-    made without them. `exclusive` is False if it can't tell that another process has
-    the store open, `outlives` if its jobs end with the process.
+    The next fields say what the back end can't do; all else is tested. `largest` is the
+    size of the largest workload that it stores, in bytes. `forgets` are the fields of a
+    job that it does not store: they get their default values. `exclusive` is False if
+    it can't detect that another process uses the store, `outlives` is False if its jobs
+    end with the process.
 
-    `unreachable` are arguments that point to a store that can't be opened, None if
-    there is no such thing. While `outage(arguments)` is entered, the back end of a
-    store that is open fails; None if it can't.
+    `unreachable` are arguments of a store that can't be opened, None if there is none.
+    In the context `outage(arguments)`, the back end of an open store fails; None if
+    that is not possible.
 
-    `package` is the folder in which Python finds the plugin; None for those that come
-    with this package.
+    `package` is the folder in which Python finds the plugin; None for the plugins of
+    this package.
     """
 
     plugin: type[Queue]
@@ -47,13 +47,13 @@ class Backend:
 
     @property
     def name(self) -> str:
-        """What the plugin is chosen by."""
+        """The name of the plugin."""
         *package, module = self.plugin.__module__.split(".")
         return package[-1] if package else module
 
     @contextmanager
     def store(self) -> Iterator["Store"]:
-        """Yield a new store, and close afterwards what the test left open."""
+        """A context with a new store; at the end, open plugins are closed."""
         store = Store(self, self.new_store())
         try:
             yield store
@@ -62,14 +62,14 @@ class Backend:
                 queue.close()
 
     def kept(self, job: StoredJob) -> StoredJob:
-        """Return a job as this back end gives it back."""
+        """Return a job as this back end replays it."""
         plain: dict[str, Any] = {"handle": b"", "retries": 0, "reducer": None}
         return job._replace(**{name: plain[name] for name in self.forgets})
 
 
 @dataclass
 class Store:
-    """A store that a test can open again and again, as a server does at each start."""
+    """A store that a test can open repeatedly, as a server does at each start."""
 
     backend: Backend
     arguments: Arguments
@@ -81,18 +81,18 @@ class Store:
         return queue
 
     def open_replayed(self) -> Queue:
-        """Open it and pass over what it replays, which a server does before all."""
+        """Open the store and skip its replay, which a server does first."""
         queue = self.open()
         list(queue.replay())
         return queue
 
     def fill(self, *jobs: StoredJob) -> None:
-        """Commit these jobs, and close."""
+        """Open the store, commit these jobs, and close it."""
         with closing(self.open_replayed()) as queue:
             queue.commit(jobs, [])
 
     def content(self) -> list[StoredJob]:
-        """Open it, return the jobs that it replays, and close."""
+        """Open the store, return its jobs, and close it."""
         with closing(self.open()) as queue:
             found = list(queue.replay())
         jobs = [job for job in found if isinstance(job, StoredJob)]

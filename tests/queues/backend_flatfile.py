@@ -1,4 +1,4 @@
-"""A folder for each store; writing to files can be forbidden."""
+"""The plugin flatfile: a folder for each store, in which writing can be disabled."""
 
 import resource
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def flatfile(folder: Path) -> Iterator[Backend]:
 
 @contextmanager
 def outage(arguments: Arguments) -> Iterator[None]:
-    """Let every write to a file of this process fail."""
+    """A context in which every write of this process to a file fails."""
     _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:

@@ -1,4 +1,4 @@
-"""The plugin that the manual shows, found as those of other packages are."""
+"""The plugin of the manual, which is found like those of other packages."""
 
 import importlib
 import re
@@ -15,14 +15,14 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "queues.md"
 
 
 def source() -> str:
-    """Return the module that the manual shows."""
+    """Return the module in the manual."""
     (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
     assert isinstance(block, str)
     return block
 
 
 def install(folder: Path) -> None:
-    """Put a package with the plugin into a folder, as the manual declares it."""
+    """Create a package with the plugin in a folder, as the manual declares it."""
     declared = re.findall(
         r'^    \[project.entry-points."gearman.queues"\]\n    (folder = ".*")$',
         PAGE.read_text(),

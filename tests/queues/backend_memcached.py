@@ -1,4 +1,4 @@
-"""The plugin memcached, on a memcached of its own, behind a link that can be cut."""
+"""The plugin memcached, with a memcached of its own, and a link that can be cut."""
 
 import os
 import pwd
@@ -25,7 +25,7 @@ from .backend import Arguments, Backend
 def running(
     *options: str, port: int | None = None, evicting: bool = False
 ) -> Iterator[int]:
-    """Run a memcached, and yield its port. It refuses what it has no room for."""
+    """Run a memcached, and yield its port. It refuses items if it has no room."""
     program = servers.foreign("memcached")
     port = port or servers.free_port()
     command = [program, "-l", servers.HOST, "-p", str(port), "-m", "64"]
@@ -53,9 +53,9 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 class Link:
-    """A port of this process that leads to another one, unless it is cut.
+    """A port of this process that forwards to another port, unless it is cut.
 
-    After `left` more bytes to the other one it is cut by itself.
+    After `left` more bytes to the other port it is cut automatically.
     """
 
     def __init__(self, target: int) -> None:
@@ -73,7 +73,7 @@ class Link:
         self._thread.start()
 
     def cut(self) -> None:
-        """Close what is open, and refuse all connections."""
+        """Close all connections, and refuse new ones."""
         if self._thread:
             self._stop.send(b"x")
             self._thread.join(servers.DEADLINE)

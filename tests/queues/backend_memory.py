@@ -1,4 +1,4 @@
-"""The simplest plugin there can be: a reference, and proof that the suite can pass."""
+"""The simplest possible plugin, with which the contract suite passes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +15,9 @@ LARGEST: Final = 1_000_000
 
 
 class MemoryQueue(Queue):
-    """Keeps jobs in this process, in the dictionary that `--memory-name` names.
+    """Keeps jobs in this process, in a dictionary with the name `--memory-name`.
 
-    A store by the name of "" can't be opened.
+    A store with the name "" can't be opened.
     """
 
     options = (Option("name", ("memory-name", "dict"), "which store to use", "NAME"),)

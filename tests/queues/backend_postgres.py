@@ -1,4 +1,4 @@
-"""The plugin postgres, on a Postgres of its own."""
+"""The plugin postgres, with a Postgres of its own."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from .backend import Arguments, Backend
 
 HOST = "127.0.0.1"
 
-# Fast, as no machine crashes here; and an asynchronous commit would be lost whenever
+# Fast settings, since no machine crashes here. Asynchronous commits would be lost if
 # Postgres is ended without a checkpoint.
 SETTINGS = {
     "fsync": "off",
@@ -38,7 +38,7 @@ SETTINGS = {
 
 
 def program(name: str) -> Path:
-    """Return the path of one of Postgres' own programs, the newest of those there."""
+    """Return the path of a program of Postgres, of the newest installed version."""
     versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
     newest = sorted(versions, key=lambda path: float(path.parts[-3]))
     if newest:
@@ -47,13 +47,13 @@ def program(name: str) -> Path:
 
 
 def user() -> str | None:
-    """Return the user to run Postgres as, which refuses to be root."""
+    """Return the user to run Postgres as, since it does not run as root."""
     return "postgres" if os.geteuid() == 0 else None
 
 
 @dataclass
 class Cluster:
-    """A Postgres server, ended and started again as a test likes."""
+    """A Postgres server that a test can stop and start."""
 
     folder: Path
     port: int
@@ -61,7 +61,7 @@ class Cluster:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def local(self, database: str = "postgres") -> str:
-        """Return a connection string, by way of a Unix socket."""
+        """Return a connection string with a Unix socket."""
         return f"host={self.folder} port={self.port} user=postgres dbname={database}"
 
     def conninfo(self, database: str = "postgres") -> str:
@@ -100,7 +100,7 @@ class Cluster:
         self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
-        """Return when the server has written into its folder that it is ready."""
+        """Return when a file in the server's folder says that it is ready."""
         state = self.folder / "data" / "postmaster.pid"
         deadline = time.monotonic() + servers.DEADLINE
         ready = rf"\A{self.process.pid}\n.*^ready *$"
@@ -113,7 +113,7 @@ class Cluster:
             raise AssertionError(f"Postgres did not start:\n{self.log.read_text()}")
 
     def stop(self, how: int = signal.SIGINT) -> None:
-        """End it: SIGINT is its fast shutdown, SIGQUIT its immediate one."""
+        """Stop it: SIGINT is its fast shutdown, SIGQUIT its immediate one."""
         if self.process.poll() is None:
             self.process.send_signal(how)
             self.process.wait(servers.DEADLINE)
@@ -139,7 +139,7 @@ class Database:
         return self.cluster.conninfo(self.name)
 
     def connect(self) -> Any:
-        """Return a connection as others may have it."""
+        """Return an ordinary connection."""
         return psycopg().connect(self.cluster.local(self.name), autocommit=True)
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -150,18 +150,18 @@ class Database:
 
 
 def psycopg() -> Any:
-    """Import it, which it would be too early for when this module is."""
+    """Import psycopg, which is too early when this module is imported."""
     return import_module("psycopg")
 
 
 @contextmanager
 def cluster(settings: Mapping[str, str] = SETTINGS) -> Iterator[Cluster]:
-    """Run Postgres on a free port, in a folder that is then removed."""
+    """Run Postgres on a free port, in a folder that is removed at the end."""
     program("initdb")
     if find_spec("psycopg") is None:
         servers.missing("psycopg")
-    # Not in pytest's folder, which is for its own user only, and whose name is long
-    # for a Unix socket.
+    # Not in pytest's folder, which only its own user can enter, and whose path is too
+    # long for a Unix socket.
     with tempfile.TemporaryDirectory(prefix="gearman-postgres-") as folder:
         if owner := user():
             shutil.chown(folder, owner)
@@ -172,7 +172,7 @@ def cluster(settings: Mapping[str, str] = SETTINGS) -> Iterator[Cluster]:
             yield running
         finally:
             running.stop()
-            # pytest shows this when the test fails.
+            # pytest prints this if the test fails.
             print(running.log.read_text(errors="replace")[-20_000:])
 
 

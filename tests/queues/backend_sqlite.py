@@ -1,4 +1,4 @@
-"""The plugin sqlite, with each of its formats; it needs nothing running."""
+"""The plugin sqlite, with each of its formats; it needs no other process."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -26,7 +26,7 @@ def sqlite(format: str) -> Callable[[Path], AbstractContextManager[Backend]]:
 
 @contextmanager
 def outage(arguments: Arguments) -> Iterator[None]:
-    """Take the file away, and put it back."""
+    """A context in which the file is moved away."""
     path = arguments["db"]
     away = path.with_suffix(".away")
     path.rename(away)

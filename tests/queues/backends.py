@@ -1,8 +1,8 @@
-"""The back ends that the contract suite runs on.
+"""The back ends of the contract suite.
 
-Each is a context manager that takes an empty folder, starts what the back end needs
-and yields a `Backend`. The fixture `backends` enters it once for all tests. If a
-program is not installed, it calls `tests.servers.missing`.
+Each is a context manager that gets an empty folder, starts the back end, and yields a
+`Backend`. The fixture `backends` enters it once for all tests. If a program is not
+installed, it calls `tests.servers.missing`.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Stores, one for each test, and databases."""
+"""A new store for each test, and databases."""
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -39,7 +39,7 @@ def running_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def database(running_cluster: Cluster) -> Database:
-    """A new database, of a Postgres that runs."""
+    """A new database in a running Postgres."""
     if running_cluster.process.poll() is not None:
         running_cluster.start()
     return Database(running_cluster, next(DATABASES))

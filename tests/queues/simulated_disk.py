@@ -1,9 +1,8 @@
-"""A disk that can be looked at after every step, as it would be after a crash.
+"""A disk that can be examined after every step, as it would be after a crash.
 
-It stands between the flatfile queue and one folder. System calls that change the
-folder go through to the real one, except that nothing is waited for: what is durable
-is kept here. `step` is called after each of them, and on the way of a write as well,
-which is done in pieces.
+It is between the flatfile queue and one folder. System calls that change the folder
+are passed on, except that nothing is synced: this module records the durable data.
+`step` is called after each call, and also during a write, which is done in pieces.
 """
 
 import os
@@ -24,11 +23,11 @@ REAL: Final[dict[str, Callable[..., int]]] = {
 
 
 class File:
-    """What is known of a file: its durable bytes, and those that never will be."""
+    """The state of a file: its durable bytes, and those that never become durable."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Keeps the number of the file from being used again.
+        # An open descriptor, so that the inode number is not used again.
         self.keep = REAL["open"](path, os.O_RDONLY)
         self.durable = b""
         self.dirty: set[int] = set()
@@ -44,7 +43,7 @@ class File:
         self.lost = {place for place in self.lost if place < size}
 
     def sync_failed(self) -> None:
-        """Take the pages for clean, as Linux does, though they were not written."""
+        """Mark the pages as clean, as Linux does, although they were not written."""
         self.lost |= self.dirty
         self.dirty.clear()
 
@@ -63,26 +62,26 @@ class SimulatedDisk:
         self.names: dict[str, int] = {}
         self.last_unlinked = ""
         self.step: Callable[[], None] = lambda: None
-        # How many calls there were, and which of them are to fail.
+        # The number of calls so far, and the calls that will fail.
         self.calls = 0
         self.failing: Callable[[int, str], int] = lambda number, call: 0
 
     def now(self) -> dict[str, bytes]:
-        """Return the files as a process finds them that is started after a kill."""
+        """Return the files as a new process finds them after a kill."""
         return {path.name: path.read_bytes() for path in self.folder.iterdir()}
 
     def after_power_cut(self) -> dict[str, bytes]:
-        """Return the files if nothing is left but what must be."""
+        """Return the files with only the durable data."""
         return {name: self.files[ino].durable for name, ino in self.names.items()}
 
     def after_power_cut_without_the_last_unlinked(self) -> dict[str, bytes]:
-        """Return the files if of all that was done to names, the last was written."""
+        """Return the files if the last change of a name was written before others."""
         left = self.after_power_cut()
         left.pop(self.last_unlinked, None)
         return left
 
     def after_power_cut_with_new_names(self) -> dict[str, bytes]:
-        """Return the files if the folder happened to be written, but no content."""
+        """Return the files if the folder was written, but no content."""
         now = self.names_now().items()
         return {name: self.files[ino].durable for name, ino in now}
 
@@ -155,7 +154,7 @@ class SimulatedDisk:
 
 @contextmanager
 def calls(**functions: Callable[..., object]) -> Iterator[None]:
-    """Let the flatfile queue make these calls instead of the system's."""
+    """A context in which the flatfile queue makes these calls, not the system's."""
     with pytest.MonkeyPatch.context() as patch:
         for name, function in functions.items():
             patch.setattr(os, name, function)
@@ -165,11 +164,11 @@ def calls(**functions: Callable[..., object]) -> Iterator[None]:
 
 @contextmanager
 def simulated_disk(folder: Path) -> Iterator[SimulatedDisk]:
-    """Stand between this process and a folder that does not exist yet."""
+    """A context with a simulated disk for a folder that does not exist yet."""
     disk = SimulatedDisk(folder)
     changed = {name: getattr(disk, name) for name in REAL}
     with pytest.MonkeyPatch.context() as patch, calls(fsync=disk.sync, **changed):
-        # It is read whole at each look.
+        # The folder is read completely at each look.
         patch.setattr(flatfile, "_RESERVE", 4 * 1024)
         try:
             yield disk
@@ -179,5 +178,5 @@ def simulated_disk(folder: Path) -> Iterator[SimulatedDisk]:
 
 
 def real_disk() -> AbstractContextManager[None]:
-    """Make the real calls for a while, except that nothing is waited for."""
+    """A context with the real calls, except that nothing is synced."""
     return calls(fsync=lambda fd: None, **REAL)

@@ -1,4 +1,4 @@
-"""Files of the queue plugin sqlite, as a server and as an operator sees them."""
+"""Files of the queue plugin sqlite, opened as by a server and as by an operator."""
 
 import sqlite3
 from contextlib import closing
@@ -16,7 +16,7 @@ def job(number: int, **fields) -> StoredJob:
 
 
 def opened(path: Path, **options) -> Queue:
-    """Open a file and pass over its jobs, as a server does before all."""
+    """Open a file and skip its jobs, as a server does at its start."""
     queue: Queue = SqliteQueue(db=path, **options)
     list(queue.replay())
     return queue
@@ -33,7 +33,7 @@ def fill(path: Path, *jobs: StoredJob, **options) -> None:
 
 
 def sql(path: Path, *statements: str) -> list[tuple[Any, ...]]:
-    """Do something to a file as the program sqlite3 would, and return the last rows."""
+    """Execute SQL as the program sqlite3 does, and return the rows."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.text_factory = bytes
         for statement in statements:

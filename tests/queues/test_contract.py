@@ -1,4 +1,4 @@
-"""What every queue plugin promises; one that passes this is right."""
+"""The contract of queue plugins: a plugin that passes these tests is correct."""
 
 import inspect
 import pickle
@@ -25,7 +25,7 @@ from gearman.queue import HIGH, LOW, NORMAL, StoredJob, check
 from tests.queues.backend import LARGE, Backend, Store
 from tests.servers import DEADLINE, package_environment
 
-# A server numbers jobs by the microseconds since the epoch.
+# A server's numbers are microseconds since the epoch.
 NOW = 1_700_000_000_000_000
 LAST = 2**63 - 1
 ALL_BYTES = bytes(range(256))
@@ -197,7 +197,7 @@ def test_tuples_are_sequences_too(store: Store) -> None:
     assert store.content() == jobs_kept(store, [TWO])
 
 
-# Opens a store, commits, and dies of a signal that nothing can handle.
+# Opens a store, commits, and kills itself by SIGKILL.
 DIE = """
 import os, pickle, signal, sys
 plugin, arguments, batches = pickle.load(sys.stdin.buffer)
@@ -261,7 +261,7 @@ def assert_refused(queue, jobs, *numbers: int) -> None:
 
 
 def assert_sentence(text: str) -> None:
-    """Check that a text can be shown to a user, in a line of a log."""
+    """Check that a text is suitable for a user, as one line of the log."""
     assert text == text.strip()
     assert text.isprintable()
     assert 10 < len(text) < 500
@@ -396,7 +396,7 @@ def test_constructor_takes_the_options_and_nothing_else(backend: Backend) -> Non
         option.keyword for option in backend.plugin.options
     ]
     assert all(one.kind is one.KEYWORD_ONLY for one in parameters)
-    # An option that isn't given is not handed over.
+    # An option that isn't given is not passed.
     assert all(one.default is not one.empty for one in parameters)
 
 
@@ -430,7 +430,7 @@ JOBS = st.builds(
 
 
 class Restarts(RuleBasedStateMachine):
-    """Commits and restarts in any order, compared with a dictionary."""
+    """Commits and restarts in random order, compared with a dictionary."""
 
     backend: ClassVar[Backend]
 

@@ -1,4 +1,4 @@
-"""What is special to the queue plugin flatfile."""
+"""The queue plugin flatfile, beyond the contract."""
 
 import errno
 import fcntl
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def without_waiting() -> Iterator[None]:
-    """Spare a test the disk that commits far more often than it has to be durable."""
+    """Disable syncing for a test that makes many commits and needs no durability."""
     with real_disk():
         yield
 
@@ -47,7 +47,7 @@ def opened(folder: Path, **options: int) -> Iterator[Queue]:
 
 
 def fill(folder: Path, *jobs: StoredJob) -> None:
-    """Commit each of the jobs by itself."""
+    """Commit each of the jobs alone."""
     with opened(folder) as queue:
         for each in jobs:
             queue.commit([each], [])
@@ -77,7 +77,7 @@ def change(path: Path, change: Callable[[bytes], bytes]) -> None:
 
 
 def damage(path: Path, inside: bytes) -> int:
-    """Change a byte where these bytes are, and return where that is."""
+    """Change a byte of these bytes in the file, and return its offset."""
     data = path.read_bytes()
     position = data.index(inside)
     path.write_bytes(
@@ -144,7 +144,7 @@ def test_start_goes_on_with_the_last_segment(folder: Path) -> None:
     assert len(segments(folder)) == 1
 
 
-# Torn tails
+# Incomplete last records
 
 
 @pytest.mark.usefixtures("without_waiting")
@@ -267,7 +267,7 @@ def test_block_that_the_device_cannot_read_costs_what_is_in_it(
         damaged, *jobs = content(folder)
     assert isinstance(damaged, Unreadable)
     assert jobs == [job(1), job(3)]
-    # It could be read again.
+    # It can be read again.
     assert numbers(folder) == [1, 2, 3]
 
 
@@ -327,7 +327,7 @@ def test_segment_without_its_header_is_read(folder: Path) -> None:
 
 
 def failing(*codes: int) -> Callable[..., None]:
-    """Return a function that fails so many times, and then does nothing."""
+    """Return a function that fails so many times, and then succeeds."""
     left = list(codes)
 
     def call(*arguments: object) -> None:
@@ -352,8 +352,8 @@ def test_segment_whose_sync_failed_is_never_written_to_again(
         queue.commit([job(4)], [])
         queue.commit([], [])
         assert not path.exists() or path.read_bytes() == data
-    # Jobs that were durable before are written again, as their last page may be
-    # gone; what failed is void, though it can be read.
+    # Earlier durable jobs are written again, since their last page may be damaged. The
+    # failed write is ignored, although it can be read.
     assert not path.exists()
     assert numbers(folder) == [1, 2, 4]
 
@@ -451,7 +451,7 @@ def test_full_disk_stops_the_store_until_there_is_room(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("done\n", "")
 
 
-# What is taken away while it is in use
+# Files that are deleted while in use
 
 
 def refused(queue: Queue) -> str:
@@ -541,7 +541,7 @@ def test_disk_is_given_back(folder: Path) -> None:
 
 
 def test_one_commit_moves_a_bounded_part_only(folder: Path) -> None:
-    """An old job in each thousand stays, so that live ones lie among dead ones."""
+    """One old job in each thousand stays live, among dead ones."""
     batch = 1000
     with opened(folder, segment_size=1_000_000) as queue:
         last: list[int] = []
@@ -549,7 +549,7 @@ def test_one_commit_moves_a_bounded_part_only(folder: Path) -> None:
             jobs = [job(start + each, b"x" * 100) for each in range(batch)]
             before = size(folder)
             queue.commit(jobs, last)
-            # What it adds and removes, and less than a tenth of that in addition.
+            # The added and removed bytes, and less than a tenth of them in addition.
             assert size(folder) - before < batch * 195
             last = [each.number for each in jobs[1:]]
     assert len(numbers(folder)) == 40 + batch - 1
@@ -566,7 +566,7 @@ def test_jobs_that_cannot_be_moved_keep_their_segment(
         for number in range(4, 20):
             queue.commit([job(number, b"x" * 3000)], [number - 1])
         assert path.exists()
-        # It is known to be lost, and nothing else is in the way.
+        # Its loss is known, and nothing else prevents the deletion.
         queue.commit([], [2])
     kept = [each for each in content(folder) if isinstance(each, StoredJob)]
     assert [each.number for each in kept] == [1, 19]
@@ -574,7 +574,7 @@ def test_jobs_that_cannot_be_moved_keep_their_segment(
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Keep the plugin's warnings out of what pytest shows."""
+    """Disable the plugin's warnings."""
     logger = logging.getLogger("gearman.queues")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""A crash at any step, and any call that fails, costs the flatfile queue no job."""
+"""The flatfile queue loses no job by a crash at any step, or by a failing call."""
 
 import itertools
 import random
@@ -17,12 +17,12 @@ from tests.queues.simulated_disk import SimulatedDisk, real_disk, simulated_disk
 Jobs = dict[int, StoredJob]
 Batch = tuple[list[StoredJob], list[int]]
 
-# Small, so that segments come and go every few commits.
+# Small, so that segments are created and deleted every few commits.
 SEGMENT = 700
 
 
 def batches(seed: int, amount: int) -> Iterator[Batch]:
-    """Yield commits: most jobs live shortly, some are replaced, some stay for long."""
+    """Yield commits: most jobs end soon, some are replaced, some stay for long."""
     chance = random.Random(seed)
     numbers = itertools.count(1)
     live: list[int] = []
@@ -54,7 +54,7 @@ def open_queue(folder: Path) -> Queue:
 
 
 class Observer:
-    """Opens copies of a disk, and knows what has to be there."""
+    """Opens copies of a disk, and checks the jobs on them."""
 
     def __init__(self, disk: SimulatedDisk, copies: Path) -> None:
         self.disk = disk
@@ -66,7 +66,7 @@ class Observer:
         copies.mkdir()
 
     def look(self) -> None:
-        """Check what a crash at this moment would leave."""
+        """Check the state after a crash at this moment."""
         for files in dict.fromkeys(frozenset(v.items()) for v in self.disk.views()):
             if files not in self._seen:
                 self._seen[files] = self.content(dict(files))
@@ -104,10 +104,10 @@ def commit(queue: Queue, observer: Observer, batch: Batch) -> None:
 
 
 def not_much_is_dead(observer: Observer) -> bool:
-    """Tell whether the files are as small as the manual says, or almost."""
+    """Whether the files are about as small as the manual says."""
     files = observer.disk.now()
     size = sum(len(files[name]) for name in files if name.endswith(".jobs"))
-    # What a record takes beside its workload.
+    # Bytes of a record in addition to its workload.
     live = sum(len(job.workload) + 70 for job in observer.before.values())
     return size < 2 * live + 3 * SEGMENT
 

@@ -1,4 +1,4 @@
-"""What the manual tells of queues is all there is. Its plugin is a back end."""
+"""The manual lists all queues and options; its plugin is one of the back ends."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What is special to the queue plugin memcached."""
+"""The queue plugin memcached, beyond the contract."""
 
 import logging
 import subprocess
@@ -118,7 +118,7 @@ def test_other_number_of_servers_is_told_of(shared: int, prefix: str) -> None:
 def test_crash_at_any_byte_loses_nothing(
     shared: int, blocks_of_a_page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that is killed has sent some bytes, and no more."""
+    """A killed process has sent only the first bytes of a commit."""
     monkeypatch.setattr("gearman.queues.memcached.pages.PAGE", blocks_of_a_page)
     batches = [
         ([job(1), job(2, b"x" * 300), job(5)], []),
@@ -144,7 +144,7 @@ def test_crash_at_any_byte_loses_nothing(
 
 
 def play(queue: Queue, batches) -> tuple[dict[int, StoredJob], dict[int, StoredJob]]:
-    """Commit until it fails; return the jobs before and after the commit that did."""
+    """Commit until that fails; return the jobs before and after the failed commit."""
     before: dict[int, StoredJob] = {}
     for added, done in batches:
         after = {number: one for number, one in before.items() if number not in done}
@@ -243,7 +243,7 @@ def test_server_stores_its_jobs_again_when_memcached_was_restarted() -> None:
             first.close()
             stack.enter_context(running(port=port))
             handles.add(submitted(peer))
-            # What was lost is stored before this one, or together with it.
+            # The lost jobs are stored before this one, or together with it.
             handles.add(submitted(peer))
             server.process.kill()
         with ours(*options) as server, Peer(server.port) as peer:
@@ -275,7 +275,7 @@ def test_restart_of_one_of_two_servers_costs_its_jobs_only(restarted: int) -> No
         queue.commit([job(9)], [])
         queue.close()
         left = [each.number for each in jobs(*ports)]
-        # Blocks are numbered from 1 on, and spread by their numbers.
+        # Blocks are numbered from 1, and spread over servers by their numbers.
         assert left == ([1, 3, 9] if restarted == 0 else [2, 4, 9])
 
 

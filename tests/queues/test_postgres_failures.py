@@ -1,4 +1,4 @@
-"""The plugin postgres when Postgres fails, and when two servers want one table."""
+"""The plugin postgres if Postgres fails, or if two servers use one table."""
 
 import os
 import re
@@ -44,7 +44,7 @@ def session(database: Database) -> int:
 
 
 def wait_until_blocked(database: Database, *, passing: int = 0) -> int:
-    """Return the process of a session that waits for a lock, once one does."""
+    """Wait until a session waits for a lock, and return its process id."""
     while True:
         for pid, blocked in database.sql(SESSIONS):
             if blocked and pid != passing:
@@ -78,7 +78,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 @pytest.fixture
 def impatient(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits of a second or less, for connections opened from now on."""
+    """Time limits of a second or less, for new connections."""
     module = import_module("gearman.queues.postgres.session")
     monkeypatch.setattr(module.Connection, "patience", 1)
 
@@ -95,7 +95,7 @@ def test_restart_of_postgres_costs_one_failure(
     database: Database, queue: Queue, how: int
 ) -> None:
     if how == signal.SIGTERM:
-        # Its smart shutdown waits for all to leave.
+        # Its smart shutdown waits for all sessions to end.
         database.sql(END)
     database.cluster.restart(how)
     with failing():
@@ -121,7 +121,7 @@ def test_session_ended_by_an_administrator_is_opened_again(
 def test_process_killed_in_the_middle_of_a_commit(
     database: Database, queue: Queue, how: int
 ) -> None:
-    # SIGKILL makes Postgres end all other sessions, with that of the lock.
+    # After SIGKILL, Postgres ends all other sessions, including the one with the lock.
     with (
         ThreadPoolExecutor(1) as thread,
         suppress(psycopg().Error),
@@ -182,8 +182,8 @@ def test_process_that_says_nothing_counts_as_gone(
         with stopped(session(database)):
             with failing() as error:
                 queue.commit([ONE], [])
-            assert "said nothing" in str(error.value)
-            # The one that is stopped still has the lock.
+            assert "sent nothing" in str(error.value)
+            # The stopped process still has the lock.
             with failing() as error:
                 queue.commit([ONE], [])
             assert "in use" in str(error.value)

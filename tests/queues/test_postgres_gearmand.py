@@ -1,4 +1,4 @@
-"""What gearmand left in Postgres is taken over."""
+"""Jobs that gearmand has left in Postgres are taken over."""
 
 import time
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def jobs(database: Database, **options: str) -> list[StoredJob]:
 
 
 def fields(job: StoredJob) -> tuple[bytes, bytes, bytes, int, int]:
-    """Return what gearmand stores of a job."""
+    """Return the fields of a job that gearmand stores."""
     return job.function, job.unique, job.workload, job.priority, job.when
 
 
@@ -194,7 +194,7 @@ def test_missing_right_to_take_jobs_over_is_told(database: Database) -> None:
     weak = f"{database.conninfo} user={role}"
     with pytest.raises(StartupError, match="permission denied for table queue: grant"):
         opened(database, conninfo=weak, schema="mine")
-    # That table is none of its business.
+    # That table is not touched.
     opened(database, conninfo=weak, schema="mine", table="other").close()
     assert len(database.sql("SELECT 1 FROM queue")) == 1
 

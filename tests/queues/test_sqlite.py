@@ -1,4 +1,4 @@
-"""What is special to the queue plugin sqlite."""
+"""The queue plugin sqlite, beyond the contract."""
 
 import os
 import resource
@@ -112,7 +112,7 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_file_that_is_no_database_is_left_as_it_is(path: Path) -> None:
     path.write_text("This is a letter.\n" * 100)
-    assert "is no SQLite database: choose another file" in startup_error(path)
+    assert "is not an SQLite database: choose another file" in startup_error(path)
     assert path.read_text() == "This is a letter.\n" * 100
 
 
@@ -127,7 +127,7 @@ def test_empty_file_is_a_new_one(path: Path) -> None:
 
 @contextmanager
 def not_root() -> Iterator[None]:
-    """Give up the right of root to write whatever it likes."""
+    """A context without root's right to write to all files."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)
@@ -140,7 +140,7 @@ def not_root() -> Iterator[None]:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A folder that everyone can read; those of pytest are for one user."""
+    """A folder that every user can read; those of pytest are for one user."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -199,12 +199,12 @@ def test_failure_to_open_leaves_the_file_unlocked(path: Path) -> None:
     assert content(path) == []
 
 
-# Trouble while the server runs
+# Failures while the server runs
 
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """Let no file grow; writing within one is refused all the same."""
+    """A context in which files can't grow; writes within them are refused too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
@@ -271,7 +271,7 @@ def test_what_is_left_of_the_disk_is_kept_for_removals(
         nothing_free = os.statvfs_result([*real[:3], 0, 0, *real[5:]])
         monkeypatch.setattr(os, "statvfs", lambda _: nothing_free)
         for _ in range(2):
-            with pytest.raises(QueueError, match="kept for removing finished jobs"):
+            with pytest.raises(QueueError, match="reserved for removing finished jobs"):
                 queue.commit([job(2)], [])
         queue.commit([], [1])
         monkeypatch.undo()
@@ -329,7 +329,7 @@ def test_nothing_lies_beside_the_file_after_close(path: Path) -> None:
     assert os.listdir(path.parent) == ["jobs.db"]
 
 
-# Rows that are no jobs
+# Rows that are not jobs
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Coming to the queue plugin sqlite from gearmand, and going back, in one file.
+"""The queue plugin sqlite with files of gearmand, and going back to gearmand.
 
-The rows are written by hand here; test_sqlite_gearmand.py lets gearmand write them.
+Here the tests write the rows; in test_sqlite_gearmand.py gearmand writes them.
 """
 
 import time
@@ -188,7 +188,7 @@ def test_jobs_of_both_are_numbered_anew_together(path: Path) -> None:
     ]
 
 
-# What gearmand finds in its table
+# The rows for gearmand in its table
 
 
 def test_usable_uniques_are_kept_as_keys(path: Path) -> None:

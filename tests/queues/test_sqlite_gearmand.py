@@ -1,4 +1,4 @@
-"""C gearmand on the same file, before and after the queue plugin sqlite."""
+"""C gearmand with the same file, before and after the queue plugin sqlite."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextmanager
 def on_file(path: Path, *options: str) -> Iterator[Server]:
-    """Run gearmand on a file, and kill it at the end."""
+    """Run gearmand with a file, and kill it at the end."""
     with gearmand("-q", "libsqlite3", "--libsqlite3-db", str(path), *options) as server:
         yield server
         server.process.kill()
@@ -36,7 +36,7 @@ def submit(server: Server, kind: str, *arguments: bytes) -> None:
 
 
 def found(path: Path, **options) -> list[StoredJob]:
-    """Return the stored jobs without their numbers; all can be read."""
+    """Return the stored jobs without their numbers; all must be readable."""
     jobs = content(path, **options)
     assert all(isinstance(one, StoredJob) for one in jobs)
     return [one._replace(number=1) for one in jobs if isinstance(one, StoredJob)]
@@ -98,7 +98,7 @@ JOBS = [
 
 
 def work_off(server: Server) -> list[bytes]:
-    """Do all jobs that can be done, and return their workloads."""
+    """Take and finish all jobs that can run, and return their workloads."""
     workloads = []
     with Peer(server.port) as worker:
         for function in {job.function for job in JOBS}:
@@ -126,7 +126,7 @@ def test_gearmand_goes_on_with_all_jobs(path: Path, first: str, crash: bool) -> 
 
 
 def copy_of(path: Path) -> Path:
-    """Return a copy as a crash would leave the file: with its log."""
+    """Return a copy of the file with its log, as after a crash."""
     folder = path.with_name("copy")
     folder.mkdir()
     for name in (path.name, f"{path.name}-wal"):

@@ -1,4 +1,4 @@
-"""A server without sockets or clocks: what peers send and get is bytes."""
+"""A server without sockets and clocks: peers send and get bytes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ Packet = tuple[Any, ...]
 
 
 class Wire:
-    """A peer: sends packets and lines, and keeps what it gets."""
+    """A peer: sends packets and lines, and keeps the answers."""
 
     def __init__(self, server: "Server", address: str, descriptor: int) -> None:
         self._server = server
@@ -29,7 +29,7 @@ class Wire:
         self._decoder = _framing.Decoder(RESPONSE, lines=True)
 
     def send(self, command: int, *arguments: bytes) -> list[Packet]:
-        """Send a packet and return what this peer has got since it was last asked."""
+        """Send a packet, and return all answers since the last call."""
         return self.send_bytes(_framing.encode(command, arguments, REQUEST))
 
     def send_bytes(self, data: bytes) -> list[Packet]:
@@ -37,7 +37,7 @@ class Wire:
         return self.got()
 
     def data(self) -> bytes:
-        """Return all that is sent, in however many turns it comes."""
+        """Return all data that is sent to the peer, in any number of turns."""
         data = self.protocol.data_to_send()
         while self.protocol.ready:
             self.protocol.resume()
@@ -45,7 +45,7 @@ class Wire:
         return data
 
     def got(self) -> list[Packet]:
-        """Return the packets (command, *arguments) and lines this peer has got."""
+        """Return the packets (command, *arguments) and lines that this peer has got."""
         packets: list[Packet] = []
         for number, arguments in self._decoder.feed(self.data()):
             assert not isinstance(arguments, ProtocolError), arguments
@@ -93,7 +93,7 @@ class Wire:
 
 
 class Server:
-    """A broker with its protocols, on a clock that stands until it is moved."""
+    """A broker with its protocols, and a clock that tests move."""
 
     def __init__(self, **options: Any) -> None:
         self.shutdowns: list[bool] = []
@@ -112,13 +112,13 @@ class Server:
         return Wire(self, address, descriptor)
 
     def worker(self, *functions: bytes) -> Wire:
-        """Connect a worker that can do these functions (f) and sleeps."""
+        """Connect a sleeping worker with these functions (default: f)."""
         worker = self.connect().can_do(*functions)
         assert worker.send(Command.PRE_SLEEP) == []
         return worker
 
     def after(self, seconds: float) -> float:
-        """Move both clocks and return for how long nothing is due."""
+        """Move both clocks, and return the seconds until something is due."""
         self.now += seconds
         self.wall += seconds
         self.broker.tick(self.now, self.wall)
@@ -128,7 +128,7 @@ class Server:
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have servers in this process look often for connections that stall."""
+    """Make servers in this process check often for stalled connections."""
     monkeypatch.setattr(watchdog, "WATCH_INTERVAL", 0.05)
 
 

@@ -1,4 +1,4 @@
-"""--check-args: what would keep a server from starting, all of it, nothing touched."""
+"""--check-args: it finds all problems, and changes nothing."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ NOBODY = 65534
 
 
 def check(*words: object) -> list[str]:
-    """Return what is wrong with these options."""
+    """Return the problems of these options."""
     process = subprocess.run(
         [sys.executable, "-P", "-m", "gearman.server", "--check-args"]
         + [str(word) for word in words],
@@ -37,7 +37,7 @@ def check(*words: object) -> list[str]:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that every user can enter, and its owner alone write in."""
+    """A folder that every user can enter, and in which only its owner can write."""
     with tempfile.TemporaryDirectory(prefix="gearman-check-") as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
@@ -67,7 +67,7 @@ def test_all_that_is_wrong_is_told(place: Path) -> None:
         "there is no user 'no such user'",
         f"{2**31 - 1} file descriptors are more than",
         f"the file '{place}/none.pem' cannot be read (No such file or directory)",
-        "the queue sqlite needs a file to keep jobs in: give --sqlite-db FILE",
+        "the queue sqlite needs a file for its jobs: give --sqlite-db FILE",
         f"-L unix:{place}/c/s: there is no folder {place}/c",
         "there is no group 'no such group'",
         f"log file '{place}/a/log' cannot be written: there is no folder {place}/a",
@@ -111,7 +111,7 @@ def test_missing_driver_of_a_queue_is_told(tmp_path: Path) -> None:
 
 
 def check_with_path(patch: pytest.MonkeyPatch, path: Path, *words: object) -> list[str]:
-    # Before the other folders, unlike those of `package_environment`.
+    # First in the path, unlike the folders of `package_environment`.
     code = (
         f"import sys; sys.path.insert(0, {str(path)!r})\n"
         "from gearman.server.__main__ import main\n"

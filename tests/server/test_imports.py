@@ -1,4 +1,4 @@
-"""Imports are over when the server has become another user."""
+"""After it has changed its user, the server imports no more modules."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from tests.wire import Peer
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
 
-# Writes down what is imported by another user than root. Python runs it at its start.
+# Records the modules that another user than root imports. Python runs it at its start.
 WATCH = """
 import os, sys
 def note(event, arguments):
@@ -47,7 +47,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def watched(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where to find what was imported too late; beside it Python's own start."""
+    """The file with the modules that were imported too late."""
     (place / "sitecustomize.py").write_text(WATCH)
     imported = place / "imported"
     monkeypatch.setenv("IMPORTED", str(imported))
@@ -61,7 +61,7 @@ def memcached() -> Iterator[int]:
 
 
 def use(server: servers.Server, http: int, tls: ssl.SSLContext | None = None) -> None:
-    """Have a server do all kinds of things, and stop it."""
+    """Use many features of a server, and stop it."""
     with Peer(server.port, tls=tls) as peer:
         peer.send("SUBMIT_JOB_BG", b"a\tb\xff", b"", b"w")
         peer.expect("JOB_CREATED")

@@ -1,4 +1,4 @@
-"""The server as a process: how it starts, what it prints, what signals do."""
+"""The server as a process: start, output and signals."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ COMMAND = [sys.executable, "-P", "-m", "gearman.server"]
 
 
 def run(*options: str, **arguments) -> subprocess.CompletedProcess[str]:
-    """Run a server that is expected to end by itself."""
+    """Run a server that should end by itself."""
     return subprocess.run(
         [*COMMAND, *options],
         env=package_environment(pure=BUILD == "pure"),
@@ -300,7 +300,7 @@ def test_running_out_of_descriptors_pauses_accepting_alone():
         late = stack.enter_context(Peer(server.port))
         assert late.fence() == []
         log = server.log.read_text()
-        # The crowd may leave one by one, so that it is over more than once.
+        # The connections may end one by one, so that accepting resumes more than once.
         pauses = log.count("accepting no connections for now")
         assert pauses == log.count("accepting connections again") < 5
         assert "Traceback" not in log

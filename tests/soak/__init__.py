@@ -1,7 +1,7 @@
-"""Everybody at once for a long time on a real server, and the books on every job.
+"""Long runs of a real server under load, with a record of every job.
 
-Load comes in waves. In a wave clients and workers of all kinds come and go, politely
-and not. At its end, when all clients have what they were promised, nothing may be left
-in the server, and as much memory and as many descriptors be in use as after the first
-wave.
+The load comes in waves. In a wave, clients and workers of all kinds connect and
+disconnect, some of them without warning. After the wave, when all clients have their
+results, the server must have no data of them left. It must use as much memory and as
+many descriptors as after the first wave.
 """

@@ -14,10 +14,10 @@ from tests.crash.run import NAMES
 from .memory import table
 from .run import Soak, timed
 
-# Seconds of load between two looks at what is left.
+# Seconds of load of each wave.
 WAVE = 20
 
-# Jobs are kept nowhere else.
+# Jobs are only in the server's memory.
 MEMORY = "memory"
 
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _run(options: argparse.Namespace) -> str | None:
-    """Return what to say in the end if something went wrong."""
+    """Return the message to print if something went wrong."""
     waves = max(3, round(options.minutes * 60 / WAVE))
     with tempfile.TemporaryDirectory(prefix="gearman-soak-") as folder:
         soak = Soak(

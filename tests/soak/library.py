@@ -1,7 +1,6 @@
-"""A client or a worker of the package, as a process: told what to do by arguments.
+"""A client or a worker of the package as a process, controlled by arguments.
 
-It prints a line for each thing that belongs into the books, and ends when its standard
-input does.
+It prints a line for each event to be recorded, and ends when its standard input ends.
 """
 
 import random
@@ -25,7 +24,7 @@ def main() -> None:
 
 
 def say(text: str) -> None:
-    """Print a line at once and in one piece."""
+    """Print a line by a single write."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

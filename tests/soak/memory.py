@@ -1,4 +1,4 @@
-"""What a server uses after each wave of a soak, and whether that grows."""
+"""The memory of a server after each wave of a soak, and whether it grows."""
 
 import re
 import signal
@@ -11,30 +11,30 @@ from typing import Self
 
 from tests.crash.process import Server
 
-# Run in place of the module gearman.server, by its path: the folder of the tests may
-# not be where the server looks for modules.
+# Run by its path instead of the module gearman.server, since the folder of the tests
+# may not be in the server's module path.
 OBSERVED = (str(Path(__file__).with_name("observed.py")),)
 
-# Until then everything that is kept for the next who needs it comes to its size.
+# In the waves before, memory that is kept for reuse reaches its size.
 WARM_UP = 10
 
-# Fewer waves after those say nothing.
+# With fewer waves after those, there is no result.
 ENOUGH = 8
 
-# What may come to be in use in an hour, as a part of what is.
+# The allowed growth in an hour, as a part of the memory in use.
 LEAK = 0.01
 
-# Bytes of the system's memory that a server may have more after the last wave than
-# after any of the first half: what is free is not given back to the system.
+# Resident bytes that a server may have more after the last wave than after any wave of
+# the first half: free memory is not returned to the system.
 GROWTH = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Use:
-    """What a server has in use; `resident` is what it has of the system's memory.
+    """The memory of a server; `resident` is its resident memory, in bytes.
 
-    `objects` counts what Python's own allocator has given out, `allocated` the bytes
-    that the C library's has, and `free` are bytes that the latter keeps.
+    `objects` counts the blocks that Python's allocator has given out, `allocated` the
+    bytes that the C library's allocator has given out; `free` are bytes that it keeps.
     """
 
     seconds: float
@@ -46,7 +46,7 @@ class Use:
 
     @classmethod
     async def of(cls, server: Server, times: int) -> Self:
-        """Ask an observed server, which was asked so many times before."""
+        """Ask an observed server, which was asked `times` times before."""
         server.process.send_signal(signal.SIGUSR2)
         await server.says("in use:", times + 1)
         *_, line = (line for line in server.lines if "in use:" in line)
@@ -58,7 +58,7 @@ class Use:
 
 
 def leaks(uses: Sequence[Use]) -> list[str]:
-    """Say what has grown from wave to wave and should not have."""
+    """Return what has grown from wave to wave and should not have."""
     first, last = uses[0], uses[-1]
     found = []
     if last.descriptors != first.descriptors:
@@ -78,10 +78,10 @@ def leaks(uses: Sequence[Use]) -> list[str]:
 
 
 def rise(uses: Sequence[Use], figure: Callable[[Use], int]) -> float:
-    """Return how much a figure grows in an hour, at least.
+    """Return the least growth of a figure in an hour.
 
-    Waves that are a fourth of all apart are compared, and three in four of these pairs
-    grow by more. So what comes once, or goes up and down, does not count.
+    Pairs of waves are compared whose distance is a fourth of all waves. Three in four
+    of these pairs grow by more. So a single increase, or ups and downs, do not count.
     """
     pairs = zip(uses, uses[len(uses) // 4 :], strict=False)
     rates = [(figure(b) - figure(a)) / (b.seconds - a.seconds) for a, b in pairs]

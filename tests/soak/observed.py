@@ -1,7 +1,7 @@
-"""The job server, which says on SIGUSR2 how much of its memory is in use.
+"""The job server, which prints on SIGUSR2 how much of its memory is in use.
 
-What it has of the system is no measure of that: allocators keep what is free for the
-next who needs some, as one large piece or in holes between what is in use.
+Its resident memory does not show that: allocators keep free memory for reuse, as one
+large piece or in holes between the used blocks.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from gearman.server.__main__ import main
 
 
 class _Mallinfo2(ctypes.Structure):
-    """What the C library says of its allocator: see mallinfo2(3)."""
+    """The statistics of the C library's allocator: see mallinfo2(3)."""
 
     _fields_ = [
         (name, ctypes.c_size_t)
@@ -31,7 +31,7 @@ _mallinfo2.restype = _Mallinfo2
 
 
 def _tell(number: int, frame: FrameType | None) -> None:
-    """Say what is in use besides what only waits for the collector of cycles."""
+    """Print the memory in use, after a garbage collection."""
     gc.collect()
     info = _mallinfo2()
     values = {
@@ -40,8 +40,8 @@ def _tell(number: int, frame: FrameType | None) -> None:
         "free": info.fordblks,
     }
     words = (f" {name}={value}" for name, value in values.items())
-    # Past the buffer of sys.stderr: who reads the line may send the next signal while
-    # this one still writes, and a buffer can't be entered twice.
+    # Without the buffer of sys.stderr, which is not reentrant: the reader of the line
+    # may send the next signal while this handler still writes.
     os.write(sys.stderr.fileno(), f"in use:{''.join(words)}\n".encode())
 
 

@@ -33,7 +33,7 @@ class Program:
         assert await process.wait() == 0
 
     async def run_worker(self) -> None:
-        """Run one worker after the other, each until it is killed."""
+        """Run workers one after the other, each until it is killed."""
         while not self._play.workers_end.is_set():
             process = await self._start()
             async with asyncio.TaskGroup() as group:
@@ -56,11 +56,11 @@ class Program:
         )
 
     async def _read(self, process: Process) -> None:
-        """Keep the books until the process ends, and end it if that fails."""
+        """Record events until the process ends; end it if that fails."""
         assert process.stdout is not None
         try:
             async for line in process.stdout:
-                # What was killed may have printed half a line.
+                # A killed process may have printed half a line.
                 if line.endswith(b"\n"):
                     self._note(line.split())
         except BaseException:
@@ -84,13 +84,13 @@ class Program:
 
 
 async def http_caller(play: Play) -> None:
-    """Submit jobs by HTTP, and hang up now and then."""
+    """Submit jobs by HTTP, and sometimes hang up."""
     while not play.clients_end.is_set():
         await asyncio.to_thread(_calls, play)
 
 
 def _calls(play: Play) -> None:
-    """Make some calls over one connection. The books are kept by this thread."""
+    """Make some calls over one connection, and record them in this thread."""
     address = play.address
     if address.tls is None:
         site = http.client.HTTPConnection(HOST, address.http, timeout=DEADLINE)
@@ -141,7 +141,7 @@ async def tool_client(play: Play) -> None:
 
 
 async def tool_worker(play: Play) -> None:
-    """Work by the C tool. It tells no handles, so its jobs are for the foreground."""
+    """Work by the C tool. It prints no handles, so it gets only foreground jobs."""
     worker = await _tool(play, "-w", "-f", "soak-plain", "cat", stdin=DEVNULL)
     try:
         await play.workers_end.wait()

@@ -1,4 +1,4 @@
-"""Clients and workers that speak the protocol by hand, and some that don't."""
+"""Clients and workers that speak the protocol themselves, and hostile peers."""
 
 import asyncio
 import time
@@ -23,13 +23,13 @@ ASSIGNMENTS = ("JOB_ASSIGN", "JOB_ASSIGN_UNIQ", "JOB_ASSIGN_ALL")
 # Jobs that may wait before clients pause.
 BACKLOG = 500
 
-# How many connections' worth of rubbish there is: some waves send all of it.
+# For how many connections there is rubbish; some waves send all of it.
 SCRIPTS = 200
 
 
 @dataclass
 class Play:
-    """What the players of a wave share. Clients end before workers do."""
+    """The data that the players of a wave share. Clients end before workers."""
 
     address: Address
     random: Random
@@ -54,12 +54,12 @@ class Play:
 
 
 class Client:
-    """Submits jobs of every kind, and gets each answer once."""
+    """Submits jobs of every kind, and checks that each is answered once."""
 
     def __init__(self, play: Play) -> None:
         self._play = play
         self._awaited: Counter[bytes] = Counter()
-        # Of submissions that were not acknowledged yet: whether in the background.
+        # For each unacknowledged submission: whether it is a background job.
         self._sent: list[bool] = []
 
     async def run(self) -> None:
@@ -88,7 +88,7 @@ class Client:
         return None
 
     def _submissions(self) -> bytes:
-        """Return one, or two of the same unique that is often at its end just then."""
+        """Return one submission, or two with a unique whose job may just end."""
         play, chance = self._play, self._play.chance
         if chance(0.1):
             unique = b"both%d" % play.random.randrange(2)
@@ -129,7 +129,7 @@ class Client:
 
 
 class Worker:
-    """Works, with pauses, and now and then leaves with a job."""
+    """Works, with pauses, and sometimes disconnects while it has a job."""
 
     def __init__(self, play: Play) -> None:
         self._play = play
@@ -149,7 +149,7 @@ class Worker:
             if play.chance(0.005):
                 return wire.abort()
             if slow and play.chance(0.05):
-                # The job is somebody else's by the time this worker is through.
+                # Another worker has the job when this one has finished it.
                 await asyncio.sleep(1.2)
             await wire.send(self._results(handle, workload))
             if play.chance(0.002):
@@ -158,7 +158,7 @@ class Worker:
         return None
 
     async def _grab(self, wire: Wire) -> tuple[bytes, bytes]:
-        """Return handle and workload, or nothing after some time without a job."""
+        """Return handle and workload, both empty after some time without a job."""
         await wire.send(packet(self._play.random.choice(("GRAB_JOB", "GRAB_JOB_UNIQ"))))
         while True:
             name, body = await wire.receive()
@@ -171,7 +171,7 @@ class Worker:
         try:
             await wire.receive(0.2)
         except TimeoutError:
-            # The wake-up may be half read: it is the whole of it that comes late.
+            # The NOOP may be half read by now, so it is read to its end.
             return b"", b""
         return b"", b""
 
@@ -190,7 +190,7 @@ class Worker:
 
 
 async def slow_reader(play: Play) -> None:
-    """Ask for much, take none of it for a while, and then all."""
+    """Request much data, read none of it for a while, and then all."""
 
     async def visit(wire: Wire) -> None:
         wire.stop_reading()
@@ -210,17 +210,17 @@ async def slow_reader(play: Play) -> None:
 
 
 def rubbish(random: Random) -> list[list[bytes]]:
-    """Return what the fuzzer makes up: pieces to send, one list for each connection.
+    """Return data of the fuzzer: pieces to send, a list for each connection.
 
-    It is the same in all waves. Functions come into being by it whose names are not
-    such that they can be dropped, and no more of them are to come with each wave.
+    It is the same in all waves. It creates functions whose names an admin line can't
+    drop, and their number must not grow with each wave.
     """
     scripts = (Writer(random).script(10) for _ in range(SCRIPTS))
     return [[it[2] for it in script.steps if it[0] == "send"] for script in scripts]
 
 
 async def garbage(play: Play) -> None:
-    """Send rubbish, whatever the port speaks."""
+    """Send rubbish, to a port of any protocol."""
 
     async def visit(wire: Wire) -> None:
         try:
@@ -240,7 +240,7 @@ async def garbage(play: Play) -> None:
 
 
 async def administrator(play: Play) -> None:
-    """Look at everything, cancel jobs, create functions and drop them."""
+    """Use all listings, cancel jobs, create functions and drop them."""
 
     async def visit(wire: Wire) -> None:
         for line in (b"status", b"prioritystatus", b"workers", b"show unique jobs"):

@@ -1,4 +1,4 @@
-"""Waves of load on a server, and what is left of them."""
+"""Waves of load on a server, and checks that nothing of them is left."""
 
 import asyncio
 import time
@@ -59,7 +59,7 @@ class Soak:
             assert not bad, "\n".join(bad)
 
     def _options(self, stack: ExitStack) -> tuple[list[str], tuple[Any, ...]]:
-        """Return the server's options, and what of its address they decide."""
+        """Return the server's options, and the parts of its address."""
         options = list(OPTIONS)
         http, tls = 0, tuple[Any, ...]()
         if self._queue:
@@ -84,7 +84,7 @@ class Soak:
         self.counts += play.ledger.counts
         wire = await Wire.connect(address)
         await _emptied(wire)
-        # With this one connection.
+        # Including this connection.
         self.used.append(await Use.of(server, len(self.used)))
         await wire.close()
 
@@ -109,7 +109,7 @@ def _workers(play: Play) -> list[Coroutine[Any, Any, None]]:
 
 
 def _complaints(lines: list[str]) -> list[str]:
-    """Return the first lines that tell of a fault of the server, if there are any."""
+    """Return the first lines of the log that report a fault of the server."""
     bad = (n for n, line in enumerate(lines) if any(c in line for c in COMPLAINTS))
     first = next(bad, None)
     return [] if first is None else lines[max(0, first - 3) : first + 40]
@@ -119,7 +119,7 @@ def _complaints(lines: list[str]) -> list[str]:
 async def _together(
     players: list[Coroutine[Any, Any, None]], end: asyncio.Event
 ) -> AsyncIterator[None]:
-    """Have players play until the block ends."""
+    """A context in which players play."""
     async with asyncio.TaskGroup() as group:
         for player in players:
             group.create_task(player)
@@ -128,7 +128,7 @@ async def _together(
 
 
 async def _drained(address: Address) -> None:
-    """Return when no job is left of the functions that are worked on."""
+    """Return when no job is left of the functions that have workers."""
     wire = await Wire.connect(address)
     async with asyncio.timeout(120):
         while any(
@@ -141,7 +141,7 @@ async def _drained(address: Address) -> None:
 
 
 async def _emptied(wire: Wire) -> None:
-    """Return when nobody else is there and nothing is left, garbage having gone."""
+    """Return when there are no other connections and no data of them is left."""
     late = time.monotonic() + 60
     while len(peers := await wire.ask_list(b"workers")) > 1:
         assert time.monotonic() < late, f"connections are left: {peers}"
@@ -152,13 +152,13 @@ async def _emptied(wire: Wire) -> None:
     left = [it for it in status if it[1:] != [b"0"] * 3]
     assert not left, f"something is left: {left}"
     for name, *_ in status:
-        # Others may not fit in a line, or be shown in another way than they are.
+        # Other names may not fit in a line, or are printed with escapes.
         if name.isalnum() and len(name) < 1000:
             assert await wire.ask(b"drop function " + name) == b"OK\r\n", name
 
 
 async def timed(soak: Soak, minutes: float, waves: int) -> float:
-    """Run for so long, and return how many seconds it took."""
+    """Run a function for so many seconds, and return how long it took."""
     began = time.monotonic()
     await soak.run(waves, minutes * 60 / waves)
     return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""Which growth a soak takes for a leak."""
+"""Which growth counts as a leak."""
 
 import asyncio
 from random import Random
@@ -17,7 +17,7 @@ HOUR = 3600
 
 
 def uses(allocated=lambda wave: 0, objects=lambda wave: 0, **fields):
-    """Return what a server of 40 MiB uses, with what is added after each wave."""
+    """Return the uses of a server of 40 MiB, with an addition after each wave."""
     noise = Random(1).gauss
     steady = {"resident": 40 * MEBIBYTE, "descriptors": 10, "free": MEBIBYTE} | fields
     return [

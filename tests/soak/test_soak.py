@@ -1,4 +1,4 @@
-"""Everybody at once for some seconds: `python -m tests.soak` does it for longer."""
+"""A soak of a quarter of a minute; `python -m tests.soak` runs longer ones."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.soak.run import Soak
 
-# It uses the C tools if they are there, and is for one Python only.
+# It uses the C tools if they are installed, and runs on one Python only.
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 WAVES = 3

@@ -1,4 +1,4 @@
-"""A connection that speaks the protocol by hand, for asyncio, with TLS or without."""
+"""A test connection for asyncio, with TLS or without."""
 
 import asyncio
 import socket
@@ -9,13 +9,13 @@ from typing import Self
 from tests.servers import DEADLINE, HOST
 from tests.wire import NAMES, RESPONSE
 
-# What the reader takes in advance: more than any player asks for.
+# The reader's limit, which is more than any player requests.
 LIMIT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server is; `http` is 0 if it does not speak that."""
+    """The address of a server; `http` is 0 if it does not speak HTTP."""
 
     port: int
     http: int = 0
@@ -47,7 +47,7 @@ class Wire:
             await self._writer.drain()
 
     async def send_slowly(self, data: bytes) -> None:
-        """Send data in some pieces, and take one's time."""
+        """Send data in some pieces, with pauses."""
         step = max(1, len(data) // 4)
         for start in range(0, len(data), step):
             await self.send(data[start : start + step])
@@ -62,7 +62,7 @@ class Wire:
         return NAMES[int.from_bytes(header[4:8], "big")], body
 
     async def read_some(self, seconds: float) -> bytes:
-        """Return what comes within a time, or b"" if nothing does or all is over."""
+        """Return the data that arrives within a time; b"" if there is none."""
         try:
             async with asyncio.timeout(seconds):
                 return await self._reader.read(1 << 20)
@@ -70,20 +70,20 @@ class Wire:
             return b""
 
     def stop_reading(self) -> None:
-        """Take nothing from the socket any longer."""
+        """Stop reading from the socket."""
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]
 
     def go_on_reading(self) -> None:
         self._writer.transport.resume_reading()  # type: ignore[attr-defined]
 
     async def ask(self, line: bytes) -> bytes:
-        """Return the one line that answers an administrative request."""
+        """Return the answer to an admin line, which is one line."""
         await self.send(line + b"\n")
         async with asyncio.timeout(DEADLINE):
             return await self._reader.readline()
 
     async def ask_list(self, line: bytes) -> list[list[bytes]]:
-        """Return the fields of the lines that answer an administrative request."""
+        """Return the fields of the list that answers an admin line."""
         await self.send(line + b"\n")
         found = []
         async with asyncio.timeout(DEADLINE):
@@ -93,7 +93,7 @@ class Wire:
         return found
 
     async def close(self) -> None:
-        """Close in good order."""
+        """Close the connection gracefully."""
         self._writer.close()
         try:
             async with asyncio.timeout(DEADLINE):
@@ -102,5 +102,5 @@ class Wire:
             self.abort()
 
     def abort(self) -> None:
-        """Be gone, without a word."""
+        """Close the connection abruptly."""
         self._writer.transport.abort()

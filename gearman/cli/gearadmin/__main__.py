@@ -67,17 +67,17 @@ def _watch(admin: Admin, options: Namespace) -> NoReturn:
 
 
 def _screen(text: str) -> str:
-    """Return what fills the terminal with as much of a text as fits."""
+    """Return the text to show on a cleared terminal, cut to its size."""
     size = shutil.get_terminal_size()
     lines = [line[: size.columns] for line in text.splitlines()]
     if len(lines) >= size.lines:
         hidden = len(lines) - size.lines + 2
-        lines[size.lines - 2 :] = [f"... and {hidden} lines more"]
+        lines[size.lines - 2 :] = [f"... and {hidden} more lines"]
     return "\x1b[H\x1b[2J" + "\n".join(lines) + "\n"
 
 
 def _write(text: str) -> None:
-    # Bytes that are no UTF-8 come out as they came in.
+    # Bytes that are not UTF-8 are written unchanged.
     sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""What `gearadmin` can be told: its operations and its options."""
+"""The operations and options of `gearadmin`."""
 
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
 from argparse import RawDescriptionHelpFormatter as Formatter
@@ -13,9 +13,9 @@ from ..options import number_text
 from ..tables import Table
 
 _EPILOG: Final = """\
-Operations are carried out in the order in which they are given. Lists are
-written as the server sends them, with a full stop at the end, unless they go
-to a terminal or --json is given.
+Operations are carried out in the given order. Lists are written as the server
+sends them, with a full stop at the end; on a terminal they are written in
+columns, and with --json as JSON.
 
 environment:
   GEARMAN_CA_CERTIFICATE, GEARMAN_CLIENT_PEM, GEARMAN_CLIENT_KEY
@@ -31,10 +31,10 @@ examples:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One option that asks the server for something.
+    """An option that sends an admin line to the server.
 
-    `line` is what is sent, followed by the value of the option if `value` names
-    one. A list is answered if there is a `table`.
+    `line` is sent, followed by the value of the option if it has one; `value` is the
+    value's name in the help. If there is a `table`, the answer is a list.
     """
 
     option: str
@@ -58,7 +58,7 @@ OPERATIONS: Final = (
         table=tables.PRIORITIES,
     ),
     Operation(
-        "workers", "workers", "connections, and what they can do", table=tables.WORKERS
+        "workers", "workers", "connections, and their functions", table=tables.WORKERS
     ),
     Operation(
         "show-jobs",
@@ -70,7 +70,7 @@ OPERATIONS: Final = (
     Operation(
         "show-jobs-of",
         "show jobs of",
-        "the same of one function",
+        "the same for one function",
         "NAME",
         tables.JOBS,
     ),
@@ -96,22 +96,22 @@ OPERATIONS: Final = (
     ),
     Operation("getpid", "getpid", "process id of the server"),
     Operation("server-version", "version", "version of the server"),
-    Operation("server-verbose", "verbose", "least important level that it logs"),
+    Operation("server-verbose", "verbose", "log level of the server"),
     Operation(
         "shutdown",
         "shutdown",
-        "end the server at once, if it allows that (--allow-shutdown)",
+        "stop the server immediately, if it allows that (--allow-shutdown)",
     ),
     Operation(
         "shutdown-graceful",
         "shutdown graceful",
-        "have the server take no more jobs and end after the last one",
+        "let the server accept no more jobs, and stop after the last one",
     ),
 )
 
 
 class _Order(Action):
-    """Appends an operation and its value to the list of what to do."""
+    """Appends an operation and its value to the list of requests."""
 
     def __call__(
         self,
@@ -134,7 +134,7 @@ def parser() -> ArgumentParser:
     result = _Parser(
         prog="gearadmin",
         usage="gearadmin [options] --OPERATION ...",
-        description="Ask a Gearman job server how it is doing, or tell it what to do.",
+        description="Show the state of a Gearman job server, or control it.",
         epilog=_EPILOG,
         formatter_class=lambda prog: Formatter(prog, max_help_position=26, width=79),
         add_help=False,
@@ -191,7 +191,7 @@ def _add_output(result: ArgumentParser) -> None:
         nargs="?",
         const=2.0,
         metavar="SECONDS",
-        help="repeat every so many seconds (2 if none are given) until Ctrl-C",
+        help="repeat all every SECONDS seconds (default: 2) until Ctrl-C",
     )
     group.add_argument("--help", action="store_true", help="print this help and exit")
     group.add_argument(

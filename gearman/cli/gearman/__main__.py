@@ -75,10 +75,10 @@ def _workloads(options: Options) -> Workloads:
 
 @contextmanager
 def _connected(connections: Tool, options: Options) -> Iterator[Tool]:
-    """Have a connected client or worker, in the background if wanted.
+    """A context with a connected client or worker, in the background with -d.
 
-    Before it goes there, it is known whether there is a server, unless it shall wait
-    for one.
+    Without --wait, it connects before the process goes to the background, so that a
+    missing server is an error of the command.
     """
     if not options.wait:
         connections.connect()
@@ -91,9 +91,9 @@ def _connected(connections: Tool, options: Options) -> Iterator[Tool]:
 def _process(
     options: Options, connections: GearmanConnectionManager
 ) -> AbstractContextManager[None]:
-    """Become a daemon if wanted, and return a context that has the pid file."""
+    """Become a daemon with -d, and return a context that has the pid file."""
     if options.daemon:
-        # They belong to this process, and were only a test.
+        # They were a test, and belong to the parent process.
         connections.close()
         background.detach()
     return background.pid_file(options.pid_file)

@@ -1,4 +1,4 @@
-"""Whether a job waits because nobody offers its function."""
+"""Finding out whether a job waits because no worker has its function."""
 
 import os
 from collections.abc import Collection
@@ -9,17 +9,17 @@ from ...errors import GearmanError
 from .. import servers, tables
 from ..admin import Admin
 
-# Seconds that the server may take to tell.
+# Seconds that the server may take to answer.
 _PATIENCE: Final = 1.0
 
 
 def without_worker(
     address: servers.Address, functions: Collection[bytes], **settings: Any
 ) -> list[str]:
-    """Return those of some functions that have no worker, as the server says.
+    """Return the functions that have no worker, according to the server.
 
-    A function of which it says nothing is not among them, and none is if it doesn't
-    speak the admin protocol.
+    Functions that its `status` does not list are left out. If the server does not speak
+    the admin protocol, the result is empty.
     """
     rows: list[str] = []
     with suppress(GearmanError), Admin([address], _PATIENCE, **settings) as admin:

@@ -1,4 +1,4 @@
-"""Running without a terminal, and the file with the process id."""
+"""Running in the background, and the file with the process id."""
 
 import os
 import sys
@@ -9,10 +9,10 @@ from ...errors import StartupError
 
 
 def detach() -> None:
-    """Go on in a child of this process, which exits with status 0.
+    """Continue in a child process; this process exits with status 0.
 
-    Output goes nowhere from then on. Standard input stays, for the jobs that may be
-    in it, unless it is a terminal. Raises StartupError if there can be no child.
+    Output of the child is discarded. Standard input is kept, since jobs may be read
+    from it, unless it is a terminal. Raises StartupError if there can be no child.
     """
     sys.stdout.flush()
     try:
@@ -31,9 +31,10 @@ def detach() -> None:
 
 @contextmanager
 def pid_file(path: str) -> Iterator[None]:
-    """Have the process id in a file; without a path there is none.
+    """A context in which the process id is in a file; without a path, there is none.
 
-    What is in the file is replaced. Raises StartupError if that is impossible.
+    The file is overwritten, and removed at the end. Raises StartupError if it can't be
+    written.
     """
     if not path:
         yield

@@ -10,14 +10,14 @@ Kind: TypeAlias = Literal["data", "warning", "status"]
 
 
 class Event(NamedTuple):
-    """Something that was told about a job before its end."""
+    """An update of a job before its end: data, a warning or a status."""
 
     kind: Kind
     value: Any
 
 
 class _Feed(deque[Any]):
-    """Turns the updates of one kind into events."""
+    """A list of updates of one kind, which adds them to the events."""
 
     def __init__(self, events: deque[Event], kind: Kind) -> None:
         super().__init__()
@@ -29,12 +29,12 @@ class _Feed(deque[Any]):
 
 
 class Call(GearmanJobRequest):
-    """A request that keeps what happened to it in the order in which it did.
+    """A job request that keeps its updates of all kinds in one order.
 
-    `events` holds what has not been shown yet.
+    `events` are the updates that were not shown yet.
     """
 
-    # Whether no other job of this client was under way when it was submitted.
+    # Whether the client had no other pending job when it was submitted.
     alone = False
     # Bytes of input up to the end of its workload.
     position = 0
@@ -65,7 +65,7 @@ class Call(GearmanJobRequest):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is expected, be it good or bad."""
+        """Whether the job has completed or failed."""
         return self.complete or self.state == JOB_FAILED
 
     @property

@@ -1,10 +1,10 @@
-"""Running a command with bytes as its input, and taking its output as it comes.
+"""Running a command with bytes as its input, and reading its output as it arrives.
 
-Both pipes are served whenever they are ready: a child that writes before it has read
-everything, as `cat` does, would otherwise wait for its reader while its reader waits
-for it. Each pipe has an end of its own: a child may close its output and go on
-reading, or stop reading and go on writing. What a child leaves behind may hold both
-open for ever, so it has a limited time from the child's end.
+Both pipes are served whenever they are ready. Otherwise a command that writes before it
+has read all input, as `cat` does, would wait for this process while this process waits
+for it. The pipes end independently: a command may close its output and go on reading,
+or stop reading and go on writing. Processes that the command leaves running may keep
+both pipes open without end, so they have a limited time after the command's end.
 """
 
 import os
@@ -19,27 +19,28 @@ from typing import IO, Final, NamedTuple
 from ...errors import GearmanError
 
 _READ: Final = 1 << 16
-# No more than a pipe holds: writing more would block even though it is writable.
+# Not more than a pipe can hold: a larger write would block, although it is writable.
 _WRITE: Final = 1 << 16
-# Seconds in which a command may tidy up before it is killed.
+# Seconds between SIGTERM and SIGKILL.
 _GRACE: Final = 2.0
-# Seconds that what a command leaves behind may go on with its pipes: long enough for
-# a filter to finish, as in `exec > >(gzip)`, and an end for a daemon that was started.
+# Seconds that processes which the command has left running may use its pipes. It is
+# long enough for a filter to finish, as in `exec > >(gzip)`, and it limits a daemon
+# that was started.
 _LEFT_BEHIND: Final = 60.0
-# Seconds after which a silent command is looked at, since its end need not be seen in
-# its pipes.
+# Seconds between two checks whether a silent command has ended, since its pipes may
+# stay open.
 _LOOK: Final = 1.0
 
 
 class CommandNotStarted(GearmanError):
-    """The command cannot be run: it is not there, or no program."""
+    """The command cannot be run: it does not exist, or is not a program."""
 
 
 class Ended(NamedTuple):
-    """How a command ended: its status, that of a killed one being negative.
+    """How a command ended: its exit status, or the negated number of a signal.
 
-    It is `cut` if what it left behind still held its pipes, so that output may be
-    missing.
+    `cut` says that output may be missing, since processes that the command has left
+    running still had its pipes open when their time was over.
     """
 
     status: int
@@ -55,10 +56,11 @@ def run(
 ) -> Ended:
     """Run a command to its end.
 
-    `take` is called with each piece of its standard output. A command that does not
-    read all of its input is none the worse for it. Processes that it leaves behind
-    with its pipes are waited for, for so many seconds. If `take` raises, or a signal
-    handler does, the command is ended. Raises CommandNotStarted.
+    `workload` is its standard input, which it need not read, and `environment` is added
+    to that of this process. `take` is called with each piece of its standard output.
+    Processes that it leaves running with its pipes open are waited for, for
+    `left_behind` seconds. If `take` or a signal handler raises, the command is ended.
+    Raises CommandNotStarted.
     """
     with _start(command, environment) as child:
         try:
@@ -70,7 +72,7 @@ def run(
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask a child to end, and insist when it doesn't or when there is no time."""
+    """End a child by SIGTERM, and by SIGKILL after _GRACE seconds."""
     child.terminate()
     try:
         with suppress(subprocess.TimeoutExpired):
@@ -102,7 +104,7 @@ def _exchange(
     take: Callable[[bytes], None],
     left_behind: float,
 ) -> bool:
-    """Feed one pipe and empty the other until both end; tell if they did not."""
+    """Write to one pipe and read from the other; return True if the time is over."""
     stdin, stdout = child.stdin, child.stdout
     assert stdin
     assert stdout
@@ -132,7 +134,7 @@ def _leave(selector: selectors.BaseSelector, pipe: IO[bytes]) -> None:
 
 
 def _empty(stdout: IO[bytes], take: Callable[[bytes], None]) -> bool:
-    """Take what the pipe has; tell whether more may come."""
+    """Read from the pipe; return False at its end."""
     data = os.read(stdout.fileno(), _READ)
     if data:
         take(data)
@@ -140,7 +142,7 @@ def _empty(stdout: IO[bytes], take: Callable[[bytes], None]) -> bool:
 
 
 def _feed(stdin: IO[bytes], rest: memoryview) -> memoryview:
-    """Write what the pipe takes and return what is left; nothing if nobody reads."""
+    """Write as much as the pipe accepts, and return the rest; b"" if it is closed."""
     with suppress(BlockingIOError):
         try:
             return rest[os.write(stdin.fileno(), rest[:_WRITE]) :]

@@ -1,10 +1,10 @@
-"""The client mode of `gearman`: submits jobs and shows what becomes of them.
+"""The client mode of `gearman`: submits jobs and shows their results.
 
-Jobs are pipelined: a number of them are under way at once, and what is told about
-one is held back until those before it have ended, so that the output is the same as
-if they ran one after the other. They do so where it would make a difference: with a
-unique key, jobs would join instead of following each other, and where the server's
-queue is full all but the first would be refused.
+Jobs are pipelined: many of them are submitted at once. The output of a job is held back
+until all jobs before it have ended, so that the output is the same as if they ran one
+after the other. In two cases they do run one after the other: with a unique key, since
+they would join each other; and if the server's queue is full, since it would refuse all
+but the first.
 """
 
 import time
@@ -24,16 +24,16 @@ from .call import Call
 from .output import Output
 from .workloads import Workloads
 
-# Jobs, and bytes of their workloads, that may be under way at once.
+# Jobs, and bytes of their workloads, that may be pending at once.
 _JOBS: Final = 256
 _BYTES: Final = 16 << 20
 
-# Seconds without news of the jobs after which it is looked whether there is a worker.
+# Seconds without an update after which the server is asked whether there is a worker.
 _SILENCE: Final = 5.0
 
 
 class Client(GearmanClient):
-    """Runs a job of each function for each workload; use it once."""
+    """Runs a job of each function for each workload; can be used once."""
 
     job_request_class = Call
 
@@ -59,15 +59,15 @@ class Client(GearmanClient):
             self._limit = 1
         self._last_news = time.monotonic()
         self._shown = 0
-        # Whether it was looked why there is no news.
-        self._looked = False
+        # Whether the server was asked for workers.
+        self._asked = False
 
     def connect(self) -> None:
-        """Connect to the first server that is there; raises ServerUnavailable."""
+        """Connect to the first server that can be reached; raises ServerUnavailable."""
         self.establish_request_connection(None)
 
     def run(self) -> None:
-        """Run all jobs; raises ServerUnavailable when the server is lost or silent."""
+        """Run all jobs; raises ServerUnavailable if the server is lost or silent."""
         try:
             while self._calls or not self._workloads.ended:
                 self._submit()
@@ -108,7 +108,7 @@ class Client(GearmanClient):
         self.send_job_request(call)
 
     def establish_request_connection(self, current_request: Any) -> Any:
-        """Return a connection to the first server that is there."""
+        """Return a connection to the first server that can be reached."""
         problems: dict[str, BaseException] = {}
         for connection in rested_first(self.connection_list):
             try:
@@ -120,13 +120,13 @@ class Client(GearmanClient):
     # Waiting.
 
     def _wait(self) -> None:
-        """Wait for the server, or for more to submit, and take what has come."""
+        """Wait for the server or for input, and handle what arrives."""
         live = [c for c in self.connection_list if c.connected]
         writing = [c for c in live if c.writable()]
         reading = live + self._sources()
         if not reading:
             return
-        waits = (self._time_left(), self._output.redraw, self._until_look())
+        waits = (self._time_left(), self._output.redraw, self._until_question())
         timeout = min((wait for wait in waits if wait is not None), default=None)
         found = ready(reading, writing, timeout, watched=live)
         if self._workloads in found[0]:
@@ -135,16 +135,16 @@ class Client(GearmanClient):
         self.handle_connection_activity(*found)
         if any(found):
             self._last_news = time.monotonic()
-        elif self._until_look() == 0:
-            self._look_for_workers()
+        elif self._until_question() == 0:
+            self._ask_for_workers()
         elif self._time_left() == 0:
             raise ServerUnavailable(
                 f"no news of the jobs within {self._options.timeout:g} seconds: is a"
-                " worker there? -t sets how long to wait"
+                " worker running? -t sets how long to wait"
             )
 
     def _sources(self) -> list[Any]:
-        """Return what more can be read from, if that is of use now."""
+        """Return the input, if another job could be submitted from it now."""
         wanted = self._workloads.wants_reading and not len(self._workloads)
         return [self._workloads] if wanted and self._has_room() else []
 
@@ -153,14 +153,14 @@ class Client(GearmanClient):
             return None
         return max(0.0, self._last_news + self._options.timeout - time.monotonic())
 
-    def _until_look(self) -> float | None:
-        if self._looked or not self._calls:
+    def _until_question(self) -> float | None:
+        if self._asked or not self._calls:
             return None
         return max(0.0, self._last_news + _SILENCE - time.monotonic())
 
-    def _look_for_workers(self) -> None:
-        """Say, only once, that jobs wait because nobody is there to run them."""
-        self._looked = True
+    def _ask_for_workers(self) -> None:
+        """Say, only once, that jobs wait because no worker has their function."""
+        self._asked = True
         settings = {} if self.ssl_context is None else {"ssl_context": self.ssl_context}
         for connection in self.connection_list:
             if not connection.connected:
@@ -176,7 +176,7 @@ class Client(GearmanClient):
     # Showing.
 
     def _show(self) -> None:
-        """Show what is known of the first calls, up to one that has not ended."""
+        """Show the output of the first jobs, up to one that has not ended."""
         while self._calls:
             call = self._calls[0]
             self._show_events(call)

@@ -1,4 +1,4 @@
-"""What the client mode of `gearman` writes, byte for byte as the C tool does."""
+"""The output of the client mode of `gearman`, the same bytes as the C tool's."""
 
 import sys
 from typing import Any, BinaryIO
@@ -9,7 +9,7 @@ from .call import Call, Event
 
 
 class Output:
-    """Writes the events of jobs: results to standard output, trouble to the other.
+    """Writes results to standard output, and problems to standard error.
 
     `failures` counts the jobs that failed.
     """
@@ -19,7 +19,7 @@ class Output:
         self._prefix = prefix
         self._verbose = verbose
         self._mixed = sys.stdout.isatty()
-        # Whether the cursor of the terminal stands where a new line may begin.
+        # Whether the cursor of the terminal is at the beginning of a line.
         self._line_is_free = True
         self.jobs = 0
         self.failures = 0
@@ -31,7 +31,7 @@ class Output:
             self._write(sys.stdout.buffer, line.encode())
 
     def event(self, call: Call, event: Event) -> None:
-        """Show what a worker told."""
+        """Show an update that a worker sent."""
         if event.kind == "warning":
             self._tell(sys.stderr.buffer, call, event.value)
         elif event.kind == "data":
@@ -40,8 +40,8 @@ class Output:
             self._tell(sys.stdout.buffer, call, _percentage(event.value))
 
     def notice(self, sentence: str) -> None:
-        """Say something that is no trouble."""
-        self._room_for_trouble()
+        """Write a message that is not an error."""
+        self._prepare_error()
         complain("gearman", sentence)
 
     def ended(self, call: Call) -> None:
@@ -49,7 +49,7 @@ class Output:
         self.jobs += 1
         if call.refused:
             self.failures += 1
-            self._room_for_trouble()
+            self._prepare_error()
             function = bytes(call.job.task).decode(errors="backslashreplace")
             text = f"the server refused a job for {function}: {call.exception}"
             complain("gearman", text)
@@ -72,7 +72,7 @@ class Output:
 
     def _write(self, stream: BinaryIO, text: bytes) -> None:
         if stream is not sys.stdout.buffer:
-            self._room_for_trouble()
+            self._prepare_error()
         elif self._mixed:
             self._progress.hide()
         stream.write(text)
@@ -81,24 +81,24 @@ class Output:
         if text and (self._mixed or stream is not sys.stdout.buffer):
             self._line_is_free = text.endswith(b"\n")
 
-    def _room_for_trouble(self) -> None:
-        """What was written before shall be seen before."""
+    def _prepare_error(self) -> None:
+        """Flush standard output, so that earlier output is seen before the message."""
         sys.stdout.flush()
         self._progress.hide()
 
     @property
     def redraw(self) -> float | None:
-        """Seconds after which `flush` wants to be called again; None: never."""
+        """Seconds after which to call `flush` again; None: never."""
         return self._progress.redraw
 
     def flush(self, position: int) -> None:
-        """Let everything be seen, and how far the input has been worked on."""
+        """Flush the output, and show the progress; `position` is in bytes of input."""
         sys.stdout.flush()
         if self._line_is_free:
             self._progress.draw(position, self.jobs, self.failures)
 
     def close(self) -> None:
-        """Take the progress away."""
+        """Erase the progress line."""
         self._progress.hide()
 
 

@@ -1,4 +1,4 @@
-"""Waiting for a server that is not there yet."""
+"""Waiting until a server can be reached (--wait)."""
 
 import time
 from collections.abc import Callable
@@ -7,15 +7,15 @@ from typing import Final
 from ...errors import ServerUnavailable
 from ..program import complain
 
-# Seconds before the second attempt; they double with each, up to the maximum.
+# Seconds before the second attempt; the pause doubles each time, up to the longest.
 _FIRST: Final = 0.5
 _LONGEST: Final = 10.0
 
 
 def until_connected(connect: Callable[[], object]) -> None:
-    """Call `connect` again and again until it raises no ServerUnavailable.
+    """Call `connect` repeatedly until it raises no ServerUnavailable.
 
-    Why that takes time is said when it begins, and when the reason is another one.
+    The reason is printed at the first failure, and each time that it changes.
     """
     said = ""
     pause = _FIRST
@@ -24,7 +24,7 @@ def until_connected(connect: Callable[[], object]) -> None:
             connect()
         except ServerUnavailable as error:
             if said != (said := str(error)):
-                complain("gearman", f"{said}; trying again until it is there")
+                complain("gearman", f"{said}; trying again until it answers")
         else:
             return
         time.sleep(pause)

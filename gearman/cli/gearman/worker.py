@@ -16,11 +16,11 @@ from . import child
 
 
 class JobFailed(GearmanError):
-    """The command did not succeed; the text says how it ended."""
+    """The command has failed; the text says how it ended."""
 
 
 class Worker(GearmanWorker):
-    """Runs `options.operands` for each job; without one, writes the jobs' data."""
+    """Runs the command `options.operands` for each job, or writes the job's data."""
 
     def __init__(
         self, addresses: Sequence[servers.Address], options: Options, **settings: Any
@@ -34,7 +34,7 @@ class Worker(GearmanWorker):
             self.register_task(function, run_command if options.operands else write)
 
     def connect(self) -> None:
-        """Connect to the servers; raises ServerUnavailable if none is there."""
+        """Connect to the servers; raises ServerUnavailable if none can be reached."""
         problems: dict[str, BaseException] = {}
         for connection in self.connection_list:
             try:
@@ -48,34 +48,35 @@ class Worker(GearmanWorker):
             complain("gearman", f"cannot connect to {name} yet ({why})")
 
     def run(self) -> None:
-        """Work until as many jobs as were asked for have ended."""
+        """Work until as many jobs as -c says have ended."""
         self._last_job = time.monotonic()
         self.work(self._options.timeout or POLL_TIMEOUT_IN_SECONDS)
 
     def after_poll(self, any_activity: bool) -> bool:
-        """Tell when no job came for as long as was asked for."""
+        """Print a message if no job came for as long as -t says."""
         now = time.monotonic()
         timeout = self._options.timeout
         if timeout and now - self._last_job >= timeout and not self.has_job_lock():
             self._last_job = now
-            complain("gearman", f"no job came within {timeout:g} seconds; waiting on")
+            text = f"no job came within {timeout:g} seconds; still waiting"
+            complain("gearman", text)
         return True
 
     def after_job(self) -> bool:
-        """Count jobs, and end with the last one."""
+        """Count jobs, and end after the last one."""
         self._count += 1
         self._last_job = time.monotonic()
         return self._count != self._options.count
 
     def handle_error(self, current_connection: Any) -> None:
-        """Tell that a connection is lost; it is opened again when that is possible."""
+        """Print that a connection is lost; it is opened again when that is possible."""
         if current_connection in self.connection_to_handler_map:
             name = servers.name(current_connection.get_address())
             complain("gearman", f"the connection to {name} was lost; trying again")
         super().handle_error(current_connection)
 
     def on_gearman_error(self, error_code: str, error_text: str) -> bool:
-        """Tell what the server complains about."""
+        """Print an error of the server."""
         complain("gearman", f"the server says {error_code}: {error_text}")
         return False
 
@@ -84,7 +85,7 @@ class Worker(GearmanWorker):
         return super().on_job_complete(current_job, job_result)
 
     def on_job_exception(self, current_job: Any, exc_info: Any) -> bool:
-        """Fail the job; why, is said where it cannot be expected."""
+        """Fail the job; print the reason, unless it is the command's status."""
         error = exc_info[1]
         if isinstance(error, JobFailed):
             self._report(current_job, str(error))
@@ -98,7 +99,7 @@ class Worker(GearmanWorker):
 
 
 def check_command(command: Sequence[bytes]) -> None:
-    """Raise ConfigurationError if a command is no program that can be found."""
+    """Raise ConfigurationError if the program of a command can't be found."""
     if command and shutil.which(os.fsdecode(command[0])) is None:
         raise ConfigurationError(
             f"{os.fsdecode(command[0])!r} cannot be run: no such program; give one that"
@@ -112,14 +113,14 @@ def write(worker: Worker, job: Any) -> bytes:
         sys.stdout.buffer.write(job.data)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Not a matter of this job: another worker shall have it.
+        # The job is not at fault: another worker gets it.
         discard_output()
         raise SystemExit(CLOSED) from None
     return b""
 
 
 def run_command(worker: Worker, job: Any) -> bytes:
-    """Run the command and return its output, or send that line by line.
+    """Run the command and return its output; with -n, send it line by line instead.
 
     Raises JobFailed unless the command ends with status 0.
     """
@@ -132,8 +133,8 @@ def run_command(worker: Worker, job: Any) -> bytes:
     if cut:
         complain(
             "gearman",
-            f"job {job.handle}: the command has ended, but what it left running keeps"
-            " its input or output open and is waited for no longer",
+            f"job {job.handle}: the command has ended, but processes that it left"
+            " running keep its input or output open; not waiting for them any longer",
         )
     if status:
         raise JobFailed(
@@ -145,7 +146,7 @@ def run_command(worker: Worker, job: Any) -> bytes:
 
 
 def environment(job: Any) -> dict[bytes, bytes]:
-    """Return what tells a command which job it runs."""
+    """Return the variables that tell a command which job it runs."""
     return {
         b"GEARMAN_JOB_HANDLE": os.fsencode(job.handle),
         b"GEARMAN_JOB_UNIQUE": os.fsencode(job.unique or ""),
@@ -154,7 +155,7 @@ def environment(job: Any) -> dict[bytes, bytes]:
 
 
 class LineSender:
-    """Sends each line of a job's output as data, as soon as it is whole."""
+    """Sends each line of a job's output as data, as soon as it is complete."""
 
     def __init__(self, worker: Worker, job: Any, *, strip: bool) -> None:
         self._worker = worker
@@ -163,7 +164,7 @@ class LineSender:
         self._pieces: list[bytes] = []
 
     def take(self, data: bytes) -> None:
-        """Add what came, and send the lines that it completes."""
+        """Add output, and send the lines that it completes."""
         *lines, rest = data.split(b"\n")
         for line in lines:
             self._send(b"".join([*self._pieces, line, self._end]))
@@ -171,7 +172,7 @@ class LineSender:
         self._pieces.append(rest)
 
     def close(self) -> None:
-        """Send a last line that has no end."""
+        """Send the last line if it has no line end."""
         rest = b"".join(self._pieces)
         if rest:
             self._send(rest)

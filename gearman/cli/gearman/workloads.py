@@ -1,4 +1,4 @@
-"""Where the data of jobs comes from: the command line or standard input."""
+"""The workloads of jobs, from the command line or standard input."""
 
 import os
 import stat
@@ -9,24 +9,24 @@ _READ = 1 << 16
 
 
 class Workloads:
-    """Some workloads that are there from the start."""
+    """Workloads that are all known from the start."""
 
-    # Bytes of input, where that is known.
+    # Bytes of input, if that is known.
     size: int | None = None
 
     def __init__(self, workloads: Iterable[bytes] = ()) -> None:
         self._ready = deque(workloads)
-        # Bytes of input that the workloads taken so far stood for.
+        # Bytes of input of the workloads taken so far.
         self.position = 0
 
     @property
     def wants_reading(self) -> bool:
-        """Whether `read` would bring something, now or later."""
+        """Whether `read` can return more workloads, now or later."""
         return False
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is left, and nothing will come."""
+        """Whether there are no more workloads."""
         return not self._ready and not self.wants_reading
 
     def __len__(self) -> int:
@@ -39,16 +39,16 @@ class Workloads:
         return workload
 
     def read(self) -> None:
-        """Read what has come; waits if that is nothing."""
+        """Read available input; wait if there is none."""
 
     def fileno(self) -> int:
         raise ValueError("there is no descriptor")
 
 
 class Lines(Workloads):
-    """The lines of a file, each as soon as it is there; they may have any length.
+    """The lines of a file, each as soon as it is complete; they may have any length.
 
-    With `strip` their line ends are left out. A last line need not have one.
+    With `strip` the line ends are removed. The last line need not have one.
     """
 
     def __init__(self, descriptor: int, *, strip: bool = False) -> None:
@@ -56,7 +56,7 @@ class Lines(Workloads):
         self._descriptor = descriptor
         self._end = b"" if strip else b"\n"
         self._stripped = len(b"\n") - len(self._end)
-        # The line that has not ended yet, in the pieces in which it came.
+        # The incomplete line, in the pieces in which it was read.
         self._pieces: list[bytes] = []
         self._open = True
         self.size = _size(descriptor)
@@ -94,7 +94,7 @@ class Lines(Workloads):
 
 
 def _size(descriptor: int) -> int | None:
-    """Return the bytes that are left in a regular file; None for other files."""
+    """Return the bytes from here to the end of a regular file; None for other files."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         return None

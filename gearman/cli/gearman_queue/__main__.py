@@ -41,7 +41,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 class Trouble:
-    """Tells what can't be read or stored, and counts it."""
+    """Prints and counts the problems: jobs that can't be read or stored."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -58,9 +58,10 @@ class Trouble:
         total: int | None,
         position: Callable[[], int] | None = None,
     ) -> Iterator[StoredJob]:
-        """Yield the jobs, and show how far they are on the way to the total.
+        """Yield the jobs, and show the progress.
 
-        It is a number of jobs, or whatever the position is.
+        `total` is a number of jobs; or, if there is a `position`, in the unit of what
+        that returns.
         """
         self._progress = Progress(total)
         try:
@@ -135,7 +136,7 @@ _OPERATIONS: Final[Mapping[str, Callable[[Namespace, Trouble], None]]] = {
 def _reading(
     options: Namespace, trouble: Trouble, total: int | None = None
 ) -> Iterator[Iterator[StoredJob]]:
-    """Open the source, and yield its jobs that are wanted, by their numbers."""
+    """Open the source, and yield its jobs of --function, in the order of numbers."""
     options.source.check_it_exists()
     with options.source.open() as queue:
         jobs = trouble.watched(readable(queue, trouble), total)
@@ -150,13 +151,13 @@ def _wanted(jobs: Iterator[StoredJob], function: str | None) -> Iterator[StoredJ
 
 
 def _total(store: Store) -> int | None:
-    """Return how many jobs a store has, if anybody looks at the progress."""
+    """Return how many jobs a store has, if the progress is shown."""
     store.check_it_exists()
     return store.count() if sys.stderr.isatty() else None
 
 
 def _fill(store: Store, jobs: Iterable[StoredJob], trouble: Trouble) -> None:
-    """Add jobs to a store, and say how many were added, even if it fails halfway."""
+    """Add jobs to a store, and print how many were added, even if it fails."""
     with store.open() as queue:
         intake = Intake(queue, readable(queue, trouble), trouble)
         try:
@@ -171,7 +172,7 @@ def _result(intake: Intake) -> str:
 
 
 def _write(lines: Iterable[str]) -> None:
-    # Bytes that are no UTF-8 come out as they came in.
+    # Bytes that are not UTF-8 are written unchanged.
     sys.stdout.buffer.writelines(
         f"{line}\n".encode(errors="surrogateescape") for line in lines
     )

@@ -1,10 +1,10 @@
 """Adding jobs to a store that may have some of them already.
 
-A job is there already if the store has one under its number that is the same: of the
-same function, unique, workload, priority and time. What becomes of a job while a
-server has it does not count, nor does what not every store keeps. If it is another
-job that has the number, the job gets a second number, which follows from the first;
-or a third, and so on. So whoever adds the same jobs once more adds nothing.
+A job is already there if the store has the same job under its number: the same
+function, unique, workload, priority and time. The other fields are not compared, since
+a server changes them, or some stores do not keep them. If another job has the number,
+the job gets a second number, which is computed from the first; or a third, and so on.
+So if the same jobs are added again, nothing is added.
 """
 
 from array import array
@@ -16,19 +16,21 @@ from typing import Final
 from ...errors import JobRefused, QueueError
 from ...queue import Queue, StoredJob
 
-# What one commit takes at most: jobs, and bytes of workloads beyond the first job's.
+# The most jobs of one commit, and the most bytes of their workloads; one job may be
+# larger.
 _MOST_JOBS: Final = 1000
 _MOST_BYTES: Final = 16 * 1024 * 1024
 
 _DIGEST: Final = 16
-# By this bit the numbers of servers, which are microseconds since the epoch, lie in
-# other years: what is moved aside stays in its order, and meets no other jobs.
+# Servers use microseconds since the epoch as numbers. Changing bits from this one on
+# gives numbers of other years: moved jobs keep their order, and their new numbers are
+# free.
 _ASIDE: Final = 49
 _PLACES: Final = 1 << (62 - _ASIDE)
 
 
 def digest(job: StoredJob) -> bytes:
-    """Return what is the same for jobs that are the same."""
+    """Return a hash of the fields that are compared."""
     lengths = b"%d %d %d %d " % (
         *(job.priority, job.when),
         *(len(job.function), len(job.unique)),
@@ -39,7 +41,7 @@ def digest(job: StoredJob) -> bytes:
 
 
 def places(number: int) -> Iterator[int]:
-    """Yield the numbers that a job of this number may get, always the same ones."""
+    """Yield the numbers that a job with this number may get, always the same ones."""
     for place in range(_PLACES):
         if number != place << _ASIDE:
             yield number ^ place << _ASIDE
@@ -48,7 +50,7 @@ def places(number: int) -> Iterator[int]:
 class Ledger:
     """The digests of jobs by their numbers.
 
-    It takes 24 bytes for each that comes in the order of the numbers.
+    It takes 24 bytes for each job that is added in the order of the numbers.
     """
 
     def __init__(self) -> None:
@@ -57,7 +59,7 @@ class Ledger:
         self._others: dict[int, bytes] = {}
 
     def put(self, number: int, digest: bytes) -> None:
-        """Note a job of a number that has none yet."""
+        """Add a job, whose number must be new."""
         if self._numbers and number < self._numbers[-1]:
             self._others[number] = digest
         else:
@@ -65,7 +67,7 @@ class Ledger:
             self._digests += digest
 
     def get(self, number: int) -> bytes | None:
-        """Return the digest of the job that has this number, None if none has it."""
+        """Return the digest of the job with this number, or None."""
         position = bisect_left(self._numbers, number)
         if position < len(self._numbers) and self._numbers[position] == number:
             start = position * _DIGEST
@@ -74,11 +76,11 @@ class Ledger:
 
 
 class Intake:
-    """Brings jobs into a store, in batches.
+    """Adds jobs to a store, in batches.
 
-    `stored` are those that the store has now, `refuse` is called with a sentence about
-    each that it can't take. `added` counts the jobs that are durable, `moved` those of
-    them that got another number, `present` those that were there already.
+    `stored` are the jobs that the store has now. `refuse` is called with a sentence for
+    each job that it can't store. `added` counts the jobs that are durable, `moved`
+    those of them with another number, `present` the jobs that were already there.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class Intake:
         self.added = self.moved = self.present = 0
 
     def take(self, jobs: Iterable[StoredJob]) -> None:
-        """Add jobs, but those that are there. Raises QueueError if the store fails."""
+        """Add the jobs that are not there yet. Raises QueueError if the store fails."""
         for batch in batches(self._placed(jobs)):
             self._commit(batch)
 
@@ -109,7 +111,7 @@ class Intake:
                 yield job._replace(number=number, handle=b"")
 
     def _place(self, job: StoredJob) -> int | None:
-        """Return the number that a job shall have, None if it is there already."""
+        """Return the number for a job, or None if the job is already there."""
         own = digest(job)
         for number in places(job.number):
             found = self._ledger.get(number)
@@ -139,7 +141,7 @@ class Intake:
 
 
 def batches(jobs: Iterable[StoredJob]) -> Iterator[list[StoredJob]]:
-    """Yield as many jobs at a time as one commit may take."""
+    """Yield the jobs in batches, one for each commit."""
     batch: list[StoredJob] = []
     size = 0
     for job in jobs:

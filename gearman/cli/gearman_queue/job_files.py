@@ -1,4 +1,4 @@
-"""Files of exported jobs: reading them, and writing them whole or not at all."""
+"""Files of exported jobs: reading them, and writing them atomically."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ from ...errors import ConfigurationError
 from ...queue import StoredJob
 from .job_lines import decode
 
-# Bytes of the longest line that is read. JSON takes up to six for one of a workload.
+# Bytes of the longest line. JSON takes up to six for one byte of a workload.
 _LONGEST: Final = 1 << 30
 
 
@@ -38,13 +38,13 @@ def _opened(path: str) -> BinaryIO:
 
 
 def size(file: BinaryIO) -> int | None:
-    """Return how many bytes a file has; None if it is none with a size."""
+    """Return the size of a regular file in bytes; None for other files."""
     status = os.fstat(file.fileno())
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def read(file: BinaryIO) -> Iterator[StoredJob]:
-    """Yield the jobs of a file. Raises ConfigurationError if a line is none."""
+    """Yield the jobs of a file. Raises ConfigurationError for an invalid line."""
     for number in count(1):
         line = file.readline(_LONGEST)
         if not line:
@@ -58,19 +58,19 @@ def _job(line: bytes, number: int) -> StoredJob:
         return decode(line)
     except ValueError as error:
         raise ConfigurationError(
-            f"line {number} of the file is no job: {error}; mend or remove it, and"
-            " import the file again: what is there already stays as it is"
+            f"line {number} of the file is not a job: {error}; correct or remove it,"
+            " and import the file again: jobs that are already there stay as they are"
         ) from None
 
 
 @contextmanager
 def replaced(path: str) -> Iterator[BinaryIO]:
-    """Yield a file that takes this place once it is whole and durable.
+    """A context with a new file, which replaces `path` once it is complete and durable.
 
-    Only its owner can read it. What is no regular file, such as a pipe, is written to
-    as it is. Raises ConfigurationError.
+    Only its owner can read it. If `path` exists and is not a regular file, such as a
+    pipe, it is written to directly. Raises ConfigurationError.
     """
-    # The link stays, and what it leads to is replaced.
+    # A link is kept, and its target is replaced.
     path = os.path.realpath(path)
     make = _written if os.path.exists(path) and not os.path.isfile(path) else _new
     try:

@@ -1,7 +1,7 @@
-"""Background jobs as lines of JSON: how they are exported, and read again.
+"""Background jobs as lines of JSON, for export and import.
 
-Bytes stand as a string where they are UTF-8, and as {"base64": "..."} where not, so
-that every job comes back as it was.
+Bytes are a string if they are UTF-8, and {"base64": "..."} otherwise, so that a job is
+imported exactly as it was exported.
 """
 
 import json
@@ -20,7 +20,7 @@ _DEFAULTS: Final = StoredJob._field_defaults
 
 
 def encode(job: StoredJob) -> str:
-    """Return all of a job, in a line without its end."""
+    """Return all fields of a job as a line, without its end."""
     return json.dumps(
         summary(job)
         | {
@@ -31,7 +31,7 @@ def encode(job: StoredJob) -> str:
 
 
 def summary(job: StoredJob) -> dict[str, object]:
-    """Return what describes a job, as JSON shall have it."""
+    """Return a job as an object for JSON, without its workload and reducer."""
     return {
         "number": job.number,
         "handle": text_or_base64(job.handle),
@@ -44,7 +44,7 @@ def summary(job: StoredJob) -> dict[str, object]:
 
 
 def text_or_base64(value: bytes) -> str | dict[str, str]:
-    """Return bytes as JSON has them."""
+    """Return bytes as a value for JSON."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -52,7 +52,7 @@ def text_or_base64(value: bytes) -> str | dict[str, str]:
 
 
 def decode(line: bytes) -> StoredJob:
-    """Return the job in a line. Raises ValueError, which says what is wrong."""
+    """Return the job in a line. Raises ValueError, whose text says what is wrong."""
     job = StoredJob(**_fields(_object(line)))
     if wrong := check(job) or _wrong(job):
         raise ValueError(wrong)
@@ -63,9 +63,9 @@ def _object(line: bytes) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is no JSON ({error})") from None
+        raise ValueError(f"it is not JSON ({error})") from None
     if not isinstance(found, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     return found
 
 
@@ -93,7 +93,7 @@ def _field(name: str, value: object) -> object:
 
 
 def _bytes(value: object) -> bytes | None:
-    """Return what `text_or_base64` was given, None if this is none of its results."""
+    """Return the bytes for a value of `text_or_base64`, None if it is invalid."""
     try:
         if isinstance(value, str):
             return value.encode()
@@ -105,7 +105,7 @@ def _bytes(value: object) -> bytes | None:
 
 
 def _wrong(job: StoredJob) -> str:
-    """Return what a store could not have, "" if nothing."""
+    """Return why no store can have this job, "" if it is valid."""
     handle = job.handle
     if handle and not handle.endswith(b":%d" % job.number):
         return f"its handle does not end with its number: {shown(handle)}"

@@ -1,4 +1,4 @@
-"""Background jobs as lines to read: one for each, or counted."""
+"""Background jobs as tables: a row for each job, or counts by function."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ from .. import tables
 from ..tables import Table
 from .job_lines import PRIORITIES, summary, text_or_base64
 
-# Jobs that are put into columns together: there may be more than fit into memory.
+# Jobs that are aligned together, since all of them may not fit into memory.
 _PAGE: Final = 1000
 
 _COLUMNS: Final = (
@@ -44,7 +44,7 @@ def aligned(jobs: Iterable[StoredJob]) -> Iterator[str]:
 
 
 def records(jobs: Iterable[StoredJob]) -> Iterator[dict[str, object]]:
-    """Yield what JSON shall have for each job."""
+    """Yield an object for JSON for each job."""
     return (summary(job) | {"bytes": len(job.workload)} for job in jobs)
 
 
@@ -62,7 +62,7 @@ def _cells(job: StoredJob, time: Callable[[int], str]) -> list[str]:
 
 
 def shown(name: bytes) -> str:
-    """Return a name so that it makes up no columns or lines of its own."""
+    """Return a name with its control characters escaped: tabs and line ends too."""
     return printable(name).decode(errors="surrogateescape")
 
 
@@ -84,9 +84,9 @@ def _padded(row: list[str], widths: list[int]) -> str:
 
 
 class Counts:
-    """How many jobs there are: by function, and of each by priority.
+    """The numbers of jobs by function and priority.
 
-    Those whose time is after `now`, in seconds since the epoch, are scheduled.
+    Jobs whose time is after `now`, in seconds since the epoch, count as scheduled.
     """
 
     def __init__(self, jobs: Iterable[StoredJob], now: float) -> None:
@@ -98,7 +98,7 @@ class Counts:
             numbers["scheduled"] += job.when > now
 
     def _rows(self) -> Iterator[tuple[bytes | None, list[int]]]:
-        """Yield functions with their numbers; None is all of them."""
+        """Yield functions with their numbers; None stands for all functions."""
         everything: Counter[str] = Counter()
         for function in sorted(self._numbers):
             everything += self._numbers[function]
@@ -110,7 +110,7 @@ class Counts:
         return self._lines("")
 
     def aligned(self) -> list[str]:
-        """Return a heading and the same in columns."""
+        """Return a heading and the same rows in columns."""
         return tables.aligned(_COUNTS, list(self._lines("(all)")))
 
     def _lines(self, everything: str) -> Iterator[str]:
@@ -119,7 +119,7 @@ class Counts:
             yield "\t".join((name, *map(str, numbers)))
 
     def records(self) -> Iterator[dict[str, object]]:
-        """Yield what JSON shall have: for all of them there is no function."""
+        """Yield objects for JSON; the one for all functions has no `function`."""
         for function, numbers in self._rows():
             name = {} if function is None else {"function": text_or_base64(function)}
             yield name | dict(zip(_COUNTS.columns[1:], numbers, strict=True))

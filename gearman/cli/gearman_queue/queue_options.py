@@ -1,4 +1,4 @@
-"""What `gearman-queue` can be told: its operations, and the options of stores."""
+"""The operations and options of `gearman-queue`, with the options of its stores."""
 
 import sys
 from argparse import SUPPRESS, ArgumentError, Namespace
@@ -14,7 +14,7 @@ from ...server.settings.options import Row, option_rows
 from ...server.settings.queues import Plugins, plugins
 from .stores import Store
 
-# What each operation takes beside the options of its store.
+# The options of each operation, in addition to those of its store.
 OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "list": ("function", "json"),
     "count": ("function", "json"),
@@ -23,31 +23,32 @@ OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "copy": ("function", "to"),
 }
 
-# How the options of a store are kept apart from those of the tool, whatever they are.
+# Prefixes for the keys of the stores' options, so that they differ from the tool's.
 _SOURCE: Final = "source."
 _TARGET: Final = "target."
 
 _SPELLINGS: Final = {"file": "FILE"}
 
 _DESCRIPTION: Final = """\
-Look into a store of background jobs, and bring jobs from one to another, while
-no server uses it. Nothing is ever removed.
+Show a store of background jobs, and copy jobs from one store to another, while
+no server uses them. No job is ever removed.
 
 operations:
   list                  a line for each job
-  count                 how many there are, by function and priority
-  export [FILE]         write them all as lines of JSON (default: standard
+  count                 how many jobs there are, by function and priority
+  export [FILE]         write all jobs as lines of JSON (default: standard
                         output)
   import [FILE]         add the jobs of such lines (default: standard input)
   copy                  add the jobs of one store to another"""
 
 _EPILOG: Final = """\
 The options of the store that `copy` writes to begin with --to, such as
---to-sqlite-db. Jobs that are there already are not added again.
+--to-sqlite-db. Jobs that are already there are not added again.
 
 exit status:
-  0    everything was done
-  1    something failed, or could not be read or stored; standard error has it
+  0    success
+  1    the command failed, or some jobs could not be read or stored; standard
+       error says why
   130  interrupted by Ctrl-C
 
 examples:
@@ -66,10 +67,10 @@ class _Parser(Parser):
 
 
 def parse(argv: Sequence[str]) -> Namespace:
-    """Return what a command line asks for, with its stores as `source` and `target`.
+    """Return the options of a command line, with its stores as `source` and `target`.
 
-    `target` is None if there is none. Raises ConfigurationError for what can't be
-    meant. Prints what only asks to be printed, and exits.
+    `target` is None without --to. Raises ConfigurationError if the command line is
+    invalid. Prints the help or the version if asked for, and exits.
     """
     look = _first_look(argv)
     source, target = _name(look.queue_type), _name(look.to)
@@ -80,13 +81,15 @@ def parse(argv: Sequence[str]) -> Namespace:
         raise SystemExit(0)
     options = parser(known, source, target).parse_intermixed_args(argv)
     _check(options)
-    options.source = _store(source, _told(options, _SOURCE), known)
-    options.target = _store(target, _told(options, _TARGET), known) if target else None
+    options.source = _store(source, _store_options(options, _SOURCE), known)
+    options.target = None
+    if target:
+        options.target = _store(target, _store_options(options, _TARGET), known)
     return options
 
 
 def _first_look(argv: Sequence[str]) -> Namespace:
-    """Return the names of the queues; what other options there are depends on them."""
+    """Return the names of the queues, on which the other options depend."""
     looker = _Parser(add_help=False)
     looker.add_argument("-q", "--queue-type", default="")
     looker.add_argument("--to", default="")
@@ -98,17 +101,17 @@ def _first_look(argv: Sequence[str]) -> Namespace:
 def _name(queue: str) -> str:
     if queue == "builtin":
         raise ConfigurationError(
-            "the queue builtin keeps jobs in the memory of the server only: choose"
+            "the queue builtin has its jobs only in the memory of the server: choose"
             " another one"
         )
     return ALIASES.get(queue, queue)
 
 
 def parser(known: Plugins, source: str, target: str) -> Parser:
-    """Return the parser of all options; of queues, those of the source and the target.
+    """Return the parser of all options, including those of source and target.
 
-    Without a source it has those of all queues that are known. Raises
-    ConfigurationError if a queue has an option that there is without it.
+    Without a source it has the options of all known queues. Raises ConfigurationError
+    if an option of a queue has the name of an option of the tool.
     """
     result = _Parser(
         prog="gearman-queue",
@@ -139,7 +142,7 @@ def _add_options(result: Parser) -> None:
     group.add_argument(
         *("-q", "--queue-type"),
         metavar="NAME",
-        help=f"the queue, as the server has it: {names}",
+        help=f"the queue, as for the server: {names}",
     )
     group.add_argument("--to", metavar="NAME", help="the queue to copy to")
     group.add_argument("--function", metavar="NAME", help="only jobs of this function")
@@ -161,11 +164,11 @@ def _add(result: Parser, title: str, rows: Iterable[Row], prefix: str) -> None:
     for names, settings in rows:
         key = prefix + settings["dest"]
         try:
-            # What was not given leaves no trace.
+            # Options that were not given are not in the result.
             group.add_argument(*names, **settings | {"dest": key, "default": SUPPRESS})
         except ArgumentError as error:
             raise ConfigurationError(
-                f"the {title} has an option that this tool has as well ({error}): it"
+                f"the {title} has an option whose name this tool uses ({error}): it"
                 " can't be used before its author renames that option"
             ) from error
 
@@ -175,8 +178,8 @@ def _of_target(row: Row) -> Row:
     return tuple(f"--to-{name.removeprefix('--')}" for name in names), settings
 
 
-def _told(options: Namespace, prefix: str) -> dict[str, Any]:
-    """Return those of the options of a store that were given."""
+def _store_options(options: Namespace, prefix: str) -> dict[str, Any]:
+    """Return the given options of a store."""
     return {
         key.removeprefix(prefix): value
         for key, value in vars(options).items()

@@ -19,9 +19,9 @@ class Store:
     arguments: Mapping[str, Any]
 
     def check_it_exists(self) -> None:
-        """Raise ConfigurationError if it is in files that are not there.
+        """Raise ConfigurationError if the store's files do not exist.
 
-        The plugin would make them: a misspelt path would be an empty store.
+        The plugin would create them, so that a wrong path would be an empty store.
         """
         for option in self.plugin.options:
             path = self.arguments.get(option.keyword)
@@ -31,17 +31,20 @@ class Store:
                 )
 
     def open(self) -> closing[Queue]:
-        """Open it. Raises ConfigurationError or StartupError."""
+        """Open the store. Raises ConfigurationError or StartupError."""
         return closing(self.plugin(**self.arguments))
 
     def count(self) -> int:
-        """Open it, and return how many jobs it has. Raises QueueError as well."""
+        """Open the store, and return how many jobs it has.
+
+        Raises ConfigurationError, StartupError or QueueError.
+        """
         with self.open() as queue:
             return sum(1 for _ in queue.replay())
 
 
 def readable(queue: Queue, report: Callable[[str], None]) -> Iterator[StoredJob]:
-    """Yield the jobs of an open store, and report what else there is.
+    """Yield the jobs of an open store, and report items that are not jobs.
 
     Raises QueueError if the back end fails.
     """

@@ -1,1 +1,1 @@
-"""Connections: bytes between a socket and a protocol, back-pressure, time-outs, TLS."""
+"""Connections: a socket and a protocol, back-pressure, time limits, TLS."""

@@ -1,4 +1,4 @@
-"""Who may connect, and how many: told by the peer's address."""
+"""Which peers may connect, and how many connections each address may have."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from ..networks import UNIX, Network, contains
 
 
 class AddressFilter:
-    """Lets in the peers from these networks; without any, everyone."""
+    """Admits the peers from these networks; all peers if there are none."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
@@ -18,30 +18,29 @@ class AddressFilter:
 
 
 class ConnectionCounter:
-    """Counts connections, in all and by the address that they come from.
+    """Counts connections, in all and by the address of the peer.
 
-    Of more than `most`, or more than `most_of_one` from one address, there is no room
-    for another; 0 is no limit. An IPv6 network of 64 bits counts as one address, since
-    it is what one machine may be given. Those by Unix sockets count together with the
-    others only.
+    `limit` is for all connections, `limit_per_address` for those of one address; 0 is
+    no limit. An IPv6 network of 64 bits counts as one address, since one machine may
+    have all of it. Connections by Unix sockets count towards `limit` only.
     """
 
-    def __init__(self, most: int = 0, most_of_one: int = 0) -> None:
-        self.most = most
-        self.most_of_one = most_of_one
+    def __init__(self, limit: int = 0, limit_per_address: int = 0) -> None:
+        self.limit = limit
+        self.limit_per_address = limit_per_address
         self.count = 0
         self._counts: Counter[str] = Counter()
 
     def full(self, address: str) -> str:
-        """Return the option that leaves no room for a connection from this address."""
-        if 0 < self.most <= self.count:
+        """Return the name of the limit that is reached for this address, or ""."""
+        if 0 < self.limit <= self.count:
             return "max-connections"
-        if 0 < self.most_of_one <= self._counts[_one(address)]:
+        if 0 < self.limit_per_address <= self._counts[_one(address)]:
             return "max-connections-per-address"
         return ""
 
     def largest(self) -> int:
-        """Return how many connections come from the address that has most."""
+        """Return how many connections the address with the most connections has."""
         return max(self._counts.values(), default=0)
 
     def enter(self, address: str) -> None:
@@ -58,7 +57,7 @@ class ConnectionCounter:
 
 
 def _one(address: str) -> str:
-    """Return what an address is counted as."""
+    """Return the key under which an address is counted."""
     if ":" not in address:
         return address
     number = IPv6Address(address.partition("%")[0])

@@ -7,9 +7,10 @@ from .connection import Connection
 
 
 class EngineConnection(Connection):
-    """Decides what is rare for a channel, which is transport, peer and protocol in one.
+    """Handles the rare events of a channel, such as back-pressure and closing.
 
-    The channel reads, carries requests out, and accounts for its buffers by itself.
+    The channel is its transport, peer and protocol in one object. It reads, carries out
+    requests, and counts the memory of its buffers.
     """
 
     own_memory = 1600
@@ -30,6 +31,6 @@ class EngineConnection(Connection):
         self._transport.flush()
 
     def failed(self) -> None:
-        """The protocol came to an end: say so, and close."""
+        """Send the last answer and close, because of the protocol's error."""
         self.flush()
         self.end(self.protocol.error)

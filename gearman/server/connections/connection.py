@@ -1,13 +1,14 @@
 """One connection of the server: a transport on one side, a protocol on the other.
 
-What is said here holds for both ways that bytes can take: `stream` is the one by
-asyncio's transports, `engine_connection` the one by channels of the compiled engine.
+This base class serves both kinds of connection: `stream` has those on asyncio's
+transports, `channel` those of the compiled engine.
 
-A connection that the server ends lingers until its peer has had the last answer: see
-`lingering`. To the broker it is gone by then.
+A connection that the server ends lingers until its peer has received the last answer:
+see `lingering`. The broker has forgotten the peer by then.
 
-Back-pressure works both ways. A peer that does not take what it is sent is blocked:
-it is not read from, and neither is whoever produces for it, until it has caught up.
+Back-pressure works in both directions. A peer that does not accept data is blocked:
+the server reads neither from it, nor from the workers that produce data for it, until
+the peer has caught up.
 """
 
 import asyncio
@@ -28,23 +29,23 @@ from .lingering import LINGER_BYTES, LINGER_TIME
 from .peers import Address, describe, host_of
 from .transport import Transport
 
-# What must be left for a peer that was blocked to count as caught up (bytes). It is
-# blocked from HIGH_WATER on.
+# A blocked peer has caught up when no more than so many bytes wait for it. A peer is
+# blocked when more than HIGH_WATER bytes wait.
 LOW_WATER = 256 * 1024
 
 log = logging.getLogger("gearman.server")
 
 
 class State(IntEnum):
-    """How far the life of a connection is; it never goes back."""
+    """The state of a connection; it only moves forward."""
 
     NEW = auto()
     OPEN = auto()
-    # The peer sends nothing more, but is still to get what its outbox keeps back.
+    # The peer sends no more, but data in its outbox must still be sent to it.
     ENDING = auto()
-    # It is closed once everything was sent.
+    # The server closes the connection once all data was sent.
     CLOSING = auto()
-    # It was sent everything, and is read from for nothing until it closes.
+    # The server sends no more, and drops what it reads until the peer closes.
     LINGERING = auto()
     GONE = auto()
 
@@ -52,7 +53,7 @@ class State(IntEnum):
 class Connection(ABC):
     """Moves bytes between a socket and a protocol, in the context of a server."""
 
-    # What a connection that does nothing takes, as measured (bytes of memory).
+    # Memory of an idle connection, as measured (bytes).
     own_memory: ClassVar[int]
 
     peer: Peer
@@ -66,11 +67,12 @@ class Connection(ABC):
         self.name = "?"
         self._state = State.NEW
         self.closing = False
-        # Blocked connections, this one possibly among them, for whose sake this one
-        # is not read, and the store if it is for its sake; and the other way round.
+        # This one is not read from because of these: blocked connections (which may
+        # include this one), and the store.
         self._held_by: set[Connection | Durability] = set()
+        # The connections that are not read from because this one is blocked.
         self._holds: set[Connection] = set()
-        # When something last moved, on the loop's clock, and what waited then.
+        # When data last moved, on the loop's clock, and how many bytes waited then.
         self.progress = 0.0
         self._waiting = 0
         # Bytes that were read while it lingered.
@@ -92,22 +94,22 @@ class Connection(ABC):
                 keep_alive(sock, probes.idle, probes.interval, probes.count)
         self._attach(sock.fileno())
         self._context.connections.add(self)
-        self._move_on(State.OPEN)
+        self._advance(State.OPEN)
         if not self._may_read():
             asyncio.get_running_loop().call_soon(self._pause_again)
         log.info("%s: connected", self.name)
 
-    def _move_on(self, state: State) -> None:
+    def _advance(self, state: State) -> None:
         self._state = max(self._state, state)
         self.closing = self._state >= State.CLOSING
 
     @abstractmethod
     def _wrapped(self, transport: asyncio.BaseTransport) -> Transport:
-        """Return what this connection uses in the place of what it was given."""
+        """Return the transport to use: the one that was given, or one around it."""
 
     @abstractmethod
     def _attach(self, descriptor: int) -> None:
-        """Make the protocol and its peer."""
+        """Create the protocol and its peer."""
 
     def _name(self, descriptor: int) -> str:
         """Return the peer's name for the log."""
@@ -118,9 +120,10 @@ class Connection(ABC):
     # -- reading
 
     def _pause_again(self) -> None:
-        """Do not read, though the transport may have begun to.
+        """Pause reading again.
 
-        In Python 3.11.2 it does so after `connection_made`, even if it was paused.
+        In Python 3.11.2 a transport begins to read after `connection_made`, even if it
+        was paused there.
         """
         if not (self._may_read() or self.closing):
             self._transport.resume_reading()
@@ -130,16 +133,16 @@ class Connection(ABC):
         return not self._held_by
 
     def eof_received(self) -> bool:
-        """The peer is done, and has some time left to take what waits for it."""
-        self._move_on(State.CLOSING)
+        """Close once all data was sent, since the peer sends no more."""
+        self._advance(State.CLOSING)
         self.progress = self._context.time()
         self._context.connections.watch(self)
         self._transport.close()
-        # That is all; asyncio would not wait for what is in line before its transport.
+        # True keeps asyncio from closing before the data in `Outgoing` was sent.
         return True
 
     def partial(self) -> None:
-        """Part of a request has come: see to it that the rest comes as well."""
+        """Start the time limit for the rest of a request."""
         self.progress = self._context.time()
         self._context.connections.watch(self)
 
@@ -147,11 +150,11 @@ class Connection(ABC):
 
     @abstractmethod
     def flush(self) -> None:
-        """Send what waits for the peer."""
+        """Send the data that waits for the peer."""
 
     @abstractmethod
     def memory(self) -> int:
-        """Return how many bytes of memory its buffers take."""
+        """Return the memory of its buffers, in bytes."""
 
     def waiting(self) -> int:
         """Return how many bytes wait for the peer."""
@@ -162,7 +165,7 @@ class Connection(ABC):
         self.abort("max-outbox", text)
 
     def fell_behind(self) -> None:
-        """Too much waits for the peer: read neither from it nor from its producers."""
+        """Block the peer, for which too much waits: read no more from it."""
         self.peer.blocked = True
         self._waiting = self.waiting()
         self.progress = self._context.time()
@@ -170,7 +173,7 @@ class Connection(ABC):
         self.hold(self)
 
     def caught_up(self) -> None:
-        """Read again from this peer and those that produce for it."""
+        """Unblock the peer: read again from it, and from those that produce for it."""
         self.peer.blocked = False
         producers, self._holds = self._holds, set()
         for producer in producers:
@@ -195,7 +198,7 @@ class Connection(ABC):
         self._released()
 
     def _released(self) -> None:  # noqa: B027
-        """Go on with what was not carried out while this was held."""
+        """Carry out requests that waited while this connection was held."""
 
     def forget(self, producer: "Connection") -> None:
         self._holds.discard(producer)
@@ -203,15 +206,15 @@ class Connection(ABC):
     # -- the end
 
     def end(self, error: ProtocolError | None) -> None:
-        """Close, because of an error or not, once the peer has had what it was sent."""
+        """Close, because of an error or not, once the peer has received all data."""
         if error is not None:
             self._complain(_limit_of(error), error)
-        self._last_words()
-        self._move_on(State.LINGERING)
-        self._part()
+        self._announce_end()
+        self._advance(State.LINGERING)
+        self._detach()
         self.progress = self._context.time()
         self._context.connections.linger(self)
-        # It may fail where the peer has gone.
+        # It may fail if the peer has gone.
         with suppress(OSError):
             self._transport.write_eof()
         self._transport.resume_reading()
@@ -223,29 +226,29 @@ class Connection(ABC):
             self.cut_off()
 
     def cut_off(self) -> None:
-        """Close now: the peer had the time that there was."""
+        """Close now, since the time or the bytes for lingering are used up."""
         self._transport.abort()
 
     def close(self) -> None:
-        """Close once everything that waits was sent."""
-        self._last_words()
-        self._move_on(State.CLOSING)
+        """Close once all waiting data was sent."""
+        self._announce_end()
+        self._advance(State.CLOSING)
         self._context.connections.watch(self)
         self._transport.close()
 
-    def _last_words(self) -> None:  # noqa: B027
-        """Send what the peer is to know of the end: in TLS, that it is no accident."""
+    def _announce_end(self) -> None:  # noqa: B027
+        """Announce the end to the peer, if the protocol has a message for it (TLS)."""
 
     def broken(self, error: Exception) -> None:
-        """End a connection whose protocol has a bug; no other is to suffer."""
+        """End this connection, whose protocol has a bug, and no other one."""
         text = f"{self.name}: a bug in its protocol"
         self._context.report.complain("bug", text, error)
         self.abort("bugs", "its protocol failed")
 
     def abort(self, limit: str, reason: str) -> None:
-        """Close now: a limit is hit."""
+        """Close now, because of a limit; `reason` is for the log."""
         self._complain(limit, reason)
-        self._move_on(State.GONE)
+        self._advance(State.GONE)
         self._transport.abort()
 
     def _complain(self, limit: str, reason: object) -> None:
@@ -253,35 +256,38 @@ class Connection(ABC):
         self._context.report.complain(limit, f"{self.name}: closed: {reason}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._move_on(State.GONE)
-        self._part()
+        self._advance(State.GONE)
+        self._detach()
         self._context.connections.remove(self)
         log.info("%s: disconnected%s", self.name, f": {exc}" if exc else "")
-        # After the end of the turn, in which it may have been touched.
-        asyncio.get_running_loop().call_soon(self._let_go)
+        # After the end of the turn, since the peer may have been touched in it.
+        asyncio.get_running_loop().call_soon(self._break_cycles)
 
-    def _part(self) -> None:
-        """Let nobody wait for this connection, nor the other way round."""
+    def _detach(self) -> None:
+        """Release the connections that wait for this one, and those it waits for."""
         self.caught_up()
         for blocked in self._held_by:
             blocked.forget(self)
         self._held_by.clear()
         self._context.connections.part(self)
 
-    def _let_go(self) -> None:
-        """Be freed at once: the collector comes to old cycles now and then only."""
+    def _break_cycles(self) -> None:
+        """Break reference cycles: the garbage collector rarely looks at old ones."""
         self.peer.connection = None
-        self._transport.let_go()
+        self._transport.break_cycle()
 
-    # -- what takes too long
+    # -- time limits
 
     def check(self, now: float) -> bool:
-        """Close the connection if it stalls. Returns whether to look at it again."""
+        """Close the connection if it has stalled; return whether to check it again.
+
+        `now` is on the loop's clock, in seconds.
+        """
         if self._state is State.LINGERING:
             if self._stands_still(now) and now - self.progress > LINGER_TIME:
                 self.cut_off()
             return True
-        self._look_at_protocol(now)
+        self._check_protocol(now)
         config = self._context.config
         if self.waiting() and (self.peer.blocked or self.closing):
             if self._stands_still(now) and now - self.progress > config.write_timeout:
@@ -290,7 +296,7 @@ class Connection(ABC):
                 self.abort("write-timeout", text)
             return True
         if self.closing or not self.protocol.buffered:
-            return self._may_be_due()
+            return self._needs_check()
         if not self._held_by and now - self.progress > config.request_timeout:
             seconds = f"{config.request_timeout:g} seconds"
             text = f"it sent part of a request and then nothing for {seconds}"
@@ -298,21 +304,21 @@ class Connection(ABC):
         return True
 
     def _stands_still(self, now: float) -> bool:
-        """Whether the peer has taken nothing since the last look."""
+        """Whether the peer has accepted no data since the last check."""
         waiting = self.waiting()
         if waiting == self._waiting:
             return True
         self._waiting, self.progress = waiting, now
         return False
 
-    def _look_at_protocol(self, now: float) -> None:  # noqa: B027
-        """Do what the protocol has to do by now."""
+    def _check_protocol(self, now: float) -> None:  # noqa: B027
+        """Call the protocol if its deadline has come."""
 
-    def _may_be_due(self) -> bool:
-        """Whether the protocol is to be looked at again, though nothing stalls."""
+    def _needs_check(self) -> bool:
+        """Whether to check the protocol again, although nothing stalls."""
         return False
 
 
 def _limit_of(error: ProtocolError) -> str:
-    """Return which limit an error is about."""
+    """Return the name under which `show limits` counts an error."""
     return "max-packet" if error.code == "ARGUMENT_TOO_LARGE" else "bad-input"

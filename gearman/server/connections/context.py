@@ -1,4 +1,4 @@
-"""What every connection is handed of the server that it belongs to."""
+"""The parts of a server that every connection is given."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from .turns import Turns
 class Context:
     """The parts of a server that a connection uses.
 
-    `time` is the event loop's clock, in seconds. What is read goes into `input` first,
-    whichever connection it is from: a new buffer for each read would come from the
-    system each time.
+    `time` is the event loop's clock, in seconds. All connections read into the same
+    buffer, `input`: a new buffer for each read would be requested from the system each
+    time.
     """
 
     config: Config

@@ -1,33 +1,32 @@
-"""Ending a connection in such a way that its peer gets what it was sent last.
+"""Lingering: ending a connection so that its peer receives the last answer.
 
-Whoever closes a socket while there is input that it has not read makes the system
-tell the peer that the connection has failed, and the peer's system then forgets what
-it has received: an answer that says why. So the server only says that it sends no
-more, and reads on, for nothing, until the peer has closed its side as well; within
-these limits.
+If a socket is closed while it has unread input, the system resets the connection, and
+the peer's system then drops data that the peer has not read: the answer that says why.
+So the server only shuts down its sending side. It reads and drops input until the peer
+has closed its side as well, within these limits.
 """
 
 from typing import Final, Protocol
 
-# Seconds that a peer has to close its side once it was sent everything.
+# Seconds that a peer has to close its side once all data was sent.
 LINGER_TIME: Final = 30.0
 
-# Bytes that are read of what a peer sends meanwhile.
+# Bytes of input that are dropped before the connection is closed.
 LINGER_BYTES: Final = 1024**3
 
-# Connections that may linger at a time: for one more, the first one is closed.
+# Connections that may linger at a time: if there is one more, the first is closed.
 LINGERING: Final = 1000
 
 
 class Lingerer(Protocol):
-    """What lingers."""
+    """A connection, as far as it can linger."""
 
     def cut_off(self) -> None:
         """Close now."""
 
 
 class Lingering:
-    """The connections that linger, the first one first."""
+    """The connections that linger, in the order in which they began to."""
 
     def __init__(self) -> None:
         self._connections: dict[Lingerer, None] = {}

@@ -1,4 +1,4 @@
-"""The connections of a server: which there are, what they hold, who lingers."""
+"""The set of a server's connections, their memory, and those that linger."""
 
 from collections.abc import Callable, Iterator
 from typing import ClassVar, Protocol
@@ -14,12 +14,12 @@ from .watchdog import Watchdog, Watched
 
 
 class Member(Producer, Watched, Holder, Lingerer, Protocol):
-    """What this room wants of a connection."""
+    """A connection, as far as this folder uses it."""
 
     peer: Peer
     host: str
     protocol: Spoken
-    # What a connection that does nothing takes, as measured (bytes of memory).
+    # Memory of an idle connection, as measured (bytes).
     own_memory: ClassVar[int]
 
     def close(self) -> None: ...
@@ -30,9 +30,9 @@ class Member(Producer, Watched, Holder, Lingerer, Protocol):
 
 
 class Connections:
-    """Knows each connection from when it is made until it is lost.
+    """The connections of a server, from when they are made until they are lost.
 
-    `connected` is told of each new one.
+    `connected` is called with each new one.
     """
 
     def __init__(
@@ -58,25 +58,25 @@ class Connections:
         return len(self._members)
 
     def add(self, connection: Member) -> None:
-        """Make a connection known."""
+        """Add a new connection."""
         self._members.add(connection)
         self.hold(connection.own_memory)
         self._broker.connect(connection.peer)
         self._connected(connection)
 
     def part(self, connection: Member) -> None:
-        """Let the broker forget who is behind a connection, if it has not yet."""
+        """Make the broker forget the peer of a connection, unless it has already."""
         self._turns.begin()
         if connection.peer in self._broker.peers:
             self._broker.disconnect(connection.peer)
 
     def linger(self, connection: Member) -> None:
-        """See to it that a connection that lingers does not do so for ever."""
+        """Add a connection to those that linger, and watch its limits."""
         self._lingering.enter(connection)
         self.watch(connection)
 
     def remove(self, connection: Member) -> None:
-        """Forget a connection that is lost."""
+        """Remove a connection that is lost."""
         if connection in self._members:
             self._members.remove(connection)
             self.hold(-connection.own_memory)
@@ -85,9 +85,9 @@ class Connections:
         self._watchdog.ended(connection)
 
     def watch(self, connection: Member) -> None:
-        """Look at a connection now and then until it no longer might stall."""
+        """Check a connection regularly as long as it may stall."""
         self._watchdog.watch(connection)
 
     def hold(self, change: int) -> None:
-        """Count so many bytes more, or less, that connections have in their buffers."""
+        """Add `change` bytes, which may be negative, to the memory of connections."""
         self._broker.memory.buffers += change

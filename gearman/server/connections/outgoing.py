@@ -1,8 +1,8 @@
-"""What waits for a peer, in line before a transport of asyncio.
+"""A queue of the data that waits for a peer, before a transport of asyncio.
 
-Since Python 3.12 such a transport adds up all the pieces that it holds, each time that
-it is given another one. So it is given the next when it has sent all, and the others
-wait here, where their sizes are known.
+Since Python 3.12, such a transport adds up the sizes of all its pieces each time that
+it gets another one. So it gets the next piece only when it has sent all others. These
+wait here, where the sum of their sizes is known.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any, Final, Protocol
 
-# So many bytes of small pieces are given to a transport as one.
+# Small pieces are joined up to so many bytes before the transport gets them.
 _TOGETHER: Final = 256 * 1024
 
 
 class Owner(Protocol):
-    """A connection, as far as it is told how its output goes."""
+    """A connection, as far as it is told about its output."""
 
     def fell_behind(self) -> None: ...
 
@@ -25,12 +25,12 @@ class Owner(Protocol):
 
 
 class Outgoing:
-    """The transport of a connection, which never waits for more than one piece.
+    """The transport of a connection: a queue before asyncio's transport.
 
-    Sizes and limits are in bytes, and count what waits here, in the transport, and as
-    the `rest` that the connection has kept back. The connection is told when more than
-    the upper limit waits (`fell_behind`), and then when no more than the lower one does
-    (`caught_up`); and before that, if nothing waits here any longer (`sent`).
+    Sizes and limits are in bytes. They count the pieces here, the data in the
+    transport, and the `rest` that the connection has not written yet. The connection is
+    told when more than the upper limit waits (`fell_behind`), when no more than the
+    lower limit waits after that (`caught_up`), and when the queue is empty (`sent`).
     """
 
     def __init__(self, transport: asyncio.Transport, connection: Owner) -> None:
@@ -38,16 +38,16 @@ class Outgoing:
         self._connection = connection
         self._pieces: deque[bytes] = deque()
         self._size = 0
-        # How many bytes follow that the connection has kept back.
+        # Bytes that the connection has not written yet.
         self.rest = 0
-        # How many of the bytes are there in a piece before them as well.
+        # Bytes of pieces that are the same object as the piece before.
         self._shared = 0
         self._high = self._low = 0
         self._behind = False
-        # Whether the transport has something left to send.
+        # Whether the transport has data left to send.
         self.busy = False
-        # What follows once everything is sent.
-        self._then: Callable[[], None] | None = None
+        # Called once all data was sent.
+        self._when_sent: Callable[[], None] | None = None
         transport.set_write_buffer_limits(0)
 
     def set_write_buffer_limits(self, high: int, low: int) -> None:
@@ -57,7 +57,7 @@ class Outgoing:
         return self.rest + self._size + self._transport.get_write_buffer_size()
 
     def memory(self) -> int:
-        """Return how many bytes of memory take what waits: shared ones count once."""
+        """Return the memory of the waiting data, in bytes; shared pieces count once."""
         return self.get_write_buffer_size() - self.rest - self._shared
 
     def get_extra_info(self, name: str) -> Any:
@@ -76,20 +76,20 @@ class Outgoing:
             self._pieces.append(data)
             self._size += len(data)
         if self.busy or self._behind:
-            self._look_behind()
+            self._check_limits()
 
     def write_all(self, pieces: Collection[bytes]) -> None:
-        """Write pieces without putting them together. One may be there many times."""
+        """Write pieces without joining them. The same piece may appear many times."""
         for piece in pieces:
             if self._pieces and self._pieces[-1] is piece:
                 self._shared += len(piece)
             self._pieces.append(piece)
             self._size += len(piece)
         self._pass_on()
-        self._look_behind()
+        self._check_limits()
 
-    def _look_behind(self) -> None:
-        """Tell the connection if it falls behind by what waits now, or catches up."""
+    def _check_limits(self) -> None:
+        """Tell the connection if its peer has fallen behind, or has caught up."""
         if not self._behind:
             if self.busy and self.get_write_buffer_size() > self._high:
                 self._behind = True
@@ -99,24 +99,24 @@ class Outgoing:
             self._connection.caught_up()
 
     def _pass_on(self) -> None:
-        """Give the transport what is in line, as long as it sends it all."""
+        """Give the transport pieces of the queue, as long as it sends them at once."""
         while self._pieces and not self.busy:
             self._transport.write(self._next())
 
-    def fill(self) -> None:
-        """Take note that the transport has something left to send."""
+    def set_busy(self) -> None:
+        """Note that the transport has data left to send."""
         self.busy = True
 
-    def free(self) -> None:
-        """Go on, since the transport has sent what it had."""
+    def set_idle(self) -> None:
+        """Write the next pieces, since the transport has sent all its data."""
         self.busy = False
         self._pass_on()
-        if not self._pieces and self._then is not None:
-            then, self._then = self._then, None
+        if not self._pieces and self._when_sent is not None:
+            then, self._when_sent = self._when_sent, None
             then()
         elif not self._pieces and not self.busy:
             self._connection.sent()
-        self._look_behind()
+        self._check_limits()
 
     def _next(self) -> bytes:
         pieces = [self._take()]
@@ -134,18 +134,18 @@ class Outgoing:
         return piece
 
     def write_eof(self) -> None:
-        """Send nothing more once everything that waits was sent."""
-        self._finally(self._transport.write_eof)
+        """Shut down the sending side once all waiting data was sent."""
+        self._do_when_sent(self._transport.write_eof)
 
     def close(self) -> None:
-        """Close once everything that waits was sent."""
+        """Close once all waiting data was sent."""
         if self._pieces:
             self._transport.pause_reading()
-        self._finally(self._transport.close)
+        self._do_when_sent(self._transport.close)
 
-    def _finally(self, then: Callable[[], None]) -> None:
+    def _do_when_sent(self, then: Callable[[], None]) -> None:
         if self._pieces:
-            self._then = then
+            self._when_sent = then
         else:
             then()
 
@@ -153,9 +153,9 @@ class Outgoing:
         """Close now."""
         self._pieces.clear()
         self._size = self._shared = self.rest = 0
-        self._then = None
+        self._when_sent = None
         self._transport.abort()
 
-    def let_go(self) -> None:
-        """Break the cycle with a lost connection, so that it is freed at once."""
+    def break_cycle(self) -> None:
+        """Break the reference cycle with a lost connection, so that it is freed."""
         del self._connection

@@ -1,18 +1,18 @@
-"""Who is at the other end of a socket, and whether anybody still is."""
+"""The address of a socket's peer, and whether the peer has hung up."""
 
 import select
 from typing import Any
 
-from ...address import written
+from ...address import format_address
 
-# What a socket calls its peer; a peer on a Unix socket hardly ever has a name.
+# A peer's address as sockets return it; on Unix sockets it is usually empty.
 Address = tuple[Any, ...] | str | bytes
 
 
 def hung_up(descriptor: int) -> bool:
-    """Whether the peer will send nothing more, although not all was read.
+    """Whether the peer sends no more, although there may be unread input.
 
-    That can be told on Linux; elsewhere only if the connection has failed.
+    Other systems than Linux tell this only if the connection has failed.
     """
     poll = select.poll()
     poll.register(descriptor, getattr(select, "POLLRDHUP", 0))
@@ -20,12 +20,12 @@ def hung_up(descriptor: int) -> bool:
 
 
 def host_of(address: Address) -> str:
-    """Return the host alone of a peer's address, `unix` for that of a Unix socket."""
+    """Return the host of a peer's address, `unix` for a Unix socket."""
     return address[0] if isinstance(address, tuple) else "unix"
 
 
 def describe(address: tuple[str, int] | str) -> str:
-    """Return an address as it is written in an option: 1.2.3.4:4730, [::1]:4730."""
+    """Return an address as in an option: 1.2.3.4:4730, [::1]:4730, unix:PATH."""
     if isinstance(address, str):
         return f"unix:{address}"
-    return written(*address[:2])
+    return format_address(*address[:2])

@@ -1,14 +1,14 @@
-"""Closing the connections that hold most of the memory that peers may use up."""
+"""Which connections are closed when peers use more memory than --max-memory allows."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol, TypeVar
 
 from ..broker import Broker, Peer
 
-# Who holds less than this is not closed for it (bytes).
+# A connection that holds fewer bytes is not closed for its memory.
 SMALL: Final = 64 * 1024
 
-# After closing nobody, since nobody holds much, look again this much later (seconds).
+# Seconds until the next check if no connection holds as much.
 PAUSE: Final = 1.0
 
 
@@ -18,17 +18,18 @@ class Holder(Protocol):
     peer: Peer
 
     def memory(self) -> int:
-        """Return how many bytes its buffers take."""
+        """Return the memory of its buffers, in bytes."""
 
 
 _H = TypeVar("_H", bound=Holder)
 
 
 def excess(broker: Broker) -> int:
-    """Return how many bytes to free if all hold more than is left beside the jobs.
+    """Return how many bytes connections must free, 0 if they are within the budget.
 
-    That is at least a quarter of the budget, however much of it jobs have that came
-    from the store. An eighth more is to be freed, or the next byte would be too much.
+    Connections may use what jobs leave of the budget, but at least a quarter of it,
+    even if jobs from the store take more than the rest. An eighth of that is freed in
+    addition, so that the next byte is not over the budget again.
     """
     total = broker.limits.memory
     most = max(total - broker.memory.jobs, total // 4)
@@ -39,7 +40,7 @@ def excess(broker: Broker) -> int:
 def largest(
     holders: Iterable[_H], size: int, broker: Broker
 ) -> Iterator[tuple[_H, int]]:
-    """Yield those who hold most, and how many bytes each, until they have `size`."""
+    """Yield those that hold most, each with its bytes, up to `size` bytes in all."""
     held = [
         (holder, holder.memory() + broker.overhead_of(holder.peer))
         for holder in holders

@@ -1,4 +1,4 @@
-"""What is counted and logged of peers that do wrong, or go beyond a limit."""
+"""Counting and logging of peers that break a rule or exceed a limit."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ log = logging.getLogger("gearman.server")
 
 
 class Report:
-    """Counts into `hits`, by the option that sets a limit, and logs a few of a kind."""
+    """Counts in `hits`, by the name of the limit, and logs a few lines of each kind."""
 
     def __init__(self, hits: Counter[str], time: Callable[[], float]) -> None:
         self._hits = hits
@@ -20,15 +20,15 @@ class Report:
         self._lines = LimitedLog()
 
     def count(self, limit: str) -> None:
-        """Count that a limit was hit, or something else in that table came about."""
+        """Count a hit of a limit, or of another row of `show limits`."""
         self._hits[limit] += 1
 
     def complain(
         self, kind: str, text: object, bug: BaseException | None = None
     ) -> None:
-        """Log a line about a peer, unless there are too many of its kind.
+        """Log a line about a peer, unless there were too many lines of this kind.
 
-        A bug comes with its traceback.
+        For a `bug`, the traceback is logged as well.
         """
         if line := self._lines.line(kind, text, self._time()):
             level = log.critical if bug else log.warning
@@ -37,6 +37,6 @@ class Report:
     def exception(
         self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
     ) -> None:
-        """Log what went wrong in the event loop: it is a bug."""
+        """Log an exception in the event loop, which is a bug."""
         if line := self._lines.line("bug", context["message"], self._time()):
             log.critical("%s", line, exc_info=context.get("exception"))

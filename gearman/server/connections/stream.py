@@ -1,4 +1,4 @@
-"""A connection by asyncio's transports: for every protocol, on every system."""
+"""A connection on asyncio's transports: for every protocol, on every system."""
 
 import asyncio
 import logging
@@ -11,14 +11,14 @@ from .context import Context
 from .outgoing import Outgoing
 from .peers import Address, hung_up
 
-# From so many bytes on, what is to be sent is not put together.
+# If more bytes are to be sent, they are not joined into one object.
 MUCH = 4 * 1024 * 1024
 
 log = logging.getLogger("gearman.server")
 
 
 class StreamConnection(Connection, asyncio.BufferedProtocol):
-    """Gives a protocol what is read, and sends what it has written to its peer."""
+    """Passes input to a protocol, and sends the data that it writes to its peer."""
 
     own_memory = 4700
 
@@ -29,13 +29,13 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._service = service
         self._input = context.input[: service.read_size]
         self._max_outbox = context.config.max_outbox
-        # Whether the protocol was paused when it was last asked.
+        # Whether the protocol was paused at the last look.
         self._paused = False
-        # Whether the peer's outbox still has some of what is much.
+        # Whether a part of a large output is still in the peer's outbox.
         self._unsent = False
-        # The size of the largest packet among what waits.
+        # The size of the largest waiting packet, in bytes.
         self._largest = 0
-        # How many bytes its buffers take, as was counted.
+        # The memory of its buffers when it was last counted, in bytes.
         self._memory = 0
 
     def _wrapped(self, transport: asyncio.BaseTransport) -> Outgoing:
@@ -47,7 +47,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self.protocol = self._service.connect(self.host, descriptor, trace)
         self.peer = self.protocol.peer
         self.peer.connection = self
-        self._obey()
+        self._follow_protocol()
 
     # -- reading
 
@@ -67,10 +67,10 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             self.partial()
         if kept or self._memory:
             self._account()
-        self._obey()
+        self._follow_protocol()
 
-    def _obey(self) -> None:
-        """Do what the protocol wants of the connection, now that it was at work."""
+    def _follow_protocol(self) -> None:
+        """Act on the protocol's attributes: `finished`, `error`, `paused` and so on."""
         protocol = self.protocol
         if self.closing:
             return
@@ -95,7 +95,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         if self.peer.outbox:
-            self._move_on(State.ENDING)
+            self._advance(State.ENDING)
             return True
         return super().eof_received()
 
@@ -123,7 +123,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             self._look_for_overflow()
 
     def _write_much(self) -> None:
-        """Write some of what is much; the rest follows when this was sent."""
+        """Write a part of a large output; the rest follows when this was sent."""
         if self._unsent and self._transport.busy:
             return
         if self.closing:
@@ -139,12 +139,15 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             self._context.turns.touch(self.peer)
 
     def sent(self) -> None:
-        """Go on with what is much, since what was written of it is sent."""
+        """Write the next part of a large output, since all before it was sent."""
         if self._unsent:
             self.flush()
 
     def _look_for_largest(self) -> None:
-        """Let one packet of any size wait: it would be as large the next time."""
+        """Remember the largest packet, which --max-outbox does not count.
+
+        To disconnect the peer for it would not help: it would be as large next time.
+        """
         if not self.waiting():
             self._largest = 0
         self._largest = max(self._largest, *map(len, self.peer.outbox), 0)
@@ -156,11 +159,11 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
                 self.overflow(waiting)
 
     def _go_on(self) -> None:
-        """Let the protocol go on, unless others are to catch up first."""
+        """Let the protocol go on, unless this connection is held."""
         if self.protocol.ready and not (self._held_by or self.closing):
             self._context.turns.begin()
             self.protocol.resume()
-        self._obey()
+        self._follow_protocol()
 
     def _released(self) -> None:
         try:
@@ -169,10 +172,10 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             self.broken(error)
 
     def pause_writing(self) -> None:
-        self._transport.fill()
+        self._transport.set_busy()
 
     def resume_writing(self) -> None:
-        self._transport.free()
+        self._transport.set_idle()
         self._account()
 
     # -- memory
@@ -181,7 +184,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         return self._memory
 
     def _account(self) -> None:
-        """Have counted what its buffers take now; nothing, once it is gone."""
+        """Count the memory of its buffers; it is 0 once the connection is gone."""
         memory = 0
         if self._state is not State.GONE:
             memory = self.protocol.kept + self.peer.size + self._transport.memory()
@@ -197,15 +200,15 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         super().connection_lost(exc)
         self._account()
 
-    # -- what takes too long
+    # -- time limits
 
-    def _look_at_protocol(self, now: float) -> None:
+    def _check_protocol(self, now: float) -> None:
         if self._has_deadline() and self.protocol.deadline <= now:
             self._expire()
         if self._paused and not (self.protocol.ready or self.closing):
-            self._look_for_end()
+            self._close_if_hung_up()
 
-    def _may_be_due(self) -> bool:
+    def _needs_check(self) -> bool:
         return self._has_deadline() or (self._paused and not self.closing)
 
     def _has_deadline(self) -> bool:
@@ -215,12 +218,12 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._context.turns.begin()
         try:
             self.protocol.expire()
-            self._obey()
+            self._follow_protocol()
         except Exception as error:
             self.broken(error)
 
-    def _look_for_end(self) -> None:
-        """Notice that the peer has hung up, which nobody reads from now."""
+    def _close_if_hung_up(self) -> None:
+        """Close if the peer has hung up, which a paused connection does not read."""
         if hung_up(self._transport.get_extra_info("socket").fileno()):
             self.close()
 

@@ -1,7 +1,7 @@
-"""TLS: a protocol around another one, and the connection that speaks it.
+"""TLS: a protocol around another protocol, and the connection that speaks it.
 
-The bytes of TLS come from and go to memory, and OpenSSL never sees a socket. So what
-waits for a peer waits where it is counted, whatever is encrypted.
+OpenSSL reads from memory and writes to memory, never to a socket. So all data that
+waits for a peer is counted, encrypted or not.
 """
 
 import ssl
@@ -15,17 +15,17 @@ from .context import Context
 from .peers import Address
 from .stream import StreamConnection
 
-# The most that a record can hold, and how much is encrypted in one go.
+# Bytes that a record can hold, and bytes that are encrypted by one call.
 _RECORD: Final = 16 * 1024
 _PIECE: Final = 1024 * 1024
 
-# So much is encrypted at a time, if there is more.
+# Bytes of a large output that are encrypted before the next part is looked at.
 _MUCH: Final = 4 * 1024 * 1024
 
 # Type, version and length of a record: the length is in the last two bytes.
 _HEAD: Final = 5
 
-# What a connection begins with that wants to speak TLS: a handshake record.
+# The first byte of a TLS connection: the type of a handshake record.
 _HANDSHAKE: Final = b"\x16"
 
 _REASONS: Final = {
@@ -36,7 +36,7 @@ _REASONS: Final = {
 
 
 class _Records:
-    """Follows the records in a stream of TLS, to tell whether the last one is whole."""
+    """Follows the records in a stream of TLS: whether the last one is complete."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -64,8 +64,9 @@ class _Records:
 class TlsProtocol(Protocol):
     """The server's side of TLS around the protocol `inner`.
 
-    The handshake must be done before the `deadline`, which is in so many `seconds`.
-    What is `urgent` is to be sent although nobody has touched the peer.
+    The handshake must be complete before the `deadline`, on the broker's clock, which
+    is `seconds` from now. If it is `urgent`, OpenSSL has data to send, although the
+    peer was not touched.
     """
 
     def __init__(
@@ -123,10 +124,10 @@ class TlsProtocol(Protocol):
         self.error = ProtocolError(text, fatal=True)
 
     def _follow(self) -> None:
-        """Want what the protocol inside wants, once it has a say."""
+        """Take over the attributes of the inner protocol."""
         inner = self._inner
         self.error = inner.error or self.error
-        # What it asked for before that is carried out all the same.
+        # Requests that it received before the end are still carried out.
         self.finished = inner.finished or (self._ended and not inner.ready)
         self.paused, self.ready = inner.paused, inner.ready
         if self._established:
@@ -146,7 +147,7 @@ class TlsProtocol(Protocol):
 
     def data_to_send(self) -> bytes:
         waiting = memoryview(self._inner.data_to_send())
-        # After an alert or the end of TLS there is no way to send anything.
+        # After an alert or the end of TLS, nothing can be sent.
         with suppress(ssl.SSLError):
             while waiting:
                 waiting = waiting[self._tls.write(waiting[:_PIECE]) :]
@@ -154,9 +155,10 @@ class TlsProtocol(Protocol):
         return self._outgoing.read()
 
     def pieces_to_send(self) -> list[bytes]:
-        """Encrypt the first of many pieces. The others stay where they were.
+        """Encrypt the first pieces, about _MUCH bytes. The others stay in the outbox.
 
-        They may be the same bytes many times over, which would all be different then.
+        Many pieces may be the same object; encrypted, each would take memory of its
+        own.
         """
         outbox = self.peer.outbox
         size = self.peer.size
@@ -172,7 +174,7 @@ class TlsProtocol(Protocol):
         return [data]
 
     def end(self) -> bytes:
-        """Return the bytes that tell the peer, unless it is too late, that it is over.
+        """Return the bytes that announce the end of TLS, if that is still possible.
 
         Nothing can be sent after that.
         """
@@ -182,7 +184,7 @@ class TlsProtocol(Protocol):
 
 
 class TlsConnection(StreamConnection):
-    """A connection that speaks TLS, whatever protocol is inside of it."""
+    """A connection that speaks TLS, with any protocol inside."""
 
     own_memory = 22_000
 
@@ -203,14 +205,14 @@ class TlsConnection(StreamConnection):
         seconds = self._context.config.request_timeout
         deadline = self._context.time() + seconds
         self.protocol = TlsProtocol(self.protocol, self._tls, deadline, seconds)
-        self._obey()
+        self._follow_protocol()
 
     def buffer_updated(self, nbytes: int) -> None:
         super().buffer_updated(nbytes)
         if self.protocol.urgent:
             self.flush()
 
-    def _last_words(self) -> None:
+    def _announce_end(self) -> None:
         if not self.closing:
             self._transport.write(self.protocol.end())
 

@@ -1,13 +1,13 @@
-"""What a connection wants of its transport, be it asyncio's or the engine's."""
+"""The interface of a connection's transport: asyncio's and the engine's have it."""
 
 from typing import Any, Protocol
 
 
 class Transport(Protocol):
-    """A socket's two directions. Sizes are in bytes.
+    """Sends to a socket, and pauses and resumes reading from it. Sizes are in bytes.
 
-    When more than `high` of the limits waits to be sent, the connection is told by
-    `fell_behind`, and when no more than `low` does, by `caught_up`.
+    It calls the connection's `fell_behind` when more than `high` bytes wait to be sent,
+    and its `caught_up` when no more than `low` bytes wait after that.
     """
 
     def get_extra_info(self, name: str) -> Any: ...
@@ -21,13 +21,13 @@ class Transport(Protocol):
     def resume_reading(self) -> None: ...
 
     def write_eof(self) -> None:
-        """Send nothing more once everything that waits was sent."""
+        """Shut down the sending side once all waiting data was sent."""
 
     def close(self) -> None:
-        """Close once everything that waits was sent."""
+        """Close once all waiting data was sent."""
 
     def abort(self) -> None:
         """Close now."""
 
-    def let_go(self) -> None:
-        """Break the cycle with a lost connection, so that it is freed at once."""
+    def break_cycle(self) -> None:
+        """Break the reference cycle with a lost connection, so that it is freed."""

@@ -1,4 +1,4 @@
-"""Turns: everything that arrives in one round of the event loop is handled together."""
+"""Turns: all input of one round of the event loop is handled together."""
 
 import asyncio
 import time
@@ -8,15 +8,15 @@ from typing import Final
 
 from ..broker import Broker, Peer
 
-# Seconds for which the requests of one connection are carried out in a turn, and those
-# of all together, if that is less; what is at work then is ended. The engine has times
-# of its own.
+# Seconds that the requests of one connection may take in a turn, and those of all
+# connections together; the smaller one counts. A request that has begun is completed.
+# The engine has times of its own.
 ALLOWANCE: Final = 0.001
 ALLOWANCE_OF_ALL: Final = 0.005
 
 
 class Turns:
-    """Tells the broker the time, and calls `end` once after each turn."""
+    """Sets the broker's clock in each turn, and calls `end` after each turn."""
 
     def __init__(
         self,
@@ -26,41 +26,41 @@ class Turns:
     ) -> None:
         self._broker = broker
         self._loop = loop
-        # The event loop's clock, without the detour by its method.
+        # The event loop's clock, called directly.
         self._time = time.monotonic
-        self._after = end
+        self._end_of_turn = end
         self._begun = False
-        # How many had something to carry out in this turn; for how many seconds each of
-        # them may, and until when the one that is at work.
-        self._at_work = 0
+        # How many connections have carried out requests in this turn; the seconds that
+        # each may take; and the end of the current one's time.
+        self._active = 0
         self._allowance = ALLOWANCE
-        self._allowed = inf
+        self._until = inf
 
     def begin(self) -> None:
-        """Begin a turn, unless one has begun, and see to it that it ends.
+        """Begin a turn, unless one has begun, and schedule its end.
 
-        Each connection calls this before it carries something out.
+        Each connection calls this before it carries out requests.
         """
         now = self._time()
-        self._at_work += 1
-        self._allowed = now + self._allowance
+        self._active += 1
+        self._until = now + self._allowance
         if not self._begun:
             self._begun = True
             self._broker.tick(now, time.time())
             self._loop.call_soon(self._end)
 
     def late(self) -> bool:
-        """Whether a connection should leave the rest to a later turn."""
-        return self._time() > self._allowed
+        """Whether the current connection should leave its rest to a later turn."""
+        return self._time() > self._until
 
     def touch(self, peer: Peer) -> None:
-        """Have a peer's connection flushed once more, in another turn."""
+        """Have a peer's connection flushed again, at the end of a turn."""
         self.begin()
         self._broker.touched.append(peer)
 
     def _end(self) -> None:
         self._begun = False
         self._broker.tick(self._time(), time.time())
-        self._allowance = min(ALLOWANCE, ALLOWANCE_OF_ALL / max(self._at_work, 1))
-        self._at_work = 0
-        self._after()
+        self._allowance = min(ALLOWANCE, ALLOWANCE_OF_ALL / max(self._active, 1))
+        self._active = 0
+        self._end_of_turn()

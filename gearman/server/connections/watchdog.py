@@ -1,31 +1,30 @@
-"""What is done for connections now and then, rather than in each turn."""
+"""Regular checks of connections, outside of the turns."""
 
 import asyncio
 import gc
 from collections.abc import Callable
 from typing import Protocol
 
-# Seconds between two looks at connections that may have stalled.
+# Seconds between two checks of connections that may have stalled.
 WATCH_INTERVAL = 1.0
 
-# Seconds after the end of a connection until what is left of it is cleared away, with
-# all others that end meanwhile.
+# Seconds after the end of a connection until its memory is freed, together with that
+# of all other connections that end meanwhile.
 TIDY_INTERVAL = 60.0
 
 
 class Watched(Protocol):
-    """What may stall."""
+    """A connection, as far as it may stall."""
 
     def check(self, now: float) -> bool:
-        """Close it if it stalls. Returns whether to look at it again."""
+        """Close it if it has stalled; return whether to check it again."""
 
 
 class Watchdog:
-    """Watches connections that may stall, and clears away those that have ended.
+    """Checks connections that may stall, and frees those that have ended.
 
-    `interrupt` has the event loop look at what was just scheduled. The collector of
-    cycles is left alone while it would have too much to look through: `light` says
-    whether it hasn't.
+    `interrupt` makes the event loop notice a new timer. `light` says whether a garbage
+    collection is cheap; if it is not, none is run.
     """
 
     def __init__(
@@ -42,23 +41,23 @@ class Watchdog:
         self._tidier: asyncio.TimerHandle | None = None
 
     def watch(self, connection: Watched) -> None:
-        """Look at a connection now and then until it no longer might stall."""
+        """Check a connection regularly as long as it may stall."""
         self._watched.add(connection)
         if self._watcher is None:
             self._watcher = self._loop.call_later(WATCH_INTERVAL, self._look)
             self._interrupt()
 
     def ended(self, connection: Watched) -> None:
-        """Forget a connection, and see to it that it is freed."""
+        """Forget a connection, and schedule freeing its memory."""
         self._watched.discard(connection)
         if self._tidier is None:
             self._tidier = self._loop.call_later(TIDY_INTERVAL, self.tidy)
             self._interrupt()
 
     def tidy(self) -> None:
-        """Free the protocols of connections that have ended: some are in cycles.
+        """Free the protocols of ended connections that are in reference cycles.
 
-        The collector would hardly ever come to those that had lasted for long.
+        The garbage collector by itself rarely looks at old objects.
         """
         self._tidier = None
         if self._light():

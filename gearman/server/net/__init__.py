@@ -1,1 +1,1 @@
-"""Listening sockets, the event loop and the compiled engine: a server that runs."""
+"""A running server: listening sockets, the event loop and the compiled engine."""

@@ -1,11 +1,11 @@
-# One connection of the engine: what is sent to a peer, what is read, when it waits.
+# One connection of the engine: sending, reading, and waiting for its socket.
 
 @cython.final
 cdef class Channel(Peer):
     """A peer whose socket belongs to the engine.
 
-    It is what an asyncio transport is to `connection`, as far as that needs one.
-    Made by `Engine.open` only.
+    It is also the transport of its `connection`, in the place of an asyncio transport.
+    Only `Engine.open` creates channels.
     """
 
     cdef Engine _engine
@@ -16,15 +16,16 @@ cdef class Channel(Peer):
     cdef Py_ssize_t _start
     cdef Py_ssize_t _end
     cdef Py_ssize_t _capacity
-    # Large last arguments, which are sent from where they are; None if there are
-    # none. The bytes in them, those of `_out` behind them all, and how many have been
-    # sent of the first one and what goes before it.
+    # Large last arguments (tails), which are sent without a copy; None if there are
+    # none. Their bytes, and the memory that they take. Then the bytes of `_out` after
+    # the last tail, and how many bytes of the first tail, and of `_out` before that
+    # tail, have been sent.
     cdef list _tails
     cdef Py_ssize_t _tail_bytes
     cdef Py_ssize_t _tail_memory
     cdef Py_ssize_t _behind
     cdef Py_ssize_t _done
-    # The largest of those that were large, since nothing waited.
+    # The largest of these arguments since the output was last empty.
     cdef Py_ssize_t _largest
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
@@ -33,23 +34,24 @@ cdef class Channel(Peer):
     cdef bint _lingering
     cdef bint _paused
     cdef uint32_t _events
-    # How much had been to be sent when that was too much.
+    # How many bytes waited when --max-outbox was exceeded; 0 if it was not.
     cdef Py_ssize_t _overflown
-    # What has been read and is to be carried out in another round, from where on; None
-    # if there is nothing to go on with. Whether the engine knows.
+    # Input to be carried out in a later round, and where to continue in it; None if
+    # there is nothing to go on with. Whether it is on the engine's list for that.
     cdef bytes _rest
     cdef Py_ssize_t _rest_at
     cdef bint _listed
-    # How much memory its buffers take, as the broker counts it.
+    # The memory of its buffers when the broker last counted it.
     cdef Py_ssize_t _held
-    # The round in which the clock was first looked at, and how long it may take.
+    # The round in which the clock was first looked at, and the end of this channel's
+    # time in it.
     cdef uint64_t _round
     cdef double _until
 
     def __dealloc__(self):
         PyMem_Free(self._out)
 
-    # -- what a peer is sent
+    # -- sending
 
     cpdef send(self, int command, tuple arguments):
         cdef Py_ssize_t length = len(arguments) - 1 if arguments else 0
@@ -88,7 +90,7 @@ cdef class Channel(Peer):
     cdef int _send_large(
         self, uint32_t number, tuple arguments, bytes last, Py_ssize_t length
     ) except -1:
-        """Put a packet together whose last argument is not copied."""
+        """Append a packet whose last argument is not copied."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(last)
         cdef unsigned char *at = self._head_of(number, length, length - size)
         for argument in arguments:
@@ -117,7 +119,7 @@ cdef class Channel(Peer):
         return self._look_for_overflow()
 
     cdef int _look_for_overflow(self) except -1:
-        """Drop what waits if it is too much. The next flush closes the channel."""
+        """Drop the waiting data if it is too much; the next flush then closes."""
         if self._waiting() - self._largest > self._engine._max_outbox:
             self._overflown = self._waiting()
             self._drop()
@@ -133,7 +135,7 @@ cdef class Channel(Peer):
         )
 
     cdef unsigned char *_packet_of(self, uint32_t number, Py_ssize_t length) except NULL:
-        """Begin a packet and return where its body of this length goes."""
+        """Begin a packet, and return where its body of this length is to be written."""
         return self._head_of(number, length, length)
 
     cdef unsigned char *_head_of(
@@ -148,7 +150,7 @@ cdef class Channel(Peer):
         return write_number(at, <uint32_t>length)
 
     cdef unsigned char *_room(self, Py_ssize_t size) except NULL:
-        """Return where the next `size` bytes to be sent go."""
+        """Return where the next `size` bytes of output are to be written."""
         if not self._dirty:
             self._dirty = True
             if self.touched is not None:
@@ -188,7 +190,7 @@ cdef class Channel(Peer):
         return 0
 
     def flush(self):
-        """Send what waits, as far as the peer takes it."""
+        """Send the waiting data, as far as the peer accepts it."""
         self._flush()
 
     cdef int _flush(self) except -1:
@@ -250,14 +252,14 @@ cdef class Channel(Peer):
         return sendmsg(self.descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
 
     cdef int _advance(self, Py_ssize_t sent) except -1:
-        """Forget the first bytes of what waits."""
+        """Remove the bytes that were sent from the waiting data."""
         if self._tails is not None:
             sent = self._advance_tails(sent)
         self._start += sent
         return 0
 
     cdef Py_ssize_t _advance_tails(self, Py_ssize_t sent) except -1:
-        """Return how many of the bytes sent were behind all tails."""
+        """Remove tails that were sent; return how many sent bytes were after them."""
         cdef Tail tail
         cdef Py_ssize_t whole = 0
         sent += self._done
@@ -279,16 +281,16 @@ cdef class Channel(Peer):
         return sent
 
     cdef int _keep_counted(self, Tail sent, Tail following) except -1:
-        """Count the bytes for the tail that follows if they were for the one sent."""
+        """Move the memory of a shared object from a sent tail to the next one."""
         if following.data is sent.data:
             following.memory = sent.memory
             self._tail_memory += sent.memory - TAIL_SIZE
         return 0
 
     cdef int _account(self) except -1:
-        """Have the broker count what the buffers of this channel take now.
+        """Make the broker count the memory of this channel's buffers.
 
-        It need not be called for one that holds nothing and held nothing.
+        The call may be skipped if it holds nothing now and held nothing before.
         """
         cdef Py_ssize_t held = self._capacity + self._tail_memory
         cdef Reader reader = self._reader
@@ -304,7 +306,7 @@ cdef class Channel(Peer):
         return 0
 
     cdef int _sent(self) except -1:
-        """See to what follows from how much still waits."""
+        """Act on how much data still waits: close, block or unblock the peer."""
         cdef Py_ssize_t waiting = self._waiting()
         if not waiting:
             self._drop()
@@ -333,17 +335,17 @@ cdef class Channel(Peer):
         self._behind = self._done = self._largest = 0
         return 0
 
-    # -- what a peer sends
+    # -- reading
 
     cdef int _readable(self) except -1:
         if self._lingering:
             return self._drop_input()
         if self._rest is not None:
-            # That comes first, in its turn.
+            # Earlier input comes first, in its round.
             return 0
-        # Most of a large packet waits already once its beginning has been seen.
+        # If a large packet has begun, most of it usually waits in the socket.
         if self._read() and self._reader._kept and self._reader._space():
-            # What came before it may have closed this connection.
+            # An earlier request may have closed this connection.
             if self._socket is not None and self._rest is None:
                 self._read()
         return 0
@@ -360,7 +362,7 @@ cdef class Channel(Peer):
         return 0
 
     cdef bint _read(self) except -1:
-        """Read once. Returns whether all came that there was room for."""
+        """Read once; return whether the buffer was filled."""
         cdef Py_ssize_t space = self._reader._space()
         cdef ssize_t size = self._receive(space)
         if size > 0:
@@ -372,7 +374,7 @@ cdef class Channel(Peer):
         return size >= (space or READ_SIZE)
 
     cdef ssize_t _receive(self, Py_ssize_t space) noexcept:
-        """Receive so many bytes of a last argument, and what follows it."""
+        """Receive up to `space` bytes of a last argument, and the bytes after it."""
         cdef iovec parts[2]
         cdef msghdr message
         if not space:
@@ -394,7 +396,7 @@ cdef class Channel(Peer):
             if direct:
                 self._reader._received(direct)
                 if not self._reader._kept:
-                    # The sooner, the more of it is still in the processor's cache.
+                    # Send it now, while it is in the processor's cache.
                     self._engine.flush()
             if size:
                 taken = self._reader._take(self._engine._input, size, None)
@@ -420,7 +422,7 @@ cdef class Channel(Peer):
         return 0
 
     cdef int _go_on(self) except -1:
-        """Go on with what was read in an earlier round, or an answer to it."""
+        """Go on with input of an earlier round, or with an answer to it."""
         cdef bytes rest = self._rest
         cdef Py_ssize_t left
         if rest is None or self._paused:
@@ -438,7 +440,7 @@ cdef class Channel(Peer):
             self._end_protocol(error)
             return 0
         self._reader._stop = False
-        # Whatever was carried out may have closed this connection.
+        # A request may have closed this connection.
         if self._rest is None:
             return 0
         if self._rest_at < PyBytes_GET_SIZE(rest) or self.answering is not None:
@@ -451,7 +453,7 @@ cdef class Channel(Peer):
         return 0
 
     cdef int _answer_on(self) except -1:
-        """Make pieces of an answer, as many as there is time and room for."""
+        """Make pieces of an answer, until time or room is used up."""
         while self.answering is not None and not self._reader._stop:
             piece = next(self.answering, None)
             if piece is None:
@@ -463,7 +465,7 @@ cdef class Channel(Peer):
         return 0
 
     cdef bint _late(self) noexcept:
-        """Whether the round has taken long enough for this channel."""
+        """Whether this channel has used up its time in this round."""
         cdef double now = clock(CLOCK_MONOTONIC)
         if self._round != self._engine._rounds:
             self._round = self._engine._rounds
@@ -471,7 +473,7 @@ cdef class Channel(Peer):
         return now > self._until
 
     cdef int _leave(self) except -1:
-        """Carry out nothing more of what was read."""
+        """Drop the input that was read and not carried out."""
         self._rest = None
         self.answering = None
         return 0
@@ -480,7 +482,7 @@ cdef class Channel(Peer):
         self._reader._forget()
         self._reader._stop = False
         self._leave()
-        # It takes the way of any packet that breaks a rule, which ends here again.
+        # Dispatched like any invalid packet, it is raised here again.
         try:
             self._engine._dispatch(self, (INVALID, error))
         except ProtocolError:
@@ -491,19 +493,19 @@ cdef class Channel(Peer):
 
     @property
     def buffered(self):
-        """How many bytes of an unfinished request are kept."""
+        """How many bytes of an incomplete request are kept."""
         if self._reader._skipped:
             return 1
         return self._reader._kept + self._reader._come
 
     @property
     def held(self):
-        """How many bytes of memory its buffers take."""
+        """The memory of its buffers, in bytes."""
         return self._held
 
     @property
     def error(self):
-        """What ended the protocol, if anything did."""
+        """The error that ended the protocol, or None."""
         return self._error
 
     # -- a transport
@@ -531,7 +533,7 @@ cdef class Channel(Peer):
             self._engine._put_off(self)
 
     def write_eof(self):
-        """Send nothing more once everything that waits was sent, and drop what comes."""
+        """Shut down the sending side once all data was sent; drop input from now on."""
         self._lingering = True
         self._leave()
         if self._socket is not None and not self._waiting():
@@ -541,12 +543,12 @@ cdef class Channel(Peer):
         try:
             self._socket.shutdown(SHUT_WR)
         except OSError:
-            # The peer has gone, which is noticed where it is read from.
+            # The peer has gone, which the next read will show.
             pass
         return 0
 
     def close(self):
-        """Close once everything that waits was sent."""
+        """Close once all waiting data was sent."""
         if self._socket is None or self._closing:
             return
         self._closing = True
@@ -561,8 +563,8 @@ cdef class Channel(Peer):
         if self._socket is not None:
             self._finish(None)
 
-    def let_go(self):
-        """Break the cycle of a channel that is lost, so that it is freed at once."""
+    def break_cycle(self):
+        """Break the reference cycle of a lost channel, so that it is freed."""
         self._reader._channel = None
 
     cdef int _fail(self, int number) except -1:
@@ -573,7 +575,7 @@ cdef class Channel(Peer):
         self._closing = True
         self._leave()
         self._drop()
-        # The rest goes with this object, soon.
+        # The other buffers are freed with this object, soon.
         self._engine._broker.memory.buffers -= self._held
         self._held = 0
         self._engine._forget(self)
@@ -584,7 +586,7 @@ cdef class Channel(Peer):
         return 0
 
     cdef int _await(self, uint32_t events) except -1:
-        """Have the engine look at this channel for `events`, and for what to read."""
+        """Make the engine wait for `events`, and for input unless paused."""
         cdef epoll_event event
         if self._socket is None:
             return 0

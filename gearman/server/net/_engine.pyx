@@ -1,21 +1,21 @@
 # cython: language_level=3, annotation_typing=False, auto_pickle=False
-"""The compiled I/O engine: plain TCP and Unix connections, without asyncio's help.
+"""The compiled I/O engine: TCP and Unix connections without TLS, and without asyncio.
 
-The engine keeps its sockets in an epoll set of its own, together with that of the
-event loop's selector, and waits for both at once in the selector's place. So as long
-as there are only packets to be moved, the event loop does not run at all: each round
-reads from every connection that has something, cuts packets straight from the read
-buffer, hands them to the compiled broker by C calls, and then writes once to each
-connection that was touched.
+The engine has an epoll set of its own, which contains its sockets and the epoll set of
+the event loop's selector. It waits for both in the selector's place. So the event loop
+does not run as long as only packets are to be moved. Each round reads from every
+connection that has input, makes packets directly from the read buffer, gives them to
+the compiled broker by C calls, and then writes once to each connection that was
+touched.
 
-All rules are the broker's and the gear protocol's: what is dispatched here by number
-are the commands that come often, and any other packet takes the same way as without
-the engine. What is rare, such as back-pressure, closing and stalling, is left to the
-Python object `connection` of each channel, which is the one that asyncio's transports
-get as well; a channel is its transport.
+All rules are the broker's and the gear protocol's. The engine itself dispatches only
+the frequent commands; all other packets are handled by the same code as without the
+engine. Rare events, such as back-pressure, closing and stalling, are handled by the
+Python object `connection` of each channel, which has the same base class as the
+connections on asyncio's transports. The channel is its transport.
 
-It is one module in several files, since its classes know each other: what it calls of the
-system, readers, what channels send, channels, and here the engine itself.
+The module is in several files, which are one module because their classes use each
+other: calls of the system, readers, tails, channels, and here the engine itself.
 """
 
 import os
@@ -51,37 +51,38 @@ include "_system.pxi"
 
 cdef enum:
     HEADER_SIZE = 12
-    # How much is read from a connection at once: there is no limit to what goes
-    # straight into a large argument, and little is read of what follows that, which
-    # may be the next one.
+    # Bytes that are read from a connection at once, and bytes that are read after a
+    # large argument. Those may be the beginning of another large argument, so they are
+    # few. The large argument itself is read without a limit.
     READ_SIZE = 32 * 1024
     FOLLOWING_SIZE = 4 * 1024
-    # What is worth being read without a copy, and being sent without one.
+    # From this size on, an argument is read and sent without a copy.
     DIRECT_SIZE = 32 * 1024
-    # How many large arguments are sent at once; what is one of them if it is sent to
-    # the same peer several times; how much is sent before others are served.
+    # How many large arguments are sent at once. The size from which on an argument is
+    # not copied if the same one is sent to a peer several times.
     TAILS = 32
     SHARED_SIZE = 1024
-    # What a large argument takes beside its bytes, about.
+    # About how many bytes of memory a large argument takes in addition to its own.
     TAIL_SIZE = 100
+    # Bytes that are sent to a peer before others are served.
     TURN_SIZE = 8 * 1024 * 1024
-    # After so many packets it is time to look at the clock. Those that do not come
-    # often may take long each.
+    # Packets between two looks at the clock. A packet of a rare command counts as this
+    # many, since it may take long.
     LOOK = 8
-    # Buffers up to the first size are kept for others once they are free, up to the
-    # second size altogether.
+    # The C library keeps free buffers of up to the first size for later use, up to the
+    # second size in all.
     KEPT_BUFFER = 2 * 1024 * 1024
     KEPT_MEMORY = 64 * 1024 * 1024
-    # Connections looked for at once; how often that is done before they are answered,
-    # if at least so many are found the first time.
+    # Ready connections of one epoll call. How often it is called before answers are
+    # sent, if the first call finds at least CROWD connections.
     BATCH = 256
-    LOOKS = 3
+    POLLS = 3
     CROWD = 4
-    # Output buffers of this size are kept for whoever needs one next.
+    # The size of small output buffers, which are kept for reuse, and how many are kept.
     SPARE_SIZE = 16 * 1024
     SPARES = 256
 
-# The commands that come often; a test compares their numbers with the table's.
+# The frequent commands; a test compares their numbers with the table's.
 cdef enum:
     PRE_SLEEP = 4
     SUBMIT_JOB = 7
@@ -103,8 +104,8 @@ cdef enum:
     NORMAL = 1
     LOW = 2
 
-# Seconds that the requests of one channel may take in a round, and those of all that
-# were put off, if this is less.
+# Seconds that the requests of one channel may take in a round, and those of all
+# channels that were put off; the smaller one counts.
 cdef double ALLOWANCE = 100e-6
 cdef double ALLOWANCE_OF_ALL = 2e-3
 
@@ -130,7 +131,7 @@ cdef inline bytes copy(const unsigned char *at, Py_ssize_t size):
 
 
 cdef inline Py_ssize_t until_nul(const unsigned char *at, Py_ssize_t size) noexcept:
-    """Return how many bytes stand before a NUL, -1 if there is none."""
+    """Return how many bytes are before the first NUL, -1 if there is none."""
     cdef const unsigned char *end = <const unsigned char *>memchr(at, 0, size)
     return -1 if end is NULL else end - at
 
@@ -142,36 +143,37 @@ include "_channel.pxi"
 
 @cython.final
 cdef class Engine:
-    """Reads from and writes to channels, for as long as there is something to do.
+    """Reads from channels and writes to them, as long as there is something to do.
 
-    `dispatch` gets a channel and a packet of a type that does not come often. `settle`
-    does what follows from a round, where anything may.
+    `dispatch` is called with a channel and a packet of a rare command. `settle` is
+    called at the end of a round that may need it. `max_packet` and `max_outbox` are in
+    bytes.
     """
 
     cdef Broker _broker
     cdef object _loop
     cdef object _settle
     cdef object _dispatch
-    # By descriptor, with None between them.
+    # Indexed by descriptor; None where there is no channel.
     cdef list _channels
     cdef long long _max_packet
     cdef Py_ssize_t _max_outbox
     cdef int _epoll
     cdef int _selector
-    # Cheaper than a limit to each wait: when the timer goes off.
+    # A timer, which is cheaper than a timeout of each wait, and the time it is set to.
     cdef int _timer
     cdef double _alarm
-    # What `ring` counts up, and who is told in the engine's thread.
+    # The eventfd that `ring` increments, and the function that is then called.
     cdef int _bell
     cdef object _rung
     cdef bint _interrupted
     cdef double _delay
-    # Channels that go on in the next round, and how many rounds there were.
+    # Channels that go on in the next round, and the number of rounds so far.
     cdef list _backlog
     cdef uint64_t _rounds
     # Seconds that each channel may take in this round.
     cdef double _allowance
-    # Whether each round may be the last.
+    # Whether the server drains, so that each round may be the last.
     cdef public bint draining
     cdef unsigned char *_input
     cdef epoll_event _ready[BATCH]
@@ -215,18 +217,18 @@ cdef class Engine:
             PyMem_Free(self._spares[self._spare])
 
     def attach(self, int selector):
-        """Watch the epoll set of the event loop's selector as well."""
+        """Wait for the epoll set of the event loop's selector as well."""
         self._watch(selector)
         self._selector = selector
 
     def listen(self, rung):
-        """Have `rung` called, as part of a round, after each `ring` or several."""
+        """Set the function that is called, in a round, after one or more `ring`."""
         self._bell = opened(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
         self._watch(self._bell)
         self._rung = rung
 
     def ring(self):
-        """Wake the engine, from whatever thread, so that who listens is called."""
+        """Wake the engine, from any thread, to call the function of `listen`."""
         eventfd_write(self._bell, 1)
 
     cdef int _watch(self, int descriptor) except -1:
@@ -238,7 +240,7 @@ cdef class Engine:
         return 0
 
     def open(self, sock, connection, address):
-        """Take a connected socket over, and return the channel that it becomes."""
+        """Make a channel from a connected socket, and take over the socket."""
         cdef Channel channel = Channel(address, sock.fileno())
         cdef Reader reader = Reader(
             max_packet=self._max_packet, lines=True, skip_large=True
@@ -262,8 +264,8 @@ cdef class Engine:
     def wait(self, timeout):
         """Serve channels until the event loop has something to do.
 
-        That is when one of its descriptors is ready (the result is True then), when
-        `timeout` seconds have passed (None: never), or after `interrupt`.
+        Returns when one of its descriptors is ready (only then True), after `timeout`
+        seconds (None: no limit), or after `interrupt`.
         """
         cdef double now = clock(CLOCK_MONOTONIC)
         cdef double end = INFINITY if timeout is None else now + <double>timeout
@@ -282,12 +284,12 @@ cdef class Engine:
                 return ready
 
     cdef bint _round(self, int count) except -1:
-        """Serve who is ready, then answer. Returns whether the event loop is as well.
+        """Serve ready channels, then answer; return whether the event loop is ready.
 
-        Where many are ready, more will be in a moment: to answer them together takes
+        If many channels are ready, more will be soon. To answer them together takes
         fewer system calls here, and wakes their processes less often.
         """
-        cdef int looks = LOOKS if count >= CROWD else 1
+        cdef int polls = POLLS if count >= CROWD else 1
         cdef bint ready = False
         self._rounds += 1
         self._allowance = ALLOWANCE
@@ -295,8 +297,8 @@ cdef class Engine:
             self._go_on()
         while count > 0:
             ready = self._serve_all(count)
-            looks -= 1
-            if not looks or ready:
+            polls -= 1
+            if not polls or ready:
                 break
             count = epoll_wait(self._epoll, self._ready, BATCH, 0)
         try:
@@ -306,14 +308,14 @@ cdef class Engine:
         return ready
 
     cdef int _put_off(self, Channel channel) except -1:
-        """Have a channel go on in the next round."""
+        """Let a channel go on in the next round."""
         if not channel._listed:
             channel._listed = True
             self._backlog.append(channel)
         return 0
 
     cdef int _go_on(self) except -1:
-        """Have each channel go on that was put off."""
+        """Let the channels go on that were put off."""
         cdef Channel channel
         backlog, self._backlog = self._backlog, []
         self._allowance = min(ALLOWANCE, ALLOWANCE_OF_ALL / PyList_GET_SIZE(backlog))
@@ -350,7 +352,7 @@ cdef class Engine:
         return 0
 
     def interrupt(self):
-        """Have `wait` return soon: the event loop was given something to do."""
+        """Make `wait` return soon: the event loop has something to do."""
         self._interrupted = True
 
     cdef int _poll(self, bint patient) except? -2:
@@ -362,7 +364,7 @@ cdef class Engine:
         return count
 
     cdef int _set_alarm(self, double when) except -1:
-        """Have the timer go off at this time of the monotonic clock, or never."""
+        """Set the timer to a time of the monotonic clock; INFINITY stops it."""
         cdef itimerspec alarm
         memset(&alarm, 0, sizeof(alarm))
         if when < INFINITY:
@@ -432,7 +434,7 @@ cdef class Engine:
                     (<Peer>peer).connection.flush()
                     self._interrupted = True
             except Exception as error:
-                # The others are not to suffer.
+                # The other peers are written to all the same.
                 self._report(error)
 
     cdef int _forget(self, Channel channel) except -1:

@@ -1,35 +1,36 @@
-# What peers send: cutting a stream into packets, and carrying out those that come often.
+# Reading: splitting a stream into packets, and carrying out the frequent ones.
 
 @cython.final
 cdef class Reader(Decoder):
-    """Cuts the stream of one channel and dispatches its packets.
+    """Splits the stream of one channel into packets, and dispatches them.
 
-    The last argument of a large packet is received straight into the object that it
-    is going to be. This object grows with what has come, whatever size was declared;
-    meanwhile the buffer keeps what is before that argument.
+    The last argument of a large packet is received directly into its bytes object. The
+    object grows with the data that arrives, whatever size was declared. Meanwhile the
+    buffer has the part of the packet before that argument.
     """
 
-    # The last argument of the packet that is kept, as far as `_come` says.
+    # The last argument of the incomplete packet, and how many of its bytes have
+    # arrived.
     cdef PyObject *_last
     cdef Py_ssize_t _come
     cdef Channel _channel
     cdef Broker _broker
     cdef Workers _workers
     cdef object _dispatch
-    # What was done since the clock was looked at.
+    # How many packets were carried out since the last look at the clock.
     cdef int _done
-    # A client tends to name the function that it named before: comparing is cheaper
-    # than making and hashing a new object.
+    # The last function name. Clients often use the same one again: comparing is cheaper
+    # than creating and hashing a new object.
     cdef bytes _name
 
     cdef unsigned char *_place(self) noexcept:
-        """Return where to receive the last argument's next bytes, see `_space`."""
+        """Return where to receive the next bytes of the last argument."""
         return <unsigned char *>PyBytes_AS_STRING(<object>self._last) + self._come
 
     cdef Py_ssize_t _space(self) except -1:
-        """Return how many bytes to receive straight into a last argument.
+        """Return how many bytes to receive directly into a last argument.
 
-        It is 0 if nothing of the kind is to come.
+        Returns 0 if no such argument is incomplete.
         """
         if self._last is NULL:
             return self._begin_last() if self._kept else 0
@@ -38,9 +39,9 @@ cdef class Reader(Decoder):
         return PyBytes_GET_SIZE(<object>self._last) - self._come
 
     cdef Py_ssize_t _worthwhile(self) noexcept:
-        """Return for how many bytes more there should be room in a last argument.
+        """Return by how many bytes the last argument should grow.
 
-        That is for what waits in the socket, or for as much again as has come.
+        That is what waits in the socket, or as much as has arrived, if that is more.
         """
         cdef Py_ssize_t most = max(self._come, DIRECT_SIZE)
         cdef int waiting = 0
@@ -48,13 +49,13 @@ cdef class Reader(Decoder):
         return min(self._missing(), max(most, <Py_ssize_t>waiting))
 
     cdef Py_ssize_t _missing(self) noexcept:
-        """Return how many bytes of a last argument are to come."""
+        """Return how many bytes of a last argument have not arrived."""
         return self._needed - self._kept - self._come
 
     cdef Py_ssize_t _begin_last(self) except -1:
-        """Take what has come of a last argument out of the buffer, if it is large.
+        """Move the beginning of a large last argument out of the buffer.
 
-        Returns for how many bytes more there is room then.
+        Returns the room after it in its object, 0 if there is no large argument.
         """
         cdef Py_ssize_t start
         cdef Py_ssize_t space
@@ -77,7 +78,7 @@ cdef class Reader(Decoder):
     cdef Py_ssize_t _last_starts(self) noexcept:
         """Return where the last argument of the packet in the buffer starts.
 
-        It is 0 if the packet has none, or not all that is before it has come.
+        Returns 0 if the packet has none, or if an argument before it is incomplete.
         """
         cdef uint32_t number = read_number(self._buffer + 4)
         cdef int count = <unsigned char>PyBytes_AS_STRING(counts)[number]
@@ -93,14 +94,14 @@ cdef class Reader(Decoder):
         return start
 
     cdef int _received(self, Py_ssize_t size) except -1:
-        """Take `size` bytes that were received at `_place`."""
+        """Count `size` bytes that were received at `_place`."""
         self._come += size
         if not self._missing():
             self._release(None)
         return 0
 
     cdef bytes _argument(self, const unsigned char *at, Py_ssize_t size):
-        """Return the last argument, of which as much is here as is in the buffer."""
+        """Return the last argument: its object if it is large, else a copy."""
         if self._last is NULL:
             return copy(at, size)
         last = <bytes>self._last
@@ -134,7 +135,7 @@ cdef class Reader(Decoder):
         return self._count(LOOK)
 
     cdef inline int _count(self, int done) except -1:
-        """Leave the rest to another round if that was enough for this one."""
+        """Count packets; stop if the time or the room for answers is used up."""
         cdef Channel channel = self._channel
         self._done += done
         if self._done >= LOOK:
@@ -152,9 +153,10 @@ cdef class Reader(Decoder):
     cdef int _often(
         self, uint32_t number, const unsigned char *body, Py_ssize_t size
     ) except -1:
-        """Carry out a packet of a type that comes often, and return what that counts.
+        """Carry out a packet of a frequent command.
 
-        Returns 0 for others, which are not carried out.
+        Returns how many packets it counts as (see LOOK), or 0 for other commands, which
+        are not carried out.
         """
         if number == GRAB_JOB:
             self._workers.grab(self._channel)
@@ -188,7 +190,7 @@ cdef class Reader(Decoder):
         return 0
 
     cdef inline int _searched(self):
-        """Return what the search for a job counts: it takes long with many functions."""
+        """Return what a search for a job counts as: it is slow with many functions."""
         return LOOK if PyList_GET_SIZE(self._channel.functions) > LOOK else 1
 
     cdef int _echo(self, const unsigned char *body, Py_ssize_t size) except -1:

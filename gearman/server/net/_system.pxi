@@ -1,4 +1,4 @@
-# What the engine calls of Linux: epoll, timers, sockets.
+# Declarations of the system calls that the engine uses.
 
 cdef extern from *:
     """
@@ -7,9 +7,9 @@ cdef extern from *:
     #include <malloc.h>
     #endif
 
-    /* Large buffers come and go with the packets in them. glibc would return their
-     * memory to the system each time, which then has to clear it again for the next
-     * one, a page at a time. */
+    /* Large buffers are allocated and freed with each large packet. glibc would return
+     * their memory to the system each time, which then has to clear each page again for
+     * the next packet. */
     static void keep_freed_memory(int largest, int most)
     {
     #ifdef __GLIBC__

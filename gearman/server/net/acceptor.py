@@ -1,4 +1,4 @@
-"""Accepting connections, and pausing while there are no descriptors for them."""
+"""Accepting connections, and pausing while no descriptors are left."""
 
 import asyncio
 import logging
@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from ..connections.peers import Address
 
-# Connections taken in one go, so that a crowd at the door does not keep those inside
-# waiting.
+# Connections that are accepted in one round, so that many new connections do not delay
+# the existing ones.
 BATCH = 64
 
 # Seconds until accepting is tried again.
@@ -18,13 +18,13 @@ log = logging.getLogger("gearman.server")
 
 
 class Acceptor:
-    """Hands each connection that comes in on a listening socket to `accepted`.
+    """Accepts connections on a listening socket.
 
-    That gets the connection's socket and the address of its peer.
+    `accepted` is called with the socket of each connection, and its peer's address.
 
-    When the process or the system runs out of descriptors or memory, those that
-    wait are left waiting in the backlog for a while. The log says so once, and once
-    more when it is over.
+    If the process or the system has no descriptors or memory left, accepting is paused,
+    and new connections wait in the backlog. The log says when this begins and when it
+    ends.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""From an accepted socket to a connection: plain, with TLS, in the engine, or none."""
+"""Making connections from accepted sockets: by asyncio, with TLS, or in the engine."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from ..protocols.gear import Gear
 from ..protocols.interface import Service
 from ..settings.certificates import Certificates
 
-_WHY: Final = {
+_REASONS: Final = {
     "allow-from": "--allow-from does not name it",
     "max-connections": "there are as many connections as --max-connections allows",
     "max-connections-per-address": (
@@ -24,10 +24,10 @@ _WHY: Final = {
 
 
 class ConnectionFactory:
-    """Makes the connections of a server, of the sockets that it accepts.
+    """Makes the connections of a server from the sockets that it accepts.
 
-    With `certificates` those that come by TCP speak TLS. Plain ones that speak gear
-    go to the `engine`, if there is one.
+    With `certificates`, TCP connections use TLS. Connections without TLS that speak
+    gear are given to the `engine`, if there is one.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ConnectionFactory:
         self._connecting: set[asyncio.Task[None]] = set()
 
     def accept(self, service: Service, sock: socket.socket, address: Address) -> None:
-        """Let in, or turn away, a peer that is to speak the protocol of `service`."""
+        """Make a connection that speaks the protocol of `service`, or refuse it."""
         context = self._context
         host = host_of(address)
         if why := self._refusal(host):
@@ -63,7 +63,7 @@ class ConnectionFactory:
             self._start(sock, StreamConnection(context, service, address))
 
     def _refusal(self, host: str) -> str:
-        """Return the option that keeps a peer out."""
+        """Return the name of the limit that excludes a peer, or ""."""
         if not self._filter.admits(host):
             return "allow-from"
         return self._counter.full(host)
@@ -71,7 +71,7 @@ class ConnectionFactory:
     def _refuse(self, sock: socket.socket, host: str, option: str) -> None:
         sock.close()
         self._context.report.count(option)
-        self._context.report.complain(option, f"{host}: refused, {_WHY[option]}")
+        self._context.report.complain(option, f"{host}: refused, {_REASONS[option]}")
 
     def _start(self, sock: socket.socket, connection: StreamConnection) -> None:
         task = asyncio.get_running_loop().create_task(self._connect(sock, connection))
@@ -83,7 +83,7 @@ class ConnectionFactory:
         try:
             await loop.connect_accepted_socket(lambda: connection, sock)
         except OSError:
-            # The peer was gone again before its connection was set up.
+            # The peer has closed the connection before it was set up.
             sock.close()
             if not connection.made:
                 self._counter.leave(connection.host)

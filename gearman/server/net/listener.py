@@ -1,8 +1,8 @@
-"""The asyncio shell of the server: listening sockets, turns, timers.
+"""A running server on asyncio: listening sockets, turns, timers.
 
-Work is done in turns. Everything that arrives in one round of the event loop is
-handed to the broker first; then, once, what is due by time is run and each peer that
-was touched is written to.
+Work is done in turns. In a turn, all input of one round of the event loop is given to
+the broker. At its end, timers of the broker that are due are run, and each peer that
+was touched is written to once.
 """
 
 import asyncio
@@ -46,28 +46,30 @@ from .loop import Selector
 from .sockets import remove_file
 from .usage import usages
 
-# Scheduled jobs follow the wall clock, which may be set: look at it this often.
+# Seconds between two looks at the wall clock, which may be changed while scheduled jobs
+# wait for their time.
 MAX_SLEEP = 30.0
 
-# The most jobs that the collector of cycles may have to look through, where it looks
-# at jobs.
+# In the pure build, the garbage collector scans all jobs. It is not run if there are
+# more than so many.
 LIGHT = 50_000
 
-# Bytes that wait for a client that does not read before its workers are not read
-# from, so that not all of its results are kept here.
+# If more bytes wait for a client, the server does not read from the client's workers,
+# so that their results do not all wait in memory.
 HOLD_FROM = 64 * 1024 * 1024
 
 log = logging.getLogger("gearman.server")
 
 
 class Listener:
-    """A running server. `config` says how, `sockets` are bound and ready.
+    """A server, from its start to its end.
 
-    So are the `others`, which belong to the protocols beside gear, in their order.
-    The files that TLS needs are read here if there are no `certificates` yet.
-    Background jobs are kept in the `queue`, if there is one; the listener closes it.
-    With the `selector` of the event loop that it is going to run in, plain sockets
-    are left to the compiled engine if that was built; asyncio does the same without.
+    `sockets` are the bound and listening sockets of gear; `others` are those of the
+    other protocols, in the order of `config.protocols`. If there are no `certificates`,
+    the files that TLS needs are read here. Background jobs are stored in `queue`, if
+    there is one; the listener closes it. `selector` is that of the event loop in which
+    the server will run. With it, connections without TLS are served by the compiled
+    engine, if that was built; otherwise by asyncio.
     """
 
     def __init__(
@@ -113,16 +115,16 @@ class Listener:
         self._hold_from = min(HOLD_FROM, config.max_outbox // 2 or HOLD_FROM)
         self._timer: asyncio.TimerHandle | None = None
         self._engine: Any = None
-        # Until when nobody is closed because of the memory that he holds.
-        self._patience = -inf
+        # Until then, on the loop's clock, no connection is closed for its memory.
+        self._no_closing_until = -inf
         self._draining = False
         self._acceptors: list[Acceptor] = []
         self._stopped = asyncio.Event()
 
     def replay(self) -> None:
-        """Take up the jobs that are in the queue. Raises StartupError if that fails.
+        """Load the jobs that are in the queue. Raises StartupError if that fails.
 
-        To be called before `serve`, from which on the queue may change.
+        Call this before `serve`, which begins to change the queue.
         """
         if self._queue is not None:
             replay(self._queue, self.broker)
@@ -178,7 +180,7 @@ class Listener:
         log.log(NOTICE, "listening on %s%s", where, what)
 
     def _start_engine(self) -> None:
-        # Packets are traced where asyncio's transports hand them over.
+        # At the level DEBUG, packets are logged, which the engine does not do.
         if Engine is None or self._selector is None or log.isEnabledFor(logging.DEBUG):
             return
         self._engine = Engine(
@@ -192,9 +194,9 @@ class Listener:
         self._selector.attach(self._engine)
 
     def _start_storing(self) -> Callable[[Producer], None]:
-        """Begin to keep jobs in the queue; returns who is told of new connections."""
+        """Start storing jobs; return the function to call with each new connection."""
         if self._queue is None:
-            return _untold
+            return _ignore_connection
         self._durability = Durability(
             self._queue, self.broker, self._turns.begin, self._flush
         )
@@ -202,24 +204,25 @@ class Listener:
         return self._durability.connected
 
     def _interrupt(self) -> None:
-        """Have the event loop look at what was just scheduled."""
+        """Make the event loop notice a new timer or callback."""
         if self._engine is not None:
             self._engine.interrupt()
 
     def reload(self) -> None:
-        """Read again what may have changed on the disk."""
+        """Read the certificates again."""
         if self._certificates is not None:
             self._certificates.reload()
 
     def stop(self) -> None:
-        """Stop at once."""
+        """Stop immediately."""
         self._stopped.set()
         self._interrupt()
 
     def drain(self) -> None:
-        """Take no more connections, and stop when no job is left.
+        """Accept no more connections, and stop when no job is left.
 
-        Jobs that are in the queue and do not run are left to the next run.
+        Stored jobs that are neither running nor waited for stay in the queue for the
+        next start.
         """
         self._stop_accepting()
         self._draining = self._server.draining = True
@@ -270,7 +273,7 @@ class Listener:
         await asyncio.sleep(0)
 
     def _light(self) -> bool:
-        """Whether the collector of cycles has little to look through."""
+        """Whether a garbage collection is cheap."""
         return self._engine is not None or len(self.broker.jobs.known) <= LIGHT
 
     def _limits(self) -> Iterator[Usage]:
@@ -285,16 +288,16 @@ class Listener:
         self.settle()
 
     def settle(self) -> None:
-        """Do what follows from a turn, once all that was to be sent was sent."""
+        """Finish a turn, after its output was written."""
         if self.broker.jobs.congested:
             self._hold_producers()
         if self.broker.workers.notices or self.broker.hits.reached:
-            self._tell()
+            self._log_events()
         if self.broker.over_budget():
-            self._relieve()
-        self._arm()
+            self._close_largest()
+        self._set_timer()
         self._stop_if_drained()
-        # At last: the writer, once woken, waits for the interpreter's lock.
+        # Last, since it wakes the writer's thread, which competes for the GIL.
         if self._durability is not None:
             self._durability.settle()
 
@@ -316,25 +319,25 @@ class Listener:
                 connection.hold(producer.connection)
         congested.clear()
 
-    def _relieve(self) -> None:
-        """Close those who hold most of what peers make the server keep."""
+    def _close_largest(self) -> None:
+        """Close the connections that hold most memory, if the budget is exceeded."""
         now = self._time()
         much = excess(self.broker)
-        if not much or now < self._patience:
+        if not much or now < self._no_closing_until:
             return
         total = self.broker.limits.memory
         found = list(largest(self.connections, much, self.broker))
         for connection, size in found:
-            text = f"{size} bytes are held for it, and --max-memory allows {total}"
-            connection.abort("max-memory", f"{text} to all")
+            text = f"it holds {size} bytes, and --max-memory allows {total}"
+            connection.abort("max-memory", f"{text} for all")
             self.connections.part(connection)
         if not found:
-            self._patience = now + PAUSE
+            self._no_closing_until = now + PAUSE
             text = f"memory is short: --max-memory is {total}, and no connection"
             self._report.complain("max-memory", f"{text} holds much")
 
-    def _tell(self) -> None:
-        """Log what became of jobs, and which limits were hit."""
+    def _log_events(self) -> None:
+        """Log the broker's notices about jobs, and the limits that were reached."""
         notices, reached = self.broker.workers.notices, self.broker.hits.reached
         for notice in notices:
             self._report.complain(notice[0], Sentence(notice))
@@ -343,8 +346,8 @@ class Listener:
         notices.clear()
         reached.clear()
 
-    def _arm(self) -> None:
-        """Have a turn begin when something is due."""
+    def _set_timer(self) -> None:
+        """Set the timer that begins the next turn when something is due."""
         delay = self.broker.delay()
         due = self.broker.now + min(max(delay, 0.0), MAX_SLEEP)
         if self._timer is not None:
@@ -357,16 +360,16 @@ class Listener:
             self._interrupt()
 
 
-def _untold(connection: Producer) -> None:
-    """Nobody has to know of a new connection."""
+def _ignore_connection(connection: Producer) -> None:
+    """Do nothing: without a store, new connections are not held."""
 
 
 def _broker(config: Config, budget: Budget, *, persistent: bool) -> Broker:
     prefix = config.handle_prefix or f"H:{socket.gethostname()}"
     return Broker(
         handle_prefix=os.fsencode(prefix)[:MAX_HANDLE_PREFIX],
-        # Handles of an earlier run must not name jobs of this one: they would have
-        # to be given out faster than one a microsecond.
+        # A handle of an earlier run must not name a job of this run. That could only be
+        # if more than one handle was assigned in each microsecond.
         first_handle=time.time_ns() // 1000,
         retries=config.retries,
         wakeup=config.wakeup,

@@ -1,4 +1,4 @@
-"""The event loop of the server: asyncio's, which leaves its waiting to the engine."""
+"""The event loop of the server: asyncio's, but the engine waits for it."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Selector(DefaultSelector):
-    """A selector that serves an engine's channels while it waits."""
+    """A selector that serves the channels of an engine while it waits."""
 
     engine: Any = None
 
@@ -24,7 +24,7 @@ class Selector(DefaultSelector):
 
 
 def run(main: Coroutine[Any, Any, None], selector: Selector) -> None:
-    """Run `main` in an event loop of its own that waits by means of `selector`."""
+    """Run `main` in a new event loop that waits with `selector`."""
 
     def make() -> asyncio.AbstractEventLoop:
         return asyncio.SelectorEventLoop(selector)

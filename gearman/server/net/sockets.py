@@ -1,4 +1,4 @@
-"""Listening sockets: from an endpoint of the configuration to bound sockets."""
+"""Opening the listening sockets of the configured endpoints."""
 
 import errno
 import grp
@@ -12,8 +12,8 @@ from ...errors import StartupError
 from ..connections.peers import describe
 from ..settings.config import Endpoint
 
-# Both address families, where a host name is not given. IPv4 first: a port that is
-# picked for it is then asked for on IPv6 as well.
+# Both address families, if no host is given. IPv4 is first: if any free port is wanted,
+# IPv6 then uses the same one.
 _ANY = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))  # noqa: S104
 
 
@@ -21,9 +21,9 @@ _MISSING_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPOR
 
 
 def open_all(endpoints: Iterable[Endpoint], backlog: int) -> list[socket.socket]:
-    """Listen on every endpoint, with room for `backlog` connections that wait.
+    """Listen on every endpoint; `backlog` connections may wait to be accepted.
 
-    Raises StartupError, and closes all, if one fails.
+    If one fails, all are closed. Raises StartupError.
     """
     opened: list[socket.socket] = []
     try:
@@ -41,7 +41,10 @@ def open_all(endpoints: Iterable[Endpoint], backlog: int) -> list[socket.socket]
 def open_groups(
     groups: Iterable[Iterable[Endpoint]], backlog: int
 ) -> list[list[socket.socket]]:
-    """Listen on the endpoints of each group, as `open_all` does, or on none."""
+    """Listen on the endpoints of each group; if one fails, close all.
+
+    Raises StartupError, as `open_all` does.
+    """
     opened: list[list[socket.socket]] = []
     try:
         for endpoints in groups:
@@ -61,7 +64,7 @@ def close_all(opened: Iterable[socket.socket]) -> None:
 
 
 def remove_file(sock: socket.socket) -> None:
-    """Remove the file of an open Unix socket, so that nobody finds it any more."""
+    """Remove the file of an open Unix socket, so that no more peers connect."""
     if sock.family == socket.AF_UNIX:
         with suppress(OSError):
             os.unlink(sock.getsockname())
@@ -82,7 +85,10 @@ def _open_tcp(endpoint: Endpoint, backlog: int, opened: list[socket.socket]) -> 
 
 
 def resolve(endpoint: Endpoint) -> Iterable[tuple[int, str]]:
-    """Return families and addresses of an endpoint. Raises StartupError."""
+    """Return the address families and addresses of an endpoint's host.
+
+    Raises StartupError if the host is unknown.
+    """
     if not endpoint.host:
         return _ANY
     try:
@@ -102,7 +108,7 @@ def _bind_tcp(family: int, host: str, port: int, backlog: int) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
-        # Binding alone does not show that another server listens there already.
+        # Only this shows that another server listens there.
         sock.listen(backlog)
     except OSError:
         sock.close()
@@ -117,7 +123,7 @@ def _open_unix(endpoint: Endpoint, backlog: int) -> socket.socket:
         _remove_stale(path)
         sock.bind(path)
         _protect(sock, endpoint)
-        # Not before: until now nobody can connect.
+        # Only now, so that no peer connects before the permissions are set.
         sock.listen(backlog)
     except OSError as error:
         sock.close()
@@ -135,15 +141,15 @@ def _protect(sock: socket.socket, endpoint: Endpoint) -> None:
             reason = "no such group" if isinstance(error, KeyError) else error.strerror
             raise StartupError(
                 f"unix:{endpoint.path} cannot be given to the group {endpoint.group!r}"
-                f" ({reason}): name one with --socket-group that the user who starts"
-                " the server belongs to"
+                f" ({reason}): name a group with --socket-group to which the user who"
+                " starts the server belongs"
             ) from error
     if endpoint.mode is not None:
         os.chmod(endpoint.path, endpoint.mode)
 
 
 def _remove_stale(path: str) -> None:
-    """Remove the socket that a server left behind which is no longer there."""
+    """Remove the socket file that a dead server left behind."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             raise FileExistsError(errno.EEXIST, "a file of this name exists")

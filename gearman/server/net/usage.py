@@ -1,4 +1,4 @@
-"""The limits of a server: how much of each is used, and how often it was hit."""
+"""The rows of `show limits`: how much of each limit is used."""
 
 from collections.abc import Iterator
 
@@ -17,18 +17,18 @@ def usages(
     counter: ConnectionCounter,
     connections: Connections,
 ) -> Iterator[Usage]:
-    """Yield a row for each limit, named as the option that sets it.
+    """Yield a row for each limit, named like the option that sets it.
 
-    What is limited for each of several is as much as the one of them has that has
-    most. The rows after `max-memory` say what of it is used for what. Three more rows
-    are no limits either: refused addresses, connections that were closed
-    because what they sent made no sense, and those that a bug has ended.
+    For a limit of each connection, worker, function or address, the use is the highest
+    among them. The rows after `max-memory` are its parts: jobs, peers, buffers. The
+    last three rows are no limits. They count refused addresses, connections that were
+    closed because of bad input, and connections that were closed because of a bug.
     """
     hits = broker.hits.counts
     functions, jobs = broker.functions.known.values(), broker.jobs.known
     rows: tuple[tuple[str, float | None, int | None], ...] = (
-        ("max-connections", counter.most, counter.count),
-        ("max-connections-per-address", counter.most_of_one, counter.largest()),
+        ("max-connections", counter.limit, counter.count),
+        ("max-connections-per-address", counter.limit_per_address, counter.largest()),
         ("max-functions", config.max_functions, len(functions)),
         (
             "max-functions-per-worker",

@@ -1,6 +1,6 @@
-"""What the server speaks: bytes in, bytes out, calls of the broker in between.
+"""The protocols of the server: each turns bytes into calls of the broker, and back.
 
-Packages that bring a protocol import from here what docs/protocols.md names.
+Packages with a protocol of their own import from here; docs/protocols.md says how.
 """
 
 from .interface import Option, Peer, Protocol, Recipient, Server, Service, Trace

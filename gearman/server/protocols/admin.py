@@ -1,12 +1,12 @@
-"""The admin text protocol of the server: a line in, an answer out.
+"""The admin text protocol of the server: each line gets an answer.
 
-A list may be long, so it comes in pieces, and others are served between two of them. It
-begins with what there is at that time; what has gone before its line is made is left
-out.
+A list may be long, so it is made in pieces, and other peers are served in between. It
+has the items that exist when it is asked for, without those that are gone before their
+line is made.
 
-The answers are gearmand's to the byte, line ends included, which differ from
-command to command. Where gearmand's harm somebody ours are other ones:
-docs/compatibility.md lists them.
+The answers are the same bytes as gearmand's, including line ends, which differ between
+commands. Where gearmand's answer does harm, this server's differs:
+docs/compatibility.md lists these cases.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,11 +22,11 @@ from ..networks import LOOPBACK, Network, contains
 OK = b"OK\r\n"
 END = b".\n"
 
-# How many bytes a piece of a list has, and lines, those that are left out included.
+# A piece of a list ends after so many bytes or lines; omitted items count as lines.
 PIECE_SIZE: Final = 64 * 1024
 PIECE_LINES: Final = 100
 
-# All of an answer, or the pieces of a list.
+# A whole answer, or the pieces of a list.
 Answer = bytes | Iterator[bytes]
 
 _NO_FUNCTION: Final = b"ERR function not found\r\n"
@@ -38,9 +38,9 @@ _HAS_JOBS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the server says of itself, and what it does when told to stop.
+    """What the server says about itself, and how it is stopped.
 
-    `shutdown` is called with True for a graceful one. None means that the admin
+    `shutdown` is called with True for a graceful shutdown. If it is None, the admin
     protocol may not stop the server.
     """
 
@@ -51,9 +51,9 @@ class Identity:
 
 
 class Usage(NamedTuple):
-    """One limit: its name, itself, how much of it is used, how often it was hit.
+    """One row of `show limits`: name, limit, how much is used, how often it was hit.
 
-    There is no limit if that is 0. What has no number is None.
+    A limit of 0 is no limit. None stands for a value that does not exist.
     """
 
     name: str
@@ -62,23 +62,23 @@ class Usage(NamedTuple):
     hits: int
 
 
-# Commands that are only for those who may change something. Unless they are named,
-# that is everyone, as with gearmand, but for what only this server knows.
+# Commands for peers in the networks of --admin-from. Without that option they are for
+# everyone, as with gearmand; but not `shutdown`, which gearmand does not have.
 _CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue", b"shutdown"})
 _SHUTDOWN: Final = b"shutdown"
 
 
 class _Numbers(list[int]):
-    """A list that can be referred to weakly."""
+    """A list that weak references can point to."""
 
 
 class Admin:
-    """Answers admin lines with the help of a broker.
+    """Answers admin lines, with the broker's data.
 
-    Whoever is in the networks `changers`, or came by a Unix socket, may use every
-    command, others those that change nothing. Without them everyone may, but for
-    `shutdown`, which is for this machine. `limits` tells how much is used of each
-    limit.
+    Peers in the networks `changers`, and those on a Unix socket, may use all commands;
+    others may use those that change nothing. If there are no `changers`, all peers may
+    use all commands, except `shutdown`, which only this machine may use. `limits`
+    returns the rows of `show limits`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Admin:
         self._limits = limits
         self._identity = identity
         self._changers = changers
-        # What the last list of jobs is made from, which others can be made from too.
+        # The numbers for the last list of jobs, which further lists can share.
         self._last_numbers: Callable[[], _Numbers | None] = lambda: None
         self._last_state = (0, 0)
         self._commands: dict[bytes, Callable[[list[bytes]], Answer]] = {
@@ -112,10 +112,11 @@ class Admin:
             self._commands[_SHUTDOWN] = self._shutdown
 
     def answer(self, line: bytes, address: str) -> Answer:
-        """Carry out one line of a peer at this address and return the answer.
+        """Carry out a line, given without its end, and return the answer.
 
-        A list is made while its pieces are asked for. Raises ProtocolError (fatal)
-        where the connection is to be closed.
+        `address` is the peer's IP address, or `unix`. The pieces of a list are made
+        when they are asked for. Raises ProtocolError (fatal) if the connection must be
+        closed.
         """
         command, *words = split(line)
         name = command.lower()
@@ -143,9 +144,9 @@ class Admin:
         return _pieces(b"" if job is None else line(job) for job in jobs)
 
     def _numbers(self) -> "_Numbers":
-        """Return the numbers of all jobs: a list that is in use, if that has them."""
+        """Return the numbers of all jobs, sharing a list in use if it is up to date."""
         broker = self._broker
-        # Jobs come with a new number each, and go by getting fewer.
+        # If neither value has changed, no job was added and none was removed.
         state = (broker.jobs.next_number, len(broker.jobs.known))
         numbers = self._last_numbers()
         if numbers is None or self._last_state != state:
@@ -213,11 +214,11 @@ class Admin:
         return _HAS_JOBS % function.total()
 
     def _maxqueue(self, words: list[bytes]) -> bytes:
-        """Set the limits of a function: one for all priorities, or by priority.
+        """Set the limits of a function: one for all priorities, or one for each.
 
-        Two numbers are high and normal, three are high, normal and low. What is not
-        given is the limit of functions without one of their own. What is no number
-        counts as 0, which is no limit.
+        Two numbers are those of high and normal, three those of high, normal and low.
+        A limit that is not given is --max-jobs-per-function. As with gearmand, a word
+        that is not a number counts as 0, which is no limit.
         """
         if not words:
             return _incomplete(b"maxqueue")
@@ -243,7 +244,7 @@ class Admin:
 
 
 def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the pieces of a list, the last one with its end."""
+    """Yield the pieces of a list; the last one ends with the line `.`."""
     piece: list[bytes] = []
     size = 0
     for line in lines:
@@ -285,7 +286,7 @@ def _function_name(words: list[bytes]) -> bytes | None:
 def _limit(number: bytes) -> int:
     if not number.isdigit():
         return 0
-    # No more digits than needed: there are numbers too long for int.
+    # Only so many digits: int refuses longer numbers.
     return min(int(number.lstrip(b"0")[:20] or b"0"), 0xFFFFFFFF)
 
 
@@ -301,7 +302,7 @@ def _priorities(function: Function) -> bytes:
 
 
 def _worker(peer: Peer) -> Iterator[bytes]:
-    """Yield the line of a peer, in parts: its functions may be many."""
+    """Yield the line of a peer in parts, since it may have many functions."""
     ip, client_id = peer.address.encode(), printable(peer.client_id)
     yield b"%d %b %b :" % (peer.descriptor, ip, client_id)
     for function in peer.functions.copy():
@@ -310,13 +311,13 @@ def _worker(peer: Peer) -> Iterator[bytes]:
 
 
 def _job(job: Job) -> bytes:
-    """A job's handle, retries, whether nobody wants it, and is in the background."""
+    """Return a job's handle, retries, ignored (0 or 1), background (0 or 1)."""
     ignored = not job.wanted()
     return b"%b\t%d\t%d\t%d\n" % (job.handle, job.retries, ignored, job.background)
 
 
 def _usage(usage: Usage) -> bytes:
-    """A limit's name, the limit, what is used of it, how often it was hit."""
+    """Return a limit's name, the limit, how much is used, how often it was hit."""
     return b"\t".join(map(_cell, usage)) + b"\n"
 
 

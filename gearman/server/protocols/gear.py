@@ -21,22 +21,22 @@ from .admin import Admin
 from .calendar import next_time
 from .interface import HIGH_WATER, Protocol, Server, Service, Trace
 
-# Gets the peer and the packet's arguments, as many as the command table says.
+# It is called with the peer and the packet's arguments, as in the command table.
 Verb = Callable[..., None]
 
-# A number as strtoll reads it, except that there must be one, and that a fraction
-# counts as a whole: no time comes early.
+# A number as strtoll reads it; but there must be one, and a fraction is rounded up, so
+# that no time is too early.
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,19})(\.\d*)?\s*")
 _MAX_NUMBER_TEXT = 100
 _MAX_NUMBER = 2**63 - 1
 
-# So many bytes of what came are cut into packets at a time.
+# Bytes of input that are split into packets at a time.
 _SLICE = 16 * 1024
 
-# So many packets are carried out between two looks at the clock.
+# Packets that are carried out between two looks at the clock.
 _LOOK = 8
 
-# Arguments that belong to clients and workers alone.
+# Arguments that the log does not show: they are data of clients and workers.
 _OPAQUE = {"workload", "result", "data"}
 
 _SUBMITS = {
@@ -50,7 +50,7 @@ _SUBMITS = {
 
 
 class Gear(Service):
-    """What a server's binary protocol does for each command, on every connection."""
+    """The binary protocol of a server: what it does for each command."""
 
     port = DEFAULT_PORT
     read_size = 256 * 1024
@@ -103,7 +103,7 @@ class Gear(Service):
         return GearProtocol(Peer(address, descriptor), self, trace=trace)
 
     def dispatch(self, peer: Peer, packet: Packet) -> None:
-        """Do what a packet or line asks for. Raises ProtocolError if it is fatal."""
+        """Carry out a packet or line. Raises ProtocolError if its error is fatal."""
         number, arguments = packet
         if isinstance(arguments, ProtocolError):
             self._refuse(peer, arguments)
@@ -135,7 +135,7 @@ class Gear(Service):
             peer.answering = answer
 
     def _can_do_timeout(self, peer: Peer, name: bytes, timeout: bytes) -> None:
-        """Register a function with a timeout in milliseconds; none if below 1."""
+        """Register a function with a timeout in milliseconds; below 1 there is none."""
         milliseconds = _number(_until_nul(timeout))
         if milliseconds is None:
             text = b"Timeout is not a number of milliseconds"
@@ -145,7 +145,7 @@ class Gear(Service):
     def _submit_epoch(
         self, peer: Peer, name: bytes, unique: bytes, epoch: bytes, workload: bytes
     ) -> None:
-        """Submit a background job that runs at a time, in seconds since the epoch."""
+        """Submit a background job that runs not before `epoch` (seconds since 1970)."""
         when = _number(epoch)
         if when is None:
             text = b"Epoch is not a number of seconds"
@@ -177,17 +177,17 @@ class Gear(Service):
         *,
         background: bool,
     ) -> None:
-        """Submit a job with a reducer; libgearman sends an aggregator nobody reads."""
+        """Submit a job with a reducer; the aggregator is ignored, as by gearmand."""
         self._broker.submit(
             peer, name, unique, workload, background=background, reducer=reducer
         )
 
 
 class GearProtocol(Protocol):
-    """A connection that speaks the binary and the admin text protocol by turns.
+    """A connection that speaks the binary protocol, mixed with the admin protocol.
 
-    What came is carried out in turns as well, so that others are served meanwhile; and
-    no more of it while too much of the answers waits to be sent.
+    In each turn, requests are carried out for a limited time, so that other peers are
+    served. While more than HIGH_WATER bytes of answers wait, none is carried out.
     """
 
     def __init__(self, peer: Peer, gear: Gear, *, trace: Trace | None = None) -> None:
@@ -196,11 +196,11 @@ class GearProtocol(Protocol):
         self._decoder = Decoder(
             max_packet=gear.server.max_packet, lines=True, skip_large=True
         )
-        # What is still to be carried out, and the bytes that came after it.
-        self._later: deque[Packet] = deque()
-        self._come = b""
-        # How many bytes those took that are to be carried out, about.
-        self._cut_bytes = 0
+        # Packets that were not carried out yet, and the input after them.
+        self._packets: deque[Packet] = deque()
+        self._input = b""
+        # About how many bytes these packets take.
+        self._packet_bytes = 0
         self._trace = trace
 
     @property
@@ -211,53 +211,53 @@ class GearProtocol(Protocol):
     def kept(self) -> int:
         if not (self.ready or self._decoder.unfinished):
             return 0
-        later = self._cut_bytes if self._later else 0
-        return self.buffered + len(self._come) + later
+        packets = self._packet_bytes if self._packets else 0
+        return self.buffered + len(self._input) + packets
 
     def receive(self, data: bytes) -> None:
         if len(data) <= _SLICE and not self.ready:
-            self._cut(data)
+            self._split(data)
         else:
-            self._come += data
+            self._input += data
         self.resume()
 
     def resume(self) -> None:
         try:
             self._carry_out()
         except ProtocolError as error:
-            self._later.clear()
-            self._come = b""
+            self._packets.clear()
+            self._input = b""
             self.error = error
-        if self._later or self._come or self.peer.answering is not None:
+        if self._packets or self._input or self.peer.answering is not None:
             self.ready = self.paused = True
-            # To be looked at again.
+            # So that the connection calls `resume` at the end of the turn.
             self.peer.write(b"")
         else:
             self.ready = self.paused = False
 
     def _carry_out(self) -> None:
-        """Make pieces of an answer, carry out packets, and cut some more, in this turn.
+        """Make pieces of an answer, and carry out packets, until the time is used up.
 
-        The clock is looked at after so many packets, and after each that may take long.
+        The clock is looked at after _LOOK packets, and after each that may take long.
         """
-        peer, later, late = self.peer, self._later, self._gear.server.late
+        peer, packets, late = self.peer, self._packets, self._gear.server.late
         dispatch = self._gear.dispatch if self._trace is None else self._dispatch
         done = 0
         while peer.size <= HIGH_WATER:
             if peer.answering is not None:
                 self._answer_on(peer.answering)
                 done = _LOOK
-            elif later:
-                packet = later.popleft()
+            elif packets:
+                packet = packets.popleft()
                 dispatch(peer, packet)
                 if not packet[0] or len(peer.functions) > _LOOK:
                     done = _LOOK
                 done += 1
-            elif self._come:
-                # There is one large packet, or there may be many small ones.
-                size = len(self._come) if self._decoder.buffered else _SLICE
-                data, self._come = self._come[:size], self._come[size:]
-                self._cut(data)
+            elif self._input:
+                # The rest of one large packet, or possibly many small ones.
+                size = len(self._input) if self._decoder.buffered else _SLICE
+                data, self._input = self._input[:size], self._input[size:]
+                self._split(data)
                 continue
             else:
                 break
@@ -266,10 +266,10 @@ class GearProtocol(Protocol):
                 if late():
                     break
 
-    def _cut(self, data: bytes) -> None:
-        """Cut packets, which are to be carried out next."""
-        self._cut_bytes = self._decoder.buffered + len(data)
-        self._later.extend(self._decoder.feed(data))
+    def _split(self, data: bytes) -> None:
+        """Split input into packets, to be carried out next."""
+        self._packet_bytes = self._decoder.buffered + len(data)
+        self._packets.extend(self._decoder.feed(data))
 
     def _answer_on(self, pieces: Iterator[bytes]) -> None:
         piece = next(pieces, None)
@@ -298,17 +298,17 @@ class GearProtocol(Protocol):
         return pieces
 
     def _dispatch(self, peer: Peer, packet: Packet) -> None:
-        """Carry out a packet, and say so in the log."""
+        """Carry out a packet, and log it."""
         assert self._trace is not None  # noqa: S101
         self._trace(f"received {describe(packet)}")
         self._gear.dispatch(peer, packet)
 
 
 def describe(packet: Packet) -> str:
-    """Return a packet in a few words for the log: names, but no workloads."""
+    """Return a packet as text for the log: its names, but no workload or result."""
     number, arguments = packet
     if isinstance(arguments, ProtocolError):
-        return f"what breaks the protocol: {arguments}"
+        return f"an invalid packet: {arguments}"
     row = COMMANDS.get(number)
     if row is None:
         words = [f"command {number}" if number else "TEXT"]
@@ -324,7 +324,7 @@ def describe(packet: Packet) -> str:
 
 
 def _named(verb: Callable[[Peer, bytes], None]) -> Verb:
-    """Let a name end at a NUL, which some clients send behind their last argument."""
+    """Cut a name at its first NUL: some clients send one after the last argument."""
 
     def run(peer: Peer, name: bytes) -> None:
         verb(peer, _until_nul(name))
@@ -359,7 +359,7 @@ def _option(peer: Peer, name: bytes) -> None:
 
 
 def _set_client_id(peer: Peer, client_id: bytes) -> None:
-    # gearmand cuts it as well, and sooner.
+    # gearmand truncates it as well, to 127 bytes.
     peer.client_id = client_id[:MAX_CLIENT_ID]
 
 

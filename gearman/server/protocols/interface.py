@@ -1,9 +1,9 @@
-"""What a protocol of the server is: bytes in, bytes out, no I/O.
+"""The interface of the server's protocols: bytes in, bytes out, no I/O.
 
-A protocol consists of two classes. A `Service` exists once in a server: it says on
-which port the protocol is spoken and which options it has. For each connection it
-makes a `Protocol`, which turns bytes into calls of the broker's verbs, and what the
-broker answers into bytes. docs/protocols.md tells how to write one.
+A protocol consists of two classes. A `Service` exists once in a server: it has the
+port and the options of the protocol. For each connection it makes a `Protocol`, which
+turns bytes into calls of the broker's verbs, and the broker's answers into bytes.
+docs/protocols.md says how to write a protocol.
 """
 
 from abc import ABC, abstractmethod
@@ -20,24 +20,25 @@ from ..networks import LOOPBACK, Network, contains
 
 __all__ = ["Option", "Peer", "Protocol", "Recipient", "Server", "Service", "Trace"]
 
-# Bytes that may wait for a peer before no more of its requests are carried out.
+# Bytes. While more wait for a peer, no more of its requests are carried out.
 HIGH_WATER = 1024 * 1024
 
-# Gets one line of text for each packet or line that came in.
+# Called with a line of text for each request and answer, if the log shows them.
 Trace = Callable[[str], None]
 
-# Gets what the broker sends to a peer: the number of a command and its arguments.
+# Called with a message of the broker to a peer: a command's number, and its arguments.
 Deliver = Callable[[int, tuple[bytes, ...]], None]
 
 
 @dataclass(slots=True)
 class Server:
-    """What a protocol may know of the server that it belongs to.
+    """The parts and settings of a server that its protocols may use.
 
-    The broker's `now` is the time of the turn. Sizes are in bytes, times in seconds.
-    While it is `draining` the server stays until no job is left, and should be given
-    no new ones. What takes long should be left to a later turn as soon as `late` says
-    that others are to be served.
+    `broker.now` is the time of the turn, in seconds. No request may be larger than
+    `max_packet` bytes. A peer has `request_timeout` seconds to go on with a request.
+    `changers` are the networks of --admin-from. While the server is `draining`, it runs
+    until no job is left, and protocols should accept no new jobs. `late()` says that
+    other connections should be served: leave the rest of a long task to a later turn.
     """
 
     broker: Broker
@@ -46,25 +47,26 @@ class Server:
     request_timeout: float = 30.0
     changers: Sequence[Network] = LOOPBACK
     draining: bool = False
-    # What the machine calls itself.
+    # The machine's name.
     hostname: str = ""
-    # Nobody is served meanwhile by default: bool() is False.
+    # By default never: bool() is False.
     late: Callable[[], bool] = bool
 
     def may_change(self, peer: Peer) -> bool:
-        """Whether a peer may do more than submit jobs and look: cancel those of others.
+        """Whether a peer may change other peers' jobs, for example cancel them.
 
-        That is so for the networks `changers` (--admin-from).
+        This is so for the networks `changers` (--admin-from), and for Unix sockets.
         """
         return contains(self.changers, peer.address)
 
 
 class Recipient(Peer):
-    """A peer that hands on what the broker sends, instead of making a packet of it.
+    """A peer that passes the broker's messages to a function, instead of packing them.
 
-    `deliver` is called while the broker is at work, so it must not call the broker;
-    it may write to this peer. If it fails, that ends this peer's connection, and not
-    the work of the broker.
+    `address` is the peer's IP address or `unix`, `descriptor` that of its socket.
+    `deliver` is called with the number of a command and its arguments. It is called
+    while the broker carries out a verb, so it must not call the broker; it may write to
+    this peer. If it raises, only this peer's connection is closed.
     """
 
     def __init__(self, address: str, descriptor: int, deliver: Deliver) -> None:
@@ -78,7 +80,7 @@ class Recipient(Peer):
             if self.connection is None:
                 raise
             self.connection.broken(error)
-            # Has the event loop look at that, whoever it is waiting in.
+            # So that the event loop notices this, also while the engine waits.
             self.write(b"")
 
     def repeat(self, times: int, command: int, arguments: tuple[bytes, ...]) -> None:
@@ -87,16 +89,20 @@ class Recipient(Peer):
 
 
 class Protocol(ABC):
-    """One connection's side of a protocol.
+    """The server's side of a protocol, for one connection.
 
-    Whoever owns the socket passes on what it reads, sends what `data_to_send`
-    returns whenever the peer was touched, and closes the connection once `error` is
-    set, or `finished`, and everything was sent. Nothing is read while it is `paused`.
-    If it is `ready` after something was sent, `resume` is called. When the broker's
-    time has come to `deadline`, about a second later at most, `expire` is called.
+    The connection passes its input to `receive`, and sends the result of `data_to_send`
+    at the end of each turn in which something was written to `peer`. The attributes
+    tell the connection what to do:
 
-    The server looks at these after each call of a method, and after something was
-    written to the peer; b"" is enough.
+    - `error` (a ProtocolError) or `finished`: close once all data was sent;
+    - `paused`: read no input;
+    - `ready`: call `resume` after data was sent;
+    - `deadline` (on the clock of the broker's `now`, in seconds; inf for none): call
+      `expire` then, or up to about a second later.
+
+    The connection looks at them after each call of a method, and after each write to
+    the peer; b"" is enough. If a method raises, the connection is closed.
     """
 
     def __init__(self, peer: Peer) -> None:
@@ -109,32 +115,38 @@ class Protocol(ABC):
 
     @abstractmethod
     def receive(self, data: bytes) -> None:
-        """Take bytes from the peer and act on every request that they complete."""
+        """Add input from the peer, and carry out each request that is complete.
+
+        `data` has from 1 to `Service.read_size` bytes.
+        """
 
     @property
     def buffered(self) -> int:
-        """How many bytes of an unfinished request are kept.
+        """How many bytes of an incomplete request are kept.
 
-        As long as there are some, the peer has --request-timeout seconds to send
-        more; then it is disconnected without a word.
+        While this is above 0, the peer must send more within --request-timeout seconds.
+        Otherwise it is disconnected without an answer.
         """
         return 0
 
     @property
     def kept(self) -> int:
-        """How many bytes of memory it keeps of what it was given, about."""
+        """About how many bytes of memory the received input takes."""
         return self.buffered
 
     def resume(self) -> None:
-        """Go on with requests that waited for the answer to an earlier one."""
+        """Carry out requests that waited, for example for an earlier answer.
+
+        Called after data was sent if `ready` is true.
+        """
         self.ready = False
 
     def expire(self) -> None:
-        """Do what is due at the deadline: move it, answer, or be finished."""
+        """React to the deadline: set a later one, answer, or set `finished`."""
         self.finished = True
 
     def data_to_send(self) -> bytes:
-        """Return, and forget, all that waits to be sent."""
+        """Return all data that waits for the peer, and remove it from the outbox."""
         outbox = self.peer.outbox
         data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
         outbox.clear()
@@ -142,36 +154,36 @@ class Protocol(ABC):
         return data
 
     def pieces_to_send(self) -> list[bytes]:
-        """Return, and forget, the same, without putting it together if need not be.
+        """Return the same data in pieces, to avoid a copy of it.
 
-        It is called instead of `data_to_send` when very much waits; and again, once
-        that was sent, for what it has left in the peer's outbox.
+        Called instead of `data_to_send` if much data waits. It may leave some of it in
+        the outbox: it is called again for the rest once the pieces were sent.
         """
         return [self.data_to_send()]
 
 
 class Service(ABC):
-    """A protocol that the server speaks: what its connections have in common.
+    """A protocol of the server: the part that all of its connections share.
 
-    It is spoken on `port` of each address that the server listens on; the option
-    --NAME-port, made from the name that it is selected by, overrides that. Values of
-    `options` that were given are passed to the constructor by keyword. It raises
-    ConfigurationError if one can't be used; the text says what to do.
+    The protocol is spoken on `port` of each host that the server listens on; the option
+    --NAME-port overrides the port, where NAME is the name after -r. The constructor
+    gets the values of the given `options` by keyword. It raises ConfigurationError if
+    one can't be used; the text is a sentence that says what to do.
     """
 
     port: ClassVar[int]
     options: ClassVar[tuple[Option, ...]] = ()
-    # Bytes read from a connection at once. All requests among them are carried out
-    # before any other connection has its turn.
+    # Bytes that are read from a connection at once. `receive` gets them in one call,
+    # before other connections are served.
     read_size: ClassVar[int] = 32 * 1024
 
     @classmethod  # noqa: B027
     def prepare(cls) -> None:
-        """Import all that the protocol will need.
+        """Import all modules that the protocol needs.
 
-        Called once, before the constructor, by the user who starts the server. That
-        which the server becomes then (--user) might not be able to read this Python.
-        Raises ConfigurationError if something is missing.
+        Called once, before the constructor, while the process still runs as the user
+        who started it. The user of --user may not be allowed to read the files of this
+        Python. Raises ConfigurationError if a module is missing.
         """
 
     def __init__(self, server: Server) -> None:
@@ -181,6 +193,7 @@ class Service(ABC):
     def connect(self, address: str, descriptor: int, trace: Trace | None) -> Protocol:
         """Return the protocol of a new connection, with a peer of its own.
 
-        `address` is the peer's, or "unix"; `trace` gets a line for each request if
-        the log is to show them.
+        `address` is the peer's IP address, or "unix"; `descriptor` is that of its
+        socket. `trace` is to be called with a line for each request and answer; it is
+        None if the log does not show them.
         """

@@ -1,8 +1,9 @@
 """The protocol memcached: background jobs by the text commands of memcached.
 
-`set FUNCTION` with the workload as its value submits a job; it is stored when the job
-is durable. Then `get FUNCTION` returns its handle, on the same connection, and `get
-HANDLE` how far it is; `delete HANDLE` cancels it. docs/memcached.md has the details.
+`set FUNCTION` submits a job, whose workload is the value. The answer STORED means that
+the job is durable. Then `get FUNCTION` returns its handle, on the same connection;
+`get HANDLE` returns its status, and `delete HANDLE` cancels it. docs/memcached.md has
+the details.
 """
 
 import re
@@ -16,17 +17,17 @@ from ...text import printable
 from ..broker import NORMAL, Job
 from .interface import Protocol, Recipient, Server, Service, Trace
 
-# Bytes of a line, and of what is read while an answer is waited for.
+# Bytes of a line, and of input that is read while an answer is pending.
 MAX_LINE: Final = 16 * 1024
 READ_AHEAD: Final = 64 * 1024
 
-# Jobs of a connection that may wait to be acknowledged, and functions whose last job
-# it may ask for; what was submitted longer ago is forgotten.
+# Jobs of a connection that may be unacknowledged, and functions whose last handle it
+# remembers; the oldest are forgotten.
 MAX_UNACKNOWLEDGED: Final = 1000
 MAX_REMEMBERED: Final = 1000
 
-# Commands with a value, and which of their words is its size. Only `set` is carried
-# out, but the values of all have to be told from commands.
+# Commands with a value, and the position of the value's size among their words. Only
+# `set` is carried out, but the values of the others must be skipped.
 _SIZES: Final = {
     **dict.fromkeys((b"set", b"add", b"replace", b"append", b"prepend", b"cas"), 4),
     b"ms": 2,
@@ -37,7 +38,7 @@ _HTTP: Final = re.compile(rb"HTTP/\d(\.\d)?")
 
 
 class Memcached(Service):
-    """What is the same for all memcached connections of a server: nothing."""
+    """The protocol memcached; its connections share nothing but the server."""
 
     port: ClassVar[int] = 11211
 
@@ -46,7 +47,7 @@ class Memcached(Service):
 
 
 class _Value(NamedTuple):
-    """A command with a value that is to come."""
+    """A command whose value has not arrived completely."""
 
     command: bytes
     key: bytes
@@ -57,8 +58,8 @@ class _Value(NamedTuple):
 class MemcachedProtocol(Protocol):
     """A connection that speaks memcached's text protocol.
 
-    Jobs may be submitted in a row before the first is acknowledged; any other command
-    waits until all are.
+    Many jobs may be submitted before the first is acknowledged. Any other command waits
+    until all jobs are.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class MemcachedProtocol(Protocol):
         self._input = bytearray()
         self._scanned = 0
         self._value: _Value | None = None
-        # Bytes of a value that nobody wants.
+        # Bytes of a refused value that are still to be skipped.
         self._skip = 0
         self._unacknowledged: deque[_Value] = deque()
         self._handles: OrderedDict[bytes, bytes] = OrderedDict()
@@ -84,7 +85,7 @@ class MemcachedProtocol(Protocol):
             b"quit": self._quit,
         }
 
-    # -- what comes in
+    # -- input
 
     @property
     def buffered(self) -> int:
@@ -109,7 +110,7 @@ class MemcachedProtocol(Protocol):
         self.paused = waiting and len(self._input) > READ_AHEAD
 
     def _step(self) -> bool:
-        """Take a line or a value. Returns False if there is none to be taken."""
+        """Take a line or a value from the input; return False if there is none."""
         if self._skip:
             skipped = min(self._skip, len(self._input))
             del self._input[:skipped]
@@ -136,7 +137,7 @@ class MemcachedProtocol(Protocol):
         return True
 
     def _must_wait(self, words: list[bytearray]) -> bool:
-        """Whether answers to jobs have to come before this line."""
+        """Whether this line must wait for answers to earlier jobs."""
         if words and bytes(words[0]) == b"set":
             return len(self._unacknowledged) >= MAX_UNACKNOWLEDGED
         return bool(self._unacknowledged)
@@ -144,7 +145,7 @@ class MemcachedProtocol(Protocol):
     def _run(self, words: list[bytes]) -> None:
         command = words[0] if words else b""
         if words and _HTTP.fullmatch(words[-1]):
-            # What a web page has a browser send: commands may be in what follows.
+            # A web page may have made a browser send it, with commands in its body.
             self._end(b"CLIENT_ERROR an HTTP request on the port of memcached")
             return
         self._note(b"received " + printable(b" ".join(words[:2])))
@@ -160,7 +161,7 @@ class MemcachedProtocol(Protocol):
         if len(words) <= position:
             self._answer(b"ERROR")
         elif not (words[position].isdigit() and len(words[position]) < 20):
-            # There is no telling where the value ends.
+            # Where the value ends is unknown.
             self._end(b"CLIENT_ERROR bad command line format")
         else:
             silent = words[-1] == b"noreply"
@@ -196,10 +197,10 @@ class MemcachedProtocol(Protocol):
             broker = self._server.broker
             broker.submit(self.peer, value.key, b"", data, NORMAL, True)
 
-    # -- what the broker sends
+    # -- messages of the broker
 
     def _deliver(self, command: int, arguments: tuple[bytes, ...]) -> None:
-        """Answer the first job that was not answered; jobs are in order."""
+        """Answer the oldest unanswered job: the broker answers in order."""
         value = self._unacknowledged.popleft()
         if command == Command.JOB_CREATED:
             self._remember(value.key, arguments[0])
@@ -209,7 +210,7 @@ class MemcachedProtocol(Protocol):
             kind = b"SERVER_ERROR " if code == b"QUEUE_ERROR" else b"CLIENT_ERROR "
             self._reply(value, kind + printable(text))
         self.ready = bool(self._input)
-        # Has the connection look at that, if nothing else was written.
+        # So that the connection looks at `ready`, even if nothing else was written.
         self.peer.write(b"")
 
     def _remember(self, function: bytes, handle: bytes) -> None:
@@ -224,7 +225,7 @@ class MemcachedProtocol(Protocol):
         self._show(keys, b"")
 
     def _gets(self, keys: list[bytes]) -> None:
-        # Nothing can be changed by `cas`, so nothing needs to be told apart.
+        # Every value has the unique number 0, since `cas` is not supported.
         self._show(keys, b" 0")
 
     def _show(self, keys: list[bytes], unique: bytes) -> None:
@@ -278,10 +279,10 @@ class MemcachedProtocol(Protocol):
     def _quit(self, words: list[bytes]) -> None:
         self.finished = True
 
-    # -- what goes out
+    # -- output
 
     def _end(self, line: bytes) -> None:
-        """Say a last word, and close the connection."""
+        """Send a last answer, and close the connection."""
         self._answer(line)
         self.finished = True
 

@@ -1,4 +1,4 @@
-"""Which protocols there are: those of this package, and those of others."""
+"""The protocols that can be selected: those of this package, and of other packages."""
 
 from importlib import import_module
 from typing import Final
@@ -9,32 +9,35 @@ from .interface import Service
 
 GROUP: Final = "gearman.protocols"
 
-# Always spoken, on the ports of the addresses themselves.
+# The binary protocol, which is always spoken, on the port of each address.
 GEAR: Final = "gear"
 
-# What comes with this package beside it, and what that needs, which is installed by
-# the extra of the protocol's name.
+# The other protocols of this package, and the modules that they need. The extra of the
+# protocol's name installs these.
 NAMES: Final = ("http", "memcached")
 _CLASSES: Final = {"http": ".http.service:Http", "memcached": ".memcached:Memcached"}
 _NEEDS: Final = {"http": "h11"}
 
 
 def known() -> tuple[str, ...]:
-    """Return the names of all protocols that can be chosen."""
+    """Return the names of all protocols that can be selected."""
     own_names = (GEAR, *NAMES)
     others = (name for name in entries.names(GROUP) if name not in own_names)
     return (*own_names, *others)
 
 
 def own(name: str) -> type[Service]:
-    """Return a protocol of this package, whether or not it can be used."""
+    """Return a protocol of this package, even if the module it needs is missing."""
     module, _, attribute = _CLASSES[name].partition(":")
     service: type[Service] = getattr(import_module(module, __package__), attribute)
     return service
 
 
 def load(name: str) -> type[Service]:
-    """Return the protocol of this name. Raises ConfigurationError if it can't."""
+    """Return the protocol of this name.
+
+    Raises ConfigurationError if there is none, or if it cannot be used.
+    """
     if name in NAMES:
         _require(name)
         return own(name)

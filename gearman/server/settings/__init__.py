@@ -1,1 +1,1 @@
-"""What the server is told: command line, files, values; and what it is as a process."""
+"""The server's settings: command line, files, values; and changes of its process."""

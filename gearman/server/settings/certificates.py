@@ -1,4 +1,4 @@
-"""The certificates of the server: from files to what TLS connections are made with."""
+"""The certificates of the server: from files to the SSLContext of connections."""
 
 import logging
 import ssl
@@ -19,9 +19,9 @@ _MODES: Final = {
 
 
 class Certificates:
-    """The certificates in use. `context` is for the next connection.
+    """The certificates in use. `context` is for new connections.
 
-    They are read at once, which raises StartupError if they cannot be used.
+    The constructor reads the files. Raises StartupError if they cannot be used.
     """
 
     def __init__(self, files: Tls) -> None:
@@ -29,9 +29,9 @@ class Certificates:
         self.context = _context(files)
 
     def reload(self) -> None:
-        """Read the files again, for the connections to come.
+        """Read the files again, for new connections.
 
-        If they cannot be used, say so in the log and stay with those in use.
+        If they cannot be used, an error is logged, and the old ones stay in use.
         """
         try:
             self.context = _context(self._files)
@@ -42,14 +42,14 @@ class Certificates:
 
 
 def open_certificates(files: Tls | None) -> Certificates | None:
-    """Return the certificates in these files, None without any."""
+    """Return the certificates in these files, or None if TLS is not in use."""
     return None if files is None else Certificates(files)
 
 
 def _context(files: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # A peer could keep the server busy with it.
+    # A peer could use much of the server's CPU time with it.
     context.options |= ssl.OP_NO_RENEGOTIATION
     _load_certificate(context, files)
     if files.authorities and files.verify != "none":
@@ -72,8 +72,8 @@ def _load_certificate(context: ssl.SSLContext, files: Tls) -> None:
             ) from error
         raise StartupError(
             f"the certificate in {files.certificate!r} and the private key in"
-            f" {files.key!r} cannot be used ({error.reason or 'no PEM files'}): make"
-            " them anew, or name others with --ssl-certificate and --ssl-key"
+            f" {files.key!r} cannot be used ({error.reason or 'no PEM files'}): create"
+            " them again, or name others with --ssl-certificate and --ssl-key"
         ) from error
 
 
@@ -89,7 +89,7 @@ def _load_authorities(context: ssl.SSLContext, path: str) -> None:
 
 
 def _check(path: str, what: str, option: str) -> None:
-    """Raise StartupError unless the file can be read and holds such a thing."""
+    """Raise StartupError unless the file can be read and contains a `what`."""
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -100,7 +100,7 @@ def _check(path: str, what: str, option: str) -> None:
         ) from error
     if f"{what.upper()}-----".encode() not in content:
         raise StartupError(
-            f"the file {path!r} holds no {what} in PEM form: name another one with"
+            f"the file {path!r} contains no {what} in PEM form: name another one with"
             f" {option}"
         )
 
@@ -108,8 +108,9 @@ def _check(path: str, what: str, option: str) -> None:
 def _no_password(path: str) -> Callable[[], NoReturn]:
     def ask() -> NoReturn:
         raise StartupError(
-            f"the private key in {path!r} is encrypted, and nobody is there to type its"
-            " password: decrypt it with `openssl pkey`, and let only this user read it"
+            f"the private key in {path!r} is encrypted, and the server cannot ask for"
+            " its password: decrypt it with `openssl pkey`, and let only this user read"
+            " it"
         )
 
     return ask

@@ -1,4 +1,4 @@
-"""The command line: how options are read, and what is printed about them."""
+"""The command line: parsing options, and the texts of --help and --version."""
 
 import os
 import platform
@@ -42,10 +42,10 @@ Without options it listens on port 4730 of all addresses, keeps jobs in memory,
 stays in the foreground and logs to standard error."""
 
 _EPILOG = """\
-Options may be shortened as long as they remain unambiguous. They may also stand
-in FILE, as on the command line, separated by spaces or line ends; a word that
-begins with # begins a comment. The command line beats a file, and a file
-beats the environment.
+Options may be shortened as long as they are unambiguous. They may also be in
+FILE, in the same form, separated by spaces or line ends; a word that begins with
+# begins a comment. The command line overrides a file, and a file overrides the
+environment.
 
 environment:
   GEARMAND_PORT         port to listen on
@@ -54,27 +54,27 @@ environment:
 
 signals:
   TERM, INT             stop
-  USR1                  take no more connections, stop when no job is left
+  USR1                  accept no more connections, stop when no job is left
   HUP                   open the log file again, and read the certificates again
 
 examples:
   gearmand -L 127.0.0.1 -vv
   gearmand -d -l /var/log/gearmand.log -P /run/gearmand.pid -u gearman
 
-Options of gearmand that this server has no use for are accepted; the log tells
+Options of gearmand that this server does not need are accepted; the log says
 that they have no effect."""
 
 
 def say(text: str, stream: TextIO | None) -> None:
-    """Write `text`, and let nobody's closed or full stream make that an error."""
+    """Write `text` to a stream; ignore it if the stream is closed or full."""
     if stream is None:
         return
     try:
         stream.write(text)
         stream.flush()
     except (OSError, ValueError):
-        # What stays in the buffer would be tried again, and complained about, when
-        # the interpreter ends.
+        # At its end the interpreter would try to write the rest of the buffer again,
+        # and print an error.
         with suppress(OSError, ValueError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())
@@ -82,7 +82,7 @@ def say(text: str, stream: TextIO | None) -> None:
 
 
 class _Show(Action):
-    """Print the help, or else what `const` says, and exit."""
+    """Print `const`, or the help if there is none, and exit."""
 
     def __call__(
         self,
@@ -103,11 +103,11 @@ class Parser(ArgumentParser):
 
 
 def _take(names: Sequence[str], title: str, taken: set[str]) -> None:
-    """Note what an option is called. Raises ConfigurationError if something else is."""
+    """Add the names of an option. Raises ConfigurationError if one is taken."""
     if twice := sorted(taken.intersection(names)):
         raise ConfigurationError(
-            f"the {title} has an option {twice[0]}, but so has something else: it"
-            " can't be used before its author renames that option"
+            f"the {title} has an option {twice[0]}, but that name is taken: it can't be"
+            " used before its author renames that option"
         )
     taken.update(names)
 
@@ -115,11 +115,11 @@ def _take(names: Sequence[str], title: str, taken: set[str]) -> None:
 def parser(
     plugins: Mapping[str, type[Queue]], services: Mapping[str, type[Service]]
 ) -> Parser:
-    """Return the parser of all options, those of queues and protocols among them.
+    """Return the parser of all options, including those of queues and protocols.
 
-    An option that was not given leaves no trace in what it returns, so that what
-    comes from several places can be laid over each other. Raises ConfigurationError if
-    a plugin has an option that there is without it.
+    Its result has only the options that were given, so that the results of command line
+    and files can be merged. Raises ConfigurationError if an option of a plugin has the
+    name of another option.
     """
     result = Parser(
         prog="gearmand",
@@ -137,7 +137,7 @@ def parser(
             _take(names, title, taken)
             group.add_argument(*names, **settings)
     for names, settings in HIDDEN:
-        # A plugin of another package may know what gearmand calls so.
+        # A plugin of another package may have an option of this name.
         if not taken.intersection(names):
             result.add_argument(*names, **settings)
     printed = result.add_argument_group("information")

@@ -1,4 +1,4 @@
-"""What the server is told: by its command line, by files, by the environment."""
+"""The settings of a server, from its command line, files and the environment."""
 
 import os
 import sys
@@ -30,7 +30,7 @@ _Options = dict[str, Any]
 
 
 class _Known(NamedTuple):
-    """What there is that has options of its own, by name."""
+    """The plugins and protocols whose options are known, by name."""
 
     plugins: Plugins
     services: Services
@@ -38,9 +38,10 @@ class _Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """How idle TCP connections are probed; None leaves it to the system.
+    """How idle TCP connections are probed; None is the system's value.
 
-    `idle` and `interval` are seconds, `count` is a number of probes.
+    `idle` is the seconds before the first probe, `interval` the seconds between probes,
+    `count` the number of unanswered probes that end a connection.
     """
 
     idle: int | None = None
@@ -52,7 +53,7 @@ class Keepalive:
 class Tls:
     """The files that TLS needs, and whether clients need certificates.
 
-    `authorities` are those of clients' certificates; without the path of their file
+    `authorities` is the file of the authorities for clients' certificates. Without it,
     `verify` is "none".
     """
 
@@ -66,13 +67,13 @@ class Tls:
 class Config:
     """All settings of a server. Times are in seconds, sizes in bytes.
 
-    `retries` is -1 if there is no limit, `wakeup` is 0 for all workers, `level` is
-    one of Python's logging, paths are absolute. `log_file` may also be "stderr" or
-    "none". Without networks in `allow_from` everyone may connect. `queue_options` are
-    the arguments of the queue plugin. A limit of 0 is none; `max_connections` is None
-    for as many as descriptors are enough for, `max_memory` for what suits the machine,
-    `max_job_memory` for three quarters of that. `ignored` has one sentence for each
-    option that was given in vain.
+    `retries` is -1 if there is no limit, `wakeup` is 0 for all workers, `level` is a
+    level of Python's logging, paths are absolute. `log_file` may also be "stderr" or
+    "none". If `allow_from` is empty, every peer may connect. `queue_options` are the
+    arguments of the queue plugin. A limit of 0 is no limit. If `max_connections` is
+    None, it follows from the number of descriptors; `max_memory` from the machine's
+    memory, and `max_job_memory` from `max_memory` (three quarters of it). `ignored` has
+    a sentence for each given option that has no effect.
     """
 
     listen: tuple[Endpoint, ...] = (Endpoint(),)
@@ -123,12 +124,12 @@ class Config:
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
-    """Return what the words of a command line, without the program's name, ask for.
+    """Return the settings for a command line, given without the program's name.
 
-    An option on the command line beats the same one in a file, which beats the
-    environment, as with gearmand. Exits with a sentence on standard error and
-    status 1 if an option cannot be used, with status 0 if all that was asked for
-    is the help or the version.
+    An option on the command line overrides the same option in a file, which overrides
+    the environment, as with gearmand. Exits with status 1 and a sentence on standard
+    error if an option cannot be used. Exits with status 0 after printing the help or
+    the version.
     """
     try:
         config = _config(_read(argv, environ))
@@ -155,7 +156,7 @@ def _read(argv: Sequence[str], environ: Mapping[str, str]) -> _Options:
     for file, others in contents.items():
         options |= _from_file(file, others, known)
     options |= _parsed(words, known)
-    # What the environment says may be meant for other programs as well.
+    # Not for options from the environment, which may be meant for other programs.
     found: _Options = {
         "config_file": tuple(files),
         "queue_options": queues.arguments(options, known.plugins),
@@ -165,9 +166,9 @@ def _read(argv: Sequence[str], environ: Mapping[str, str]) -> _Options:
 
 
 def _named(words: Sequence[str]) -> Namespace:
-    """Return the files, queue types and protocols that are named.
+    """Return the files, queue types and protocols on a command line.
 
-    What other options there are depends on them.
+    Which other options exist depends on them.
     """
     reader = Parser(add_help=False)
     reader.add_argument("--config-file", action="append", type=values.path)

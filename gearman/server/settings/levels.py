@@ -1,4 +1,4 @@
-"""Log levels by gearmand's words, placed between those of Python's logging."""
+"""gearmand's log levels, as levels of Python's logging."""
 
 import logging
 from types import MappingProxyType
@@ -26,12 +26,12 @@ for _name, _level in LEVELS.items():
 
 
 def level_name(level: int) -> str:
-    """Name `level`, or the next lower one that has a name; the lowest is DEBUG."""
+    """Return the name of `level`, or of the next lower one that has a name."""
     names = (name for name, number in LEVELS.items() if number <= level)
     return next(names, "DEBUG")
 
 
 def more_verbose(level: int, steps: int) -> int:
-    """Return the level that lies `steps` after `level`, DEBUG at the furthest."""
+    """Return the level that is `steps` more verbose than `level`, at most DEBUG."""
     order = list(LEVELS.values())
     return order[min(order.index(level) + steps, len(order) - 1)]

@@ -1,9 +1,9 @@
-"""How much memory there is, and how much of it peers may use up.
+"""The machine's memory, and how much of it peers may use.
 
-One budget (--max-memory) counts what peers make the server keep: jobs, functions,
-registrations, and what was received or waits to be sent. Jobs may have three quarters
-of it; those beyond are refused. Where the whole is used up nevertheless, those
-connections are closed that hold most of it.
+The budget (--max-memory) counts all that peers make the server keep: jobs, functions,
+registrations of workers, received input, and output that waits to be sent. Jobs may use
+three quarters of it; further jobs are refused. If the whole budget is used, the
+connections that hold most memory are closed.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from .config import Config
 
-# What is left to the system and to others, beside a quarter of all (bytes).
+# Bytes that are left to the system and other programs, in addition to a quarter.
 _RESERVE: Final = 256 * 1024 * 1024
 
 _PROC: Final = Path("/proc")
@@ -23,10 +23,10 @@ _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
 class Budget(NamedTuple):
-    """Bytes that may be used up, by everything and by jobs; 0 is no limit.
+    """The most bytes for all that peers use, and for jobs; 0 is no limit.
 
-    A packet of more than `packet` bytes is refused: together with what is made of it,
-    it would be too much for the whole.
+    A packet of more than `packet` bytes is refused: the packet, together with the one
+    that is made from it, would be over the budget.
     """
 
     total: int
@@ -35,7 +35,7 @@ class Budget(NamedTuple):
 
 
 def budget(config: "Config") -> Budget:
-    """Return what the options say, or else what suits this machine."""
+    """Return the budget of the options, or the default for this machine."""
     total = config.max_memory
     if total is None:
         total = default_budget(machine_memory())
@@ -46,18 +46,18 @@ def budget(config: "Config") -> Budget:
 
 
 def default_budget(memory: int) -> int:
-    """Return how much of so much memory a server may use up if nothing else is said.
+    """Return the default of --max-memory on a machine with so many bytes of memory.
 
-    That is three quarters less 256 MB, but at least half of it. 0 stays 0.
+    It is three quarters of them less 256 MiB, but at least half of them; 0 for 0.
     """
     return max(memory // 2, memory * 3 // 4 - _RESERVE)
 
 
 def machine_memory(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
-    """Return how much memory this process can have, in bytes; 0 if nobody knows.
+    """Return how much memory this process can have, in bytes; 0 if it is unknown.
 
-    It is what the machine has, or less if a cgroup that this process is in (a
-    container, a systemd unit with MemoryMax) has less.
+    It is the machine's memory, or the limit of a cgroup of this process (a container, a
+    systemd unit with MemoryMax) if that is lower.
     """
     sizes = [size for size in _limits(proc, cgroups) if size > 0]
     return min(sizes, default=0)
@@ -78,9 +78,9 @@ def _limits(proc: Path, cgroups: Path) -> Iterator[int]:
 
 
 def _limits_along(root: Path, path: str, name: str) -> Iterator[int]:
-    """Yield the limits of a cgroup and of those that it is in.
+    """Yield the limits of a cgroup, and of all cgroups around it.
 
-    In a container, the path may be one that is not to be seen; its root is then.
+    In a container the path itself may be invisible, but its root is visible.
     """
     group = root / path.lstrip("/")
     for folder in (group, *group.parents):

@@ -1,7 +1,7 @@
-"""The table of all options: of the command line and of configuration files.
+"""The table of all options, for the command line and configuration files.
 
-They are gearmand's, in its spelling, and this server's own. Their defaults are
-those of `Config`; what a row's help says of them is tested against it.
+They are gearmand's options, in its spelling, and this server's own. Their defaults are
+those of `Config`; a test compares the defaults in the help with it.
 """
 
 from argparse import SUPPRESS, BooleanOptionalAction
@@ -31,8 +31,8 @@ from .values import (
 
 DEFAULT_FILE: Final = "/etc/gearmand.conf"
 
-# Options that belong to queue types of gearmand that this server lacks, with their
-# number of values.
+# Options of gearmand's queue types that this server does not have, with their number of
+# values.
 QUEUE_OPTIONS: Final = {
     "redis": {"server": 1, "port": 1, "password": 1, "prefix": 1},
     "mysql": {"host": 1, "port": 1, "user": 1, "password": 1, "db": 1, "table": 1},
@@ -60,13 +60,13 @@ _GENERAL = (
         metavar="FILE",
         type=path,
         action="append",
-        help="read options from FILE, also written @FILE; may be repeated, the later"
-        f" beats the earlier (default: {DEFAULT_FILE} if it exists)",
+        help="read options from FILE, also written @FILE; may be repeated, a later"
+        f" file overrides an earlier one (default: {DEFAULT_FILE} if it exists)",
     ),
     _flag(
         "--check-args",
-        help="tell what would keep the server from starting, as far as"
-        " that can be seen without opening ports, and exit",
+        help="print the problems that would keep the server from starting, as far as"
+        " they show without opening ports, and exit",
     ),
 )
 
@@ -82,7 +82,7 @@ _LISTENING = (
     _row(
         *("-p", "--port"),
         type=port,
-        help="TCP port for every address that names none; 0 picks a free one"
+        help="TCP port of each address without a port; 0 is any free one"
         " (default: 4730)",
     ),
     _row(
@@ -95,8 +95,8 @@ _LISTENING = (
         *("-r", "--protocol"),
         metavar="NAME",
         action="append",
-        help=f"protocol to speak beside gear: {', '.join(NAMES)}; may be repeated"
-        " (default: gear)",
+        help=f"protocol to speak in addition to gear: {', '.join(NAMES)}; may be"
+        " repeated (default: gear)",
     ),
 )
 
@@ -114,16 +114,17 @@ _ACCESS = (
         metavar="NETWORKS",
         action="extend",
         type=networks,
-        help="those that may use the admin commands cancel, create, drop, maxqueue and"
-        " shutdown, and cancel jobs by other protocols; may be repeated (default: all,"
-        " but 127.0.0.0/8,::1 for shutdown and for other protocols)",
+        help="addresses and networks that may use the admin commands cancel, create,"
+        " drop, maxqueue and shutdown, and cancel jobs by other protocols; may be"
+        " repeated (default: all, but 127.0.0.0/8,::1 for shutdown and for other"
+        " protocols)",
     ),
     _row(
         "--socket-mode",
         metavar="MODE",
         type=file_mode,
-        help="permissions of the files of Unix sockets, such as 0660 (default: those"
-        " that the umask leaves)",
+        help="permissions of the files of Unix sockets, such as 0660 (default: by the"
+        " umask)",
     ),
     _row(
         "--socket-group",
@@ -138,8 +139,8 @@ _JOBS = (
         metavar="N",
         dest="retries",
         type=whole_number(-1),
-        help="how many attempts a job has whose workers are lost or too slow: 0 and 1"
-        " are one, -1 is without limit (default: -1)",
+        help="how many attempts a job has if its workers are lost or too slow: 0 and 1"
+        " are one attempt, -1 is no limit (default: -1)",
     ),
     _row(
         "--job-handle-prefix",
@@ -151,8 +152,8 @@ _JOBS = (
     _row(
         *("-R", "--round-robin"),
         action=BooleanOptionalAction,
-        help="take jobs of a worker's functions in turn, instead of in the order in"
-        " which it named the functions (default: in turn)",
+        help="give a worker jobs of its functions in turn, instead of in the order in"
+        " which it registered the functions (default: in turn)",
     ),
     _row(
         "--priority-scope",
@@ -166,23 +167,24 @@ _JOBS = (
         dest="wakeup",
         type=whole_number(0),
         help="how many sleeping workers to wake for a new job, 0 for all (default: 0);"
-        " one that asks for nothing within a second is passed over",
+        " if a woken worker does not ask for a job within a second, the next is woken",
     ),
     _row(
         "--timeout-action",
         choices=("requeue", "fail"),
-        help="what becomes of a job whose worker exceeds the timeout it declared"
-        " (default: requeue)",
+        help="whether to queue a job again, or let it fail, if its worker exceeds the"
+        " timeout that it declared (default: requeue)",
     ),
     _flag(
         "--exceptions",
-        help="send workers' exceptions to all clients, asked for or not",
+        help="send workers' exceptions to all clients, even if they did not ask for"
+        " exceptions",
     ),
     _row(
         *("-q", "--queue-type"),
         metavar="NAME",
         dest="queue",
-        help="where background jobs are kept, so that they outlive the server:"
+        help="where background jobs are stored, so that they outlive the server:"
         f" {', '.join(QUEUES)}, or builtin, which is in memory only (default: builtin)",
     ),
     _flag("--allow-shutdown", help="obey the admin command shutdown"),
@@ -193,8 +195,8 @@ _LIMITS = (
         "--max-connections",
         metavar="N",
         type=whole_number(1),
-        help="connections at a time; others are closed at once (default: as many as"
-        " the files that may be open are enough for)",
+        help="connections at a time; others are closed immediately (default: the limit"
+        " of open files, less 64)",
     ),
     _row(
         "--max-connections-per-address",
@@ -207,8 +209,9 @@ _LIMITS = (
         "--max-functions",
         metavar="N",
         type=whole_number(0),
-        help="functions that are known; unused ones are forgotten for new ones, and"
-        " those beyond are refused; 0 for any number (default: 0)",
+        help="functions that the server knows; for a new one, an unused one is"
+        " forgotten; if there is none, the new one is refused; 0 for any number"
+        " (default: 0)",
     ),
     _row(
         "--max-functions-per-worker",
@@ -226,24 +229,24 @@ _LIMITS = (
         "--max-jobs-per-function",
         metavar="N",
         type=whole_number(0),
-        help="jobs of a function that the admin command maxqueue set no other limit"
-        " for, 0 for any number (default: 0)",
+        help="jobs of one function, unless the admin command maxqueue has set another"
+        " limit for it; 0 for any number (default: 0)",
     ),
     _row(
         "--max-job-memory",
         metavar="BYTES",
         type=size(0, 2**50),
-        help="memory for jobs: their workloads, and 350 bytes for each; in bytes or"
+        help="memory for jobs: their workloads, and 350 bytes for each job; in bytes or"
         " with K, M or G; 0 for any size (default: three quarters of --max-memory)",
     ),
     _row(
         "--max-memory",
         metavar="BYTES",
         type=size(0, 2**50),
-        help="memory for all that peers make the server keep: jobs, functions, what"
-        " was received and what is to be sent; beyond it those connections are closed"
-        " that hold most; 0 for any size (default: three quarters of what the machine"
-        " or its cgroup has less 256M, at least half of it)",
+        help="memory for all that peers make the server keep: jobs, functions, received"
+        " data, and data that waits to be sent; above it, the connections that hold"
+        " most are closed; 0 for any size (default: three quarters of the memory of the"
+        " machine or its cgroup less 256M, at least half of it)",
     ),
     _row(
         "--max-packet",
@@ -256,23 +259,23 @@ _LIMITS = (
         "--max-outbox",
         metavar="BYTES",
         type=size(0, 2**40),
-        help="how much may wait for a peer that does not read, beside the largest of"
-        " its packets, before it is disconnected; 0 for any size (default: 0)",
+        help="data that may wait for a peer, not counting the largest packet, before"
+        " the peer is disconnected; 0 for any size (default: 0)",
     ),
     _row(
         "--request-timeout",
         metavar="SECONDS",
         type=seconds,
-        help="how long a request or a TLS handshake may remain unfinished, or an HTTP"
-        " connection idle, before its peer is disconnected (default: 300)",
+        help="how long a request or a TLS handshake may be incomplete, or an HTTP"
+        " connection idle, before the peer is disconnected (default: 300)",
     ),
-    # Its name in the beginning.
+    # Its old name.
     _row("--handshake-timeout", dest="request_timeout", type=seconds, help=SUPPRESS),
     _row(
         "--write-timeout",
         metavar="SECONDS",
         type=seconds,
-        help="how long a peer may take nothing of what waits for it before it is"
+        help="how long a peer may accept no data, while data waits for it, before it is"
         " disconnected (default: 600)",
     ),
     _row(
@@ -280,10 +283,10 @@ _LIMITS = (
         metavar="N",
         dest="descriptors",
         type=whole_number(32),
-        help="how many files and connections may be open (default: as many as the"
+        help="how many files and connections may be open (default: the most that the"
         " system allows)",
     ),
-    _flag("--keepalive", help="let the system probe idle TCP connections"),
+    _flag("--keepalive", help="have the system probe idle TCP connections"),
     _row(
         "--keepalive-idle",
         metavar="SECONDS",
@@ -325,7 +328,7 @@ _LOGGING = (
         "-v",
         action="count",
         dest="steps",
-        help="log one level more for each v: -v is INFO, -vv and above DEBUG",
+        help="log one more level for each v: -v is INFO, -vv is DEBUG",
     ),
     _flag("--syslog", help="log to syslog as well"),
 )
@@ -338,7 +341,7 @@ _PROCESS = (
         type=path,
         help="file to write the process id to",
     ),
-    _row("-u", "--user", help="user to become after start; needs root"),
+    _row("-u", "--user", help="user to change to after the start; needs root"),
     _flag("--coredump", help="leave a core dump when a signal kills the server"),
 )
 
@@ -348,7 +351,7 @@ _TLS = (
         "--ssl-certificate",
         metavar="FILE",
         type=path,
-        help="certificate of this server, and those between it and its authority",
+        help="certificate of this server, and the intermediate certificates",
     ),
     _row(
         "--ssl-key",
@@ -360,13 +363,13 @@ _TLS = (
         "--ssl-ca-file",
         metavar="FILE",
         type=path,
-        help="certificates of the authorities that sign those of clients",
+        help="certificates of the authorities that sign clients' certificates",
     ),
     _row(
         "--ssl-verify",
         choices=("none", "optional", "required"),
-        help="whether clients need a certificate; optional: those that show one need a"
-        " good one (default: none)",
+        help="whether clients need a certificate; optional: if a client shows one, it"
+        " must be valid (default: none)",
     ),
 )
 

@@ -1,8 +1,8 @@
-"""Files of a server that starts as root and goes on as another user.
+"""Log and pid files of a server that starts as root and then changes its user.
 
-They are made by that user where he may, and by root elsewhere. Root gives a file away,
-or replaces one, only in a place where the user can't have put something else before: a
-link to a file of the system, say.
+The new user creates them if it has the permission, otherwise root does. Root changes
+the owner of a file, or replaces a file, only where the user cannot have put another
+file before, such as a link to a file of the system.
 """
 
 import os
@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pwd import struct_passwd
 
-# Links on the way to a file; Linux follows no more either.
+# Links on the path to a file; Linux follows no more either.
 _MOST_LINKS = 40
 
 
 @contextmanager
 def acting_as(user: struct_passwd | None) -> Iterator[None]:
-    """Do something with the rights of a user, if this is root, and be root again.
+    """A context with the rights of a user, if the process runs as root.
 
-    There must be no other threads.
+    There must be no other threads: the rights are those of the process.
     """
     if user is None or os.geteuid() != 0:
         yield
@@ -37,7 +37,10 @@ def acting_as(user: struct_passwd | None) -> Iterator[None]:
 
 
 def open_for(user: struct_passwd | None, path: str, flags: int, mode: int) -> int:
-    """Open or create a file that a user is to own, and return its descriptor."""
+    """Open a file, or create it for a user, and return its descriptor.
+
+    Raises OSError if neither the user nor this process can open it.
+    """
     if user is None:
         return os.open(path, flags, mode)
     try:
@@ -51,14 +54,14 @@ def open_for(user: struct_passwd | None, path: str, flags: int, mode: int) -> in
 
 
 def give(user: struct_passwd, descriptor: int) -> None:
-    """Make an open file a user's, unless it is none or has another name as well."""
+    """Change the owner of an open file, if it is a regular one with a single name."""
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
         os.fchown(descriptor, user.pw_uid, user.pw_gid)
 
 
 def is_beyond(user: struct_passwd, path: str) -> bool:
-    """Whether a user can't have changed what a path leads to."""
+    """Whether a user cannot have changed which file a path leads to."""
     with acting_as(user):
         writable = {folder for folder, _ in _steps(path) if may_write(folder)}
     return not any(
@@ -68,7 +71,7 @@ def is_beyond(user: struct_passwd, path: str) -> bool:
 
 
 def may_write(path: str, mode: int = os.W_OK) -> bool:
-    """Whether the user who acts may write to a file, or in a folder."""
+    """Whether the effective user may write to a file, or in a folder."""
     effective = os.access in os.supports_effective_ids
     return os.access(path, mode, effective_ids=effective)
 
@@ -78,13 +81,13 @@ def _is_at_hand(user: struct_passwd, folder: str, child: str, writable: bool) ->
     if status.st_uid == user.pw_uid:
         return True
     if status.st_mode & stat.S_ISVTX and os.path.lexists(child):
-        # There he may remove what is his, and nothing else.
+        # In such a folder, users may remove only their own files.
         return os.lstat(child).st_uid == user.pw_uid
     return writable
 
 
 def _steps(path: str) -> Iterator[tuple[str, str]]:
-    """Yield each folder on the way to a file, with what is looked up in it."""
+    """Yield each folder on the path to a file, with the entry looked up in it."""
     at, names, links = "/", path.split("/")[::-1], 0
     while names and links <= _MOST_LINKS:
         name = names.pop()

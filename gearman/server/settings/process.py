@@ -1,4 +1,4 @@
-"""What a server does to its own process: background, user, limits, pid file."""
+"""Changes of the server's own process: background, user, limits, pid file."""
 
 import fcntl
 import os
@@ -17,23 +17,23 @@ from ...errors import StartupError
 from .command_line import say
 from .ownership import acting_as, give, is_beyond
 
-# Descriptors that are not for connections.
+# Descriptors that are kept for other uses than connections.
 _RESERVED: Final = 64
 
-_DIED: Final = "the server ended before it was ready; its log may tell why"
+_DIED: Final = "the server ended before it was ready; its log may say why"
 
 
 def open_standard_streams() -> None:
-    """Open those of descriptors 0 to 2 that are closed, on /dev/null.
+    """Open /dev/null for each of the descriptors 0 to 2 that is closed.
 
-    To be called first. Otherwise a socket could get such a number, and whatever is
-    printed would be sent to a peer.
+    Call this first. Otherwise a socket could get such a number, and printed text would
+    be sent to a peer.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free number, which is this one.
+            # os.open returns the lowest free number, which is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
@@ -41,16 +41,16 @@ def open_standard_streams() -> None:
 
 
 def daemonize() -> Callable[[str], None]:
-    """Go on in a child process without terminal; returns there, and only there.
+    """Continue in a child process without a terminal; only the child returns.
 
-    The parent waits for the child to call what is returned: with an empty text if
-    it is ready, upon which the parent exits with status 0, else with a sentence for
-    the parent to print before it exits with status 1. The standard streams must be
-    open. No thread, event loop or log may exist yet, since none of them survives.
-    Raises StartupError in the parent.
+    Returns a function that the child calls once: with an empty text when it is ready,
+    or with a sentence if it cannot start. The parent waits for that. It exits with
+    status 0, or prints the sentence and exits with status 1. The standard streams must
+    be open. No thread, event loop or log may exist yet, since they do not survive.
+    Raises StartupError, in the parent, if there can be no child.
     """
     reader, writer = os.pipe()
-    # An interrupt waits until the parent knows whom to take along.
+    # Blocked until the parent knows the child, so that Ctrl-C can end both.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         child = os.fork()
@@ -71,7 +71,7 @@ def daemonize() -> Callable[[str], None]:
         os.close(null)
 
     def report(failure: str = "") -> None:
-        # The parent may be gone; the server stays.
+        # The parent may be gone; the server runs all the same.
         with suppress(OSError):
             os.write(writer, os.fsencode(failure) or b"\0")
         os.close(writer)
@@ -80,7 +80,7 @@ def daemonize() -> Callable[[str], None]:
 
 
 def _await(child: int, reader: int, mask: set[int | signal.Signals]) -> NoReturn:
-    """Exit as the child says; signals are blocked as in `mask` again."""
+    """Exit as the child says, with the signal mask restored to `mask`."""
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         said = _said(reader)
@@ -94,10 +94,10 @@ def _await(child: int, reader: int, mask: set[int | signal.Signals]) -> NoReturn
 
 
 def _said(reader: int) -> bytes:
-    """Return what the child says, unless a signal's handler raises meanwhile."""
+    """Return the child's message, unless a signal handler raises before."""
     wakeup = Wakeup()
     with wakeup.by_signals(), open(reader, "rb") as pipe:
-        # A signal that comes right before a read would not end it.
+        # A signal that arrives just before a blocking read would not end that.
         both: list[Any] = [pipe, wakeup]
         while pipe not in select.select(both, [], [])[0]:
             wakeup.clear()
@@ -105,23 +105,23 @@ def _said(reader: int) -> bytes:
 
 
 class PidFile:
-    """A file with the process id, locked for as long as the process lives.
+    """A file with the process id, locked as long as the process lives.
 
-    The lock, and not the number in it, tells a file that is in use from one that a
-    crash left behind: its number may belong to another process by now.
+    The lock says whether the file is in use or was left behind by a crash. The number
+    in the file does not, since it may belong to another process by now.
     """
 
     def __init__(self, path: str, user: pwd.struct_passwd | None = None) -> None:
-        """Name the file. It will be the `user`'s, whom this process becomes later."""
+        """Set the path. `user` is the user that this process changes to later."""
         self._named = path
         self._path = os.path.realpath(path)
         self._user = user
         self._descriptor = -1
 
     def write(self) -> None:
-        """Put the file in place, whole, instead of what a dead server left.
+        """Write the file atomically, replacing one that a dead server left behind.
 
-        Raises StartupError if it belongs to a server that lives, or can't be
+        Raises StartupError if the file belongs to a running server, or can't be
         written.
         """
         try:
@@ -170,10 +170,10 @@ class PidFile:
                 os.unlink(temporary)
 
     def remove(self) -> None:
-        """Remove the file, unless somebody else has replaced it since.
+        """Remove the file, unless another process has replaced it.
 
-        A user who may not remove it empties it, so that nobody sends a signal to a
-        process that has its number by then.
+        If the user may not remove it, it is emptied, so that no signal is sent to
+        another process that gets the same id later.
         """
         if self._descriptor < 0:
             return
@@ -212,19 +212,19 @@ def _create(path: str, text: str) -> int:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open file; tell whether no other process holds it locked."""
+    """Lock an open file; return False if another process has locked it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        # A file system without locks: every file counts as left behind.
+        # A file system without locks: every file counts as left by a dead server.
         pass
     return True
 
 
 def find_user(name: str) -> pwd.struct_passwd:
-    """Return what the system knows of a user. Raises StartupError if it is nothing."""
+    """Return a user's entry. Raises StartupError if there is no such user."""
     try:
         return pwd.getpwnam(name)
     except KeyError:
@@ -234,7 +234,7 @@ def find_user(name: str) -> pwd.struct_passwd:
 
 
 def switch_user(name: str) -> None:
-    """Become the user `name` for good, with its groups. Raises StartupError."""
+    """Change to the user `name` permanently, with its groups. Raises StartupError."""
     user = find_user(name)
     if os.geteuid() == user.pw_uid == os.getuid():
         return
@@ -250,9 +250,9 @@ def switch_user(name: str) -> None:
 
 
 def limit_descriptors(number: int | None) -> None:
-    """Let so many descriptors be open, or as many as allowed if `number` is None.
+    """Set the limit of open descriptors; None sets the highest possible one.
 
-    Raises StartupError if that is more than this user may have.
+    Raises StartupError if this user may not have so many.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if number is None:
@@ -272,9 +272,10 @@ def limit_descriptors(number: int | None) -> None:
 
 
 def connections_allowed() -> int:
-    """Return how many connections leave some descriptors for everything else.
+    """Return how many connections are possible, 0 for any number.
 
-    Those are listening sockets, the log, and the files or connections of a queue.
+    Some descriptors are kept for listening sockets, the log, and the files or
+    connections of a queue.
     """
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if allowed == resource.RLIM_INFINITY:
@@ -283,10 +284,10 @@ def connections_allowed() -> int:
 
 
 def enable_core_dumps() -> None:
-    """Allow core dumps, as large as permitted.
+    """Allow core dumps of the largest permitted size.
 
-    To be called after `switch_user`, which forbids them. Raises StartupError if the
-    system has forbidden them for good.
+    Call this after `switch_user`, which disables them. Raises StartupError if they are
+    not permitted at all.
     """
     infinity = resource.RLIM_INFINITY
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]

@@ -1,4 +1,4 @@
-"""Which protocols a server speaks beside gear, and where: from its options."""
+"""The protocols in addition to gear, and their addresses, from the options."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Services = Mapping[str, type[Service]]
 
 @dataclass(frozen=True, slots=True)
 class ChosenProtocol:
-    """A protocol beside gear, the addresses where it is spoken, and its options."""
+    """A protocol in addition to gear, its addresses, and its options."""
 
     name: str
     service: type[Service]
@@ -26,9 +26,9 @@ class ChosenProtocol:
 def chosen_protocols(
     options: Mapping[str, Any], addresses: Sequence[Endpoint]
 ) -> tuple[ChosenProtocol, ...]:
-    """Return the protocols that were asked for, on the hosts of these addresses.
+    """Return the protocols of -r, on the hosts of these addresses.
 
-    Raises ConfigurationError if one can't be used.
+    Raises ConfigurationError if a protocol can't be used.
     """
     names = dict.fromkeys(options.get("protocol", ()))
     return tuple(_chosen(n, options, addresses) for n in names if n != GEAR)
@@ -50,14 +50,14 @@ def _chosen(
 
 
 def port_key(name: str) -> str:
-    """Return the name under which a protocol's port is kept among parsed options."""
+    """Return the key of a protocol's port among the parsed options."""
     return f"{name}-port".replace("-", "_")
 
 
 def services(names: Iterable[str]) -> Services:
-    """Return the protocols of this package, and those of these names.
+    """Return the protocols of this package, and those with these names.
 
-    Raises ConfigurationError if there is none of such a name.
+    Raises ConfigurationError if a name is unknown.
     """
     others = {name: load(name) for name in names if name not in (GEAR, *NAMES)}
     return {**{name: own(name) for name in NAMES}, **others}
@@ -66,7 +66,7 @@ def services(names: Iterable[str]) -> Services:
 def without_effect(
     options: Mapping[str, Any], services: Services
 ) -> Iterator[tuple[str, str]]:
-    """Yield the options of protocols that are not in use, each with the reason."""
+    """Yield the options of protocols that are not in use, each with a reason."""
     for name, service in services.items():
         if name not in options.get("protocol", ()):
             for key in (port_key(name), *(option.key for option in service.options)):

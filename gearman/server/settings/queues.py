@@ -1,4 +1,4 @@
-"""Which queue plugins there are, and which one is in use: from the options."""
+"""The queue plugins, and the one in use, from the options."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -9,28 +9,28 @@ Plugins = Mapping[str, type[Queue]]
 
 
 def plugins(names: Iterable[str]) -> Plugins:
-    """Return the queue plugins of this package, and those of these names.
+    """Return the queue plugins of this package, and those with these names.
 
-    Raises ConfigurationError if there is none of a name.
+    Raises ConfigurationError if a name is unknown.
     """
     known = dict.fromkeys((*NAMES, *(ALIASES.get(name, name) for name in names)))
     return {name: load(name) for name in known}
 
 
 def arguments(options: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:
-    """Return what the constructor of the plugin in use is to be given."""
+    """Return the arguments for the constructor of the plugin in use."""
     plugin = plugins.get(_name(options))
     return plugin_arguments(options, plugin) if plugin else {}
 
 
 def in_use(options: Mapping[str, Any], plugins: Plugins) -> set[str]:
-    """Return the options of the plugin in use."""
+    """Return the keys of the options of the plugin in use."""
     plugin = plugins.get(_name(options))
     return {option.key for option in plugin.options} if plugin else set()
 
 
 def without_effect(options: Mapping[str, Any], plugins: Plugins) -> Iterator[str]:
-    """Yield the options that belong to plugins that are not in use."""
+    """Yield the keys of the options of plugins that are not in use."""
     for name, plugin in plugins.items():
         if name != _name(options):
             yield from (option.key for option in plugin.options)

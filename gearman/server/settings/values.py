@@ -1,7 +1,7 @@
-"""What the values of options mean: numbers, sizes, levels and addresses.
+"""Reading the values of options: numbers, sizes, levels and addresses.
 
-Each function takes the text as it was given and returns the value, or raises
-ArgumentTypeError with the rest of a sentence that begins with the option's name.
+Each function takes the text of an option and returns its value. If the text is invalid,
+it raises ArgumentTypeError: the rest of a sentence that begins with the option's name.
 """
 
 import os
@@ -17,10 +17,10 @@ from ...commands import DEFAULT_PORT, MAX_HANDLE, MAX_PACKET
 from ..networks import Network
 from .levels import LEVELS
 
-# What fits into sockaddr_un; Linux has room for three bytes more than the BSDs.
+# The path in sockaddr_un of the BSDs, without its NUL; Linux has a few bytes more.
 MAX_SOCKET_PATH: Final = 104 - 1
-# A handle is prefix, colon and number, and clients keep it in a buffer of MAX_HANDLE
-# bytes that ends with a NUL: this leaves 17 digits.
+# A handle is a prefix, a colon and a number. Clients keep it in a buffer of MAX_HANDLE
+# bytes, which ends with a NUL. This leaves 17 digits for the number.
 MAX_HANDLE_PREFIX: Final = MAX_HANDLE - 1 - len(":") - 17
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
@@ -34,9 +34,10 @@ _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 class Endpoint:
     """One address to listen on.
 
-    With a `path` it is a unix socket there, else `host` and `port`; an empty host
-    stands for all addresses, IPv4 and IPv6, and port 0 for any free port. `mode` and
-    `group` are those of the socket's file; None leaves them to the system.
+    With a `path` it is a Unix socket, otherwise `host` and `port`. An empty host stands
+    for all addresses, IPv4 and IPv6; port 0 stands for any free port. `mode` and
+    `group` are the permissions and the group of the socket's file; None is the
+    system's default.
     """
 
     host: str = ""
@@ -86,12 +87,12 @@ def size(low: int, high: int) -> Callable[[str], int]:
 
 
 def packet_size(text: str) -> int:
-    """Read the size of the largest packet; 4G stands for what is possible."""
+    """Read the size of the largest packet; 4G stands for the largest possible one."""
     return min(size(1024, 4 * 1024**3)(text), MAX_PACKET)
 
 
 def level(text: str) -> int:
-    """Read the name of a log level, in whatever case."""
+    """Read the name of a log level, in upper or lower case."""
     try:
         return LEVELS[text.upper()]
     except KeyError:
@@ -113,7 +114,7 @@ def one_of(names: Sequence[str]) -> Callable[[str], str]:
 
 
 def handle_prefix(text: str) -> str:
-    """Read what job handles begin with; it shows in lines that words make up."""
+    """Read the beginning of job handles; it must be one word of an admin line."""
     if text and text.isascii() and text.isprintable() and " " not in text:
         if len(text) <= MAX_HANDLE_PREFIX:
             return text
@@ -126,9 +127,9 @@ def handle_prefix(text: str) -> str:
 
 
 def endpoint(text: str) -> Callable[[int], Endpoint]:
-    """Read an address; what is returned makes an Endpoint of it and a default port.
+    """Read an address; return a function from the default port to an Endpoint.
 
-    Its forms are those of `gearman.address`, and :PORT for all addresses.
+    The forms are those of `gearman.address`, and :PORT for all addresses.
     """
     try:
         host, own, socket_path = parse(text, to_listen=True)
@@ -141,7 +142,7 @@ def endpoint(text: str) -> Callable[[int], Endpoint]:
 
 
 def path(text: str) -> str:
-    """Read a path, and make it absolute; an empty one stays empty."""
+    """Read a path, and return it as an absolute one; an empty path stays empty."""
     try:
         return os.path.abspath(text) if text else text
     except OSError:
@@ -151,7 +152,7 @@ def path(text: str) -> str:
 
 
 def file_mode(text: str) -> int:
-    """Read the permissions of a file, as chmod takes them: in octal."""
+    """Read the permissions of a file, in octal."""
     if _MODE.fullmatch(text):
         return int(text, 8)
     raise ArgumentTypeError(f"must be an octal number such as 0660, not {text!r}")
@@ -179,7 +180,7 @@ def _network(text: str) -> Network:
 
 
 def log_file(text: str) -> str:
-    """Read where the log goes: stderr, none or a path."""
+    """Read the target of the log: stderr, none or a path."""
     return text if text in ("stderr", "none") else path(text)
 
 
@@ -188,7 +189,7 @@ def _socket_path(text: str) -> str:
     length = len(os.fsencode(text))
     if length > MAX_SOCKET_PATH:
         raise ArgumentTypeError(
-            f"must name a socket of at most {MAX_SOCKET_PATH} bytes, and {text!r} has"
+            f"must be a path of at most {MAX_SOCKET_PATH} bytes, and {text!r} has"
             f" {length}; choose a shorter path"
         )
     return text

@@ -1,1 +1,1 @@
-"""Background jobs on their way to a queue plugin, and back."""
+"""Storing background jobs by a queue plugin, and loading them at the start."""

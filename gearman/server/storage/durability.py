@@ -1,4 +1,4 @@
-"""Between the turns of the event loop and the store: who waits for what."""
+"""Storing background jobs: the connection between the broker and the store."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from ..broker import Broker, Job, Peer
 from ..settings.levels import NOTICE
 from .store import Store
 
-# Seconds between two lines in the log about how far the replay has come, and jobs
+# Seconds between two lines in the log about the progress of the replay, and jobs
 # between two looks at the clock.
 PROGRESS_INTERVAL = 1.0
 PROGRESS_JOBS = 10_000
@@ -24,7 +24,7 @@ log = logging.getLogger("gearman.server")
 
 
 class Producer(Protocol):
-    """A connection, as far as it can be held back because of the store."""
+    """A connection, as far as the store can stop reading from it."""
 
     @property
     def closing(self) -> bool: ...
@@ -37,8 +37,8 @@ class Producer(Protocol):
 class Durability:
     """Keeps the background jobs of a broker in a queue.
 
-    Where the engine does not see to that, `begin_turn` is called before the broker is
-    told what became of jobs, and `flush` when it has answered.
+    Without the engine, `begin_turn` is called before the broker is told the outcomes of
+    jobs, and `flush` after it has answered.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class Durability:
     def start(self, loop: asyncio.AbstractEventLoop, engine: Any) -> None:
         self._loop = loop
         if engine is not None:
-            engine.listen(self._pass_on)
+            engine.listen(self._tell_broker)
             self._ring = engine.ring
         self._store.start()
 
     async def close(self, connections: Iterable[Producer]) -> None:
-        """Store what is to be stored, for as long as is bearable.
+        """Store and remove all jobs that wait for it, for up to LAST_COMMIT seconds.
 
-        The connections are not read from any longer: what they send now would come
-        too late, and a worker could be told that its result was taken.
+        From now on the connections are not read from: a result that arrives now could
+        not be stored, but its worker would believe that it was accepted.
         """
         self._closing = True
         for connection in connections:
@@ -76,10 +76,10 @@ class Durability:
         wait = self._loop.run_in_executor(None, self._store.close, LAST_COMMIT)
         if not await wait:
             log.error("finished jobs could not be removed: they will run once more")
-        self._land()
+        self._tell_broker_in_turn()
 
     def settle(self) -> None:
-        """Hand over what came up in a turn, and hold back those who ask too much."""
+        """Pass the changes of a turn to the store; hold submitters while it is full."""
         broker = self._broker
         for peer in broker.answers.deferring:
             self._hold(peer)
@@ -104,12 +104,12 @@ class Durability:
             connection.held(self)
 
     def connected(self, connection: Producer) -> None:
-        """A connection is new: it may have been under way when the server stopped."""
+        """Hold a new connection if the server is already stopping."""
         if self._closing:
             connection.held(self)
 
     def forget(self, connection: Producer) -> None:
-        """A connection is gone that was held back."""
+        """Forget a held connection that is gone."""
         self._waiting.discard(connection)
 
     def _wake(self) -> None:
@@ -117,17 +117,17 @@ class Durability:
             self._ring()
         # The last commit may end after the event loop.
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._land)
+            self._loop.call_soon_threadsafe(self._tell_broker_in_turn)
 
-    def _land(self) -> None:
-        """Pass on what became of jobs, in a turn."""
+    def _tell_broker_in_turn(self) -> None:
+        """Pass the outcomes of jobs to the broker, in a turn of their own."""
         self._begin_turn()
-        self._pass_on()
-        # They have waited for long enough, and need not wait for the turn's end.
+        self._tell_broker()
+        # Clients have waited for these answers: do not wait for the end of the turn.
         self._flush()
 
-    def _pass_on(self) -> None:
-        """Tell the broker what became of jobs, and read from whom it was held for."""
+    def _tell_broker(self) -> None:
+        """Tell the broker the outcomes of jobs, and release held connections."""
         self._broker.outage = self._store.outage
         for jobs, reason, lost in self._store.outcomes():
             self._broker.stored.store_again(lost)
@@ -142,10 +142,10 @@ class Durability:
 
 
 def replay(queue: Queue, broker: Broker) -> None:
-    """Take up the jobs that earlier runs have stored.
+    """Give the broker the jobs that earlier runs have stored.
 
-    What is no job is reported and left alone. Raises StartupError if the back end
-    fails.
+    Items that are not jobs are logged and left in the store. Raises StartupError if the
+    back end fails.
     """
     broker.tick(time.monotonic(), time.time())
     progress = _Progress()

@@ -1,8 +1,8 @@
-"""What a store still has to be told: jobs to add and jobs to remove.
+"""The changes that wait to be stored: jobs to add, and jobs to remove.
 
-The last word on a job is what counts, so that no job is added again after it was
-removed; and what is taken out is what came first, so that no job is overtaken by
-more than those that are taken out with it.
+Of several changes to a job, only the last one counts, so no job is added again after it
+was removed. The oldest changes are taken out first, so a job is overtaken by no other
+jobs than those of its own batch.
 """
 
 from collections.abc import Iterable
@@ -10,15 +10,16 @@ from itertools import islice
 
 from ..broker import Job
 
-# What one commit takes at most: jobs, and bytes of workloads beyond the first job's.
+# The most changes of one commit, and the most bytes of its workloads; one job may be
+# larger.
 MAX_CHANGES = 8192
 MAX_BYTES = 16 * 1024 * 1024
 
-# What may wait before those who submit more are not read from any longer.
+# If so many jobs or bytes wait, the connections that submit more are not read from.
 FULL_JOBS = 16384
 FULL_BYTES = 64 * 1024 * 1024
 
-# So many removals are worth a commit of their own.
+# So many removals are committed without waiting for more.
 MANY = 4096
 
 # A job to be added, by its number; or None, if it is to be removed.
@@ -26,12 +27,12 @@ Changes = dict[int, Job | None]
 
 
 class Journal:
-    """Changes of the store that wait for their turn."""
+    """The changes that wait for a commit."""
 
     def __init__(self) -> None:
         self._changes: Changes = {}
-        # Jobs to be added, with the bytes of their workloads; and of those, what was
-        # taken out but has no outcome yet.
+        # Jobs to be added, and the bytes of their workloads; and the same for the jobs
+        # that were taken out, until their outcome is known.
         self._jobs = self._bytes = 0
         self._taken_jobs = self._taken_bytes = 0
 
@@ -40,17 +41,17 @@ class Journal:
 
     @property
     def urgent(self) -> bool:
-        """Whether somebody waits for the next commit, or it is worth its while."""
+        """Whether to commit now: a client waits for it, or there are many changes."""
         return self._jobs > 0 or len(self._changes) >= MANY
 
     @property
     def full(self) -> bool:
-        """Whether nobody should submit any more for a while."""
+        """Whether so much waits that no more jobs should be submitted."""
         jobs = self._jobs + self._taken_jobs
         return jobs >= FULL_JOBS or self._bytes + self._taken_bytes >= FULL_BYTES
 
     def write(self, changes: Iterable[Job | int]) -> None:
-        """Note jobs to be added and numbers of jobs to be removed, in their order."""
+        """Add changes in their order: a job is to be added, a number to be removed."""
         for change in changes:
             if isinstance(change, int):
                 self._note(change, None)
@@ -71,9 +72,9 @@ class Journal:
             self._bytes -= len(job.workload)
 
     def take(self, most: int = MAX_CHANGES) -> Changes:
-        """Take out what the next commit is to do, at most so many changes.
+        """Take out the changes of the next commit, at most `most` of them.
 
-        Nothing else is taken out before `landed`.
+        Call `landed` before the next call.
         """
         if len(self._changes) <= most and self._bytes <= MAX_BYTES:
             taken, self._changes = self._changes, {}
@@ -96,16 +97,16 @@ class Journal:
         return taken
 
     def landed(self) -> None:
-        """Forget what was taken out: there is an outcome."""
+        """Forget the changes that were taken out: their outcome is known."""
         self._taken_jobs = self._taken_bytes = 0
 
     def put_back(self, changes: Changes) -> None:
-        """Keep removals that failed, unless there is news of their jobs."""
+        """Keep the failed removals, except of jobs that have newer changes."""
         failed: Changes = {n: None for n, job in changes.items() if job is None}
         self._changes = failed | self._changes
 
     def drop_jobs(self) -> list[Job]:
-        """Give up all jobs that wait to be added, and return them."""
+        """Remove and return all jobs that wait to be added."""
         jobs = jobs_of(self._changes)
         self._changes = {n: None for n, job in self._changes.items() if job is None}
         self._jobs = self._bytes = 0

@@ -1,13 +1,13 @@
 """Group commit: the thread between the broker and a queue plugin.
 
-Plugins block, so a thread of its own commits what came together while the commit
-before was under way. The slower the back end, the larger its batches; and nobody
-waits for it but those who submit background jobs.
+Plugins block, so they are called in a thread of their own. Each commit has all changes
+that arrived during the commit before it. The slower the back end, the larger are the
+batches. Only the clients that submit background jobs wait for it.
 
-A back end that fails is tried again, once at once and then ever less often, by what
-has to be removed from it. Until it works again jobs to be added are given up at once.
-Each failure makes the next batch smaller: on a full disk there may be room to remove a
-few jobs, which makes room to remove more, but not to remove all at once.
+If the back end fails, it is tried again: once immediately, and then after pauses that
+become longer. Until it works again, only removals are tried, and jobs to be added are
+refused. Each failure makes the next batch smaller: a full disk may have room to remove
+a few jobs, which makes room to remove more, but not to remove all at once.
 """
 
 import logging
@@ -25,34 +25,34 @@ from ..settings.levels import NOTICE
 from ..watch.limited_log import LimitedLog
 from .journal import MAX_CHANGES, Changes, Journal, jobs_of
 
-# Seconds for which removals alone wait for company.
+# Seconds that removals wait for further changes.
 LINGER = 0.05
 
-# Seconds between attempts at a back end that fails, at first and at last.
+# Seconds between attempts while the back end fails: the first and the longest pause.
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 5.0
 
-# By what a failure divides the size of batches, and a success multiplies it again.
+# A failure divides the size of batches by SHRINK; a success multiplies it by GROW.
 SHRINK = 16
 GROW = 4
 
-# How often in a row a store may find that it has forgotten jobs.
+# How often in a row a store may report that it has lost jobs.
 MAX_ATTEMPTS = 5
 
-# Bytes of what peers are told about a job that is refused.
+# Bytes of the text that a client gets about a refused job.
 MAX_REASON = 400
 
-# What they are told about an outage. The reason may name files and hosts, so it is for
-# the log alone.
+# The text that clients get during an outage. The reason may name files and hosts, so it
+# appears in the log only.
 OUTAGE = b"The server cannot store jobs for now; its log says why"
 
 log = logging.getLogger("gearman.server")
 
 
 class Outcome(NamedTuple):
-    """What became of jobs that were to be added; no `reason` if they are durable.
+    """The outcome of adding `jobs`: they are durable, or refused with a `reason`.
 
-    `lost` are the numbers of jobs that are to be added again.
+    `lost` are the numbers of jobs that must be added again.
     """
 
     jobs: list[Job]
@@ -61,31 +61,30 @@ class Outcome(NamedTuple):
 
 
 class Store:
-    """Brings the changes of jobs into a queue, in batches.
+    """Commits the changes of jobs to a queue plugin, in batches.
 
-    `landed` is called in the writer's thread whenever there is something for
-    `outcomes` to return.
+    `landed` is called in the writer's thread whenever there are new `outcomes`.
     """
 
     def __init__(self, queue: Queue, landed: Callable[[], None]) -> None:
         self._queue = queue
         self._landed = landed
         self._journal = Journal()
-        # Of what both threads change; and what is released to wake the writer.
+        # Protects the data of both threads. The bell is released to wake the writer.
         self._lock = threading.Lock()
         self._bell = threading.Lock()
         self._bell.acquire()
         self._outcomes: list[Outcome] = []
         self._lingers_until = 0.0
         self._closing = False
-        # What peers are told while the back end does not work, and why it doesn't; when
-        # to try it again, after how long.
+        # During an outage: the text for clients, the reason, the time of the next
+        # attempt (on the monotonic clock), and the pause before it.
         self._outage = b""
         self._reason = ""
         self._retry_at = 0.0
         self._pause = FIRST_PAUSE
-        # The most changes of the next batch, and whether this left something out; how
-        # many of them failed last.
+        # The most changes of the next batch, whether that limit left changes out of the
+        # last one, and how many changes the last failed batch had.
         self._most = MAX_CHANGES
         self._partial = False
         self._failed = 0
@@ -101,16 +100,16 @@ class Store:
 
     @property
     def outage(self) -> bytes:
-        """What peers are told while nothing can be stored; empty if it can be."""
+        """The text for clients while jobs can't be stored; empty if they can."""
         return self._outage
 
     @property
     def full(self) -> bool:
-        """Whether so much waits that nobody should submit any more for a while."""
+        """Whether so much waits that no more jobs should be submitted."""
         return self._journal.full
 
     def write(self, changes: Iterable[Job | int]) -> None:
-        """Have jobs added, and the jobs of these numbers removed, in this order."""
+        """Add jobs, and remove the jobs of these numbers, in this order."""
         with self._lock:
             first = not self._journal
             if first:
@@ -120,16 +119,16 @@ class Store:
                 self._ring()
 
     def outcomes(self) -> list[Outcome]:
-        """Return what has become of jobs since the last call, in their order."""
+        """Return the outcomes since the last call, in their order."""
         with self._lock:
             outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
     def close(self, timeout: float) -> bool:
-        """Commit what waits, and release the queue.
+        """Commit all waiting changes, and close the queue plugin.
 
-        Returns False if that takes more than so many seconds, or fails: jobs that
-        were finished may then come back.
+        Returns False if that fails, or takes more than `timeout` seconds. Finished jobs
+        may then run again after the next start.
         """
         with self._lock:
             self._closing = True
@@ -170,7 +169,7 @@ class Store:
         return bool(self._journal) and time.monotonic() >= self._lingers_until
 
     def _patience(self) -> float:
-        """Return for how many seconds nothing will be due by itself; -1 for ever."""
+        """Return the seconds until a commit is due, -1 if none is scheduled."""
         if not self._outage and not self._journal:
             return -1
         due = self._retry_at if self._outage else self._lingers_until
@@ -190,7 +189,7 @@ class Store:
             self._succeed(changes)
 
     def _try(self, changes: Changes) -> None:
-        """Commit, a second time if the first fails: connections break by themselves."""
+        """Commit; if that fails, try once more: an idle connection may be broken."""
         added = [_stored(job) for job in jobs_of(changes)]
         done = [number for number, job in changes.items() if job is None]
         patience = 0 if self._outage else 1
@@ -210,7 +209,7 @@ class Store:
         raise QueueError("the store loses jobs again and again")
 
     def _refuse(self, changes: Changes, reasons: dict[int, str]) -> None:
-        """Leave out what can't be stored, and commit the rest."""
+        """Report the jobs that can't be stored, and commit the rest."""
         refused = {n: job for n, job in changes.items() if job and n in reasons}
         if not refused:
             return self._fail(changes, "the queue plugin refused jobs it was not given")
@@ -226,7 +225,7 @@ class Store:
         self._most = min(self._most * GROW, MAX_CHANGES)
         self._pause = FIRST_PAUSE
         if self._outage and self._partial:
-            # It works for a part of what it failed for; more of that is next.
+            # A part of the failed changes was stored; try more of them now.
             self._retry_at = 0.0
         elif self._outage and changes and not self._takes_jobs():
             self._retry_at = time.monotonic() + self._pause
@@ -238,7 +237,7 @@ class Store:
         self._report(Outcome(jobs_of(changes)))
 
     def _takes_jobs(self) -> bool:
-        """Whether jobs can be added again, as removing some has worked."""
+        """Whether jobs can be added again, now that removals have worked."""
         with suppress(Exception):
             self._try({})
             return True

@@ -1,1 +1,1 @@
-"""What an operator sees of the server: the log."""
+"""The log of the server."""

@@ -1,12 +1,12 @@
-"""Which of the lines about bad peers are logged: a few of each kind.
+"""A limit to the log lines about bad peers: only a few of each kind are logged.
 
-A flood of bad peers must not become one of the log, nor fill a disk.
+A flood of bad peers must not flood the log, nor fill the disk.
 """
 
 from math import inf
 from typing import Final
 
-# Of each kind so many lines are logged in so many seconds.
+# In each interval (seconds), so many lines of each kind are logged.
 BURST: Final = 10
 INTERVAL: Final = 60.0
 
@@ -20,16 +20,16 @@ class _Kind:
 
 
 class LimitedLog:
-    """Drops lines that come too often, and says how many those were."""
+    """Drops lines that are too frequent, and tells how many were dropped."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, _Kind] = {}
 
     def line(self, kind: str, text: object, now: float) -> str:
-        """Return what to log of a line: all, or nothing.
+        """Return the text to log, or "" if the line is dropped.
 
-        There must be few kinds. `now` is in seconds. What is to be logged is made a
-        string for it.
+        `text` is converted to a string only if it is logged. `now` is in seconds, of
+        any clock. There must be few kinds, since each takes memory.
         """
         row = self._kinds.setdefault(kind, _Kind())
         if now >= row.until:

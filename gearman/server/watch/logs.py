@@ -1,15 +1,15 @@
-"""The log of the server: where it goes, and what a line looks like.
+"""The log of the server: where it is written, and the format of its lines.
 
-Nothing that befalls the log may stop the server or hold it up. What cannot be
-written is counted, and a line tells how much is missing as soon as one can be
-written again. A descriptor is asked before each piece whether it takes one at once;
-a pipe or terminal that is shared with others might be full again by then, so it is
-opened anew where the system allows that, to be non-blocking for this server and for
-nobody else. A file on a disk is simply written to: it is slow or full, but does not
-wait for a reader. syslog(3) may wait for a daemon that is stuck.
+A problem with the log must neither stop the server nor delay it. Records that cannot be
+written are counted, and the next line that can be written tells how many are missing.
+Before each piece is written, the descriptor is asked whether it accepts data. A pipe or
+terminal that is shared with other processes may be full again by then. So it is opened
+again, where the system allows that, to make it non-blocking for this server only. Files
+on a disk are simply written to: they may be slow or full, but they do not wait for a
+reader. syslog(3) may block if its daemon hangs.
 
-One record is one line, but for a traceback, whose lines are indented. Whatever is
-not printable is escaped, so that no peer can forge a line.
+One record is one line; only a traceback has more lines, which are indented. Characters
+that are not printable are escaped, so that no peer can forge a line.
 """
 
 import errno
@@ -35,13 +35,13 @@ __all__ = ["ALERT", "FATAL", "NOTICE", "Log", "configure", "level_name"]
 
 NAME: Final = "gearman.server"
 
-# What asyncio has to say belongs into this log as well, but for its details.
+# Warnings and errors of asyncio go to this log as well.
 _LOGGERS = {NAME: logging.DEBUG, "asyncio": logging.WARNING}
 
-# Characters of one record, so that a packet of a peer can't fill a disk by itself.
+# Characters of one record, so that a single packet can't fill the disk.
 MAX_RECORD: Final = 16 * 1024
 
-# A pipe that is ready takes so many bytes without waiting.
+# A pipe that is ready accepts so many bytes without blocking.
 _PIECE = select.PIPE_BUF
 
 _PRIORITIES = {
@@ -63,7 +63,7 @@ class Log:
     """The log in use. `reopen` is for log rotation, `close` for the end."""
 
     def __init__(self, handlers: Sequence[logging.Handler], level: int) -> None:
-        # A logger without any would print to standard error.
+        # A logger without handlers would print to standard error.
         self._handlers = handlers or [logging.NullHandler()]
         for name, lowest in _LOGGERS.items():
             logger = logging.getLogger(name)
@@ -73,9 +73,9 @@ class Log:
                 logger.addHandler(handler)
 
     def reopen(self) -> None:
-        """Go on in a new log file of the old name.
+        """Open the log file again by its name, after log rotation.
 
-        If that can't be opened, say so in the old one and stay there.
+        If it can't be opened, an error is logged to the old one, which stays in use.
         """
         for handler in self._handlers:
             if isinstance(handler, _File):
@@ -97,10 +97,11 @@ class Log:
 
 
 def configure(config: "Config", user: struct_passwd | None = None) -> Log:
-    """Send what is logged as "gearman.server" where `config` says.
+    """Send the records of the logger "gearman.server" where `config` says.
 
-    A log file will be that of the `user`, whom this process becomes later. A daemon
-    must have been detached before. Raises StartupError if the log file can't be opened.
+    A new log file will belong to `user`, if the process changes to that user later.
+    A daemon must already run in the background. Raises StartupError if the log file
+    can't be opened.
     """
     handlers: list[logging.Handler] = []
     if config.log_file == "stderr":
@@ -125,7 +126,7 @@ def _open(path: str, user: struct_passwd | None) -> logging.Handler:
     except OSError as error:
         reason = error.strerror
         if error.errno == errno.ENXIO:
-            reason = "nobody reads this pipe"
+            reason = "no process reads this pipe"
         raise StartupError(
             f"log file {path!r} cannot be opened ({reason}): choose another one with"
             " --log-file, or none"
@@ -133,7 +134,7 @@ def _open(path: str, user: struct_passwd | None) -> logging.Handler:
 
 
 def _unshared(descriptor: int) -> int:
-    """Open anew what `descriptor` stands for, non-blocking if it is no file."""
+    """Return a new descriptor of the same file; pipes and terminals non-blocking."""
     if stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor):
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
         with suppress(OSError):
@@ -142,7 +143,7 @@ def _unshared(descriptor: int) -> int:
 
 
 class _Descriptor(logging.Handler):
-    """Writes to a descriptor, which it owns."""
+    """Writes to a descriptor, and closes it at the end."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -176,7 +177,7 @@ class _Descriptor(logging.Handler):
             self._torn = self._torn or written > 0
 
     def _put(self, data: bytes) -> int:
-        """Write what can be written without waiting, and return its length."""
+        """Write as much as possible without blocking; return how many bytes."""
         position = 0
         with suppress(OSError):
             while position < len(data) and self._poll.poll(0):
@@ -185,7 +186,7 @@ class _Descriptor(logging.Handler):
         return position
 
     def close(self) -> None:
-        # Once only: by the second time the number may be somebody else's.
+        # Only once: later the number may belong to another file.
         descriptor, self.descriptor = self.descriptor, -1
         with suppress(OSError):
             os.close(descriptor)
@@ -204,7 +205,7 @@ class _File(_Descriptor):
         return open_for(user, self.path, flags, 0o644)
 
     def reopen(self) -> None:
-        """Open the file anew, whatever has its name now. Raises OSError."""
+        """Open the file that has this path now. Raises OSError."""
         new = self._open()
         self.acquire()
         old = self.descriptor

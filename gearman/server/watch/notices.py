@@ -1,11 +1,11 @@
-"""What the log says of jobs that did not end as they should."""
+"""Log lines about jobs that were queued again or have failed."""
 
 from ...text import shown
 from ..broker import Notice
 
 
 class Sentence:
-    """A notice of the broker, put into words only if somebody wants to read it."""
+    """The sentence for a notice of the broker; it is made only if it is logged."""
 
     __slots__ = ("_notice",)
 

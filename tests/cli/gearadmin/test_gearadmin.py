@@ -1,4 +1,4 @@
-"""`gearadmin`: operations, their order, and what goes to a terminal."""
+"""`gearadmin`: operations, their order, and the output on a terminal."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.wire import Peer
 
 @pytest.fixture
 def queued(server: Server) -> Iterator[Peer]:
-    """A worker called `my worker` that can do f, and a job for f with the key key."""
+    """A worker with the id `my worker` and the function f, and a job of f."""
     with Peer(server.port) as peer:
         peer.send("SET_CLIENT_ID", b"my worker")
         peer.send("CAN_DO", b"f")
@@ -146,7 +146,7 @@ def test_more_than_the_terminal_holds_is_cut() -> None:
         for number in range(40):
             peer.ask(b"create function f%02d" % number)
         with Terminal(our_tool("gearadmin", server, "--status", "--watch")) as terminal:
-            terminal.until(r"\r\n\.\.\. and 19 lines more\r\n")
+            terminal.until(r"\r\n\.\.\. and 19 more lines\r\n")
 
 
 def test_a_server_that_allows_it_is_shut_down() -> None:

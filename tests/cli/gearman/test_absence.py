@@ -1,4 +1,4 @@
-"""Whether there is a worker for a function."""
+"""Finding out whether a function has a worker."""
 
 import socket
 

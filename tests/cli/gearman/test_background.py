@@ -1,4 +1,4 @@
-"""The file with the process id. That `-d` works is shown with the whole tool."""
+"""The file with the process id; `-d` is tested with the whole tool."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How a call keeps what happened to it."""
+"""The events that a call keeps."""
 
 import pytest
 

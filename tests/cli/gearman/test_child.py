@@ -62,7 +62,7 @@ def test_a_child_that_reads_nothing_ends_as_it_likes() -> None:
 
 
 def test_what_a_child_leaves_behind_may_end_its_output(tmp_path: Path) -> None:
-    # The one that is left goes on when the child has ended, and is its child no more.
+    # The remaining process goes on after the end of the child.
     script = '(while kill -0 $$ 2> "$0"; do :; done; echo later) & echo now'
     command = ["sh", "-c", script, str(tmp_path / "errors")]
     assert collect(*command) == (0, b"now\nlater\n")
@@ -71,7 +71,7 @@ def test_what_a_child_leaves_behind_may_end_its_output(tmp_path: Path) -> None:
 def test_what_a_child_leaves_behind_may_read_its_input(tmp_path: Path) -> None:
     much = os.urandom(1 << 20)
     taken = tmp_path / "taken"
-    # A shell takes the input from what it runs in the background.
+    # A shell gives processes in the background no standard input.
     script = 'exec 3<&0 <&- >&-; (cat <&3 > "$0.part"; mv "$0.part" "$0") &'
     assert collect("sh", "-c", script, str(taken), workload=much) == (0, b"")
     until(taken.exists)
@@ -83,7 +83,7 @@ def test_what_a_child_leaves_behind_is_not_waited_for_for_ever(script: str) -> N
     output = bytearray()
     ended = run([b"sh", b"-c", script.encode()], b"", {}, output.extend, 0.1)
     assert ended == (0, True)
-    # One that writes may have been told that nobody reads.
+    # A process that writes may get SIGPIPE.
     with suppress(ProcessLookupError):
         os.kill(int(b"".join(re.findall(rb"\d+", output))), signal.SIGKILL)
 
@@ -105,7 +105,7 @@ def test_a_signal_is_a_negative_status() -> None:
 
 
 def test_output_comes_before_the_child_ends(tmp_path: Path) -> None:
-    # The child goes on when it hears that its first line has come.
+    # The child goes on when its first line has been read.
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     pieces: list[bytes] = []

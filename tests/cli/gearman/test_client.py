@@ -1,4 +1,4 @@
-"""The client mode of `gearman`, with a worker that does as the test says."""
+"""The client mode of `gearman`, with a worker that the test controls."""
 
 import re
 import signal
@@ -268,7 +268,7 @@ def test_something_else_than_a_job_server_is_a_failure() -> None:
             with listening.accept()[0] as peer:
                 peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                 said = program.rest()
-            assert said.startswith("gearman: what is there does not speak Gearman's")
+            assert said.startswith("gearman: the server does not speak Gearman's")
             assert said.count("\n") == 1
             assert program.process.returncode == 1
 

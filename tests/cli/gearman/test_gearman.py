@@ -1,4 +1,4 @@
-"""What `gearman` does in any mode: help, health checks, how it ends."""
+"""`gearman` in all modes: help, health checks, exit statuses."""
 
 import os
 import signal
@@ -86,7 +86,7 @@ def test_ctrl_c_ends_the_command_of_a_worker(server: Server, peer: Peer) -> None
         peer.send("SUBMIT_JOB", b"slow", b"", b"")
         peer.expect("JOB_CREATED")
         child = int(peer.expect("WORK_DATA")[1])
-        # Only to the worker, unlike on a terminal.
+        # The signal goes to the worker only; on a terminal it goes to all processes.
         program.process.send_signal(signal.SIGINT)
         assert program.rest() == ""
         assert program.process.returncode == 130
@@ -105,7 +105,7 @@ def test_a_reader_that_leaves_ends_it_quietly(
         handle = take_job(peer)[0]
 
         def has_ended() -> str:
-            # `head` may take a while to leave.
+            # `head` may take a while to end.
             peer.send("WORK_DATA", handle, b"line\n")
             peer.fence()
             return status.read_text() if status.exists() else ""

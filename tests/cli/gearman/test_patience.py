@@ -1,4 +1,4 @@
-"""`gearman --wait`: servers that come later."""
+"""`gearman --wait`: servers that start later."""
 
 import signal
 from pathlib import Path
@@ -20,7 +20,7 @@ def waiting(port: int, *options: str) -> Program:
 def refused(port: int) -> str:
     return (
         f"gearman: cannot connect to {servers.HOST}:{port} (Connection refused): start"
-        " a job server there, or name another one; trying again until it is there"
+        " a job server there, or name another one; trying again until it answers"
     )
 
 

@@ -1,4 +1,4 @@
-"""The worker mode of `gearman`, with a client that says what it gets."""
+"""The worker mode of `gearman`, with a client that checks the results."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def test_every_function_runs_the_command(server: Server, peer: Peer) -> None:
 
 
 def test_large_data_passes_through(server: Server, peer: Peer) -> None:
-    # The peer takes NUL for the end of an argument.
+    # The test peer splits arguments at NUL.
     much = os.urandom(1 << 20).replace(b"\0", b"") * 2
     with script(server, "cat", "cat"):
         handle = submit(peer, "cat", much)
@@ -121,8 +121,8 @@ def test_what_a_command_leaves_running_is_told(
         result = run_command(idle, GearmanJob(None, "H:x:1", b"f", "", b""))
     os.kill(int(result), signal.SIGKILL)
     assert capsys.readouterr().err == (
-        "gearman: job H:x:1: the command has ended, but what it left running keeps its"
-        " input or output open and is waited for no longer\n"
+        "gearman: job H:x:1: the command has ended, but processes that it left"
+        " running keep its input or output open; not waiting for them any longer\n"
     )
 
 
@@ -231,7 +231,7 @@ def test_what_the_server_complains_about_is_told(server: Server) -> None:
 
 def test_that_no_job_comes_is_told(server: Server) -> None:
     with worker(server, "-t", "50", "-f", "idle", "cat") as program:
-        told = "gearman: no job came within 0.05 seconds; waiting on"
+        told = "gearman: no job came within 0.05 seconds; still waiting"
         assert [program.line() for _ in range(2)] == [told, told]
 
 
@@ -272,7 +272,7 @@ def test_an_interrupt_ends_a_worker_whatever_its_command_does(
         assert peer.expect("WORK_DATA")[0] == handle
         program.process.send_signal(signal.SIGINT)
         assert program.process.wait(servers.DEADLINE) == 130
-        # What the command left behind is in the same group.
+        # The processes that the command has left running are in the same group.
         with suppress(ProcessLookupError):
             os.killpg(program.process.pid, signal.SIGKILL)
     until(lambda: handle + b"\t1\t0\t0" in peer.ask_list(b"show jobs"))
@@ -287,7 +287,7 @@ def test_nobody_reading_the_data_ends_the_worker(
     pipeline = '{ "$@"; echo $? > "$0"; } | head -1'
 
     def has_ended() -> str:
-        # `head` may take a while to leave.
+        # `head` may take a while to end.
         if not status.exists():
             peer.request("SUBMIT_JOB_BG", b"piped", b"", b"line\n")
         return status.read_text() if status.exists() else ""

@@ -1,4 +1,4 @@
-"""What becomes of lines, however they arrive."""
+"""Workloads from lines, however the lines arrive."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def taken(lines: Workloads) -> list[bytes]:
-    """Take what is there."""
+    """Take all workloads that are ready."""
     return [lines.take() for _ in range(len(lines))]
 
 

@@ -1,4 +1,4 @@
-"""`gearman-queue`, as a process, on the stores that servers leave behind."""
+"""`gearman-queue` as a process, with the stores of servers."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def to_sqlite(path: Path) -> tuple[str, ...]:
 
 
 def failed(said: Outcome) -> str:
-    """Return the sentence that a tool ended with."""
+    """Return the error message of a tool."""
     assert said.status == 1
     assert said.err.count("\n") == 1
     assert said.err.startswith("gearman-queue: ")
@@ -82,7 +82,7 @@ def test_list_can_be_of_one_function(path: Path) -> None:
 
 
 def test_lists_on_a_terminal_have_headings_and_columns(path: Path) -> None:
-    # Bytes as they are, which a terminal of this test could not show.
+    # The bytes themselves, which a terminal of this test could not show.
     sql(path, "UPDATE gearman_queue_jobs SET \"unique\" = x'61'")
     with Terminal(command("list", *sqlite(path))) as shown:
         heading, *lines = shown.rest().splitlines()
@@ -169,7 +169,7 @@ def test_import_shows_how_far_it_is(path: Path) -> None:
         assert re.search(r"\[#*-*\] +\d+%  0 jobs", shown.rest())
 
 
-# -- trouble
+# -- errors
 
 
 def test_what_cannot_be_read_is_told_and_counts(path: Path) -> None:
@@ -227,7 +227,7 @@ def test_line_that_is_no_job_ends_the_import(path: Path) -> None:
     lines = tool("export", *sqlite(path)).out + b"oops\n"
     said = tool("import", *sqlite(other), stdin=lines)
     assert said.out == b"0 jobs added; 0 were there already\n"
-    assert failed(said).startswith("line 4 of the file is no job: it is no JSON (")
+    assert failed(said).startswith("line 4 of the file is not a job: it is not JSON")
 
 
 def test_reader_that_left_is_status_141(path: Path) -> None:
@@ -276,7 +276,7 @@ def test_ctrl_c_tells_what_was_done(path: Path, number: int, status: int) -> Non
         stderr=subprocess.PIPE,
     )
     assert process.stdin
-    # More than a pipe holds: when it is written, the tool is reading.
+    # More than a pipe can hold, so the tool is reading when it is written.
     process.stdin.write(lines + b"\n" * 300_000)
     process.stdin.flush()
     process.send_signal(number)
@@ -299,7 +299,7 @@ def backend(
 
 
 def words_of(backend: Backend, arguments: Arguments, prefix: str = "") -> list[str]:
-    """Return what a store is called on a command line."""
+    """Return the options of a store on a command line."""
     words = [f"--{prefix.rstrip('-')}" if prefix else "-q", backend.name]
     for option in backend.plugin.options:
         if option.keyword in arguments:
@@ -309,7 +309,7 @@ def words_of(backend: Backend, arguments: Arguments, prefix: str = "") -> list[s
 
 
 def submitted(words: list[str], jobs: int, path: Path | None) -> list[bytes]:
-    """Have a server store jobs, kill it, and return their handles."""
+    """Let a server store jobs, kill it, and return their handles."""
     with servers.ours(*words, path=path) as server, Peer(server.port) as client:
         handles = []
         for number in range(jobs):
@@ -321,7 +321,7 @@ def submitted(words: list[str], jobs: int, path: Path | None) -> list[bytes]:
 
 
 def finished(words: list[str], jobs: int, path: Path | None) -> dict[bytes, bytes]:
-    """Have a server hand out jobs, and return their workloads by their handles."""
+    """Take jobs from a server, and return their workloads by their handles."""
     done = {}
     with servers.ours(*words, path=path) as server, Peer(server.port) as worker:
         worker.send("CAN_DO", b"f")

@@ -1,4 +1,4 @@
-"""Which jobs are added, under which numbers, and what is there already."""
+"""Which jobs are added, under which numbers, and which are already there."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -33,7 +33,7 @@ def queue() -> Iterator[MemoryQueue]:
 
 
 def take(queue: MemoryQueue, *jobs: StoredJob, refused: list[str] | None = None):
-    """Add jobs, and return how many were added, of them moved, and there already."""
+    """Add jobs; return how many were added, how many moved, how many already there."""
     refuse = [] if refused is None else refused
     taken = Intake(queue, queue.replay(), refuse.append)
     taken.take(jobs)

@@ -1,4 +1,4 @@
-"""Files of exported jobs: whole or not at all."""
+"""Files of exported jobs: they are complete, or not written."""
 
 import os
 import threading
@@ -93,7 +93,7 @@ def test_line_that_is_no_job_is_named(tmp_path: Path) -> None:
         assert next(jobs) == JOB
         with pytest.raises(ConfigurationError) as error:
             next(jobs)
-    assert str(error.value).startswith("line 3 of the file is no job: it is no JSON ob")
+    assert str(error.value).startswith("line 3 of the file is not a job: it is not a")
 
 
 def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Jobs as lines of JSON: whatever is stored comes back, whatever else is refused."""
+"""Jobs as lines of JSON: all stored jobs are read again, other lines are refused."""
 
 import json
 from typing import Any
@@ -56,10 +56,10 @@ def changed(**fields: object) -> bytes:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"{", "it is no JSON ("),
-        (b"[" * 100_000, "it is no JSON ("),
-        (b'"\xff"', "it is no JSON ("),
-        (b"[]", "it is no JSON object"),
+        (b"{", "it is not JSON ("),
+        (b"[" * 100_000, "it is not JSON ("),
+        (b'"\xff"', "it is not JSON ("),
+        (b"[]", "it is not a JSON object"),
         (b"{}", "it has no number"),
         (changed(handel="x"), "a job has no 'handel'"),
         (changed(number="7"), 'its number is "7"'),

@@ -1,4 +1,4 @@
-"""Jobs as lines to read."""
+"""Jobs as tables."""
 
 import os
 import time

@@ -61,8 +61,14 @@ def test_file_may_stand_anywhere() -> None:
         ("export -q sqlite x y", "unrecognized arguments: y; "),
         ("list -q sqlite --flatfile-dir x", "unrecognized arguments: --flatfile-dir x"),
         ("list -q sqlite --to-sqlite-db x", "unrecognized arguments: --to-sqlite-db x"),
-        ("list -q builtin", "the queue builtin keeps jobs in the memory of the server"),
-        ("copy -q sqlite --to builtin", "the queue builtin keeps jobs in the memory "),
+        (
+            "list -q builtin",
+            "the queue builtin has its jobs only in the memory ",
+        ),
+        (
+            "copy -q sqlite --to builtin",
+            "the queue builtin has its jobs only in the memory ",
+        ),
         ("list -q nothing", "there is no queue plugin 'nothing': "),
         ("copy -q sqlite --to nothing", "there is no queue plugin 'nothing': "),
         ("list -q sqlite --queue-format x", "--queue-format: unknown: 'x'; this "),
@@ -108,7 +114,7 @@ def test_help_of_a_queue_has_its_options_alone(
 
 
 class Odd(Slow):
-    """A queue that calls its options as the tool calls something else."""
+    """A queue whose options have names that the tool uses."""
 
     options = (Option("path", ("file",), "where", "FILE", "path"),)
 
@@ -130,7 +136,7 @@ def test_option_that_the_tool_has_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConfigurationError) as error:
         parse(["list", "-q", "taken"])
     assert str(error.value).startswith(
-        "the queue taken (-q taken) has an option that this tool has as well ("
+        "the queue taken (-q taken) has an option whose name this tool uses ("
     )
 
 

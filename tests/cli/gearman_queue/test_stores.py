@@ -1,4 +1,4 @@
-"""Stores: whether they are there, and what in them can't be read."""
+"""Stores: whether they exist, and items in them that can't be read."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Queue plugins that are slow, die or break their word; servers find them by name."""
+"""Queue plugins that are slow, die or lose jobs; servers find them by name."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from gearman.queue import Option, Queue, StoredJob, load
 
 
 def _options(base: type[Queue]) -> tuple[Option, ...]:
-    """Return the options of a plugin, by names that it doesn't use itself."""
+    """Return the options of a plugin, with other names than its own."""
     return tuple(
         replace(option, names=(f"crash-{option.names[0]}",)) for option in base.options
     )
@@ -25,7 +25,7 @@ class Sqlite(load("sqlite")):  # type: ignore[misc]
 
 
 class Gated(Sqlite):
-    """Begins a commit when somebody has opened the other end of a FIFO."""
+    """Begins a commit when a test has opened the other end of a FIFO."""
 
     options = (
         *Sqlite.options,
@@ -69,10 +69,10 @@ class Undead(Sqlite):
 
 
 class Dying(Queue):
-    """Has the process die within one of its commits, or right before or after it.
+    """Kills the process in one of its commits, or right before or after it.
 
-    The environment says in which one, CRASH_COMMIT, which counts from 1, and so many
-    seconds after it was begun: CRASH_DELAY.
+    In the environment, CRASH_COMMIT is the number of the commit, from 1, and
+    CRASH_DELAY the seconds after its beginning.
     """
 
     _left = int(os.environ.get("CRASH_COMMIT", "0"))
@@ -80,7 +80,7 @@ class Dying(Queue):
     def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
         self._left -= 1
         if self._left == 0:
-            # Nothing handles SIGALRM, so that it ends the process like SIGKILL.
+            # SIGALRM has no handler, so it ends the process as SIGKILL does.
             signal.setitimer(signal.ITIMER_REAL, float(os.environ["CRASH_DELAY"]))
         super().commit(added, done)  # type: ignore[safe-super]
 

@@ -1,4 +1,4 @@
-"""Who may connect and who may change something: decisions, and real connections."""
+"""Access by address: who may connect, and who may use changing commands."""
 
 import grp
 import os
@@ -56,47 +56,49 @@ class TestGate:
 
 
 class TestCrowd:
-    def entered(self, crowd: ConnectionCounter, *addresses: str) -> ConnectionCounter:
+    def entered(self, counter: ConnectionCounter, *addresses: str) -> ConnectionCounter:
         for address in addresses:
-            assert crowd.full(address) == ""
-            crowd.enter(address)
-        return crowd
+            assert counter.full(address) == ""
+            counter.enter(address)
+        return counter
 
     def test_without_limits_there_is_always_room(self):
-        crowd = self.entered(ConnectionCounter(), *["a"] * 1000, *["unix"] * 1000)
-        assert (crowd.count, crowd.largest()) == (2000, 1000)
+        counter = self.entered(ConnectionCounter(), *["a"] * 1000, *["unix"] * 1000)
+        assert (counter.count, counter.largest()) == (2000, 1000)
 
     def test_all_connections_count_together(self):
-        crowd = self.entered(ConnectionCounter(3), "a", "b", "unix")
-        assert crowd.full("c") == crowd.full("unix") == "max-connections"
-        crowd.leave("b")
-        self.entered(crowd, "c")
+        counter = self.entered(ConnectionCounter(3), "a", "b", "unix")
+        assert counter.full("c") == counter.full("unix") == "max-connections"
+        counter.leave("b")
+        self.entered(counter, "c")
 
     def test_each_address_counts_by_itself(self):
-        crowd = self.entered(ConnectionCounter(0, 2), "a", "a", "b")
-        assert crowd.full("a") == "max-connections-per-address"
-        self.entered(crowd, "b")
-        crowd.leave("a")
-        self.entered(crowd, "a")
+        counter = self.entered(ConnectionCounter(0, 2), "a", "a", "b")
+        assert counter.full("a") == "max-connections-per-address"
+        self.entered(counter, "b")
+        counter.leave("a")
+        self.entered(counter, "a")
 
     def test_network_of_64_bits_counts_as_one_address(self):
-        crowd = self.entered(ConnectionCounter(0, 2), "2001:db8::1", "2001:db8::ffff:2")
-        assert crowd.full("2001:db8::3") == "max-connections-per-address"
-        self.entered(crowd, "2001:db8:0:1::1", "fe80::1%eth0")
-        crowd.leave("2001:db8::1")
-        self.entered(crowd, "2001:db8::9")
-        assert crowd.largest() == 2
+        counter = self.entered(
+            ConnectionCounter(0, 2), "2001:db8::1", "2001:db8::ffff:2"
+        )
+        assert counter.full("2001:db8::3") == "max-connections-per-address"
+        self.entered(counter, "2001:db8:0:1::1", "fe80::1%eth0")
+        counter.leave("2001:db8::1")
+        self.entered(counter, "2001:db8::9")
+        assert counter.largest() == 2
 
     def test_mapped_address_counts_as_what_it_is(self):
-        crowd = self.entered(ConnectionCounter(0, 2), "::ffff:192.0.2.1", "192.0.2.1")
-        assert crowd.full("::ffff:192.0.2.1") == "max-connections-per-address"
-        self.entered(crowd, "::ffff:192.0.2.2")
+        counter = self.entered(ConnectionCounter(0, 2), "::ffff:192.0.2.1", "192.0.2.1")
+        assert counter.full("::ffff:192.0.2.1") == "max-connections-per-address"
+        self.entered(counter, "::ffff:192.0.2.2")
 
     def test_unix_sockets_are_no_address(self):
-        crowd = self.entered(ConnectionCounter(0, 1), "unix", "unix")
+        counter = self.entered(ConnectionCounter(0, 1), "unix", "unix")
         for _ in range(2):
-            crowd.leave("unix")
-        assert (crowd.count, crowd.largest()) == (0, 0)
+            counter.leave("unix")
+        assert (counter.count, counter.largest()) == (0, 0)
 
 
 class TestAdmin:
@@ -148,7 +150,7 @@ class TestAdmin:
 
 
 def connect_from(host: str, server: Server) -> Peer:
-    """Return a connection that comes from another address of this machine."""
+    """Return a connection from another address of this machine."""
     peer = Peer.__new__(Peer)
     address = server.host, server.port
     peer.socket = socket.create_connection(address, DEADLINE, source_address=(host, 0))
@@ -208,12 +210,12 @@ class TestSocketFile:
     def test_group_that_does_not_exist_is_refused(self, tmp_path):
         path = tmp_path / "gear"
         result = refused("-L", f"unix:{path}", "--socket-group=no-such-group")
-        assert "the group 'no-such-group' (no such group): name one" in result
+        assert "the group 'no-such-group' (no such group): name a group" in result
         assert not path.exists()
 
 
 def refused(*options: str) -> str:
-    """Return the one line that a server says which does not start."""
+    """Return the error line of a server that does not start."""
     result = subprocess.run(
         [sys.executable, "-P", "-m", "gearman.server", *options],
         env=package_environment(),

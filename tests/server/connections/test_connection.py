@@ -1,4 +1,4 @@
-"""How the server ends a connection, and what is left of one: nothing."""
+"""The end of a connection, after which no data of it may be left."""
 
 import gc
 import os
@@ -29,7 +29,7 @@ REQUESTS = {
 
 @pytest.fixture(params=["asyncio", "engine", "tls"])
 def way(request: pytest.FixtureRequest) -> str:
-    """How bytes go between a socket and the protocol."""
+    """The kind of connection: asyncio's or the engine's."""
     return str(request.param)
 
 
@@ -64,14 +64,14 @@ def connect(server: Running, authority: Authority | None, protocol: str) -> Peer
 
 
 def waits(connection: Any) -> bool:
-    """Return whether there is output that the peer has not taken."""
+    """Whether there is output that the peer has not accepted."""
     return bool(connection._transport.get_write_buffer_size())
 
 
-# Output of this size waits without a peer being held back for it.
+# Output of this size waits without blocking the peer.
 PIECE = 16 * 1024
 
-# What each protocol refuses, with the first words of the answer; it ends a connection.
+# Input that each protocol refuses by closing, with the beginning of the answer.
 LARGE = 8 * 1024 * 1024
 REFUSED = {
     "what is no packet": ("gear", b"version\n\0REX" + bytes(LARGE), b"OK "),
@@ -169,7 +169,7 @@ class TestEnd:
             both_sent = Event()
 
             def wait() -> None:
-                # What comes meanwhile is all there in the next round.
+                # All input that arrives meanwhile is there in the next round.
                 assert both_sent.wait(DEADLINE)
 
             waiting = Thread(target=server.call, args=(wait,))
@@ -228,6 +228,6 @@ def test_connection_is_freed_when_it_has_ended(
     server.call(look)
     peer.close()
     server.until(lambda: not any(one() for one in ended))
-    # It may refer to itself.
+    # It may be in a reference cycle with itself.
     server.call(server.listener._watchdog.tidy)
     assert not any(one() for one in protocols)

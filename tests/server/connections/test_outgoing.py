@@ -1,4 +1,4 @@
-"""What waits for a peer: the transport is given one piece after the other."""
+"""The queue before a transport: the transport gets one piece after the other."""
 
 from typing import Any, cast
 
@@ -8,7 +8,7 @@ from gearman.server.connections.outgoing import Outgoing
 
 
 class Transport:
-    """A transport of asyncio whose peer takes what it is told to take."""
+    """A transport of asyncio with a peer that the test controls."""
 
     def __init__(self) -> None:
         self.room = 0
@@ -32,16 +32,16 @@ class Transport:
         if later:
             self.waits.append(later)
             self.most = max(self.most, len(self.waits))
-            self.protocol.fill()
+            self.protocol.set_busy()
 
     def take(self, size: int) -> None:
-        """Let the peer take so many bytes more."""
+        """Let the peer accept so many more bytes."""
         self.room = size
         pieces, self.waits = self.waits, []
         for piece in pieces:
             self.write(piece)
         if pieces and not self.waits:
-            self.protocol.free()
+            self.protocol.set_idle()
 
     def pause_reading(self) -> None:
         self.ends.append("pause_reading")
@@ -57,7 +57,7 @@ class Transport:
 
 
 class Told:
-    """A connection that only notes what it is told."""
+    """A connection that only records the calls."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -159,7 +159,7 @@ def test_end_waits_for_what_waits(
     getattr(outgoing, end)()
     assert end not in transport.ends
     transport.take(3)
-    # The last piece is the transport's own to wait for.
+    # The transport itself has the last piece.
     assert transport.ends[-1] == end
     transport.take(3)
     assert transport.sent == b"onetwo"
@@ -222,7 +222,7 @@ def test_rest_that_was_kept_back_counts_until_it_is_written(
     outgoing.rest = 500
     outgoing.write_all([b"x" * 80])
     assert told.words == ["fell behind"]
-    # The transport has nothing left to send, but there is the rest.
+    # The transport has sent all its data, but there is a rest.
     transport.take(80)
     assert told.words == ["fell behind"]
     transport.room = 1000

@@ -1,4 +1,4 @@
-"""The memory that peers may use up: how much that is, and who is closed beyond it."""
+"""--max-memory: the default, and the connections that are closed above it."""
 
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -55,7 +55,7 @@ class TestBudget:
 
 
 class TestMachine:
-    """Files as Linux has them, in a folder; the machine that runs this has more."""
+    """Files as in Linux's /proc and /sys, in a folder."""
 
     def memory(self, folder, groups: str, **files: str) -> int:
         (folder / "self").mkdir()
@@ -89,7 +89,7 @@ class TestMachine:
         assert self.memory(tmp_path, "0::/\n", memory_max="max\n") == whole
 
 
-# What a submission takes that is not whole.
+# The memory of an incomplete submission.
 HALF = packet("SUBMIT_JOB_BG", b"f", b"", b"w" * 2 * MB)[:-1]
 
 LITTLE = replace(LOCAL, max_memory=8 * MB)
@@ -156,7 +156,7 @@ class TestConnections:
                 peer.send_bytes(HALF[3 * MB // 2 :] + b"w")
                 peer.expect("JOB_CREATED")
         (line,) = warnings
-        assert "bytes are held for it, and --max-memory allows 8388608 to all" in line
+        assert "bytes, and --max-memory allows 8388608 for all" in line
 
     def test_several_are_closed_if_each_holds_little(self, running):
         with running(LITTLE) as server, ExitStack() as stack:
@@ -179,7 +179,7 @@ class TestConnections:
             for number in range(10):
                 idle.send("SUBMIT_JOB", b"f", b"%d" % number, b"")
                 idle.expect("JOB_CREATED")
-            # Until who waits for the jobs is gone, and they are with him.
+            # Until the client of the jobs is gone, and the jobs with it.
             while (job := worker.request("GRAB_JOB")).name != "NO_JOB":
                 worker.send("WORK_COMPLETE", job.arguments[0], b"r" * 2 * MB)
             assert limits(polite)[b"max-memory"][2] == b"1"

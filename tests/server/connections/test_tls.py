@@ -1,4 +1,4 @@
-"""TLS of the server: byte by byte, and real connections to a real process."""
+"""TLS of the server: byte by byte, and with real connections to a process."""
 
 import gc
 import os
@@ -52,7 +52,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 class Client:
-    """A client of a TlsProtocol, with nothing but bytes in between."""
+    """A client of a TlsProtocol, without sockets."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Client:
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=HOST)
 
     def shake_hands(self, size: int = 1 << 20) -> "Client":
-        """Do the handshake, and hand over so many bytes at once."""
+        """Do the handshake, passing so many bytes at once."""
         while self.protocol.error is None and not self._done():
             self.pass_on(size)
         self.pass_on(size)
@@ -96,7 +96,7 @@ class Client:
         self.pass_on(size)
 
     def got(self) -> bytes:
-        """Return what has come to the client, and mark its end."""
+        """Return the data that the client has received, with a mark for the end."""
         self.incoming.write(self.protocol.data_to_send())
         parts = []
         try:
@@ -258,7 +258,7 @@ class TestProtocol:
 
 
 class Moody(Protocol):
-    """A protocol that wants of its connection whatever it is told to want."""
+    """A protocol whose attributes the test sets."""
 
     def receive(self, data: bytes) -> None:
         for name in data.decode().split():
@@ -275,7 +275,7 @@ class Moody(Protocol):
 
 
 class TestOtherProtocols:
-    """What any protocol wants of its connection is wanted through TLS as well."""
+    """The attributes of a protocol have the same effect inside TLS."""
 
     @pytest.fixture
     def client(self, server, authority):
@@ -323,7 +323,7 @@ def begin(authority: Authority) -> TlsProtocol:
 
 
 def hello(authority: Authority) -> bytes:
-    """Return what a client begins with."""
+    """Return the first bytes of a TLS client."""
     outgoing = ssl.MemoryBIO()
     context = authority.trust()
     client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=HOST)
@@ -364,7 +364,7 @@ def until_logged(server: Server, text: str) -> None:
 
 
 def complaints(server: Server) -> list[str]:
-    """Return the lines of the log that an operator would look at."""
+    """Return the warnings and errors in the log."""
     return re.findall("^ *(?:WARNING|ERROR|CRITICAL).*", text_of(server), re.MULTILINE)
 
 
@@ -530,7 +530,7 @@ class TestServer:
                 Peer(server.port, tls=trust) as p,
             ):
                 assert p.fence() == []
-                # Past the encryption, which would make a whole record of it.
+                # Without encryption, which would make a complete record of it.
                 os.write(p.socket.fileno(), record[:size])
                 p.receive_end()
                 assert good.fence() == []
@@ -540,7 +540,7 @@ class TestServer:
     def test_slow_client_holds_its_worker_back_and_loses_nothing(
         self, authority, trust
     ):
-        # Without being held back it would soon be over that limit.
+        # Without back-pressure, the limit would soon be exceeded.
         options = [*authority.options(), "--max-outbox=8M"]
         with (
             ours(*options, tls=trust) as server,
@@ -557,7 +557,7 @@ class TestServer:
             end = packet("WORK_COMPLETE", handle, b"")
             sending = Thread(target=worker.send_bytes, args=(data * 60 + end,))
             sending.start()
-            # The server has every chance to read before the client does.
+            # The server can read before the client does.
             for _ in range(500):
                 other.fence()
             assert sending.is_alive()
@@ -603,7 +603,7 @@ class TestServer:
 
 
 class TestMuchToSend:
-    """One result for many submissions: the same bytes, each time encrypted anew."""
+    """One result for many submissions: the same bytes, encrypted each time."""
 
     TIMES, RESULT = 2000, b"r" * 32 * 1024
 
@@ -617,7 +617,7 @@ class TestMuchToSend:
         return [stack.enter_context(Peer(port, tls=trust)) for _ in range(2)]
 
     def complete(self, worker: Peer, client: Peer) -> bytes:
-        """Have the client wait for one job many times, and give it the result."""
+        """Let the client wait many times for one job, and send the result."""
         worker.send("CAN_DO", b"f")
         client.send_bytes(packet("SUBMIT_JOB", b"f", b"u", b"") * self.TIMES)
         for _ in range(self.TIMES):
@@ -649,7 +649,7 @@ class TestMuchToSend:
         with running(config) as server, ExitStack() as stack:
             worker, client = self.peers(server, authority.trust(), stack)
             handle = self.complete(worker, client)
-            # That of a TLS socket would forget how to decrypt.
+            # The method of a TLS socket would stop decrypting.
             socket.socket.shutdown(client.socket, socket.SHUT_WR)
             for _ in range(self.TIMES):
                 assert client.expect("WORK_COMPLETE") == [handle, self.RESULT]
@@ -705,7 +705,7 @@ class TestReload:
             until_logged(server, "the certificates in use are kept: ")
             assert self.serial(server, trust) == first
             (line,) = complaints(server)
-            assert "holds no certificate in PEM form" in line
+            assert "contains no certificate in PEM form" in line
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
     def test_files_are_read_before_the_server_becomes_another_user(self, tmp_path):
@@ -720,7 +720,7 @@ class TestReload:
 
 
 class TestFiles:
-    """Files that cannot be used: one sentence each, and no server."""
+    """Files that cannot be used: the server does not start, and prints a sentence."""
 
     def sentence(self, certificate: Path, key: Path | None = None) -> str:
         return self.refused(Tls(str(certificate), str(key or certificate)))
@@ -744,12 +744,12 @@ class TestFiles:
 
     def test_certificate_without_key(self, authority):
         text = self.sentence(authority.path)
-        assert "holds no private key in PEM form" in text
+        assert "contains no private key in PEM form" in text
 
     def test_key_without_certificate(self, authority, tmp_path):
         key = tmp_path / "key"
         key.write_text(authority.server.read_text().partition("-----BEGIN CERT")[0])
-        assert "holds no certificate in PEM form" in self.sentence(key)
+        assert "contains no certificate in PEM form" in self.sentence(key)
 
     def test_key_of_another_certificate(self, authority, stranger):
         text = self.sentence(authority.server, stranger.server)

@@ -1,12 +1,11 @@
-"""What a server does with bad input, row by row, on each way that bytes can take.
+"""Bad input, row by row, with each kind of connection.
 
-Every row is sent by many connections at once. Meanwhile a client waits for a job, a
-worker has it, and neither notices anything; and the server's memory stays what it was.
+Every row is sent by many connections at once. Meanwhile a client waits for a job, which
+a worker runs. Neither of them may be affected, and the server's memory must not grow.
 
-Elsewhere are: peers that do not read (test_listener, test_tls), limits of jobs,
-functions and connections (test_limits, test_usage), running out of descriptors
-(test_main), a queue that is down and stored rows that can't be read (test_store,
-test_durability).
+Other modules test peers that do not read (test_listener, test_tls), limits of jobs,
+functions and connections (test_limits, test_usage), missing descriptors (test_main), a
+failing queue and unreadable stored rows (test_store, test_durability).
 """
 
 import re
@@ -28,15 +27,15 @@ from tests.wire import Peer, packet
 MAX_PACKET = 100_000
 OPTIONS: tuple[str, ...] = (f"--max-packet={MAX_PACKET}", "--request-timeout=0.3")
 
-# Connections that send a row, and what the server may grow by for them.
+# Connections that send a row, and by how many bytes the server may grow.
 CROWD = 10
 MEMORY = 8 * 1024 * 1024
 
 
 class Row(NamedTuple):
-    """Bad input: what is answered, and by which counter a closed connection shows.
+    """Bad input, its answer, and the counter of closed connections that it increments.
 
-    Without a `counter` the connection stays. What is `refused` is counted as well.
+    Without a `counter` the connection stays open. `refused` is a counter of refusals.
     """
 
     name: str
@@ -47,7 +46,7 @@ class Row(NamedTuple):
 
 
 def declared(size: int) -> bytes:
-    """Return the head of a packet that says how long it is, and no more of it."""
+    """Return only the header of a packet, with this length."""
     return packet("ECHO_REQ")[:8] + size.to_bytes(4, "big")
 
 
@@ -149,7 +148,7 @@ WEB_ROWS = (
 
 
 class Good:
-    """A server with a client that waits for a job, and the worker that has it."""
+    """A server with a client that waits for a job, and the worker that runs it."""
 
     def __init__(
         self, server: Server, connect: Callable[[], Peer], web_port: int = 0
@@ -163,7 +162,7 @@ class Good:
         assert self.worker.expect("JOB_ASSIGN") == [self.handle, b"good", b"work"]
 
     def check(self) -> None:
-        """See to it that the worker still reaches the client, and nobody else does."""
+        """Check that the worker can send to the client, and that no other peer did."""
         self.worker.send("WORK_DATA", self.handle, b"on")
         assert self.client.expect("WORK_DATA") == [self.handle, b"on"]
         assert self.client.fence() == self.worker.fence() == []
@@ -173,7 +172,7 @@ class Good:
         return {name: int(row[2]) for name, row in limits(self.client).items()}
 
     def memory(self) -> int:
-        """Return the server's resident memory in bytes, 0 where that is not known."""
+        """Return the server's resident memory in bytes, 0 if it is unknown."""
         if sys.platform != "linux":
             return 0
         status = Path(f"/proc/{self.server.process.pid}/status").read_text()
@@ -184,7 +183,7 @@ class Good:
 def good(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Good]:
-    """Serve on one of the ways; with a log of all packets, asyncio does it."""
+    """A server with one kind of connection; asyncio is used if packets are logged."""
     options, tls = OPTIONS, None
     if request.param == "TLS":
         authority = Authority(tmp_path_factory.mktemp("authority"))
@@ -207,7 +206,7 @@ def web() -> Iterator[Good]:
 def serving(
     options: tuple[str, ...], tls: ssl.SSLContext | None, web_port: int = 0
 ) -> Iterator[Good]:
-    """Run a server, with a job under way there."""
+    """Run a server in which a job is running."""
     with ours(*options, tls=tls, watchful=True) as server, ExitStack() as stack:
 
         def connect() -> Peer:
@@ -217,7 +216,7 @@ def serving(
 
 
 def crowd(stack: ExitStack, good: Good, data: bytes, port: int = 0) -> list[Peer]:
-    """Have many connections send the same, and return them."""
+    """Send the same data by many connections, and return them."""
     peers = [Peer(port) if port else good.connect() for _ in range(CROWD)]
     for peer in peers:
         stack.enter_context(peer)

@@ -1,4 +1,4 @@
-"""The compiled engine does what the asyncio path does, byte for byte."""
+"""The compiled engine sends the same bytes as asyncio's connections."""
 
 import time
 from contextlib import ExitStack
@@ -41,11 +41,11 @@ requests = st.one_of(
     packets(["WORK_COMPLETE", "WORK_DATA", "WORK_EXCEPTION"], handles, data),
     packets(["WORK_FAIL", "GET_STATUS"], handles),
     packets(["ECHO_REQ", "OPTION_REQ"], data),
-    # Arguments that are missing, and packets of the wrong kind.
+    # Missing arguments, and packets of the wrong kind.
     packets([*SUBMITS, "WORK_COMPLETE", "WORK_DATA", "NOOP", "GRAB_JOB"], data),
     st.sampled_from(LINES),
 )
-# What one of three peers sends at once, and where it is cut in two.
+# Data of one of three peers, and where it is split in two.
 steps = st.tuples(
     st.integers(0, 2),
     st.lists(requests, min_size=1, max_size=4).map(b"".join),
@@ -55,7 +55,7 @@ endings = st.sampled_from([packet(43), b"\0REX" + bytes(8), b"1 2 3 4 5 6\n"])
 
 
 class Play:
-    """One server, three peers, and all that each of them got."""
+    """One server, three peers, and all data that each of them got."""
 
     def __init__(self, server: Running, stack: ExitStack) -> None:
         broker = server.listener.broker
@@ -72,7 +72,7 @@ class Play:
             self.collect(each)
 
     def collect(self, index: int) -> None:
-        """Keep what came before the answer to an echo, which says that all is there."""
+        """Keep the data before the answer to an echo, after which all has arrived."""
         peer, mark = self.peers[index], b"the fence of this test"
         peer.send("ECHO_REQ", mark)
         answer = packet("ECHO_RES", mark, magic=b"\0RES")
@@ -83,7 +83,7 @@ class Play:
         peer.pending.clear()
 
     def end(self, data: bytes) -> bytes:
-        """Send what ends the first connection, and return what came before its end."""
+        """Send data that ends the first connection; return the data before the end."""
         self.peers[0].send_bytes(data)
         return self.peers[0].receive_end()
 

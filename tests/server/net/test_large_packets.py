@@ -1,8 +1,8 @@
-"""Large packets, however they arrive and leave, on both ways that bytes can take.
+"""Large packets, received and sent in different pieces, with both kinds of connection.
 
-The engine receives the end of a large packet straight into its last argument, and
-sends a large argument from where it is; cuts and sizes here are those at which it
-begins or ends to do so.
+The engine receives the end of a large packet directly into its last argument, and
+sends a large argument without a copy. The pieces and sizes here are the limits at
+which it does so.
 """
 
 import gc
@@ -22,8 +22,8 @@ WAYS = [
 ]
 pytestmark = pytest.mark.parametrize("engine", WAYS)
 
-# From how many missing bytes on the engine takes the direct way, and how many it
-# reads at once otherwise.
+# From so many missing bytes on, the engine receives directly; and the number of bytes
+# that it reads at once otherwise.
 DIRECT_SIZE = READ_SIZE = 32 * 1024
 LARGE = bytes(range(256)) * 800
 ECHO = packet("ECHO_REQ", LARGE)
@@ -32,7 +32,7 @@ HEAD = len(SUBMIT) - len(LARGE)
 
 
 def send_pieces(server: Running, peer: Peer, data: bytes, *cuts: int) -> None:
-    """Send data in pieces, each of which the server has seen before the next."""
+    """Send data in pieces; the server has read each before the next is sent."""
     with server.peer() as other:
         for start, end in zip((0, *cuts), (*cuts, len(data)), strict=True):
             peer.send_bytes(data[start:end])
@@ -216,7 +216,7 @@ class TestSlowReader:
             loop = server.listener._loop
             loop.set_exception_handler(lambda _, report: reports.append(report))
             with server.peer() as peer:
-                # More than sockets hold, and the beginning of another one.
+                # More than sockets can hold, and the beginning of another packet.
                 data = packet("ECHO_REQ", LARGE * 80)
                 send_pieces(server, peer, data + ECHO[:50_000], len(data) - 1000)
             server.until(lambda: len(server.listener.connections) == 1)

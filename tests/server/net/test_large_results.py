@@ -1,4 +1,4 @@
-"""What a worker sends for a job and the server does not take: the job ends by it."""
+"""Packets of a worker for its job that are too large: the job fails."""
 
 import logging
 import re
@@ -22,7 +22,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 @pytest.fixture
 def warnings() -> Iterator[list[str]]:
-    """Lines of that level that a server in this process has logged."""
+    """The warnings that a server in this process has logged."""
     lines: list[str] = []
     handler = logging.Handler()
     handler.addFilter(lambda record: record.levelno == logging.WARNING)
@@ -41,7 +41,7 @@ def server(engine: bool) -> Iterator[Running]:
 
 
 def assigned(client: Peer, worker: Peer, command: str = "SUBMIT_JOB") -> bytes:
-    """Submit a job, have the worker take it, and return its handle."""
+    """Submit a job, let the worker take it, and return its handle."""
     client.send(command, b"f", b"", b"work")
     (handle,) = client.expect("JOB_CREATED")
     worker.send("CAN_DO", b"f")

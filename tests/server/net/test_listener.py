@@ -1,4 +1,4 @@
-"""The asyncio shell: sockets, turns, timers, back-pressure, stalling peers."""
+"""A running server: sockets, turns, timers, back-pressure, stalling peers."""
 
 import errno
 import socket
@@ -60,7 +60,7 @@ class Running:
         run_loop(serving, self.selector)
 
     def call(self, function) -> None:
-        """Call a function in the listener's thread, and return when it has run."""
+        """Call a function in the listener's thread, and wait for it."""
         done = Event()
 
         def call() -> None:
@@ -71,7 +71,7 @@ class Running:
         assert done.wait(DEADLINE)
 
     def until(self, condition) -> None:
-        """Return when this is so, as seen from the listener's thread."""
+        """Return when this is true, as seen from the listener's thread."""
         deadline = time.monotonic() + DEADLINE
         seen: list[bool] = []
         while not any(seen):
@@ -83,7 +83,7 @@ class Running:
         return Peer(port, host)
 
     def end(self) -> None:
-        """Stop the listener, which may be about to stop by itself."""
+        """Stop the listener, unless it is already stopping."""
         with suppress(RuntimeError):
             self.listener._loop.call_soon_threadsafe(self.listener.stop)
         self.join()
@@ -95,7 +95,7 @@ class Running:
 
 @pytest.fixture(params=["asyncio", "engine"])
 def running(request):
-    """Return what runs a listener, on each of the two ways that bytes can take."""
+    """Return a function that runs a listener, with each kind of connection."""
     if request.param == "engine":
         if Engine is None and BUILD == "speedups" and sys.platform == "linux":
             pytest.fail("the speedups are there, but not the engine")
@@ -116,7 +116,7 @@ def run(
 
 
 def accepted(server: Running) -> socket.socket:
-    """Return the server's side of its one connection."""
+    """Return the server's side of its only connection."""
     (connection,) = server.listener.connections
     assert isinstance(connection, Connection)
     sock: socket.socket = connection._transport.get_extra_info("socket")
@@ -242,10 +242,10 @@ class TestTurns:
 
 
 def fill(server: Running, sender: Peer, data: bytes, limit: int) -> int:
-    """Send `data` again and again until the server takes no more; return how much.
+    """Send `data` again and again until the server reads no more; return how much.
 
-    The server is asked something over another connection each time that the socket
-    is full, so that it has had every chance to read.
+    Each time that the socket is full, another connection sends a request and waits for
+    the answer, so that the server had the time to read.
     """
     sender.socket.setblocking(False)
     sent = refused = 0
@@ -359,7 +359,7 @@ class TestBackPressure:
 
 
 class TestFairness:
-    """One peer may ask for much at once: others are served meanwhile."""
+    """While one peer asks for much, others are served."""
 
     FUNCTIONS = 500
     LINE = b"function-%d\t0\t0\t1\n"
@@ -378,7 +378,7 @@ class TestFairness:
     def test_lists_that_nobody_reads_are_not_made(self, running):
         with running() as server, self.able(server), server.peer() as peer:
             peer.send_bytes(b"status\n" * 1000)
-            # It is blocked as soon as there is more than its socket takes.
+            # It is blocked as soon as its socket accepts no more data.
             server.until(lambda: any(c.peer.blocked for c in self.connections(server)))
             with server.peer() as other:
                 other.fence()
@@ -422,7 +422,7 @@ class TestFairness:
             sender.join()
 
     def test_what_is_left_waits_while_the_peer_is_held(self, monkeypatch):
-        # One request a turn, so that many are left.
+        # One request in each turn, so that many are left.
         monkeypatch.setattr("gearman.server.connections.turns.ALLOWANCE", -1.0)
         answer = f"OK {__version__}\n".encode()
         count = 5000
@@ -444,7 +444,7 @@ class TestFairness:
             assert rest == answer * (count - 1)
 
     def taken(self, peer):
-        """Return what has come until now, and leave it there."""
+        """Return the received data without removing it."""
         peer.socket.setblocking(False)
         with suppress(BlockingIOError):
             while data := peer.socket.recv(1 << 16):
@@ -508,7 +508,7 @@ class TestStalling:
             peer.fence()
             (connection,) = server.listener.connections
             admin = stack.enter_context(server.peer())
-            # Something waits for it, but not so much that it counts as blocked.
+            # Some data waits for it, but not so much that it is blocked.
             while not connection._transport.get_write_buffer_size():
                 peer.send("ECHO_REQ", b"x" * 100_000)
                 admin.fence()

@@ -1,4 +1,4 @@
-"""Limits of real servers: what is refused, what goes on, what is told of it."""
+"""Limits of real servers: refusals, other peers, and the rows of `show limits`."""
 
 import socket
 import sys
@@ -25,19 +25,19 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def limits(peer: Peer) -> dict[bytes, list[bytes]]:
-    """Return limit, use and hits by the name of each row."""
+    """Return limit, use and hits of each row, by its name."""
     rows = (row.split(b"\t") for row in peer.ask_list(b"show limits"))
     return {name: numbers for name, *numbers in rows}
 
 
 def limit_options():
-    """Return the names of each option for a limit, but for older names."""
+    """Return the names of the options for limits, without older names."""
     rows = GROUPS["limits"]
     return [names for names, settings in rows if settings["help"] != SUPPRESS]
 
 
 def fill_up(stack: ExitStack, server, count: int) -> list[Peer]:
-    """Connect so many peers that the server takes, and return them."""
+    """Connect so many peers, which the server accepts, and return them."""
     peers = [stack.enter_context(server.peer()) for _ in range(count)]
     for peer in peers:
         assert peer.fence() == []

@@ -1,4 +1,4 @@
-"""The admin text protocol: lines in, exact bytes out."""
+"""The admin text protocol: the exact bytes of the answers."""
 
 import pytest
 
@@ -266,7 +266,7 @@ def test_every_number_of_maxqueue_is_understood(server, number, limit):
 
 
 class TestPieces:
-    """A long list is made while its pieces are asked for."""
+    """The pieces of a long list are made when they are asked for."""
 
     def ask(self, server, line):
         return server.gear.admin.answer(line, "unix")

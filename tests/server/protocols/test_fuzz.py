@@ -1,4 +1,4 @@
-"""HTTP and memcached: how bytes are cut changes nothing, and none break the server."""
+"""HTTP and memcached: random bytes, in different pieces, do no harm."""
 
 from functools import partial
 
@@ -78,7 +78,7 @@ def cut(data: bytes, places: list[float]) -> list[bytes]:
 
 
 def talk(make, pieces: list[bytes]) -> tuple[bytes, bool, int]:
-    """Return what is answered, whether that ends the connection, and the jobs made."""
+    """Return the answer, whether the connection ends, and the submitted jobs."""
     server = site()
     client = make(server)
     came = b""
@@ -124,7 +124,7 @@ def test_nothing_breaks_memcached(pieces):
 
 
 def kept(make, data: bytes) -> int:
-    """Send data without end, as a connection would; return how much of it is kept."""
+    """Send data without end, as a connection does; return how much of it is kept."""
     client = make(site())
     for _ in range(200):
         if client.protocol.paused or has_ended(client):

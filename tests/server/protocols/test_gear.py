@@ -1,4 +1,4 @@
-"""The binary protocol of the server: what is asked, who may ask, and bad input."""
+"""The binary protocol of the server: requests, permissions and bad input."""
 
 import pytest
 
@@ -198,7 +198,7 @@ class TestLargeResults:
             error = PacketTooLarge(handle, 2000, 1000)
             server.gear.dispatch(worker.peer, (_framing.INVALID, error))
         assert client.got() == [(Command.WORK_FAIL, handle) for handle in handles]
-        # What else it sends for them is passed over, and it is told nothing.
+        # Further packets for these jobs are ignored, without an answer.
         for handle in handles:
             assert worker.send(Command.WORK_COMPLETE, handle, b"") == []
 
@@ -236,7 +236,7 @@ class TestTrace:
 
 
 class TestTurns:
-    """What a connection asks for is not all carried out at once."""
+    """Many requests of a connection are carried out in several turns."""
 
     VERSIONS = 5
 
@@ -244,7 +244,7 @@ class TestTurns:
         peer.protocol.receive(b"version\n" * count)
 
     def turns(self, peer):
-        """Return what was sent in each turn."""
+        """Return the data that was sent in each turn."""
         sent = [peer.protocol.data_to_send()]
         while peer.protocol.ready:
             assert peer.protocol.paused

@@ -1,4 +1,4 @@
-"""The interface of protocols: the manual's example in real servers, on both ways."""
+"""The interface of protocols: the manual's example in real servers, in both builds."""
 
 import re
 import socket
@@ -23,7 +23,7 @@ from tests.wire import Peer
 
 __all__ = ["running"]
 
-# More bytes than the system keeps for a connection that is not read from.
+# More bytes than the system buffers for a connection that is not read from.
 MANY = 100_000_000
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "protocols.md"
@@ -38,21 +38,21 @@ def source() -> str:
 
 @pytest.fixture(scope="module")
 def lines(source):
-    """The module that the manual shows."""
+    """The module in the manual."""
     module = ModuleType("lines")
     exec(source, module.__dict__)  # noqa: S102
     return module
 
 
 def speaking(service, **options):
-    """Return the configuration of a server that speaks a protocol beside gear."""
+    """Return the configuration of a server with a further protocol."""
     spoken = ChosenProtocol("lines", service, (Endpoint(HOST, 0),), options)
     return replace(LOCAL, protocols=(spoken,))
 
 
 @contextmanager
 def connected(server: Running):
-    """Connect to the first port that is not gear's."""
+    """Connect to the port of the first further protocol."""
     with socket.create_connection(server.others[0][:2], DEADLINE) as sock:
         yield sock
 
@@ -70,7 +70,7 @@ def echo_worker(peer: Peer, *functions: bytes) -> None:
 
 
 def send_all_it_takes(server: Running, client: socket.socket, data: bytes) -> int:
-    """Send data again and again, until no more is read or MANY bytes are sent."""
+    """Send data again and again until no more is read, or MANY bytes are sent."""
     client.setblocking(False)
     refused = sent = 0
     with server.peer() as other:
@@ -156,7 +156,7 @@ class TestExample:
 
 
 class Script(Protocol):
-    """Answers each byte by one, and is finished or fails when asked to."""
+    """Answers each byte by a byte; some bytes make it finish or fail."""
 
     def receive(self, data: bytes) -> None:
         if data == b"quit":
@@ -195,7 +195,7 @@ class Scripts(Service):
 
 
 class Faulty(Protocol):
-    """Submits a job for whatever comes, and has no use for the result."""
+    """Submits a job for each input, and fails when it gets the result."""
 
     def __init__(self, broker, address, descriptor):
         super().__init__(Recipient(address, descriptor, self.deliver))

@@ -37,7 +37,7 @@ class Cache:
         server.broker.connect(self.protocol.peer)
 
     def send(self, data, piece=0):
-        """Send bytes, in pieces of a size if one is given, and return what comes."""
+        """Send bytes, in pieces of a size if one is given, and return the answers."""
         for start in range(0, len(data), piece or len(data)):
             self.protocol.receive(data[start : start + (piece or len(data))])
         return self.came()
@@ -51,7 +51,7 @@ class Cache:
 
 
 class Late:
-    """A broker that acknowledges nothing by itself, as one that waits for a store."""
+    """A broker that does not acknowledge jobs, as one that waits for a store."""
 
     def __init__(self, broker):
         self._broker = broker
@@ -297,7 +297,7 @@ class TestOrder:
 
 @pytest.fixture
 def client(running):
-    """A client that others wrote, of a real server."""
+    """A client library of others, connected to a real server."""
     with running(CONFIG) as server:
         client = Client(server.others[0][:2], timeout=DEADLINE)
         yield client

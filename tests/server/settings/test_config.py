@@ -1,4 +1,4 @@
-"""Options: from words, files and the environment to one Config."""
+"""Options: reading a Config from words, files and the environment."""
 
 import inspect
 import os
@@ -28,7 +28,7 @@ NOWHERE: Mapping[str, str] = {}
 
 
 def parsed(*words: str, environ: Mapping[str, str] = NOWHERE) -> Config:
-    """Parse words, without the configuration file that this machine may have."""
+    """Parse words, without this machine's configuration file."""
     config = parse([f"@{os.devnull}", *words], environ)
     assert config.config_file == (os.devnull,)
     return replace(config, config_file=())
@@ -39,7 +39,7 @@ def refused(
     *words: str,
     environ: Mapping[str, str] = NOWHERE,
 ) -> str:
-    """Return the one line that these words are refused with."""
+    """Return the error line for these words."""
     with pytest.raises(SystemExit) as caught:
         parsed(*words, environ=environ)
     captured = capsys.readouterr()
@@ -51,7 +51,7 @@ def refused(
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """Return what these words print before they end the program with success."""
+    """Return the output of these words, which end the program with success."""
     with pytest.raises(SystemExit) as caught:
         parsed(*words)
     captured = capsys.readouterr()
@@ -329,7 +329,7 @@ def test_protocol_that_lacks_what_it_needs_names_the_extra(
     assert printed(capsys, "--help")
 
 
-# -- what is refused
+# -- invalid options
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ def test_tls_without_what_it_needs_is_refused(
     assert refused(capsys, *words.split()).startswith(sentence)
 
 
-# -- what has no effect
+# -- options without effect
 
 
 @pytest.mark.parametrize(
@@ -493,7 +493,7 @@ def test_every_option_of_a_queue_plugin_is_accepted() -> None:
     assert len(parsed(*words).ignored) == len(words) > 20
 
 
-# -- where options come from
+# -- sources of options
 
 
 def test_port_comes_from_the_environment() -> None:
@@ -594,7 +594,7 @@ def test_file_in_another_encoding_is_read(tmp_path: Path) -> None:
     assert os.fsencode(config.log_file) == b"/caf\xe9"
 
 
-# -- what is printed
+# -- printed texts
 
 
 def test_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -678,8 +678,8 @@ def test_option_that_something_else_has_is_refused_by_one_sentence(
 ) -> None:
     plugin.options = (Option("db", ("sqlite-db",), "theirs"),)
     assert refused(capsys, "-q", "theirs", "--sqlite-db=x").endswith(
-        "the queue theirs (-q theirs) has an option --sqlite-db, but so has something"
-        " else: it can't be used before its author renames that option"
+        "the queue theirs (-q theirs) has an option --sqlite-db, but that name is"
+        " taken: it can't be used before its author renames that option"
     )
 
 

@@ -1,4 +1,4 @@
-"""Log and pid file of a server that starts as root and goes on as another user."""
+"""Log and pid file of a server that starts as root and changes its user."""
 
 import os
 import pwd
@@ -22,7 +22,7 @@ NEW = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder of root that every user can enter."""
+    """A folder of root's that every user can enter."""
     with tempfile.TemporaryDirectory(prefix="gearman-ownership-") as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
@@ -30,7 +30,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def theirs(place: Path) -> Path:
-    """A folder of the user."""
+    """A folder of the user's."""
     folder = place / "theirs"
     folder.mkdir()
     os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
@@ -140,7 +140,7 @@ def test_log_can_be_opened_again_after_rotation(
         assert owner(log) == NOBODY.pw_uid
         log.rename(path / "log.1")
         if folder == "place":
-            # What logrotate does with `create`.
+            # As logrotate does with `create`.
             log.touch()
             os.chown(log, NOBODY.pw_uid, NOBODY.pw_gid)
         server.process.send_signal(signal.SIGHUP)
@@ -165,7 +165,7 @@ def test_log_of_root_that_stays_roots_is_warned_of(theirs: Path) -> None:
     log = theirs / "log"
     log.touch()
     with servers.ours("-u", "nobody", "-l", str(log)):
-        assert "is not for the user nobody" in log.read_text()
+        assert "change its owner to nobody" in log.read_text()
     assert owner(log) == 0
 
 

@@ -1,6 +1,6 @@
-"""The process: standard streams, background, pid file, user and limits.
+"""Changes of the process: standard streams, background, pid file, user and limits.
 
-Each case is a real process, since this is what a process does to itself.
+Each case runs in a process of its own, since it changes the process.
 """
 
 import os
@@ -33,9 +33,9 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def start(
     code: str, *arguments: object, shell: str = ""
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Run Python code after shell commands that change descriptors or limits.
+    """Start Python code, after shell commands that change descriptors or limits.
 
-    It is ended if the test fails.
+    The process is ended if the test fails.
     """
     words = [sys.executable, "-P", "-c", IMPORTS + code, *map(str, arguments)]
     with subprocess.Popen(
@@ -54,7 +54,7 @@ def start(
 
 
 def run(code: str, *arguments: object, shell: str = "") -> tuple[int, str, str]:
-    """Return the exit status of the code and what it printed."""
+    """Return the exit status of the code and its output."""
     with start(code, *arguments, shell=shell) as process:
         out, err = process.communicate(timeout=DEADLINE)
     return process.returncode, out, err
@@ -160,7 +160,7 @@ def test_interrupted_parent_takes_the_child_along(tmp_path: Path) -> None:
     with start(code, tmp_path / "file", gate) as process:
         with open(gate) as end:
             process.send_signal(signal.SIGINT)
-            # Which comes when the child has gone.
+            # That is after the end of the child.
             assert end.read() == ""
         _, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
@@ -198,7 +198,7 @@ def test_child_outlives_a_killed_parent(tmp_path: Path) -> None:
 
 
 def test_no_process_left_is_one_sentence(tmp_path: Path) -> None:
-    # Only users other than root are bound by this limit.
+    # This limit does not apply to root.
     code = """
 resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 if os.geteuid() == 0:
@@ -454,7 +454,7 @@ print(soft == hard != 0)
     assert run(code, shell="ulimit -Sc 0") == (0, "True\n", "")
 
 
-# Without privileges, which would let it raise the limit again.
+# Without privileges, with which it could raise the limit again.
 NO_CORE = """
 if os.geteuid() == 0:
     os.setuid(65534)

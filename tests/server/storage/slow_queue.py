@@ -1,4 +1,4 @@
-"""A queue plugin whose every commit waits for the test."""
+"""A queue plugin in which every commit waits for the test."""
 
 from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
@@ -8,7 +8,7 @@ from tests.servers import DEADLINE
 
 
 class Slow(Queue):
-    """Ends a commit when it is told how: None for success, or an error to raise."""
+    """Ends a commit when the test says how: None for success, or an error to raise."""
 
     def __init__(self, *stored: StoredJob | Unreadable) -> None:
         self.stored = stored
@@ -34,7 +34,7 @@ class Slow(Queue):
         return [job.number for job in added], done
 
     def call(self, result: Exception | None = None) -> tuple[list[int], list[int]]:
-        """Wait for a commit, and let it end like this."""
+        """Wait for a commit, and let it end in this way."""
         call = self.started()
         self.results.put(result)
         return call

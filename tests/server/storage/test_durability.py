@@ -1,4 +1,4 @@
-"""A running server with a queue: who waits for the store, and who does not."""
+"""A running server with a queue: which peers wait for the store."""
 
 import logging
 import socket
@@ -35,7 +35,7 @@ def queue():
 
 @pytest.fixture(params=["asyncio", "engine"])
 def server(request, queue):
-    """Yield a server on each of the two ways that bytes can take."""
+    """Yield a server with each kind of connection."""
     if request.param == "engine" and Engine is None:
         if BUILD == "speedups" and sys.platform == "linux":
             pytest.fail("the speedups are there, but not the engine")
@@ -116,7 +116,7 @@ def test_one_commit_takes_what_came_during_the_one_before(server, queue):
         (first, _) = queue.started()
         for _ in range(10):
             client.send(*BACKGROUND)
-        # A turn ends after its answers: the second answer comes from a later one.
+        # A turn ends with its answers: the second answer is from a later turn.
         client.fence()
         client.fence()
         queue.results.put(None)
@@ -168,7 +168,7 @@ class TestOutage:
             queue.started()
             client.send(*BACKGROUND)
             assert client.expect("ERROR") == [b"QUEUE_ERROR", OUTAGE]
-            # What is left to be removed goes, and jobs would be taken again.
+            # The remaining jobs are removed, and new ones would be accepted.
             for _ in range(2):
                 queue.results.put(None)
             server.until(lambda: not server.listener.broker.outage)
@@ -253,7 +253,7 @@ def test_server_that_stops_takes_no_jobs_from_who_just_came(server, queue):
         queue.started()
         server.call(listener.stop)
         server.until(lambda: listener._durability._closing)
-        # It was accepted before, and asyncio took its time.
+        # It was accepted before, but asyncio had not set it up.
         server.call(lambda: listener._accept(listener._gear, ours, ""))
         server.until(lambda: len(listener.connections) == 2)
         for _ in range(5):
@@ -314,7 +314,7 @@ class TestReplay:
 
 
 class TestProcess:
-    """A server that is a process, with a file that is taken from it or damaged."""
+    """A server process whose file is deleted or damaged."""
 
     @pytest.fixture
     def path(self, tmp_path):
@@ -326,7 +326,7 @@ class TestProcess:
 
     @staticmethod
     def submitted_in_the_end(client: Peer) -> bytes:
-        """Submit until the store takes the job again, and return its handle."""
+        """Submit repeatedly until the store accepts the job, and return its handle."""
         deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline:
             client.send(*BACKGROUND)

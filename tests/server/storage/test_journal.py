@@ -1,4 +1,4 @@
-"""What waits for the store: the last word counts, what came first goes first."""
+"""Waiting changes: the last change of a job counts, the oldest are taken first."""
 
 import pytest
 

@@ -25,7 +25,7 @@ class Landing:
         self.landed.put(self.store.outcomes())
 
     def next(self):
-        """Return the numbers of jobs with an outcome, and the reason of a failure."""
+        """Return the numbers of the jobs of the next outcome, and its reason."""
         outcomes = self.landed.get(timeout=DEADLINE)
         return [([job.number for job in jobs], reason) for jobs, reason, _ in outcomes]
 

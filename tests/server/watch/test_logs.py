@@ -1,4 +1,4 @@
-"""The log: lines, places, and what must not stop the server."""
+"""The log: lines, targets, and failures that must not stop the server."""
 
 import logging
 import os
@@ -35,7 +35,7 @@ Start = Callable[..., Log]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start logs that the end of the test closes."""
+    """Start logs, which are closed at the end of the test."""
     with ExitStack() as stack:
 
         def configured(**settings: object) -> Log:
@@ -148,7 +148,7 @@ def test_record_that_cannot_be_formatted_harms_nobody(
     assert capfd.readouterr() == ("", "")
 
 
-# -- places
+# -- targets
 
 
 def test_none_logs_nowhere(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +206,7 @@ def test_file_that_cannot_be_opened_is_one_sentence(
 def test_pipe_without_a_reader_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    with pytest.raises(StartupError, match=r"\(nobody reads this pipe\)"):
+    with pytest.raises(StartupError, match=r"\(no process reads this pipe\)"):
         configure(Config(log_file=str(path)))
 
 
@@ -270,7 +270,7 @@ def test_reopen_of_standard_error_changes_nothing(
     assert capfd.readouterr().err.endswith(" x\n")
 
 
-# -- what must not stop the server
+# -- failures that must not stop the server
 
 
 def test_full_disk_is_survived(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
@@ -281,9 +281,9 @@ def test_full_disk_is_survived(start: Start, capfd: pytest.CaptureFixture[str]) 
 
 @contextmanager
 def standard_error(descriptor: int) -> Iterator[None]:
-    """Take a descriptor for standard error, and close it.
+    """A context in which a descriptor is standard error; it is closed at the end.
 
-    This is no fixture, since pytest exchanges descriptor 2 before each test.
+    This is not a fixture, since pytest replaces descriptor 2 before each test.
     """
     saved = os.dup(2)
     os.dup2(descriptor, 2)
@@ -306,7 +306,7 @@ def standard_error_pipe() -> Iterator[int]:
 
 
 def read_all(reader: int) -> str:
-    """Return what a pipe holds right now."""
+    """Return the current content of a pipe."""
     pieces = []
     with suppress(BlockingIOError):
         while piece := os.read(reader, 65536):
@@ -328,7 +328,7 @@ def test_full_pipe_loses_records_and_tells_how_many(start: Start) -> None:
 
 
 def test_pipe_that_may_not_be_opened_anew_is_not_waited_for_either() -> None:
-    # As after a change of user: the pipe is somebody else's.
+    # As after a change of user: the pipe belongs to another user.
     code = (
         "import logging, os; from gearman.server.settings.config import Config\n"
         "from gearman.server.watch.logs import configure\n"
@@ -346,7 +346,7 @@ def test_pipe_that_may_not_be_opened_anew_is_not_waited_for_either() -> None:
     ) as process:
         assert process.stdout
         assert process.stderr
-        # The end of its output comes while nobody has read its errors.
+        # Its output ends although nobody has read its errors.
         assert process.stdout.read() == b"alive\n"
         assert process.stderr.read().count(b"\n") > 10
 

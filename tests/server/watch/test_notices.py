@@ -1,4 +1,4 @@
-"""What the log says of jobs that did not end as they should."""
+"""Log lines about jobs that were queued again or have failed."""
 
 from gearman.server.broker import Peer
 from gearman.server.watch.notices import Sentence

@@ -1,1 +1,1 @@
-"""HTTP/1.1: submitting jobs, and asking for them."""
+"""HTTP/1.1: submitting jobs, and requesting their status."""

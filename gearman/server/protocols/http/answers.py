@@ -1,4 +1,4 @@
-"""What HTTP clients are answered: a status, headers, a body."""
+"""The answers to HTTP clients: a status, headers, a body."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ TEXT: Final = (b"Content-Type", b"text/plain; charset=utf-8")
 DATA: Final = (b"Content-Type", b"application/octet-stream")
 JSON: Final = (b"Content-Type", b"application/json")
 
-# Seconds after which a client may try again what the server could not take.
+# Seconds after which a client may try again if the server has refused a job.
 RETRY_AFTER: Final = (b"Retry-After", b"1")
 
 _METHODS = frozenset(b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".split())
@@ -18,7 +18,7 @@ _METHODS = frozenset(b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".spl
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. With `close` it is the last one of its connection."""
+    """A complete answer. With `close` it is the last one of its connection."""
 
     status: int
     body: bytes = b""
@@ -45,7 +45,7 @@ def document(value: Any) -> Answer:
 
 
 def job_headers(handle: bytes, command: bytes) -> Headers:
-    """Return the headers that gearmand describes a job by."""
+    """Return the headers by which gearmand describes a job."""
     named = ((b"X-Gearman-Job-Handle", handle),) if handle else ()
     return (*named, (b"X-Gearman-Command", command))
 
@@ -69,7 +69,7 @@ def raised(handle: bytes, exception: bytes) -> Answer:
 
 
 def refused(code: bytes, text: bytes) -> Answer:
-    """Answer for what the broker did not accept."""
+    """Answer for a job that the broker has refused."""
     words = text.decode(errors="replace")
     headers = job_headers(b"", b"ERROR")
     if code == b"QUEUE_ERROR":
@@ -93,7 +93,7 @@ def options(allowed: bytes) -> Answer:
 
 
 def not_allowed(method: bytes, allowed: bytes) -> Answer:
-    """Answer for a method that a path does not have."""
+    """Answer for a method that this path does not support."""
     name, known = method.decode(), allowed.decode()
     if method not in _METHODS:
         return sentence(501, f"There is no method {name} here, only {known}.")

@@ -1,8 +1,7 @@
-"""One HTTP connection: requests in a row, one job at a time.
+"""One HTTP connection: many requests, but one job at a time.
 
-Requests are carried out in the order in which they come, each after the answer to the
-one before. What comes in the meantime is kept, up to a limit; beyond it the peer is
-not read from.
+Requests are carried out in order, each after the answer to the one before. Input that
+arrives in between is kept up to a limit; after that the peer is not read from.
 """
 
 from collections.abc import Callable
@@ -18,11 +17,11 @@ from .answers import DATA, Answer, Headers, Refused, job_headers
 from .exchange import Exchange, cut_head, server_headers
 from .routes import Call, Routes
 
-# Bytes of later requests that are read while a job is waited for. Some are, because
-# only who reads notices that the peer has hung up.
+# Bytes of later requests that are read while a job runs. Reading goes on because that
+# is how a server notices that the peer has hung up.
 READ_AHEAD: Final = 32 * 1024
 
-# Which limit it was that a connection is closed for, by the status of its last answer.
+# The limit that closed a connection, by the status of the last answer.
 _COUNTED: Final = {
     400: "bad-input",
     408: "request-timeout",
@@ -39,9 +38,9 @@ class _Stage(Enum):
     HEAD = auto()
     BODY = auto()
     JOB = auto()
-    # The end of a job whose result is being sent.
+    # The rest of a result, whose first data was sent.
     REST = auto()
-    # Nothing: it is to be closed.
+    # Nothing more: the connection is closed once all data was sent.
     END = auto()
 
 
@@ -104,7 +103,7 @@ class HttpProtocol(Protocol):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Act on what was read, as far as that is possible now."""
+        """Handle the input, as far as possible now."""
         while self._step():
             pass
         self.ready = False
@@ -114,7 +113,7 @@ class HttpProtocol(Protocol):
         return self._stage in (_Stage.JOB, _Stage.REST)
 
     def _step(self) -> bool:
-        """Take a head or a body. Returns False if there is none to be taken."""
+        """Take a head or a body from the input; return False if there is none."""
         try:
             if self._stage is _Stage.HEAD:
                 return self._take_head()
@@ -133,7 +132,7 @@ class HttpProtocol(Protocol):
         self._found = self._routes.find(request, self.peer)
         if self._exchange.has_body:
             if isinstance(self._found, Answer):
-                # Why read the body only to throw it away?
+                # The body is not needed.
                 self._refuse(self._found)
                 return False
             self._invite()
@@ -141,7 +140,7 @@ class HttpProtocol(Protocol):
         return True
 
     def _invite(self) -> None:
-        """Ask for the body if the peer waits to be asked."""
+        """Send `100 Continue` if the peer waits for it."""
         invitation = self._exchange.go_on()
         if invitation and not self._input:
             self.peer.write(invitation)
@@ -187,7 +186,7 @@ class HttpProtocol(Protocol):
         self._end_exchange()
 
     def _refuse(self, answer: Answer) -> None:
-        """Answer a request that was not read to its end, and read no other."""
+        """Answer a request before its end was read, and then close."""
         self._write_answer(replace(answer, close=True))
         self._input.clear()
         self._leave()
@@ -215,14 +214,14 @@ class HttpProtocol(Protocol):
         self._stage = _Stage.END
         self.deadline = inf
         self.finished = True
-        # Has the connection look at that, if nothing else was written.
+        # So that the connection looks at `finished`, even if nothing else was written.
         self.peer.write(b"")
 
     def _note(self, text: str) -> None:
         if self._trace is not None:
             self._trace(text)
 
-    # -- what the broker sends
+    # -- messages of the broker
 
     def _deliver(self, command: int, arguments: tuple[bytes, ...]) -> None:
         delivery = self._deliveries.get(command)
@@ -262,10 +261,10 @@ class HttpProtocol(Protocol):
         if self._stage is _Stage.JOB:
             self._answer(answer)
         else:
-            # An answer that breaks off is how HTTP says that its rest is missing.
+            # In HTTP, an answer without its last chunk is known to be incomplete.
             self._leave()
 
-    # -- what takes too long
+    # -- time limits
 
     def expire(self) -> None:
         self.deadline = inf

@@ -1,7 +1,7 @@
-"""One request and its answer in HTTP/1.1, by way of h11, which does no I/O.
+"""One request and its answer in HTTP/1.1, with h11, which does no I/O.
 
-h11 is lenient in a few things about which servers and proxies differ, so that a
-request could be two for one of them and one for the other. They are refused here
+h11 accepts some forms that servers and proxies understand in different ways, so that
+one of them may see one request where the other sees two. These forms are refused here,
 before h11 sees them.
 """
 
@@ -14,7 +14,7 @@ import h11
 
 from .answers import Answer, Headers, Refused
 
-# Bytes of a request line and its headers; a function's name may be escaped as a whole.
+# Bytes of a request line and its headers. All bytes of a function name may be escaped.
 MAX_HEAD: Final = 32 * 1024
 
 _END = b"\r\n\r\n"
@@ -22,16 +22,16 @@ _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _FOLDED = re.compile(rb"\r\n[ \t]")
 _LENGTH = re.compile(rb"\r\n(?i:content-length)[ \t]*:[ \t]*([^\r\n]*)")
 _ENCODING = re.compile(rb"\r\n(?i:transfer-encoding)[ \t]*:")
-# What h11 cites of the request, in Python's spelling of bytes.
+# The part of h11's messages that quotes the request as a Python literal.
 _CITED = re.compile(r"[: (]*\b(bytearray\()?b['\"].*", re.DOTALL)
 _DIGITS = re.compile(rb"[0-9]+[ \t]*")
 
 
 def cut_head(data: bytearray, scanned: int) -> bytes | None:
-    """Take a whole request line with its headers from the beginning of `data`.
+    """Take a request line with its headers from the beginning of `data`.
 
-    Returns None if there is more to come; the first `scanned` bytes were there the
-    last time. Raises Refused if it never will be one.
+    Returns None if they are incomplete. The first `scanned` bytes were scanned by the
+    last call. Raises Refused if the data is not the beginning of a valid request.
     """
     while data.startswith(b"\r\n"):
         del data[:2]
@@ -51,7 +51,7 @@ def cut_head(data: bytearray, scanned: int) -> bytes | None:
 
 
 def _check(head: bytes) -> None:
-    """Raise Refused for what could be understood in two ways."""
+    """Raise Refused for forms that can be understood in two ways."""
     if _FOLDED.search(head):
         raise Refused(400, "A header must not go on in the next line.")
     lengths = _LENGTH.findall(head)
@@ -80,7 +80,7 @@ class Exchange:
     # -- the request
 
     def read_head(self, head: bytes) -> h11.Request:
-        """Return what `cut_head` found as a request. Raises Refused."""
+        """Return the request with this head, from `cut_head`. Raises Refused."""
         _check(head)
         self._http.receive_data(head)
         request = self._next_event()
@@ -104,9 +104,9 @@ class Exchange:
             raise Refused(417, "Nothing but 100-continue can be expected here.")
 
     def read_body(self, data: bytes) -> bytes | None:
-        """Add to the body; return what follows it, or None if there is more to come.
+        """Add to the body; return the input after it, or None if it is incomplete.
 
-        To be called without data for a request that has no body. Raises Refused.
+        For a request without a body, call it with empty `data`. Raises Refused.
         """
         if data:
             self._http.receive_data(data)
@@ -124,11 +124,11 @@ class Exchange:
 
     @property
     def kept(self) -> int:
-        """How many bytes of a body have come."""
+        """How many bytes of the body have been read."""
         return len(self._body)
 
     def take_body(self) -> bytes:
-        """Return, and forget, the body."""
+        """Return the body, and free it here."""
         body, self._body = bytes(self._body), bytearray()
         return body
 
@@ -140,7 +140,7 @@ class Exchange:
             raise Refused(status, f"This is no valid request: {reason}.") from error
 
     def _rest(self, data: bytes) -> bytes:
-        """Return what of `data` follows the request."""
+        """Return the part of `data` after the request."""
         rest, _ = self._http.trailing_data
         read = self._last + data[: len(data) - len(rest)]
         if self._chunked and not read.endswith(_END):
@@ -155,7 +155,7 @@ class Exchange:
     # -- the answer
 
     def go_on(self) -> bytes:
-        """Ask for the body if the client waits to be asked."""
+        """Return `100 Continue` if the client waits for it, else b""."""
         if not self._http.they_are_waiting_for_100_continue:
             return b""
         event = h11.InformationalResponse(
@@ -164,7 +164,7 @@ class Exchange:
         return self._http.send(event)
 
     def answer(self, answer: Answer, server: Headers) -> bytes:
-        """Return a whole answer, with the headers that every answer has."""
+        """Return a complete answer; `server` are the headers that every answer has."""
         length = (b"Content-Length", b"%d" % len(answer.body))
         headers = [*answer.headers, *((length,) if answer.status != 204 else ())]
         if answer.close:
@@ -186,20 +186,20 @@ class Exchange:
         return self._http.send(event)
 
     def more(self, data: bytes) -> bytes:
-        """Return data as a part of the answer's body."""
+        """Return data in the form of the answer's body: b"" for HEAD."""
         if self._head_only or not data:
             return b""
         return self._http.send(h11.Data(data=data))
 
     def end(self, trailers: Headers) -> bytes:
-        """Return the end of an answer, with trailers where they are possible."""
+        """Return the end of an answer, with trailers if HTTP allows them here."""
         possible = self._http.their_http_version != b"1.0" and not self._head_only
         event = h11.EndOfMessage(headers=list(trailers) if possible else [])
         return self._http.send(event)
 
     @property
     def goes_on(self) -> bool:
-        """Whether another exchange can follow this one."""
+        """Whether another request may follow on the connection."""
         http = self._http
         return http.our_state is http.their_state is h11.DONE
 

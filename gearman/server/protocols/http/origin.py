@@ -1,9 +1,10 @@
-"""Web pages: which requests browsers send for them, and which of these are obeyed.
+"""Requests that web pages make browsers send, and which of them are refused.
 
-A browser runs the pages of anybody, and they may send requests to whatever it reaches:
-a form or a picture of any page to this server, or every kind of request by a page whose
-own name was made to mean this server's address (DNS rebinding). Programs are not
-restrained: they send none of the headers by which browsers are known.
+A browser runs pages of unknown sites, and these can send requests to every server that
+the browser reaches. A form or an image of any page can send simple requests to this
+server. A page whose host name resolves to this server's address can send any request
+(DNS rebinding). Programs are not restricted: they do not send the headers by which
+browsers are recognised.
 """
 
 from collections.abc import Iterable
@@ -14,42 +15,43 @@ import h11
 
 from .answers import Refused
 
-# Headers that browsers send, and that a page can neither leave out nor change.
+# Headers that browsers send, and that a page can neither remove nor change.
 _FETCH: Final = b"sec-fetch-site"
 _ORIGIN: Final = b"origin"
 
 _HERE: Final = (b"same-origin", b"none")
 
-# A page of another origin may send a header of such a name only if it is allowed to,
-# which this server never does.
+# A browser sends a header of such a name for a page of another origin only if the
+# server allows it, which this server never does.
 _OURS: Final = b"x-gearman-"
 
 _UNKNOWN: Final = (
-    "A browser calls this server by a name that is not known to be its own:"
-    " --http-host tells it."
+    "A browser uses a host name that this server does not know as its own:"
+    " name it with --http-host."
 )
 _FOREIGN: Final = (
-    "A browser asks for this, and does not say that a page of this server wants it."
-    " Other pages need a header that begins with X-Gearman, which only a program sends."
+    "This request comes from a browser, and may come from a page of another site."
+    " A program can send it with a header that begins with X-Gearman-."
 )
 
 
 class Origins:
-    """Refuses what web pages of others have browsers send.
+    """Refuses requests that pages of other sites make browsers send.
 
-    `hosts` are names of this server beside localhost; an address is no name.
+    `hosts` are names of this server in addition to localhost. Addresses are always
+    accepted.
     """
 
     def __init__(self, hosts: Iterable[str] = ()) -> None:
         self._hosts = {"localhost", *(host.lower() for host in hosts)}
 
     def check_host(self, request: h11.Request) -> None:
-        """Raise Refused if a browser takes this server for another one."""
+        """Raise Refused if a browser uses a host name that is not this server's."""
         if _is_browser(dict(request.headers)) and not self._knows(_host(request)):
             raise Refused(403, _UNKNOWN)
 
     def check_change(self, request: h11.Request) -> None:
-        """Raise Refused if a page of another origin may be behind a request."""
+        """Raise Refused if the request may come from a page of another origin."""
         headers = dict(request.headers)
         if not _is_browser(headers) or any(n.startswith(_OURS) for n in headers):
             return
@@ -78,7 +80,7 @@ def _is_browser(headers: dict[bytes, bytes]) -> bool:
         or _ORIGIN in headers
         or b"referer" in headers
         or headers.get(b"user-agent", b"").startswith(b"Mozilla/")
-        # Node's fetch, for one, accepts any.
+        # Some programs send "*", for example with Node's fetch.
         or headers.get(b"accept-language", b"*") != b"*"
     )
 

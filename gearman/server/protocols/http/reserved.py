@@ -1,6 +1,7 @@
-"""Paths that browsers, crawlers and scrapers ask for by themselves.
+"""Paths that browsers, crawlers and monitoring request by themselves.
 
-Nobody has meant a function by them, so a GET of one runs none, whoever offers it.
+Such a request is not meant for a function, so GET of these paths never runs a job, even
+if a worker has a function of that name.
 """
 
 from typing import Final
@@ -16,5 +17,5 @@ _BEGINNINGS: Final = (b".well-known/", b"apple-touch-icon")
 
 
 def is_reserved(name: bytes) -> bool:
-    """Whether a path without its first slash, and without escapes, is one of them."""
+    """Whether a path is one of them; it is given unescaped, without the first slash."""
     return name in _NAMES or name.startswith(_BEGINNINGS)

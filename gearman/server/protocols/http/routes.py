@@ -1,4 +1,4 @@
-"""What a request is about: a job to be run, or something that is known at once."""
+"""What a request asks for: to run a job, or something that is answered directly."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ _PATHS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A job that a request asks for. `timeout` is in seconds, 0 for any time."""
+    """A job that a request asks for. `timeout` is in seconds; 0 is no limit."""
 
     function: bytes
     unique: bytes
@@ -45,20 +45,20 @@ class Call:
 
 
 class _Resource(NamedTuple):
-    """What is there, and which methods it has."""
+    """A path that is answered directly: its methods, and the function that answers."""
 
     methods: bytes
     get: Callable[["Routes", bytes, bytes], Answer]
 
 
 class Routes:
-    """Finds out what the requests to a server are about.
+    """Finds out what the requests to a server ask for.
 
-    A few paths name no function; a function of such a name is called by the path
-    /functions/NAME. `timeout` is for jobs whose request names none. `get` says which
-    functions GET and HEAD run: those that are `known` because a worker has or had them
-    or an admin made them, `any`, or none at all (`never`). What web pages have browsers
-    send is obeyed as far as the `origins` say.
+    A few paths are not functions; a function of such a name has the path
+    /functions/NAME. `timeout`, in seconds, is for requests that do not give one. `get`
+    says which functions GET and HEAD run: those that are `known` (a worker has or had
+    the function, or an admin created it), `any`, or none (`never`). `origins` decides
+    which requests of browsers are refused.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Routes:
         self._methods = _SENDING if get == "never" else _METHODS
 
     def find(self, request: h11.Request, peer: Peer) -> Answer | Call:
-        """Return what a peer's request asks for, or why it can't be had."""
+        """Return the job that a request asks for, or the answer to it."""
         try:
             return self._find(request, peer)
         except Refused as refused:
@@ -127,10 +127,10 @@ class Routes:
         )
 
     def _check_get(self, function: bytes, *, explicit: bool) -> None:
-        """Raise Refused unless a GET may run this function.
+        """Raise Refused unless GET may run this function.
 
-        Browsers, crawlers and scanners send GET for what nobody offers, and such jobs
-        would wait for ever.
+        Browsers, crawlers and scanners send GET for functions that no worker has. Such
+        jobs would wait for ever.
         """
         if is_reserved(function) and not explicit:
             raise Refused(404, _RESERVED)
@@ -138,7 +138,7 @@ class Routes:
         if not (self._any or (known and known.offered)):
             raise Refused(404, _UNKNOWN)
 
-    # -- what is known at once
+    # -- resources that are answered directly
 
     def _root(self, method: bytes, rest: bytes) -> Answer:
         broker = self.server.broker
@@ -175,7 +175,7 @@ class Routes:
 
 
 class _Headers:
-    """The headers of a request that begin with X-Gearman."""
+    """The headers of a request that begin with X-Gearman-."""
 
     def __init__(self, request: h11.Request) -> None:
         self._values: dict[bytes, bytes] = {}
@@ -190,7 +190,7 @@ class _Headers:
         return self._values.get(key, default)
 
     def choose(self, key: bytes, words: Mapping[bytes, _T], default: bytes) -> _T:
-        """Return what a word stands for."""
+        """Return the value of a header, which must be one of these words."""
         word = self.get(key, default).lower()
         if word not in words:
             known = " or ".join(word.decode() for word in words)
@@ -221,7 +221,7 @@ def _path(target: bytes) -> bytes:
 
 
 def _unescaped(path: bytes) -> bytes:
-    """Return what a part of a path stands for, without its escapes."""
+    """Return a part of a path with its escapes decoded. Raises Refused."""
     if _BAD_ESCAPE.search(path):
         raise Refused(400, "A % in a path must be followed by two hexadecimal digits.")
     name = unquote_to_bytes(path)
@@ -255,11 +255,11 @@ _BY_GET: Final = (b"GET", b"HEAD")
 _BY_POST: Final = (b"POST", b"PUT")
 _FUNCTIONS: Final = b"functions/"
 _RESERVED: Final = (
-    "GET of this path runs no function: one of this name is at /functions/NAME."
+    "GET of this path runs no function: use /functions/NAME for one of this name."
 )
 _UNKNOWN: Final = (
-    "No worker has offered this function yet. GET runs only those that one has; POST"
-    " runs any."
+    "No worker has registered this function yet. GET runs only functions that a worker"
+    " has registered; POST runs any."
 )
 _READ: Final = b"GET, HEAD, OPTIONS"
 _FIXED: Final = {

@@ -1,4 +1,4 @@
-"""The protocol http: jobs by HTTP requests, one a request."""
+"""The protocol http: each HTTP request is a job."""
 
 from typing import ClassVar
 
@@ -6,11 +6,11 @@ from ..interface import Option, Protocol, Server, Service, Trace
 
 
 class Http(Service):
-    """What is the same for all HTTP connections of a server.
+    """The protocol http: the part that all connections share.
 
-    `timeout` is how many seconds a job may take before its client is told that it
-    took too long, 0 for any time. `get` says which functions GET and HEAD run. `host`
-    has the names by which browsers may call this server, between commas.
+    `timeout` is how many seconds a client waits for its job before it is answered with
+    504; 0 is no limit. `get` says which functions GET and HEAD run. `host` has further
+    host names of this server for browsers, separated by commas.
     """
 
     port: ClassVar[int] = 8080
@@ -18,23 +18,23 @@ class Http(Service):
         Option(
             keyword="timeout",
             names=("http-timeout",),
-            help="how long an HTTP client may wait for its job, if its request does"
-            " not say; without it, any time",
+            help="how long an HTTP client waits for its job if its request has no"
+            " X-Gearman-Timeout (default: no limit)",
             metavar="SECONDS",
             kind="number",
         ),
         Option(
             keyword="get",
             names=("http-get",),
-            help="which functions GET and HEAD run: known, those that a worker has or"
-            " had (the default); any, as with gearmand; or never one",
+            help="which functions GET and HEAD run: known (a worker has or had the"
+            " function; this is the default), any (as with gearmand), or never",
             kind=("known", "any", "never"),
         ),
         Option(
             keyword="host",
             names=("http-host",),
-            help="names by which browsers may call this server, between commas, beside"
-            " addresses, localhost and its host name",
+            help="further host names of this server that browsers may use, separated by"
+            " commas; addresses, localhost and its host name are always accepted",
             metavar="NAMES",
         ),
     )

@@ -1,4 +1,4 @@
-"""HTTP connections: jobs and their answers, in order, in time, and within limits."""
+"""HTTP connections: jobs and their answers, their order, time limits and limits."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def worker(server):
 
 
 def finish(worker, result=b"done", command=Command.WORK_COMPLETE):
-    """Have a worker end its next job."""
+    """Let a worker end its next job."""
     handle = worker.grab()
     arguments = (handle,) if command == Command.WORK_FAIL else (handle, result)
     worker.send(command, *arguments)
@@ -144,7 +144,7 @@ class TestBackground:
 
 
 class Late:
-    """A broker that acknowledges nothing by itself, as one that waits for a store."""
+    """A broker that does not acknowledge jobs, as one that waits for a store."""
 
     def __init__(self, broker, submitted):
         self.now, self.wall = broker.now, broker.wall

@@ -1,4 +1,4 @@
-"""Reading requests and writing answers: what is HTTP, and what is refused."""
+"""Reading requests, refusing invalid ones, and writing answers."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def pieces(data: bytes, size: int) -> list[bytes]:
 
 
 def read(data: bytes, size: int = 0, limit: int = 1000) -> tuple[bytes, bytes]:
-    """Read a request that comes in pieces; return its body and what follows it."""
+    """Read a request in pieces; return its body and the input after it."""
     exchange, kept, scanned = Exchange(limit), bytearray(), 0
     begun = False
     for number, piece in enumerate(pieces(data, size), 1):
@@ -43,7 +43,7 @@ def read(data: bytes, size: int = 0, limit: int = 1000) -> tuple[bytes, bytes]:
 
 
 def status(data: bytes, size: int = 0, limit: int = 1000) -> int:
-    """Return the status that a request is refused with."""
+    """Return the status with which a request is refused."""
     with pytest.raises(Refused) as caught:
         read(data, size, limit)
     answer = caught.value.answer
@@ -78,7 +78,7 @@ def test_request_is_read_to_its_end(data, after, body, size):
 @pytest.mark.parametrize(
     "data",
     [
-        # What is no HTTP.
+        # Data that is not HTTP.
         b"\0REQ\0\0\0\x10\0\0\0\0",
         b"\x16\x03\x01\x02\x00\x01\x00",
         b" GET / HTTP/1.1\r\n\r\n",
@@ -102,7 +102,7 @@ def test_request_is_read_to_its_end(data, after, body, size):
         HEAD + b"A: b\r\n c\r\n\r\n",
         HEAD + b"A: b\0\r\n\r\n",
         HEAD + b": b\r\n\r\n",
-        # Where the body ends.
+        # The end of the body.
         HEAD + SOME + SOME + b"\r\nabcd",
         HEAD + SOME + b"content-length: 5\r\n\r\nabcd",
         HEAD + b"Content-Length: 4, 4\r\n\r\nabcd",

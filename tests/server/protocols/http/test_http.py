@@ -1,4 +1,4 @@
-"""The protocol http of real servers: sockets, foreign clients, both ways of bytes."""
+"""The protocol http of real servers, with other clients and all kinds of sockets."""
 
 import shutil
 import socket
@@ -35,7 +35,7 @@ LARGE = bytes(range(256)) * 20_000
 
 
 class Worker(Thread):
-    """Answers jobs of one function in a thread, each by what `work` returns."""
+    """Answers jobs of one function in a thread, with the results of `work`."""
 
     def __init__(
         self, peer: Peer, work=lambda workload: workload, function: bytes = b"f"
@@ -61,7 +61,7 @@ class Worker(Thread):
 
 @pytest.fixture
 def web(running):
-    """A server with a worker; and how to connect to its port of the protocol http."""
+    """A server with a worker, and a function that connects to its HTTP port."""
     with running(WEB) as server, server.peer() as peer:
         Worker(peer)
         yield server
@@ -106,7 +106,7 @@ class TestClients:
         caught.value.close()
 
     def test_both_protocols_exchange_jobs(self, web):
-        """A background job by HTTP is done by a worker, and seen by an admin."""
+        """A worker does a background job of HTTP, and admin commands list it."""
         client = HTTPConnection(HOST, port(web), timeout=DEADLINE)
         with web.peer() as admin:
             headers = {"X-Gearman-Background": "true", "X-Gearman-Unique": "u"}

@@ -1,4 +1,4 @@
-"""Which requests of browsers are obeyed, as web pages of anybody may be behind them."""
+"""Which requests of browsers are refused, since any web page may have caused them."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.server.protocols.http.web import Web, request
 BROWSER: dict[str, Any] = {"User_Agent": "Mozilla/5.0 (X11) Firefox/130.0"}
 LOCAL: dict[str, Any] = {"Host": "localhost:8080"}
 UNKNOWN = b"--http-host"
-FOREIGN = b"a page of this server"
+FOREIGN = b"a page of another site"
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def web(server):
 
 
 def refused(web: Web, method: str, path: str, **headers: Any) -> bytes:
-    """Return why a request is refused, once it is."""
+    """Return the reason with which a request is refused."""
     answer = web.ask(request(method, path, **headers))
     assert answer.status == 403
     assert not web.server.broker.jobs.known

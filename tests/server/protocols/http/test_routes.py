@@ -1,4 +1,4 @@
-"""What requests are about: functions by their paths, headers, and what is reserved."""
+"""Routes: functions by their paths, headers, and reserved paths."""
 
 import json
 
@@ -19,7 +19,7 @@ def document(answer: Answer):
 
 
 def submitted(server, web, data: bytes):
-    """Return the one job that a request makes."""
+    """Return the only job, which a request has submitted."""
     web.send(data)
     (job,) = server.broker.jobs.known.values()
     return job
@@ -147,8 +147,8 @@ class TestGet:
             b""
             if method == "HEAD"
             else (
-                b"No worker has offered this function yet. GET runs only those that one"
-                b" has; POST runs any.\n"
+                b"No worker has registered this function yet. GET runs only functions"
+                b" that a worker has registered; POST runs any.\n"
             )
         )
         assert web.ask(request(method, "/f")).body == body

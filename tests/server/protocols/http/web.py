@@ -1,4 +1,4 @@
-"""HTTP as bytes: a connection without sockets, and answers taken apart."""
+"""HTTP as bytes: a connection without sockets, and parsed answers."""
 
 from collections.abc import Iterable
 from http.client import HTTPResponse
@@ -27,7 +27,7 @@ class _Socket(NamedTuple):
 
 
 def answers(data: bytes, method: str = "GET") -> list[Answer]:
-    """Take apart the answers to requests of one method."""
+    """Parse the answers to requests of one method."""
     stream = BytesIO(data)
     found = []
     while stream.tell() < len(data):
@@ -35,14 +35,14 @@ def answers(data: bytes, method: str = "GET") -> list[Answer]:
         response = HTTPResponse(socket, method=method)
         response.begin()
         headers = {name.lower(): value for name, value in response.getheaders()}
-        # The response closes its stream at the end of an answer, but for this.
+        # Without this, the response would close its stream at the end of an answer.
         response.fp = _Open(stream)  # type: ignore[assignment]
         found.append(Answer(response.status, headers, response.read()))
     return found
 
 
 class _Open(BytesIO):
-    """A stream that stays open."""
+    """A stream that is not closed."""
 
     def __init__(self, stream: BytesIO) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class _Open(BytesIO):
 
 
 class Web:
-    """A client of the protocol http; the server's clock stands until it is moved."""
+    """A client of the protocol http; tests move the server's clock."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Web:
         server.broker.connect(self.protocol.peer)
 
     def send(self, data: bytes, piece: int = 0) -> bytes:
-        """Send bytes, in pieces of a size if one is given, and return what comes."""
+        """Send bytes, in pieces of a size if one is given, and return the answers."""
         piece = piece or len(data)
         came = b""
         for start in range(0, len(data), piece):
@@ -88,7 +88,7 @@ class Web:
         return came
 
     def came(self) -> bytes:
-        """Return what was sent since, at the ends of as many turns as are needed."""
+        """Return the data that was sent since, in any number of turns."""
         came = self.protocol.data_to_send()
         while self.protocol.ready:
             self.protocol.resume()
@@ -96,12 +96,12 @@ class Web:
         return came
 
     def ask(self, data: bytes) -> Answer:
-        """Send a request that is answered at once."""
+        """Send a request, and return its immediate answer."""
         (answer,) = answers(self.send(data), data.split()[0].decode())
         return answer
 
     def answer(self, method: str = "GET") -> Answer:
-        """Return the one answer that has come."""
+        """Return the only answer that was sent."""
         (answer,) = answers(self.came(), method)
         return answer
 
@@ -109,7 +109,7 @@ class Web:
         self.server.broker.disconnect(self.protocol.peer)
 
     def after(self, seconds: float) -> None:
-        """Let time pass, and the deadline if it comes."""
+        """Move the clock, and call `expire` if the deadline has passed."""
         self.server.after(seconds)
         if self.protocol.deadline <= self.server.now:
             self.protocol.expire()
