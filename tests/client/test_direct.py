@@ -1,14 +1,14 @@
-"""The shortcuts do what the long way does, and are not taken past replaced methods."""
+"""The direct way does what the long way does, and passes by no replaced method."""
 
 from typing import Any
 
 import pytest
 
 import gearman
-from gearman.blocking import shortcut
+from gearman.blocking import direct
 from gearman.client_handler import GearmanClientCommandHandler
 from gearman.connection import GearmanConnection
-from gearman.errors import InvalidClientState
+from gearman.errors import InvalidClientState, ProtocolError, ServerUnavailable
 from tests.client.stage import HandServer, meanwhile, working
 from tests.servers import DEADLINE, Server
 from tests.wire import RESPONSE, packet
@@ -122,8 +122,6 @@ def test_both_ways_lead_to_the_same_requests(
     ]
     with kind([server.address]) as client, working(worker):
         client.submit_job(task, "", background=True)
-        slowly = shortcut.submitter(client) == client.send_job_request
-        assert slowly == (kind is Longer)
         single = client.submit_job(**jobs[0], poll_timeout=DEADLINE)
         many = client.submit_multiple_jobs(jobs, poll_timeout=DEADLINE)
         connection = client.connection_list[0]
@@ -178,3 +176,92 @@ def test_a_short_wait_ends_in_time_on_the_short_way(task: str) -> None:
         side.send("JOB_CREATED", b"H:2")
         client.wait_until_jobs_accepted([request], poll_timeout=DEADLINE)
         assert request.complete
+
+
+def test_a_client_that_replaces_nothing_goes_directly(
+    server: Server, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    send_and_wait = direct.send_and_wait
+
+    def noting(*arguments: Any) -> None:
+        taken.append(task)
+        send_and_wait(*arguments)
+
+    monkeypatch.setattr(direct, "send_and_wait", noting)
+    for kind, times in ((Longer, 0), (gearman.GearmanClient, 1)):
+        with kind([server.address]) as client:
+            for _ in range(2):
+                client.submit_job(task, "", background=True)
+        assert len(taken) == times
+
+
+def opened(client: Any, server: HandServer, task: str) -> Any:
+    """Have a client open its connection; return the server's side."""
+    first = meanwhile(client.submit_job, task, "", background=True)
+    side = server.accept()
+    side.expect("OPTION_REQ", "SUBMIT_JOB_BG")
+    side.send("JOB_CREATED", b"H:1")
+    first.result(DEADLINE)
+    return side
+
+
+def test_a_job_that_was_accepted_and_lost_is_not_submitted_again(task: str) -> None:
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        side = opened(client, server, task)
+        request = client._create_request_from_dictionary(
+            {"task": task, "data": ""}, max_retries=3
+        )
+        client.send_job_request(request)
+        second = meanwhile(client.submit_job, task, "", max_retries=3)
+        side.expect("SUBMIT_JOB", "SUBMIT_JOB")
+        side.send("JOB_CREATED", b"H:2")
+        side.send("JOB_CREATED", b"H:3")
+        side.close()
+        assert isinstance(second.exception(DEADLINE), ServerUnavailable)
+        assert request.state == gearman.JOB_UNKNOWN
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_what_ends_while_a_result_is_awaited_directly(
+    lost: bool, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gearman.client.active_count", lambda: 1)
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        side = opened(client, server, task)
+        second = meanwhile(client.submit_job, task, "", max_retries=3)
+        side.expect("SUBMIT_JOB")
+        side.send("JOB_CREATED", b"H:2")
+        if lost:
+            side.close()
+            assert isinstance(second.exception(DEADLINE), ServerUnavailable)
+        else:
+            side.send("WORK_DATA", b"H:2", b"part")
+            side.send("WORK_COMPLETE", b"H:2", b"whole")
+            request = second.result(DEADLINE)
+            assert (request.result, list(request.data_updates)) == ("whole", ["part"])
+
+
+def test_what_cannot_be_sent_leaves_the_connection_alone(
+    client: Any, task: str
+) -> None:
+    earlier = client.submit_job(task, "", background=True)
+    (connection,) = client.connection_list
+    opened = connection.gearman_socket
+    with pytest.raises(ProtocolError, match="NUL"):
+        client.submit_job(task + "\0", "", background=True)
+    with pytest.raises(ProtocolError, match="non-binary"):
+        client.submit_job(5, "", background=True)
+    assert connection.gearman_socket is opened
+    assert earlier.complete
+    assert client.submit_job(task, "", background=True).complete
+
+
+def test_what_is_no_packet_ends_the_connection(task: str) -> None:
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        side = opened(client, server, task)
+        second = meanwhile(client.submit_job, task, "", background=True)
+        side.expect("SUBMIT_JOB_BG")
+        side.send_bytes(packet("JOB_CREATED", b"H:2"))
+        assert isinstance(second.exception(DEADLINE), ProtocolError)
+        assert not client.connection_list[0].connected
