@@ -128,7 +128,7 @@ class GearmanClient(Shared):
         until_complete = until_complete and not request.background
         start = time.monotonic()
         accepted = self._submit_directly(request, until_complete, poll_timeout)
-        if accepted and not (until_complete and request.state == JOB_CREATED):
+        if accepted and (request.complete or not until_complete):
             return
         if poll_timeout:
             poll_timeout = max(0.0, poll_timeout + start - time.monotonic())
@@ -148,16 +148,14 @@ class GearmanClient(Shared):
             if self._others or self.read_timeout is not None or timeout == 0:
                 return False
             way = direct.find(self.connection_list, self.connection_to_handler_map)
-            if way is None or not direct.is_idle(way):
+            if way is None:
                 return False
-            packet = direct.packet_of(way, request)
+            packet, dialogue = direct.packet_of(way, request), self._dialogue
             # Other threads would have to wait as well.
             until_end = until_complete and active_count() == 1
             waited = direct.UNENDED if until_end else direct.UNACCEPTED
             try:
-                direct.send_and_wait(
-                    way, packet, request, self._dialogue, waited, timeout
-                )
+                direct.send_and_wait(way, packet, request, dialogue, waited, timeout)
             except ConnectionError as error:
                 accepted = request.state == JOB_CREATED
                 self._failures.note(way[0], error)

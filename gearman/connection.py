@@ -215,7 +215,7 @@ class GearmanConnection:
         opened = self.gearman_socket
         if opened is None or not self.connected:
             self.throw_exception(message="disconnected")
-        size = self.inbox.next_read()
+        size = self.inbox.next_read
         try:
             data = opened.recv(size if size > least else least)
             # TLS may hold more than it gave, and no poll tells.

@@ -17,8 +17,8 @@ from ..commands import Command
 from ..connection import GearmanConnection
 from ..constants import JOB_CREATED, JOB_PENDING
 from ..job import Connection, GearmanJobRequest
-from ..payload import as_text
-from ..protocol import name_arguments, pack_request
+from ..protocol import pack_request
+from .inbox import command_of
 from .polling import Dialogue
 from .seams import Seams
 
@@ -40,13 +40,22 @@ Way = tuple[GearmanConnection, GearmanClientCommandHandler]
 def find(
     connections: Sequence[GearmanConnection],
     handlers: Mapping[Connection, GearmanCommandHandler],
+    idle: bool = True,
 ) -> Way | None:
-    """Return the only connection if it is open, has not ended, and is as usual."""
+    """Return the only connection if it is open, has not ended, and is as usual.
+
+    If it is to be `idle`, nothing may be on its way to the server, which has answered
+    all submissions.
+    """
     if len(connections) != 1:
         return None
-    connection = connections[0]
-    way = usual(connection, handlers)
-    return None if way is None or connection.has_ended() else way
+    way = usual(connections[0], handlers)
+    if way is None:
+        return None
+    connection, handler = way
+    if idle and (connection.unsent_bytes or handler.requests_awaiting_handles):
+        return None
+    return None if connection.has_ended() else way
 
 
 def usual(
@@ -64,12 +73,6 @@ def usual(
     ):
         return connection, handler  # type: ignore[return-value]
     return None
-
-
-def is_idle(way: Way) -> bool:
-    """Whether nothing is on its way to the server, and it has answered submissions."""
-    connection, handler = way
-    return not (connection.unsent_bytes or handler.open_requests.awaiting_handles)
 
 
 def packet_of(way: Way, request: GearmanJobRequest) -> bytes:
@@ -124,15 +127,17 @@ def act(way: Way) -> None:
     Raises ProtocolError for what is no command; what follows cannot be read.
     """
     connection, handler = way
-    inbox = connection.inbox
-    packets = inbox.packets
+    packets = connection.inbox.packets
     while packets:
-        number, arguments = inbox.next_packet()
-        if number == _CREATED:
-            handler.recv_job_created(job_handle=as_text(arguments[0]))
+        packet = packets.popleft()
+        if packet[0] == _CREATED:
+            # As `as_text` does.
+            name: bytes = packet[1][0]  # type: ignore[index]
+            handle = str(name, "utf-8", "surrogateescape")
+            handler.recv_job_created(job_handle=handle)
         else:
-            number, named = name_arguments(number, arguments)
-            handler.recv_command(number, **named)
+            number, arguments = command_of(packet)
+            handler.recv_command(number, **arguments)
 
 
 def submitter(
@@ -141,7 +146,7 @@ def submitter(
     slowly: Callable[[GearmanJobRequest], object],
 ) -> Callable[[GearmanJobRequest], object]:
     """Return what submits requests: directly as long as that is possible."""
-    way = find(connections, handlers)
+    way = find(connections, handlers, idle=False)
     if way is None:
         return slowly
     connection, handler = way

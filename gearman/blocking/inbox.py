@@ -22,7 +22,7 @@ class Inbox:
     `packets` become `commands`, unless somebody takes them before that.
     """
 
-    __slots__ = ("_decoder", "commands", "packets")
+    __slots__ = ("_decoder", "commands", "next_read", "packets")
 
     def __init__(self, max_packet: int | None) -> None:
         most = MAX_BODY if max_packet is None else max_packet
@@ -31,10 +31,8 @@ class Inbox:
         )
         self.packets: deque[Packet] = deque()
         self.commands: deque[tuple[int, dict[str, Any]]] = deque()
-
-    def next_read(self) -> int:
-        """Return how many bytes to ask for."""
-        return _READ if self._decoder.buffered < _READ else READ_MORE
+        # How many bytes to ask for.
+        self.next_read = _READ
 
     def unread_bytes(self) -> int:
         """Return how many bytes are no commands yet, about."""
@@ -46,17 +44,9 @@ class Inbox:
 
     def feed(self, data: bytes) -> None:
         """Take what was read."""
-        self.packets += self._decoder.feed(data)
-
-    def next_packet(self) -> tuple[int, tuple[bytes, ...]]:
-        """Take the next packet.
-
-        Raises ProtocolError for what is none; what follows cannot be read.
-        """
-        number, arguments = self.packets.popleft()
-        if isinstance(arguments, ProtocolError):
-            raise arguments
-        return number, arguments
+        decoder = self._decoder
+        self.packets += decoder.feed(data)
+        self.next_read = _READ if decoder.buffered < _READ else READ_MORE
 
     def name_commands(self) -> int:
         """Turn what has arrived into commands and return how many these are.
@@ -65,6 +55,17 @@ class Inbox:
         """
         count = 0
         while self.packets:
-            self.commands.append(name_arguments(*self.next_packet()))
+            self.commands.append(command_of(self.packets.popleft()))
             count += 1
         return count
+
+
+def command_of(packet: Packet) -> tuple[int, dict[str, Any]]:
+    """Return the command that a packet is, and its arguments by name.
+
+    Raises ProtocolError for what is none; what follows cannot be read.
+    """
+    number, arguments = packet
+    if isinstance(arguments, ProtocolError):
+        raise arguments
+    return name_arguments(number, arguments)
