@@ -129,7 +129,7 @@ def survive(running: Server) -> None:
     print("The workers have run them all.")
 
 
-def status(address: str, task: str) -> list[dict[str, object]]:
+def status(address: str, task: str) -> list[gearman.admin_client_handler.TaskStatus]:
     with gearman.GearmanAdminClient([address]) as admin:
         return [row for row in admin.get_status() if row["task"] == task]
 

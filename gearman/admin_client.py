@@ -3,13 +3,21 @@
 import logging
 import time
 from collections.abc import Iterable
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from . import util
-from .admin_client_handler import GearmanAdminClientCommandHandler
+from .admin_client_handler import (
+    ConnectedPeer,
+    GearmanAdminClientCommandHandler,
+    KnownJob,
+    KnownUnique,
+    TaskPriorities,
+    TaskStatus,
+)
+from .blocking.options import Options, Server
 from .blocking.sharing import Shared
+from .connection import GearmanConnection
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
-from .connection_manager import Options
 from .errors import (
     ConnectionError,
     InvalidAdminClientState,
@@ -54,7 +62,7 @@ class GearmanAdminClient(Shared):
 
     def __init__(
         self,
-        host_list: Iterable[Any] | None = None,
+        host_list: Iterable[Server] | None = None,
         poll_timeout: float = DEFAULT_ADMIN_CLIENT_TIMEOUT,
         **options: Unpack[Options],
     ) -> None:
@@ -65,8 +73,8 @@ class GearmanAdminClient(Shared):
             raise ValueError(
                 f"an admin client asks one server, not {count}: make one for each"
             )
-        self.current_connection: Any = util.unlist(self.connection_list)
-        self.current_handler: Any = None
+        self.current_connection = util.unlist(self.connection_list)
+        self.current_handler: GearmanAdminClientCommandHandler | None = None
 
     def establish_admin_connection(self) -> None:
         """Connect, unless that is done."""
@@ -76,7 +84,12 @@ class GearmanAdminClient(Shared):
             self.establish_connection(self.current_connection)
         except ConnectionError as error:
             raise self._unavailable() from error
-        self.current_handler = self.connection_to_handler_map[self.current_connection]
+        handler = self.connection_to_handler_map[self.current_connection]
+        self.current_handler = cast(GearmanAdminClientCommandHandler, handler)
+
+    def _handler(self) -> GearmanAdminClientCommandHandler:
+        """Return the handler of the open connection."""
+        return cast(GearmanAdminClientCommandHandler, self.current_handler)
 
     def _ask(self, command: str, *arguments: object) -> Any:
         words = [as_text(a) if isinstance(a, bytes) else str(a) for a in arguments]
@@ -87,20 +100,21 @@ class GearmanAdminClient(Shared):
                 )
         with self._exclusively():
             self.establish_admin_connection()
-            self.current_handler.send_text_command(" ".join([command, *words]))
+            self._handler().send_text_command(" ".join([command, *words]))
             return self.wait_until_server_responds(command)
 
-    def wait_until_server_responds(self, expected_type: Any) -> Any:
+    def wait_until_server_responds(self, expected_type: str | int) -> Any:
         """Return the answer to what was sent."""
-        handler = self.current_handler
+        handler = self._handler()
+        connection = cast(GearmanConnection, self.current_connection)
         self.poll_connections_until_stopped(
-            [self.current_connection],
+            [connection],
             lambda any_activity: not handler.response_ready,
             timeout=self.poll_timeout,
         )
         if not handler.response_ready:
             # A late answer would be taken for that to the next request.
-            self.handle_error(self.current_connection)
+            self.handle_error(connection)
             raise InvalidAdminClientState(
                 f"Admin client timed out after {self.poll_timeout:f} second(s)"
             )
@@ -116,7 +130,7 @@ class GearmanAdminClient(Shared):
         with self._exclusively():
             start = time.monotonic()
             self.establish_admin_connection()
-            self.current_handler.send_echo_request(ECHO_STRING)
+            self._handler().send_echo_request(ECHO_STRING)
             echo = self.wait_until_server_responds(GEARMAN_COMMAND_ECHO_REQ)
         if echo != ECHO_STRING:
             raise InvalidAdminClientState(
@@ -124,61 +138,77 @@ class GearmanAdminClient(Shared):
             )
         return time.monotonic() - start
 
-    def send_maxqueue(self, task: str | bytes, max_size: int) -> Any:
+    def send_maxqueue(self, task: str | bytes, max_size: int) -> str:
         """Limit how many jobs a task may have; return 'OK'."""
-        return self._ask(GEARMAN_SERVER_COMMAND_MAXQUEUE, task, max_size)
+        answer: str = self._ask(GEARMAN_SERVER_COMMAND_MAXQUEUE, task, max_size)
+        return answer
 
-    def send_shutdown(self, graceful: bool = True) -> Any:
+    def send_shutdown(self, graceful: bool = True) -> None:
         """Ask the server to end; servers of today refuse, and that is not told."""
         words = ["graceful"] if graceful else []
-        return self._ask(GEARMAN_SERVER_COMMAND_SHUTDOWN, *words)
+        self._ask(GEARMAN_SERVER_COMMAND_SHUTDOWN, *words)
 
-    def get_status(self) -> Any:
+    def get_status(self) -> tuple[TaskStatus, ...]:
         """Return a dict for each task: task, queued, running, workers."""
-        return self._ask(GEARMAN_SERVER_COMMAND_STATUS)
+        answer: tuple[TaskStatus, ...] = self._ask(GEARMAN_SERVER_COMMAND_STATUS)
+        return answer
 
-    def get_priority_status(self) -> Any:
+    def get_priority_status(self) -> tuple[TaskPriorities, ...]:
         """Return a dict for each task: task, high, normal, low, workers.
 
         High, normal and low count the jobs of that priority that wait.
         """
-        return self._ask(GEARMAN_SERVER_COMMAND_PRIORITYSTATUS)
+        answer: tuple[TaskPriorities, ...] = self._ask(
+            GEARMAN_SERVER_COMMAND_PRIORITYSTATUS
+        )
+        return answer
 
-    def get_version(self) -> Any:
+    def get_version(self) -> str:
         """Return the line with the server's version, as it is."""
-        return self._ask(GEARMAN_SERVER_COMMAND_VERSION)
+        answer: str = self._ask(GEARMAN_SERVER_COMMAND_VERSION)
+        return answer
 
-    def get_workers(self) -> Any:
+    def get_workers(self) -> tuple[ConnectedPeer, ...]:
         """Return a dict for each connection: file_descriptor, ip, client_id, tasks."""
-        return self._ask(GEARMAN_SERVER_COMMAND_WORKERS)
+        answer: tuple[ConnectedPeer, ...] = self._ask(GEARMAN_SERVER_COMMAND_WORKERS)
+        return answer
 
-    def get_pid(self) -> Any:
+    def get_pid(self) -> str:
         """Return the line with the server's process id."""
-        return self._ask(GEARMAN_SERVER_COMMAND_GETPID)
+        answer: str = self._ask(GEARMAN_SERVER_COMMAND_GETPID)
+        return answer
 
-    def get_verbosity(self) -> Any:
+    def get_verbosity(self) -> str:
         """Return the line with the least important level that the server logs."""
-        return self._ask(GEARMAN_SERVER_COMMAND_VERBOSE)
+        answer: str = self._ask(GEARMAN_SERVER_COMMAND_VERBOSE)
+        return answer
 
-    def get_jobs(self) -> Any:
+    def get_jobs(self) -> tuple[KnownJob, ...]:
         """Return a dict for each job: handle, queued, canceled, enabled."""
-        return self._ask(GEARMAN_SERVER_COMMAND_SHOW_JOBS)
+        answer: tuple[KnownJob, ...] = self._ask(GEARMAN_SERVER_COMMAND_SHOW_JOBS)
+        return answer
 
-    def get_unique_jobs(self) -> Any:
+    def get_unique_jobs(self) -> tuple[KnownUnique, ...]:
         """Return a dict for each job: unique."""
-        return self._ask(GEARMAN_SERVER_COMMAND_SHOW_UNIQUE_JOBS)
+        answer: tuple[KnownUnique, ...] = self._ask(
+            GEARMAN_SERVER_COMMAND_SHOW_UNIQUE_JOBS
+        )
+        return answer
 
-    def cancel_job(self, handle: str | bytes) -> Any:
+    def cancel_job(self, handle: str | bytes) -> str:
         """Cancel a job that is waiting; return the line that the server answers."""
-        return self._ask(GEARMAN_SERVER_COMMAND_CANCEL_JOB, handle)
+        answer: str = self._ask(GEARMAN_SERVER_COMMAND_CANCEL_JOB, handle)
+        return answer
 
-    def create_function(self, task: str | bytes) -> Any:
+    def create_function(self, task: str | bytes) -> str:
         """Make a task known without a worker; return the line of the answer."""
-        return self._ask(GEARMAN_SERVER_COMMAND_CREATE_FUNCTION, task)
+        answer: str = self._ask(GEARMAN_SERVER_COMMAND_CREATE_FUNCTION, task)
+        return answer
 
-    def drop_function(self, task: str | bytes) -> Any:
+    def drop_function(self, task: str | bytes) -> str:
         """Forget a task; return the line of the answer.
 
         The server refuses if the task has workers or jobs.
         """
-        return self._ask(GEARMAN_SERVER_COMMAND_DROP_FUNCTION, task)
+        answer: str = self._ask(GEARMAN_SERVER_COMMAND_DROP_FUNCTION, task)
+        return answer

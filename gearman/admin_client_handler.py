@@ -3,11 +3,12 @@
 import logging
 import re
 from collections import deque
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypedDict
 
 from .command_handler import GearmanCommandHandler
 from .errors import InvalidAdminClientState, ProtocolError
-from .payload import LIMIT, as_text, excerpt
+from .payload import LIMIT, Payload, as_text, excerpt
 from .protocol import (
     GEARMAN_COMMAND_ECHO_REQ,
     GEARMAN_COMMAND_TEXT_COMMAND,
@@ -48,6 +49,49 @@ EXPECTED_GEARMAN_SERVER_COMMANDS = {
 _WORKER = re.compile(r"(\S+) (\S+) (.*?) ?:(?: (.*))?")
 
 
+class TaskStatus(TypedDict):
+    """How many jobs and workers a task has; `queued` counts the running ones too."""
+
+    task: str
+    queued: int
+    running: int
+    workers: int
+
+
+class TaskPriorities(TypedDict):
+    """How many jobs of each priority wait, and how many workers a task has."""
+
+    task: str
+    high: int
+    normal: int
+    low: int
+    workers: int
+
+
+class ConnectedPeer(TypedDict):
+    """A connection of the server, and the tasks that its worker can do."""
+
+    file_descriptor: str
+    ip: str
+    client_id: str
+    tasks: tuple[str, ...]
+
+
+class KnownJob(TypedDict):
+    """A job that the server has; the numbers are as gearmand counts them."""
+
+    handle: str
+    queued: int
+    canceled: int
+    enabled: int
+
+
+class KnownUnique(TypedDict):
+    """The unique of a job that the server has."""
+
+    unique: str
+
+
 class AdminAnswer(NamedTuple):
     """A request, and what the server answered."""
 
@@ -67,7 +111,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         super().__init__(connection_manager=connection_manager)
         self._sent_commands: deque[Any] = deque()
         self._recv_responses: deque[Any] = deque()
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[object] = []
 
     # What the admin client calls.
 
@@ -107,11 +151,11 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
 
     # What the server sends.
 
-    def recv_echo_res(self, data: Any) -> bool:
+    def recv_echo_res(self, data: Payload) -> bool:
         self._recv_responses.append(data)
         return False
 
-    def recv_text_command(self, raw_text: str) -> Any:
+    def recv_text_command(self, raw_text: str) -> bool:
         """Call the `recv_server_...` method of the command that was sent."""
         if not self._sent_commands:
             raise InvalidAdminClientState("Received an unexpected server response")
@@ -122,13 +166,13 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
             raise ValueError(
                 f"Could not handle command: {command!r} - {excerpt(raw_text)}"
             )
-        return callback(raw_text)
+        return bool(callback(raw_text))
 
-    def _answer(self, answer: Any) -> bool:
+    def _answer(self, answer: object) -> bool:
         self._recv_responses.append(answer)
         return False
 
-    def _row(self, raw_text: str, row: Any) -> bool:
+    def _row(self, raw_text: str, row: Callable[[str], object]) -> bool:
         """Add what `row` makes of a line; a full stop ends the list."""
         if raw_text == ".":
             rows, self._rows = self._rows, []
@@ -179,7 +223,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
 
     # What the lines of a list say.
 
-    def _status(self, line: str) -> dict[str, Any]:
+    def _status(self, line: str) -> TaskStatus:
         task, queued, running, workers = _fields(line, self.STATUS_FIELDS)
         return {
             "task": task,
@@ -188,13 +232,17 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
             "workers": _integer(workers, line),
         }
 
-    def _priorities(self, line: str) -> dict[str, Any]:
-        task, *counts = _fields(line, self.PRIORITY_FIELDS)
-        names = ("high", "normal", "low", "workers")
-        numbers = [_integer(count, line) for count in counts]
-        return {"task": task, **dict(zip(names, numbers, strict=True))}
+    def _priorities(self, line: str) -> TaskPriorities:
+        task, high, normal, low, workers = _fields(line, self.PRIORITY_FIELDS)
+        return {
+            "task": task,
+            "high": _integer(high, line),
+            "normal": _integer(normal, line),
+            "low": _integer(low, line),
+            "workers": _integer(workers, line),
+        }
 
-    def _worker(self, line: str) -> dict[str, Any]:
+    def _worker(self, line: str) -> ConnectedPeer:
         found = _WORKER.fullmatch(line)
         if found is None:
             raise ProtocolError(f"Malformed worker response: {excerpt(line)}")
@@ -206,7 +254,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
             "tasks": tuple((tasks or "").split()),
         }
 
-    def _job(self, line: str) -> dict[str, Any]:
+    def _job(self, line: str) -> KnownJob:
         handle, queued, canceled, enabled = _fields(line, self.JOB_FIELDS)
         return {
             "handle": handle,

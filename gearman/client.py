@@ -3,32 +3,46 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Unpack
+from collections.abc import Callable, Collection, Iterable, Mapping
+from threading import active_count
+from typing import Any, TypeVar, Unpack, cast, overload
 
 from . import compat as compat
 from . import util
-from .blocking.job_statuses import JobStatuses
+from .blocking import direct, job_statuses
+from .blocking.job_statuses import Job
+from .blocking.options import Options, Server
 from .blocking.seams import Seams
-from .blocking.shortcut import PASSED_BY, submit_at_once, submitter, take_handles
+from .blocking.server_order import ServerOrder, first_open
+from .blocking.sharing import Shared
 from .blocking.waiting import Acceptance, All, One, assert_several
+from .client_core.inquiry import Inquiry, checked_unique, has_old_status
+from .client_core.open_requests import is_unfinished
+from .client_core.submission import begin_attempt, check_attempts
 from .client_handler import GearmanClientCommandHandler
+from .connection import GearmanConnection
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
-from .connection_manager import Options
-from .constants import JOB_FAILED, JOB_PENDING, JOB_UNKNOWN, PRIORITY_NONE
+from .constants import JOB_CREATED, JOB_PENDING, PRIORITY_NONE
+from .constants import JOB_FAILED as JOB_FAILED
+from .constants import JOB_UNKNOWN as JOB_UNKNOWN
 from .constants import PRIORITY_HIGH as PRIORITY_HIGH
 from .constants import PRIORITY_LOW as PRIORITY_LOW
 from .errors import ConnectionError as ConnectionError
-from .errors import ExceededConnectionAttempts
+from .errors import ExceededConnectionAttempts as ExceededConnectionAttempts
+from .errors import ProtocolError
 from .errors import ServerUnavailable as ServerUnavailable
+from .job import Connection, GearmanJobRequest, UniqueStatus
 
 gearman_logger = logging.getLogger(__name__)
 
 # In hexadecimal these are 32 of the 64 bytes that a unique may have.
 RANDOM_UNIQUE_BYTES = 16
 
+Requests = TypeVar("Requests", bound=Collection[GearmanJobRequest])
+Info = dict[str, Any]
 
-class GearmanClient(JobStatuses):
+
+class GearmanClient(Shared):
     """Submits jobs to one of several servers.
 
     See GearmanConnectionManager for `host_list` and the options they share.
@@ -39,9 +53,11 @@ class GearmanClient(JobStatuses):
 
     command_handler_class = GearmanClientCommandHandler
 
+    consistent_hashing = False
+
     def __init__(
         self,
-        host_list: Iterable[Any] | None = None,
+        host_list: Iterable[Server] | None = None,
         random_unique_bytes: int = RANDOM_UNIQUE_BYTES,
         *,
         consistent_hashing: bool | None = None,
@@ -50,6 +66,8 @@ class GearmanClient(JobStatuses):
         super().__init__(host_list=host_list, **options)
         self._set("consistent_hashing", consistent_hashing)
         self.random_unique_bytes = random_unique_bytes
+        self._order = ServerOrder()
+        self.request_to_rotating_connection_queue = self._order.queues
 
     # Submitting.
 
@@ -66,7 +84,7 @@ class GearmanClient(JobStatuses):
         *,
         when_to_run: float | None = None,
         reducer: str | bytes | None = None,
-    ) -> Any:
+    ) -> GearmanJobRequest:
         """Submit a job and return its request.
 
         Waits until it is accepted, and until it has ended unless it runs in the
@@ -81,7 +99,7 @@ class GearmanClient(JobStatuses):
         Raises ServerUnavailable if no server can be reached, or all connections are
         lost while waiting; ExceededConnectionAttempts when it was lost too often.
         """
-        job = {"task": task, "data": data, "unique": unique, "priority": priority}
+        job: Info = {"task": task, "data": data, "unique": unique, "priority": priority}
         if when_to_run is not None:
             job["when_to_run"] = when_to_run
         if reducer is not None:
@@ -99,39 +117,64 @@ class GearmanClient(JobStatuses):
             max_retries=max_retries,
             poll_timeout=poll_timeout,
         )
-        return util.unlist(requests)
+        return cast(GearmanJobRequest, util.unlist(requests))
 
     def _submit_one(
-        self, request: Any, until_complete: bool, poll_timeout: float | None
+        self,
+        request: GearmanJobRequest,
+        until_complete: bool,
+        poll_timeout: float | None,
     ) -> None:
         until_complete = until_complete and not request.background
         start = time.monotonic()
-        with self._exclusively():
-            accepted = submit_at_once(self, request, poll_timeout)
-        if accepted and not until_complete:
+        accepted = self._submit_directly(request, until_complete, poll_timeout)
+        if accepted and (request.complete or not until_complete):
             return
         if poll_timeout:
             poll_timeout = max(0.0, poll_timeout + start - time.monotonic())
+        waiting = One(request, self.send_job_request, until_complete, accepted)
         self.poll_connections_until_stopped(
-            self.connection_list,
-            One(request, self.send_job_request, until_complete),
-            timeout=poll_timeout,
+            self.connection_list, waiting, timeout=poll_timeout
         )
-        if until_complete:
-            request.timed_out = not request.complete
-        else:
-            request.timed_out = request.state == JOB_PENDING
-        if request.complete and self.request_to_rotating_connection_queue:
-            self.request_to_rotating_connection_queue.pop(request, None)
+        request.timed_out = waiting.has_timed_out
+        if request.complete:
+            self._order.forget(request)
+
+    def _submit_directly(
+        self, request: GearmanJobRequest, until_complete: bool, timeout: float | None
+    ) -> bool:
+        """Submit a request and wait a while; return whether it was accepted."""
+        with self._exclusively():
+            if self._others or self.read_timeout is not None or timeout == 0:
+                return False
+            way = direct.find(self.connection_list, self.connection_to_handler_map)
+            if way is None:
+                return False
+            packet, dialogue = direct.packet_of(way, request), self._dialogue
+            # Other threads would have to wait as well.
+            until_end = until_complete and active_count() == 1
+            waited = direct.UNENDED if until_end else direct.UNACCEPTED
+            try:
+                direct.send_and_wait(way, packet, request, dialogue, waited, timeout)
+            except ConnectionError as error:
+                accepted = request.state == JOB_CREATED
+                self._failures.note(way[0], error)
+                self.handle_error(way[0])
+                return accepted
+            except ProtocolError:
+                # What follows on this connection cannot be read.
+                self.handle_error(way[0])
+                raise
+            return request.state != JOB_PENDING
 
     def submit_multiple_jobs(
         self,
-        jobs_to_submit: Any,
+        jobs_to_submit: Collection[Mapping[str, Any]],
         background: bool = False,
         wait_until_complete: bool = True,
         max_retries: int = 0,
         poll_timeout: float | None = None,
-    ) -> Any:
+    ) -> list[GearmanJobRequest]:
         """Submit jobs and return their requests, in the same order.
 
         A job is a dict with `task` and `data`, and maybe `unique`, `priority`,
@@ -150,10 +193,10 @@ class GearmanClient(JobStatuses):
 
     def submit_multiple_requests(
         self,
-        job_requests: Any,
+        job_requests: Requests,
         wait_until_complete: bool = True,
         poll_timeout: float | None = None,
-    ) -> Any:
+    ) -> Requests:
         """Submit requests, wait as `submit_job` does, and return `job_requests`."""
         assert_several(job_requests)
         stopwatch = util.Stopwatch(poll_timeout)
@@ -170,8 +213,8 @@ class GearmanClient(JobStatuses):
     # Waiting.
 
     def wait_until_jobs_accepted(
-        self, job_requests: Any, poll_timeout: float | None = None
-    ) -> Any:
+        self, job_requests: Requests, poll_timeout: float | None = None
+    ) -> Requests:
         """Submit what is JOB_UNKNOWN and wait until all are accepted.
 
         What is lost before that is submitted again, as often as its
@@ -180,7 +223,13 @@ class GearmanClient(JobStatuses):
         """
         assert_several(job_requests)
         if job_requests:
-            accepting = Acceptance(job_requests, self._submitter())
+            submit: Callable[[GearmanJobRequest], object] = self.send_job_request
+            if _SENDING.intact(self):
+                with self._exclusively():
+                    submit = direct.submitter(
+                        self.connection_list, self.connection_to_handler_map, submit
+                    )
+            accepting = Acceptance(job_requests, submit)
             self.poll_connections_until_stopped(
                 self.connection_list, accepting, timeout=poll_timeout
             )
@@ -191,39 +240,37 @@ class GearmanClient(JobStatuses):
         return job_requests
 
     def wait_until_jobs_completed(
-        self, job_requests: Any, poll_timeout: float | None = None
-    ) -> Any:
+        self, job_requests: Requests, poll_timeout: float | None = None
+    ) -> Requests:
         """Wait until all have ended; those that were lost are not waited for."""
         assert_several(job_requests)
         if not all(request.complete for request in job_requests):
             self.poll_connections_until_stopped(
                 self.connection_list,
-                All(job_requests, _is_unfinished),
+                All(job_requests, is_unfinished),
                 timeout=poll_timeout,
             )
-        queues = self.request_to_rotating_connection_queue
         for request in job_requests:
-            complete = request.complete
-            request.timed_out = not complete
-            if complete and queues:
-                queues.pop(request, None)
+            request.timed_out = not request.complete
+            if not request.timed_out:
+                self._order.forget(request)
         return job_requests
 
-    def _submitter(self) -> Callable[[Any], Any]:
-        if not _SENDING.intact(self):
-            return self.send_job_request
-        with self._exclusively():
-            return submitter(self)
-
-    def _handle_received(self, connection: Any) -> None:
-        take_handles(self, connection)
-        super()._handle_received(connection)
+    def _handle_received(self, connection: GearmanConnection) -> None:
+        way = direct.usual(connection, self.connection_to_handler_map)
+        if way is not None and _SENDING.intact(self):
+            direct.act(way)
+        else:
+            super()._handle_received(connection)
 
     # What subclasses extend.
 
     def _create_request_from_dictionary(
-        self, job_info: dict[str, Any], background: bool = False, max_retries: int = 0
-    ) -> Any:
+        self,
+        job_info: Mapping[str, Any],
+        background: bool = False,
+        max_retries: int = 0,
+    ) -> GearmanJobRequest:
         """Make a request of a job's description; without a unique it gets one."""
         unique = job_info.get("unique") or os.urandom(self.random_unique_bytes).hex()
         job = self.job_class(None, None, job_info["task"], unique, job_info["data"])
@@ -238,37 +285,164 @@ class GearmanClient(JobStatuses):
             request.reducer = job_info.get("reducer")
         return request
 
-    def send_job_request(self, current_request: Any) -> Any:
+    def send_job_request(self, current_request: GearmanJobRequest) -> GearmanJobRequest:
         """Submit a request on a connection that is open, and return it.
 
         Raises ExceededConnectionAttempts if it was submitted too often.
         """
-        allowed = current_request.max_connection_attempts
-        if current_request.connection_attempts >= allowed:
-            raise ExceededConnectionAttempts(
-                f"Exceeded {allowed} connection attempt(s) :: {current_request!r}"
-            )
+        check_attempts(current_request)
         connection = self.establish_request_connection(current_request)
-        current_request.job.connection = connection
-        current_request.connection_attempts += 1
-        current_request.timed_out = False
-        handler = self.connection_to_handler_map[connection]
-        handler.send_job_request(current_request)
+        begin_attempt(current_request, connection)
+        self._handler(connection).send_job_request(current_request)
         return current_request
 
+    def establish_request_connection(
+        self, current_request: GearmanJobRequest
+    ) -> GearmanConnection:
+        """Return an open connection for a request; raise ServerUnavailable if none."""
+        queue = self._order.queue(
+            current_request, self.connection_list, self.consistent_hashing
+        )
+        try:
+            return first_open(queue, self.establish_connection)
+        except ConnectionError as error:
+            raise self._unavailable("Found no valid connections") from error
 
-def _is_unfinished(request: Any) -> bool:
-    if request.complete or request.state == JOB_UNKNOWN:
-        return False
-    # The server refused it; in the background that does not count as complete.
-    return bool(request.state != JOB_FAILED)
+    def _handler(self, connection: Connection | None) -> GearmanClientCommandHandler:
+        """Return the handler of a connection; raises KeyError if it is not open."""
+        handler = self.connection_to_handler_map[cast(Connection, connection)]
+        return cast(GearmanClientCommandHandler, handler)
+
+    def _give_up(self, connection: GearmanConnection) -> None:
+        # A result may have come right before the end.
+        connection.read_to_end()
+        try:
+            self._handle_received(connection)
+        finally:
+            self.handle_error(connection)
+
+    # How far jobs are.
+
+    def get_job_status(
+        self, current_request: Job, poll_timeout: float | None = None
+    ) -> GearmanJobRequest:
+        """Ask how far a job is; the answer is in the request's `status`.
+
+        Of a job that somebody else submitted the handle is enough: all servers are
+        asked, and a request with the answer is returned. Its status is empty if no
+        server answered in time.
+        """
+        requests = self.get_job_statuses([current_request], poll_timeout=poll_timeout)
+        return cast(GearmanJobRequest, util.unlist(requests))
+
+    # A list of requests alone takes the first.
+    @overload
+    def get_job_statuses(  # type: ignore[overload-overlap]
+        self, job_requests: Requests, poll_timeout: float | None = None
+    ) -> Requests: ...
+
+    @overload
+    def get_job_statuses(
+        self, job_requests: Collection[Job], poll_timeout: float | None = None
+    ) -> list[GearmanJobRequest]: ...
+
+    def get_job_statuses(
+        self, job_requests: Collection[Job], poll_timeout: float | None = None
+    ) -> Collection[GearmanJobRequest]:
+        """Ask how far jobs are, and wait for the answers.
+
+        Handles among the requests are answered by requests, in a list. Raises
+        InvalidClientState for a request that was not submitted, ProtocolError for
+        what can be no handle, since it has a NUL or over 64 bytes, and
+        ServerUnavailable if the server that has the job can't be reached.
+        """
+        assert_several(job_requests)
+        requests, handles = job_statuses.divide(job_requests)
+        if handles:
+            stopwatch = util.Stopwatch(poll_timeout)
+            inquiry = self._ask_all(
+                handles, lambda each: each.send_get_status_of_handle, poll_timeout
+            )
+            self.get_job_statuses(requests, stopwatch.get_time_remaining())
+            return job_statuses.united(
+                job_requests, inquiry, self.job_class, self.job_request_class
+            )
+        with self._exclusively():
+            for request in requests:
+                connection = job_statuses.open_for(
+                    request, self.connection_list, self.establish_connection
+                )
+                self._handler(connection).send_get_status_of_job(request)
+        jobs = cast("Collection[GearmanJobRequest]", job_requests)
+        return self.wait_until_job_statuses_received(jobs, poll_timeout=poll_timeout)
+
+    def wait_until_job_statuses_received(
+        self, job_requests: Requests, poll_timeout: float | None = None
+    ) -> Requests:
+        """Wait for the answers to what `get_job_statuses` asked."""
+        assert_several(job_requests)
+        if any(map(has_old_status, job_requests)):
+            self.poll_connections_until_stopped(
+                self.connection_list,
+                All(job_requests, self._awaits_status),
+                timeout=poll_timeout,
+            )
+        for request in job_requests:
+            request.status = request.status or {}
+            request.timed_out = has_old_status(request)
+        return job_requests
+
+    def _awaits_status(self, request: GearmanJobRequest) -> bool:
+        """Whether an answer may come: none does on a connection that was lost."""
+        if not has_old_status(request):
+            return False
+        connection, handle = request.job.connection, request.job.handle
+        known = connection in self.connection_to_handler_map
+        return known and handle in self._handler(connection).handle_to_request_map
+
+    def get_unique_status(
+        self, unique: str | bytes, poll_timeout: float | None = None
+    ) -> UniqueStatus | None:
+        """Ask how far the job with a unique is, whoever submitted it.
+
+        Returns a dict like a request's `status`, with `unique` and the number of
+        waiting `clients`; None if no server answered in time. All servers are
+        asked; raises ServerUnavailable if none can be reached, and ProtocolError for
+        what can be no unique, since it has a NUL or over 64 bytes.
+        """
+        name = checked_unique(unique)
+        inquiry = self._ask_all(
+            [name], lambda each: each.send_get_status_of_unique, poll_timeout
+        )
+        return inquiry.answer(name)[1] or None
+
+    def _ask_all(
+        self,
+        names: Iterable[str],
+        question: job_statuses.Question,
+        poll_timeout: float | None,
+    ) -> Inquiry:
+        """Ask all servers about jobs, and wait for the answers.
+
+        Raises ServerUnavailable if no server can be reached.
+        """
+        inquiry = Inquiry()
+        with self._exclusively():
+            connections = self._opened(self.connection_list)
+            if not connections:
+                raise self._unavailable("Found no valid connections")
+            for connection in connections:
+                inquiry.ask_all(names, connection, question(self._handler(connection)))
+        self.poll_connections_until_stopped(
+            self.connection_list, lambda _: inquiry.is_open(), timeout=poll_timeout
+        )
+        return inquiry
 
 
-_SENDING = Seams(GearmanClient, "send_job_request")
+_SENDING = Seams(GearmanClient, *direct.PASSED_BY, "send_job_request")
 _SUBMITTING = Seams(
     GearmanClient,
-    *PASSED_BY,
-    "send_job_request",
+    *(*direct.PASSED_BY, "send_job_request"),
     *("submit_multiple_jobs", "submit_multiple_requests"),
     *("wait_until_jobs_accepted", "wait_until_jobs_completed"),
 )

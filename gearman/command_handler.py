@@ -7,10 +7,11 @@ when there are commands to fetch.
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from .encoders import Encoder
 from .errors import UnknownCommandError
-from .payload import excerpt
+from .payload import Payload, excerpt
 from .protocol import GEARMAN_COMMAND_TO_NAME, get_command_name
 
 gearman_logger = logging.getLogger(__name__)
@@ -22,12 +23,41 @@ CALLBACKS: Final[Mapping[int, str]] = {
 }
 
 
+class Manager(Protocol):
+    """What a handler asks of its connection manager."""
+
+    @property
+    def data_encoder(self) -> Encoder:
+        """What turns objects into payloads and back."""
+
+    def read_command(
+        self, command_handler: "GearmanCommandHandler"
+    ) -> tuple[int, dict[str, Any]] | None:
+        """Return the next command for a handler, or None."""
+
+    def send_command(
+        self,
+        command_handler: "GearmanCommandHandler",
+        cmd_type: int,
+        cmd_args: dict[str, Any],
+    ) -> object:
+        """Queue a command on the handler's connection."""
+
+    def on_gearman_error(self, error_code: str, error_text: str) -> bool:
+        """Take note of what a server complains about."""
+
+    def current_time(self) -> float:
+        """Return the seconds since the epoch."""
+
+
 class GearmanCommandHandler:
     """Calls `recv_...` for each command that arrives; derive from it to add them.
 
     The methods get the arguments under the names in
     `gearman.protocol.GEARMAN_PARAMS_FOR_COMMAND`.
     """
+
+    connection_manager: Manager
 
     def __init__(self, connection_manager: Any = None) -> None:
         self.connection_manager = connection_manager
@@ -42,11 +72,11 @@ class GearmanCommandHandler:
         """Whether the server owes an answer that it can give at once."""
         return False
 
-    def decode_data(self, data: Any) -> Any:
+    def decode_data(self, data: Payload) -> Any:
         """Turn a received payload into an object."""
         return self.connection_manager.data_encoder.decode(data)
 
-    def encode_data(self, data: Any) -> Any:
+    def encode_data(self, data: Any) -> str | bytes:
         """Turn an object into a payload."""
         return self.connection_manager.data_encoder.encode(data)
 
@@ -85,7 +115,7 @@ class GearmanCommandHandler:
             raise UnknownCommandError(f"{text} - {excerpt(cmd_args)}")
         return callback(**cmd_args)
 
-    def recv_error(self, error_code: str, error_text: str) -> Any:
+    def recv_error(self, error_code: str, error_text: str) -> bool:
         """Tell the connection manager what the server complains about."""
         return self.connection_manager.on_gearman_error(error_code, error_text)
 

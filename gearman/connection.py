@@ -3,13 +3,16 @@
 import logging
 import random
 import select
+import socket
 import ssl
 import time
 from collections import deque
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
-from .blocking.inbox import Inbox
+from .blocking.inbox import READ_MORE, Inbox
 from .blocking.sockets import (
+    File,
     Keepalive,
     configure,
     has_ended,
@@ -20,6 +23,7 @@ from .blocking.sockets import (
 from .constants import _DEBUG_MODE_, DEFAULT_GEARMAN_PORT
 from .errors import ConnectionError, ServerUnavailable
 from .errors import ProtocolError as ProtocolError
+from .payload import excerpt
 from .protocol import (
     GEARMAN_COMMAND_TEXT_COMMAND,
     pack,
@@ -40,7 +44,7 @@ _WRITE = 1 << 18
 _JUST_NOW = 0.001
 
 
-class GearmanConnection(Inbox):
+class GearmanConnection:
     """A connection that can be opened again after it was closed.
 
     `host` is a name, an address or "unix:/path". With `keyfile`, `certfile` and
@@ -57,14 +61,16 @@ class GearmanConnection(Inbox):
     connect_timeout: float | None = 10.0
     keepalive: Keepalive | None = Keepalive()
     ssl_context: ssl.SSLContext | None = None
+    # Bytes that one packet of the server may have; None: as many as there can be.
+    max_packet: int | None = None
 
     def __init__(
         self,
         host: str | None = None,
         port: int = DEFAULT_GEARMAN_PORT,
-        keyfile: Any = None,
-        certfile: Any = None,
-        ca_certs: Any = None,
+        keyfile: File | None = None,
+        certfile: File | None = None,
+        ca_certs: File | None = None,
     ) -> None:
         if host is None:
             raise ServerUnavailable("No host specified")
@@ -82,12 +88,12 @@ class GearmanConnection(Inbox):
 
     def _reset_connection(self) -> None:
         self.connected = False
-        self.gearman_socket: Any = None
+        self.gearman_socket: socket.socket | None = None
         self._ending: select.poll | None = None
         # Whether the socket takes no more for now, and when it last took or gave.
         self.blocked = False
         self.last_activity = 0.0
-        self._reset_inbox()
+        self.inbox = Inbox(self.max_packet)
         self._outgoing_packets: deque[bytes] = deque()
         self._outgoing_buffer: bytes | memoryview = b""
         self.unsent_bytes = 0
@@ -97,8 +103,7 @@ class GearmanConnection(Inbox):
     def fileno(self) -> int:
         if not self.gearman_socket:
             self.throw_exception(message="no socket set")
-        number: int = self.gearman_socket.fileno()
-        return number
+        return self.gearman_socket.fileno()
 
     def get_address(self) -> tuple[str, int]:
         return (self.gearman_host, self.gearman_port)
@@ -119,11 +124,12 @@ class GearmanConnection(Inbox):
         """
         if time.monotonic() - self.last_activity < _JUST_NOW:
             return False
+        opened = self.gearman_socket
+        if opened is None:
+            return False
         if self._ending is None:
-            if not self.gearman_socket:
-                return False
-            self._ending = poll_for_the_end(self.gearman_socket)
-        return bool(self._ending.poll(0)) and has_ended(self.gearman_socket)
+            self._ending = poll_for_the_end(opened)
+        return bool(self._ending.poll(0)) and has_ended(opened)
 
     # Opening and closing.
 
@@ -156,6 +162,7 @@ class GearmanConnection(Inbox):
 
     def _tls(self) -> ssl.SSLContext | None:
         if self.use_ssl and self.ssl_context is None:
+            assert self.certfile is not None
             self.ssl_context = tls_context(self.keyfile, self.certfile, self.ca_certs)
         return self.ssl_context
 
@@ -166,7 +173,7 @@ class GearmanConnection(Inbox):
         self._failures += 1
         self.allowed_connect_time = time.monotonic() + delay
 
-    def set_socket(self, current_socket: Any) -> None:
+    def set_socket(self, current_socket: socket.socket) -> None:
         """Use a connected socket."""
         if self.gearman_socket:
             self.throw_exception(message="socket already bound")
@@ -179,6 +186,74 @@ class GearmanConnection(Inbox):
             self.gearman_socket.close()
         self._reset_connection()
 
+    def throw_exception(
+        self, message: str | None = None, exception: BaseException | None = None
+    ) -> NoReturn:
+        """Count as disconnected and raise ConnectionError; `close` does the rest."""
+        self.connected = False
+        if exception is not None:
+            message = repr(exception)
+        text = f"<{self.gearman_host}:{self.gearman_port}> {message}"
+        raise ConnectionError(text) from exception
+
+    # Receiving.
+
+    def read_data_from_socket(self, bytes_to_read: int = 4096) -> int:
+        """Read what has arrived, up to `bytes_to_read` or what is usual if more.
+
+        Returns how many bytes wait for `read_commands_from_buffer`. Raises
+        ConnectionError if the connection is lost.
+        """
+        self.receive(bytes_to_read)
+        return self.inbox.unread_bytes()
+
+    def receive(self, least: int = 0) -> bool:
+        """Read up to what is usual, or `least`, and return whether there was anything.
+
+        Raises ConnectionError if the connection is lost.
+        """
+        opened = self.gearman_socket
+        if opened is None or not self.connected:
+            self.throw_exception(message="disconnected")
+        size = self.inbox.next_read
+        try:
+            data = opened.recv(size if size > least else least)
+            # TLS may hold more than it gave, and no poll tells.
+            while isinstance(opened, ssl.SSLSocket) and (pending := opened.pending()):
+                data += opened.recv(pending)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError as error:
+            self.throw_exception(exception=error)
+        if not data:
+            self.throw_exception(message="remote disconnected")
+        self.last_activity = time.monotonic()
+        self.inbox.feed(data)
+        return True
+
+    def read_to_end(self) -> None:
+        """Read all that came on a connection before it ended."""
+        with suppress(ConnectionError):
+            while self.receive(READ_MORE):
+                pass
+
+    def read_commands_from_buffer(self) -> int:
+        """Turn what has arrived into commands and return how many these are.
+
+        Raises ProtocolError for what is no command; the connection is of no use
+        then.
+        """
+        count = self.inbox.name_commands()
+        if _DEBUG_MODE_:
+            for command in list(self.inbox.commands)[-count:]:
+                self._log("Recv", *command)
+        return count
+
+    def read_command(self) -> tuple[int, dict[str, Any]] | None:
+        """Return the next command, or None."""
+        commands = self.inbox.commands
+        return commands.popleft() if commands else None
+
     # Sending.
 
     def send_command(self, cmd_type: int, cmd_args: dict[str, Any]) -> None:
@@ -189,6 +264,25 @@ class GearmanConnection(Inbox):
         """Queue a packet, or the rest of one."""
         self._outgoing_packets.append(packet)
         self.unsent_bytes += len(packet)
+
+    def send_at_once(self, packet: bytes) -> bool:
+        """Send a packet if nothing is queued, and return whether all of it has left.
+
+        The rest is queued. Raises ConnectionError if the connection is lost.
+        """
+        opened = self.gearman_socket
+        if opened is None or not self.connected:
+            self.throw_exception(message="disconnected")
+        try:
+            sent = opened.send(packet)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            sent = 0
+        except OSError as error:
+            self.throw_exception(exception=error)
+        if sent == len(packet):
+            return True
+        self.queue(packet[sent:])
+        return False
 
     def _pack_command(self, cmd_type: int, cmd_args: dict[str, Any]) -> bytes:
         if _DEBUG_MODE_:
@@ -214,12 +308,13 @@ class GearmanConnection(Inbox):
 
         Raises ConnectionError if the connection is lost.
         """
-        if not self.connected:
+        opened = self.gearman_socket
+        if opened is None or not self.connected:
             self.throw_exception(message="disconnected")
         if not self._outgoing_buffer:
             return 0
         try:
-            sent = self.gearman_socket.send(self._outgoing_buffer)
+            sent = opened.send(self._outgoing_buffer)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             sent = 0
         except OSError as error:
@@ -227,13 +322,19 @@ class GearmanConnection(Inbox):
         if sent:
             self.last_activity = time.monotonic()
         self.unsent_bytes -= sent
-        left: int = len(self._outgoing_buffer) - sent
+        left = len(self._outgoing_buffer) - sent
         self.blocked = left > 0
         # A view, so that what is left of a large packet is not copied each time.
         self._outgoing_buffer = (
             memoryview(self._outgoing_buffer)[sent:] if left else b""
         )
         return left
+
+    def _log(self, verb: str, cmd_type: int, cmd_args: dict[str, Any]) -> None:
+        name = get_command_name(cmd_type)
+        gearman_logger.debug(
+            "%#x - %s - %s - %s", id(self), verb, name, excerpt(cmd_args)
+        )
 
     def __repr__(self) -> str:
         return (

@@ -4,40 +4,35 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Iterable
-from typing import Any, Self, TypedDict, Unpack
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, Self, Unpack
 
 from . import compat as compat
 from . import util
-from .blocking.poll_loop import PollLoop
-from .blocking.sockets import Keepalive
+from .blocking.connections import Activity, any_connected, poll_once, silent_since
+from .blocking.failures import Failures
+from .blocking.options import Options, Server, tls_arguments
+from .blocking.polling import Dialogue, Wakeup
+from .blocking.seams import Seams
+from .blocking.sockets import File, Keepalive
+from .command_handler import GearmanCommandHandler
 from .connection import GearmanConnection
 from .constants import _DEBUG_MODE_ as _DEBUG_MODE_
-from .encoders import DataEncoder, NoopEncoder
+from .encoders import DataEncoder, Encoder, NoopEncoder
 from .errors import ConnectionError as ConnectionError
-from .errors import GearmanError
+from .errors import GearmanError, ProtocolError
 from .errors import ServerUnavailable as ServerUnavailable
-from .job import GearmanJob, GearmanJobRequest
+from .job import Connection, GearmanJob, GearmanJobRequest
+from .util import Address
 
 __all__ = ["DataEncoder", "GearmanConnectionManager", "NoopEncoder"]
 
 gearman_logger = logging.getLogger(__name__)
 
 
-class Options(TypedDict, total=False):
-    """What clients, workers and admin clients may be told by name."""
-
-    connect_timeout: float | None
-    read_timeout: float | None
-    keepalive: Keepalive | None
-    ssl_context: ssl.SSLContext | None
-    max_packet: int | None
-
-
-_SSL_KEYS = ("host", "port", "keyfile", "certfile", "ca_certs")
-
-
-class GearmanConnectionManager(PollLoop):
+class GearmanConnectionManager:
     """Connections to any number of servers, each with a handler of its commands.
 
     `host_list` names them: "host", "host:port", "[::1]:4730", "unix:/path", a tuple
@@ -55,13 +50,13 @@ class GearmanConnectionManager(PollLoop):
         read, and raises ProtocolError.
     """
 
-    command_handler_class: Any = None
-    connection_class: Any = GearmanConnection
+    command_handler_class: type[GearmanCommandHandler] | None = None
+    connection_class: type[GearmanConnection] = GearmanConnection
 
-    job_class: Any = GearmanJob
-    job_request_class: Any = GearmanJobRequest
+    job_class: type[GearmanJob] = GearmanJob
+    job_request_class: type[GearmanJobRequest] = GearmanJobRequest
 
-    data_encoder: Any = NoopEncoder
+    data_encoder: Encoder = NoopEncoder
 
     connect_timeout: float | None = 10.0
     read_timeout: float | None = None
@@ -69,20 +64,29 @@ class GearmanConnectionManager(PollLoop):
     ssl_context: ssl.SSLContext | None = None
     max_packet: int | None = None
 
+    # A descriptor that ends a poll early.
+    _wakeup: Wakeup | None = None
+
+    # What is entered while a poll waits: other threads have their turn.
+    _idle: AbstractContextManager[None] | None = None
+
     def __init__(
-        self, host_list: Iterable[Any] | None = None, **options: Unpack[Options]
+        self, host_list: Iterable[Server] | None = None, **options: Unpack[Options]
     ) -> None:
         assert self.command_handler_class is not None, "there is no command handler"
         for name, value in options.items():
             if name not in Options.__annotations__:
                 raise TypeError(f"{type(self).__name__} has no option {name!r}")
             setattr(self, name, value)
-        super().__init__()
+        self._dialogue = Dialogue()
+        self._failures = Failures()
         self._process = os.getpid()
 
-        self.connection_list: list[Any] = []
-        self.handler_to_connection_map: dict[Any, Any] = {}
-        self.connection_to_handler_map: dict[Any, Any] = {}
+        self.connection_list: list[GearmanConnection] = []
+        self.handler_to_connection_map: dict[
+            GearmanCommandHandler, GearmanConnection
+        ] = {}
+        self.connection_to_handler_map: dict[Connection, GearmanCommandHandler] = {}
         self.handler_initial_state: dict[str, Any] = {}
 
         if isinstance(host_list, str | bytes):
@@ -95,15 +99,9 @@ class GearmanConnectionManager(PollLoop):
         if value is not None:
             setattr(self, option, value)
 
-    def _add_server(self, server: Any) -> None:
+    def _add_server(self, server: Server) -> None:
         if isinstance(server, dict):
-            missing = [key for key in _SSL_KEYS if key not in server]
-            if missing:
-                lacking = ", ".join(missing)
-                raise GearmanError(
-                    f"Incomplete SSL connection definition: no {lacking}"
-                )
-            self.add_ssl_connection(**{key: server[key] for key in _SSL_KEYS})
+            self.add_ssl_connection(**tls_arguments(server))
         elif isinstance(server, str | bytes | tuple | list):
             self.add_connection(server)
         else:
@@ -113,14 +111,14 @@ class GearmanConnectionManager(PollLoop):
 
     # Connections.
 
-    def add_connection(self, hostport_tuple: Any) -> Any:
+    def add_connection(self, hostport_tuple: Address) -> GearmanConnection:
         """Add a server and return its connection, which is not opened yet."""
         host, port = util.disambiguate_server_parameter(hostport_tuple)
         return self._add(self.connection_class(host=host, port=port))
 
     def add_ssl_connection(
-        self, host: str, port: int, keyfile: Any, certfile: Any, ca_certs: Any
-    ) -> Any:
+        self, host: str, port: int, keyfile: File, certfile: File, ca_certs: File
+    ) -> GearmanConnection:
         """Add a server that speaks TLS, and wants a certificate."""
         return self._add(
             self.connection_class(
@@ -132,7 +130,7 @@ class GearmanConnectionManager(PollLoop):
             )
         )
 
-    def _add(self, connection: Any) -> Any:
+    def _add(self, connection: GearmanConnection) -> GearmanConnection:
         connection.connect_timeout = self.connect_timeout
         connection.keepalive = self.keepalive
         connection.max_packet = self.max_packet
@@ -141,7 +139,9 @@ class GearmanConnectionManager(PollLoop):
         self.connection_list.append(connection)
         return connection
 
-    def establish_connection(self, current_connection: Any) -> Any:
+    def establish_connection(
+        self, current_connection: GearmanConnection
+    ) -> GearmanConnection:
         """Open a connection that is not open, with a new handler; return it.
 
         One whose server has closed it meanwhile is opened again. Raises
@@ -157,16 +157,19 @@ class GearmanConnectionManager(PollLoop):
         try:
             current_connection.connect()
         except ConnectionError as error:
-            self._problems[current_connection] = str(error)
+            self._failures.note(current_connection, error)
             raise
 
+        assert self.command_handler_class is not None
         handler = self.command_handler_class(connection_manager=self)
         self.handler_to_connection_map[handler] = current_connection
         self.connection_to_handler_map[current_connection] = handler
         handler.initial_state(**self.handler_initial_state)
         return current_connection
 
-    def _opened(self, connections: Iterable[Any]) -> list[Any]:
+    def _opened(
+        self, connections: Iterable[GearmanConnection]
+    ) -> list[GearmanConnection]:
         """Open connections and return those that are open then."""
         opened = []
         for connection in connections:
@@ -176,7 +179,7 @@ class GearmanConnectionManager(PollLoop):
                 gearman_logger.debug("cannot connect: %s", error)
         return opened
 
-    def _has_ended(self, connection: Any) -> bool:
+    def _has_ended(self, connection: GearmanConnection) -> bool:
         """Give up an open connection if its server has closed it; return whether so."""
         has_ended = getattr(connection, "has_ended", None)
         if has_ended is None or not has_ended():
@@ -185,14 +188,20 @@ class GearmanConnectionManager(PollLoop):
         self._give_up(connection)
         return True
 
-    def _give_up(self, connection: Any) -> None:
+    def _give_up(self, connection: GearmanConnection) -> None:
         """Give up a connection that has ended."""
         self.handle_error(connection)
 
-    def _forget(self, connection: Any) -> Any:
+    def _unavailable(
+        self, text: str = "Found no valid connections in list"
+    ) -> ServerUnavailable:
+        return self._failures.unavailable(self.connection_list, text)
+
+    def _forget(self, connection: GearmanConnection) -> GearmanCommandHandler | None:
         """Drop the handler of a connection and return it."""
         handler = self.connection_to_handler_map.pop(connection, None)
-        self.handler_to_connection_map.pop(handler, None)
+        if handler is not None:
+            self.handler_to_connection_map.pop(handler, None)
         return handler
 
     def _drop_inherited(self) -> None:
@@ -223,7 +232,7 @@ class GearmanConnectionManager(PollLoop):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def handle_read(self, current_connection: Any) -> None:
+    def handle_read(self, current_connection: GearmanConnection) -> None:
         """Receive what there is, and have the handler act on it."""
         handler = self.connection_to_handler_map.get(current_connection)
         if handler is None:
@@ -232,38 +241,186 @@ class GearmanConnectionManager(PollLoop):
         current_connection.read_data_from_socket()
         self._handle_received(current_connection)
 
-    def _handle_received(self, connection: Any) -> None:
+    def _handle_received(self, connection: GearmanConnection) -> None:
         try:
             connection.read_commands_from_buffer()
         finally:
             self.connection_to_handler_map[connection].fetch_commands()
 
-    def handle_write(self, current_connection: Any) -> None:
+    def handle_write(self, current_connection: GearmanConnection) -> None:
         """Send what the socket takes."""
         if current_connection.connected:
             current_connection.send_commands_to_buffer()
             current_connection.send_data_to_socket()
 
-    def handle_error(self, current_connection: Any) -> None:
+    def handle_error(self, current_connection: GearmanConnection) -> None:
         """Give up a connection; its requests become JOB_UNKNOWN."""
         handler = self.connection_to_handler_map.pop(current_connection, None)
         if handler is not None:
             handler.on_io_error()
-        self.handler_to_connection_map.pop(handler, None)
+            self.handler_to_connection_map.pop(handler, None)
         current_connection.close()
+
+    # Polling.
+
+    def poll_connections_once(
+        self,
+        submitted_connections: Iterable[GearmanConnection],
+        timeout: float | None = None,
+    ) -> Activity:
+        """Wait for activity; return the readable, writable and broken connections.
+
+        What there is to send is sent before waiting: a socket can be written until
+        it refuses.
+        """
+        if timeout is not None and timeout < 0.0:
+            return set(), set(), set()
+        return poll_once(submitted_connections, timeout, self._wakeup, self._idle)
+
+    def handle_connection_activity(
+        self,
+        rd_connections: set[GearmanConnection],
+        wr_connections: set[GearmanConnection],
+        ex_connections: set[GearmanConnection],
+    ) -> Activity:
+        """Read, write and give up connections; return them, the lost ones last."""
+        lost = set(ex_connections)
+        for connection in rd_connections:
+            self._guarded(self.handle_read, connection, lost)
+        for connection in wr_connections:
+            self._guarded(self.handle_write, connection, lost)
+        for connection in lost:
+            self.handle_error(connection)
+        return rd_connections, wr_connections, lost
+
+    def _guarded(
+        self,
+        handle: Callable[[GearmanConnection], object],
+        connection: GearmanConnection,
+        lost: set[GearmanConnection],
+    ) -> None:
+        try:
+            handle(connection)
+        except ConnectionError as error:
+            gearman_logger.debug("connection lost: %s", error)
+            self._failures.note(connection, error)
+            lost.add(connection)
+        except ProtocolError:
+            # What follows on this connection cannot be read.
+            self.handle_error(connection)
+            raise
+
+    def poll_connections_until_stopped(
+        self,
+        submitted_connections: Iterable[GearmanConnection],
+        callback_fxn: Callable[[bool], object],
+        timeout: float | None = None,
+    ) -> bool:
+        """Poll until the callback returns False, or for `timeout` seconds.
+
+        The callback is called before the first poll and after each, with whether
+        there was any activity. Returns False if it ended this, True if the time is
+        up. Raises ServerUnavailable as soon as no connection is open.
+        """
+        self._drop_inherited()
+        stopwatch = util.Stopwatch(timeout)
+        connections = list(submitted_connections)
+        wanted: object = callback_fxn(False)
+        talk = bool(wanted and len(connections) == 1 and self._may_talk(connections[0]))
+        turn = self._turn(talk, connections)
+        while wanted and any_connected(connections):
+            remaining = stopwatch.get_time_remaining()
+            if remaining == 0.0:
+                return True
+            wanted = callback_fxn(turn(remaining))
+        if not any_connected(connections):
+            raise self._unavailable()
+        return False
+
+    def _turn(
+        self, talk: bool, connections: list[GearmanConnection]
+    ) -> Callable[[float | None], bool]:
+        """Return what waits for activity, acts on it, and tells if there was any."""
+        if talk:
+            return partial(self._talk, connections[0])
+        return partial(self._poll, connections)
+
+    def _poll(
+        self, connections: list[GearmanConnection], timeout: float | None
+    ) -> bool:
+        found = self.poll_connections_once(
+            connections, timeout=self._poll_time(connections, timeout)
+        )
+        # What it returns does not matter: subclasses forget to.
+        self.handle_connection_activity(*found)
+        self._drop_silent(connections)
+        return any(found)
+
+    def _poll_time(
+        self, connections: list[GearmanConnection], remaining: float | None
+    ) -> float | None:
+        """Return how long to wait before the first silent server is given up."""
+        if self.read_timeout is None:
+            return remaining
+        silent = silent_since(connections, self.connection_to_handler_map)
+        if not silent:
+            return remaining
+        first = min(silent.values()) + self.read_timeout
+        left = max(0.0, first - time.monotonic())
+        return left if remaining is None else min(left, remaining)
+
+    def _drop_silent(self, connections: list[GearmanConnection]) -> None:
+        if self.read_timeout is None:
+            return
+        latest = time.monotonic() - self.read_timeout
+        silent = silent_since(connections, self.connection_to_handler_map)
+        for connection in [each for each, since in silent.items() if since <= latest]:
+            text = f"no answer from {connection!r} in {self.read_timeout:g} seconds"
+            gearman_logger.error("%s", text)
+            self._failures.note(connection, text)
+            self.handle_error(connection)
+
+    def _may_talk(self, connection: GearmanConnection) -> bool:
+        return (
+            self.read_timeout is None
+            and connection.connected
+            and _POLLING.intact(self)
+            and _SOCKET.intact(connection)
+        )
+
+    def _talk(self, connection: GearmanConnection, timeout: float | None) -> bool:
+        """Poll one connection, with less ado, and return whether there was anything."""
+        read, write = False, True
+        lost: set[GearmanConnection] = set()
+        unsent = connection.unsent_bytes > 0
+        if unsent and not connection.blocked:
+            self._guarded(self.handle_write, connection, lost)
+        else:
+            read, write = self._dialogue.wait(
+                connection.fileno(), unsent, timeout, self._wakeup, self._idle
+            )
+            if read:
+                self._guarded(self.handle_read, connection, lost)
+            if write:
+                self._guarded(self.handle_write, connection, lost)
+        if lost:
+            self.handle_error(connection)
+        return read or write
 
     # What handlers call.
 
-    def read_command(self, command_handler: Any) -> tuple[int, dict[str, Any]] | None:
+    def read_command(
+        self, command_handler: GearmanCommandHandler
+    ) -> tuple[int, dict[str, Any]] | None:
         """Return the next command for a handler, or None."""
         connection = self.handler_to_connection_map.get(command_handler)
-        if connection is None:
-            return None
-        command: tuple[int, dict[str, Any]] | None = connection.read_command()
-        return command
+        return None if connection is None else connection.read_command()
 
     def send_command(
-        self, command_handler: Any, cmd_type: int, cmd_args: dict[str, Any]
+        self,
+        command_handler: GearmanCommandHandler,
+        cmd_type: int,
+        cmd_args: dict[str, Any],
     ) -> None:
         """Queue a command on the handler's connection."""
         self.handler_to_connection_map[command_handler].send_command(cmd_type, cmd_args)
@@ -278,3 +435,9 @@ class GearmanConnectionManager(PollLoop):
     def current_time(self) -> float:
         """Return the seconds since the epoch."""
         return time.time()
+
+
+_POLLING = Seams(
+    GearmanConnectionManager, "poll_connections_once", "handle_connection_activity"
+)
+_SOCKET = Seams(GearmanConnection, "fileno", "readable", "writable")

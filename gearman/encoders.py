@@ -2,11 +2,21 @@
 
 import json
 import pickle
-from typing import Any
+from typing import Any, Protocol
 
 from .payload import BYTES, Payload, as_bytes
 
 _TEXT_OR_BYTES = (str, *BYTES)
+
+
+class Encoder(Protocol):
+    """What a `data_encoder` has to be: a class or an object with these two methods."""
+
+    def encode(self, encodable_object: Any, /) -> str | bytes:
+        """Return what is sent for an object."""
+
+    def decode(self, decodable_string: Payload, /) -> Any:
+        """Return the object that a received payload stands for."""
 
 
 class DataEncoder:
@@ -18,7 +28,7 @@ class DataEncoder:
     """
 
     @classmethod
-    def encode(cls, encodable_object: Any) -> Any:
+    def encode(cls, encodable_object: Any) -> str | bytes:
         """Return bytes to send for an object, or str, which is sent as UTF-8.
 
         An exception goes to the caller of `submit_job`; in a worker it makes the job
@@ -27,7 +37,7 @@ class DataEncoder:
         raise NotImplementedError
 
     @classmethod
-    def decode(cls, decodable_string: Any) -> Any:
+    def decode(cls, decodable_string: bytes) -> Any:
         """Return the object for a received payload, which is bytes.
 
         An exception goes to the caller in a client; in a worker it makes the job fail.
@@ -51,15 +61,17 @@ class NoopEncoder(DataEncoder):
             )
 
     @classmethod
-    def encode(cls, encodable_object: Any) -> Any:
-        cls._enforce_byte_string(encodable_object)
-        return encodable_object
+    def encode(cls, encodable_object: Any) -> str | bytes:
+        if not isinstance(encodable_object, _TEXT_OR_BYTES):
+            cls._enforce_byte_string(encodable_object)
+        encoded: str | bytes = encodable_object
+        return encoded
 
     @classmethod
-    def decode(cls, decodable_string: Any) -> Any:
-        cls._enforce_byte_string(decodable_string)
+    def decode(cls, decodable_string: str | bytes) -> Payload:
         if type(decodable_string) is Payload:
             return decodable_string
+        cls._enforce_byte_string(decodable_string)
         return Payload(as_bytes(decodable_string))
 
 

@@ -4,7 +4,7 @@ import json
 from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NotRequired, Protocol, TypedDict
 
 from .constants import (
     JOB_COMPLETE,
@@ -17,18 +17,58 @@ from .constants import JOB_PENDING as JOB_PENDING
 from .payload import LIMIT, excerpt
 
 
+class Connection(Protocol):
+    """The connection of a job, as far as a job's function or a request needs it."""
+
+    connected: bool
+    gearman_host: str
+    gearman_port: int
+
+    def get_address(self) -> tuple[str, int]:
+        """Return host and port of the server."""
+
+
+class JobStatus(TypedDict):
+    """What a server said last about how far a job is; empty before that.
+
+    The times are in seconds since the epoch. `last_time_received` is that of the
+    answer before, once a client has asked.
+    """
+
+    handle: str | None
+    known: bool
+    running: bool
+    numerator: int
+    denominator: int
+    time_received: float
+    last_time_received: NotRequired[float | None]
+
+
+class UniqueStatus(JobStatus):
+    """How far the job with a unique is, and how many clients wait for its result."""
+
+    unique: str
+    clients: int
+
+
 class GearmanJob:
     """A job as client and worker see it.
 
     `task` is the function's name: on a worker exactly what was registered, on a
     client what was submitted. `connection` and `handle` are None on a client until
-    the job has been sent and accepted.
+    the job has been sent and accepted. Of somebody else's job that a client asked
+    for, `connection` and `handle` are all that is known; the others are None.
     """
 
     reducer: str | None = None
 
     def __init__(
-        self, connection: Any, handle: str | None, task: Any, unique: Any, data: Any
+        self,
+        connection: Connection | None,
+        handle: str | None,
+        task: str | bytes | None,
+        unique: str | bytes | None,
+        data: Any,
     ) -> None:
         self.connection = connection
         self.handle = handle
@@ -71,7 +111,7 @@ class GearmanJobRequest:
     """
 
     when_to_run: float | None = None
-    reducer: Any = None
+    reducer: str | bytes | None = None
 
     _used = False
 
@@ -96,7 +136,8 @@ class GearmanJobRequest:
         """Forget everything that was received."""
         self.result: Any = None
         self.exception: Any = None
-        self.status: dict[str, Any] = {}
+        # Empty until there is one.
+        self.status: JobStatus = {}  # type: ignore[typeddict-item]
         self.state = JOB_UNKNOWN
         self.timed_out = False
         # Asking for __dict__ would make one; most requests do without.
@@ -108,8 +149,8 @@ class GearmanJobRequest:
     def reset(self) -> None:
         """Make the request ready to be submitted again."""
         self.initialize_request()
-        self.connection = None
-        self.handle = None
+        self.connection: Connection | None = None
+        self.handle: str | None = None
 
     # Made when they are first asked for: most requests never get an update, and two
     # empty queues take more memory than all the rest.
@@ -132,7 +173,7 @@ class GearmanJobRequest:
         return deque([(status.get("numerator", 0), status.get("denominator", 0))])
 
     @property
-    def server_status(self) -> dict[str, Any]:
+    def server_status(self) -> JobStatus:
         """Deprecated: `status`."""
         return self.status
 

@@ -6,7 +6,7 @@ of parsed arguments, names are str and data is a Payload. Arguments to be packed
 str or bytes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from struct import Struct
 from typing import Any, Final
 
@@ -105,7 +105,7 @@ GEARMAN_COMMAND_TO_NAME: dict[int, str] = {
 }
 GEARMAN_COMMAND_TO_NAME[GEARMAN_COMMAND_TEXT_COMMAND] = "GEARMAN_COMMAND_TEXT_COMMAND"
 
-_SUBMIT = {
+SUBMIT_COMMANDS: Final = {
     (False, PRIORITY_NONE): GEARMAN_COMMAND_SUBMIT_JOB,
     (False, PRIORITY_LOW): GEARMAN_COMMAND_SUBMIT_JOB_LOW,
     (False, PRIORITY_HIGH): GEARMAN_COMMAND_SUBMIT_JOB_HIGH,
@@ -117,23 +117,24 @@ _HEADER = Struct(">4sII")
 
 
 def _handle(value: bytes) -> str:
-    # gearmand ends the handle of a WORK_FAIL with a NUL when that stands for an
-    # exception.
     return as_text(value.rstrip(b"\0"))
 
 
-_CONVERTERS: dict[str, Callable[[bytes], Any]] = {
-    "data": Payload,
-    "job_handle": _handle,
-}
-_ARGUMENTS = {
-    number: [(name, _CONVERTERS.get(name, as_text)) for name in names]
+Convert = Callable[[bytes], Any]
+
+_ARGUMENTS: dict[int, list[tuple[str, Convert]]] = {
+    number: [(name, Payload if name == "data" else bytes.decode) for name in names]
     for number, names in GEARMAN_PARAMS_FOR_COMMAND.items()
 }
+# Where a name is no UTF-8.
+_TOLERANT: dict[Convert, Convert] = {bytes.decode: as_text}
+
+# gearmand ends the handle with a NUL when this stands for an exception.
+_ARGUMENTS[GEARMAN_COMMAND_WORK_FAIL] = [("job_handle", _handle)]
 _ARGUMENTS[Command.TEXT] = _ARGUMENTS.pop(GEARMAN_COMMAND_TEXT_COMMAND)
 
 
-def get_command_name(cmd_type: int) -> Any:
+def get_command_name(cmd_type: int) -> str | int:
     """Return the name of a command, or the number itself if it is unknown."""
     return GEARMAN_COMMAND_TO_NAME.get(cmd_type, cmd_type)
 
@@ -144,7 +145,7 @@ def submit_cmd_for_background_priority(background: bool, priority: str | None) -
     `priority` is one of PRIORITY_NONE, PRIORITY_LOW and PRIORITY_HIGH. Raises KeyError
     for others.
     """
-    return _SUBMIT[background, priority]
+    return SUBMIT_COMMANDS[background, priority]
 
 
 def name_arguments(
@@ -157,21 +158,25 @@ def name_arguments(
     converters = _ARGUMENTS.get(number)
     if converters is None:
         raise ProtocolError(f"Received unknown binary command: {number}", fatal=True)
-    if len(arguments) == 1:
-        name, convert = converters[0]
-        named = {name: convert(arguments[0])}
-    else:
+    try:
+        if len(arguments) == 2:
+            (name, convert), (other, convert_other) = converters
+            named = {name: convert(arguments[0]), other: convert_other(arguments[1])}
+        else:
+            named = {
+                name: convert(value)
+                for (name, convert), value in zip(converters, arguments, strict=True)
+            }
+    except UnicodeDecodeError:
         named = {
-            name: convert(value)
+            name: _TOLERANT.get(convert, convert)(value)
             for (name, convert), value in zip(converters, arguments, strict=True)
         }
-    if not number:
-        number = GEARMAN_COMMAND_TEXT_COMMAND
-    return number, named
+    return number or GEARMAN_COMMAND_TEXT_COMMAND, named
 
 
 def parse_binary_command(
-    in_buffer: Any, is_response: bool = True
+    in_buffer: str | bytes, is_response: bool = True
 ) -> tuple[int | None, dict[str, Any] | None, int]:
     """Return the first packet of a buffer: (command, arguments, its size in bytes).
 
@@ -231,27 +236,52 @@ def pack(
         name = get_command_name(cmd_type)
         raise ProtocolError(f"Received unknown binary command: {name}")
     names = GEARMAN_PARAMS_FOR_COMMAND[cmd_type]
+    if len(names) != len(cmd_args) or not all(map(cmd_args.__contains__, names)):
+        raise ProtocolError(
+            f"Received arguments did not match expected arguments: "
+            f"{sorted(names)} != {sorted(cmd_args)}"
+        )
     try:
         values = [as_bytes(cmd_args[name]) for name in names]
     except TypeError:
         raise ProtocolError(
             f"Received non-binary arguments: {excerpt(cmd_args)}"
         ) from None
-    except KeyError:
-        values = []
-    if not len(values) == len(names) == len(cmd_args):
-        raise ProtocolError(
-            f"Received arguments did not match expected arguments: "
-            f"{sorted(names)} != {sorted(cmd_args)}"
-        )
-    if b"\0" in b"".join(values[:-1]):
-        raise ProtocolError(
-            f"Received an argument that contains NUL: {excerpt(cmd_args)}"
-        )
+    for value in values[:-1]:
+        if 0 in value:
+            raise ProtocolError(
+                f"Received an argument that contains NUL: {excerpt(cmd_args)}"
+            )
     return encode(cmd_type, values, RESPONSE if is_response else REQUEST)
 
 
-def parse_text_command(in_buffer: Any) -> tuple[int | None, dict[str, Any] | None, int]:
+def pack_request(cmd_type: int, values: Sequence[object]) -> bytes:
+    """Return the packet of a request whose arguments are in their order.
+
+    Raises what `pack` raises.
+    """
+    packed = []
+    try:
+        for value in values:
+            # Most of them are text.
+            packed.append(value.encode() if type(value) is str else as_bytes(value))
+    except (TypeError, UnicodeEncodeError):
+        return pack(cmd_type, by_name(cmd_type, values))
+    for encoded in packed[:-1]:
+        if 0 in encoded:
+            # It says what is wrong.
+            return pack(cmd_type, by_name(cmd_type, values))
+    return encode(cmd_type, packed, REQUEST)
+
+
+def by_name(cmd_type: int, values: Iterable[object]) -> dict[str, Any]:
+    """Return the arguments of a command by name."""
+    return dict(zip(GEARMAN_PARAMS_FOR_COMMAND[cmd_type], values, strict=True))
+
+
+def parse_text_command(
+    in_buffer: str | bytes,
+) -> tuple[int | None, dict[str, Any] | None, int]:
     """Return the first line: (command, {'raw_text': line}, its size in bytes).
 
     The line is without its end, but its end is counted. Returns (None, None, 0) if the

@@ -5,11 +5,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from . import address
-from .blocking.polling import ready
+from .blocking.polling import Source, ready
 from .constants import DEFAULT_GEARMAN_PORT
 from .payload import as_text
 
 T = TypeVar("T")
+
+# "host", "host:port", "[::1]:4730", "unix:/path", (host, port) or [host, port].
+Address = str | bytes | tuple[str, int] | list[Any]
 
 
 class Stopwatch:
@@ -35,7 +38,7 @@ class Stopwatch:
         return time_comparison < self.stop_time
 
 
-def disambiguate_server_parameter(hostport_tuple: Any) -> tuple[str, int]:
+def disambiguate_server_parameter(hostport_tuple: Address) -> tuple[str, int]:
     """Return the host and port of a server.
 
     The argument is (host, port), or text that `gearman.address` reads. For a Unix
@@ -63,11 +66,11 @@ def host_and_port(text: str, default: int = DEFAULT_GEARMAN_PORT) -> tuple[str, 
 
 
 def select(
-    rlist: Iterable[Any],
-    wlist: Iterable[Any],
-    xlist: Iterable[Any],
+    rlist: Iterable[Source],
+    wlist: Iterable[Source],
+    xlist: Iterable[Source],
     timeout: float | None = None,
-) -> tuple[list[Any], list[Any], list[Any]]:
+) -> tuple[list[Source], list[Source], list[Source]]:
     """Do what select.select does, for descriptors of any number.
 
     `timeout` is in seconds; None waits without limit.

@@ -6,16 +6,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Unpack
+from typing import Any, Self, TypeVar, Unpack, cast
 
 from . import compat as compat
 from .blocking.job_execution import JobExecution
+from .blocking.options import Options, Server
 from .blocking.polling import Wakeup, ready
 from .blocking.seams import Seams
+from .connection import GearmanConnection
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
-from .connection_manager import Options
 from .errors import ConnectionError as ConnectionError
 from .errors import ServerUnavailable
+from .job import GearmanJob
 from .payload import excerpt
 from .worker_handler import GearmanWorkerCommandHandler
 
@@ -31,6 +33,9 @@ _PATIENCE = 1.0
 
 # Seconds after which tasks are announced again to a server that has refused something.
 _ANNOUNCE_AGAIN = 10.0
+
+# The name of a task as it was given: str or bytes.
+Name = TypeVar("Name", str, bytes)
 
 
 class GearmanWorker(JobExecution):
@@ -54,7 +59,7 @@ class GearmanWorker(JobExecution):
 
     def __init__(
         self,
-        host_list: Iterable[Any] | None = None,
+        host_list: Iterable[Server] | None = None,
         *,
         reconnect: bool | None = None,
         report_exceptions: bool | None = None,
@@ -66,14 +71,14 @@ class GearmanWorker(JobExecution):
         self._set("report_exceptions", report_exceptions)
         self._set("grab_all", grab_all)
 
-        self.randomized_connections: list[Any] | None = None
+        self.randomized_connections: list[GearmanConnection] | None = None
         # Seconds, for tasks that were registered with a timeout.
-        self.task_timeouts: dict[Any, float] = {}
-        self.worker_client_id: Any = None
+        self.task_timeouts: dict[str | bytes, float] = {}
+        self.worker_client_id: str | bytes | None = None
 
         # Handlers that could grab a job, and whether one has ended since the hooks
         # were called; only while `work` runs.
-        self._grabbers: deque[Any] = deque()
+        self._grabbers: deque[GearmanWorkerCommandHandler] = deque()
         self._job_ended = False
         # When the last grab was sent, and when to announce tasks again.
         self._grabbed = 0.0
@@ -87,19 +92,23 @@ class GearmanWorker(JobExecution):
         self.handler_initial_state["abilities"] = list(self.worker_abilities)
         self.handler_initial_state["client_id"] = self.worker_client_id
 
-    def _live_handlers(self) -> list[Any]:
+    def _live_handlers(self) -> list[GearmanWorkerCommandHandler]:
         pairs = self.handler_to_connection_map.items()
-        return [handler for handler, connection in pairs if connection.connected]
+        return [
+            cast(GearmanWorkerCommandHandler, handler)
+            for handler, connection in pairs
+            if connection.connected
+        ]
 
     # What it can do.
 
     def register_task(
         self,
-        task: str | bytes,
-        callback_function: Callable[..., Any],
+        task: Name,
+        callback_function: Callable[[Self, GearmanJob], Any],
         *,
         timeout: float | None = None,
-    ) -> Any:
+    ) -> Name:
         """Run `callback_function(worker, job)` for jobs of this task; return the task.
 
         What it returns is the result. A job that takes more than `timeout` seconds
@@ -116,7 +125,7 @@ class GearmanWorker(JobExecution):
         self._announce()
         return task
 
-    def unregister_task(self, task: str | bytes) -> Any:
+    def unregister_task(self, task: Name) -> Name:
         """Take no more jobs of this task; return the task, even an unknown one."""
         self.worker_abilities.pop(task, None)
         self.task_timeouts.pop(task, None)
@@ -128,7 +137,7 @@ class GearmanWorker(JobExecution):
         for handler in self._live_handlers():
             handler.set_abilities(self.handler_initial_state["abilities"])
 
-    def set_client_id(self, client_id: str | bytes) -> Any:
+    def set_client_id(self, client_id: Name) -> Name:
         """Have the servers list this worker under a name; return the name."""
         self.worker_client_id = client_id
         self._update_initial_state()
@@ -195,7 +204,7 @@ class GearmanWorker(JobExecution):
     def _rest(self, seconds: float | None) -> bool:
         if self._stopping or not self.after_poll(False):
             return False
-        ready([self._wakeup], [], seconds)
+        ready([cast(Wakeup, self._wakeup)], [], seconds)
         return not self._stopping
 
     def _until_next_attempt(self, longest: float | None) -> float | None:
@@ -245,13 +254,14 @@ class GearmanWorker(JobExecution):
                 self._grabbed = time.monotonic()
                 handler.take_job()
 
-    def _awaiting(self) -> Any:
+    def _awaiting(self) -> GearmanWorkerCommandHandler | None:
         """Return the handler that others wait for, since its server owes an answer."""
         holder = self.command_handler_holding_job_lock
         if holder is None or len(self.connection_list) < 2:
             return None
-        stop_waiting = getattr(holder, "stop_waiting", None)
-        return holder if stop_waiting and holder.expects_answer() else None
+        if not hasattr(holder, "stop_waiting") or not holder.expects_answer():
+            return None
+        return cast(GearmanWorkerCommandHandler, holder)
 
     def _lose_patience(self) -> None:
         handler = self._awaiting()
@@ -259,7 +269,7 @@ class GearmanWorker(JobExecution):
             handler.stop_waiting()
 
     def _poll_time(
-        self, connections: list[Any], remaining: float | None
+        self, connections: list[GearmanConnection], remaining: float | None
     ) -> float | None:
         longest = super()._poll_time(connections, remaining)
         if not self._awaiting():
@@ -267,7 +277,9 @@ class GearmanWorker(JobExecution):
         patience = max(0.0, self._grabbed + _PATIENCE - time.monotonic())
         return patience if longest is None else min(longest, patience)
 
-    def queue_grab(self, command_handler: Any, after_job: bool = False) -> bool:
+    def queue_grab(
+        self, command_handler: GearmanWorkerCommandHandler, after_job: bool = False
+    ) -> bool:
         """Let a handler grab a job when it is its turn.
 
         Returns False outside of `work`: nobody would.
@@ -299,7 +311,7 @@ class GearmanWorker(JobExecution):
 
     # What subclasses override to be called between polls.
 
-    def establish_worker_connections(self) -> list[Any]:
+    def establish_worker_connections(self) -> list[GearmanConnection]:
         """Return the open connections, in random order, after opening closed ones.
 
         What failed a moment ago is left alone if there are others.
@@ -321,7 +333,7 @@ class GearmanWorker(JobExecution):
         """Called when a job has ended and before the next one; False ends `work`."""
         return True
 
-    def handle_error(self, current_connection: Any) -> None:
+    def handle_error(self, current_connection: GearmanConnection) -> None:
         """Give up a connection, and the job lock if its handler has it."""
         handler = self.connection_to_handler_map.get(current_connection)
         if handler is not None:

@@ -17,11 +17,12 @@ import logging
 import sys
 from collections.abc import Sequence
 from math import ceil
-from typing import Any
+from typing import Any, Protocol
 
-from .command_handler import GearmanCommandHandler
+from .command_handler import GearmanCommandHandler, Manager
 from .errors import InvalidWorkerState, ServerUnavailable
-from .payload import as_bytes, as_text
+from .job import GearmanJob
+from .payload import Payload, as_bytes, as_text
 from .protocol import (
     GEARMAN_COMMAND_CAN_DO,
     GEARMAN_COMMAND_CAN_DO_TIMEOUT,
@@ -41,14 +42,47 @@ from .protocol import (
 gearman_logger = logging.getLogger(__name__)
 
 
+class Worker(Manager, Protocol):
+    """What a handler asks of its worker, besides."""
+
+    def set_job_lock(self, command_handler: GearmanCommandHandler, lock: bool) -> bool:
+        """Take or release the job lock; return whether the handler may do that."""
+
+    def lend_job_lock(
+        self, command_handler: GearmanCommandHandler
+    ) -> GearmanCommandHandler | None:
+        """Let a handler have the lock whose job came late; return who had it."""
+
+    def check_job_lock(self, command_handler: GearmanCommandHandler) -> bool:
+        """Whether a handler awaits or runs a job."""
+
+    def create_job(
+        self,
+        command_handler: GearmanCommandHandler,
+        job_handle: str,
+        task: str | bytes,
+        unique: str | bytes | None,
+        data: Any,
+    ) -> GearmanJob:
+        """Make a job of what the server sent."""
+
+    def on_job_execute(self, current_job: GearmanJob) -> bool:
+        """Run a job."""
+
+    def on_job_exception(self, current_job: GearmanJob, exc_info: Any) -> bool:
+        """Have a job fail."""
+
+
 class GearmanWorkerCommandHandler(GearmanCommandHandler):
     """Announces what a GearmanWorker can do, and runs what it is given."""
 
+    connection_manager: Worker
+
     def __init__(self, connection_manager: Any = None) -> None:
         super().__init__(connection_manager=connection_manager)
-        self._handler_abilities: Sequence[Any] = []
-        self._client_id: Any = None
-        self._keys: dict[str, Any] = {}
+        self._handler_abilities: Sequence[str | bytes] = []
+        self._client_id: str | bytes | None = None
+        self._keys: dict[str, str | bytes] = {}
         self._running = False
         self._announce_later = False
         # How many answers to a grab may still come without the lock, and whether one of
@@ -71,7 +105,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
 
     # What the worker calls.
 
-    def set_abilities(self, connection_abilities_list: Sequence[Any]) -> None:
+    def set_abilities(self, connection_abilities_list: Sequence[str | bytes]) -> None:
         """Tell the server what this worker can do, and nothing else.
 
         While a job runs it is told afterwards: gearmand would take the job away.
@@ -102,7 +136,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
                     GEARMAN_COMMAND_CAN_DO_TIMEOUT, task=task, timeout=milliseconds
                 )
 
-    def set_client_id(self, client_id: Any) -> None:
+    def set_client_id(self, client_id: str | bytes | None) -> None:
         """Tell the server what this worker is called, unless that is None."""
         self._client_id = client_id
         if client_id is not None:
@@ -118,7 +152,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
     # What a job's function calls, through the worker.
 
     def send_job_status(
-        self, current_job: Any, numerator: float, denominator: float
+        self, current_job: GearmanJob, numerator: float, denominator: float
     ) -> None:
         assert type(numerator) in (int, float), "Numerator must be a numeric value"
         assert type(denominator) in (int, float), "Denominator must be a numeric value"
@@ -129,7 +163,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
             denominator=str(denominator),
         )
 
-    def send_job_complete(self, current_job: Any, data: Any) -> None:
+    def send_job_complete(self, current_job: GearmanJob, data: Any) -> None:
         """Send a result; None is an empty one where the encoder has none for it."""
         try:
             encoded = as_bytes(self.encode_data(data))
@@ -140,25 +174,27 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
             encoded = b""
         self._send_update(GEARMAN_COMMAND_WORK_COMPLETE, current_job, encoded)
 
-    def send_job_failure(self, current_job: Any) -> None:
+    def send_job_failure(self, current_job: GearmanJob) -> None:
         self.send_command(GEARMAN_COMMAND_WORK_FAIL, job_handle=current_job.handle)
 
-    def send_job_exception(self, current_job: Any, data: Any) -> None:
+    def send_job_exception(self, current_job: GearmanJob, data: Any) -> None:
         self._send_update(
             GEARMAN_COMMAND_WORK_EXCEPTION, current_job, self.encode_data(data)
         )
 
-    def send_job_data(self, current_job: Any, data: Any) -> None:
+    def send_job_data(self, current_job: GearmanJob, data: Any) -> None:
         self._send_update(
             GEARMAN_COMMAND_WORK_DATA, current_job, self.encode_data(data)
         )
 
-    def send_job_warning(self, current_job: Any, data: Any) -> None:
+    def send_job_warning(self, current_job: GearmanJob, data: Any) -> None:
         self._send_update(
             GEARMAN_COMMAND_WORK_WARNING, current_job, self.encode_data(data)
         )
 
-    def _send_update(self, cmd_type: int, current_job: Any, encoded: Any) -> None:
+    def _send_update(
+        self, cmd_type: int, current_job: GearmanJob, encoded: str | bytes
+    ) -> None:
         self.send_command(cmd_type, job_handle=current_job.handle, data=encoded)
 
     # Sleeping and grabbing.
@@ -191,10 +227,10 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         return queue_grab is not None and bool(queue_grab(self, after_job))
 
     def _check_job_lock(self) -> bool:
-        return bool(self.connection_manager.check_job_lock(self))
+        return self.connection_manager.check_job_lock(self)
 
     def _acquire_job_lock(self) -> bool:
-        return bool(self.connection_manager.set_job_lock(self, lock=True))
+        return self.connection_manager.set_job_lock(self, lock=True)
 
     def _release_job_lock(self) -> bool:
         if not self.connection_manager.set_job_lock(self, lock=False):
@@ -215,7 +251,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         self._sleep()
         return True
 
-    def recv_error(self, error_code: str, error_text: str) -> Any:
+    def recv_error(self, error_code: str, error_text: str) -> bool:
         """Tell the worker, and wait no longer: it may be the answer to a grab."""
         announce_soon = getattr(self.connection_manager, "announce_soon", None)
         if error_code == "QUEUE_ERROR" and announce_soon is not None:
@@ -235,7 +271,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         return late
 
     def recv_job_assign_uniq(
-        self, job_handle: str, task: Any, unique: Any, data: Any
+        self, job_handle: str, task: str, unique: str | None, data: Payload
     ) -> bool:
         """Run a job, and be ready for the next one.
 
@@ -244,17 +280,22 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         self._run(job_handle, task, unique, data, None)
         return True
 
-    def recv_job_assign(self, job_handle: str, task: Any, data: Any) -> bool:
+    def recv_job_assign(self, job_handle: str, task: str, data: Payload) -> bool:
         return self.recv_job_assign_uniq(job_handle, task, None, data)
 
     def recv_job_assign_all(
-        self, job_handle: str, task: Any, unique: Any, reducer: str, data: Any
+        self, job_handle: str, task: str, unique: str, reducer: str, data: Payload
     ) -> bool:
         self._run(job_handle, task, unique, data, reducer or None)
         return True
 
     def _run(
-        self, job_handle: str, task: Any, unique: Any, data: Any, reducer: str | None
+        self,
+        job_handle: str,
+        task: str | bytes,
+        unique: str | None,
+        data: Payload,
+        reducer: str | None,
     ) -> None:
         holder = None
         if self._comes_late():
@@ -278,7 +319,12 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
             self._go_on()
 
     def _execute(
-        self, job_handle: str, task: Any, unique: Any, data: Any, reducer: str | None
+        self,
+        job_handle: str,
+        task: str | bytes,
+        unique: str | None,
+        data: Payload,
+        reducer: str | None,
     ) -> None:
         """Run a job; one whose payload cannot be decoded fails like any other."""
         worker = self.connection_manager

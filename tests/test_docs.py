@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import gearman
-from gearman.connection_manager import Options
+from gearman.blocking.options import Options
 from tests import servers
 from tests.client.stage import meanwhile
 

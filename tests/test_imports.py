@@ -24,7 +24,7 @@ LAYERS = (
         "encoders",
         "blocking.seams",
     ),
-    ("protocol", "blocking.submission", "*_handler", "queue"),
+    ("protocol", "client_core", "*_handler", "queue"),
     ("server.compiled", "server.networks"),
     ("server.broker", "server.broker_c"),
     ("server.protocols", "server.storage.journal"),

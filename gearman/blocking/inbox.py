@@ -1,144 +1,71 @@
-"""The receiving half of a connection: from bytes to commands."""
+"""What a connection has received: from bytes to commands."""
 
-import logging
-import ssl
-import time
 from collections import deque
-from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
-from ..commands import RESPONSE
-from ..constants import _DEBUG_MODE_
-from ..errors import ConnectionError
-from ..framing import INVALID, MAX_BODY, Decoder
-from ..payload import excerpt
-from ..protocol import get_command_name, name_arguments
-
-gearman_logger = logging.getLogger(__name__)
+from ..commands import HEADER_SIZE, RESPONSE
+from ..errors import ProtocolError
+from ..framing import MAX_BODY, Decoder, Packet
+from ..protocol import name_arguments
 
 # Bytes to ask for at once: little for packets, much where a large one is under way.
 _READ = 1 << 16
-_READ_MORE = 1 << 20
+READ_MORE = 1 << 20
 # A server lists all functions of a worker in one line.
 _MAX_LINE = 1 << 26
 
 
 class Inbox:
-    """What GearmanConnection receives; it has the socket."""
+    """Bytes that have arrived, and the packets and commands that they make.
 
-    connected: bool
-    gearman_socket: Any
-    gearman_host: str
-    gearman_port: int
-    last_activity: float
+    `max_packet` is how many bytes a packet may have; None: as many as there can be.
+    `packets` become `commands`, unless somebody takes them before that.
+    """
 
-    # Bytes that one packet of the server may have; None: as many as there can be.
-    max_packet: int | None = None
+    __slots__ = ("_decoder", "commands", "next_read", "packets")
 
-    def _reset_inbox(self) -> None:
-        most = MAX_BODY if self.max_packet is None else self.max_packet
+    def __init__(self, max_packet: int | None) -> None:
+        most = MAX_BODY if max_packet is None else max_packet
         self._decoder = Decoder(
             RESPONSE, max_packet=most, max_line=_MAX_LINE, lines=True
         )
-        self._received: list[Any] = []
-        self._unread_bytes = 0
-        self._incoming_commands: deque[tuple[int, dict[str, Any]]] = deque()
+        self.packets: deque[Packet] = deque()
+        self.commands: deque[tuple[int, dict[str, Any]]] = deque()
+        # How many bytes to ask for.
+        self.next_read = _READ
 
-    def read_data_from_socket(self, bytes_to_read: int = 4096) -> int:
-        """Read what has arrived, up to `bytes_to_read` or what is usual if more.
-
-        Returns how many bytes wait for `read_commands_from_buffer`. Raises
-        ConnectionError if the connection is lost.
-        """
-        if not self.connected:
-            self.throw_exception(message="disconnected")
-        buffered = self._decoder.buffered
-        size = max(bytes_to_read, _READ if buffered < _READ else _READ_MORE)
-        try:
-            data = self.gearman_socket.recv(size)
-            # TLS may hold more than it gave, and no poll tells.
-            while isinstance(self.gearman_socket, ssl.SSLSocket) and (
-                pending := self.gearman_socket.pending()
-            ):
-                data += self.gearman_socket.recv(pending)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return self._unread_bytes
-        except OSError as error:
-            self.throw_exception(exception=error)
-        if not data:
-            self.throw_exception(message="remote disconnected")
-        self.feed(data)
-        return self._unread_bytes
-
-    def read_to_end(self) -> None:
-        """Read all that came on a connection before it ended."""
-        before = -1
-        with suppress(ConnectionError):
-            while self._unread_bytes > before:
-                before = self._unread_bytes
-                self.read_data_from_socket(_READ_MORE)
+    def unread_bytes(self) -> int:
+        """Return how many bytes are no commands yet, about."""
+        return self._decoder.buffered + sum(
+            HEADER_SIZE + sum(map(len, arguments))
+            for _, arguments in self.packets
+            if isinstance(arguments, tuple)
+        )
 
     def feed(self, data: bytes) -> None:
         """Take what was read."""
-        self.last_activity = time.monotonic()
-        self._received += self._decoder.feed(data)
-        self._unread_bytes += len(data)
+        decoder = self._decoder
+        self.packets += decoder.feed(data)
+        self.next_read = _READ if decoder.buffered < _READ else READ_MORE
 
-    @property
-    def received_packets(self) -> int:
-        """How many packets have arrived and are not commands yet."""
-        return len(self._received)
-
-    def take_leading(self, number: int) -> list[Any]:
-        """Take the packets of one number that come first, and return them."""
-        received = self._received
-        count = 0
-        for packet in received:
-            if packet[0] != number:
-                break
-            count += 1
-        if not count:
-            return []
-        self._received = received[count:]
-        if not self._received:
-            self._unread_bytes = self._decoder.buffered
-        return received[:count]
-
-    def read_commands_from_buffer(self) -> int:
+    def name_commands(self) -> int:
         """Turn what has arrived into commands and return how many these are.
 
-        Raises ProtocolError for what is no command; the connection is of no use
-        then.
+        Raises ProtocolError for what is no command; what follows cannot be read.
         """
-        packets, self._received = self._received, []
-        self._unread_bytes = self._decoder.buffered
-        for number, arguments in packets:
-            if number == INVALID:
-                raise arguments
-            command = name_arguments(number, arguments)
-            if _DEBUG_MODE_:
-                self._log("Recv", *command)
-            self._incoming_commands.append(command)
-        return len(packets)
+        count = 0
+        while self.packets:
+            self.commands.append(command_of(self.packets.popleft()))
+            count += 1
+        return count
 
-    def read_command(self) -> tuple[int, dict[str, Any]] | None:
-        """Return the next command, or None."""
-        if not self._incoming_commands:
-            return None
-        return self._incoming_commands.popleft()
 
-    def throw_exception(
-        self, message: str | None = None, exception: BaseException | None = None
-    ) -> NoReturn:
-        """Count as disconnected and raise ConnectionError; `close` does the rest."""
-        self.connected = False
-        if exception is not None:
-            message = repr(exception)
-        text = f"<{self.gearman_host}:{self.gearman_port}> {message}"
-        raise ConnectionError(text) from exception
+def command_of(packet: Packet) -> tuple[int, dict[str, Any]]:
+    """Return the command that a packet is, and its arguments by name.
 
-    def _log(self, verb: str, cmd_type: int, cmd_args: dict[str, Any]) -> None:
-        name = get_command_name(cmd_type)
-        gearman_logger.debug(
-            "%#x - %s - %s - %s", id(self), verb, name, excerpt(cmd_args)
-        )
+    Raises ProtocolError for what is none; what follows cannot be read.
+    """
+    number, arguments = packet
+    if isinstance(arguments, ProtocolError):
+        raise arguments
+    return name_arguments(number, arguments)

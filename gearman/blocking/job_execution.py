@@ -2,13 +2,18 @@
 
 import json
 import logging
-import sys
 import traceback
 from collections.abc import Callable, Iterable
-from typing import Any, Unpack
+from types import TracebackType
+from typing import Any, Unpack, cast
 
-from ..connection_manager import Options
+from ..command_handler import GearmanCommandHandler
+from ..job import Connection, GearmanJob
 from .job_updates import JobUpdates
+from .options import Options, Server
+
+# What `sys.exc_info` returns where an exception is handled.
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 gearman_logger = logging.getLogger(__name__)
 
@@ -19,35 +24,41 @@ class JobExecution(JobUpdates):
     report_exceptions = False
 
     def __init__(
-        self, host_list: Iterable[Any] | None = None, **options: Unpack[Options]
+        self, host_list: Iterable[Server] | None = None, **options: Unpack[Options]
     ) -> None:
         super().__init__(host_list=host_list, **options)
-        self.worker_abilities: dict[Any, Callable[..., Any]] = {}
-        self.command_handler_holding_job_lock: Any = None
+        self.worker_abilities: dict[str | bytes, Callable[..., Any]] = {}
+        self.command_handler_holding_job_lock: GearmanCommandHandler | None = None
 
     def create_job(
-        self, command_handler: Any, job_handle: str, task: Any, unique: Any, data: Any
-    ) -> Any:
+        self,
+        command_handler: GearmanCommandHandler,
+        job_handle: str,
+        task: str | bytes,
+        unique: str | bytes | None,
+        data: Any,
+    ) -> GearmanJob:
         """Make a job of what the server sent."""
         connection = self.handler_to_connection_map[command_handler]
         return self.job_class(connection, job_handle, task, unique, data)
 
-    def on_job_execute(self, current_job: Any) -> Any:
+    def on_job_execute(self, current_job: GearmanJob) -> bool:
         """Run a job; an exception, or a result that cannot be sent, makes it fail."""
         try:
-            callback = self.worker_abilities[current_job.task]
+            callback = self.worker_abilities[cast(str | bytes, current_job.task)]
             result = callback(self, current_job)
-        except Exception:
-            return self.on_job_exception(current_job, sys.exc_info())
+        except Exception as error:
+            return self.on_job_exception(current_job, _exc_info(error))
         try:
             return self.on_job_complete(current_job, result)
         except Exception as error:
-            handler = self.connection_to_handler_map.get(current_job.connection)
+            connection = cast(Connection, current_job.connection)
+            handler = self.connection_to_handler_map.get(connection)
             if error is not getattr(handler, "unsendable", None):
                 raise
-            return self.on_job_exception(current_job, sys.exc_info())
+            return self.on_job_exception(current_job, _exc_info(error))
 
-    def on_job_exception(self, current_job: Any, exc_info: Any) -> bool:
+    def on_job_exception(self, current_job: GearmanJob, exc_info: ExcInfo) -> bool:
         """Log that a job failed, and why, and tell the server."""
         gearman_logger.error(
             "Job %s of %r failed",
@@ -62,7 +73,7 @@ class JobExecution(JobUpdates):
             self.send_job_failure(current_job)
         return False
 
-    def _report(self, job: Any, exc_info: Any) -> None:
+    def _report(self, job: GearmanJob, exc_info: ExcInfo) -> None:
         kind, error, _ = exc_info
         details = {
             "type": f"{kind.__module__}.{kind.__qualname__}",
@@ -76,7 +87,7 @@ class JobExecution(JobUpdates):
         else:
             self.send_job_exception(job, details)
 
-    def on_job_complete(self, current_job: Any, job_result: Any) -> bool:
+    def on_job_complete(self, current_job: GearmanJob, job_result: Any) -> bool:
         """Tell the server the result of a job."""
         if self._may_send_later():
             self._queue_complete(current_job, job_result)
@@ -88,7 +99,7 @@ class JobExecution(JobUpdates):
         """Whether the end of a job may leave with what is sent next."""
         return False
 
-    def set_job_lock(self, command_handler: Any, lock: bool) -> bool:
+    def set_job_lock(self, command_handler: GearmanCommandHandler, lock: bool) -> bool:
         """Take or release the job lock; return whether the handler may do that."""
         if command_handler not in self.handler_to_connection_map:
             return False
@@ -98,16 +109,22 @@ class JobExecution(JobUpdates):
         self.command_handler_holding_job_lock = command_handler if lock else None
         return True
 
-    def lend_job_lock(self, command_handler: Any) -> Any:
+    def lend_job_lock(
+        self, command_handler: GearmanCommandHandler
+    ) -> GearmanCommandHandler | None:
         """Let a handler have the lock whose job came late; return who had it."""
         holder = self.command_handler_holding_job_lock
         self.command_handler_holding_job_lock = command_handler
         return holder
 
-    def check_job_lock(self, command_handler: Any) -> bool:
+    def check_job_lock(self, command_handler: GearmanCommandHandler) -> bool:
         """Whether a handler awaits or runs a job."""
-        return bool(self.command_handler_holding_job_lock == command_handler)
+        return self.command_handler_holding_job_lock == command_handler
 
     def has_job_lock(self) -> bool:
         """Whether any handler awaits or runs a job."""
         return self.command_handler_holding_job_lock is not None
+
+
+def _exc_info(error: BaseException) -> ExcInfo:
+    return type(error), error, error.__traceback__

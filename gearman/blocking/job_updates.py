@@ -1,10 +1,13 @@
 """What a worker tells about a job while it runs, and at its end."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
+from ..connection import GearmanConnection
 from ..connection_manager import GearmanConnectionManager
 from ..errors import ServerUnavailable
+from ..job import Connection, GearmanJob
+from ..worker_handler import GearmanWorkerCommandHandler
 
 
 class JobUpdates(GearmanConnectionManager):
@@ -16,19 +19,26 @@ class JobUpdates(GearmanConnectionManager):
     """
 
     # The handle of the last job that ended with an exception: nothing may follow.
-    _ended_by_exception: Any = None
+    _ended_by_exception: str | None = None
 
-    def _get_handler_for_job(self, current_job: Any) -> Any:
-        handler = self.connection_to_handler_map.get(current_job.connection)
+    def _get_handler_for_job(
+        self, current_job: GearmanJob
+    ) -> GearmanWorkerCommandHandler:
+        connection = cast(Connection, current_job.connection)
+        handler = self.connection_to_handler_map.get(connection)
         if handler is None:
             raise ServerUnavailable(f"The connection of {current_job.handle} is lost")
-        return handler
+        return cast(GearmanWorkerCommandHandler, handler)
 
     def wait_until_updates_sent(
-        self, multiple_gearman_jobs: Iterable[Any], poll_timeout: float | None = None
+        self,
+        multiple_gearman_jobs: Iterable[GearmanJob],
+        poll_timeout: float | None = None,
     ) -> None:
         """Wait until the updates of these jobs have left."""
-        connections = {job.connection for job in multiple_gearman_jobs}
+        connections = {
+            cast(GearmanConnection, job.connection) for job in multiple_gearman_jobs
+        }
         self.poll_connections_until_stopped(
             connections,
             lambda any_activity: any(c.writable() for c in connections),
@@ -37,7 +47,7 @@ class JobUpdates(GearmanConnectionManager):
 
     def send_job_status(
         self,
-        current_job: Any,
+        current_job: GearmanJob,
         numerator: float,
         denominator: float,
         poll_timeout: float | None = None,
@@ -49,35 +59,35 @@ class JobUpdates(GearmanConnectionManager):
         self.wait_until_updates_sent([current_job], poll_timeout=poll_timeout)
 
     def send_job_data(
-        self, current_job: Any, data: Any, poll_timeout: float | None = None
+        self, current_job: GearmanJob, data: Any, poll_timeout: float | None = None
     ) -> None:
         """Send a part of the result."""
         self._get_handler_for_job(current_job).send_job_data(current_job, data=data)
         self.wait_until_updates_sent([current_job], poll_timeout=poll_timeout)
 
     def send_job_warning(
-        self, current_job: Any, data: Any, poll_timeout: float | None = None
+        self, current_job: GearmanJob, data: Any, poll_timeout: float | None = None
     ) -> None:
         """Send a warning."""
         self._get_handler_for_job(current_job).send_job_warning(current_job, data=data)
         self.wait_until_updates_sent([current_job], poll_timeout=poll_timeout)
 
     def send_job_complete(
-        self, current_job: Any, data: Any, poll_timeout: float | None = None
+        self, current_job: GearmanJob, data: Any, poll_timeout: float | None = None
     ) -> None:
         """End the job with its result."""
         self._queue_complete(current_job, data)
         self.wait_until_updates_sent([current_job], poll_timeout=poll_timeout)
 
     def send_job_failure(
-        self, current_job: Any, poll_timeout: float | None = None
+        self, current_job: GearmanJob, poll_timeout: float | None = None
     ) -> None:
         """End the job as failed."""
         self._queue_failure(current_job)
         self.wait_until_updates_sent([current_job], poll_timeout=poll_timeout)
 
     def send_job_exception(
-        self, current_job: Any, data: Any, poll_timeout: float | None = None
+        self, current_job: GearmanJob, data: Any, poll_timeout: float | None = None
     ) -> None:
         """End the job as failed, and tell why.
 
@@ -87,16 +97,16 @@ class JobUpdates(GearmanConnectionManager):
         self._queue_exception(current_job, data)
         self.wait_until_updates_sent([current_job], poll_timeout=poll_timeout)
 
-    def _queue_complete(self, job: Any, data: Any) -> None:
+    def _queue_complete(self, job: GearmanJob, data: Any) -> None:
         handler = self._get_handler_for_job(job)
         if self._ended_by_exception != job.handle:
             handler.send_job_complete(job, data=data)
 
-    def _queue_failure(self, job: Any) -> None:
+    def _queue_failure(self, job: GearmanJob) -> None:
         handler = self._get_handler_for_job(job)
         if self._ended_by_exception != job.handle:
             handler.send_job_failure(job)
 
-    def _queue_exception(self, job: Any, data: Any) -> None:
+    def _queue_exception(self, job: GearmanJob, data: Any) -> None:
         self._get_handler_for_job(job).send_job_exception(job, data=data)
         self._ended_by_exception = job.handle

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import current_thread, main_thread
-from typing import Any
+from typing import Protocol, TypeVar
 
 from ..errors import ConnectionError
 
@@ -18,14 +18,24 @@ _TROUBLE = select.POLLERR | select.POLLHUP
 _LONGEST = 2**31 - 1
 
 
+class HasFileno(Protocol):
+    """What has a descriptor."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+
+
+Source = TypeVar("Source", bound=int | HasFileno)
+
+
 def ready(
-    reading: Iterable[Any],
-    writing: Iterable[Any],
+    reading: Iterable[Source],
+    writing: Iterable[Source],
     timeout: float | None,
     *,
-    watched: Iterable[Any] = (),
+    watched: Iterable[Source] = (),
     idle: AbstractContextManager[None] | None = None,
-) -> tuple[set[Any], set[Any], set[Any]]:
+) -> tuple[set[Source], set[Source], set[Source]]:
     """Wait until some may be read or written; return them, and what is broken.
 
     They are descriptors or have a `fileno()`. `watched` ones are waited for only
@@ -33,8 +43,8 @@ def ready(
     another descriptor while the wait was `idle` is not returned.
     """
     masks: dict[int, int] = {}
-    owners: dict[int, Any] = {}
-    broken: set[Any] = set()
+    owners: dict[int, Source] = {}
+    broken: set[Source] = set()
     events = ((watched, 0), (reading, select.POLLIN), (writing, select.POLLOUT))
     for items, event in events:
         for item in items:
@@ -52,7 +62,8 @@ def ready(
     found = _poll(poller, timeout, idle)
     if idle is not None:
         found = [(n, e) for n, e in found if _number(owners[n]) == n]
-    readable, writable = set(), set()
+    readable: set[Source] = set()
+    writable: set[Source] = set()
     for number, event in found:
         item = owners[number]
         if event & select.POLLNVAL:
@@ -66,12 +77,11 @@ def ready(
     return readable, writable, broken
 
 
-def _number(item: Any) -> int | None:
+def _number(item: int | HasFileno) -> int | None:
     try:
-        number: int = item if isinstance(item, int) else item.fileno()
+        return item if isinstance(item, int) else item.fileno()
     except (ConnectionError, OSError, ValueError):
         return None
-    return number
 
 
 def _poll(
@@ -152,7 +162,7 @@ class Dialogue:
     ) -> tuple[bool, bool]:
         """Wait; return whether the descriptor should be read, and written."""
         if wakeup is None and not writing:
-            return self.wait_to_read(number, timeout), False
+            return self.wait_to_read(number, _milliseconds(timeout)), False
         wanted = {number: _BOTH if writing else select.POLLIN}
         if wakeup is not None:
             wanted[wakeup.fileno()] = select.POLLIN
@@ -167,11 +177,11 @@ class Dialogue:
                 wakeup.clear()
         return read, write
 
-    def wait_to_read(self, number: int, timeout: float | None) -> bool:
+    def wait_to_read(self, number: int, milliseconds: int | None) -> bool:
         """Wait for nothing but this; return whether the descriptor should be read."""
         if self._reading != number:
             self._register({number: select.POLLIN})
-        return bool(self._poll.poll(_milliseconds(timeout)))
+        return bool(self._poll.poll(milliseconds))
 
     def _register(self, wanted: dict[int, int]) -> None:
         for number in self._registered.keys() - wanted:

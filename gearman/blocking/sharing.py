@@ -6,7 +6,9 @@ from contextlib import AbstractContextManager
 from threading import active_count, get_ident
 from typing import Any, Unpack
 
-from ..connection_manager import GearmanConnectionManager, Options
+from ..connection import GearmanConnection
+from ..connection_manager import GearmanConnectionManager
+from .options import Options, Server
 from .polling import Dialogue, Wakeup
 from .turns import Turns
 
@@ -18,7 +20,7 @@ class Shared(GearmanConnectionManager):
     """A GearmanConnectionManager for threads, each of which gets its own answers."""
 
     def __init__(
-        self, host_list: Iterable[Any] | None = None, **options: Unpack[Options]
+        self, host_list: Iterable[Server] | None = None, **options: Unpack[Options]
     ) -> None:
         self._turns = Turns()
         # The last thread that used it, and for how many more calls of this one others
@@ -49,8 +51,8 @@ class Shared(GearmanConnectionManager):
 
     def poll_connections_until_stopped(
         self,
-        submitted_connections: Iterable[Any],
-        callback_fxn: Callable[[bool], Any],
+        submitted_connections: Iterable[GearmanConnection],
+        callback_fxn: Callable[[bool], object],
         timeout: float | None = None,
     ) -> bool:
         """Poll as GearmanConnectionManager does, or let another thread do it."""
@@ -68,7 +70,7 @@ class Shared(GearmanConnectionManager):
                     self._leave()
 
     def _turn(
-        self, talk: bool, connections: list[Any]
+        self, talk: bool, connections: list[GearmanConnection]
     ) -> Callable[[float | None], bool]:
         alone = super()._turn(talk, connections)
         if self._idle is None:

@@ -1,5 +1,6 @@
 """Opening a socket to a server: TCP over IPv4 or IPv6, Unix sockets, TLS."""
 
+import os
 import select
 import socket
 import ssl
@@ -7,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..address import UNIX
+
+# The path of a file, as the `ssl` module takes it.
+File = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,9 @@ def keep_alive(
             opened.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def tls_context(keyfile: Any, certfile: Any, ca_certs: Any) -> ssl.SSLContext:
+def tls_context(
+    keyfile: File | None, certfile: File, ca_certs: File | None
+) -> ssl.SSLContext:
     """Return what verifies a server, and shows it a certificate."""
     context = ssl.create_default_context(cafile=ca_certs)
     context.load_cert_chain(certfile, keyfile)

@@ -9,10 +9,9 @@ not.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from ..constants import JOB_CREATED, JOB_PENDING, JOB_UNKNOWN
-from ..job import GearmanJobRequest
+from ..job import Connection, GearmanJobRequest
 
 # How many requests, and bytes, may be on their way without having been accepted.
 MAX_UNACCEPTED = 2048
@@ -29,12 +28,12 @@ class Acceptance:
     def __init__(
         self,
         requests: Iterable[GearmanJobRequest],
-        submit: Callable[[GearmanJobRequest], Any],
+        submit: Callable[[GearmanJobRequest], object],
     ) -> None:
         self._submit = submit
         self._waiting: deque[GearmanJobRequest] = deque()
         # By connection, in the order of submission.
-        self._pending: dict[Any, deque[GearmanJobRequest]] = {}
+        self._pending: dict[Connection | None, deque[GearmanJobRequest]] = {}
         self._count = 0
         for request in requests:
             if request.state == JOB_UNKNOWN:
@@ -85,18 +84,29 @@ class Acceptance:
 
 
 class One:
-    """Does for one request what Acceptance does, and waits for its end if told so."""
+    """Does for one request what Acceptance does, and waits for its end if told so.
+
+    Once it was `accepted` it may have been run, and is not submitted again.
+    """
 
     def __init__(
         self,
         request: GearmanJobRequest,
-        submit: Callable[[GearmanJobRequest], Any],
+        submit: Callable[[GearmanJobRequest], object],
         until_complete: bool,
+        accepted: bool,
     ) -> None:
         self._request = request
         self._submit = submit
         self._until_complete = until_complete
-        self._accepted = False
+        self._accepted = accepted
+
+    @property
+    def has_timed_out(self) -> bool:
+        """Whether what was waited for has not come."""
+        if self._until_complete:
+            return not self._request.complete
+        return self._request.state == JOB_PENDING
 
     def __call__(self, any_activity: bool) -> bool:
         """Submit it if it is not, and return whether there is more to wait for."""
@@ -107,7 +117,6 @@ class One:
             self._submit(request)
         if request.state == JOB_PENDING:
             return True
-        # Once accepted it may have been run, and is not submitted again.
         self._accepted = True
         return self._until_complete and request.state == JOB_CREATED
 
@@ -131,6 +140,6 @@ class All:
         return False
 
 
-def assert_several(items: Any) -> None:
+def assert_several(items: object) -> None:
     """Raise AssertionError for what is no collection that a wait may go over twice."""
     assert type(items) in (list, tuple, set), "Expected several jobs, received one?"

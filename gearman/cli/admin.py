@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from ..command_handler import GearmanCommandHandler
 from ..connection_manager import GearmanConnectionManager
@@ -65,7 +65,7 @@ class Admin(GearmanConnectionManager):
 
     def _answers(self, line: str) -> Iterator[str]:
         connection = self._connected()
-        handler = self.connection_to_handler_map[connection]
+        handler = cast(_Lines, self.connection_to_handler_map[connection])
         handler.ask(line)
         while True:
             self._await_line(connection, handler)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,8 @@ def test_the_library_and_the_environment_take_every_form(
 ) -> None:
     server, path = everywhere
     forms = [f"{HOST}:{server.port}", f"[::1]:{server.port}", f"unix:{path}"]
-    for form in [*forms, (HOST, server.port), ("::1", server.port)]:
+    others: list[Any] = [(HOST, server.port), ("::1", server.port)]
+    for form in [*forms, *others]:
         with gearman.GearmanAdminClient([form]) as admin:
             assert admin.get_pid() == f"OK {server.process.pid}"
     command = tools.our_tool("gearman", None, "--ping", "-v")

@@ -148,6 +148,7 @@ def test_probing_is_an_option(
     with gearman.GearmanClient([server.address], keepalive=keepalive) as client:
         client.submit_job(task, "", background=True)
         opened = client.connection_list[0].gearman_socket
+        assert opened is not None
         assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == probed
 
 
@@ -332,7 +333,7 @@ def test_parent_and_child_do_not_share_a_connection(server: Server, task: str) -
         child = os.fork()
         if child == 0:
             try:
-                states = [early.state]
+                states: list[object] = [early.state]
                 for number in range(50):
                     data = f"child {number}"
                     request = client.submit_job(task, data, poll_timeout=DEADLINE)

@@ -1,10 +1,11 @@
 """Jobs and requests as plain objects."""
 
 import weakref
+from typing import cast
 
 import pytest
 
-from gearman.job import GearmanJob, GearmanJobRequest, JobException
+from gearman.job import GearmanJob, GearmanJobRequest, JobException, JobStatus
 
 
 def job() -> GearmanJob:
@@ -58,7 +59,7 @@ def test_updates_stay_until_the_request_is_reset() -> None:
     asked = request()
     asked.data_updates.append("part")
     asked.warning_updates.append("careful")
-    asked.status = {"numerator": 1, "denominator": 2}
+    asked.status = cast(JobStatus, {"numerator": 1, "denominator": 2})
     assert list(asked.data_updates) == ["part"]
     assert list(asked.status_updates) == [(1, 2)]
     assert asked.server_status is asked.status

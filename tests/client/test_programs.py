@@ -252,7 +252,7 @@ def test_a_program_that_extends_requests_and_connections(
             self.commands.append(cmd_type)
             super().send_command(handler, cmd_type, cmd_args)
 
-    client = Client([server.address])
+    client: Any = Client([server.address])
     request = client.submit_job(task, "", background=True)
     assert request.note == "mine"
     assert Handler.seen == [request.job.handle]

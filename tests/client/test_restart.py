@@ -193,7 +193,9 @@ def test_something_to_be_read_is_no_end(
         connection = admin.connection_list[0]
         assert not connection.has_ended()
         side.send_bytes(b"x")
-        servers.until(lambda: connection.gearman_socket.recv(1, 2))
+        opened = connection.gearman_socket
+        assert opened is not None
+        servers.until(lambda: opened.recv(1, 2))
         assert not connection.has_ended()
 
 

@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ...constants import JOB_CREATED, JOB_FAILED
-from ...job import GearmanJobRequest
+from ...job import GearmanJobRequest, JobStatus
 
 Kind: TypeAlias = Literal["data", "warning", "status"]
 
@@ -42,18 +42,18 @@ class Call(GearmanJobRequest):
 
     def initialize_request(self) -> None:
         self.events: deque[Event] = deque()
-        self._status: dict[str, Any] = {}
+        self._status: JobStatus = {}  # type: ignore[typeddict-item]
         super().initialize_request()
         self.data_updates = _Feed(self.events, "data")
         self.warning_updates = _Feed(self.events, "warning")
 
     @property
-    def status(self) -> dict[str, Any]:
+    def status(self) -> JobStatus:
         """The last status; each new one is an event."""
         return self._status
 
     @status.setter
-    def status(self, status: dict[str, Any]) -> None:
+    def status(self, status: JobStatus) -> None:
         self._status = status
         if status:
             self.events.append(Event("status", status))

@@ -10,10 +10,10 @@ but the first.
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from ...blocking.placement import rested_first
 from ...blocking.polling import ready
+from ...blocking.server_order import rested_first
 from ...client import GearmanClient
 from ...constants import JOB_UNKNOWN
 from ...errors import ConnectionError, ServerUnavailable
@@ -91,7 +91,7 @@ class Client(GearmanClient):
         return len(self._calls) < self._limit and self._bytes < _BYTES
 
     def _submit_call(self, function: bytes, workload: bytes, alone: bool) -> None:
-        call: Call = self._create_request_from_dictionary(
+        request = self._create_request_from_dictionary(
             {
                 "task": function,
                 "data": workload,
@@ -101,6 +101,7 @@ class Client(GearmanClient):
             background=self._options.background,
             max_retries=1,
         )
+        call = cast(Call, request)
         call.alone = alone
         call.position = self._workloads.position
         self._calls.append(call)

@@ -3,6 +3,7 @@
 import sys
 from typing import Any, BinaryIO
 
+from ...payload import as_bytes
 from ..program import complain
 from ..progress import Progress
 from .call import Call, Event
@@ -50,7 +51,7 @@ class Output:
         if call.refused:
             self.failures += 1
             self._prepare_error()
-            function = bytes(call.job.task).decode(errors="backslashreplace")
+            function = as_bytes(call.job.task).decode(errors="backslashreplace")
             text = f"the server refused a job for {function}: {call.exception}"
             complain("gearman", text)
         elif call.complete and call.result is not None:
@@ -67,7 +68,7 @@ class Output:
 
     def _tell(self, stream: BinaryIO, call: Call, text: bytes) -> None:
         if self._prefix:
-            text = bytes(call.job.task) + b": " + text
+            text = as_bytes(call.job.task) + b": " + text
         self._write(stream, text)
 
     def _write(self, stream: BinaryIO, text: bytes) -> None:

@@ -81,19 +81,19 @@ class Worker(GearmanWorker):
         return False
 
     def on_job_complete(self, current_job: Any, job_result: Any) -> bool:
-        self._report(current_job, "succeeded")
+        self._log(current_job, "succeeded")
         return super().on_job_complete(current_job, job_result)
 
     def on_job_exception(self, current_job: Any, exc_info: Any) -> bool:
         """Fail the job; print the reason, unless it is the command's status."""
         error = exc_info[1]
         if isinstance(error, JobFailed):
-            self._report(current_job, str(error))
+            self._log(current_job, str(error))
         else:
             complain("gearman", f"job {current_job.handle} failed: {error}")
         return super().on_job_exception(current_job, exc_info)
 
-    def _report(self, job: Any, what: str) -> None:
+    def _log(self, job: Any, what: str) -> None:
         if self._options.verbose:
             complain("gearman", f"job {job.handle} of {os.fsdecode(job.task)} {what}")
 

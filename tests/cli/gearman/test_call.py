@@ -1,10 +1,12 @@
 """The events that a call keeps."""
 
+from typing import cast
+
 import pytest
 
 from gearman.cli.gearman.call import Call, Event
 from gearman.constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED
-from gearman.job import GearmanJob
+from gearman.job import GearmanJob, JobStatus
 
 
 @pytest.fixture
@@ -13,7 +15,7 @@ def call() -> Call:
 
 
 def test_events_are_kept_in_their_order(call: Call) -> None:
-    status = {"numerator": 1, "denominator": 2}
+    status = cast(JobStatus, {"numerator": 1, "denominator": 2})
     call.warning_updates.append(b"careful")
     call.status = status
     call.data_updates.append(b"part")

@@ -1,15 +1,17 @@
-"""The shortcuts do what the long way does, and are not taken past replaced methods."""
+"""The direct way does what the long way does, and passes by no replaced method."""
 
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import gearman
-from gearman.blocking import shortcut
+from gearman.blocking import direct
 from gearman.client_handler import GearmanClientCommandHandler
 from gearman.connection import GearmanConnection
-from gearman.errors import InvalidClientState
-from tests.client.stage import HandServer, meanwhile, working
+from gearman.errors import InvalidClientState, ProtocolError, ServerUnavailable
+from tests.client.stage import HandServer, working
 from tests.servers import DEADLINE, Server
 from tests.wire import RESPONSE, packet
 
@@ -44,6 +46,13 @@ SEAMS = [
         )
     ),
 ]
+
+
+@pytest.fixture
+def thread() -> Iterator[Executor]:
+    """The only thread that uses a client: another one has it go the long way."""
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
 
 
 class Counted:
@@ -122,8 +131,6 @@ def test_both_ways_lead_to_the_same_requests(
     ]
     with kind([server.address]) as client, working(worker):
         client.submit_job(task, "", background=True)
-        slowly = shortcut.submitter(client) == client.send_job_request
-        assert slowly == (kind is Longer)
         single = client.submit_job(**jobs[0], poll_timeout=DEADLINE)
         many = client.submit_multiple_jobs(jobs, poll_timeout=DEADLINE)
         connection = client.connection_list[0]
@@ -147,34 +154,133 @@ def test_what_the_socket_does_not_take_at_once_follows(
     assert request.result == "20000000"
 
 
-def test_what_comes_with_the_handle_is_handled_too(task: str) -> None:
+def test_what_comes_with_the_handle_is_handled_too(thread: Executor, task: str) -> None:
     with HandServer() as server, gearman.GearmanClient([server.address]) as client:
-        first = meanwhile(client.submit_job, task, "", background=True)
+        first = thread.submit(client.submit_job, task, "", background=True)
         side = server.accept()
         side.expect("OPTION_REQ", "SUBMIT_JOB_BG")
         side.send("JOB_CREATED", b"H:1")
         first.result(DEADLINE)
-        second = meanwhile(client.submit_job, task, "")
+        second = thread.submit(client.submit_job, task, "")
         side.expect("SUBMIT_JOB")
         created = packet("JOB_CREATED", b"H:2", magic=RESPONSE)
         side.send_bytes(created + packet("WORK_FAIL", b"H:2", magic=RESPONSE))
         assert second.result(DEADLINE).state == gearman.JOB_FAILED
-        third = meanwhile(client.submit_job, task, "", background=True)
+        third = thread.submit(client.submit_job, task, "", background=True)
         side.expect("SUBMIT_JOB_BG")
         side.send_bytes(packet("JOB_CREATED", b"H:3", magic=RESPONSE) * 2)
         assert isinstance(third.exception(DEADLINE), InvalidClientState)
 
 
-def test_a_short_wait_ends_in_time_on_the_short_way(task: str) -> None:
+def test_a_short_wait_ends_in_time_on_the_short_way(
+    thread: Executor, task: str
+) -> None:
     with HandServer() as server, gearman.GearmanClient([server.address]) as client:
-        first = meanwhile(client.submit_job, task, "", background=True)
+        first = thread.submit(client.submit_job, task, "", background=True)
         side = server.accept()
         side.expect("OPTION_REQ", "SUBMIT_JOB_BG")
         side.send("JOB_CREATED", b"H:1")
         first.result(DEADLINE)
-        request = client.submit_job(task, "", background=True, poll_timeout=0.01)
+        short = thread.submit(
+            client.submit_job, task, "", background=True, poll_timeout=0.01
+        )
+        request = short.result(DEADLINE)
         assert (request.state, request.timed_out) == (gearman.JOB_PENDING, True)
         side.expect("SUBMIT_JOB_BG")
         side.send("JOB_CREATED", b"H:2")
         client.wait_until_jobs_accepted([request], poll_timeout=DEADLINE)
         assert request.complete
+
+
+def test_a_client_that_replaces_nothing_goes_directly(
+    server: Server, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    send_and_wait = direct.send_and_wait
+
+    def noting(*arguments: Any) -> None:
+        taken.append(task)
+        send_and_wait(*arguments)
+
+    monkeypatch.setattr(direct, "send_and_wait", noting)
+    for kind, times in ((Longer, 0), (gearman.GearmanClient, 1)):
+        with kind([server.address]) as client:
+            for _ in range(2):
+                client.submit_job(task, "", background=True)
+        assert len(taken) == times
+
+
+def opened(client: Any, server: HandServer, task: str, thread: Executor) -> Any:
+    """Have a client open its connection; return the server's side."""
+    first = thread.submit(client.submit_job, task, "", background=True)
+    side = server.accept()
+    side.expect("OPTION_REQ", "SUBMIT_JOB_BG")
+    side.send("JOB_CREATED", b"H:1")
+    first.result(DEADLINE)
+    return side
+
+
+def test_a_job_that_was_accepted_and_lost_is_not_submitted_again(
+    thread: Executor, task: str
+) -> None:
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        side = opened(client, server, task, thread)
+        first = thread.submit(
+            client.submit_job, task, "", wait_until_complete=False, max_retries=3
+        )
+        side.expect("SUBMIT_JOB")
+        side.send("JOB_CREATED", b"H:2")
+        request = first.result(DEADLINE)
+        second = thread.submit(client.submit_job, task, "", max_retries=3)
+        side.expect("SUBMIT_JOB")
+        side.send("JOB_CREATED", b"H:3")
+        side.close()
+        assert isinstance(second.exception(DEADLINE), ServerUnavailable)
+        assert request.state == gearman.JOB_UNKNOWN
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_what_ends_while_a_result_is_awaited_directly(
+    lost: bool, thread: Executor, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gearman.client.active_count", lambda: 1)
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        side = opened(client, server, task, thread)
+        second = thread.submit(
+            client.submit_job, task, "", max_retries=3, poll_timeout=DEADLINE
+        )
+        side.expect("SUBMIT_JOB")
+        side.send("JOB_CREATED", b"H:2")
+        if lost:
+            side.close()
+            assert isinstance(second.exception(DEADLINE), ServerUnavailable)
+        else:
+            side.send("WORK_DATA", b"H:2", b"part")
+            side.send("WORK_COMPLETE", b"H:2", b"whole")
+            request = second.result(DEADLINE)
+            assert (request.result, list(request.data_updates)) == ("whole", ["part"])
+
+
+def test_what_cannot_be_sent_leaves_the_connection_alone(
+    client: Any, task: str
+) -> None:
+    earlier = client.submit_job(task, "", background=True)
+    (connection,) = client.connection_list
+    opened = connection.gearman_socket
+    with pytest.raises(ProtocolError, match="NUL"):
+        client.submit_job(task + "\0", "", background=True)
+    with pytest.raises(ProtocolError, match="non-binary"):
+        client.submit_job(5, "", background=True)
+    assert connection.gearman_socket is opened
+    assert earlier.complete
+    assert client.submit_job(task, "", background=True).complete
+
+
+def test_what_is_no_packet_ends_the_connection(thread: Executor, task: str) -> None:
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        side = opened(client, server, task, thread)
+        second = thread.submit(client.submit_job, task, "", background=True)
+        side.expect("SUBMIT_JOB_BG")
+        side.send_bytes(packet("JOB_CREATED", b"H:2"))
+        assert isinstance(second.exception(DEADLINE), ProtocolError)
+        assert not client.connection_list[0].connected

@@ -1,0 +1,179 @@
+"""The usual way of a job to the socket and back: one server, no method replaced.
+
+It passes by the methods that programs may replace, which takes half of the time. What
+each packet means and does is the same, as that is decided in `gearman.client_core`. At
+any point the rest can be left to those methods.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil
+
+from ..client_core.submission import begin_attempt, submission
+from ..client_handler import GearmanClientCommandHandler
+from ..command_handler import GearmanCommandHandler
+from ..commands import Command
+from ..connection import GearmanConnection
+from ..constants import JOB_CREATED, JOB_PENDING
+from ..job import Connection, GearmanJobRequest
+from ..protocol import pack_request
+from .inbox import command_of
+from .polling import Dialogue
+from .seams import Seams
+
+_CREATED = int(Command.JOB_CREATED)
+
+# Seconds, and milliseconds, that a packet is waited for here, where other threads have
+# to wait as well.
+_LONG = 1.0
+_PATIENCE = 1000
+
+# The states in which something is waited for.
+UNACCEPTED = (JOB_PENDING,)
+UNENDED = (JOB_PENDING, JOB_CREATED)
+
+# An open connection and its handler, neither of which has replaced methods.
+Way = tuple[GearmanConnection, GearmanClientCommandHandler]
+
+
+def find(
+    connections: Sequence[GearmanConnection],
+    handlers: Mapping[Connection, GearmanCommandHandler],
+    idle: bool = True,
+) -> Way | None:
+    """Return the only connection if it is open, has not ended, and is as usual.
+
+    If it is to be `idle`, nothing may be on its way to the server, which has answered
+    all submissions.
+    """
+    if len(connections) != 1:
+        return None
+    way = usual(connections[0], handlers)
+    if way is None:
+        return None
+    connection, handler = way
+    if idle and (connection.unsent_bytes or handler.requests_awaiting_handles):
+        return None
+    return None if connection.has_ended() else way
+
+
+def usual(
+    connection: GearmanConnection, handlers: Mapping[Connection, GearmanCommandHandler]
+) -> Way | None:
+    """Return a connection and its handler if it is open and they are as usual."""
+    handler = handlers.get(connection)
+    if (
+        handler is not None
+        and connection.connected
+        and type(connection.gearman_socket) is socket.socket
+        and _HANDLER.intact(handler)
+        and _CONNECTION.intact(connection)
+        and not connection.inbox.commands
+    ):
+        return connection, handler  # type: ignore[return-value]
+    return None
+
+
+def packet_of(way: Way, request: GearmanJobRequest) -> bytes:
+    """Return the submission of a request, which from now on awaits its handle.
+
+    Raises what `send_job_request` of the client and the handler raise.
+    """
+    connection, handler = way
+    begin_attempt(request, connection)
+    data = handler.encode_data(request.gearman_job.data)
+    packet = pack_request(*submission(request, data))
+    handler.open_requests.submitted(request)
+    return packet
+
+
+def send_and_wait(
+    way: Way,
+    packet: bytes,
+    request: GearmanJobRequest,
+    dialogue: Dialogue,
+    waited: Sequence[str],
+    timeout: float | None,
+) -> None:
+    """Submit a request, and wait a while until it is in none of the states `waited`.
+
+    Nothing else may be on its way to the server. Raises ConnectionError if the
+    connection is lost, and what acting on an answer raises.
+    """
+    connection, handler = way
+    if not connection.send_at_once(packet):
+        return
+    number = connection.fileno()
+    milliseconds = _PATIENCE
+    end = None
+    if timeout is not None:
+        end = time.monotonic() + timeout
+        if timeout < _LONG:
+            milliseconds = ceil(timeout * 1000)
+    while milliseconds > 0 and dialogue.wait_to_read(number, milliseconds):
+        connection.receive()
+        act(way)
+        if request.state not in waited:
+            return
+        if end is not None:
+            left = end - time.monotonic()
+            milliseconds = _PATIENCE if left > _LONG else ceil(left * 1000)
+
+
+def act(way: Way) -> None:
+    """Have the handler act on what has arrived.
+
+    Raises ProtocolError for what is no command; what follows cannot be read.
+    """
+    connection, handler = way
+    packets = connection.inbox.packets
+    while packets:
+        packet = packets.popleft()
+        if packet[0] == _CREATED:
+            # As `as_text` does.
+            name: bytes = packet[1][0]  # type: ignore[index]
+            handle = str(name, "utf-8", "surrogateescape")
+            handler.recv_job_created(job_handle=handle)
+        else:
+            number, arguments = command_of(packet)
+            handler.recv_command(number, **arguments)
+
+
+def submitter(
+    connections: Sequence[GearmanConnection],
+    handlers: Mapping[Connection, GearmanCommandHandler],
+    slowly: Callable[[GearmanJobRequest], object],
+) -> Callable[[GearmanJobRequest], object]:
+    """Return what submits requests: directly as long as that is possible."""
+    way = find(connections, handlers, idle=False)
+    if way is None:
+        return slowly
+    connection, handler = way
+
+    def submit(request: GearmanJobRequest) -> None:
+        # Lost and opened again, the connection has another handler.
+        if connection.connected and handlers.get(connection) is handler:
+            connection.queue(packet_of(way, request))
+        else:
+            slowly(request)
+
+    return submit
+
+
+# What is passed by, of the client (which checks that), the handler and the connection.
+PASSED_BY = (
+    *("establish_request_connection", "establish_connection", "send_command"),
+    *("poll_connections_until_stopped", "poll_connections_once", "read_command"),
+    *("handle_connection_activity", "handle_read", "handle_write"),
+)
+_HANDLER = Seams(
+    GearmanClientCommandHandler,
+    *("send_job_request", "send_command", "fetch_commands", "recv_command"),
+)
+_CONNECTION = Seams(
+    GearmanConnection,
+    *("send_command", "_pack_command", "send_commands_to_buffer"),
+    *("send_data_to_socket", "read_data_from_socket", "read_commands_from_buffer"),
+    *("read_command", "readable", "writable"),
+)

@@ -1,0 +1,190 @@
+"""Which request an answer is for, and what it does, without a server."""
+
+import gc
+import json
+
+import pytest
+
+from gearman.client_core.open_requests import OpenRequests, is_unfinished
+from gearman.client_core.submission import begin_attempt, check_attempts, submission
+from gearman.constants import (
+    JOB_COMPLETE,
+    JOB_CREATED,
+    JOB_FAILED,
+    JOB_PENDING,
+    JOB_UNKNOWN,
+)
+from gearman.errors import ExceededConnectionAttempts, InvalidClientState
+from gearman.job import GearmanJob, GearmanJobRequest, JobStatus, UniqueStatus
+from gearman.payload import Payload
+from gearman.protocol import GEARMAN_COMMAND_SUBMIT_REDUCE_JOB
+
+NOW = 1.5
+
+
+class Server:
+    """The server of a job, as far as a request knows it."""
+
+    connected = True
+    gearman_host = "host"
+    gearman_port = 4730
+
+    def get_address(self) -> tuple[str, int]:
+        return self.gearman_host, self.gearman_port
+
+
+def request(background: bool = False) -> GearmanJobRequest:
+    job = GearmanJob(None, None, "task", "unique", "data")
+    return GearmanJobRequest(job, background=background)
+
+
+def accepted(
+    core: OpenRequests, handle: str = "H:1", background: bool = False
+) -> GearmanJobRequest:
+    one = request(background)
+    core.submitted(one)
+    core.created(handle)
+    return one
+
+
+@pytest.fixture
+def core() -> OpenRequests:
+    return OpenRequests()
+
+
+def test_handles_come_in_the_order_of_the_submissions(core: OpenRequests) -> None:
+    first, second = request(), request()
+    core.submitted(first)
+    core.submitted(second)
+    assert core.expects_answer
+    core.created("H:1")
+    assert (first.state, second.state) == (JOB_CREATED, JOB_PENDING)
+    core.created("H:2")
+    assert (first.job.handle, second.job.handle) == ("H:1", "H:2")
+    assert not core.expects_answer
+    with pytest.raises(InvalidClientState, match="no pending"):
+        core.created("H:3")
+
+
+def test_a_request_that_is_not_pending_gets_no_handle(core: OpenRequests) -> None:
+    one = request()
+    core.submitted(one)
+    one.state = JOB_FAILED
+    with pytest.raises(InvalidClientState, match="'PENDING'"):
+        core.created("H:1")
+
+
+def test_a_refused_request_has_failed(core: OpenRequests) -> None:
+    one = request(background=True)
+    core.submitted(one)
+    assert not core.refused("UNKNOWN_OPTION", "exceptions")
+    assert core.refused("QUEUE_ERROR", "full")
+    assert (one.state, one.exception) == (JOB_FAILED, "QUEUE_ERROR: full")
+    assert not is_unfinished(one)
+    assert core.refused("OTHER", "for nobody")
+
+
+def test_copies_of_an_update_go_to_one_request_each(core: OpenRequests) -> None:
+    one, two = accepted(core), accepted(core)
+    core.asked_status(two)
+    core.data_came("H:1", Payload(b"a"), str)
+    core.data_came("H:1", Payload(b"a"), str)
+    core.warned("H:1", Payload(b"w"), str)
+    assert (list(one.data_updates), list(two.data_updates)) == (["a"], ["a"])
+    assert len(one.warning_updates) + len(two.warning_updates) == 1
+    core.progressed("H:1", "1.5", "none", NOW)
+    core.failed("H:1")
+    assert {one.state, two.state} == {JOB_FAILED}
+    assert not core.by_handle
+    core.data_came("H:1", Payload(b"late"), str)
+
+
+def test_a_result_that_cannot_be_decoded_fails_the_request(core: OpenRequests) -> None:
+    good, bad = accepted(core), accepted(core, "H:2")
+    core.completed("H:1", Payload(b"1"), json.loads)
+    assert (good.state, good.result) == (JOB_COMPLETE, 1)
+    with pytest.raises(ValueError, match="Expecting"):
+        core.completed("H:2", Payload(b"no"), json.loads)
+    assert bad.state == JOB_FAILED
+    assert bad.exception.startswith("JSONDecodeError")
+
+
+def test_an_exception_is_decoded_if_it_can_be(core: OpenRequests) -> None:
+    one, two = accepted(core), accepted(core, "H:2")
+    core.raised("H:1", Payload(b"1"), json.loads)
+    core.raised("H:2", Payload(b"no"), json.loads)
+    assert (one.exception, two.exception) == (1, "no")
+    assert {one.state, two.state} == {JOB_FAILED}
+
+
+def test_what_has_ended_does_not_end_again(core: OpenRequests) -> None:
+    one = accepted(core)
+    one.state = JOB_UNKNOWN
+    with pytest.raises(InvalidClientState):
+        core.failed("H:1")
+    assert not is_unfinished(one)
+
+
+def test_lost_requests_are_unknown(core: OpenRequests) -> None:
+    waiting, running = request(), accepted(core)
+    background, gone = (accepted(core, f"H:{n}", background=True) for n in (2, 3))
+    ended = accepted(core, "H:4")
+    core.asked_status(background)
+    ended.state = JOB_FAILED
+    core.submitted(waiting)
+    del gone
+    gc.collect()
+    core.lost()
+    states = {each.state for each in (waiting, running, background)}
+    assert (states, ended.state) == ({JOB_UNKNOWN}, JOB_FAILED)
+
+
+def test_references_to_forgotten_requests_are_swept_out(core: OpenRequests) -> None:
+    for number in range(5000):
+        accepted(core, f"H:{number}", background=True)
+    assert len(core._background) <= 1024
+
+
+@pytest.mark.parametrize(("known", "kept"), [("1", True), ("0", False)])
+def test_a_status_is_told_to_all_who_asked(
+    known: str, kept: bool, core: OpenRequests
+) -> None:
+    one = accepted(core)
+    told: JobStatus = {}  # type: ignore[typeddict-item]
+    core.asked_handle("H:1", told)
+    assert core.expects_answer
+    core.status_told("H:1", known, "1", "3.9", "1e999", NOW)
+    assert told == one.status
+    assert (told["numerator"], told["denominator"]) == (3, 0)
+    assert ("H:1" in core.by_handle) is kept
+
+
+def test_uniques_are_answered_in_the_order_of_the_questions(core: OpenRequests) -> None:
+    first: UniqueStatus = {}  # type: ignore[typeddict-item]
+    second: UniqueStatus = {}  # type: ignore[typeddict-item]
+    core.asked_unique("long name", first)
+    core.asked_unique("name", second)
+    core.unique_status_told("name", "1", "0", "0", "0", "2", NOW)
+    core.unique_status_told("long", "0", "0", "0", "0", "0", NOW)
+    core.unique_status_told("more", "0", "0", "0", "0", "0", NOW)
+    assert (second["clients"], first["known"]) == (2, False)
+
+
+def test_a_request_is_submitted_as_often_as_it_may_be() -> None:
+    one = request()
+    begin_attempt(one, Server())
+    assert one.connection_attempts == 1
+    for check in (check_attempts, lambda each: begin_attempt(each, Server())):
+        with pytest.raises(ExceededConnectionAttempts):
+            check(one)
+    two = request()
+    two.state = JOB_PENDING
+    with pytest.raises(InvalidClientState):
+        begin_attempt(two, Server())
+
+
+def test_a_reducer_is_one_of_the_arguments() -> None:
+    one = request()
+    one.reducer = "sum"
+    values = ("task", "unique", "sum", b"", b"data")
+    assert submission(one, b"data") == (GEARMAN_COMMAND_SUBMIT_REDUCE_JOB, values)
