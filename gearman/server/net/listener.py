@@ -43,8 +43,8 @@ from .acceptor import Acceptor
 from .connection_factory import ConnectionFactory
 from .engine import Engine
 from .loop import Selector
+from .show_limits import usages
 from .sockets import remove_file
-from .usage import usages
 
 # Seconds between two looks at the wall clock, which may be changed while scheduled jobs
 # wait for their time.

@@ -4,8 +4,8 @@ Every row is sent by many connections at once. Meanwhile a client waits for a jo
 a worker runs. Neither of them may be affected, and the server's memory must not grow.
 
 Other modules test peers that do not read (test_listener, test_tls), limits of jobs,
-functions and connections (test_limits, test_usage), missing descriptors (test_main), a
-failing queue and unreadable stored rows (test_store, test_durability).
+functions and connections (test_limits, test_show_limits), missing descriptors
+(test_main), a failing queue and unreadable stored rows (test_store, test_durability).
 """
 
 import re
@@ -20,7 +20,7 @@ import pytest
 
 from gearman.commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from tests.certificates import Authority
-from tests.server.net.test_usage import limits
+from tests.server.net.test_show_limits import limits
 from tests.servers import Server, free_port, ours
 from tests.wire import Peer, packet
 
