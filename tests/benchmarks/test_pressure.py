@@ -34,7 +34,7 @@ def test_attack_that_does_more_than_it_may_fails_the_command(
     monkeypatch.setattr(pressure, "SILENCE", 0.0)
     assert main(["lines", "--server=ours-pure", "--seconds=1"]) == 1
     said = capsys.readouterr().out
-    assert said.endswith("worse than it may be: lines (ours-pure)\n")
+    assert said.endswith("over the limits: lines (ours-pure)\n")
 
 
 def test_server_that_ends_fails_the_command(

@@ -114,7 +114,8 @@ class Places:
             self._stop(job)
         elif place == PENDING:
             function.pending -= 1
-        elif place == SCHEDULED:
+        else:
+            # It was scheduled: a job that is gone never moves.
             function.scheduled[job.priority] -= 1
             if job.timer:
                 self.scheduled.stop(job)
