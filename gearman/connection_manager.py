@@ -49,6 +49,9 @@ class GearmanConnectionManager:
         with its workload; None: 4 GiB. A larger packet raises ProtocolError before it
         is read, and its connection is closed.
 
+    Subclasses may set `data_encoder`, which encodes objects as payloads and decodes
+    payloads. NoopEncoder, the usual one, encodes str and bytes only.
+
     Raises TypeError for an unknown option, ValueError if `host_list` is one string, and
     GearmanError for an entry of it that names no server.
     """
