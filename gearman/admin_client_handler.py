@@ -113,7 +113,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         self._recv_responses: deque[Any] = deque()
         self._rows: list[object] = []
 
-    # What the admin client calls.
+    # Called by the admin client.
 
     @property
     def response_ready(self) -> bool:
@@ -149,7 +149,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         self._sent_commands.append(GEARMAN_COMMAND_ECHO_REQ)
         self.send_command(GEARMAN_COMMAND_ECHO_REQ, data=echo_string)
 
-    # What the server sends.
+    # Packets from the server.
 
     def recv_echo_res(self, data: Payload) -> bool:
         self._recv_responses.append(data)

@@ -97,8 +97,8 @@ class GearmanClient(Shared):
         epoch. `reducer` names the function that reduces the results.
 
         Raises ServerUnavailable if no server can be reached or all connections are
-        lost, ExceededConnectionAttempts after too many attempts, ValueError for options
-        that exclude each other, and what the encoder raises if it cannot encode `data`.
+        lost, and ExceededConnectionAttempts after too many attempts. Raises ValueError
+        for options that exclude each other, and the encoder's errors for `data`.
         """
         job: Info = {"task": task, "data": data, "unique": unique, "priority": priority}
         if when_to_run is not None:
@@ -264,7 +264,7 @@ class GearmanClient(Shared):
         else:
             super()._handle_received(connection)
 
-    # What subclasses extend.
+    # Methods that subclasses may extend.
 
     def _create_request_from_dictionary(
         self,
@@ -353,9 +353,9 @@ class GearmanClient(Shared):
         """Ask for the status of jobs; wait `poll_timeout` seconds at most.
 
         If there are handles among the jobs, returns a list with a new request for each
-        handle. Raises InvalidClientState for a request that was not submitted,
-        ProtocolError for a handle with a NUL or over 64 bytes, and ServerUnavailable
-        if the server of a job can't be reached.
+        handle. Raises InvalidClientState for a request that was not submitted, and
+        ProtocolError for a handle with a NUL or over 64 bytes. Raises
+        ServerUnavailable if the server of a job can't be reached.
         """
         assert_several(job_requests)
         requests, handles = job_statuses.divide(job_requests)

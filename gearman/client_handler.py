@@ -47,7 +47,7 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         """Ask for exceptions: otherwise gearmand reports them as failures only."""
         self.send_command(GEARMAN_COMMAND_OPTION_REQ, option_name="exceptions")
 
-    # What the client calls.
+    # Called by the client.
 
     def send_job_request(self, current_request: GearmanJobRequest) -> None:
         """Submit a job.
@@ -85,7 +85,7 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
     def expects_answer(self) -> bool:
         return self.open_requests.expects_answer
 
-    # What the server sends.
+    # Packets from the server.
 
     def recv_job_created(self, job_handle: str) -> bool:
         self.open_requests.created(job_handle)

@@ -414,7 +414,7 @@ class GearmanConnectionManager:
             self.handle_error(connection)
         return read or write
 
-    # What handlers call.
+    # Called by handlers.
 
     def read_command(
         self, command_handler: GearmanCommandHandler

@@ -58,7 +58,7 @@ class GearmanJob:
     or the client submitted. `data` is the workload: a worker gets it decoded, a client
     keeps it as it is before encoding. In a client, `connection` is None until the job
     is sent, and `handle` until it is accepted. If a client asked for the status of
-    another client's job, only `connection` and `handle` are known; the others are None.
+    another client's job, only `connection` and `handle` are known, the rest is None.
     `reducer` is set in a worker with `grab_all`, if the job has one.
     """
 

@@ -5,7 +5,7 @@
        +----------------- PRE_SLEEP <----- NO_JOB -----------+            |
                               ^-- or the next GRAB_JOB_UNIQ --------------+
 
-A handler that awaits or runs a job holds the worker's job lock, so that a worker with
+A handler that awaits or runs a job holds the worker's job lock. So a worker with
 several servers has one job at a time. If a server does not answer a grab within a
 second, its handler releases the lock for the other handlers. It takes the lock back
 when the answer comes. While `work` runs, the worker decides which handler grabs next
@@ -63,7 +63,7 @@ class Worker(Manager, Protocol):
         unique: str | bytes | None,
         data: Any,
     ) -> GearmanJob:
-        """Make a job of what the server sent."""
+        """Make a job from the arguments that the server has sent."""
 
     def on_job_execute(self, current_job: GearmanJob) -> bool:
         """Run a job."""
@@ -102,7 +102,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
     def expects_answer(self) -> bool:
         return not self._running and (self._overdue or self._check_job_lock())
 
-    # What the worker calls.
+    # Called by the worker.
 
     def set_abilities(self, connection_abilities_list: Sequence[str | bytes]) -> None:
         """Tell the server all tasks of this worker, in the place of earlier ones.
@@ -237,7 +237,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
             raise InvalidWorkerState(f"Unable to release job lock for {self!r}")
         return True
 
-    # What the server sends.
+    # Packets from the server.
 
     def recv_noop(self) -> bool:
         """Wake up, unless this handler already awaits a job."""

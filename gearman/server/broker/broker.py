@@ -51,12 +51,10 @@ class Broker:
 
     A handle is `handle_prefix`, a colon and a number; the first number is
     `first_handle`. A job fails when `retries` workers were lost with it (-1: never; 0
-    counts as 1). A job wakes `wakeup` sleeping workers (0: all). With `priority_first`
-    a worker gets the job of the highest priority of all its functions, otherwise the
-    job of the highest priority of its first function that has jobs. With `round_robin`
-    a function that gave a job is moved behind the worker's other functions. With
-    `timeout_fails` a job that exceeds its timeout fails; otherwise its worker counts as
-    lost. `exceptions` switches the option of that name on for every peer.
+    counts as 1). A job wakes `wakeup` sleeping workers (0: all). `priority_first` and
+    `round_robin` are explained in Choice. With `timeout_fails` a job that exceeds its
+    timeout fails; otherwise its worker counts as lost. `exceptions` switches the option
+    of that name on for every peer.
 
     Requests that exceed the `limits` are refused; jobs from the store are not. `hits`
     counts how often each limit was hit, including the limits that the I/O checks.

@@ -45,7 +45,7 @@ class Functions:
 
         At the limit an unused function is forgotten to make room, if one is found
         soon. For a worker only the functions that have workers count, so that it can
-        always register a function while others have jobs only.
+        still register one if most functions have jobs but no worker.
         """
         limit = self.limits.functions
         if len(self.known) < (limit or MANY_FUNCTIONS) or name in self.known:

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-# By the option that sets the limit. The first text is gearmand's; clients look for it.
+# By the option that sets the limit. The first text is that of gearmand, which clients
+# may depend on.
 FULL = {
     "max-jobs-per-function": b"Job queue is full",
     "max-jobs": b"The server has as many jobs as --max-jobs allows",
