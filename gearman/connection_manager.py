@@ -52,8 +52,8 @@ class GearmanConnectionManager:
     Subclasses may set `data_encoder`, which encodes objects as payloads and decodes
     payloads. NoopEncoder, the usual one, encodes str and bytes only.
 
-    Raises TypeError for an unknown option, ValueError if `host_list` is one string, and
-    GearmanError for an entry of it that names no server.
+    Raises TypeError for an unknown option, and ValueError for a wrong address or a
+    `host_list` that is one string. GearmanError: a wrong type, or an incomplete dict.
     """
 
     command_handler_class: type[GearmanCommandHandler] | None = None
