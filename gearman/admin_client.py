@@ -1,4 +1,4 @@
-"""The blocking admin client: asks a server how it is doing."""
+"""The blocking admin client: sends admin commands to one server."""
 
 import logging
 import time
@@ -50,12 +50,13 @@ DEFAULT_ADMIN_CLIENT_TIMEOUT = 10.0
 
 
 class GearmanAdminClient(Shared):
-    """Asks one server, and waits for each answer `poll_timeout` seconds at most.
+    """Sends admin commands to one server, and returns its answers.
 
-    See GearmanConnectionManager for `host_list`, which names one server, and the
-    options. Every method raises ServerUnavailable if the server cannot be reached,
+    See GearmanConnectionManager for `host_list` and the options. `host_list` names one
+    server; ValueError is raised for more. A method waits for its answer `poll_timeout`
+    seconds at most. It raises ServerUnavailable if the server cannot be reached,
     InvalidAdminClientState if it does not answer in time, and ProtocolError if the
-    answer makes no sense.
+    answer cannot be parsed, or if an argument is empty or has white space in it.
     """
 
     command_handler_class = GearmanAdminClientCommandHandler
@@ -77,7 +78,7 @@ class GearmanAdminClient(Shared):
         self.current_handler: GearmanAdminClientCommandHandler | None = None
 
     def establish_admin_connection(self) -> None:
-        """Connect, unless that is done."""
+        """Open the connection if it is not open; raises ServerUnavailable."""
         if self.current_connection is None:
             raise self._unavailable()
         try:
@@ -104,7 +105,7 @@ class GearmanAdminClient(Shared):
             return self.wait_until_server_responds(command)
 
     def wait_until_server_responds(self, expected_type: str | int) -> Any:
-        """Return the answer to what was sent."""
+        """Return the answer to the command that was sent, which is `expected_type`."""
         handler = self._handler()
         connection = cast(GearmanConnection, self.current_connection)
         self.poll_connections_until_stopped(
@@ -113,7 +114,7 @@ class GearmanAdminClient(Shared):
             timeout=self.poll_timeout,
         )
         if not handler.response_ready:
-            # A late answer would be taken for that to the next request.
+            # A late answer would be mistaken for the answer to the next request.
             self.handle_error(connection)
             raise InvalidAdminClientState(
                 f"Admin client timed out after {self.poll_timeout:f} second(s)"
@@ -126,7 +127,7 @@ class GearmanAdminClient(Shared):
         return answer
 
     def ping_server(self) -> float:
-        """Return the seconds that an echo takes."""
+        """Have the server send back a short text; return how many seconds this took."""
         with self._exclusively():
             start = time.monotonic()
             self.establish_admin_connection()
@@ -139,24 +140,34 @@ class GearmanAdminClient(Shared):
         return time.monotonic() - start
 
     def send_maxqueue(self, task: str | bytes, max_size: int) -> str:
-        """Limit how many jobs a task may have; return 'OK'."""
+        """Limit how many jobs a task may have, running ones included; return 'OK'.
+
+        With a `max_size` of 0 there is no limit, as in gearmand.
+        """
         answer: str = self._ask(GEARMAN_SERVER_COMMAND_MAXQUEUE, task, max_size)
         return answer
 
     def send_shutdown(self, graceful: bool = True) -> None:
-        """Ask the server to end; servers of today refuse, and that is not told."""
+        """Ask the server to stop; it ends its jobs first if `graceful`.
+
+        The answer is not checked, as in python-gearman 2.0.2. gearmand refuses this
+        command since version 1.1.15.
+        """
         words = ["graceful"] if graceful else []
         self._ask(GEARMAN_SERVER_COMMAND_SHUTDOWN, *words)
 
     def get_status(self) -> tuple[TaskStatus, ...]:
-        """Return a dict for each task: task, queued, running, workers."""
+        """Return a dict for each task: task, queued, running, workers.
+
+        `queued` counts the running jobs too, as gearmand does.
+        """
         answer: tuple[TaskStatus, ...] = self._ask(GEARMAN_SERVER_COMMAND_STATUS)
         return answer
 
     def get_priority_status(self) -> tuple[TaskPriorities, ...]:
         """Return a dict for each task: task, high, normal, low, workers.
 
-        High, normal and low count the jobs of that priority that wait.
+        `high`, `normal` and `low` count the waiting jobs of that priority.
         """
         answer: tuple[TaskPriorities, ...] = self._ask(
             GEARMAN_SERVER_COMMAND_PRIORITYSTATUS
@@ -164,7 +175,7 @@ class GearmanAdminClient(Shared):
         return answer
 
     def get_version(self) -> str:
-        """Return the line with the server's version, as it is."""
+        """Return the whole line that has the server's version."""
         answer: str = self._ask(GEARMAN_SERVER_COMMAND_VERSION)
         return answer
 
@@ -174,17 +185,17 @@ class GearmanAdminClient(Shared):
         return answer
 
     def get_pid(self) -> str:
-        """Return the line with the server's process id."""
+        """Return the whole line that has the server's process id."""
         answer: str = self._ask(GEARMAN_SERVER_COMMAND_GETPID)
         return answer
 
     def get_verbosity(self) -> str:
-        """Return the line with the least important level that the server logs."""
+        """Return the whole line that has the lowest level that the server logs."""
         answer: str = self._ask(GEARMAN_SERVER_COMMAND_VERBOSE)
         return answer
 
     def get_jobs(self) -> tuple[KnownJob, ...]:
-        """Return a dict for each job: handle, queued, canceled, enabled."""
+        """Return a dict for each job: handle, queued, canceled, enabled (numbers)."""
         answer: tuple[KnownJob, ...] = self._ask(GEARMAN_SERVER_COMMAND_SHOW_JOBS)
         return answer
 
@@ -196,7 +207,7 @@ class GearmanAdminClient(Shared):
         return answer
 
     def cancel_job(self, handle: str | bytes) -> str:
-        """Cancel a job that is waiting; return the line that the server answers."""
+        """Cancel a job; return the line of the answer."""
         answer: str = self._ask(GEARMAN_SERVER_COMMAND_CANCEL_JOB, handle)
         return answer
 
@@ -206,9 +217,9 @@ class GearmanAdminClient(Shared):
         return answer
 
     def drop_function(self, task: str | bytes) -> str:
-        """Forget a task; return the line of the answer.
+        """Make the server forget a task; return the line of the answer.
 
-        The server refuses if the task has workers or jobs.
+        The server refuses this if the task has workers or jobs.
         """
         answer: str = self._ask(GEARMAN_SERVER_COMMAND_DROP_FUNCTION, task)
         return answer

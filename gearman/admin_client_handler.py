@@ -1,4 +1,4 @@
-"""The admin client's side of a connection: lines into what they say."""
+"""The admin client's side of a connection: sends commands, parses the answers."""
 
 import logging
 import re
@@ -45,12 +45,12 @@ EXPECTED_GEARMAN_SERVER_COMMANDS = {
     GEARMAN_SERVER_COMMAND_DROP_FUNCTION,
 }
 
-# A client id may contain spaces; the colon behind it stands alone.
+# A client id may contain spaces. The colon after it has a space on both sides.
 _WORKER = re.compile(r"(\S+) (\S+) (.*?) ?:(?: (.*))?")
 
 
 class TaskStatus(TypedDict):
-    """How many jobs and workers a task has; `queued` counts the running ones too."""
+    """How many jobs and workers a task has; `queued` counts running jobs too."""
 
     task: str
     queued: int
@@ -69,7 +69,7 @@ class TaskPriorities(TypedDict):
 
 
 class ConnectedPeer(TypedDict):
-    """A connection of the server, and the tasks that its worker can do."""
+    """A connection of the server, and the tasks that its worker has registered."""
 
     file_descriptor: str
     ip: str
@@ -78,7 +78,7 @@ class ConnectedPeer(TypedDict):
 
 
 class KnownJob(TypedDict):
-    """A job that the server has; the numbers are as gearmand counts them."""
+    """A job that the server has; the numbers mean the same as gearmand's."""
 
     handle: str
     queued: int
@@ -93,14 +93,14 @@ class KnownUnique(TypedDict):
 
 
 class AdminAnswer(NamedTuple):
-    """A request, and what the server answered."""
+    """A command, and the server's answer."""
 
     command: Any
     answer: Any
 
 
 class GearmanAdminClientCommandHandler(GearmanCommandHandler):
-    """Puts the lines of an answer together, for one request after the other."""
+    """Joins the lines of each answer; answers come in the order of the commands."""
 
     STATUS_FIELDS = 4
     WORKERS_FIELDS = 4
@@ -113,17 +113,17 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         self._recv_responses: deque[Any] = deque()
         self._rows: list[object] = []
 
-    # What the admin client calls.
+    # Called by the admin client.
 
     @property
     def response_ready(self) -> bool:
-        """Whether an answer is there."""
+        """Whether a complete answer has arrived."""
         return bool(self._recv_responses)
 
     def pop_response(self) -> tuple[Any, Any]:
-        """Return the oldest request and its answer.
+        """Return the oldest command and its answer.
 
-        Raises InvalidAdminClientState if there is none.
+        Raises InvalidAdminClientState if there is no answer.
         """
         if not self._sent_commands or not self._recv_responses:
             raise InvalidAdminClientState("No answer is there to be taken")
@@ -132,7 +132,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         )
 
     def send_text_command(self, command_line: str | bytes) -> None:
-        """Send a line; raises ProtocolError unless it begins with a known command."""
+        """Send a command; raises ProtocolError unless it is one line and is known."""
         line = as_text(command_line)
         known = [c for c in EXPECTED_GEARMAN_SERVER_COMMANDS if line.startswith(c)]
         if not known:
@@ -145,18 +145,18 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         self.send_command(GEARMAN_COMMAND_TEXT_COMMAND, raw_text=f"{line}\r\n")
 
     def send_echo_request(self, echo_string: str | bytes) -> None:
-        """Have the server send something back."""
+        """Have the server send a text back."""
         self._sent_commands.append(GEARMAN_COMMAND_ECHO_REQ)
         self.send_command(GEARMAN_COMMAND_ECHO_REQ, data=echo_string)
 
-    # What the server sends.
+    # Packets from the server.
 
     def recv_echo_res(self, data: Payload) -> bool:
         self._recv_responses.append(data)
         return False
 
     def recv_text_command(self, raw_text: str) -> bool:
-        """Call the `recv_server_...` method of the command that was sent."""
+        """Call the `recv_server_...` method of the oldest unanswered command."""
         if not self._sent_commands:
             raise InvalidAdminClientState("Received an unexpected server response")
         command = str(self._sent_commands[0])
@@ -173,7 +173,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         return False
 
     def _row(self, raw_text: str, row: Callable[[str], object]) -> bool:
-        """Add what `row` makes of a line; a full stop ends the list."""
+        """Add a line, parsed by `row`; a line with only a full stop ends the list."""
         if raw_text == ".":
             rows, self._rows = self._rows, []
             return self._answer(tuple(rows))
@@ -221,7 +221,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
     def recv_server_shutdown(self, raw_text: str) -> bool:
         return self._answer(None)
 
-    # What the lines of a list say.
+    # How the lines of a list are parsed.
 
     def _status(self, line: str) -> TaskStatus:
         task, queued, running, workers = _fields(line, self.STATUS_FIELDS)

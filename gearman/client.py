@@ -1,4 +1,4 @@
-"""The blocking client: submits jobs and waits for what becomes of them."""
+"""The blocking client: submits jobs and waits for their results."""
 
 import logging
 import os
@@ -45,10 +45,11 @@ Info = dict[str, Any]
 class GearmanClient(Shared):
     """Submits jobs to one of several servers.
 
-    See GearmanConnectionManager for `host_list` and the options they share.
+    See GearmanConnectionManager for `host_list` and the other options. A job without
+    a unique gets a random one of `random_unique_bytes` bytes, written in hexadecimal.
 
     consistent_hashing: choose the server by the job's unique instead of at random,
-        so that submissions of the same unique meet at the same server.
+        so that all submissions of one unique go to the same server.
     """
 
     command_handler_class = GearmanClientCommandHandler
@@ -85,19 +86,19 @@ class GearmanClient(Shared):
         when_to_run: float | None = None,
         reducer: str | bytes | None = None,
     ) -> GearmanJobRequest:
-        """Submit a job and return its request.
+        """Submit a job of the function `task`, and return its request.
 
-        Waits until it is accepted, and until it has ended unless it runs in the
-        background or `wait_until_complete` is False; `poll_timeout` seconds at most,
-        for ever if None. Look at the request's `state` and `timed_out`: running out
-        of time raises nothing. After a lost connection the job is submitted again
-        `max_retries` times.
+        Waits until the job is accepted; then until it ends, unless it is a background
+        job or `wait_until_complete` is False. The waits take `poll_timeout` seconds at
+        most (None: no limit). A timeout raises nothing, as in python-gearman 2.0.2:
+        look at the request's `timed_out` and `state`. After a lost connection the job
+        is submitted again, `max_retries` times at most. `unique` has up to 64 bytes.
+        A background job does not start before `when_to_run`, in seconds since the
+        epoch. `reducer` names the function that reduces the results.
 
-        `when_to_run`, in seconds since the epoch, keeps a background job from
-        running earlier. `reducer` names the function that shall reduce the results.
-
-        Raises ServerUnavailable if no server can be reached, or all connections are
-        lost while waiting; ExceededConnectionAttempts when it was lost too often.
+        Raises ServerUnavailable if no server can be reached or all connections are
+        lost, and ExceededConnectionAttempts after too many attempts. Raises ValueError
+        for options that exclude each other, and the encoder's errors for `data`.
         """
         job: Info = {"task": task, "data": data, "unique": unique, "priority": priority}
         if when_to_run is not None:
@@ -143,7 +144,7 @@ class GearmanClient(Shared):
     def _submit_directly(
         self, request: GearmanJobRequest, until_complete: bool, timeout: float | None
     ) -> bool:
-        """Submit a request and wait a while; return whether it was accepted."""
+        """Submit a request, wait for a short time, return whether it was accepted."""
         with self._exclusively():
             if self._others or self.read_timeout is not None or timeout == 0:
                 return False
@@ -151,7 +152,7 @@ class GearmanClient(Shared):
             if way is None:
                 return False
             packet, dialogue = direct.packet_of(way, request), self._dialogue
-            # Other threads would have to wait as well.
+            # Other threads cannot use this client during the wait.
             until_end = until_complete and active_count() == 1
             waited = direct.UNENDED if until_end else direct.UNACCEPTED
             try:
@@ -177,8 +178,8 @@ class GearmanClient(Shared):
     ) -> list[GearmanJobRequest]:
         """Submit jobs and return their requests, in the same order.
 
-        A job is a dict with `task` and `data`, and maybe `unique`, `priority`,
-        `when_to_run` and `reducer`; the rest is as in `submit_job`.
+        A job is a dict with `task` and `data`, and optionally `unique`, `priority`,
+        `when_to_run` and `reducer`. The other arguments are those of `submit_job`.
         """
         assert_several(jobs_to_submit)
         requests = [
@@ -215,11 +216,11 @@ class GearmanClient(Shared):
     def wait_until_jobs_accepted(
         self, job_requests: Requests, poll_timeout: float | None = None
     ) -> Requests:
-        """Submit what is JOB_UNKNOWN and wait until all are accepted.
+        """Submit the JOB_UNKNOWN requests, and wait until all requests are accepted.
 
-        What is lost before that is submitted again, as often as its
-        `max_connection_attempts` allows. With a `poll_timeout` of 0 jobs are queued
-        only.
+        A request whose connection is lost is submitted again, and
+        `max_connection_attempts` times in all at most. `poll_timeout` is in seconds;
+        with 0 the packets are only queued for sending.
         """
         assert_several(job_requests)
         if job_requests:
@@ -242,7 +243,7 @@ class GearmanClient(Shared):
     def wait_until_jobs_completed(
         self, job_requests: Requests, poll_timeout: float | None = None
     ) -> Requests:
-        """Wait until all have ended; those that were lost are not waited for."""
+        """Wait until all requests have ended, but not for those that were lost."""
         assert_several(job_requests)
         if not all(request.complete for request in job_requests):
             self.poll_connections_until_stopped(
@@ -263,7 +264,7 @@ class GearmanClient(Shared):
         else:
             super()._handle_received(connection)
 
-    # What subclasses extend.
+    # Methods that subclasses may extend.
 
     def _create_request_from_dictionary(
         self,
@@ -271,7 +272,7 @@ class GearmanClient(Shared):
         background: bool = False,
         max_retries: int = 0,
     ) -> GearmanJobRequest:
-        """Make a request of a job's description; without a unique it gets one."""
+        """Make the request for a job's description; add a unique if it has none."""
         unique = job_info.get("unique") or os.urandom(self.random_unique_bytes).hex()
         job = self.job_class(None, None, job_info["task"], unique, job_info["data"])
         request = self.job_request_class(
@@ -288,7 +289,7 @@ class GearmanClient(Shared):
     def send_job_request(self, current_request: GearmanJobRequest) -> GearmanJobRequest:
         """Submit a request on a connection that is open, and return it.
 
-        Raises ExceededConnectionAttempts if it was submitted too often.
+        Raises ExceededConnectionAttempts after its last attempt, or ServerUnavailable.
         """
         check_attempts(current_request)
         connection = self.establish_request_connection(current_request)
@@ -314,28 +315,28 @@ class GearmanClient(Shared):
         return cast(GearmanClientCommandHandler, handler)
 
     def _give_up(self, connection: GearmanConnection) -> None:
-        # A result may have come right before the end.
+        # The server may have sent a result before it closed the connection.
         connection.read_to_end()
         try:
             self._handle_received(connection)
         finally:
             self.handle_error(connection)
 
-    # How far jobs are.
+    # The status of jobs.
 
     def get_job_status(
         self, current_request: Job, poll_timeout: float | None = None
     ) -> GearmanJobRequest:
-        """Ask how far a job is; the answer is in the request's `status`.
+        """Ask for the status of a job; the answer is in the request's `status`.
 
-        Of a job that somebody else submitted the handle is enough: all servers are
-        asked, and a request with the answer is returned. Its status is empty if no
-        server answered in time.
+        A job of another client is given by its handle. Then all servers are asked, and
+        a new request with the answer is returned. The status is empty if no server
+        answers within `poll_timeout` seconds.
         """
         requests = self.get_job_statuses([current_request], poll_timeout=poll_timeout)
         return cast(GearmanJobRequest, util.unlist(requests))
 
-    # A list of requests alone takes the first.
+    # A list that has only requests matches the first overload.
     @overload
     def get_job_statuses(  # type: ignore[overload-overlap]
         self, job_requests: Requests, poll_timeout: float | None = None
@@ -349,12 +350,12 @@ class GearmanClient(Shared):
     def get_job_statuses(
         self, job_requests: Collection[Job], poll_timeout: float | None = None
     ) -> Collection[GearmanJobRequest]:
-        """Ask how far jobs are, and wait for the answers.
+        """Ask for the status of jobs; wait `poll_timeout` seconds at most.
 
-        Handles among the requests are answered by requests, in a list. Raises
-        InvalidClientState for a request that was not submitted, ProtocolError for
-        what can be no handle, since it has a NUL or over 64 bytes, and
-        ServerUnavailable if the server that has the job can't be reached.
+        If there are handles among the jobs, returns a list with a new request for each
+        handle. Raises InvalidClientState for a request that was not submitted, and
+        ProtocolError for a handle with a NUL or over 64 bytes. Raises
+        ServerUnavailable if the server of a job can't be reached.
         """
         assert_several(job_requests)
         requests, handles = job_statuses.divide(job_requests)
@@ -379,7 +380,7 @@ class GearmanClient(Shared):
     def wait_until_job_statuses_received(
         self, job_requests: Requests, poll_timeout: float | None = None
     ) -> Requests:
-        """Wait for the answers to what `get_job_statuses` asked."""
+        """Wait for the answers to the questions of `get_job_statuses`."""
         assert_several(job_requests)
         if any(map(has_old_status, job_requests)):
             self.poll_connections_until_stopped(
@@ -393,7 +394,7 @@ class GearmanClient(Shared):
         return job_requests
 
     def _awaits_status(self, request: GearmanJobRequest) -> bool:
-        """Whether an answer may come: none does on a connection that was lost."""
+        """Whether an answer may still come, which is not so on a lost connection."""
         if not has_old_status(request):
             return False
         connection, handle = request.job.connection, request.job.handle
@@ -403,12 +404,12 @@ class GearmanClient(Shared):
     def get_unique_status(
         self, unique: str | bytes, poll_timeout: float | None = None
     ) -> UniqueStatus | None:
-        """Ask how far the job with a unique is, whoever submitted it.
+        """Ask for the status of the job with a unique, whichever client submitted it.
 
-        Returns a dict like a request's `status`, with `unique` and the number of
-        waiting `clients`; None if no server answered in time. All servers are
-        asked; raises ServerUnavailable if none can be reached, and ProtocolError for
-        what can be no unique, since it has a NUL or over 64 bytes.
+        All servers are asked. Returns a dict like a request's `status`, with `unique`
+        and the number of waiting `clients`; None if no server answers within
+        `poll_timeout` seconds. Raises ServerUnavailable if no server can be reached,
+        and ProtocolError for a unique with a NUL or over 64 bytes.
         """
         name = checked_unique(unique)
         inquiry = self._ask_all(

@@ -1,6 +1,6 @@
-"""The client's side of a connection: sends questions, and hands on the answers.
+"""The client's side of a connection: sends requests, and passes on the answers.
 
-What they mean is decided in `gearman.client_core`.
+`gearman.client_core` decides what an answer means.
 """
 
 import logging
@@ -31,10 +31,10 @@ gearman_logger = logging.getLogger(__name__)
 
 
 class GearmanClientCommandHandler(GearmanCommandHandler):
-    """Sends the requests of a GearmanClient, and has them take note of the answers.
+    """Sends the requests of a GearmanClient, and passes the answers on to them.
 
-    `requests_awaiting_handles` and `handle_to_request_map` are those of
-    `open_requests`, which knows what each answer is for.
+    `open_requests` knows which request an answer is for. The maps
+    `requests_awaiting_handles` and `handle_to_request_map` are parts of it.
     """
 
     def __init__(self, connection_manager: Any = None) -> None:
@@ -44,17 +44,17 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         self.handle_to_request_map = self.open_requests.by_handle
 
     def initial_state(self, *largs: Any, **kwargs: Any) -> None:
-        """Ask for exceptions: gearmand reports them as plain failures otherwise."""
+        """Ask for exceptions: otherwise gearmand reports them as failures only."""
         self.send_command(GEARMAN_COMMAND_OPTION_REQ, option_name="exceptions")
 
-    # What the client calls.
+    # Called by the client.
 
     def send_job_request(self, current_request: GearmanJobRequest) -> None:
         """Submit a job.
 
-        Raises InvalidClientState unless the request's state is JOB_UNKNOWN, and
-        ProtocolError or what the encoder raises if it cannot be sent; its state is
-        JOB_UNKNOWN still then.
+        Raises InvalidClientState unless the request's state is JOB_UNKNOWN. If the
+        request cannot be sent, raises ProtocolError or the error of the encoder; the
+        state remains JOB_UNKNOWN then.
         """
         check_state(current_request, JOB_UNKNOWN)
         data = self.encode_data(current_request.job.data)
@@ -63,19 +63,19 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         self.open_requests.submitted(current_request)
 
     def send_get_status_of_job(self, current_request: GearmanJobRequest) -> None:
-        """Ask how far a job is."""
+        """Ask for the status of a job."""
         self.open_requests.asked_status(current_request)
         self.send_command(
             GEARMAN_COMMAND_GET_STATUS, job_handle=current_request.job.handle
         )
 
     def send_get_status_of_handle(self, handle: str, status: JobStatus) -> None:
-        """Ask how far a job is that has no request; the answer goes into `status`."""
+        """Ask for the status of a job without a request; `status` gets the answer."""
         self.open_requests.asked_handle(handle, status)
         self.send_command(GEARMAN_COMMAND_GET_STATUS, job_handle=handle)
 
     def send_get_status_of_unique(self, unique: str, status: UniqueStatus) -> None:
-        """Ask how far the job with a unique is; the answer goes into `status`."""
+        """Ask for the status of the job with a unique; `status` gets the answer."""
         self.open_requests.asked_unique(unique, status)
         self.send_command(GEARMAN_COMMAND_GET_STATUS_UNIQUE, unique=unique)
 
@@ -85,7 +85,7 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
     def expects_answer(self) -> bool:
         return self.open_requests.expects_answer
 
-    # What the server sends.
+    # Packets from the server.
 
     def recv_job_created(self, job_handle: str) -> bool:
         self.open_requests.created(job_handle)
@@ -111,7 +111,7 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         except Exception:
             if not self._others_wait():
                 raise
-            # Raised here it could end the wait of another thread.
+            # An error raised here could end the wait of another thread.
             gearman_logger.exception("the result of %s is unreadable", job_handle)
         return True
 
@@ -152,7 +152,7 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         return True
 
     def recv_error(self, error_code: str, error_text: str) -> bool:
-        """Fail the request that the server refuses: it sends no handle for it."""
+        """Let the request that the server refuses fail: it will get no handle."""
         if not self.open_requests.refused(error_code, error_text):
             return True
         return super().recv_error(error_code, error_text)
@@ -161,6 +161,6 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
         return self.connection_manager.current_time()
 
     def _others_wait(self) -> bool:
-        """Whether several threads wait for what this one receives."""
+        """Whether other threads wait for data that this thread receives."""
         turns = getattr(self.connection_manager, "_turns", None)
         return turns is not None and turns.followed

@@ -1,8 +1,8 @@
-"""What all handlers of a connection have in common.
+"""The base class of the handlers of connections.
 
-A handler holds the state of one connection and decides what a received command
-means; it does no I/O. It sends through its connection manager, which also tells it
-when there are commands to fetch.
+A handler holds the state of one connection, and decides what to do with a received
+command. It does no I/O: its connection manager sends for it, and calls it when there
+are commands to fetch.
 """
 
 import logging
@@ -24,11 +24,11 @@ CALLBACKS: Final[Mapping[int, str]] = {
 
 
 class Manager(Protocol):
-    """What a handler asks of its connection manager."""
+    """What a handler needs from its connection manager."""
 
     @property
     def data_encoder(self) -> Encoder:
-        """What turns objects into payloads and back."""
+        """Encodes objects into payloads, and decodes payloads."""
 
     def read_command(
         self, command_handler: "GearmanCommandHandler"
@@ -44,16 +44,16 @@ class Manager(Protocol):
         """Queue a command on the handler's connection."""
 
     def on_gearman_error(self, error_code: str, error_text: str) -> bool:
-        """Take note of what a server complains about."""
+        """Handle an ERROR packet of a server."""
 
     def current_time(self) -> float:
         """Return the seconds since the epoch."""
 
 
 class GearmanCommandHandler:
-    """Calls `recv_...` for each command that arrives; derive from it to add them.
+    """Calls `recv_...` for each command that arrives; subclasses add these methods.
 
-    The methods get the arguments under the names in
+    The methods get keyword arguments, whose names are in
     `gearman.protocol.GEARMAN_PARAMS_FOR_COMMAND`.
     """
 
@@ -63,28 +63,28 @@ class GearmanCommandHandler:
         self.connection_manager = connection_manager
 
     def initial_state(self, *largs: Any, **kwargs: Any) -> None:
-        """Send what opens a conversation; called when the connection is up."""
+        """Send the first packets of a connection; called when it has been opened."""
 
     def on_io_error(self) -> None:
-        """Take note that the connection is lost."""
+        """Called when the connection is lost."""
 
     def expects_answer(self) -> bool:
-        """Whether the server owes an answer that it can give at once."""
+        """Whether the server has not answered a request that it can answer at once."""
         return False
 
     def decode_data(self, data: Payload) -> Any:
-        """Turn a received payload into an object."""
+        """Decode a received payload; raises what the encoder raises."""
         return self.connection_manager.data_encoder.decode(data)
 
     def encode_data(self, data: Any) -> str | bytes:
-        """Turn an object into a payload."""
+        """Encode an object as a payload; raises what the encoder raises."""
         return self.connection_manager.data_encoder.encode(data)
 
     def fetch_commands(self) -> None:
         """Handle all commands that have arrived.
 
-        What the callbacks return does not matter: a command left in the queue would
-        stay there until the next one arrives.
+        The values that the callbacks return are not used. python-gearman 2.0.2 stopped
+        at False, and left commands in the queue until the next one arrived.
         """
         while True:
             command = self.connection_manager.read_command(self)
@@ -100,8 +100,8 @@ class GearmanCommandHandler:
     def recv_command(self, cmd_type: int, **cmd_args: Any) -> Any:
         """Call the method for a command and return what it returns.
 
-        Raises ValueError for a number that stands for nothing, and
-        UnknownCommandError where there is no method.
+        Raises ValueError for a number that is no command, and UnknownCommandError if
+        the handler has no method for the command.
         """
         name = CALLBACKS.get(cmd_type)
         if name is None:
@@ -116,9 +116,9 @@ class GearmanCommandHandler:
         return callback(**cmd_args)
 
     def recv_error(self, error_code: str, error_text: str) -> bool:
-        """Tell the connection manager what the server complains about."""
+        """Pass an ERROR packet on to the connection manager."""
         return self.connection_manager.on_gearman_error(error_code, error_text)
 
     def recv_option_res(self, option_name: str) -> bool:
-        """Take note that an option is in force."""
+        """Called when the server has switched an option on."""
         return True

@@ -1,4 +1,4 @@
-"""A connection to a server: its socket, what was received, what is to be sent."""
+"""A connection to a server: its socket, received data, and data to be sent."""
 
 import logging
 import random
@@ -38,9 +38,9 @@ from .protocol import parse_text_command as parse_text_command
 
 gearman_logger = logging.getLogger(__name__)
 
-# Packets of up to this many bytes altogether leave in one write.
+# Packets of up to this many bytes in all are sent in one write.
 _WRITE = 1 << 18
-# Seconds after use in which a connection counts as open without a look at it.
+# For so many seconds after its last use a connection is not checked for its end.
 _JUST_NOW = 0.001
 
 
@@ -48,20 +48,21 @@ class GearmanConnection:
     """A connection that can be opened again after it was closed.
 
     `host` is a name, an address or "unix:/path". With `keyfile`, `certfile` and
-    `ca_certs`, or an `ssl_context`, it uses TLS. Raises ServerUnavailable without a
-    host.
+    `ca_certs` (paths), or with an `ssl_context`, the connection uses TLS. Raises
+    ServerUnavailable if there is no `host`, as python-gearman 2.0.2 does.
     """
 
-    # Seconds until the next attempt after a failed one: they double with each, up to
-    # the maximum, and vary by half. Until then other servers are preferred.
+    # Seconds until the next attempt after a failed one. They double with each failure,
+    # up to the maximum, and vary at random by half. Until then other servers are
+    # preferred.
     connect_cooldown_seconds = 1.0
     max_cooldown_seconds = 60.0
 
-    # Seconds that opening may take, for each address of the host.
+    # Seconds that opening the connection may take, for each address of the host.
     connect_timeout: float | None = 10.0
     keepalive: Keepalive | None = Keepalive()
     ssl_context: ssl.SSLContext | None = None
-    # Bytes that one packet of the server may have; None: as many as there can be.
+    # Bytes that one packet of the server may have; None: 4 GiB, the protocol's limit.
     max_packet: int | None = None
 
     def __init__(
@@ -81,7 +82,7 @@ class GearmanConnection:
         self.ca_certs = ca_certs
         self.use_ssl = all([keyfile, certfile, ca_certs])
 
-        # When the cooldown ends, by the monotonic clock.
+        # When the cooldown ends, in seconds of the monotonic clock.
         self.allowed_connect_time = 0.0
         self._failures = 0
         self._reset_connection()
@@ -90,7 +91,7 @@ class GearmanConnection:
         self.connected = False
         self.gearman_socket: socket.socket | None = None
         self._ending: select.poll | None = None
-        # Whether the socket takes no more for now, and when it last took or gave.
+        # Whether the socket accepts no more data now; when data last went in or out.
         self.blocked = False
         self.last_activity = 0.0
         self.inbox = Inbox(self.max_packet)
@@ -98,7 +99,7 @@ class GearmanConnection:
         self._outgoing_buffer: bytes | memoryview = b""
         self.unsent_bytes = 0
 
-    # What others ask.
+    # Questions about the connection.
 
     def fileno(self) -> int:
         if not self.gearman_socket:
@@ -113,14 +114,14 @@ class GearmanConnection:
         return self.connected and self.unsent_bytes > 0
 
     def readable(self) -> bool:
-        """Whether something may come."""
+        """Whether data may arrive."""
         return self.connected
 
     def has_ended(self) -> bool:
-        """Whether the server has closed the connection, so that nothing arrives there.
+        """Whether the server has closed the connection, so that it receives no more.
 
-        What was sent before the end may still be read. The system is not asked again
-        within a millisecond after the connection was used.
+        Data that the server sent before the end may still be read. For a millisecond
+        after the connection was used, the system is not asked.
         """
         if time.monotonic() - self.last_activity < _JUST_NOW:
             return False
@@ -134,7 +135,7 @@ class GearmanConnection:
     # Opening and closing.
 
     def connect(self) -> None:
-        """Open the connection; raises ConnectionError if that fails."""
+        """Open the connection; raises ConnectionError if that fails or it is open."""
         if self.connected:
             self.throw_exception(message="connection already established")
         self._reset_connection()
@@ -167,21 +168,21 @@ class GearmanConnection:
         return self.ssl_context
 
     def rest(self) -> None:
-        """Let some time pass before the next attempt, more with each failure."""
+        """Set the time of the next attempt; the delay grows with each failure."""
         longest = self.connect_cooldown_seconds * 2.0 ** min(self._failures, 30)
         delay = min(longest, self.max_cooldown_seconds) * random.uniform(0.5, 1.5)
         self._failures += 1
         self.allowed_connect_time = time.monotonic() + delay
 
     def set_socket(self, current_socket: socket.socket) -> None:
-        """Use a connected socket."""
+        """Use a connected socket; raises ConnectionError if there is one already."""
         if self.gearman_socket:
             self.throw_exception(message="socket already bound")
         configure(current_socket, self.keepalive)
         self.gearman_socket = current_socket
 
     def close(self) -> None:
-        """Close the socket and forget what was received and not sent."""
+        """Close the socket; drop received data and data that was not sent."""
         if self.gearman_socket:
             self.gearman_socket.close()
         self._reset_connection()
@@ -189,7 +190,7 @@ class GearmanConnection:
     def throw_exception(
         self, message: str | None = None, exception: BaseException | None = None
     ) -> NoReturn:
-        """Count as disconnected and raise ConnectionError; `close` does the rest."""
+        """Mark as disconnected and raise ConnectionError; `close` closes the socket."""
         self.connected = False
         if exception is not None:
             message = repr(exception)
@@ -199,7 +200,7 @@ class GearmanConnection:
     # Receiving.
 
     def read_data_from_socket(self, bytes_to_read: int = 4096) -> int:
-        """Read what has arrived, up to `bytes_to_read` or what is usual if more.
+        """Read arrived data: up to `bytes_to_read`, or the usual size if larger.
 
         Returns how many bytes wait for `read_commands_from_buffer`. Raises
         ConnectionError if the connection is lost.
@@ -208,7 +209,7 @@ class GearmanConnection:
         return self.inbox.unread_bytes()
 
     def receive(self, least: int = 0) -> bool:
-        """Read up to what is usual, or `least`, and return whether there was anything.
+        """Read up to the usual size, or `least` bytes; return whether there was data.
 
         Raises ConnectionError if the connection is lost.
         """
@@ -218,7 +219,7 @@ class GearmanConnection:
         size = self.inbox.next_read
         try:
             data = opened.recv(size if size > least else least)
-            # TLS may hold more than it gave, and no poll tells.
+            # TLS may hold more data than it returned; a poll does not show this.
             while isinstance(opened, ssl.SSLSocket) and (pending := opened.pending()):
                 data += opened.recv(pending)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -232,16 +233,16 @@ class GearmanConnection:
         return True
 
     def read_to_end(self) -> None:
-        """Read all that came on a connection before it ended."""
+        """Read all data that arrived before the connection ended."""
         with suppress(ConnectionError):
             while self.receive(READ_MORE):
                 pass
 
     def read_commands_from_buffer(self) -> int:
-        """Turn what has arrived into commands and return how many these are.
+        """Decode received data into commands, and return how many there are.
 
-        Raises ProtocolError for what is no command; the connection is of no use
-        then.
+        Raises ProtocolError for data that is no command. Then the connection must be
+        closed: what follows cannot be read.
         """
         count = self.inbox.name_commands()
         if _DEBUG_MODE_:
@@ -250,14 +251,14 @@ class GearmanConnection:
         return count
 
     def read_command(self) -> tuple[int, dict[str, Any]] | None:
-        """Return the next command, or None."""
+        """Return the next command and its arguments by name, or None."""
         commands = self.inbox.commands
         return commands.popleft() if commands else None
 
     # Sending.
 
     def send_command(self, cmd_type: int, cmd_args: dict[str, Any]) -> None:
-        """Queue a command; raises ProtocolError if it can be no packet."""
+        """Queue a command; raises ProtocolError if it cannot be sent as a packet."""
         self.queue(self._pack_command(cmd_type, cmd_args))
 
     def queue(self, packet: bytes) -> None:
@@ -266,7 +267,7 @@ class GearmanConnection:
         self.unsent_bytes += len(packet)
 
     def send_at_once(self, packet: bytes) -> bool:
-        """Send a packet if nothing is queued, and return whether all of it has left.
+        """Send a packet, if nothing is queued; return whether all of it was sent.
 
         The rest is queued. Raises ConnectionError if the connection is lost.
         """
@@ -292,7 +293,7 @@ class GearmanConnection:
         return pack(cmd_type, cmd_args)
 
     def send_commands_to_buffer(self) -> None:
-        """Put packets together for the next write."""
+        """Join queued packets for the next write."""
         if self._outgoing_buffer or not self._outgoing_packets:
             return
         packets = self._outgoing_packets
@@ -304,7 +305,7 @@ class GearmanConnection:
         self._outgoing_buffer = b"".join(taken) if len(taken) > 1 else taken[0]
 
     def send_data_to_socket(self) -> int:
-        """Write what the socket takes and return how many bytes are left of it.
+        """Write as much as the socket accepts; return how many bytes are left.
 
         Raises ConnectionError if the connection is lost.
         """
@@ -324,7 +325,7 @@ class GearmanConnection:
         self.unsent_bytes -= sent
         left = len(self._outgoing_buffer) - sent
         self.blocked = left > 0
-        # A view, so that what is left of a large packet is not copied each time.
+        # A view, so that the rest of a large packet is not copied after each write.
         self._outgoing_buffer = (
             memoryview(self._outgoing_buffer)[sent:] if left else b""
         )

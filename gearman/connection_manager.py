@@ -1,4 +1,4 @@
-"""What client, worker and admin client share: connections, polling, dispatch."""
+"""The base of client, worker and admin client: connections, polling, dispatch."""
 
 import logging
 import os
@@ -35,19 +35,25 @@ gearman_logger = logging.getLogger(__name__)
 class GearmanConnectionManager:
     """Connections to any number of servers, each with a handler of its commands.
 
-    `host_list` names them: "host", "host:port", "[::1]:4730", "unix:/path", a tuple
-    (host, port), or for TLS a dict with host, port, keyfile, certfile and ca_certs.
-    Nothing is connected until it is needed. The options can also be set on a class
-    or an instance, before connections are added.
+    `host_list` names the servers: "host", "host:port", "[::1]:4730", "unix:/path", a
+    tuple (host, port), or for TLS a dict with host, port, keyfile, certfile and
+    ca_certs. A connection is opened when it is first needed. The options can also be
+    set on a class or an instance, before connections are added.
 
     connect_timeout: seconds that opening a connection may take; None: no limit.
-    read_timeout: seconds after which a server that owes an answer counts as lost;
-        waiting for the result of a job does not count. None: no limit.
+    read_timeout: seconds after which a server counts as lost if it has not answered a
+        request. Waiting for the result of a job does not count. None: no limit.
     keepalive: when the system probes idle connections; None: never.
-    ssl_context: use TLS with it on all connections.
+    ssl_context: all connections use TLS with this context.
     max_packet: bytes that a packet from a server may have, such as a result or a job
-        with its workload; None: 4 GiB. A larger one ends its connection before it is
-        read, and raises ProtocolError.
+        with its workload; None: 4 GiB. A larger packet raises ProtocolError before it
+        is read, and its connection is closed.
+
+    Subclasses may set `data_encoder`, which encodes objects as payloads and decodes
+    payloads. NoopEncoder, the usual one, encodes str and bytes only.
+
+    Raises TypeError for an unknown option, and ValueError for a wrong address or a
+    `host_list` that is one string. GearmanError: a wrong type, or an incomplete dict.
     """
 
     command_handler_class: type[GearmanCommandHandler] | None = None
@@ -64,10 +70,10 @@ class GearmanConnectionManager:
     ssl_context: ssl.SSLContext | None = None
     max_packet: int | None = None
 
-    # A descriptor that ends a poll early.
+    # Ends a poll early.
     _wakeup: Wakeup | None = None
 
-    # What is entered while a poll waits: other threads have their turn.
+    # Is entered while a poll waits, so that other threads can use the connections.
     _idle: AbstractContextManager[None] | None = None
 
     def __init__(
@@ -95,7 +101,7 @@ class GearmanConnectionManager:
             self._add_server(server)
 
     def _set(self, option: str, value: object) -> None:
-        """Set an option that was given; the class has the others."""
+        """Set an option; None leaves the value that the class has."""
         if value is not None:
             setattr(self, option, value)
 
@@ -112,14 +118,14 @@ class GearmanConnectionManager:
     # Connections.
 
     def add_connection(self, hostport_tuple: Address) -> GearmanConnection:
-        """Add a server and return its connection, which is not opened yet."""
+        """Add a server and return its connection, which is still closed."""
         host, port = util.disambiguate_server_parameter(hostport_tuple)
         return self._add(self.connection_class(host=host, port=port))
 
     def add_ssl_connection(
         self, host: str, port: int, keyfile: File, certfile: File, ca_certs: File
     ) -> GearmanConnection:
-        """Add a server that speaks TLS, and wants a certificate."""
+        """Add a server with TLS that asks for a certificate; return its connection."""
         return self._add(
             self.connection_class(
                 host=host,
@@ -144,8 +150,8 @@ class GearmanConnectionManager:
     ) -> GearmanConnection:
         """Open a connection that is not open, with a new handler; return it.
 
-        One whose server has closed it meanwhile is opened again. Raises
-        ConnectionError if that fails.
+        A connection that the server has closed meanwhile is opened again. Raises
+        ConnectionError if the connection cannot be opened.
         """
         assert current_connection in self.connection_list, (
             f"Unknown connection - {current_connection!r}"
@@ -170,7 +176,7 @@ class GearmanConnectionManager:
     def _opened(
         self, connections: Iterable[GearmanConnection]
     ) -> list[GearmanConnection]:
-        """Open connections and return those that are open then."""
+        """Open connections, and return those that could be opened."""
         opened = []
         for connection in connections:
             try:
@@ -180,7 +186,7 @@ class GearmanConnectionManager:
         return opened
 
     def _has_ended(self, connection: GearmanConnection) -> bool:
-        """Give up an open connection if its server has closed it; return whether so."""
+        """Give up an open connection if the server has closed it; return True then."""
         has_ended = getattr(connection, "has_ended", None)
         if has_ended is None or not has_ended():
             return False
@@ -205,10 +211,10 @@ class GearmanConnectionManager:
         return handler
 
     def _drop_inherited(self) -> None:
-        """In a forked child, leave the connections to the parent.
+        """In a forked child process, leave the connections to the parent process.
 
-        Both would read the same socket otherwise, and each would miss what the
-        other one gets. Closing a descriptor here sends nothing.
+        Otherwise both would read from the same socket, and each would miss the data
+        that the other has read. Closing a descriptor here sends nothing to the server.
         """
         if self._process != os.getpid():
             self._process = os.getpid()
@@ -216,12 +222,12 @@ class GearmanConnectionManager:
                 self.handle_error(connection)
 
     def shutdown(self) -> None:
-        """Close all connections; what is used afterwards is opened again."""
+        """Close all connections; a connection that is used later is opened again."""
         for connection in self.connection_list:
             connection.close()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and drop their handlers."""
         self.shutdown()
         for connection in self.connection_list:
             self._forget(connection)
@@ -233,10 +239,10 @@ class GearmanConnectionManager:
         self.close()
 
     def handle_read(self, current_connection: GearmanConnection) -> None:
-        """Receive what there is, and have the handler act on it."""
+        """Receive the data that has arrived, and have the handler act on it."""
         handler = self.connection_to_handler_map.get(current_connection)
         if handler is None:
-            # Given up while another connection was handled.
+            # It was given up while another connection was handled.
             return
         current_connection.read_data_from_socket()
         self._handle_received(current_connection)
@@ -248,7 +254,7 @@ class GearmanConnectionManager:
             self.connection_to_handler_map[connection].fetch_commands()
 
     def handle_write(self, current_connection: GearmanConnection) -> None:
-        """Send what the socket takes."""
+        """Send as much as the socket accepts."""
         if current_connection.connected:
             current_connection.send_commands_to_buffer()
             current_connection.send_data_to_socket()
@@ -270,8 +276,8 @@ class GearmanConnectionManager:
     ) -> Activity:
         """Wait for activity; return the readable, writable and broken connections.
 
-        What there is to send is sent before waiting: a socket can be written until
-        it refuses.
+        Waits `timeout` seconds at most (None: no limit). A connection with data to send
+        is returned as writable at once, until its socket accepts no more.
         """
         if timeout is not None and timeout < 0.0:
             return set(), set(), set()
@@ -283,7 +289,7 @@ class GearmanConnectionManager:
         wr_connections: set[GearmanConnection],
         ex_connections: set[GearmanConnection],
     ) -> Activity:
-        """Read, write and give up connections; return them, the lost ones last."""
+        """Read, write and give up connections; return the sets, lost ones last."""
         lost = set(ex_connections)
         for connection in rd_connections:
             self._guarded(self.handle_read, connection, lost)
@@ -318,9 +324,10 @@ class GearmanConnectionManager:
     ) -> bool:
         """Poll until the callback returns False, or for `timeout` seconds.
 
-        The callback is called before the first poll and after each, with whether
-        there was any activity. Returns False if it ended this, True if the time is
-        up. Raises ServerUnavailable as soon as no connection is open.
+        The callback is called before the first poll and after each poll; its argument
+        is whether there was any activity. Returns False if the callback ended the
+        polling, True after the timeout. Raises ServerUnavailable as soon as no
+        connection is open.
         """
         self._drop_inherited()
         stopwatch = util.Stopwatch(timeout)
@@ -340,7 +347,7 @@ class GearmanConnectionManager:
     def _turn(
         self, talk: bool, connections: list[GearmanConnection]
     ) -> Callable[[float | None], bool]:
-        """Return what waits for activity, acts on it, and tells if there was any."""
+        """Return a function that polls once, and returns if there was any activity."""
         if talk:
             return partial(self._talk, connections[0])
         return partial(self._poll, connections)
@@ -351,7 +358,7 @@ class GearmanConnectionManager:
         found = self.poll_connections_once(
             connections, timeout=self._poll_time(connections, timeout)
         )
-        # What it returns does not matter: subclasses forget to.
+        # Subclasses often return nothing, so the returned value is not used.
         self.handle_connection_activity(*found)
         self._drop_silent(connections)
         return any(found)
@@ -359,7 +366,7 @@ class GearmanConnectionManager:
     def _poll_time(
         self, connections: list[GearmanConnection], remaining: float | None
     ) -> float | None:
-        """Return how long to wait before the first silent server is given up."""
+        """Return in how many seconds the first silent server is given up."""
         if self.read_timeout is None:
             return remaining
         silent = silent_since(connections, self.connection_to_handler_map)
@@ -389,7 +396,7 @@ class GearmanConnectionManager:
         )
 
     def _talk(self, connection: GearmanConnection, timeout: float | None) -> bool:
-        """Poll one connection, with less ado, and return whether there was anything."""
+        """Poll one connection in less time; return whether there was any activity."""
         read, write = False, True
         lost: set[GearmanConnection] = set()
         unsent = connection.unsent_bytes > 0
@@ -407,7 +414,7 @@ class GearmanConnectionManager:
             self.handle_error(connection)
         return read or write
 
-    # What handlers call.
+    # Called by handlers.
 
     def read_command(
         self, command_handler: GearmanCommandHandler
@@ -426,7 +433,7 @@ class GearmanConnectionManager:
         self.handler_to_connection_map[command_handler].send_command(cmd_type, cmd_args)
 
     def on_gearman_error(self, error_code: str, error_text: str) -> bool:
-        """Log what a server complains about."""
+        """Log an ERROR packet of a server."""
         gearman_logger.error(
             "Received error from server: %s: %s", error_code, error_text
         )

@@ -1,4 +1,4 @@
-"""A job, and what a client knows of a job that it asked for."""
+"""A job, and what a client knows of a job that it has submitted."""
 
 import json
 from collections import deque
@@ -18,7 +18,7 @@ from .payload import LIMIT, excerpt
 
 
 class Connection(Protocol):
-    """The connection of a job, as far as a job's function or a request needs it."""
+    """What a job's function or a request may use of the job's connection."""
 
     connected: bool
     gearman_host: str
@@ -29,10 +29,10 @@ class Connection(Protocol):
 
 
 class JobStatus(TypedDict):
-    """What a server said last about how far a job is; empty before that.
+    """The last status of a job that a server has sent; an empty dict before that.
 
-    The times are in seconds since the epoch. `last_time_received` is that of the
-    answer before, once a client has asked.
+    The times are in seconds since the epoch. When a client asks for the status,
+    `last_time_received` keeps the time of the status before.
     """
 
     handle: str | None
@@ -45,19 +45,21 @@ class JobStatus(TypedDict):
 
 
 class UniqueStatus(JobStatus):
-    """How far the job with a unique is, and how many clients wait for its result."""
+    """The status of the job with a unique, and how many clients wait for its result."""
 
     unique: str
     clients: int
 
 
 class GearmanJob:
-    """A job as client and worker see it.
+    """A job, in a client or in a worker.
 
-    `task` is the function's name: on a worker exactly what was registered, on a
-    client what was submitted. `connection` and `handle` are None on a client until
-    the job has been sent and accepted. Of somebody else's job that a client asked
-    for, `connection` and `handle` are all that is known; the others are None.
+    `task` is the function's name, of the type (str or bytes) that the worker registered
+    or the client submitted. `data` is the workload: a worker gets it decoded, a client
+    keeps it as it is before encoding. In a client, `connection` is None until the job
+    is sent, and `handle` until it is accepted. If a client asked for the status of
+    another client's job, only `connection` and `handle` are known, the rest is None.
+    `reducer` is set in a worker with `grab_all`, if the job has one.
     """
 
     reducer: str | None = None
@@ -78,7 +80,7 @@ class GearmanJob:
         self.data = data
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what describes the job, without its connection."""
+        """Return task, handle (as `job_handle`), unique and data in a dict."""
         return {
             "task": self.task,
             "job_handle": self.handle,
@@ -96,7 +98,7 @@ class GearmanJob:
 
 @dataclass(frozen=True, slots=True)
 class JobException:
-    """An exception that a worker reported: its class, text and traceback."""
+    """An exception that a worker has reported: its class, text and traceback."""
 
     type: str
     message: str
@@ -106,8 +108,10 @@ class JobException:
 class GearmanJobRequest:
     """What a client knows of a job: its state, its result, its updates.
 
-    `max_attempts` is how often the job may be submitted; `when_to_run` (seconds
-    since the epoch) and `reducer` may be set before it is.
+    `state` is JOB_UNKNOWN, JOB_PENDING, JOB_CREATED, JOB_COMPLETE or JOB_FAILED;
+    `timed_out` says whether the last wait ran out of time. The job is submitted
+    `max_attempts` times at most. `when_to_run` (seconds since the epoch) and
+    `reducer` may be set before it is submitted.
     """
 
     when_to_run: float | None = None
@@ -133,14 +137,14 @@ class GearmanJobRequest:
         self.initialize_request()
 
     def initialize_request(self) -> None:
-        """Forget everything that was received."""
+        """Drop all received data, and make the state JOB_UNKNOWN."""
         self.result: Any = None
         self.exception: Any = None
-        # Empty until there is one.
+        # Empty until a status arrives.
         self.status: JobStatus = {}  # type: ignore[typeddict-item]
         self.state = JOB_UNKNOWN
         self.timed_out = False
-        # Asking for __dict__ would make one; most requests do without.
+        # Access to __dict__ would create one, which most requests do not need.
         if self._used:
             for name in ("warning_updates", "data_updates"):
                 self.__dict__.pop(name, None)
@@ -152,21 +156,21 @@ class GearmanJobRequest:
         self.connection: Connection | None = None
         self.handle: str | None = None
 
-    # Made when they are first asked for: most requests never get an update, and two
-    # empty queues take more memory than all the rest.
+    # Created at the first access: most requests never get an update, and two empty
+    # queues take more memory than the rest of the request.
     @cached_property
     def warning_updates(self) -> deque[Any]:
-        """The payloads of WORK_WARNING, oldest first."""
+        """The decoded payloads of WORK_WARNING, oldest first."""
         return deque()
 
     @cached_property
     def data_updates(self) -> deque[Any]:
-        """The payloads of WORK_DATA, oldest first."""
+        """The decoded payloads of WORK_DATA, oldest first."""
         return deque()
 
     @property
     def status_updates(self) -> deque[tuple[int, int]]:
-        """Deprecated: the last (numerator, denominator), if there is one."""
+        """Deprecated: the last (numerator, denominator) of `status`, if any."""
         status = self.status
         if not status:
             return deque()
@@ -179,14 +183,14 @@ class GearmanJobRequest:
 
     @property
     def job(self) -> GearmanJob:
-        """The job that is asked for."""
+        """The job of this request."""
         return self.gearman_job
 
     @property
     def complete(self) -> bool:
-        """Whether nothing more is expected of the job.
+        """Whether the client expects nothing more for this job.
 
-        In the background that is when it was accepted, else when it has ended.
+        That is so when a background job was accepted, or a foreground job has ended.
         """
         if self.background:
             return self.state == JOB_CREATED
@@ -194,7 +198,7 @@ class GearmanJobRequest:
 
     @property
     def exception_details(self) -> JobException | None:
-        """What the worker reported with `report_exceptions`, else None."""
+        """The exception of a worker that has `report_exceptions`, else None."""
         return _details(self.exception)
 
     def __repr__(self) -> str:

@@ -25,31 +25,32 @@ gearman_logger = logging.getLogger(__name__)
 
 POLL_TIMEOUT_IN_SECONDS = 60.0
 
-# Seconds that a worker which is to end waits for the answer to its last grab.
+# Seconds that a worker, when it stops, waits for the answer to its last grab.
 _LAST_ANSWER = 5.0
 
-# Seconds that a worker with several servers waits for one of them to answer a grab.
+# Seconds that a worker with several servers waits for the answer of one to a grab.
 _PATIENCE = 1.0
 
-# Seconds after which tasks are announced again to a server that has refused something.
+# Seconds until tasks are announced again to a server that has refused something.
 _ANNOUNCE_AGAIN = 10.0
 
-# The name of a task as it was given: str or bytes.
+# The name of a task, of the type that the program uses: str or bytes.
 Name = TypeVar("Name", str, bytes)
 
 
 class GearmanWorker(JobExecution):
-    """Runs jobs from all of its servers.
+    """Runs jobs from all of its servers, one at a time.
 
-    See GearmanConnectionManager for `host_list` and the options they share. These
+    See GearmanConnectionManager for `host_list` and the other options. These options
     too can be set on a class or an instance:
 
     reconnect: let `work` wait for a server to come back, instead of raising
         ServerUnavailable when there is none.
-    report_exceptions: send the type, message and traceback of an exception that
-        ends a job to clients that ask for them, as those of this library do. Those
-        of python-gearman 2.0.2 fail on it with gearmand.
-    grab_all: let functions see in `job.reducer` what shall reduce their results.
+    report_exceptions: if a job ends with an exception, send its type, message and
+        traceback to the clients that ask for exceptions. Clients of this library do.
+        Clients of python-gearman 2.0.2 raise an error when gearmand sends them one.
+    grab_all: ask for jobs with their reducer (GRAB_JOB_ALL), which functions find in
+        `job.reducer`.
     """
 
     command_handler_class = GearmanWorkerCommandHandler
@@ -76,8 +77,8 @@ class GearmanWorker(JobExecution):
         self.task_timeouts: dict[str | bytes, float] = {}
         self.worker_client_id: str | bytes | None = None
 
-        # Handlers that could grab a job, and whether one has ended since the hooks
-        # were called; only while `work` runs.
+        # Handlers that may grab a job, in their order. Whether a job has ended since
+        # the hooks were called. Both are used only while `work` runs.
         self._grabbers: deque[GearmanWorkerCommandHandler] = deque()
         self._job_ended = False
         # When the last grab was sent, and when to announce tasks again.
@@ -100,7 +101,7 @@ class GearmanWorker(JobExecution):
             if connection.connected
         ]
 
-    # What it can do.
+    # The tasks of the worker.
 
     def register_task(
         self,
@@ -111,9 +112,10 @@ class GearmanWorker(JobExecution):
     ) -> Name:
         """Run `callback_function(worker, job)` for jobs of this task; return the task.
 
-        What it returns is the result. A job that takes more than `timeout` seconds
-        is taken away by the server; gearmand counts whole seconds, at least one.
-        Raises TypeError if it is no function.
+        The function returns the result, which the encoder must be able to encode. If
+        the function raises an exception, the job fails. If a job takes more than
+        `timeout` seconds, the server queues it again or lets it fail. gearmand counts
+        whole seconds, at least one. Raises TypeError if it is not callable.
         """
         if not callable(callback_function):
             kind = type(callback_function).__name__
@@ -126,7 +128,7 @@ class GearmanWorker(JobExecution):
         return task
 
     def unregister_task(self, task: Name) -> Name:
-        """Take no more jobs of this task; return the task, even an unknown one."""
+        """Take no more jobs of this task; return the task. It may be unknown."""
         self.worker_abilities.pop(task, None)
         self.task_timeouts.pop(task, None)
         self._announce()
@@ -138,7 +140,7 @@ class GearmanWorker(JobExecution):
             handler.set_abilities(self.handler_initial_state["abilities"])
 
     def set_client_id(self, client_id: Name) -> Name:
-        """Have the servers list this worker under a name; return the name."""
+        """Set the name that the servers show for this worker; return the name."""
         self.worker_client_id = client_id
         self._update_initial_state()
         for handler in self._live_handlers():
@@ -150,10 +152,10 @@ class GearmanWorker(JobExecution):
     def work(self, poll_timeout: float | None = POLL_TIMEOUT_IN_SECONDS) -> None:
         """Run jobs until `stop` is called or a hook returns False.
 
-        Every `poll_timeout` seconds servers that were lost are tried again, and
-        earlier once their cooldown is over. Raises ServerUnavailable as soon as no
-        server is connected, unless `reconnect` is set. All connections are closed
-        at the end, however it comes.
+        Lost servers are tried again every `poll_timeout` seconds (None: only after
+        their cooldown), or earlier when their cooldown is over. Raises
+        ServerUnavailable as soon as no server is connected, unless `reconnect` is
+        set. All connections are closed at the end, also after an error.
         """
         self._wakeup = Wakeup()
         self._working = True
@@ -170,7 +172,7 @@ class GearmanWorker(JobExecution):
             GearmanWorker.shutdown(self)
 
     def stop(self) -> None:
-        """Have `work` return as soon as no job is running.
+        """Let `work` return as soon as no job is running.
 
         May be called from a signal handler, another thread, or a job's function.
         """
@@ -180,7 +182,7 @@ class GearmanWorker(JobExecution):
             wakeup.wake()
 
     def _work_a_while(self, poll_timeout: float | None) -> bool:
-        """Work until the connections want looking after; return False at the end."""
+        """Work until connections must be opened again; return False at the end."""
         connections = self.establish_worker_connections()
         self._announce_again()
         self._lost_one = False
@@ -208,7 +210,7 @@ class GearmanWorker(JobExecution):
         return not self._stopping
 
     def _until_next_attempt(self, longest: float | None) -> float | None:
-        """Return for how long no server that was lost should be tried again."""
+        """Return the seconds until a lost server may be tried again."""
         due = [
             getattr(connection, "allowed_connect_time", 0.0)
             for connection in self.connection_list
@@ -221,9 +223,9 @@ class GearmanWorker(JobExecution):
         return wait if longest is None else min(longest, wait)
 
     def announce_soon(self) -> None:
-        """Announce tasks in a while to servers that may have refused one."""
+        """Announce the tasks again, in 10 seconds, to servers that have refused one."""
         self._announce_at = time.monotonic() + _ANNOUNCE_AGAIN
-        # The poll that is under way may last longer.
+        # The current poll may last longer than that.
         self._lost_one = True
 
     def _announce_again(self) -> None:
@@ -234,7 +236,7 @@ class GearmanWorker(JobExecution):
                     handler.announce_again()
 
     def _may_go_on(self, any_activity: bool) -> bool:
-        """Call the hooks, have the next handler grab, and return whether to poll on."""
+        """Call the hooks, let the next handler grab; return whether to continue."""
         go_on = self.after_poll(any_activity)
         if self._job_ended and not self.has_job_lock():
             self._job_ended = False
@@ -255,7 +257,7 @@ class GearmanWorker(JobExecution):
                 handler.take_job()
 
     def _awaiting(self) -> GearmanWorkerCommandHandler | None:
-        """Return the handler that others wait for, since its server owes an answer."""
+        """Return the handler whose unanswered grab keeps the other servers waiting."""
         holder = self.command_handler_holding_job_lock
         if holder is None or len(self.connection_list) < 2:
             return None
@@ -280,9 +282,9 @@ class GearmanWorker(JobExecution):
     def queue_grab(
         self, command_handler: GearmanWorkerCommandHandler, after_job: bool = False
     ) -> bool:
-        """Let a handler grab a job when it is its turn.
+        """Let a handler grab a job when its turn comes.
 
-        Returns False outside of `work`: nobody would.
+        Returns False if `work` does not run, as only `work` calls the handlers.
         """
         if not self._working:
             return False
@@ -292,7 +294,7 @@ class GearmanWorker(JobExecution):
         return True
 
     def _finish(self) -> None:
-        """Run the job that may be on its way, and send what has not left yet."""
+        """Run a job that the server may already have sent; send all unsent data."""
         with suppress(ServerUnavailable):
             self.poll_connections_until_stopped(
                 self.connection_list, lambda _: self.has_job_lock(), _LAST_ANSWER
@@ -305,16 +307,16 @@ class GearmanWorker(JobExecution):
             )
 
     def shutdown(self) -> None:
-        """Close all connections; a job that is running goes to another worker."""
+        """Close all connections; the server queues a running job again."""
         self.command_handler_holding_job_lock = None
         super().shutdown()
 
-    # What subclasses override to be called between polls.
+    # Hooks: subclasses override these methods to act between polls.
 
     def establish_worker_connections(self) -> list[GearmanConnection]:
         """Return the open connections, in random order, after opening closed ones.
 
-        What failed a moment ago is left alone if there are others.
+        A connection in its cooldown is tried only if no other one can be opened.
         """
         order = random.sample(self.connection_list, len(self.connection_list))
         self.randomized_connections = order
@@ -326,15 +328,15 @@ class GearmanWorker(JobExecution):
         return self._opened(c for c in order if c not in rested)
 
     def after_poll(self, any_activity: bool) -> bool:
-        """Called before the first poll and after each; False ends `work`."""
+        """Called before the first poll and after each poll; False ends `work`."""
         return True
 
     def after_job(self) -> bool:
-        """Called when a job has ended and before the next one; False ends `work`."""
+        """Called between the end of a job and the next job; False ends `work`."""
         return True
 
     def handle_error(self, current_connection: GearmanConnection) -> None:
-        """Give up a connection, and the job lock if its handler has it."""
+        """Give up a connection; release the job lock if its handler holds it."""
         handler = self.connection_to_handler_map.get(current_connection)
         if handler is not None:
             self.set_job_lock(handler, lock=False)
@@ -345,9 +347,9 @@ class GearmanWorker(JobExecution):
         super().handle_error(current_connection)
 
     def _may_send_later(self) -> bool:
-        """Whether the end of a job can leave with the next grab.
+        """Whether the result of a job may wait, to be sent with the next grab.
 
-        Not if code of a subclass comes between the two and might take its time.
+        It may not if a method of a subclass runs between the two, as that can be slow.
         """
         return self._working and _BETWEEN.intact(self)
 

@@ -1,16 +1,15 @@
-"""The worker's side of a connection: when to sleep, to grab, to run a job.
+"""The worker's side of a connection: when it sleeps, grabs a job and runs it.
 
     asleep -> (NOOP) -> wants a job -> (GRAB_JOB_UNIQ) -> awaits it -> runs it
        ^                                                     |            |
        +----------------- PRE_SLEEP <----- NO_JOB -----------+            |
                               ^-- or the next GRAB_JOB_UNIQ --------------+
 
-Whoever awaits or runs a job holds the worker's job lock, so that a worker with
-several servers has one job at a time. A server that does not answer keeps the others
-waiting for a moment only: its handler gives the lock up, and takes it when the answer
-comes after all. While the worker works, it decides itself who
-grabs next (`queue_grab`): a finished job's result and the next grab then leave in
-one write.
+A handler that awaits or runs a job holds the worker's job lock. So a worker with
+several servers has one job at a time. If a server does not answer a grab within a
+second, its handler releases the lock for the other handlers. It takes the lock back
+when the answer comes. While `work` runs, the worker decides which handler grabs next
+(`queue_grab`): then a job's result and the next grab are sent in one write.
 """
 
 import logging
@@ -43,7 +42,7 @@ gearman_logger = logging.getLogger(__name__)
 
 
 class Worker(Manager, Protocol):
-    """What a handler asks of its worker, besides."""
+    """What a handler needs from its worker, in addition to Manager."""
 
     def set_job_lock(self, command_handler: GearmanCommandHandler, lock: bool) -> bool:
         """Take or release the job lock; return whether the handler may do that."""
@@ -51,7 +50,7 @@ class Worker(Manager, Protocol):
     def lend_job_lock(
         self, command_handler: GearmanCommandHandler
     ) -> GearmanCommandHandler | None:
-        """Let a handler have the lock whose job came late; return who had it."""
+        """Give the lock to a handler whose job came late; return the last holder."""
 
     def check_job_lock(self, command_handler: GearmanCommandHandler) -> bool:
         """Whether a handler awaits or runs a job."""
@@ -64,17 +63,17 @@ class Worker(Manager, Protocol):
         unique: str | bytes | None,
         data: Any,
     ) -> GearmanJob:
-        """Make a job of what the server sent."""
+        """Make a job from the arguments that the server has sent."""
 
     def on_job_execute(self, current_job: GearmanJob) -> bool:
         """Run a job."""
 
     def on_job_exception(self, current_job: GearmanJob, exc_info: Any) -> bool:
-        """Have a job fail."""
+        """Let a job fail."""
 
 
 class GearmanWorkerCommandHandler(GearmanCommandHandler):
-    """Announces what a GearmanWorker can do, and runs what it is given."""
+    """Announces the tasks of a GearmanWorker, and runs the jobs that it gets."""
 
     connection_manager: Worker
 
@@ -85,13 +84,13 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         self._keys: dict[str, str | bytes] = {}
         self._running = False
         self._announce_later = False
-        # How many answers to a grab may still come without the lock, and whether one of
-        # them is overdue.
+        # How many answers to a grab may still come while the handler does not hold the
+        # lock, and whether one of them is overdue.
         self._owed = 0
         self._overdue = False
         # Whether the server has refused something, perhaps a task.
         self.refused = False
-        # Why the last result that could not be encoded could not be.
+        # The error of the encoder for the last result that could not be encoded.
         self.unsendable: Exception | None = None
 
     def initial_state(self, abilities: Any = None, client_id: Any = None) -> None:
@@ -103,12 +102,13 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
     def expects_answer(self) -> bool:
         return not self._running and (self._overdue or self._check_job_lock())
 
-    # What the worker calls.
+    # Called by the worker.
 
     def set_abilities(self, connection_abilities_list: Sequence[str | bytes]) -> None:
-        """Tell the server what this worker can do, and nothing else.
+        """Tell the server all tasks of this worker, in the place of earlier ones.
 
-        While a job runs it is told afterwards: gearmand would take the job away.
+        While a job runs this waits for its end: RESET_ABILITIES would make gearmand
+        take the job away.
         """
         assert type(connection_abilities_list) in (list, tuple)
         self._handler_abilities = connection_abilities_list
@@ -130,26 +130,26 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
             if seconds is None:
                 self.send_command(GEARMAN_COMMAND_CAN_DO, task=task)
             else:
-                # Rounded up: less than one would be no timeout at all.
+                # Rounded up: 0 would mean no timeout.
                 milliseconds = str(ceil(seconds * 1000))
                 self.send_command(
                     GEARMAN_COMMAND_CAN_DO_TIMEOUT, task=task, timeout=milliseconds
                 )
 
     def set_client_id(self, client_id: str | bytes | None) -> None:
-        """Tell the server what this worker is called, unless that is None."""
+        """Tell the server the name of this worker, unless it is None."""
         self._client_id = client_id
         if client_id is not None:
             self.send_command(GEARMAN_COMMAND_SET_CLIENT_ID, client_id=client_id)
 
     def announce_again(self) -> None:
-        """Tell a server that has refused something what this worker can do."""
+        """Tell the tasks of this worker again to a server that has refused one."""
         self.refused = False
         self._tell_abilities()
         if not self.expects_answer():
             self._sleep()
 
-    # What a job's function calls, through the worker.
+    # The worker calls these for a job's function.
 
     def send_job_status(
         self, current_job: GearmanJob, numerator: float, denominator: float
@@ -164,7 +164,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         )
 
     def send_job_complete(self, current_job: GearmanJob, data: Any) -> None:
-        """Send a result; None is an empty one where the encoder has none for it."""
+        """Send a result; if the encoder cannot encode None, None is sent empty."""
         try:
             encoded = as_bytes(self.encode_data(data))
         except Exception as error:
@@ -200,7 +200,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
     # Sleeping and grabbing.
 
     def take_job(self) -> None:
-        """Grab a job if the lock can be had, else sleep."""
+        """Grab a job if the lock is free, else sleep."""
         if self._acquire_job_lock():
             self._grab_job()
         else:
@@ -213,7 +213,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         )
 
     def stop_waiting(self) -> None:
-        """Let others have the lock, as the answer to a grab does not come."""
+        """Release the lock for other handlers, as a grab is not answered in time."""
         self._overdue = True
         self._owed += 1
         self._release_job_lock()
@@ -222,7 +222,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         self.send_command(GEARMAN_COMMAND_PRE_SLEEP)
 
     def _queue_grab(self, after_job: bool = False) -> bool:
-        """Whether the worker will call `take_job` when it may have a job."""
+        """Whether the worker will call `take_job` when this handler may grab."""
         queue_grab = getattr(self.connection_manager, "queue_grab", None)
         return queue_grab is not None and bool(queue_grab(self, after_job))
 
@@ -237,10 +237,10 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
             raise InvalidWorkerState(f"Unable to release job lock for {self!r}")
         return True
 
-    # What the server sends.
+    # Packets from the server.
 
     def recv_noop(self) -> bool:
-        """Wake up, unless a job is awaited already."""
+        """Wake up, unless this handler already awaits a job."""
         if not (self._overdue or self._check_job_lock() or self._queue_grab()):
             self.take_job()
         return True
@@ -252,7 +252,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         return True
 
     def recv_error(self, error_code: str, error_text: str) -> bool:
-        """Tell the worker, and wait no longer: it may be the answer to a grab."""
+        """Tell the worker, and stop waiting: this may be the answer to a grab."""
         announce_soon = getattr(self.connection_manager, "announce_soon", None)
         if error_code == "QUEUE_ERROR" and announce_soon is not None:
             self.refused = True
@@ -264,7 +264,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         return super().recv_error(error_code, error_text)
 
     def _comes_late(self) -> bool:
-        """Whether an answer is to a grab that was not waited for any longer."""
+        """Whether this answers a grab for which the handler had stopped waiting."""
         self._overdue = False
         late = self._owed > 0 and not self._check_job_lock()
         self._owed -= late
@@ -273,9 +273,9 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
     def recv_job_assign_uniq(
         self, job_handle: str, task: str, unique: str | None, data: Payload
     ) -> bool:
-        """Run a job, and be ready for the next one.
+        """Run a job, then grab or wait for the next one.
 
-        Raises InvalidWorkerState if none was asked for.
+        Raises InvalidWorkerState if no job was asked for.
         """
         self._run(job_handle, task, unique, data, None)
         return True
@@ -307,7 +307,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         try:
             self._execute(job_handle, task, unique, data, reducer)
         except ServerUnavailable:
-            # The job is lost with its connection; other connections may live on.
+            # The job is lost with its connection; other connections may still be open.
             if self._check_job_lock():
                 raise
         finally:
@@ -326,7 +326,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         data: Payload,
         reducer: str | None,
     ) -> None:
-        """Run a job; one whose payload cannot be decoded fails like any other."""
+        """Run a job; a workload that cannot be decoded makes it fail."""
         worker = self.connection_manager
         problem = None
         try:

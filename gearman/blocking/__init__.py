@@ -1,1 +1,1 @@
-"""What the blocking client, worker and admin client are made of."""
+"""The parts of the blocking client, worker and admin client."""

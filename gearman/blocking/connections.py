@@ -1,4 +1,4 @@
-"""Several connections at once: which can be used, which are open, which are silent."""
+"""Several connections: which are open, which have activity, which are silent."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -16,7 +16,7 @@ Handlers = Mapping[Connection, GearmanCommandHandler]
 
 
 def any_connected(connections: Iterable[GearmanConnection]) -> bool:
-    """Whether one of them is open."""
+    """Whether at least one connection is open."""
     for connection in connections:  # noqa: SIM110 - half the time of any()
         if connection.connected:
             return True
@@ -31,8 +31,9 @@ def poll_once(
 ) -> Activity:
     """Wait for activity, or for the wake-up.
 
-    What there is to send is reported without waiting: a socket can be written until
-    it refuses. `idle` is entered while this waits.
+    The wait takes `timeout` seconds at most (None: no limit); `idle` is entered during
+    it. A connection with data to send is returned as writable at once, without a wait,
+    until its socket accepts no more.
     """
     live = [c for c in connections if c.connected]
     writing = [c for c in live if c.writable()]
@@ -53,7 +54,7 @@ def poll_once(
 def silent_since(
     connections: Iterable[GearmanConnection], handlers: Handlers
 ) -> dict[GearmanConnection, float]:
-    """Return the connections whose servers owe an answer, and since when."""
+    """Return the connections that wait for an answer, and since when."""
     return {
         connection: connection.last_activity
         for connection in connections

@@ -1,8 +1,9 @@
-"""The usual way of a job to the socket and back: one server, no method replaced.
+"""A faster way to submit a job and get its result, for one server.
 
-It passes by the methods that programs may replace, which takes half of the time. What
-each packet means and does is the same, as that is decided in `gearman.client_core`. At
-any point the rest can be left to those methods.
+It does not call the methods that programs may replace, which would take half of the
+time. So it is used only if no program has replaced one (see `seams`). Packets have the
+same effects, since `gearman.client_core` decides these. After any step the usual
+methods can do the rest.
 """
 
 import socket
@@ -24,16 +25,16 @@ from .seams import Seams
 
 _CREATED = int(Command.JOB_CREATED)
 
-# Seconds, and milliseconds, that a packet is waited for here, where other threads have
-# to wait as well.
+# The longest wait for a packet here, in seconds and in milliseconds. Other threads
+# cannot use the client during this wait.
 _LONG = 1.0
 _PATIENCE = 1000
 
-# The states in which something is waited for.
+# The states of requests in which a wait goes on.
 UNACCEPTED = (JOB_PENDING,)
 UNENDED = (JOB_PENDING, JOB_CREATED)
 
-# An open connection and its handler, neither of which has replaced methods.
+# An open connection and its handler, both without replaced methods.
 Way = tuple[GearmanConnection, GearmanClientCommandHandler]
 
 
@@ -42,10 +43,9 @@ def find(
     handlers: Mapping[Connection, GearmanCommandHandler],
     idle: bool = True,
 ) -> Way | None:
-    """Return the only connection if it is open, has not ended, and is as usual.
+    """Return the connection if it is the only one, open, and without replaced methods.
 
-    If it is to be `idle`, nothing may be on its way to the server, which has answered
-    all submissions.
+    With `idle` it must also have no unsent data and no unanswered submissions.
     """
     if len(connections) != 1:
         return None
@@ -61,7 +61,7 @@ def find(
 def usual(
     connection: GearmanConnection, handlers: Mapping[Connection, GearmanCommandHandler]
 ) -> Way | None:
-    """Return a connection and its handler if it is open and they are as usual."""
+    """Return a connection and its handler if it is open and no method is replaced."""
     handler = handlers.get(connection)
     if (
         handler is not None
@@ -76,9 +76,9 @@ def usual(
 
 
 def packet_of(way: Way, request: GearmanJobRequest) -> bytes:
-    """Return the submission of a request, which from now on awaits its handle.
+    """Return the packet that submits a request; the request awaits its handle then.
 
-    Raises what `send_job_request` of the client and the handler raise.
+    Raises the same errors as `send_job_request` of the client and of the handler.
     """
     connection, handler = way
     begin_attempt(request, connection)
@@ -96,10 +96,11 @@ def send_and_wait(
     waited: Sequence[str],
     timeout: float | None,
 ) -> None:
-    """Submit a request, and wait a while until it is in none of the states `waited`.
+    """Submit a request; wait until its state is not in `waited`, or the time is up.
 
-    Nothing else may be on its way to the server. Raises ConnectionError if the
-    connection is lost, and what acting on an answer raises.
+    The time is `timeout` seconds (None: no limit), or a second without a packet. The
+    connection must have no unsent data. Raises ConnectionError if the connection is
+    lost, and the errors of the methods that handle answers.
     """
     connection, handler = way
     if not connection.send_at_once(packet):
@@ -122,16 +123,16 @@ def send_and_wait(
 
 
 def act(way: Way) -> None:
-    """Have the handler act on what has arrived.
+    """Have the handler act on the packets that have arrived.
 
-    Raises ProtocolError for what is no command; what follows cannot be read.
+    Raises ProtocolError for a packet that is no command; what follows cannot be read.
     """
     connection, handler = way
     packets = connection.inbox.packets
     while packets:
         packet = packets.popleft()
         if packet[0] == _CREATED:
-            # As `as_text` does.
+            # The same as `as_text`, without the time for a call.
             name: bytes = packet[1][0]  # type: ignore[index]
             handle = str(name, "utf-8", "surrogateescape")
             handler.recv_job_created(job_handle=handle)
@@ -145,14 +146,14 @@ def submitter(
     handlers: Mapping[Connection, GearmanCommandHandler],
     slowly: Callable[[GearmanJobRequest], object],
 ) -> Callable[[GearmanJobRequest], object]:
-    """Return what submits requests: directly as long as that is possible."""
+    """Return a function that submits requests, directly as long as that is possible."""
     way = find(connections, handlers, idle=False)
     if way is None:
         return slowly
     connection, handler = way
 
     def submit(request: GearmanJobRequest) -> None:
-        # Lost and opened again, the connection has another handler.
+        # A connection that was lost and opened again has another handler.
         if connection.connected and handlers.get(connection) is handler:
             connection.queue(packet_of(way, request))
         else:
@@ -161,7 +162,8 @@ def submitter(
     return submit
 
 
-# What is passed by, of the client (which checks that), the handler and the connection.
+# The methods that are not called: of the client (which checks these itself), of the
+# handler, and of the connection.
 PASSED_BY = (
     *("establish_request_connection", "establish_connection", "send_command"),
     *("poll_connections_until_stopped", "poll_connections_once", "read_command"),

@@ -1,4 +1,4 @@
-"""Why connections are not open."""
+"""The reasons why connections are not open."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from ..errors import ServerUnavailable
 
 
 class Failures:
-    """The last trouble with each of a number of connections."""
+    """The last error of each connection."""
 
     def __init__(self) -> None:
         self._texts: dict[GearmanConnection, str] = {}
 
     def note(self, connection: GearmanConnection, trouble: object) -> None:
-        """Remember what the matter is with a connection."""
+        """Remember the error of a connection."""
         self._texts[connection] = str(trouble)
 
     def unavailable(
@@ -21,7 +21,10 @@ class Failures:
         connections: Sequence[GearmanConnection],
         text: str,
     ) -> ServerUnavailable:
-        """Return the error that says why no connection is open, behind 2.0.2's text."""
+        """Return an error that says why no connection is open.
+
+        Its text begins as in python-gearman 2.0.2.
+        """
         if connections:
             known = [self._texts.get(connection, "") for connection in connections]
             reasons = "; ".join(filter(None, known)) or "all are closed"

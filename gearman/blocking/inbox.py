@@ -1,4 +1,4 @@
-"""What a connection has received: from bytes to commands."""
+"""The data that a connection has received: from bytes to commands."""
 
 from collections import deque
 from typing import Any
@@ -8,7 +8,7 @@ from ..errors import ProtocolError
 from ..framing import MAX_BODY, Decoder, Packet
 from ..protocol import name_arguments
 
-# Bytes to ask for at once: little for packets, much where a large one is under way.
+# Bytes to read at once: few for small packets, many while a large packet arrives.
 _READ = 1 << 16
 READ_MORE = 1 << 20
 # A server lists all functions of a worker in one line.
@@ -16,10 +16,10 @@ _MAX_LINE = 1 << 26
 
 
 class Inbox:
-    """Bytes that have arrived, and the packets and commands that they make.
+    """Bytes that have arrived, and the packets and commands in them.
 
-    `max_packet` is how many bytes a packet may have; None: as many as there can be.
-    `packets` become `commands`, unless somebody takes them before that.
+    `max_packet` is how many bytes a packet may have (None: 4 GiB). `name_commands`
+    turns `packets` into `commands`; `direct` takes the packets before that.
     """
 
     __slots__ = ("_decoder", "commands", "next_read", "packets")
@@ -31,11 +31,11 @@ class Inbox:
         )
         self.packets: deque[Packet] = deque()
         self.commands: deque[tuple[int, dict[str, Any]]] = deque()
-        # How many bytes to ask for.
+        # How many bytes to read next.
         self.next_read = _READ
 
     def unread_bytes(self) -> int:
-        """Return how many bytes are no commands yet, about."""
+        """Return about how many bytes are not turned into commands yet."""
         return self._decoder.buffered + sum(
             HEADER_SIZE + sum(map(len, arguments))
             for _, arguments in self.packets
@@ -43,15 +43,16 @@ class Inbox:
         )
 
     def feed(self, data: bytes) -> None:
-        """Take what was read."""
+        """Decode the data that was read."""
         decoder = self._decoder
         self.packets += decoder.feed(data)
         self.next_read = _READ if decoder.buffered < _READ else READ_MORE
 
     def name_commands(self) -> int:
-        """Turn what has arrived into commands and return how many these are.
+        """Turn packets into commands, and return how many there are.
 
-        Raises ProtocolError for what is no command; what follows cannot be read.
+        Raises ProtocolError for a packet that is no command; what follows cannot be
+        read.
         """
         count = 0
         while self.packets:
@@ -61,9 +62,9 @@ class Inbox:
 
 
 def command_of(packet: Packet) -> tuple[int, dict[str, Any]]:
-    """Return the command that a packet is, and its arguments by name.
+    """Return the command of a packet, and its arguments by name.
 
-    Raises ProtocolError for what is none; what follows cannot be read.
+    Raises ProtocolError for a packet that is no command; what follows cannot be read.
     """
     number, arguments = packet
     if isinstance(arguments, ProtocolError):

@@ -1,4 +1,4 @@
-"""Running a job: its function, its result, its failure, the lock it is run under."""
+"""Running a job: its function, its result, its failure, and the job lock."""
 
 import json
 import logging
@@ -12,14 +12,14 @@ from ..job import Connection, GearmanJob
 from .job_updates import JobUpdates
 from .options import Options, Server
 
-# What `sys.exc_info` returns where an exception is handled.
+# The result of `sys.exc_info` while an exception is handled.
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 gearman_logger = logging.getLogger(__name__)
 
 
 class JobExecution(JobUpdates):
-    """What a worker does with a job that one of its handlers was given."""
+    """Runs the jobs that a worker's handlers get; subclasses may override each step."""
 
     report_exceptions = False
 
@@ -38,12 +38,16 @@ class JobExecution(JobUpdates):
         unique: str | bytes | None,
         data: Any,
     ) -> GearmanJob:
-        """Make a job of what the server sent."""
+        """Make a job from the arguments that the server has sent."""
         connection = self.handler_to_connection_map[command_handler]
         return self.job_class(connection, job_handle, task, unique, data)
 
     def on_job_execute(self, current_job: GearmanJob) -> bool:
-        """Run a job; an exception, or a result that cannot be sent, makes it fail."""
+        """Run a job and send its result; return False if it has failed.
+
+        A job fails if its function raises an exception, or if its result cannot be
+        encoded.
+        """
         try:
             callback = self.worker_abilities[cast(str | bytes, current_job.task)]
             result = callback(self, current_job)
@@ -59,7 +63,7 @@ class JobExecution(JobUpdates):
             return self.on_job_exception(current_job, _exc_info(error))
 
     def on_job_exception(self, current_job: GearmanJob, exc_info: ExcInfo) -> bool:
-        """Log that a job failed, and why, and tell the server."""
+        """Log that a job failed, and why; tell the server; return False."""
         gearman_logger.error(
             "Job %s of %r failed",
             *(current_job.handle, current_job.task),
@@ -88,7 +92,7 @@ class JobExecution(JobUpdates):
             self.send_job_exception(job, details)
 
     def on_job_complete(self, current_job: GearmanJob, job_result: Any) -> bool:
-        """Tell the server the result of a job."""
+        """Send the result of a job to the server; return True."""
         if self._may_send_later():
             self._queue_complete(current_job, job_result)
         else:
@@ -96,11 +100,11 @@ class JobExecution(JobUpdates):
         return True
 
     def _may_send_later(self) -> bool:
-        """Whether the end of a job may leave with what is sent next."""
+        """Whether the result of a job may wait, to be sent with the next packet."""
         return False
 
     def set_job_lock(self, command_handler: GearmanCommandHandler, lock: bool) -> bool:
-        """Take or release the job lock; return whether the handler may do that."""
+        """Take or release the job lock; return whether that was possible."""
         if command_handler not in self.handler_to_connection_map:
             return False
         holder = self.command_handler_holding_job_lock
@@ -112,7 +116,7 @@ class JobExecution(JobUpdates):
     def lend_job_lock(
         self, command_handler: GearmanCommandHandler
     ) -> GearmanCommandHandler | None:
-        """Let a handler have the lock whose job came late; return who had it."""
+        """Give the lock to a handler whose job came late; return the last holder."""
         holder = self.command_handler_holding_job_lock
         self.command_handler_holding_job_lock = command_handler
         return holder

@@ -1,4 +1,4 @@
-"""How far jobs are: what a client asks for, by request, by handle or by unique."""
+"""The status of jobs, which a client asks for by request, by handle or by unique."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import cast
@@ -11,17 +11,18 @@ from ..errors import ConnectionError, InvalidClientState, ServerUnavailable
 from ..job import Connection, GearmanJob, GearmanJobRequest, JobStatus, UniqueStatus
 from ..payload import as_text
 
-# A request, or the handle of a job that somebody else submitted.
+# A request, or the handle of a job that another client has submitted.
 Job = GearmanJobRequest | str | bytes
 
-# Returns the method of a handler that asks about a name, and what holds the answer.
+# Takes a handler, and returns its method that asks for the status of a handle or
+# unique. The dict that the method gets is filled with the answer.
 Question = Callable[[GearmanClientCommandHandler], Callable[[str, UniqueStatus], None]]
 
 
 def divide(jobs: Collection[Job]) -> tuple[list[GearmanJobRequest], list[str]]:
-    """Return the requests, and the handles, each once.
+    """Return the requests, and the handles without duplicates.
 
-    Raises ProtocolError for what can be no handle.
+    Raises ProtocolError for a handle with a NUL or over 64 bytes.
     """
     handles: dict[str, None] = {}
     requests = []
@@ -39,7 +40,7 @@ def united(
     job_class: type[GearmanJob],
     request_class: type[GearmanJobRequest],
 ) -> list[GearmanJobRequest]:
-    """Return the requests, and a new one with the answer for each handle."""
+    """Return the requests, and a new request with the answer for each handle."""
 
     def request_of(
         handle: str, connection: Connection, status: JobStatus
@@ -65,10 +66,10 @@ def open_for(
     connections: Sequence[GearmanConnection],
     establish: Callable[[GearmanConnection], object],
 ) -> GearmanConnection:
-    """Return the connection of a request, open, and have the next answer be awaited.
+    """Open and return the connection of a request, before its status is asked for.
 
-    Raises InvalidClientState if it was not submitted on one of these connections, and
-    ServerUnavailable if its server cannot be reached.
+    Raises InvalidClientState if the request was not submitted on one of these
+    connections, and ServerUnavailable if its server cannot be reached.
     """
     connection = cast(GearmanConnection, request.job.connection)
     if connection not in connections or request.job.handle is None:

@@ -1,4 +1,4 @@
-"""What a worker tells about a job while it runs, and at its end."""
+"""The packets that a worker sends for a job: updates, and its end."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -11,14 +11,16 @@ from ..worker_handler import GearmanWorkerCommandHandler
 
 
 class JobUpdates(GearmanConnectionManager):
-    """Sends updates; each has left when its method returns.
+    """Sends the updates and the end of a job; each method waits until its data is sent.
 
-    They raise ServerUnavailable if the job's connection is lost. With a
-    `poll_timeout` (seconds) they return after that time even if the socket took
-    nothing; with 0 the update is queued only.
+    With a `poll_timeout` (seconds) a method returns after that time, even if the socket
+    accepts no data; with 0 the packet is only queued. The methods raise
+    ServerUnavailable if the job's connection is lost, and the encoder's error if it
+    cannot encode `data`.
     """
 
-    # The handle of the last job that ended with an exception: nothing may follow.
+    # The handle of the last job that ended with an exception. No packets for it may
+    # follow.
     _ended_by_exception: str | None = None
 
     def _get_handler_for_job(
@@ -35,7 +37,7 @@ class JobUpdates(GearmanConnectionManager):
         multiple_gearman_jobs: Iterable[GearmanJob],
         poll_timeout: float | None = None,
     ) -> None:
-        """Wait until the updates of these jobs have left."""
+        """Wait until all queued packets on the connections of these jobs are sent."""
         connections = {
             cast(GearmanConnection, job.connection) for job in multiple_gearman_jobs
         }
@@ -52,7 +54,10 @@ class JobUpdates(GearmanConnectionManager):
         denominator: float,
         poll_timeout: float | None = None,
     ) -> None:
-        """Tell how far the job is; AssertionError unless both are int or float."""
+        """Send how far the job is (WORK_STATUS): numerator of denominator.
+
+        Raises AssertionError unless both are int or float, as python-gearman 2.0.2.
+        """
         self._get_handler_for_job(current_job).send_job_status(
             current_job, numerator=numerator, denominator=denominator
         )
@@ -61,38 +66,38 @@ class JobUpdates(GearmanConnectionManager):
     def send_job_data(
         self, current_job: GearmanJob, data: Any, poll_timeout: float | None = None
     ) -> None:
-        """Send a part of the result."""
+        """Send a part of the result (WORK_DATA)."""
         self._get_handler_for_job(current_job).send_job_data(current_job, data=data)
         self.wait_until_updates_sent([current_job], poll_timeout=poll_timeout)
 
     def send_job_warning(
         self, current_job: GearmanJob, data: Any, poll_timeout: float | None = None
     ) -> None:
-        """Send a warning."""
+        """Send a warning (WORK_WARNING)."""
         self._get_handler_for_job(current_job).send_job_warning(current_job, data=data)
         self.wait_until_updates_sent([current_job], poll_timeout=poll_timeout)
 
     def send_job_complete(
         self, current_job: GearmanJob, data: Any, poll_timeout: float | None = None
     ) -> None:
-        """End the job with its result."""
+        """End the job with its result (WORK_COMPLETE)."""
         self._queue_complete(current_job, data)
         self.wait_until_updates_sent([current_job], poll_timeout=poll_timeout)
 
     def send_job_failure(
         self, current_job: GearmanJob, poll_timeout: float | None = None
     ) -> None:
-        """End the job as failed."""
+        """End the job as failed (WORK_FAIL)."""
         self._queue_failure(current_job)
         self.wait_until_updates_sent([current_job], poll_timeout=poll_timeout)
 
     def send_job_exception(
         self, current_job: GearmanJob, data: Any, poll_timeout: float | None = None
     ) -> None:
-        """End the job as failed, and tell why.
+        """End the job as failed, with data about the reason (WORK_EXCEPTION).
 
-        No failure or result of this job is sent any more: it is unknown to the
-        server from now on.
+        A failure or result of this job is not sent after this. The server does not
+        know the job any more, as gearmand does not.
         """
         self._queue_exception(current_job, data)
         self.wait_until_updates_sent([current_job], poll_timeout=poll_timeout)

@@ -1,4 +1,4 @@
-"""What clients, workers and admin clients may be told: their servers, and options."""
+"""The arguments of clients, workers and admin clients: servers, and options."""
 
 import ssl
 from typing import Any, TypedDict
@@ -7,14 +7,14 @@ from ..errors import GearmanError
 from ..util import Address
 from .sockets import Keepalive
 
-# What a `host_list` consists of; a dict is for TLS.
+# One entry of a `host_list`; a dict is for TLS.
 Server = Address | dict[str, Any]
 
 _TLS = ("host", "port", "keyfile", "certfile", "ca_certs")
 
 
 class Options(TypedDict, total=False):
-    """Options that go by name."""
+    """Options that are keyword arguments; see GearmanConnectionManager."""
 
     connect_timeout: float | None
     read_timeout: float | None
@@ -24,7 +24,7 @@ class Options(TypedDict, total=False):
 
 
 def tls_arguments(server: dict[str, Any]) -> dict[str, Any]:
-    """Return what `add_ssl_connection` needs; raises GearmanError without one."""
+    """Return the arguments of `add_ssl_connection`; GearmanError if one is missing."""
     missing = [key for key in _TLS if key not in server]
     if missing:
         raise GearmanError(

@@ -1,4 +1,4 @@
-"""Waiting for descriptors, any number of them."""
+"""Waiting for activity on descriptors."""
 
 import math
 import select
@@ -11,15 +11,16 @@ from typing import Protocol, TypeVar
 
 from ..errors import ConnectionError
 
-# What a connection gets besides what it waits for: reading tells what is the matter.
+# A wait to write also waits to read, and poll reports errors unasked. Reading from the
+# connection then shows the error.
 _BOTH = select.POLLIN | select.POLLOUT
 _TROUBLE = select.POLLERR | select.POLLHUP
-# Milliseconds that a poll can take at most, some 24 days.
+# The longest poll that the system can do, in milliseconds: about 24 days.
 _LONGEST = 2**31 - 1
 
 
 class HasFileno(Protocol):
-    """What has a descriptor."""
+    """An object that has a descriptor."""
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -36,11 +37,11 @@ def ready(
     watched: Iterable[Source] = (),
     idle: AbstractContextManager[None] | None = None,
 ) -> tuple[set[Source], set[Source], set[Source]]:
-    """Wait until some may be read or written; return them, and what is broken.
+    """Wait for sources; return the readable, the writable and the broken ones.
 
-    They are descriptors or have a `fileno()`. `watched` ones are waited for only
-    in so far as they break. `timeout` is in seconds, None waits for ever. What has got
-    another descriptor while the wait was `idle` is not returned.
+    A source is a descriptor or has a `fileno()`. A source in `watched` only is returned
+    only if it breaks. `timeout` is in seconds (None: no limit). `idle` is entered
+    during the wait; a source that has another descriptor afterwards is not returned.
     """
     masks: dict[int, int] = {}
     owners: dict[int, Source] = {}
@@ -108,7 +109,7 @@ class Wakeup:
 
     def wake(self) -> None:
         """Make the descriptor readable."""
-        # Full or closed: the poll ends in any case.
+        # If the socket is full or closed, the poll ends anyway.
         with suppress(OSError):
             self._writer.send(b"!")
 
@@ -119,11 +120,11 @@ class Wakeup:
 
     @contextmanager
     def by_signals(self) -> Iterator[None]:
-        """Have signals wake it meanwhile, in the main thread.
+        """Let signals end polls within this context, in the main thread.
 
-        Without that a signal that comes right before a poll would not end it: its
-        handler runs when the poll is over. A program that has signals wake something
-        else keeps that.
+        Otherwise a signal that comes right before a poll would not end it: its handler
+        runs after the poll. If the program has set a wake-up descriptor of its own
+        (`signal.set_wakeup_fd`), that one is kept.
         """
         if current_thread() is not main_thread():
             yield
@@ -144,12 +145,12 @@ class Wakeup:
 
 
 class Dialogue:
-    """Waiting for one descriptor, and perhaps a wake-up, over and over."""
+    """Waits for one descriptor, and perhaps a wake-up, many times."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
         self._registered: dict[int, int] = {}
-        # The descriptor if it is the only one, and to be read only.
+        # The descriptor, if only this one is registered, and only to be read.
         self._reading = -1
 
     def wait(
@@ -160,7 +161,7 @@ class Dialogue:
         wakeup: Wakeup | None,
         idle: AbstractContextManager[None] | None = None,
     ) -> tuple[bool, bool]:
-        """Wait; return whether the descriptor should be read, and written."""
+        """Wait; return whether to read the descriptor, and whether to write to it."""
         if wakeup is None and not writing:
             return self.wait_to_read(number, _milliseconds(timeout)), False
         wanted = {number: _BOTH if writing else select.POLLIN}
@@ -178,7 +179,7 @@ class Dialogue:
         return read, write
 
     def wait_to_read(self, number: int, milliseconds: int | None) -> bool:
-        """Wait for nothing but this; return whether the descriptor should be read."""
+        """Wait for this descriptor only; return whether it should be read."""
         if self._reading != number:
             self._register({number: select.POLLIN})
         return bool(self._poll.poll(milliseconds))
@@ -197,5 +198,5 @@ class Dialogue:
 def _milliseconds(timeout: float | None) -> int | None:
     if timeout is None:
         return None
-    # Rounded up, as an early end would be followed by more of them until it is time.
+    # Rounded up: otherwise many polls of 0 ms would follow before the time is up.
     return math.ceil(min(timeout * 1000, _LONGEST))

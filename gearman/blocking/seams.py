@@ -1,4 +1,4 @@
-"""Whether a program has put methods of its own where a shortcut would pass by."""
+"""Whether a program has replaced methods that a faster way does not call."""
 
 from operator import attrgetter
 from typing import Any
@@ -7,7 +7,7 @@ from typing import Any
 class Seams:
     """Methods of a class that subclasses, instances and tests may replace.
 
-    A shortcut may be taken for an object only while all of them are intact.
+    A faster way that does not call them may be used only while none is replaced.
     """
 
     __slots__ = ("_names", "_originals", "_read")
@@ -18,7 +18,7 @@ class Seams:
         self._originals = self._read(owner)
 
     def intact(self, thing: Any) -> bool:
-        """Whether the object has all methods as the class was written with."""
+        """Whether all these methods of an object are those of the original class."""
         try:
             same: bool = self._read(thing.__class__) == self._originals
         except AttributeError:

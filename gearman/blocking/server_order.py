@@ -1,4 +1,4 @@
-"""In which order servers are tried for a job."""
+"""The order in which servers are tried for a job."""
 
 import random
 import time
@@ -17,7 +17,7 @@ from ..payload import as_bytes
 
 Place = TypeVar("Place", bound=Hashable)
 
-# Points of each server on the ring: shares of the jobs differ by about a tenth.
+# Points of each server on the ring: the servers' shares of jobs differ by about 10 %.
 _POINTS = 160
 
 
@@ -26,7 +26,7 @@ def _position(key: bytes) -> int:
 
 
 class Ring(Generic[Place]):
-    """Consistent hashing: a key stays where it is when others come and go."""
+    """Consistent hashing: few keys move when a place is added or removed."""
 
     def __init__(self, places: Iterable[tuple[bytes, Place]]) -> None:
         named = list(places)
@@ -38,7 +38,7 @@ class Ring(Generic[Place]):
         self._places = [place for _, place in named]
 
     def order(self, key: bytes) -> list[Place]:
-        """Return all places, the key's own first, then where it goes without it."""
+        """Return all places: the key's own place first, then its next choices."""
         start = bisect(self._points, (_position(key),))
         indexes: dict[int, None] = {}
         for _, index in chain(islice(self._points, start, None), self._points):
@@ -49,9 +49,9 @@ class Ring(Generic[Place]):
 
 
 class ServerOrder:
-    """In which order a client tries its servers for each request.
+    """The order in which a client tries its servers for each request.
 
-    It is kept only where there is a choice, and no longer than the request.
+    The order is kept only if there are several servers, and no longer than the request.
     """
 
     def __init__(self) -> None:
@@ -67,9 +67,9 @@ class ServerOrder:
         connections: Sequence[GearmanConnection],
         by_unique: bool,
     ) -> deque[GearmanConnection]:
-        """Return the servers in that order; the caller may rotate them.
+        """Return the servers in their order; the caller may rotate it.
 
-        The order is random, or follows from the unique of the job.
+        The order is random, or depends on the job's unique if `by_unique`.
         """
         if len(connections) < 2:
             return deque(connections)
@@ -100,9 +100,9 @@ def first_open(
     queue: deque[GearmanConnection],
     establish: Callable[[GearmanConnection], GearmanConnection],
 ) -> GearmanConnection:
-    """Open the first connection that can be, and have the next search begin with it.
+    """Open the first connection that can be opened, and move it to the front.
 
-    Raises the last ConnectionError if there is none.
+    Raises the last ConnectionError if none can be opened.
     """
     problem = ConnectionError("there are no servers")
     for turns, connection in enumerate(list(queue)):
@@ -119,9 +119,9 @@ def first_open(
 def rested_first(
     connections: Sequence[GearmanConnection],
 ) -> list[GearmanConnection]:
-    """Put servers that failed a moment ago behind the others.
+    """Put connections in their cooldown behind the others.
 
-    They are tried all the same where nothing else is left.
+    They are tried if no other connection can be opened.
     """
     now = time.monotonic()
     return sorted(

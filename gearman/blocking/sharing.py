@@ -1,4 +1,4 @@
-"""Connections that several threads may use at once."""
+"""Connections that several threads may use at the same time."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -12,25 +12,26 @@ from .options import Options, Server
 from .polling import Dialogue, Wakeup
 from .turns import Turns
 
-# A thread that comes is let in within so many calls of the one that was there.
+# After another thread has used the client, the current thread does so many calls in a
+# way that lets others in.
 _OTHERS = 64
 
 
 class Shared(GearmanConnectionManager):
-    """A GearmanConnectionManager for threads, each of which gets its own answers."""
+    """A GearmanConnectionManager for several threads; each gets its own answers."""
 
     def __init__(
         self, host_list: Iterable[Server] | None = None, **options: Unpack[Options]
     ) -> None:
         self._turns = Turns()
-        # The last thread that used it, and for how many more calls of this one others
-        # are reckoned with.
+        # The last thread that used this object, and for how many of its next calls
+        # other threads are expected.
         self._user = 0
         self._others = 0
         super().__init__(host_list=host_list, **options)
 
     def _exclusively(self) -> AbstractContextManager[Any]:
-        """Return the lock that is to be held when connections are used."""
+        """Return the lock that must be held while connections are used."""
         if self._process != os.getpid():
             self._drop_inherited()
         user = get_ident()
@@ -43,7 +44,7 @@ class Shared(GearmanConnectionManager):
 
     def _drop_inherited(self) -> None:
         if self._process != os.getpid():
-            # The thread that has the lock, and polls, may not be in this process.
+            # The thread that holds the lock, or polls, may exist in the parent only.
             self._turns = Turns()
             self._dialogue = Dialogue()
             self._close_wakeup()
@@ -55,7 +56,7 @@ class Shared(GearmanConnectionManager):
         callback_fxn: Callable[[bool], object],
         timeout: float | None = None,
     ) -> bool:
-        """Poll as GearmanConnectionManager does, or let another thread do it."""
+        """Poll as GearmanConnectionManager does, or wait while another thread polls."""
         with self._exclusively():
             alone = active_count() == 1
             self._idle = None if alone else self._turns
@@ -84,7 +85,7 @@ class Shared(GearmanConnectionManager):
                     self._wakeup.wake()
                 turns.follow(timeout)
                 return True
-            # The others may wait for other connections.
+            # The other threads may wait for other connections.
             differ = turns.followed and len(connections) != len(self.connection_list)
             active = (together if differ else alone)(timeout)
             if active:
@@ -94,17 +95,17 @@ class Shared(GearmanConnectionManager):
         return turn
 
     def _leave(self) -> None:
-        """Let another thread poll, or none if nothing is left to poll."""
+        """Let another thread poll, if a connection is open."""
         self._turns.tell()
         if not any(c.connected for c in self.connection_list):
             self._close_wakeup()
 
     def shutdown(self) -> None:
-        """Close all connections; what is used afterwards is opened again."""
+        """Close all connections; a connection that is used later is opened again."""
         with self._exclusively():
             super().shutdown()
             if self._turns.polling and self._wakeup is not None:
-                # Whoever polls finds that there is nothing to poll.
+                # The polling thread then finds that no connection is open.
                 self._wakeup.wake()
             else:
                 self._close_wakeup()

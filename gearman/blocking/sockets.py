@@ -1,4 +1,4 @@
-"""Opening a socket to a server: TCP over IPv4 or IPv6, Unix sockets, TLS."""
+"""Opens a socket to a server: TCP over IPv4 or IPv6, Unix sockets, TLS."""
 
 import os
 import select
@@ -9,13 +9,17 @@ from typing import Any
 
 from ..address import UNIX
 
-# The path of a file, as the `ssl` module takes it.
+# The path of a file, of the types that the `ssl` module accepts.
 File = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """When the system probes an idle connection, in seconds, and how often."""
+    """When the system probes an idle connection (TCP keepalive).
+
+    The first probe is sent after `idle` seconds without data, further ones every
+    `interval` seconds. After `count` unanswered probes the connection is lost.
+    """
 
     idle: int = 60
     interval: int = 10
@@ -27,15 +31,15 @@ def open_socket(
 ) -> socket.socket:
     """Return a connected socket; raises OSError.
 
-    The name is resolved each time, and every address it has is tried, each for at
-    most `timeout` seconds. The TLS handshake may take as long again.
+    The name is resolved each time. All its addresses are tried, each for `timeout`
+    seconds at most (None: no limit). The TLS handshake may take as long again.
     """
     if host.startswith(UNIX):
         return _open_unix(host.removeprefix(UNIX), timeout)
     opened = socket.create_connection((host, port), timeout)
     try:
         if opened.getsockname() == opened.getpeername():
-            # Nobody listens: TCP connected the socket to itself.
+            # No server listens: TCP has connected the socket to itself.
             raise ConnectionRefusedError(f"nobody listens on port {port}")
         if context is None:
             return opened
@@ -56,34 +60,34 @@ def _open_unix(path: str, timeout: float | None) -> socket.socket:
     return opened
 
 
-# Not every system has it.
+# Not every system has POLLRDHUP.
 _ENDING = getattr(select, "POLLRDHUP", 0)
 
 
 def poll_for_the_end(opened: socket.socket) -> select.poll:
-    """Return what finds something when the peer may have closed a connection."""
+    """Return a poll that reports an event when the peer may have closed."""
     poll = select.poll()
     poll.register(opened, _ENDING or select.POLLIN)
     return poll
 
 
 def has_ended(opened: socket.socket) -> bool:
-    """Whether the peer has closed a connection for which something was found.
+    """Whether the peer has closed a connection whose poll has reported an event.
 
-    What it sent before may still be there to be read; where the system can't tell
-    then, the end shows when that has been read.
+    Data that the peer sent before may still be unread. Without POLLRDHUP the end is
+    found only after that data was read.
     """
     if _ENDING:
         return True
     try:
-        # Below TLS, whose own method can't peek.
+        # The method of the plain socket: that of TLS sockets does not support MSG_PEEK.
         return not socket.socket.recv(opened, 1, socket.MSG_PEEK)
     except OSError:
         return True
 
 
 def configure(opened: socket.socket, keepalive: Keepalive | None) -> None:
-    """Make a socket non-blocking, send small packets at once, probe when idle."""
+    """Make a socket non-blocking, without delay for small packets, with keepalive."""
     opened.setblocking(False)
     if opened.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -96,9 +100,9 @@ def configure(opened: socket.socket, keepalive: Keepalive | None) -> None:
 def keep_alive(
     opened: socket.socket, idle: int | None, interval: int | None, count: int | None
 ) -> None:
-    """Have the system probe a TCP connection; what is None is left to the system."""
+    """Have the system probe a TCP connection; None leaves a value to the system."""
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # Not every system has these.
+    # Not every system has these options.
     for name, value in (
         ("TCP_KEEPIDLE", idle),
         ("TCP_KEEPINTVL", interval),
@@ -112,7 +116,7 @@ def keep_alive(
 def tls_context(
     keyfile: File | None, certfile: File, ca_certs: File | None
 ) -> ssl.SSLContext:
-    """Return what verifies a server, and shows it a certificate."""
+    """Return a TLS context that verifies the server, and shows it a certificate."""
     context = ssl.create_default_context(cafile=ca_certs)
     context.load_cert_chain(certfile, keyfile)
     return context

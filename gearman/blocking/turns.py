@@ -1,26 +1,27 @@
-"""Several threads and one client: one of them polls, for all.
+"""Several threads use one client: one thread polls for all.
 
-Whoever looks at a client's connections or changes them holds its lock. While a thread
-waits for a server it lets go of the lock, and the others may submit. They do not poll
-as well: they have the polling thread wake up, which sends what they have submitted, and
-wait until it has received something. When it has what it waited for, another one polls.
+A thread holds the client's lock while it reads or changes the connections. The polling
+thread releases the lock while it waits for a server, so that other threads may submit.
+These do not poll too. They wake the polling thread, which sends their submissions, and
+wait until it has received something. When the polling thread has its own result,
+another thread polls.
 """
 
 from threading import Condition, RLock
 
 
 class Turns:
-    """Which of the threads polls, and who waits for it; used with the lock held.
+    """Which thread polls, and which threads wait for it; used with the lock held.
 
-    `with` this a thread polls and lets others have the lock meanwhile.
+    As a context manager, it releases the lock while a thread polls.
     """
 
     def __init__(self) -> None:
-        # Reentrant: what a wait calls back may submit and wait itself.
+        # Reentrant: a callback of a wait may itself submit and wait.
         self.lock = RLock()
         self._moved = Condition(self.lock)
         self._followers = 0
-        # Whether a thread waits for a server, without the lock.
+        # Whether a thread waits for a server, and has released the lock.
         self.polling = False
 
     def __enter__(self) -> None:
@@ -33,11 +34,14 @@ class Turns:
 
     @property
     def followed(self) -> bool:
-        """Whether other threads wait for what is received."""
+        """Whether other threads wait for received data."""
         return self._followers > 0
 
     def follow(self, timeout: float | None) -> None:
-        """Let go of the lock until the polling thread has something to tell."""
+        """Release the lock and wait until the polling thread calls `tell`.
+
+        `timeout` is in seconds (None: no limit).
+        """
         self._followers += 1
         try:
             self._moved.wait(timeout)
@@ -45,6 +49,6 @@ class Turns:
             self._followers -= 1
 
     def tell(self) -> None:
-        """Have those who follow look at what has changed."""
+        """Wake the waiting threads, so that they look at what has changed."""
         if self._followers:
             self._moved.notify_all()

@@ -1,10 +1,10 @@
-"""What a client waits for, looked at only where something can have changed.
+"""Callbacks that tell whether a client must still wait for requests.
 
-A client may wait for 50,000 requests and be called back after each event; looking
-at all of them each time would be quadratic. Requests of one connection are accepted
-in the order of their submission, so the first one tells; and a request that has
-ended does not begin again, so a wait for all of them needs to look at one that has
-not.
+A client may wait for 50,000 requests, and the callback is called after each event. To
+look at all requests each time would take quadratic time. It is not necessary. Requests
+of one connection are accepted in the order of their submission, so it is enough to look
+at the first one. A request that has ended does not begin again, so a wait for the end
+of all needs to look at one only, until it has ended.
 """
 
 from collections import deque
@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable
 from ..constants import JOB_CREATED, JOB_PENDING, JOB_UNKNOWN
 from ..job import Connection, GearmanJobRequest
 
-# How many requests, and bytes, may be on their way without having been accepted.
+# How many requests may be submitted and not accepted yet, and how many bytes unsent.
 MAX_UNACCEPTED = 2048
 MAX_UNSENT_BYTES = 1 << 20
 
 
 class Acceptance:
-    """Submits requests, some at a time, and again where their connection was lost.
+    """Submits requests, some at a time, and again if their connection is lost.
 
-    `submit` is called for each; it raises when a request may not be submitted any
-    more.
+    `submit` is called for each submission. It raises an error if a request may not be
+    submitted again.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class Acceptance:
                 self._expect(request)
 
     def __call__(self, any_activity: bool) -> bool:
-        """Submit what may be, and return whether an acceptance is outstanding."""
+        """Submit as many requests as allowed; return whether to wait for answers."""
         self._settle()
         while self._waiting and self._count < MAX_UNACCEPTED:
-            # Now and then is often enough.
+            # It is enough to check this for every sixteenth request.
             if self._count % 16 == 15 and self._unsent_bytes() > MAX_UNSENT_BYTES:
                 break
             self._submit_next()
         return self._count > 0
 
     def submit_rest(self) -> None:
-        """Submit what has not been yet."""
+        """Submit all requests that are not submitted yet."""
         while self._waiting:
             self._submit_next()
 
@@ -84,9 +84,10 @@ class Acceptance:
 
 
 class One:
-    """Does for one request what Acceptance does, and waits for its end if told so.
+    """Waits for the acceptance of one request, and for its end if `until_complete`.
 
-    Once it was `accepted` it may have been run, and is not submitted again.
+    It submits the request as Acceptance does. After the request was accepted, a worker
+    may have run the job, so the request is not submitted again.
     """
 
     def __init__(
@@ -103,13 +104,13 @@ class One:
 
     @property
     def has_timed_out(self) -> bool:
-        """Whether what was waited for has not come."""
+        """Whether the request is not in the state that was waited for."""
         if self._until_complete:
             return not self._request.complete
         return self._request.state == JOB_PENDING
 
     def __call__(self, any_activity: bool) -> bool:
-        """Submit it if it is not, and return whether there is more to wait for."""
+        """Submit the request if necessary; return whether to wait longer."""
         request = self._request
         if self._accepted:
             return request.state == JOB_CREATED
@@ -122,7 +123,7 @@ class One:
 
 
 class All:
-    """Whether some request is still outstanding, looking at one after the other."""
+    """Waits until no request is `outstanding`; looks at one request at a time."""
 
     def __init__(
         self,
@@ -141,5 +142,5 @@ class All:
 
 
 def assert_several(items: object) -> None:
-    """Raise AssertionError for what is no collection that a wait may go over twice."""
+    """Raise AssertionError unless this is a list, a tuple or a set, as 2.0.2 does."""
     assert type(items) in (list, tuple, set), "Expected several jobs, received one?"

@@ -1,1 +1,1 @@
-"""What a client has to know of the protocol: no sockets, no clock, no waiting."""
+"""The client's side of the protocol, without sockets, clock or waiting."""

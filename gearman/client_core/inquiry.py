@@ -1,4 +1,4 @@
-"""Questions for jobs that go to several servers, only one of which may know them."""
+"""Asks several servers for the status of a job that only one of them may know."""
 
 from collections.abc import Callable, Iterable
 from typing import cast
@@ -10,7 +10,7 @@ from ..payload import as_bytes, as_text
 
 
 class Inquiry:
-    """What several servers were asked about jobs, and what they answered."""
+    """The questions to several servers about jobs, and the answers."""
 
     def __init__(self) -> None:
         self._asked: dict[str, list[tuple[Connection, UniqueStatus]]] = {}
@@ -21,7 +21,7 @@ class Inquiry:
         connection: Connection,
         ask: Callable[[str, UniqueStatus], object],
     ) -> None:
-        """Have a server asked about jobs; `ask` gets what is to hold the answer."""
+        """Ask a server about jobs; `ask` gets a name, and the dict for the answer."""
         for name in names:
             status = cast(UniqueStatus, {})
             self._asked.setdefault(name, []).append((connection, status))
@@ -44,12 +44,12 @@ class Inquiry:
 
 
 def checked_handle(handle: str | bytes) -> str:
-    """Return a handle as text; raises ProtocolError for what can be none."""
+    """Return a handle as text; ProtocolError if it has a NUL or over 64 bytes."""
     return _checked("handle", handle, MAX_HANDLE)
 
 
 def checked_unique(unique: str | bytes) -> str:
-    """Return a unique as text; raises ProtocolError for what can be none."""
+    """Return a unique as text; ProtocolError if it has a NUL or over 64 bytes."""
     return _checked("unique", unique, MAX_UNIQUE)
 
 
@@ -64,6 +64,6 @@ def _checked(kind: str, value: str | bytes, most: int) -> str:
 
 
 def has_old_status(request: GearmanJobRequest) -> bool:
-    """Whether the status of a request is from before it was asked for."""
+    """Whether the status of a request is older than the question for it."""
     status = request.status
     return status.get("time_received") == status.get("last_time_received")

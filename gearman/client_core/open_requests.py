@@ -1,15 +1,15 @@
-"""Which request an answer of a server is for, and what the answer does to it.
+"""Which request an answer of a server is for, and what the answer changes in it.
 
-A server answers submissions in their order, with JOB_CREATED or an ERROR. What it
-sends later names the handle of the job. Several requests may have the same job: the
-server sends each packet about it once for each of them.
+A server answers submissions in their order, with JOB_CREATED or ERROR. Later packets
+have the handle of the job. If several requests have joined one job, the server sends
+each packet about the job once for each of them.
 
     UNKNOWN -> PENDING -> (JOB_CREATED) -> CREATED -> (WORK_COMPLETE) -> COMPLETE
                   |                           |
                (ERROR)          (WORK_FAIL, WORK_EXCEPTION)
                   +-----------> FAILED <------+
 
-When the connection is lost, what is PENDING or CREATED becomes UNKNOWN.
+When the connection is lost, a request that is PENDING or CREATED becomes UNKNOWN.
 """
 
 import logging
@@ -31,39 +31,39 @@ from .submission import check_state
 
 gearman_logger = logging.getLogger(__name__)
 
-# So many references may be dead before they are swept out.
+# References to background requests are checked for dead ones from this number on.
 _MANY = 1024
 
 
 class OpenRequests:
-    """The requests at one server from which something is expected.
+    """The requests of one connection that still expect packets.
 
-    `awaiting_handles` has what was submitted and not answered yet, in that order.
-    `by_handle` has requests that an update or a result may come for; nothing keeps a
-    background request alive.
+    `awaiting_handles` has the submitted requests that are not answered yet, in their
+    order. `by_handle` has the requests that may get an update, a result or a status.
+    Accepted background requests are kept by weak references only.
     """
 
     def __init__(self) -> None:
         self.awaiting_handles: deque[GearmanJobRequest] = deque()
         self.by_handle: dict[str | None, GearmanJobRequest] = {}
-        # Accepted in the background: unknown again once the connection is lost.
+        # Accepted background requests: they become unknown if the connection is lost.
         self._background: list[ref[GearmanJobRequest]] = []
         self._enough = _MANY
-        # Requests that have one job.
+        # Requests that have joined one job, by its handle.
         self._joined: dict[str | None, deque[GearmanJobRequest]] = {}
-        # What GET_STATUS_UNIQUE asked for, in the order of the questions, and
-        # GET_STATUS without a request, by handle.
+        # Unanswered GET_STATUS_UNIQUE, in their order; and unanswered GET_STATUS for
+        # jobs without a request, by handle.
         self._unique_questions: deque[tuple[str, UniqueStatus]] = deque()
         self._handle_questions: dict[str, list[JobStatus]] = {}
 
     @property
     def expects_answer(self) -> bool:
-        """Whether the server owes an answer that it can give at once."""
+        """Whether the server has not answered a request that it can answer at once."""
         return bool(
             self.awaiting_handles or self._unique_questions or self._handle_questions
         )
 
-    # What was sent.
+    # Packets to the server.
 
     def submitted(self, request: GearmanJobRequest) -> None:
         """Expect the handle of a request that was JOB_UNKNOWN."""
@@ -71,28 +71,28 @@ class OpenRequests:
         self.awaiting_handles.append(request)
 
     def asked_status(self, request: GearmanJobRequest) -> None:
-        """Expect a status of a request that has a handle."""
+        """Expect the status of a request that has a handle."""
         self._register(request)
 
     def asked_handle(self, handle: str, status: JobStatus) -> None:
-        """Expect the status of a job that has no request; it goes into `status`."""
+        """Expect the status of a job without a request; `status` gets it."""
         self._handle_questions.setdefault(handle, []).append(status)
 
     def asked_unique(self, unique: str, status: UniqueStatus) -> None:
-        """Expect the status of the job with a unique; it goes into `status`."""
+        """Expect the status of the job with a unique; `status` gets it."""
         self._unique_questions.append((unique, status))
 
     def lost(self) -> None:
-        """Take note that the connection is lost."""
+        """Make all open requests JOB_UNKNOWN, as the connection is lost."""
         for request in self.awaiting_handles:
             request.state = JOB_UNKNOWN
         for request in [*self._living(), *self._in_flight()]:
             request.state = JOB_UNKNOWN
 
-    # What came.
+    # Packets from the server.
 
     def created(self, handle: str) -> None:
-        """JOB_CREATED: the next submission was accepted.
+        """JOB_CREATED: the oldest unanswered submission was accepted.
 
         Raises InvalidClientState if there is none.
         """
@@ -112,10 +112,10 @@ class OpenRequests:
             self._register(request)
 
     def refused(self, code: str, text: str) -> bool:
-        """ERROR: the next submission was refused, and gets no handle.
+        """ERROR: the oldest unanswered submission was refused, and gets no handle.
 
-        Returns whether anybody should be told: a server that does not know the option
-        to report exceptions is no trouble.
+        Returns whether the error should be reported. It should not if the server only
+        does not know the option `exceptions`.
         """
         if code == "UNKNOWN_OPTION":
             gearman_logger.debug("the server does not report exceptions")
@@ -143,7 +143,7 @@ class OpenRequests:
     def progressed(
         self, handle: str, numerator: str, denominator: str, now: float
     ) -> None:
-        """WORK_STATUS: a job is so far."""
+        """WORK_STATUS: how far a job is; `now` is in seconds since the epoch."""
         for request in self._next_of(handle):
             request.status = _status(handle, True, True, numerator, denominator, now)
 
@@ -152,8 +152,9 @@ class OpenRequests:
     ) -> None:
         """WORK_COMPLETE: a job has ended with a result.
 
-        A request whose result cannot be decoded has failed, as nothing else will
-        come; what `decode` raises is raised when all have ended.
+        A request fails if its result cannot be decoded, as no other packet will come
+        for it. The error of `decode` is raised after all requests of the job have
+        ended.
         """
         problem: Exception | None = None
         for request in self._end(handle):
@@ -179,7 +180,7 @@ class OpenRequests:
             try:
                 request.exception = decode(data)
             except Exception:
-                # It need not come from a worker with the same encoder.
+                # A worker with another encoder may have sent it.
                 request.exception = data
 
     def status_told(
@@ -215,8 +216,8 @@ class OpenRequests:
     ) -> None:
         """STATUS_RES_UNIQUE: the answer to GET_STATUS_UNIQUE.
 
-        Answers come in the order of the questions. So one that names another unique,
-        as gearmand cuts them, is for the first question of all.
+        Answers come in the order of the questions. gearmand may cut the unique. So an
+        answer with an unknown unique is for the oldest question.
         """
         questions = self._unique_questions
         names = [name for name, _ in questions]
@@ -230,10 +231,10 @@ class OpenRequests:
         )
         asked.update({**status, "unique": unique, "clients": _number(clients)})
 
-    # Which requests a handle stands for.
+    # The requests of a handle.
 
     def _living(self) -> Iterable[GearmanJobRequest]:
-        """Yield the accepted background requests that somebody still holds."""
+        """Yield the accepted background requests that the program still refers to."""
         for reference in self._background:
             request = reference()
             if request is not None:
@@ -258,7 +259,7 @@ class OpenRequests:
         self.by_handle.pop(handle, None)
 
     def _requests_of(self, handle: str | None) -> tuple[GearmanJobRequest, ...]:
-        """Return the requests for a handle; none if nobody waits for it any more."""
+        """Return the requests of a handle; none if no request waits for it any more."""
         joined = self._joined.get(handle)
         if joined:
             return tuple(joined)
@@ -269,9 +270,9 @@ class OpenRequests:
         return (request,)
 
     def _next_of(self, handle: str) -> tuple[GearmanJobRequest, ...]:
-        """Return the one request that this copy of an update is for, if any.
+        """Return the request that this copy of an update is for, if there is one.
 
-        Raises InvalidClientState if it is not JOB_CREATED.
+        Raises InvalidClientState if the request is not JOB_CREATED.
         """
         requests = self._requests_of(handle)
         if len(requests) > 1:
@@ -281,7 +282,7 @@ class OpenRequests:
         return requests[:1]
 
     def _end(self, handle: str) -> tuple[GearmanJobRequest, ...]:
-        """Return the requests for a job that has ended, as failed, and forget them."""
+        """Forget and return the requests of a job that has ended, now JOB_FAILED."""
         requests = self._requests_of(handle)
         for request in requests:
             if request.state != JOB_CREATED:
@@ -311,7 +312,7 @@ def _status(
 
 
 def _number(text: str) -> int:
-    """Read a number as gearmand does: what is no number is 0, a fraction is cut."""
+    """Read a number as gearmand does: other text is 0, fractions are cut off."""
     try:
         return int(float(text))
     except (ValueError, OverflowError):
@@ -319,8 +320,8 @@ def _number(text: str) -> int:
 
 
 def is_unfinished(request: GearmanJobRequest) -> bool:
-    """Whether the end of a request may still come, or its acceptance."""
+    """Whether a request may still be accepted, or end."""
     if request.complete or request.state == JOB_UNKNOWN:
         return False
-    # The server refused it; in the background that does not count as complete.
+    # A background request that the server has refused does not count as complete.
     return request.state != JOB_FAILED

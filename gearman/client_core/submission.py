@@ -1,4 +1,4 @@
-"""Which command submits a request, and whether it may be submitted."""
+"""The command that submits a request, and whether it may be submitted."""
 
 from math import ceil
 
@@ -26,9 +26,9 @@ def check_attempts(request: GearmanJobRequest) -> None:
 
 
 def begin_attempt(request: GearmanJobRequest, connection: Connection) -> None:
-    """Take note that a request is about to be submitted on a connection.
+    """Count an attempt: a request is about to be submitted on a connection.
 
-    Raises ExceededConnectionAttempts if it was submitted too often, and
+    Raises ExceededConnectionAttempts if the request was submitted too often, and
     InvalidClientState unless it is JOB_UNKNOWN.
     """
     if request.connection_attempts >= request.max_connection_attempts:
@@ -41,7 +41,7 @@ def begin_attempt(request: GearmanJobRequest, connection: Connection) -> None:
 
 
 def check_state(request: GearmanJobRequest, expected: str) -> None:
-    """Raise InvalidClientState unless a request is in a state."""
+    """Raise InvalidClientState unless a request is in the expected state."""
     if request.state != expected:
         raise InvalidClientState(
             f"Expected handle ({request.job.handle}) to be in state {expected!r}, "
@@ -52,8 +52,8 @@ def check_state(request: GearmanJobRequest, expected: str) -> None:
 def submission(request: GearmanJobRequest, data: str | bytes) -> tuple[int, Arguments]:
     """Return the command that submits a request, and its arguments.
 
-    `data` is the encoded workload. Raises ValueError or TypeError for a combination
-    of options that no command has.
+    `data` is the encoded workload. Raises ValueError for a combination of options for
+    which the protocol has no command, and TypeError if `when_to_run` is no number.
     """
     job = request.gearman_job
     when, reducer = request.when_to_run, request.reducer
@@ -76,7 +76,7 @@ def submission(request: GearmanJobRequest, data: str | bytes) -> tuple[int, Argu
 
 
 def _whole(when: float) -> int:
-    """Return a time in the whole seconds that a packet has, and no earlier."""
+    """Return a time in whole seconds, as SUBMIT_JOB_EPOCH has it, rounded up."""
     try:
         return ceil(when)
     except TypeError:

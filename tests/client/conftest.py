@@ -1,4 +1,4 @@
-"""Servers to talk to, and the library that this one stands in for."""
+"""Servers for the tests of clients, and the library that this one replaces."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -24,14 +24,14 @@ def original(pytestconfig: pytest.Config) -> Original:
     params=["ours", pytest.param("gearmand", marks=pytest.mark.interop)],
 )
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server that lives as long as the tests; they keep apart by their tasks."""
+    """A server that all tests share; each test has tasks of its own."""
     with servers.ours() if request.param == "ours" else servers.gearmand() as started:
         yield started
 
 
 @pytest.fixture
 def task() -> str:
-    """The name of a function that no other test uses."""
+    """The name of a task that no other test uses."""
     return f"task-{next(_numbers)}"
 
 

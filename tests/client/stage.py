@@ -1,4 +1,4 @@
-"""Workers that work meanwhile, calls that block meanwhile, a server spoken by hand."""
+"""Workers and blocking calls in threads, and a server whose packets tests write."""
 
 import select
 import socket
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def meanwhile(call: Callable[..., T], *arguments: Any, **options: Any) -> Future[T]:
-    """Call something in a thread; the future has what it returns or raises."""
+    """Call a function in a thread; the future has its result or error."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -33,7 +33,7 @@ def meanwhile(call: Callable[..., T], *arguments: Any, **options: Any) -> Future
 
 @contextmanager
 def working(worker: gearman.GearmanWorker, **options: Any) -> Iterator[Future[None]]:
-    """Have a worker work; it must end when it is told to."""
+    """Run a worker in a thread; it must end when it is stopped."""
     work = meanwhile(worker.work, **options)
     try:
         yield work
@@ -44,7 +44,7 @@ def working(worker: gearman.GearmanWorker, **options: Any) -> Iterator[Future[No
 
 
 class Conversation:
-    """The server's side of a connection."""
+    """The server's side of a connection, used by a test."""
 
     def __init__(self, peer: socket.socket) -> None:
         self.peer = peer
@@ -77,7 +77,7 @@ class Conversation:
         return self._file.readline()
 
     def ended(self) -> bool:
-        """Whether the other side has closed, and sent nothing more."""
+        """Whether the other side has closed, and has sent no more data."""
         return self._file.read(1) == b""
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class Conversation:
 
 
 class HandServer:
-    """A server whose answers the test gives."""
+    """A server whose answers the test writes."""
 
     def __init__(self, family: int = socket.AF_INET, address: Any = (HOST, 0)) -> None:
         self.listener = socket.socket(family, socket.SOCK_STREAM)
@@ -114,14 +114,14 @@ class HandServer:
 
 
 def unanswered() -> str:
-    """Return an address where nobody listens, so that a connection is refused."""
+    """Return an address where no server listens, so that connections are refused."""
     with HandServer() as server:
         return server.address
 
 
 @contextmanager
 def tls_front(certificate: dict[str, str], port: int) -> Iterator[int]:
-    """Accept TLS connections with certificates, and pass them on to a plain port."""
+    """Accept TLS connections with certificates; pass their data on to a plain port."""
     context = ssl.create_default_context(
         ssl.Purpose.CLIENT_AUTH, cafile=certificate["ca_certs"]
     )
@@ -145,7 +145,7 @@ def tls_front(certificate: dict[str, str], port: int) -> Iterator[int]:
 
 
 def pass_on(near: ssl.SSLSocket, far: socket.socket) -> None:
-    """Copy what comes from either to the other, until one of them ends."""
+    """Copy data in both directions until one side ends."""
     near.setblocking(False)
     while True:
         if not near.pending():
@@ -163,6 +163,6 @@ def pass_on(near: ssl.SSLSocket, far: socket.socket) -> None:
 
 
 def counts(admin: gearman.GearmanAdminClient, task: str) -> tuple[int, int, int]:
-    """Return how many jobs of a function are queued and run, and its workers."""
+    """Return the numbers of queued jobs, running jobs and workers of a function."""
     (row,) = [row for row in admin.get_status() if row["task"] == task]
     return row["queued"], row["running"], row["workers"]

@@ -1,4 +1,4 @@
-"""What admin clients ask, and what they make of the answers."""
+"""The commands of admin clients, and how they parse the answers."""
 
 from typing import Any
 

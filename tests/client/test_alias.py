@@ -1,4 +1,4 @@
-"""The other name of the library."""
+"""The second import name of the library."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""What clients submit, wait for and ask."""
+"""How clients submit jobs, wait for results and ask for a status."""
 
 import gc
 import time
@@ -229,7 +229,7 @@ def test_each_question_for_a_unique_is_answered() -> None:
             handler.send_get_status_of_unique("u", status)
         handler.recv_status_res_unique("u", "1", "0", "1", "2", "3")
         handler.recv_status_res_unique("cut", "1", "0", "3", "4", "5")
-        # Nobody has asked for this.
+        # No client has asked for this.
         assert handler.recv_status_res_unique("u", "1", "0", "5", "6", "7")
     assert [status["numerator"] for status in told] == [1, 3]
     assert [status["clients"] for status in told] == [3, 5]

@@ -1,4 +1,4 @@
-"""How servers are reached, and what becomes of a connection that is lost."""
+"""How connections are opened, and what happens when they are lost."""
 
 import os
 import resource
@@ -81,7 +81,7 @@ def test_a_server_can_be_reached_over_a_unix_socket(task: str, tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A certificate for localhost that is its own authority."""
+    """A self-signed certificate for localhost."""
     folder = tmp_path_factory.mktemp("certificate")
     key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
     subprocess.run(
@@ -98,7 +98,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def tls_port(certificate: dict[str, str]) -> Iterator[int]:
-    """The port of a server that speaks TLS and wants certificates."""
+    """The port of a server with TLS that asks for certificates."""
     with servers.ours() as server, tls_front(certificate, server.port) as port:
         yield port
 
@@ -155,7 +155,7 @@ def test_probing_is_an_option(
 def test_opening_a_connection_has_a_time_limit(task: str) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=0)
     address = listener.getsockname()
-    # They fill the backlog: the next one is not answered.
+    # They fill the backlog, so the next connection is not answered.
     others = [socket.socket() for _ in range(3)]
     with listener:
         for other in others:
@@ -318,10 +318,10 @@ def test_descriptors_over_1024_are_no_problem(server: Server, task: str) -> None
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-# Python 3.12 warns of threads, and other tests' may not have ended yet.
+# Python 3.12 warns of threads, and threads of other tests may still run.
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_parent_and_child_do_not_share_a_connection(server: Server, task: str) -> None:
-    """Each gets what it asked for, at the same time, and the parent's job goes on."""
+    """Both processes get their own answers, and the parent's job continues."""
     with (
         gearman.GearmanClient([server.address]) as client,
         gearman.GearmanWorker([server.address]) as worker,

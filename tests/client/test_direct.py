@@ -1,4 +1,4 @@
-"""The direct way does what the long way does, and passes by no replaced method."""
+"""The direct way does the same as the usual way, and calls replaced methods."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -50,13 +50,13 @@ SEAMS = [
 
 @pytest.fixture
 def thread() -> Iterator[Executor]:
-    """The only thread that uses a client: another one has it go the long way."""
+    """The only thread that uses a client: for two threads it takes the usual way."""
     with ThreadPoolExecutor(1) as executor:
         yield executor
 
 
 class Counted:
-    """A method that counts its calls; used as one, on a class or an instance."""
+    """A method that counts its calls; it can be set on a class or an instance."""
 
     def __init__(self, method: Any) -> None:
         self.calls = 0
@@ -113,7 +113,7 @@ def test_a_method_replaced_on_the_object_is_called(
 
 
 class Longer(gearman.GearmanClient):
-    """Takes the long way, since it has a method of its own."""
+    """Uses the usual way, since it replaces a method."""
 
     def handle_read(self, current_connection: Any) -> None:
         super().handle_read(current_connection)
@@ -211,7 +211,7 @@ def test_a_client_that_replaces_nothing_goes_directly(
 
 
 def opened(client: Any, server: HandServer, task: str, thread: Executor) -> Any:
-    """Have a client open its connection; return the server's side."""
+    """Let a client open its connection; return the server's side."""
     first = thread.submit(client.submit_job, task, "", background=True)
     side = server.accept()
     side.expect("OPTION_REQ", "SUBMIT_JOB_BG")

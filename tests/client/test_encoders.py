@@ -1,4 +1,4 @@
-"""What the ready-made encoders make of objects."""
+"""How the encoders of the library encode and decode objects."""
 
 from typing import Any
 

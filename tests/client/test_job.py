@@ -1,4 +1,4 @@
-"""Jobs and requests as plain objects."""
+"""Jobs and requests as objects, without a server."""
 
 import weakref
 from typing import cast

@@ -1,6 +1,6 @@
-"""What went wrong with python-gearman 2.0.2 and must not again.
+"""Bugs of python-gearman 2.0.2 that must not come back.
 
-Each test does what showed the symptom that its name denies.
+Each test does the same as the report of the bug; its name says the right behaviour.
 """
 
 from typing import Any
@@ -86,13 +86,13 @@ def test_an_exception_arrives_and_raises_no_key_error(
     class Telling(gearman.GearmanWorker):
         def on_job_exception(self, current_job: Any, exc_info: Any) -> Any:
             self.send_job_exception(current_job, repr(exc_info[1]))
-            # Both of them: the server knows the job no more.
+            # Both are unknown: the server does not know the job any more.
             return super().on_job_exception(current_job, exc_info)
 
     with Telling([server.address]) as worker:
         worker.register_task(task, lambda worker, job: {}[job.data])
         with working(worker):
-            # And the worker does not sit idle after a few of them.
+            # And the worker still takes jobs after a few of these.
             for _ in range(5):
                 request = client.submit_job(task, "a", poll_timeout=DEADLINE)
                 assert request.state == gearman.JOB_FAILED

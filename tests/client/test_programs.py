@@ -1,6 +1,6 @@
-"""Programs of the kind that python-gearman has out there, unchanged by this library.
+"""Programs as they are written for python-gearman run with this library, unchanged.
 
-Names are str in some and bytes in others; payloads are taken for either.
+Some use str for names, others bytes; some treat payloads as str, others as bytes.
 """
 
 import json
@@ -38,7 +38,7 @@ class PickleDataEncoder(gearman.DataEncoder):
 
 
 class SecretEncoder(gearman.DataEncoder):
-    """Turns every bit over, and is used as an instance."""
+    """Inverts every bit. It is used as an instance, not as a class."""
 
     def __init__(self, key: int) -> None:
         self.key = key
@@ -88,7 +88,7 @@ def test_a_daemon_that_survives_its_server(task: str) -> None:
                 worker.work()
             except gearman.errors.ServerUnavailable as error:
                 failures.append(error)
-                # It sleeps here, and comes back.
+                # The worker sleeps here, and is woken again.
                 Event().wait(0.01)
             else:
                 return
@@ -110,7 +110,7 @@ def test_a_daemon_that_survives_its_server(task: str) -> None:
 def test_a_program_that_converts_bytes_by_itself(
     client: Any, worker: Any, task: str
 ) -> None:
-    """The way of those that were ported to Python 3 with bytes payloads."""
+    """Programs that were ported to Python 3 with payloads as bytes."""
 
     def handle(gearman_worker: Any, gearman_job: Any) -> bytes:
         data = json.loads(gearman_job.data.decode("utf-8"))
@@ -127,7 +127,7 @@ def test_a_program_that_converts_bytes_by_itself(
 def test_a_program_that_takes_everything_for_text(
     client: Any, worker: Any, task: str
 ) -> None:
-    """The way of unported programs, and of those for python3-gearman."""
+    """Programs that were not ported, and programs for python3-gearman."""
 
     def handle(gearman_worker: Any, gearman_job: Any) -> Any:
         if "," not in gearman_job.data:

@@ -1,4 +1,4 @@
-"""Packing and parsing by hand."""
+"""Packing and parsing with the functions of `gearman.protocol`."""
 
 import pytest
 

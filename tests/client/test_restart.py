@@ -1,4 +1,4 @@
-"""A connection that the server has closed meanwhile is not used once more."""
+"""A connection that the server has closed is not used again."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ Start = Callable[[], AbstractContextManager[Server]]
 
 
 class Place(NamedTuple):
-    """How to start a server, always in the same place, and how to connect to it."""
+    """How to start a server, always at the same address, and how to connect to it."""
 
     start: Start
     address: Any
@@ -121,7 +121,7 @@ def test_a_job_goes_to_another_server_when_its_own_has_ended(task: str) -> None:
     with servers.ours() as other:
         with servers.ours() as ended:
             client = gearman.GearmanClient([ended.address, other.address])
-            # Both are connected.
+            # Both connections are open.
             client.get_unique_status(task, poll_timeout=DEADLINE)
         with client:
             for _ in range(8):

@@ -1,4 +1,4 @@
-"""Programs do with this library what they do with python-gearman 2.0.2."""
+"""Programs behave the same with this library and with python-gearman 2.0.2."""
 
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,19 @@ from tests.servers import free_port
 
 interop = pytest.mark.interop
 
-# gearmand at times forgets to wake a worker, and 2.0.2's program waits in vain.
+# gearmand sometimes does not wake a worker; then the program with 2.0.2 only waits.
 PLAYS = {"gearmand": 3, "ours": 1}
 
 
 def agree(theirs: Any, ours: Any) -> bool:
-    """Tell whether results are the same; an error's text may say more."""
+    """Whether results are the same; the text of an error may be longer."""
     if isinstance(theirs, str) and theirs.startswith("raised"):
         return isinstance(ours, str) and ours.startswith(theirs)
     return bool(theirs == ours)
 
 
 def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
-    """Return the pairs of results that are not the same, by their labels."""
+    """Return the pairs of results that differ, by their labels."""
     return {
         label: (theirs.get(label), ours.get(label))
         for label in {*theirs, *ours}
@@ -42,7 +42,7 @@ def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
 
 
 def hung(result: Any) -> bool:
-    """Tell whether a job was not over in time."""
+    """Whether a job had not ended in time."""
     return isinstance(result, dict) and result.get("timed_out") is True
 
 
@@ -53,7 +53,7 @@ def test_a_program_gets_the_results_that_it_gets_from_2_0_2(
     scene: str, server: str, original: Original, tmp_path: Path
 ) -> None:
     libraries = Library((original.python,), original.environment()), our_library()
-    # Texts name the server: it has the same port both times.
+    # Texts name the server, so it has the same port both times.
     port = free_port()
     log = tmp_path / "programs.log"
     wanted = expected(scene, server)

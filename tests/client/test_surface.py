@@ -1,7 +1,7 @@
-"""Everything public in python-gearman 2.0.2 is here, under its name.
+"""Everything public in python-gearman 2.0.2 is also here, under its name.
 
-`surface_2_0_2.json` says what there is; `python2/surface.py` wrote it. Where a thing
-is defined is free, and there may be more of it: arguments, names, rows of a table.
+`python2/surface.py` has written the list, `surface_2_0_2.json`. Things may be defined
+in another module, and may have more: arguments, names, rows of a table.
 """
 
 import inspect
@@ -23,7 +23,7 @@ FACTS: dict[str, tuple[str, Any]] = json.loads(
 )
 OBJECTS = {surface.full_name(type(it)): it for it in surface.instances()}
 
-# What is otherwise than there, and why. A row that is not needed fails.
+# What differs from 2.0.2, and why. A row that is not needed fails.
 DIFFERENCES: dict[str, str] = {
     "gearman.__version__": "this package's own version",
     "gearman.client.gearman": "the package itself, which every program has",
@@ -32,7 +32,7 @@ DIFFERENCES: dict[str, str] = {
 
 
 def find(path: str) -> Any:
-    """Return what has this dotted name; `name()` is a fresh object of a class."""
+    """Return the object of this dotted name; `name()` is a new instance of a class."""
     owner, _, name = path.rpartition(".")
     if owner.endswith("()"):
         return getattr(OBJECTS[owner.removesuffix("()")], name)
@@ -48,13 +48,13 @@ def is_logger(thing: Any, name: str) -> bool:
 
 
 def is_thing(thing: Any, name: str) -> bool:
-    """Tell whether it is what that name, of this package or Python's, stands for."""
+    """Whether an object is the one of that name, in this package or in Python."""
     package = "" if "." in name else "builtins."
     return thing is resolve_name(package + name)
 
 
 def is_class(thing: Any, bases: str | list[str]) -> bool:
-    """Tell whether it derives from all these; a class's attribute is the one named."""
+    """Whether a class derives from all these, or is the one that `bases` names."""
     if isinstance(bases, str):
         return is_thing(thing, bases)
     qualified = [base if "." in base else f"builtins.{base}" for base in bases]
@@ -66,7 +66,7 @@ def is_property(thing: Any, _: None) -> bool:
 
 
 def accepts(thing: Any, theirs: list[str]) -> bool:
-    """Tell whether every call that was right still is."""
+    """Whether every call that was possible before is still possible."""
     kind, ours = surface.member(thing)
     stars = {"*", "**"}
     positional = [argument for argument in theirs if argument not in stars]
@@ -80,7 +80,7 @@ def accepts(thing: Any, theirs: list[str]) -> bool:
 
 
 def includes(thing: Any, theirs: Any) -> bool:
-    """Tell whether a value is the same; a table or a set may have more in it."""
+    """Whether a value is the same; a table or a set may have more items."""
     ours = surface.plain(thing)
     if isinstance(theirs, dict):
         ((kind, items),) = theirs.items()
@@ -103,7 +103,7 @@ HOLDS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def holds(path: str) -> bool:
-    """Tell whether a fact about 2.0.2 is one about this package."""
+    """Whether a fact about 2.0.2 is true for this package too."""
     kind, content = FACTS[path]
     try:
         thing = find(path)

@@ -20,7 +20,7 @@ THREADS = 6
 
 @pytest.fixture
 def echoes(server: Server, task: str) -> Iterator[str]:
-    """The name of a function that a worker has, whose result is the data."""
+    """The name of a task of a running worker, whose result is the workload."""
     with gearman.GearmanWorker([server.address]) as worker:
         worker.register_task(task, lambda worker, job: job.data)
         with working(worker):
@@ -30,7 +30,7 @@ def echoes(server: Server, task: str) -> Iterator[str]:
 def polling(
     client: Any, server: HandServer, task: str
 ) -> tuple[Future[Any], Conversation]:
-    """Have a thread wait for a job H:1, and return it and the server's side."""
+    """Let a thread wait for a job H:1; return its future and the server's side."""
     future = meanwhile(client.submit_job, task, "", poll_timeout=DEADLINE)
     side = server.accept()
     side.expect("OPTION_REQ", "SUBMIT_JOB")
@@ -40,7 +40,7 @@ def polling(
 
 
 def following(client: Any, side: Conversation, task: str) -> Future[Any]:
-    """Have a thread wait for a job H:2, while another one polls."""
+    """Let a thread wait for a job H:2, while another thread polls."""
     future = meanwhile(client.submit_job, task, "", poll_timeout=DEADLINE)
     side.expect("SUBMIT_JOB")
     side.send("JOB_CREATED", b"H:2")
@@ -49,7 +49,7 @@ def following(client: Any, side: Conversation, task: str) -> Future[Any]:
 
 
 def in_threads(call: Any, count: int = THREADS) -> list[Any]:
-    """Call something with the numbers of threads, all at once."""
+    """Call a function in several threads at once, with the number of the thread."""
     barrier = Barrier(count)
 
     def run(number: int) -> Any:

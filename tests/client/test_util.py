@@ -1,4 +1,4 @@
-"""Names of servers, stopwatches, select."""
+"""Addresses of servers, stopwatches, select."""
 
 import socket
 from typing import Any

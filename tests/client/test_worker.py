@@ -1,4 +1,4 @@
-"""How workers run jobs, what they tell meanwhile, and how they end."""
+"""How workers run jobs, which updates they send, and how they end."""
 
 import os
 import signal
@@ -134,7 +134,7 @@ def test_a_poll_that_merely_timed_out_was_no_activity(
             return len(seen) < 50 and seen[-3:] != [False] * 3
 
     seen: list[bool] = []
-    # Each wait begins with such a call: only a poll that ended in one makes three.
+    # Each wait begins with a False: three in a row come only after a poll has ended.
     Idle([server.address] * connections).work(poll_timeout=0.01)
     assert True in seen
     assert seen[-3:] == [False] * 3
@@ -166,7 +166,7 @@ def test_overridden_hooks_see_every_job(server: Server, client: Any, task: str) 
         def on_job_complete(self, current_job: Any, job_result: Any) -> Any:
             self.seen.append("complete")
             super().on_job_complete(current_job, job_result)
-            # It has left already: the client knows while this goes on.
+            # The update is sent already: the client gets it while this job runs.
             assert not current_job.connection.writable()
             return True
 
@@ -638,7 +638,7 @@ def test_an_idle_worker_polls_once_for_each_timeout(worker: Any, task: str) -> N
     worker.register_task(task, lambda worker, job: "")
     worker.after_poll = after_poll
     worker.work(poll_timeout=0.01)
-    # It sent what it can do, and then nothing happened.
+    # It has sent its abilities, and nothing more.
     assert seen == [False, True, *[False] * 6]
 
 
@@ -670,7 +670,7 @@ class TestServerThatDoesNotAnswer:
     def awaiting(
         self, servers: tuple[HandServer, HandServer], task: str, **options: Any
     ) -> Iterator[tuple[Conversation, Conversation]]:
-        """Have a worker wait for the answer of the first of two servers."""
+        """Let a worker wait for the answer of the first of two servers."""
         addresses = [server.address for server in servers]
         with gearman.GearmanWorker(addresses, **options) as worker:
             worker.register_task(task, lambda worker, job: job.data)
@@ -698,7 +698,7 @@ class TestServerThatDoesNotAnswer:
             other.send("NOOP")
             other.expect("GRAB_JOB_UNIQ")
             self.run_one(hung, task)
-            # The lock is the other's again, which has not answered yet either.
+            # The other handler has the lock again; its server has not answered either.
             self.run_one(other, task, b"H:2")
             hung.expect("GRAB_JOB_UNIQ")
 

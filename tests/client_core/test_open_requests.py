@@ -1,4 +1,4 @@
-"""Which request an answer is for, and what it does, without a server."""
+"""Which request an answer is for, and what it changes, without a server."""
 
 import gc
 import json
@@ -23,7 +23,7 @@ NOW = 1.5
 
 
 class Server:
-    """The server of a job, as far as a request knows it."""
+    """The connection of a job, as far as a request needs it."""
 
     connected = True
     gearman_host = "host"

@@ -1,4 +1,4 @@
-"""The broker in use: compiled if it was built, else the same files as they stand."""
+"""The broker in use: the compiled one if it was built, else the Python modules."""
 
 from typing import TYPE_CHECKING
 

@@ -1,11 +1,11 @@
 """Answers to submissions, in the order of the submissions.
 
-Those of one connection go out in order, since clients tell them apart by nothing else.
-So while a peer waits for the store, what it submits for the foreground waits as well;
-nobody else does.
+The answers of one connection are sent in order, since a client can match them to its
+submissions by the order only. So while a background job of a peer is being stored, the
+peer's later foreground submissions wait too. Other peers do not wait.
 
-A verb ends before another one begins: what waited behind an answer is carried out by
-`pay`, as the last thing that a verb does, when every job is in its place again.
+A verb ends before another verb begins. Requests that waited behind an answer are
+carried out by `pay`, which a verb calls last, when every job is in its place again.
 """
 
 from collections import deque
@@ -17,11 +17,11 @@ from .model import Job, Peer, Receipt
 
 
 class Answers:
-    """What peers are owed.
+    """The answers that peers still have to get.
 
-    `deferring` are peers with requests that have to wait, and are better not read from.
-    `carry_out` gets a receipt whose request can be carried out now; it has to see to
-    the answer.
+    `deferring` has peers whose requests must wait, so that the server should not read
+    from them. `carry_out` is called with a receipt and its request, when the request
+    can be carried out. It must give the answer.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Answers:
         self.deferring: list[Peer] = []
         self._memory = memory
         self._carry_out = carry_out
-        # Peers that can be sent answers, once the verb at work is done.
+        # Peers whose next answers can be sent when the current verb ends.
         self._payable: list[Peer] = []
 
     def answer(
@@ -40,9 +40,9 @@ class Answers:
         command: int,
         arguments: tuple[bytes, ...],
     ) -> None:
-        """Answer a submission, after those that came before it.
+        """Answer a submission, after the answers to earlier submissions.
 
-        The receipt is the submission's if it had to wait.
+        A submission that had to wait has a receipt.
         """
         if receipt is None:
             if not peer.receipts:
@@ -65,7 +65,7 @@ class Answers:
         self._memory.peers += RECEIPT_MEMORY
 
     def defer(self, peer: Peer, request: tuple[Any, ...]) -> None:
-        """Let a request wait until the answers before it are sent."""
+        """Let a request wait until the answers to earlier ones are sent."""
         receipt = Receipt(peer)
         receipt.request = request
         self._memory.peers += _request_size(request)
@@ -73,7 +73,7 @@ class Answers:
         self.deferring.append(peer)
 
     def settle(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
-        """Decide on the answer to all who are owed one for a job; `pay` sends it."""
+        """Set the answer to all submissions that wait for a job; `pay` sends it."""
         receipts, job.receipts = job.receipts, None
         if receipts is None:
             return
@@ -85,12 +85,12 @@ class Answers:
                 self._payable.append(receipt.peer)
 
     def forget(self, peer: Peer) -> None:
-        """Forget what a peer is owed that is gone."""
+        """Drop the answers and requests of a peer that has disconnected."""
         self._memory.peers -= self.size(peer)
         peer.receipts = None
 
     def size(self, peer: Peer) -> int:
-        """Return how many bytes of memory it takes what a peer is owed."""
+        """Return how many bytes of memory a peer's answers and requests take."""
         size = 0
         for receipt in peer.receipts or ():
             size += RECEIPT_MEMORY
@@ -99,9 +99,9 @@ class Answers:
         return size
 
     def pay(self) -> None:
-        """Send the answers that were decided on, and carry out what waited for them.
+        """Send the answers that were set, and carry out the requests behind them.
 
-        That is requests of others, so nothing may be half done when this is called.
+        These are requests of other peers, so all states must be consistent before.
         """
         if self._payable:
             peers, self._payable = self._payable, []
@@ -109,7 +109,7 @@ class Answers:
                 self._pay_to(peer)
 
     def _pay_to(self, peer: Peer) -> None:
-        """Send a peer the answers that have not to wait for another any longer."""
+        """Send a peer its answers, up to the first one that is not set."""
         while peer.receipts:
             receipt = peer.receipts[0]
             if receipt.request is not None:
@@ -129,7 +129,7 @@ class Answers:
 
 
 def _request_size(request: tuple[Any, ...]) -> int:
-    """Return how many bytes of memory a request takes that waits."""
+    """Return how many bytes of memory a waiting request takes."""
     name, unique, workload, _, _, _, reducer = request
     size = REQUEST_MEMORY + len(name) + len(unique) + len(workload)
     return size if reducer is None else size + len(reducer)

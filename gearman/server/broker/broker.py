@@ -1,12 +1,12 @@
 """The broker: every decision of the job server, and no I/O.
 
-There is one method for each verb of the protocol, called with the peer that sent
-it. What it causes is appended to the outboxes of peers, and each peer that gets
-something to send is collected in `touched` for whoever owns the sockets. Time comes
-in through `tick`; names and numbers come in as arguments.
+Each verb of the protocol has a method, which is called with the peer that sent the
+verb. The method appends packets to the outboxes of peers. `touched` collects the peers
+that have something new in their outbox, for the code that owns the sockets. The time is
+set by `tick`; names and numbers are arguments.
 
-The modules of this folder are compiled as they stand, with the C types that are
-declared in `broker_c`, into a package of that name.
+The modules of this folder are also compiled, unchanged, into the package `broker_c`,
+which has the declarations of their C types.
 """
 
 from typing import Any
@@ -46,26 +46,23 @@ from .workers import Workers
 class Broker:
     """The state machine of the job server.
 
-    Its verbs are those of clients and admins; `workers` has those of workers, `stored`
-    those of whoever owns the store.
+    The verbs of clients and admins are methods of this class. `workers` has the verbs
+    of workers, `stored` has the verbs of the code that owns the store.
 
-    Handles are `handle_prefix`, a colon and a number that counts from
-    `first_handle`. `retries` is how many workers may be lost with a job before it
-    fails, at least one (-1: any number). `wakeup` is how many sleeping workers a
-    job wakes (0: all). With `priority_first` a worker's jobs come by priority over
-    all of its functions, otherwise by priority within one function at a time;
-    `round_robin` moves a function that gave a job behind the worker's others.
-    With `timeout_fails` a job that exceeds its timeout fails; otherwise it counts as
-    a job whose worker was lost. `exceptions` turns that option on for every peer.
+    A handle is `handle_prefix`, a colon and a number; the first number is
+    `first_handle`. A job fails when `retries` workers were lost with it (-1: never; 0
+    counts as 1). A job wakes `wakeup` sleeping workers (0: all). `priority_first` and
+    `round_robin` are explained in Choice. With `timeout_fails` a job that exceeds its
+    timeout fails; otherwise its worker counts as lost. `exceptions` switches the option
+    of that name on for every peer.
 
-    What goes beyond the `limits` is refused, but for jobs that come from the store.
-    `hits` counts how often each one was hit; those of whoever does the I/O are counted
-    there as well. `memory` has the bytes of memory that are taken, but for what
-    `overhead()` adds.
+    Requests that exceed the `limits` are refused; jobs from the store are not. `hits`
+    counts how often each limit was hit, including the limits that the I/O checks.
+    `memory` has the bytes of memory that are used, except those that `overhead()` adds.
 
-    If it is `persistent`, a background job is acknowledged and can be grabbed only
-    after it was stored. While there is an `outage`, new background jobs are refused for
-    this reason.
+    With `persistent`, a background job is acknowledged, and can be grabbed, only after
+    it was stored. During an outage `outage` is the reason, and new background jobs are
+    refused with it.
     """
 
     def __init__(
@@ -115,10 +112,10 @@ class Broker:
     # -- time and connections
 
     def tick(self, now: float, wall: float) -> None:
-        """Set the time, and run what is due.
+        """Set the time, and do what is due.
 
-        `now` is a monotonic clock for timeouts, `wall` the time since the epoch for
-        scheduled jobs, both in seconds.
+        Both are in seconds: `now` of a monotonic clock, for timeouts; `wall` since the
+        epoch, for scheduled jobs.
         """
         places, sleepers = self.places, self.sleepers
         self.now = places.now = sleepers.now = now
@@ -132,7 +129,7 @@ class Broker:
             sleepers.pass_over()
 
     def delay(self) -> float:
-        """Return for how many seconds nothing is due, inf if nothing is pending."""
+        """Return in how many seconds something is due; inf if nothing is."""
         places = self.places
         first = min(places.deadlines.first, self.sleepers.first)
         return min(places.scheduled.first - self.wall, first - self.now)
@@ -143,7 +140,7 @@ class Broker:
         self.peers[peer] = None
 
     def disconnect(self, peer: Peer) -> None:
-        """Forget a peer: its jobs go back to their queues, nobody waits for others."""
+        """Forget a peer: queue again the jobs that it runs, detach it from others."""
         del self.peers[peer]
         peer.touched = None
         self.answers.forget(peer)
@@ -164,10 +161,10 @@ class Broker:
         when: int = 0,
         reducer: bytes | None = None,
     ) -> None:
-        """Create a job, or join the one that has the same function and unique.
+        """Create a job, or join the job that has the same function and unique.
 
-        `when` is in seconds since the epoch. A background submission that joins a
-        foreground job makes it a background job, which outlives its clients.
+        `when` is in seconds since the epoch. If a background submission joins a
+        foreground job, this becomes a background job: it remains without clients.
         """
         if peer.receipts and not background:
             request = (name, unique, workload, priority, False, when, reducer)
@@ -178,7 +175,7 @@ class Broker:
             )
 
     def resume(self, receipt: Receipt, request: tuple[Any, ...]) -> None:
-        """Carry out a submission that had to wait, whose answer the receipt is for."""
+        """Carry out a submission that had to wait; its answer is for the receipt."""
         name, unique, workload, priority, background, when, reducer = request
         peer = receipt.peer
         self._submit(
@@ -243,7 +240,7 @@ class Broker:
         return self.answers.answer(receipt, peer, JOB_CREATED, (job.handle,))
 
     def refuse(self, peer: Peer, code: bytes, text: bytes) -> None:
-        """Refuse what may have been a submission, after the answers to those before."""
+        """Refuse a request that may be a submission, after the earlier answers."""
         self._refuse(None, peer, code, text)
 
     def _refuse(
@@ -252,7 +249,7 @@ class Broker:
         self.answers.answer(receipt, peer, ERROR, (code, text))
 
     def _limit(self, function: Function, priority: int, size: int) -> str | None:
-        """Return which limit keeps a job of this size from being taken, if one does."""
+        """Return the limit that a new job of this size would exceed, if any."""
         limits = self.limits
         most: int = function.limits[priority]
         if 0 < most <= function.total():
@@ -284,9 +281,9 @@ class Broker:
     # -- administration
 
     def cancel(self, handle: bytes) -> bool:
-        """Fail a job for all who wait for it. Returns False if it is unknown.
+        """Let a job fail for all its clients. Returns False if it is unknown.
 
-        The worker that runs it, if there is one, finishes it for nobody.
+        If a worker runs the job, it may finish it, but its result is dropped.
         """
         job = self.jobs.find(handle)
         if job is None:
@@ -300,20 +297,20 @@ class Broker:
         return True
 
     def overhead(self) -> int:
-        """Return how many bytes of memory functions and peers take, about."""
+        """Return about how many bytes of memory functions and peers take."""
         timers = self.places.scheduled.count() + self.places.deadlines.count()
         known = FUNCTION_MEMORY * len(self.functions.known)
         known += PEER_MEMORY * len(self.peers) + TIMER_MEMORY * timers
         return self.memory.peers + known
 
     def overhead_of(self, peer: Peer) -> int:
-        """Return how many bytes of that are for one peer."""
+        """Return how many bytes of `overhead()` are for one peer."""
         size = PEER_MEMORY + self.answers.size(peer)
         size += ABILITY_MEMORY * len(peer.functions)
         return size + WAIT_MEMORY * len(peer.waiting) + RUN_MEMORY * len(peer.jobs)
 
     def over_budget(self) -> bool:
-        """Whether peers make the server keep more than it may."""
+        """Whether the server keeps more for its peers than `limits.memory`."""
         held = self.memory.jobs + self.memory.buffers + self.overhead()
         return 0 < self.limits.memory < held
 

@@ -3,38 +3,38 @@
 from .constants import HIGH, LOW
 from .model import Function, Peer, Queue
 
-# Up to this many functions of a worker are looked through for a job; if it has more,
-# they are only when one of those that have jobs is known to be among them.
+# If a worker has up to this many functions, all are searched for a job. If it has more,
+# the search begins with the functions that have jobs.
 FEW = 16
 
 
 class Choice:
     """Chooses among the queues of a worker's functions.
 
-    With `priority_first` jobs come by priority over all of its functions, otherwise by
-    priority within one function at a time; `round_robin` moves a function that gave a
-    job behind the worker's others.
+    With `priority_first` it chooses the highest priority of all functions, otherwise
+    the highest priority of the first function that has jobs. With `round_robin` a
+    function that gave a job is moved behind the worker's other functions.
     """
 
     def __init__(self, *, priority_first: bool, round_robin: bool) -> None:
         self.priority_first = priority_first
         self.round_robin = round_robin
-        # By priority, the functions whose queues are listed.
+        # For each priority, the functions whose queue of that priority is listed.
         self.listed: tuple[dict[Function, None], ...] = ({}, {}, {})
 
     def add(self, function: Function, priority: int) -> None:
-        """List a queue of a function, which has a job from now on."""
+        """List a queue of a function, as it has got a job."""
         queue = function.queues[priority]
         queue.listed = True
         self.listed[priority][function] = None
 
     def forget(self, function: Function) -> None:
-        """List no queue of a function any longer."""
+        """Remove all queues of a function from the lists."""
         for listed in self.listed:
             listed.pop(function, None)
 
     def queue(self, peer: Peer) -> Queue | None:
-        """Return the queue whose first job is the worker's next, if there is one."""
+        """Return the queue whose first job is the worker's next job, if any."""
         return self._first(peer) if self.priority_first else self._next(peer)
 
     def has_any(self, peer: Peer) -> bool:
@@ -42,7 +42,7 @@ class Choice:
         functions = peer.functions
         if len(functions) > FEW:
             functions = self._candidates(peer, HIGH, LOW)
-        # Written out, since compiled methods have no generators.
+        # Written as a loop, since compiled methods cannot have generators.
         for function in functions:  # noqa: SIM110
             if function.ready():
                 return True
@@ -77,11 +77,11 @@ class Choice:
         return queue
 
     def _candidates(self, peer: Peer, first: int, last: int) -> list[Function]:
-        """Return which functions of a worker to look at for jobs, in their order.
+        """Return the functions of a worker to be searched for a job, in their order.
 
-        That is for jobs of these priorities, and for a worker with many functions:
-        those that have jobs are looked through, unless still more of these are not the
-        worker's, and few of them are put in order.
+        This is for a worker with many functions, and for jobs from the `first` to the
+        `last` priority. Returns only functions that have jobs, if they are found soon
+        and few. Otherwise returns all functions of the worker.
         """
         found: list[Function] = []
         others = 0

@@ -1,4 +1,4 @@
-"""Numbers that several parts of the broker share."""
+"""Numbers that several modules of the broker use."""
 
 from ...commands import Command
 
@@ -21,5 +21,5 @@ JOB_ASSIGN_UNIQ = int(Command.JOB_ASSIGN_UNIQ)
 JOB_ASSIGN_ALL = int(Command.JOB_ASSIGN_ALL)
 STATUS_RES_UNIQUE = int(Command.STATUS_RES_UNIQUE)
 
-# Below this many entries that are gone, sweeping them out is not worth it.
+# A container with up to this many dead entries is not swept.
 SWEEP = 32

@@ -1,4 +1,4 @@
-"""The functions that the broker knows, and how many these may be."""
+"""The functions that the broker knows, and the limit of their number."""
 
 from collections import deque
 
@@ -8,14 +8,14 @@ from .limits import Hits, Limits
 from .memory import Memory
 from .model import Function
 
-# As many functions are known, whether or not they are in use, where there is no limit.
+# If there is no limit, unused functions are forgotten from this number on.
 MANY_FUNCTIONS = 50_000
 
 
 class Functions:
     """Functions by their names.
 
-    `staffed` is how many of them have workers.
+    `staffed` is how many functions have workers.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class Functions:
         self.hits = hits
         self.memory = memory
         self._choice = choice
-        # All functions, in the order in which to see whether they can be forgotten.
+        # All functions, in the order in which they are checked for being unused.
         self._round: deque[Function] = deque()
 
     def of(self, name: bytes) -> Function:
-        """Return the function of this name, which is known from now on."""
+        """Return the function of this name; make it known if it is not."""
         function = self.known.get(name)
         if function is None:
             function = Function(name, self.limits.jobs_per_function)
@@ -43,9 +43,9 @@ class Functions:
     def admits(self, name: bytes, for_worker: bool = False) -> bool:
         """Whether a function of this name is known, or may become known.
 
-        A function that nobody needs is forgotten for it, if one is found soon. Those
-        that have jobs only keep no worker out: for it only those count that have
-        workers.
+        At the limit an unused function is forgotten to make room, if one is found
+        soon. For a worker only the functions that have workers count, so that it can
+        still register one if most functions have jobs but no worker.
         """
         limit = self.limits.functions
         if len(self.known) < (limit or MANY_FUNCTIONS) or name in self.known:
@@ -76,7 +76,7 @@ class Functions:
         return False
 
     def _has_limits(self, function: Function) -> bool:
-        """Whether a function was given limits of its own."""
+        """Whether an admin has set limits for this function."""
         return function.limits != [self.limits.jobs_per_function] * 3
 
     def _forget(self, function: Function) -> None:

@@ -1,4 +1,4 @@
-"""The jobs that the broker knows, and who waits for them."""
+"""The jobs that the broker knows, and the clients that wait for them."""
 
 from .answers import Answers
 from .constants import JOB_CREATED, NORMAL, WORK_EXCEPTION, WORK_FAIL
@@ -8,27 +8,28 @@ from .model import Function, Job, Peer
 from .places import Places
 from .states import ABANDONED, GONE, NEW, QUEUED, RUNNING, SCHEDULED, SHELVED
 
-# So many digits have the largest numbers of jobs.
+# The number of digits of the largest job number.
 MAX_DIGITS = 19
 
 
 class Uniques:
     """The jobs that a submission may join, by their unique.
 
-    Those of all functions are together, since a status is asked for by the unique
-    alone. "-" stands for the workload itself, and is known to the function only. An
-    empty unique, or "-" for an empty workload, joins nothing.
+    The jobs of all functions are in one table, since GET_STATUS_UNIQUE names a unique
+    and no function. The unique "-" stands for the workload itself; such jobs are in the
+    function's `twins`. An empty unique joins nothing, nor does "-" with an empty
+    workload.
     """
 
     __slots__ = ("_first", "_others")
 
     def __init__(self) -> None:
         self._first: dict[bytes, Job] = {}
-        # Those of further functions, where one unique is used for several.
+        # Jobs of further functions, if several functions use one unique.
         self._others: dict[bytes, dict[Function, Job]] = {}
 
     def first(self, unique: bytes) -> Job | None:
-        """Return a job of this unique: the first one, of whatever function."""
+        """Return the first job of this unique, whatever its function."""
         return self._first.get(unique)
 
     def find(self, function: Function, unique: bytes, workload: bytes) -> Job | None:
@@ -42,7 +43,7 @@ class Uniques:
         return None if others is None else others.get(function)
 
     def add(self, job: Job) -> None:
-        """Have this job found from now on, whichever was before."""
+        """Make submissions find this job, instead of an earlier one."""
         unique = job.unique
         if unique == b"-":
             if job.workload:
@@ -58,7 +59,7 @@ class Uniques:
                 others[job.function] = job
 
     def remove(self, job: Job) -> None:
-        """Have this job no longer found, if it was."""
+        """Make submissions not find this job any more."""
         unique = job.unique
         if not unique:
             return
@@ -82,10 +83,10 @@ class Uniques:
 class Jobs:
     """Jobs from their submission until they are retired.
 
-    Handles are `handle_prefix`, a colon and a number that counts from
-    `next_number`. In `changes` are jobs to be stored and numbers of jobs to be removed
-    from the store, in their order. In `congested` are workers, each with a blocked peer
-    that it sent something to.
+    A handle is `handle_prefix`, a colon and a number; the next number is `next_number`.
+    `changes` has jobs to be stored, and numbers of jobs to be removed from the store,
+    in their order. `congested` has pairs of a worker and a blocked client that gets the
+    worker's updates.
     """
 
     def __init__(
@@ -96,14 +97,14 @@ class Jobs:
         handle_prefix: bytes,
         next_number: int,
     ) -> None:
-        # By the number of their handle: numbers that follow each other lie side by
-        # side in a dictionary, where handles would be all over a large one.
+        # By number, not by handle: successive numbers are neighbours in a dictionary,
+        # while handles would be spread over all of its memory.
         self.known: dict[int, Job] = {}
         self.uniques = Uniques()
         self.next_number = next_number
         self.changes: list[Job | int] = []
         self.congested: list[tuple[Peer, Peer]] = []
-        # Whether stored jobs are left to the next run instead of being queued.
+        # Whether stored jobs are left to the next run of the server, and not queued.
         self.shelving = False
         self.handle_prefix = handle_prefix
         self._places = places
@@ -113,12 +114,12 @@ class Jobs:
     def make(
         self, function: Function, unique: bytes, workload: bytes, size: int
     ) -> Job:
-        """Make a job of normal priority, and of so many bytes of memory.
+        """Make a job of normal priority that takes `size` bytes of memory.
 
-        It is in no place so far.
+        Its state is NEW; `place` must follow.
         """
-        # Filled in here, since calling a constructor with so many arguments would be
-        # a good part of what a job costs in the compiled build.
+        # Set here, since a constructor with so many arguments would take a large part
+        # of the time for a job in the compiled build.
         job = new_job()
         job.number = self.next_number
         job.handle = make_handle(self.handle_prefix, job.number)
@@ -144,7 +145,7 @@ class Jobs:
         return job
 
     def reduce(self, job: Job, reducer: bytes) -> None:
-        """Give a job the function that reduces its results."""
+        """Set the reducer of a job."""
         job.reducer = reducer
         self._memory.jobs += len(reducer)
 
@@ -157,7 +158,7 @@ class Jobs:
         return job if job is not None and job.handle == handle else None
 
     def place(self, job: Job, event: int) -> None:
-        """Have a job wait for a worker, or for its time, or for the next run."""
+        """Queue a job, or schedule it, or leave it to the next run of the server."""
         if self.shelving and job.stored and not job.clients:
             self._forget(job)
             self._places.move(job, event, GONE)
@@ -167,7 +168,7 @@ class Jobs:
             self._places.move(job, event, QUEUED)
 
     def retire(self, job: Job) -> None:
-        """Forget a job, and detach those who wait for it."""
+        """Make a job unknown, and detach the clients that wait for it."""
         if job.stored:
             self.changes.append(job.number)
             self._answers.settle(job, JOB_CREATED, (job.handle,))
@@ -180,17 +181,21 @@ class Jobs:
             job.clients = job.joins = None
 
     def shelve(self, job: Job) -> None:
-        """Leave a job to the next run that nothing keeps in this one any longer."""
+        """When `shelving`, leave a stored job to the next run if it is not needed now.
+
+        It is needed while it runs, and while a client waits for its result or for
+        the answer to its submission.
+        """
         idle = job.state == QUEUED or job.state == SCHEDULED
         awaited = bool(job.clients) or job.receipts is not None
         if self.shelving and job.stored and idle and not awaited:
             self._places.move(job, SHELVED, GONE)
             self._forget(job)
 
-    # -- who waits
+    # -- clients that wait
 
     def join(self, job: Job, peer: Peer) -> None:
-        """Attach a client, once for each of its submissions."""
+        """Attach a client to a job, and count how often it has joined."""
         if job.clients is None:
             job.clients = []
         elif job in peer.waiting:
@@ -203,13 +208,13 @@ class Jobs:
         self._memory.peers += WAIT_MEMORY
 
     def leave(self, peer: Peer) -> None:
-        """Detach a client from all that it waits for."""
+        """Detach a client from all jobs that it waits for."""
         for job in peer.waiting:
             self._detach(job, peer)
         peer.waiting.clear()
 
     def forward(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
-        """Send something to the clients of a job."""
+        """Send a packet to the clients of a job."""
         clients = job.clients
         if clients is None:
             return
@@ -222,8 +227,10 @@ class Jobs:
                 self.congested.append((job.worker, client))
 
     def forward_exception(self, job: Job, data: bytes) -> None:
-        """Tell the clients of a job of an exception; a failure is told to those who
-        did not ask for exceptions."""
+        """Send an exception to the clients of a job.
+
+        Clients that did not ask for exceptions get WORK_FAIL, as with gearmand.
+        """
         for client in job.clients or ():
             if client.exceptions:
                 exception = (job.handle, data)
@@ -244,12 +251,13 @@ class Jobs:
             self.shelve(job)
 
     def _forget(self, job: Job) -> None:
-        """Let nobody find a job any longer."""
+        """Make a job unknown."""
         if self.known.pop(job.number, None) is not None:
             self._memory.jobs -= job_size(job.workload, job.unique)
             self.uniques.remove(job)
             if job.reducer is not None:
                 self._memory.jobs -= len(job.reducer)
             if not job.stored:
-                # What still refers to the job need not keep that. The store may.
+                # Dead entries of queues still refer to the job: free its workload.
+                # A stored job keeps its workload, which the store may still need.
                 job.workload = b""

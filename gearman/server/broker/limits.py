@@ -1,8 +1,9 @@
-"""Limits of a broker, and what whoever hits one is told."""
+"""Limits of a broker, and the texts for peers that hit a limit."""
 
 from collections import Counter
 
-# By the option that sets the limit. The first text is gearmand's, and clients know it.
+# By the option that sets the limit. The first text is that of gearmand, which clients
+# may depend on.
 FULL = {
     "max-jobs-per-function": b"Job queue is full",
     "max-jobs": b"The server has as many jobs as --max-jobs allows",
@@ -16,13 +17,13 @@ FULL = {
 
 
 class Limits:
-    """How much a broker takes up at most; 0 is no limit.
+    """What a broker may keep at most; 0 is no limit.
 
-    `jobs` and `job_memory`, which is in bytes, are for all jobs together, `functions`
-    for those that are known. `jobs_per_function` counts for functions that were given
-    no limit of their own, `functions_per_worker` for each peer. `memory` is for all
-    that peers make the server keep, in bytes: nothing is refused because of it, but
-    whoever does the I/O has to see to it.
+    `jobs` (a number) and `job_memory` (bytes) limit all jobs together; `functions`
+    limits the known functions. `jobs_per_function` is for functions without a limit of
+    their own, `functions_per_worker` for each peer. `memory` (bytes) limits everything
+    that the server keeps for peers. The broker refuses nothing because of it: the code
+    that does the I/O enforces it.
     """
 
     def __init__(
@@ -44,10 +45,10 @@ class Limits:
 
 
 class Hits:
-    """How often each limit was hit, by the option that sets it.
+    """How often each limit was hit, by the option that sets the limit.
 
-    `counts` has them all, those of whoever does the I/O included; `reached` those that
-    are still to be logged.
+    `counts` has all limits, including those that the I/O checks. `reached` has the
+    limits that were hit and are not logged yet.
     """
 
     __slots__ = ("counts", "reached")
@@ -57,6 +58,6 @@ class Hits:
         self.reached: set[str] = set()
 
     def add(self, limit: str) -> None:
-        """Count that something went beyond a limit, and was refused."""
+        """Count a request that exceeded a limit and was refused."""
         self.counts[limit] += 1
         self.reached.add(limit)

@@ -1,18 +1,18 @@
 """What is done for each new job. The compiled build has a faster version of this file.
 
-There the collector of cycles does not look at jobs: whoever retires a job takes it out
-of the lists and sets of its peers, so that it is in no cycle, and millions of jobs
-would be much to look through.
+In the compiled build Python's collector of cycles does not track jobs, as checking
+millions of them takes long. This is safe: a retired job is removed from the lists and
+sets of its peers, so that it is in no cycle.
 """
 
 from functools import partial
 
 from .model import Job
 
-# Return a job with nothing in it.
+# Returns a job whose attributes are not set.
 new_job = partial(Job.__new__, Job)
 
 
 def make_handle(prefix: bytes, number: int) -> bytes:
-    """Return the handle of the job of this number."""
+    """Return the handle of the job with this number."""
     return b"%b:%d" % (prefix, number)

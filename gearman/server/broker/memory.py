@@ -1,14 +1,14 @@
-"""How much memory a broker takes, counted as it changes."""
+"""How much memory a broker uses, counted at each change."""
 
-# What a job takes beside its workload and its unique, and what a unique does beside its
-# own bytes, as measured (bytes).
+# Measured bytes that a job takes besides its workload and its unique, and that a unique
+# takes besides its own bytes.
 JOB_MEMORY = 350
 UNIQUE_MEMORY = 50
 
-# What else takes memory, as measured (bytes): a function beside its name, a function
-# of a worker, a peer, a timer, a job that a worker has or that a client waits for; an
-# answer that is owed, for each of those who know of it, and a request that waits for
-# one, beside its arguments.
+# Measured bytes of other things, in this order: a function, besides its name; a
+# function of a worker; a peer; a timer; a job that a worker runs; a job that a client
+# waits for; a pending answer, for each object that refers to it; a waiting request,
+# besides its arguments.
 FUNCTION_MEMORY = 3000
 ABILITY_MEMORY = 155
 PEER_MEMORY = 800
@@ -20,11 +20,11 @@ REQUEST_MEMORY = 200
 
 
 class Memory:
-    """Bytes of memory, by what they are for.
+    """Bytes of memory, by their purpose.
 
-    `jobs` is for the jobs, `peers` for names of functions, for what peers can do, and
-    for what they wait for. `buffers` is for what was received and is not carried out
-    yet, or is still to be sent: whoever does the I/O keeps it up to date.
+    `jobs` is for the jobs. `peers` is for the names of functions, and for the
+    functions, jobs and answers of peers. `buffers` is for received data that is not
+    handled yet and for data to be sent; the code that does the I/O keeps it up to date.
     """
 
     __slots__ = ("buffers", "jobs", "peers")
@@ -36,6 +36,6 @@ class Memory:
 
 
 def job_size(workload: bytes, unique: bytes) -> int:
-    """Return how many bytes of memory a job takes, without a reducer."""
+    """Return how many bytes of memory a job takes, without its reducer."""
     size = JOB_MEMORY + len(workload)
     return size + UNIQUE_MEMORY + len(unique) if unique else size

@@ -1,6 +1,6 @@
 """What the broker knows: jobs, their functions and queues, and peers.
 
-They stand in one file because each knows the others, as C types in the compiled build.
+They are in one file because they refer to each other, as C types in the compiled build.
 """
 
 from collections import OrderedDict, deque
@@ -11,7 +11,7 @@ from ...framing import encode
 from .constants import AWAKE, ERROR, HIGH, LOW, NORMAL, SWEEP
 from .states import QUEUED
 
-# So many bytes of workloads may be left in entries that are gone.
+# Dead entries of a queue may have workloads of so many bytes in all.
 SWEEP_BYTES = 16 * 1024 * 1024
 
 
@@ -41,28 +41,29 @@ class Job:
     denominator: int
     timer: int
     worker: "Peer | None"
-    # Each one once, however often it has joined; and of those who did so several times,
-    # how often.
+    # Each client is in the list once, even if it has joined several times. `joins` has
+    # how often, for clients that have joined more than once.
     clients: "list[Peer] | None"
     joins: "dict[Peer, int] | None"
-    # Whether the store has it, or was told to; and who is to be told once it has.
+    # Whether the job was given to the store. Submissions that are answered when it is
+    # stored; None if none wait for that.
     stored: bool
     receipts: "list[Receipt] | None"
 
     def wanted(self) -> bool:
-        """Whether anybody cares for the result."""
+        """Whether the job is still needed: it has clients, or is a background job."""
         return self.background or bool(self.clients)
 
     def joined(self, client: "Peer") -> int:
-        """Return how many submissions of one of the clients this job is."""
+        """Return how many submissions of this client the job has."""
         return 1 if self.joins is None else self.joins.get(client, 1)
 
 
 class Queue:
     """The jobs of one function and priority, first in, first out.
 
-    It is `listed` among those that have jobs from its first job on, until somebody
-    finds out that it has none.
+    A queue is `listed` (see Choice) when it gets its first job. When it is empty it
+    stays listed until the next search finds it empty.
     """
 
     __slots__ = ("_entries", "_gone", "count", "listed")
@@ -71,16 +72,16 @@ class Queue:
         self.listed = False
         self._entries: deque[Job] = deque()
         self.count = 0
-        # Bytes of workloads that were taken out of the middle since the last sweep.
+        # Bytes of workloads of the dead entries since the last sweep.
         self._gone = 0
 
     def push(self, job: Job) -> None:
-        """Append a job, whose state says that it is queued."""
+        """Append a job; its state is QUEUED already."""
         self._entries.append(job)
         self.count += 1
 
     def pop(self) -> Job:
-        """Take the first job. There must be one: look at `count` before."""
+        """Remove and return the first job. There must be one: check `count` before."""
         job = self._entries.popleft()
         while job.state != QUEUED:
             job = self._entries.popleft()
@@ -88,7 +89,7 @@ class Queue:
         return job
 
     def discard(self, job: Job) -> None:
-        """Take a job out of the middle, whose state says that it is elsewhere."""
+        """Remove a job from any place in the queue; its state is no longer QUEUED."""
         self.count -= 1
         self._gone += len(job.workload)
         crowded = len(self._entries) > 2 * self.count + SWEEP
@@ -98,7 +99,7 @@ class Queue:
 
 
 class Function:
-    """What is known of one function name: jobs, workers, limits."""
+    """One function: its jobs, workers and limits."""
 
     # fmt: off
     __slots__ = (
@@ -111,17 +112,17 @@ class Function:
         self.name = name
         self.queues = (Queue(), Queue(), Queue())
         self.scheduled = [0, 0, 0]
-        # By priority; 0 is no limit.
+        # The limit of jobs for each priority; 0 is no limit.
         self.limits = [limit, limit, limit]
         self.running = 0
         self.pending = 0
         self.workers = 0
-        # Peers that were asleep when they were put here; who has been woken since is
-        # skipped, and put here again when it goes to sleep.
+        # Peers that were asleep when they were added. A peer that was woken since then
+        # is skipped, and is added again when it goes to sleep.
         self.sleepers: OrderedDict[Peer, None] = OrderedDict()
-        # Jobs of the unique "-", which stands for the workload itself.
+        # Jobs with the unique "-", which stands for the workload itself.
         self.twins: dict[bytes, Job] = {}
-        # Whether a worker has or had it, or an admin has made it.
+        # Whether a worker has ever registered it, or an admin has created it.
         self.offered = False
 
     def ready(self) -> bool:
@@ -138,17 +139,19 @@ class Function:
         return self.running + self.pending + sum(map(self.waiting, (HIGH, NORMAL, LOW)))
 
     def clear(self) -> None:
-        """Let go of jobs that are gone and still lie in a queue.
+        """Drop the dead entries of the queues.
 
-        They refer to the function, and the collector of cycles does not look at jobs.
+        These jobs refer to the function, and the collector of cycles does not track
+        jobs (see `making`).
         """
         self.queues = (Queue(), Queue(), Queue())
 
 
 class Receipt:
-    """What a peer is owed for a submission: an answer, when there is one.
+    """A place in the order of a peer's answers, kept for one submission.
 
-    Or else a `request` that is still to be carried out: the arguments of a submission.
+    It has the answer when `command` is not 0. It has a `request`, the arguments of the
+    submission, while this is not carried out.
     """
 
     __slots__ = ("arguments", "command", "peer", "request")
@@ -163,8 +166,8 @@ class Receipt:
 class Peer:
     """One connection: a client, a worker, or both.
 
-    `connection` is for whoever owns the socket. `blocked` is set by it while the
-    peer does not take what was sent to it.
+    `connection` is for the code that owns the socket. That code sets `blocked` while
+    the peer does not accept data.
     """
 
     def __init__(self, address: str = "", descriptor: int = -1) -> None:
@@ -172,8 +175,8 @@ class Peer:
         self.descriptor = descriptor
         self.client_id = b"-"
         self.connection: Any = None
-        # What is to be sent, and how many bytes that is; and the rest of an answer
-        # that is made piece by piece, before which nothing else is carried out.
+        # The data to be sent, and its size in bytes. `answering` has the rest of a long
+        # answer, made in parts; no other request is carried out before its end.
         self.outbox: list[bytes] = []
         self.size = 0
         self.answering: Iterator[bytes] | None = None
@@ -181,34 +184,33 @@ class Peer:
         self.blocked = False
         self.exceptions = False
         self.sleep = AWAKE
-        # Timeouts in seconds by function name, 0 for none; the functions in the order
-        # in which they are asked for jobs.
+        # Timeouts in seconds by function name (0: none). The functions, in the order in
+        # which they are searched for jobs.
         self.abilities: dict[bytes, float] = {}
         self.functions: list[Function] = []
-        # Functions that do not have it among their sleepers.
+        # Functions that do not have this peer in their `sleepers`.
         self.unlisted: list[Function] = []
         self.jobs: dict[bytes, Job] = {}
-        # The job that this worker has just ended by an exception.
+        # The handle of the job that this worker has just ended with an exception.
         self.raised = b""
-        # Handles of jobs that it took too long for, whose results still count; None
-        # if there are none.
+        # Handles of jobs that exceeded their timeout at this worker, and whose results
+        # still count; None if there are none.
         self.late: dict[bytes, None] | None = None
-        # When it is passed over, if it was woken and asks for nothing.
+        # When other workers are woken instead, if this one was woken and does not grab.
         self.patience = 0.0
-        # Jobs that ended because of what this worker sent for them, if there were
-        # any: what else it sends for them is to be expected.
+        # Handles of jobs that ended because a packet of this worker was too large, or
+        # None. More packets for them may come, and are no error.
         self.refused: deque[bytes] | None = None
-        # Jobs that it waits for.
+        # Jobs that this client waits for.
         self.waiting: set[Job] = set()
-        # What is owed for its submissions, the first one first, from the first one
-        # on that has to wait.
+        # Receipts for its submissions in their order, from the first one that waits.
         self.receipts: deque[Receipt] | None = None
 
     def send(self, command: int, arguments: tuple[bytes, ...]) -> None:
         self.write(encode(command, arguments))
 
     def repeat(self, times: int, command: int, arguments: tuple[bytes, ...]) -> None:
-        """Send the same packet several times. What waits is there once."""
+        """Send the same packet several times; its bytes are kept only once."""
         data = encode(command, arguments)
         for _ in range(times):
             self.write(data)
@@ -223,6 +225,6 @@ class Peer:
         self.send(ERROR, (code, text))
 
 
-# What became of a job that did not end as it should: "queued again" or "given up",
-# its handle and function, the worker that had it, why, and how often that was so.
+# A job whose attempt failed: "queued again" or "given up", its handle, its function,
+# its worker, the reason, and the number of failed attempts.
 Notice = tuple[str, bytes, bytes, Peer, str, int]

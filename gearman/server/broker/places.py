@@ -1,8 +1,8 @@
-"""Where each job is.
+"""Where each job is, and how it moves.
 
-Queues and timers drop what is gone lazily: an entry whose job has moved on is skipped
-when its turn comes, and swept out before such entries outnumber the live ones, so that
-no operation costs more than the number of things it touches.
+When a job leaves a queue or a timer early, its entry there stays as a dead entry. Dead
+entries are skipped when they come first, and are all removed (swept) before they are
+more than the live ones. So an operation costs no more than the entries it is about.
 """
 
 from heapq import heapify, heappop, heappush
@@ -16,20 +16,20 @@ from .model import Job, Peer, Queue
 from .sleepers import Sleepers
 from .states import ASSIGNED, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
 
-# So many jobs become due in one turn; a second may be that of a million.
+# At most so many jobs become due in one turn, as a million may have the same second.
 MANY_DUE = 1000
 
 
 class Timers:
-    """Jobs by the time at which something is due; a job has one timer at most.
+    """Jobs by the time at which they are due; a job has one timer at most.
 
-    `first` is when to look again; it may turn out that nothing is due then.
+    `first` is when to call `due` next. There may be no job that is due then.
     """
 
     __slots__ = ("_entries", "_jobs", "_last", "first")
 
     def __init__(self) -> None:
-        # The latter are those whose timer runs, by its number.
+        # A heap of times and timer numbers; and the jobs of running timers, by number.
         self._entries: list[tuple[float, int]] = []
         self._jobs: dict[int, Job] = {}
         self._last = 0
@@ -54,9 +54,9 @@ class Timers:
             self.first = self._entries[0][0] if self._entries else inf
 
     def due(self, now: float) -> list[Job]:
-        """Take out the jobs whose time has come, the earliest first.
+        """Remove and return the jobs that are due, the earliest first.
 
-        If there are very many, others are left to the next time.
+        If there are more than MANY_DUE, the rest is left to the next call.
         """
         jobs: list[Job] = []
         while self._entries and self._entries[0][0] <= now and len(jobs) < MANY_DUE:
@@ -70,7 +70,7 @@ class Timers:
 
 
 class Moves(Protocol):
-    """What is told of every move: the event, from where, to where."""
+    """Gets every move: the event, from which place, to which place."""
 
     def append(self, move: tuple[int, int, int], /) -> None: ...
 
@@ -78,9 +78,9 @@ class Moves(Protocol):
 class Places:
     """Moves jobs from place to place.
 
-    `now` is the time by the monotonic clock, for the `deadlines` of jobs that run,
-    `wall` the time since the epoch, for the `scheduled` ones, both in seconds.
-    If there are `moves`, each move is appended to them.
+    Both are in seconds: `now` of the monotonic clock, for the `deadlines` of running
+    jobs; `wall` since the epoch, for the `scheduled` jobs. If `moves` is not None, each
+    move is appended to it.
     """
 
     def __init__(self, choice: Choice, sleepers: Sleepers, memory: Memory) -> None:
@@ -94,10 +94,10 @@ class Places:
         self._memory = memory
 
     def move(self, job: Job, event: int, to: int) -> None:
-        """Take a job from where it is to another place, as the event may by MOVES.
+        """Move a job from its place to another one; MOVES has the allowed moves.
 
-        A job that runs needs its `worker` before, and has been taken out of its queue
-        already.
+        Before a job moves to RUNNING, its `worker` must be set, and it must be removed
+        from its queue.
         """
         function = job.function
         place = job.state

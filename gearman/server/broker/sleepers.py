@@ -1,8 +1,8 @@
-"""Who sleeps, and who is woken.
+"""Which workers sleep, and which are woken.
 
-A worker sleeps only while nothing is queued for it. Whoever queues a job wakes the
-sleepers of its function, and a worker that was woken passes the wake-up on if it leaves
-work behind; so no job can wait beside a worker that sleeps.
+A worker sleeps only while no job is queued for it. When a job is queued, sleeping
+workers of its function are woken. If a woken worker does not take all jobs, other
+workers are woken. So no job waits while a worker of its function sleeps.
 """
 
 from collections import OrderedDict
@@ -11,32 +11,33 @@ from math import inf
 from .constants import NOOP, SLEEPING, WOKEN
 from .model import Function, Peer
 
-# With `-w`, a woken worker that asks for nothing for so long is passed over (seconds).
+# With `-w`: if a woken worker grabs nothing for so many seconds, others are woken.
 WAKE_PATIENCE = 1.0
 
 
 class Sleepers:
-    """Wakes workers: `wakeup` of them for each job, 0 for all.
+    """Wakes workers: `wakeup` of them for each job (0: all).
 
-    `now` is the time by the monotonic clock, and `first` when to call `pass_over`.
+    In seconds of the monotonic clock, `now` is the time, and `first` is when to call
+    `pass_over`.
     """
 
     def __init__(self, wakeup: int) -> None:
         self.wakeup = wakeup
         self.now = 0.0
         self.first = inf
-        # Peers that were woken lately, the first one first.
+        # Peers in the order in which they were woken, with `-w` only.
         self._woken: OrderedDict[Peer, None] = OrderedDict()
 
     def add(self, peer: Peer) -> None:
-        """Put a worker to sleep, which has no job to do."""
+        """Put a worker to sleep; it must have no job to do."""
         peer.sleep = SLEEPING
         for function in peer.unlisted:
             function.sleepers[peer] = None
         peer.unlisted.clear()
 
     def forget(self, peer: Peer) -> None:
-        """A peer is gone."""
+        """Forget a peer that has disconnected."""
         self._woken.pop(peer, None)
 
     def wake(self, function: Function) -> None:
@@ -61,7 +62,7 @@ class Sleepers:
             self.first = first.patience
 
     def pass_over(self) -> None:
-        """Wake others in the place of those who were woken and ask for nothing."""
+        """Wake other workers for each woken worker that has grabbed nothing in time."""
         while self._woken:
             peer = next(iter(self._woken))
             if peer.patience > self.now:
@@ -72,7 +73,7 @@ class Sleepers:
         self.first = peer.patience if self._woken else inf
 
     def pass_on(self, functions: list[Function]) -> None:
-        """Wake somebody else for these functions, as far as they have jobs."""
+        """Wake other workers for those of these functions that have jobs."""
         for function in functions:
             if function.sleepers and function.ready():
                 self.wake(function)

@@ -1,29 +1,28 @@
-"""Where a job can be, and which event may take it from where to where.
+"""The places where a job can be, and which event may move it from where to where.
 
-A job is in exactly one place: pending until the store has it, where background jobs
-are kept in a store; among the scheduled ones; in a queue of its function; with a
-worker; or gone. `Places.move` is the only way from one to another. The tests check each
-of its steps against MOVES.
+A job is in exactly one place. It is pending while a queue plugin stores it, scheduled
+until its time, queued in its function, running in a worker, or gone. Only `Places.move`
+moves a job. The tests check every move against MOVES.
 """
 
 NEW, PENDING, SCHEDULED, QUEUED, RUNNING, GONE = range(6)
 
-# A client has submitted the job, or an earlier run of the server had stored it.
+# A client has submitted the job, or an earlier run of the server has stored it.
 SUBMITTED, RESTORED = 0, 1
-# The store has it, or cannot have it.
+# It was stored, or could not be stored.
 STORED, UNSTORED = 2, 3
-# Its time has come.
+# Its scheduled time has come.
 DUE = 4
-# A worker has got it; was lost, or too slow; has ended it. A result may come late, when
-# the job is in a queue again.
+# A worker has got it; the worker was lost, or exceeded the timeout; a worker has ended
+# it. A late result may end a job that is queued again.
 ASSIGNED, LOST, ENDED = 5, 6, 7
-# Nobody waits for it any longer; an admin does not want it. A job that runs goes on
-# then, for nobody.
+# No client waits for it any more; an admin has cancelled it. If it runs, it stays with
+# its worker, and its result is dropped.
 ABANDONED, CANCELLED = 8, 9
-# The server leaves it to its next run.
+# The server leaves the stored job to its next run.
 SHELVED = 10
 
-# By event, from where to where.
+# For each event, the places from which and to which it may move a job.
 MOVES: dict[int, dict[int, tuple[int, ...]]] = {
     SUBMITTED: {NEW: (PENDING, SCHEDULED, QUEUED)},
     RESTORED: {NEW: (SCHEDULED, QUEUED, GONE)},

@@ -1,7 +1,7 @@
 """Background jobs that are kept in a store.
 
-Such a job is acknowledged and can be grabbed only after it was stored. Whoever owns
-the store takes what is to be done out of `Jobs.changes`, and tells how it went.
+Such a job is acknowledged, and can be grabbed, only after it was stored. The code that
+owns the store takes the changes from `Jobs.changes`, and reports the outcome here.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from .states import GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
 
 
 class StoredJobs:
-    """The verbs of whoever owns the store."""
+    """The verbs of the code that owns the store."""
 
     def __init__(
         self, functions: Functions, places: Places, answers: Answers, jobs: Jobs
@@ -28,7 +28,7 @@ class StoredJobs:
         self._jobs = jobs
 
     def add(self, job: Job) -> None:
-        """Have a job stored. A new one is pending meanwhile."""
+        """Have a job stored. A new job is pending until then."""
         job.stored = True
         job.receipts = []
         self._jobs.changes.append(job)
@@ -46,8 +46,8 @@ class StoredJobs:
     def failed(self, jobs: list[Job], reason: bytes) -> None:
         """Refuse jobs that could not be stored.
 
-        They may be in the store all the same, so they are removed from it. A job that
-        was stored before, and changed since, stays as it was stored.
+        A failed commit may still have stored them, so they are removed from the store.
+        If a job was stored before, and only a change of it failed, it stays as it was.
         """
         for job in jobs:
             if job.receipts is None:
@@ -55,7 +55,7 @@ class StoredJobs:
             self._answers.settle(job, ERROR, (b"QUEUE_ERROR", reason))
             job.background = False
             if job.state == RUNNING or (job.state != PENDING and job.wanted()):
-                # It goes on for those who wait for its result.
+                # It continues for the clients that wait for its result.
                 job.stored = False
                 self._jobs.changes.append(job.number)
             else:
@@ -64,7 +64,7 @@ class StoredJobs:
         self._answers.pay()
 
     def store_again(self, numbers: Sequence[int]) -> None:
-        """Have jobs stored that the store has forgotten."""
+        """Store again jobs that the store has lost."""
         for number in numbers:
             job = self._jobs.known.get(number)
             if job is not None and job.stored:
@@ -82,9 +82,9 @@ class StoredJobs:
         retries: int,
         reducer: bytes | None,
     ) -> None:
-        """Take up a job that was stored by an earlier run.
+        """Add a job that an earlier run of the server has stored.
 
-        It keeps its handle, if that ends with its number as all handles do.
+        It keeps its handle if this ends with its number, as all handles do.
         """
         jobs = self._jobs
         following = max(jobs.next_number, number + 1)
@@ -105,10 +105,10 @@ class StoredJobs:
         jobs.place(job, RESTORED)
 
     def shelve(self) -> int:
-        """Leave stored jobs to the next run, and return how many there are.
+        """Leave stored jobs to the next run of the server; return how many there are.
 
-        From now on this goes for every stored job that does not run and that nobody
-        waits for; those are no longer known here.
+        From now on this is done for every stored job that does not run and that no
+        client waits for. Such a job is unknown then.
         """
         self._jobs.shelving = True
         jobs = list(self._jobs.known.values())

@@ -1,4 +1,4 @@
-"""What workers send: what they can do, that they sleep, results of their jobs."""
+"""The verbs of workers: registering functions, sleeping, grabbing, results."""
 
 import re
 from collections import deque
@@ -29,16 +29,17 @@ from .places import Places
 from .sleepers import Sleepers
 from .states import ENDED, GONE, LOST
 
-# A shorter timeout of a function is taken as this one, as gearmand does (seconds).
+# The shortest timeout of a function, as with gearmand; a shorter one is raised to it
+# (seconds).
 MIN_TIMEOUT = 1.0
 
-# Of how many jobs that it took too long for a worker may still bring the result.
+# For so many jobs that exceeded their timeout a worker may still send the result.
 MAX_LATE = 1000
 
-# How many jobs a worker may have been refused whose further packets are expected.
+# For so many jobs whose result was refused, further packets of the worker are ignored.
 MAX_REFUSED = 100
 
-# Where the digits of a number that is sent as text must have ended (bytes).
+# So many bytes of a number that is sent as text are read.
 MAX_NUMBER_TEXT = 100
 
 _DIGITS = re.compile(rb"\s*\+?(\d{0,20})")
@@ -47,10 +48,9 @@ _DIGITS = re.compile(rb"\s*\+?(\d{0,20})")
 class Workers:
     """The verbs of workers.
 
-    `retries` is how many workers may be lost with a job before it fails, at least one
-    (-1: any number). With `timeout_fails` a job that exceeds its timeout fails;
-    otherwise it counts as a job whose worker was lost. In `notices` is what became of
-    jobs that did not end as they should.
+    A job fails when `retries` workers were lost with it (-1: never; 0 counts as 1).
+    With `timeout_fails` a job that exceeds its timeout fails; otherwise its worker
+    counts as lost. `notices` has the failed attempts of jobs, for the log.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class Workers:
         self._answers = answers
         self._jobs = jobs
 
-    # -- what they can do
+    # -- functions of a worker
 
     def can_do(self, peer: Peer, name: bytes, timeout: float = 0.0) -> None:
-        """Register a function, with the seconds that a job of it may take (0: any)."""
+        """Register a function; its jobs may take `timeout` seconds (0: no limit)."""
         if len(name) > MAX_FUNCTION:
             return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Function name too large")
         if timeout > 0:
@@ -93,7 +93,7 @@ class Workers:
         if not functions.admits(name, True):
             return peer.refuse(b"QUEUE_ERROR", FULL["max-functions"])
         function = functions.of(name)
-        # The name is the function's own, which all of its workers share.
+        # The function's own name object, so that all its workers share one.
         peer.abilities[function.name] = timeout
         peer.functions.insert(0, function)
         if not function.workers:
@@ -109,7 +109,7 @@ class Workers:
         return None
 
     def cant_do(self, peer: Peer, name: bytes) -> None:
-        """Take a function back. A job of it that is running may still be finished."""
+        """Remove a registration. A running job of the function may still be ended."""
         if name in peer.abilities:
             del peer.abilities[name]
             function = self._functions.known[name]
@@ -119,7 +119,7 @@ class Workers:
             self._unregister(peer, function)
 
     def reset_abilities(self, peer: Peer) -> None:
-        """Take all functions back. Running jobs may still be finished."""
+        """Remove all registrations. Running jobs may still be ended."""
         functions, peer.functions = peer.functions, []
         peer.unlisted.clear()
         peer.abilities.clear()
@@ -135,12 +135,12 @@ class Workers:
         if peer.sleep == WOKEN:
             self._sleepers.pass_on([function])
 
-    # -- what they ask for
+    # -- sleeping and grabbing
 
     def pre_sleep(self, peer: Peer) -> None:
-        """Have a worker told when there is a job for it, at once if there is one."""
+        """Wake a worker when there is a job for it, at once if there is one."""
         if peer.sleep == SLEEPING and not self._sleepers.wakeup:
-            # There is none: all who sleep would have been woken.
+            # There is no job: it would have woken all sleeping workers.
             return
         if self._choice.has_any(peer):
             self._sleepers.rouse(peer)
@@ -171,7 +171,7 @@ class Workers:
         return peer.send(JOB_ASSIGN_ALL, found)
 
     def _take(self, peer: Peer) -> Job | None:
-        """Give the peer its next job, if there is one."""
+        """Give the worker its next job, if there is one."""
         woken = peer.sleep == WOKEN
         peer.sleep = AWAKE
         queue = self._choice.queue(peer)
@@ -184,12 +184,12 @@ class Workers:
         found = (job.handle, job.function.name, job.unique, job.workload)
         peer.send(JOB_ASSIGN_UNIQ, found)
 
-    # -- what they tell of a job
+    # -- updates and results of a job
 
     def status(
         self, peer: Peer, handle: bytes, numerator: bytes, denominator: bytes
     ) -> None:
-        """Keep how far a job has come, and tell its clients in the worker's words."""
+        """Keep the status of a job, and pass it on to its clients unchanged."""
         job = self._owned(peer, handle)
         if job is not None:
             job.numerator = _number(numerator)
@@ -201,7 +201,8 @@ class Workers:
         if job is not None:
             self._jobs.forward(job, WORK_DATA, (handle, data))
         elif peer.late:
-            # A result that lacks this part is not the job's any longer.
+            # A late result without this part would be incomplete, so it no longer
+            # counts.
             peer.late.pop(handle, None)
 
     def warning(self, peer: Peer, handle: bytes, data: bytes) -> None:
@@ -210,15 +211,18 @@ class Workers:
             self._jobs.forward(job, WORK_WARNING, (handle, data))
 
     def complete(self, peer: Peer, handle: bytes, result: bytes) -> None:
-        """End a job, the late one as well that another worker has or waits for."""
+        """End a job, also by a late result while it is queued or running again."""
         job = self._ended(peer, handle)
         if job is not None:
             self._jobs.forward(job, WORK_COMPLETE, (handle, result))
             self._finish(job)
 
     def fail(self, peer: Peer, handle: bytes) -> None:
-        """End a job. Workers that follow the PROTOCOL fail a job that they have just
-        ended by an exception: that is no mistake of theirs, and changes nothing."""
+        """End a job as failed.
+
+        By the PROTOCOL a worker may send WORK_FAIL after WORK_EXCEPTION. Then the job
+        has ended already, and WORK_FAIL is no error and changes nothing.
+        """
         if handle == peer.raised:
             peer.raised = b""
             return
@@ -228,7 +232,7 @@ class Workers:
             self._finish(job)
 
     def exception(self, peer: Peer, handle: bytes, data: bytes) -> None:
-        """End a job; clients that did not ask for exceptions see a failure."""
+        """End a job; clients that did not ask for exceptions get WORK_FAIL."""
         text = b"An exception was received for a job that does not exist"
         job = self._ended(peer, handle, text)
         if job is not None:
@@ -237,11 +241,11 @@ class Workers:
             self._finish(job)
 
     def refuse_result(self, peer: Peer, handle: bytes, size: int, limit: int) -> None:
-        """End a job for which a worker has begun to send a packet that is too large.
+        """End a job because its worker has begun to send a packet that is too large.
 
-        It is not queued again, since any worker would send the same. This one is told
-        nothing: workers expect no answer here, and take one for that to their next
-        request. `size` and `limit` are in bytes.
+        The job is not queued again, since any worker would send the same. The worker
+        gets no ERROR: it expects no answer here, and would take one for the answer to
+        its next request. `size` and `limit` are in bytes.
         """
         job = self._ended(peer, handle)
         if job is None:
@@ -272,7 +276,7 @@ class Workers:
         handle: bytes,
         text: bytes = b"Job given in work result not found",
     ) -> Job | None:
-        """Return the job that ends by a peer's result, even if that comes late."""
+        """Return the job that a result is for, even if the result is late."""
         if peer.late and handle in peer.late:
             del peer.late[handle]
             job = self._jobs.find(handle)
@@ -285,17 +289,17 @@ class Workers:
         self._jobs.retire(job)
         self._answers.pay()
 
-    # -- workers that are gone, or too slow
+    # -- workers that are lost or too slow
 
     def lose(self, worker: Peer) -> None:
-        """Queue the jobs of a worker again that is gone."""
+        """Queue again the jobs of a worker that has disconnected."""
         self._sleepers.forget(worker)
         self.reset_abilities(worker)
         for job in list(worker.jobs.values()):
             self._lost(job, worker, "its worker was lost")
 
     def expire(self) -> None:
-        """End the jobs that have taken too long, or queue them again."""
+        """Let jobs that exceeded their timeout fail, or queue them again."""
         for job in self._places.deadlines.due(self._places.now):
             self._expire(job)
 
@@ -311,7 +315,7 @@ class Workers:
             self._expect(worker, job.handle)
 
     def _lost(self, job: Job, worker: Peer, reason: str) -> None:
-        """Queue a job again whose worker is gone or was too slow."""
+        """Queue again a job whose worker was lost or too slow."""
         if not job.wanted():
             self._places.move(job, LOST, GONE)
             return self._jobs.retire(job)
@@ -325,7 +329,7 @@ class Workers:
         return self._jobs.place(job, LOST)
 
     def _expect(self, worker: Peer, handle: bytes) -> None:
-        """Let a result of this worker count that comes late."""
+        """Let a late result of this worker count."""
         if worker.late is None:
             worker.late = {}
         worker.late[handle] = None
@@ -344,6 +348,6 @@ class Workers:
 
 
 def _number(text: bytes) -> int:
-    """Read a number as gearmand does: leading digits, at most 32 bits, else 0."""
+    """Read a number as gearmand does: leading digits, 32 bits at most; else 0."""
     digits = _DIGITS.match(text[:MAX_NUMBER_TEXT])
     return min(int(b"0" + digits[1]), 0xFFFFFFFF) if digits else 0

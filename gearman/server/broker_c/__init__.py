@@ -1,4 +1,4 @@
-"""The broker, compiled: each module of `broker` under this package's name.
+"""The compiled broker: each module of `broker`, under the name of this package.
 
-Beside the C types there is one module of its own, `making`.
+It has the C types of these modules, and its own version of one of them, `making`.
 """

@@ -13,14 +13,14 @@ cdef extern from "Python.h":
 
 
 cpdef Job new_job():
-    """Return a job with nothing in it, at which the collector of cycles won't look."""
+    """Return a job with no attributes set, not tracked by the collector of cycles."""
     cdef Job job = Job.__new__(Job)
     PyObject_GC_UnTrack(<void *>job)
     return job
 
 
 cpdef bytes make_handle(bytes prefix, int64_t number):
-    """Return the handle of the job of this number."""
+    """Return the handle of the job with this number."""
     cdef char digits[24]
     cdef char *at = digits + sizeof(digits)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(prefix)

@@ -1,4 +1,4 @@
-"""Scenes about the client of the administrative protocol."""
+"""Scenes about the admin client."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from tests.client.python2.stage import Stage, scene
 
 Results = Iterator[tuple[str, Any]]
 
-# A server that answers every request the same, and keeps the connection open.
+# A server that gives the same answer to every request, and keeps the connection open.
 FAKE = """
 import socket
 listener = socket.socket()

@@ -1,7 +1,7 @@
-"""What the programs of both libraries are made of: workers, tasks, encoders.
+"""Workers, tasks and encoders for the programs of both libraries.
 
-Each is written the way programs for python-gearman 2.0.2 are, in what Python 2.7
-and 3 have in common.
+They are written as programs for python-gearman 2.0.2 are, and run on Python 2.7 and
+on 3.
 """
 
 import json
@@ -11,7 +11,7 @@ import gearman
 
 
 class CountedWorker(gearman.GearmanWorker):
-    """Works until it has been through `wanted` jobs."""
+    """Works until `wanted` jobs have ended."""
 
     wanted = 0
 

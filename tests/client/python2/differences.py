@@ -1,4 +1,4 @@
-"""Every result that differs from python-gearman 2.0.2's, and why it does."""
+"""Every result that differs from that of python-gearman 2.0.2, and the reason."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,7 @@ EXCEEDED = (
 
 @dataclass(frozen=True)
 class Difference:
-    """A result of a scene: what 2.0.2 gives, what this library gives."""
+    """A result of a scene: that of 2.0.2, and that of this library."""
 
     scene: str
     label: str

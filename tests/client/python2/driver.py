@@ -1,8 +1,8 @@
 """Run steps of a program with the importable `gearman`, on Python 2.7 and on 3.
 
-A step is a line with a JSON string, the source to run; the answer is a line that
-describes the value of its last expression, or what was raised. While a step runs,
-the program may `say` something to whoever plays it, and `hear` a line from there.
+A step is a line with a JSON string, the source to run. The answer is a line that
+describes the value of its last expression, or the error that was raised. While a step
+runs, the program may `say` a line to the test, and `hear` a line from it.
 """
 
 import ast
@@ -28,7 +28,7 @@ def full_name(cls):
 
 
 def kind_of(error):
-    """Name the class that programs of both Pythons would catch."""
+    """Return the name of the class that programs of both Pythons would catch."""
     for cls in type(error).__mro__:
         name = full_name(cls)
         if name in SYSTEM_ERRORS:
@@ -46,7 +46,7 @@ def described_bytes(value):
 
 
 def described_request(request):
-    """Return the state, and whatever else is not as in the beginning."""
+    """Return the state, and all that has changed since the beginning."""
     description = {"state": request.state}
     for name in ("result", "exception", "status", "data_updates", "warning_updates"):
         value = getattr(request, name)
@@ -66,7 +66,7 @@ def described_dict(value):
 
 
 def described(value):
-    """Return what JSON can hold of a value; an object is its class's name."""
+    """Return a value as JSON can hold it; an object becomes its class's name."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, bytes):
@@ -94,12 +94,12 @@ def answer(kind, content):
 
 
 def say(value):
-    """Tell the player something before the step is over."""
+    """Send something to the test before the step ends."""
     answer("said", described(value))
 
 
 def hear():
-    """Wait for a line from the player and return it."""
+    """Wait for a line from the test and return it."""
     return sys.stdin.readline().rstrip("\n")
 
 

@@ -1,4 +1,4 @@
-"""Scenes about submitting jobs and what becomes of them."""
+"""Scenes about submitting jobs, and their results."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,7 @@
-"""python-gearman 2.0.2 itself, to run beside ours: Python 2.7, and the package.
+"""Finds Python 2.7 and python-gearman 2.0.2, to compare this library with it.
 
-The package is fetched once and kept in pytest's cache; nothing of it is part of
-this project.
+The package is downloaded once and kept in pytest's cache. It is not a part of this
+project.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Original:
 
 
 def find_original(cache: Path) -> Original:
-    """Return both, or skip; in CI a package that cannot be had fails the test."""
+    """Return both, or skip; in CI the test fails if the package cannot be got."""
     python = find_python2()
     sdist = cache / SDIST
     if not sdist.exists():
@@ -70,7 +70,7 @@ def is_python2(program: str) -> bool:
 
 
 def output(*command: str) -> str:
-    """Return what a program prints; nothing if there is none, or if it fails."""
+    """Return the output of a program; empty if it does not exist or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     except (OSError, subprocess.TimeoutExpired):
@@ -79,7 +79,7 @@ def output(*command: str) -> str:
 
 
 def fetch(python: str, directory: Path) -> None:
-    """Download the package with that Python's pip; a newer one cannot read it."""
+    """Download the package with the pip of Python 2.7; a newer pip cannot read it."""
     words = ["download", "--no-deps", "--no-binary", ":all:", "gearman==2.0.2"]
     command = [python, "-m", "pip", "-q", *words, "-d", str(directory)]
     problem = ""

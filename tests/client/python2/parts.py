@@ -1,4 +1,4 @@
-"""Scenes about the parts below: connections, packets, small functions."""
+"""Scenes about the lower parts: connections, packets, small functions."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -70,7 +70,7 @@ def connections_that_fail(stage: Stage) -> Results:
     yield (
         "exception",
         run(f"{throw}(exception=ValueError(5))").rstrip(",)"),
-    )  # Python 3.7 dropped the comma
+    )  # Python 3.7 writes no comma here
     yield "neither", run(f"{throw}()")
 
 

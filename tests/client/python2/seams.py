@@ -1,4 +1,4 @@
-"""Scenes about programs that put something of their own in between."""
+"""Scenes about programs that replace methods of the library."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -70,7 +70,7 @@ def an_own_worker_handler(stage: Stage) -> Results:
     stage.client.run("client.submit_job('task', 'abc', 'key', background=True)")
     yield "work", stage.worker.run("worker.work_through(1)")
     yield "names", stage.worker.run("[name for name, _ in seen]")
-    # An encoder's bytes are compared as the text that they were.
+    # The bytes of an encoder are compared as text.
     yield (
         "arguments",
         stage.worker.run(

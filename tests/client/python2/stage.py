@@ -1,4 +1,4 @@
-"""Play one scene with either library: its programs are processes, led step by step."""
+"""Plays one scene with either library; its programs are processes, run in steps."""
 
 import json
 import os
@@ -23,7 +23,7 @@ SERVERS: dict[str, Callable[..., AbstractContextManager[Server]]] = {
     "ours": servers.ours,
 }
 
-# What differs from run to run, or from Python to Python, and matters to nobody.
+# Parts that differ between runs, or between Pythons, and have no meaning.
 MASKS = (
     (re.compile(r"\b0x[0-9a-f]{6,}\b"), "ADDRESS"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "UNIQUE"),
@@ -31,7 +31,7 @@ MASKS = (
     (re.compile("<type '"), "<class '"),
 )
 
-# Errors whose text people read in logs; what others say is for who debugs this.
+# Errors whose texts people read in logs; the texts of other errors are not compared.
 READ = ("ConnectionError", "ExceededConnectionAttempts", "ServerUnavailable")
 
 Scene = Callable[["Stage"], Iterator[tuple[str, Any]]]
@@ -39,7 +39,7 @@ SCENES: dict[str, Scene] = {}
 
 
 def scene(function: Scene) -> Scene:
-    """Register a scene; it yields results under labels of its own."""
+    """Register a scene, which yields labels and results."""
     SCENES[function.__name__] = function
     return function
 
@@ -57,7 +57,7 @@ def our_library() -> Library:
 
 
 class Player:
-    """A program in a process of its own; it does one step at a time."""
+    """A program in its own process; it does one step at a time."""
 
     def __init__(self, library: Library, log: Path) -> None:
         path = os.pathsep.join([library.environment["PYTHONPATH"], str(HERE)])
@@ -73,7 +73,7 @@ class Player:
         self.pending = b""
 
     def run(self, source: str) -> Any:
-        """Run a step; return what its last expression is, or what it raised."""
+        """Run a step; return the value of its last expression, or its error."""
         self.start(source)
         return self.result()
 
@@ -87,7 +87,7 @@ class Player:
         self.process.stdin.write(line.encode() + b"\n")
 
     def result(self, *, whatever_is_said: bool = False) -> Any:
-        """Wait until the step is over."""
+        """Wait for the end of the step, and return its result."""
         answer = self._answer()
         while whatever_is_said and "said" in answer:
             answer = self._answer()
@@ -123,13 +123,13 @@ class Player:
         self.pending += data
 
     def close(self) -> None:
-        """End the program, whatever it is doing."""
+        """Kill the program, also during a step."""
         self.process.kill()
         self.process.communicate()
 
 
 def masked(value: Any) -> Any:
-    """Return the value with every text in it masked."""
+    """Return the value, with each text in it masked."""
     if isinstance(value, dict):
         return {masked(key): masked(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -204,5 +204,5 @@ def play(
 
 
 def without(port: int, value: Any) -> Any:
-    """Return the value with a word in place of the port in its texts."""
+    """Return the value, with a word instead of the port in its texts."""
     return json.loads(json.dumps(value).replace(f":{port}", ":PORT"))

@@ -1,4 +1,4 @@
-"""Scenes about asking how far a job is."""
+"""Scenes about asking for the status of a job."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,13 +22,13 @@ def status_of_a_background_job(stage: Stage) -> Results:
     yield "waiting", stage.client.run(ASK)
     stage.worker.start("worker.work_through(1)")
     yield "said", stage.worker.said()
-    # What the worker sent may still be on its way.
+    # The worker's packets may not have arrived yet.
     stage.client.run(f"while {ASK}.status['numerator'] != 3: pass")
     yield "running", stage.client.run("request")
     yield "same request", stage.client.run(f"{ASK} is request")
     stage.worker.tell("result")
     yield "work", stage.worker.result()
-    # The worker is gone before its last answer is known to have arrived.
+    # The worker's process may end before its last packet has arrived.
     stage.client.run(f"while {ASK}.status['known']: pass")
     yield "finished", stage.client.run("request")
     yield "asked again", stage.client.run(ASK)

@@ -1,10 +1,10 @@
-"""Write down everything public in the importable `gearman`, one fact a line.
+"""Writes everything public in the importable `gearman`, one fact a line.
 
     PYTHONPATH=DIRECTORY_OF_2_0_2 python2.7 surface.py > ../surface_2_0_2.json
 
-A fact is a kind and what belongs to it: arguments and defaults of a function, the
-bases of a class, a value. This runs on Python 2.7 and on 3, so that one description
-serves both libraries. `name()` stands for a fresh object of the class.
+A fact is a kind and its details: arguments and defaults of a function, the bases of a
+class, a value. This runs on Python 2.7 and on 3, so that one description is enough for
+both libraries. `name()` stands for a new instance of the class.
 """
 
 import inspect
@@ -33,7 +33,7 @@ MODULES = (
     "gearman.worker_handler",
 )
 
-# Names with an underscore that programs rely on all the same.
+# Names with an underscore that programs use anyway.
 PROMISED = {
     "__init__",
     "__version__",
@@ -48,7 +48,7 @@ BUILTINS = ("builtins", "__builtin__", "exceptions", None)
 
 
 class NoManager(object):  # noqa: UP004 -- Python 2 knows another kind of class
-    """Stands where a handler's constructor wants its connection manager."""
+    """An argument for handlers, whose constructors need a connection manager."""
 
 
 def is_promised(name):
@@ -56,14 +56,14 @@ def is_promised(name):
 
 
 def full_name(thing):
-    """Name a class or function; a builtin one is named alone."""
+    """Return the dotted name of a class or function; without module if builtin."""
     if thing.__module__ in BUILTINS:
         return thing.__name__
     return thing.__module__ + "." + thing.__name__
 
 
 def plain(value):
-    """Return data as JSON can hold it; what is no list says what it is."""
+    """Return data as JSON can hold it; collections other than lists have a type."""
     if isinstance(value, PLAIN):
         return value
     if isinstance(value, bytes):
@@ -81,7 +81,7 @@ def plain(value):
 
 
 def arguments(function):
-    """Return the arguments that may be given by position, as a `def` spells them."""
+    """Return the positional arguments, as they are written in a `def`."""
     new, old = "getfullargspec", "getargspec"
     specify = getattr(inspect, new if hasattr(inspect, new) else old)
     names, rest, keywords, defaults = specify(function)[:4]
@@ -93,7 +93,7 @@ def arguments(function):
 
 
 def member(attribute):
-    """Return the fact about what a class holds under a name."""
+    """Return the fact about an attribute of a class."""
     if isinstance(attribute, (classmethod, staticmethod)):
         return [type(attribute).__name__, arguments(attribute.__func__)]
     if isinstance(attribute, FunctionType):
@@ -117,7 +117,7 @@ def class_facts(path, cls):
 
 
 def origin_of(name, module):
-    """Name the constant that a module has from where constants are defined."""
+    """Return the dotted name of a constant where it is defined, if elsewhere."""
     for origin in ("gearman.constants", "gearman.protocol"):
         if origin == module.__name__:
             return None
@@ -127,7 +127,7 @@ def origin_of(name, module):
 
 
 def module_facts(module):
-    """Return what the module defines, and what it has from its siblings."""
+    """Return the names that a module defines or imports from modules of the package."""
     facts = {}
     for name in filter(is_promised, list(vars(module))):
         facts.update(name_facts(module, name, getattr(module, name)))
@@ -135,7 +135,7 @@ def module_facts(module):
 
 
 def name_facts(module, name, value):
-    """Return the facts about a name of a module; none if others own the thing."""
+    """Return the facts about a name of a module; none if another package owns it."""
     path = module.__name__ + "." + name
     if isinstance(value, ModuleType):
         ours = value.__name__.startswith("gearman")
@@ -153,7 +153,7 @@ def name_facts(module, name, value):
 
 
 def instances():
-    """Yield a fresh object of each class that has attributes; nothing connects."""
+    """Yield a new instance of each class that has attributes; none connects."""
     client = import_module("gearman.client").GearmanClient(["localhost"])
     yield client
     yield import_module("gearman.worker").GearmanWorker(["localhost"])

@@ -10,7 +10,7 @@ SUBMIT = "client.submit_job('task', 'abc', poll_timeout=5.0)"
 
 
 def register(stage: Stage, *lines: str) -> None:
-    """Register a task of these lines in the worker."""
+    """Register a task with these lines as its body in the worker."""
     body = "".join(f"\n    {line}" for line in lines)
     stage.worker.run(
         f"def task(worker, job):{body}\nworker.register_task('task', task)"
@@ -116,7 +116,7 @@ def a_task_returns_what_is_no_string(stage: Stage) -> Results:
         yield f"work, {result}", stage.worker.result()
         stage.worker.run("worker.shutdown()")
         yield f"request, {result}", stage.client.result()
-        # The job may be in the queue again, where the next worker would find it.
+        # The job may be queued again, and the next worker would get it.
         stage.stop_server()
         stage.start_server()
         stage.client.run("client = gearman.GearmanClient([server])")
@@ -267,7 +267,7 @@ def registering_tasks(stage: Stage) -> Results:
     )
     yield "abilities", stage.worker.run("list(worker.worker_abilities)")
     yield "attribute", stage.worker.run("worker.worker_client_id")
-    # Between jobs: gearmand takes a job away when its worker's tasks change.
+    # Between jobs, since gearmand takes a job away when its worker's tasks change.
     stage.worker.run(
         "complete = worker.on_job_complete\n"
         "def on_job_complete(current_job, job_result):\n"

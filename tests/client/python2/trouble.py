@@ -1,4 +1,4 @@
-"""Scenes about servers that are not there, go away, come back."""
+"""Scenes about servers that are not running, stop, or start again."""
 
 from collections.abc import Iterator
 from typing import Any

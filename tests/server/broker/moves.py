@@ -1,10 +1,10 @@
-"""Holds every move of a job against the table of those that there may be."""
+"""Checks every move of a job against the table of allowed moves."""
 
 from gearman.server.broker.states import MOVES
 
 
 class Moves:
-    """Stands for the `moves` of a broker's places: a wrong one is an error."""
+    """The `moves` of a broker's places: a move that is not allowed is an error."""
 
     def append(self, move: tuple[int, int, int]) -> None:
         event, place, to = move

@@ -1,4 +1,4 @@
-"""What a broker's objects take: as it counts them, and as Python says."""
+"""The memory of a broker's objects: as the broker counts it, and as Python says."""
 
 import sys
 from collections import deque
@@ -20,20 +20,20 @@ from gearman.server.broker.memory import (
 
 
 def counted(broker) -> tuple[int, int]:
-    """Count anew what `memory` and `overhead` of a broker should be."""
+    """Count again what `memory` and `overhead` of a broker should be."""
     jobs = broker.jobs.known.values()
     memory = sum(_job(job) for job in jobs)
     overhead = sum(FUNCTION_MEMORY + len(name) for name in broker.functions.known)
     for timers in (broker.places.scheduled, broker.places.deadlines):
         overhead += TIMER_MEMORY * len(timers._jobs)
     overhead += WAIT_MEMORY * sum(len(job.clients or ()) for job in jobs)
-    # Also those of peers that are gone.
+    # Also the jobs of peers that have disconnected.
     overhead += RECEIPT_MEMORY * sum(len(job.receipts or ()) for job in jobs)
     return memory, overhead + sum(_peer(peer) for peer in broker.peers)
 
 
 def counted_for(peer) -> int:
-    """Count anew what `overhead_of` a peer should be."""
+    """Count again what `overhead_of` a peer should be."""
     return _peer(peer) + WAIT_MEMORY * len(peer.waiting)
 
 
@@ -55,14 +55,14 @@ def _peer(peer) -> int:
 
 
 def real_size(root: object) -> int:
-    """Return how many bytes an object takes with all that it refers to.
+    """Return how many bytes an object takes, with all objects that it refers to.
 
-    Numbers are not counted: the compiled build has them in its objects, and small ones
-    are there once for all.
+    Numbers are not counted: the compiled build has them inside its objects, and Python
+    has only one object for each small number.
     """
     seen = {id(None)}
     total = 0
-    # What is looked at must live on, or its place is another's.
+    # Keep each object alive, or another object could get its id.
     alive = []
     waiting = [root]
     while waiting:
@@ -71,7 +71,7 @@ def real_size(root: object) -> int:
             continue
         seen.add(id(thing))
         alive.append(thing)
-        # As memory is given out.
+        # Memory is allocated in steps of this size.
         total += -(-sys.getsizeof(thing) // 16) * 16
         waiting.extend(_parts(thing))
     return total
@@ -92,7 +92,7 @@ def _parts(thing: object) -> Iterator[object]:
 
 
 def _attributes(thing: object) -> Iterator[object]:
-    """Yield the values of an object, of whatever build."""
+    """Yield the values of an object's attributes, in either build."""
     for kind in type(thing).__mro__:
         for name, value in vars(kind).items():
             described = type(value).__name__ in _DESCRIPTORS

@@ -1,4 +1,4 @@
-"""What the broker decides, seen by the peers: packets in, packets out."""
+"""The broker's decisions, as peers see them: packets in, packets out."""
 
 from math import inf
 from sys import getrefcount
@@ -482,7 +482,7 @@ class TestOrder:
 
 
 class TestManyFunctions:
-    """A worker may have thousands of functions, of which few have jobs."""
+    """A worker may have thousands of functions, but only few of them have jobs."""
 
     OTHERS = tuple(b"%d" % number for number in range(FEW))
 
@@ -958,7 +958,7 @@ class TestTimeout:
 
 
 class TestLateResult(TestTimeout):
-    """The job is queued again or has another worker by then, and is still wanted."""
+    """The job is then queued again or has another worker, and is still needed."""
 
     ENDS = (
         ((Command.WORK_COMPLETE, b"late"), (Command.WORK_COMPLETE, b"late")),

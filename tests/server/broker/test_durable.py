@@ -1,4 +1,4 @@
-"""What the broker decides where background jobs are kept in a store."""
+"""The broker's decisions if background jobs are kept in a store."""
 
 from math import inf
 
@@ -26,17 +26,17 @@ def take(server, wanted):
 
 
 def taken(server):
-    """Take out the jobs that are to be stored."""
+    """Take the jobs to be stored from the changes."""
     return take(server, lambda change: not isinstance(change, int))
 
 
 def removed(server):
-    """Take out the numbers of the jobs that are to be removed."""
+    """Take the numbers of the jobs to be removed from the changes."""
     return take(server, lambda change: isinstance(change, int))
 
 
 def commit(server):
-    """Store what is to be stored, and return it."""
+    """Store the jobs to be stored, and return them."""
     added = taken(server)
     server.broker.stored.durable(added)
     return added
@@ -321,13 +321,13 @@ class TestPromotion:
 
 
 class TestDeferredTwin:
-    """Behind a background submission waits one of the same unique for the foreground.
+    """A foreground submission waits behind a background one of the same unique.
 
-    It is a job of its own if the job that it would have joined has ended.
+    It makes a new job if the job that it would have joined has ended.
     """
 
     def start(self, server):
-        """Return the first client, the one who waits, the worker, and the handle."""
+        """Return the first client, the waiting one, the worker, and the handle."""
         first, client = server.connect(), server.connect()
         worker = server.connect().can_do()
         handle = first.submit(b"f", b"u")
@@ -426,7 +426,7 @@ class TestFailure:
         fail(server)
         assert client.got() == [DOWN]
         assert server.broker.jobs.known == {}
-        # It may be in the store all the same.
+        # The job may be in the store although the commit failed.
         assert removed(server) == [number]
         stored(server, client, b"u")
 

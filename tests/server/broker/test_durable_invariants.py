@@ -1,4 +1,4 @@
-"""Whatever peers and the store do: acknowledged means durable, and in order."""
+"""Whatever peers and the store do: acknowledged jobs are durable, and in order."""
 
 from collections import Counter, deque
 
@@ -21,26 +21,26 @@ indexes = st.integers(0, 3)
 
 
 class Client:
-    """A peer, with the submissions that it has got no answer to."""
+    """A peer, with its submissions that are not answered yet."""
 
     def __init__(self, server):
         self.wire = server.connect().can_do()
         self.unanswered: deque[tuple[Command, bytes]] = deque()
         self.holds = []
-        # How often it was promised the end of a job, and not yet told.
+        # How many ends of jobs it must still be told, by handle.
         self.awaits: Counter[bytes] = Counter()
 
 
 class Crashes(RuleBasedStateMachine):
-    """A server that is killed now and then, and its store."""
+    """A server that is killed from time to time, and its store."""
 
     @initialize(retries=st.sampled_from((-1, 1)))
     def begin(self, retries):
         self.stored = {}
         self.retries = retries
-        # Handles of background jobs that are acknowledged and not finished.
+        # Handles of background jobs that are acknowledged and have not ended.
         self.promised = set()
-        # Numbers of jobs that are finished, and whose removal is durable.
+        # Numbers of jobs that have ended, and whose removal is durable.
         self.over = set()
         self.next_number = 1
         self.start()
@@ -65,7 +65,7 @@ class Crashes(RuleBasedStateMachine):
 
     @rule(index=indexes, unique=st.sampled_from(UNIQUES), first=st.booleans())
     def submit_both(self, index, unique, first):
-        """Submit a job in both ways, as one write would, and have a worker take it."""
+        """Submit a job in both ways, as in one write, and have a worker take it."""
         commands = [Command.SUBMIT_JOB_BG, Command.SUBMIT_JOB]
         for command in commands if first else reversed(commands):
             self.send(index, command, unique)
@@ -79,7 +79,7 @@ class Crashes(RuleBasedStateMachine):
         self.listen()
 
     def listen(self):
-        """Keep the books with what came."""
+        """Record the packets that peers have got."""
         for client in self.clients:
             for command, *arguments in client.wire.got():
                 if command in ANSWERS:
@@ -166,7 +166,7 @@ class Crashes(RuleBasedStateMachine):
         changes = self.journal.take()
         self.apply(changes)
         if later:
-            # Something else is handed over while a commit is under way.
+            # A plugin gets further changes while a commit runs.
             for client in self.clients:
                 self.broker.cancel(b"".join(client.holds[:1]))
                 self.promised -= set(client.holds[:1])
@@ -177,7 +177,7 @@ class Crashes(RuleBasedStateMachine):
 
     @rule(applied=st.booleans())
     def fail(self, applied):
-        """A commit fails, perhaps after all was stored."""
+        """A commit fails, perhaps after everything was stored."""
         self.hand_over()
         changes = self.journal.take()
         if applied:
@@ -237,11 +237,11 @@ class Crashes(RuleBasedStateMachine):
             jobs = self.broker.jobs.known.values()
             stored = {job.number: job.retries for job in jobs if job.stored}
             assert stored.keys() == self.stored.keys()
-            # Retries that could not be stored are known to this run alone.
+            # Retries that could not be stored are known to this run only.
             assert all(stored[n] >= self.stored[n][6] for n in stored)
 
 
 TestCrashes = Crashes.TestCase
 TestCrashes.settings = settings(max_examples=400, stateful_step_count=30)
-# It searches for as long as it takes, if others keep the processor busy.
+# No time limit, since other programs may keep the processor busy.
 pytestmark = pytest.mark.timeout(300)

@@ -1,4 +1,4 @@
-"""Whatever peers do, and in whatever order, no job is lost and nothing leaks."""
+"""Whatever peers do, in whatever order: no job is lost, and no memory leaks."""
 
 from collections import Counter
 from math import inf
@@ -40,7 +40,7 @@ indexes = st.integers(0, 5)
 
 
 class Person:
-    """A peer with what it was promised and what it was given."""
+    """A peer, with the answers that it must get and those that it has got."""
 
     def __init__(self, server):
         self.wire = server.connect()
@@ -48,7 +48,7 @@ class Person:
         self.holds = []
 
     def send(self, command, *arguments):
-        """Send a packet, and keep the books with all that came since."""
+        """Send a packet, and record all packets that came since."""
         packets = self.wire.send(command, *arguments)
         for answer, *values in packets:
             if answer in ASSIGNMENTS:
@@ -72,7 +72,7 @@ class Peers(RuleBasedStateMachine):
         self.broker = self.server.broker
         self.accepted = set()
         self.people = [Person(self.server) for _ in range(4)]
-        # Who can do more than a few things is given jobs in another way.
+        # For a worker with more than a few functions, jobs are searched in another way.
         names = [*FUNCTIONS, *(b"%d" % number for number in range(many and FEW))]
         for person in self.people[1:]:
             person.wire.can_do(*names)
@@ -150,7 +150,7 @@ class Peers(RuleBasedStateMachine):
         return {job.handle for job in self.broker.jobs.known.values()}
 
     def created(self, packets):
-        """Return the handle of a submission, nothing if it is refused, in a list."""
+        """Return a list with the handle of a submission; empty if it is refused."""
         kinds = (Command.JOB_CREATED, Command.ERROR)
         ((kind, argument, *_),) = (p for p in packets if p[0] in kinds)
         if kind == Command.ERROR:
@@ -322,5 +322,5 @@ class Peers(RuleBasedStateMachine):
 
 TestPeers = Peers.TestCase
 TestPeers.settings = settings(max_examples=400, stateful_step_count=40)
-# It searches for as long as it takes, if others keep the processor busy.
+# No time limit, since other programs may keep the processor busy.
 pytestmark = pytest.mark.timeout(300)

@@ -1,4 +1,4 @@
-"""What the broker holds at most, and what happens beyond that."""
+"""The limits of the broker, and what happens to requests that exceed them."""
 
 import pytest
 

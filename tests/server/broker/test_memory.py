@@ -1,4 +1,4 @@
-"""What the broker counts is what its objects take."""
+"""The broker counts the memory that its objects take."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def connect(broker) -> Peer:
 
 
 def submit(broker, **options) -> None:
-    """Submit jobs that differ, each with `unique` bytes of one and a workload."""
+    """Submit different jobs, each with a unique of `unique` bytes and a workload."""
     unique, size = options.pop("unique", 0), options.pop("size", 10)
     peer = connect(broker)
     for number in range(3000):
@@ -78,14 +78,14 @@ def peers(broker) -> None:
 
 
 def owed(broker) -> None:
-    """One client is owed the answers to thousands of submissions of one job."""
+    """One client waits for the answers to thousands of submissions of one job."""
     peer = connect(broker)
     for _ in range(5000):
         broker.submit(peer, b"f", b"u", b"", NORMAL, True)
 
 
 def deferred(broker) -> None:
-    """Requests wait for the store to answer the one before."""
+    """Requests wait until the store has stored the request before."""
     peer = connect(broker)
     broker.submit(peer, b"f", b"u", b"", NORMAL, True)
     for number in range(3000):

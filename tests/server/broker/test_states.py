@@ -1,4 +1,4 @@
-"""Jobs go from place to place as the table says, and every row of it happens."""
+"""Jobs move from place to place as the table allows, and each row is used."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def later(wire: Wire, server: Server, seconds: int = 60) -> bytes:
 
 
 def stored(server: Server, *, at: int = 0) -> list[Any]:
-    """Submit a background job, and return what is to be stored."""
+    """Submit a background job, and return the jobs to be stored."""
     client = server.connect()
     if at:
         when = b"%d" % (server.wall + at)
