@@ -377,15 +377,16 @@ cdef class Channel(Peer):
         """Receive up to `space` bytes of a last argument, and the bytes after it."""
         cdef iovec parts[2]
         cdef msghdr message
+        cdef Py_ssize_t share = self._engine._share
         if not space:
             return recv(self.descriptor, self._engine._input, READ_SIZE, MSG_DONTWAIT)
         parts[0].iov_base = self._reader._place()
-        parts[0].iov_len = space
+        parts[0].iov_len = min(space, share)
         parts[1].iov_base = self._engine._input
         parts[1].iov_len = FOLLOWING_SIZE
         memset(&message, 0, sizeof(message))
         message.msg_iov = parts
-        message.msg_iovlen = 2 if space == self._reader._missing() else 1
+        message.msg_iovlen = 2 if space == self._reader._missing() <= share else 1
         return recvmsg(self.descriptor, &message, MSG_DONTWAIT)
 
     cdef int _received(self, Py_ssize_t size, Py_ssize_t space) except -1:

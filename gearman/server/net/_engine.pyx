@@ -53,7 +53,7 @@ cdef enum:
     HEADER_SIZE = 12
     # Bytes that are read from a connection at once, and bytes that are read after a
     # large argument. Those may be the beginning of another large argument, so they are
-    # few. The large argument itself is read without a limit.
+    # few.
     READ_SIZE = 32 * 1024
     FOLLOWING_SIZE = 4 * 1024
     # From this size on, an argument is read and sent without a copy.
@@ -64,8 +64,11 @@ cdef enum:
     SHARED_SIZE = 1024
     # About how many bytes of memory a large argument takes in addition to its own.
     TAIL_SIZE = 100
-    # Bytes that are sent to a peer before others are served.
+    # Bytes that are sent to a peer before others are served. As many are received for
+    # the large arguments of all ready peers together, but at least SHARE_SIZE for each:
+    # a round must end soon, since the memory in use is checked after it.
     TURN_SIZE = 8 * 1024 * 1024
+    SHARE_SIZE = 128 * 1024
     # Packets between two looks at the clock. A packet of a rare command counts as this
     # many, since it may take long.
     LOOK = 8
@@ -151,6 +154,8 @@ cdef class Engine:
     """
 
     cdef Broker _broker
+    # How many bytes of a large argument a channel may receive at a time.
+    cdef Py_ssize_t _share
     cdef object _loop
     cdef object _settle
     cdef object _dispatch
@@ -197,6 +202,7 @@ cdef class Engine:
         self._rounds = 0
         self._max_packet = max_packet
         self._max_outbox = max_outbox
+        self._share = SHARE_SIZE
         keep_freed_memory(KEPT_BUFFER, KEPT_MEMORY)
         self._input = <unsigned char *>PyMem_Malloc(READ_SIZE)
         if self._input is NULL:
@@ -331,6 +337,7 @@ cdef class Engine:
     cdef bint _serve_all(self, int count) except -1:
         cdef int index
         cdef bint ready = False
+        self._share = max(SHARE_SIZE, TURN_SIZE // count)
         for index in range(count):
             if self._ready[index].data.fd == self._selector:
                 ready = True
