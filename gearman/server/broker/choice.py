@@ -56,7 +56,9 @@ class Choice:
             for function in functions:
                 queue = function.queues[priority]
                 if queue.count:
-                    return self._chosen(peer, function, queue)
+                    if len(peer.functions) > 1:
+                        self._rotate(peer, function)
+                    return queue
         return None
 
     def _next(self, peer: Peer) -> Queue | None:
@@ -67,14 +69,16 @@ class Choice:
             for priority in range(HIGH, LOW + 1):
                 queue = function.queues[priority]
                 if queue.count:
-                    return self._chosen(peer, function, queue)
+                    if len(peer.functions) > 1:
+                        self._rotate(peer, function)
+                    return queue
         return None
 
-    def _chosen(self, peer: Peer, function: Function, queue: Queue) -> Queue:
-        if self.round_robin and len(peer.functions) > 1:
+    def _rotate(self, peer: Peer, function: Function) -> None:
+        """Put a function that gives a job behind the others of the worker."""
+        if self.round_robin:
             peer.functions.remove(function)
             peer.functions.append(function)
-        return queue
 
     def _candidates(self, peer: Peer, first: int, last: int) -> list[Function]:
         """Return the functions of a worker to be searched for a job, in their order.

@@ -23,7 +23,7 @@ cdef class Choice:
     cdef Queue _first(self, Peer peer)
     @cython.locals(priority=int, function=Function, queue=Queue, functions=list)
     cdef Queue _next(self, Peer peer)
-    cdef Queue _chosen(self, Peer peer, Function function, Queue queue)
+    cdef _rotate(self, Peer peer, Function function)
     @cython.locals(
         found=list, priority=int, listed=dict, function=Function, queue=Queue,
         others=Py_ssize_t, empty=list,

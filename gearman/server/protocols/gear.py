@@ -215,11 +215,39 @@ class GearProtocol(Protocol):
         return self.buffered + len(self._input) + packets
 
     def receive(self, data: bytes) -> None:
-        if len(data) <= _SLICE and not self.ready:
-            self._split(data)
-        else:
+        peer = self.peer
+        if self.ready or len(data) > _SLICE or peer.size > HIGH_WATER:
             self._input += data
-        self.resume()
+            self.resume()
+            return
+        found = self._decoder.feed(data)
+        done = 0
+        if len(found) < _LOOK and self._trace is None:
+            try:
+                done = self._carry_out_few(found)
+            except ProtocolError as error:
+                self.error = error
+                return
+        if done < len(found):
+            self._packets.extend(found[done:])
+            # Only the first packet may be larger: it is carried out in any case.
+            self._packet_bytes = len(data)
+            self.resume()
+        elif peer.answering is not None:
+            self.resume()
+
+    def _carry_out_few(self, packets: list[Packet]) -> int:
+        """Carry out packets that take no time to speak of; return how many."""
+        peer, dispatch = self.peer, self._gear.dispatch
+        done = 0
+        for packet in packets:
+            dispatch(peer, packet)
+            done += 1
+            if peer.answering is not None or peer.size > HIGH_WATER:
+                break
+            if not packet[0] or len(peer.functions) > _LOOK:
+                break
+        return done
 
     def resume(self) -> None:
         try:
