@@ -253,7 +253,7 @@ class GearmanClient(Shared):
             )
         for request in job_requests:
             request.timed_out = not request.complete
-            if not request.timed_out:
+            if self._order.queues and not request.timed_out:
                 self._order.forget(request)
         return job_requests
 

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any
 
-from ..commands import HEADER_SIZE, RESPONSE
+from ..commands import RESPONSE
 from ..errors import ProtocolError
 from ..framing import MAX_BODY, Decoder, Packet
 from ..protocol import name_arguments
@@ -22,7 +22,7 @@ class Inbox:
     turns `packets` into `commands`; `direct` takes the packets before that.
     """
 
-    __slots__ = ("_decoder", "commands", "next_read", "packets")
+    __slots__ = ("_decoder", "_unread", "commands", "next_read", "packets")
 
     def __init__(self, max_packet: int | None) -> None:
         most = MAX_BODY if max_packet is None else max_packet
@@ -31,20 +31,21 @@ class Inbox:
         )
         self.packets: deque[Packet] = deque()
         self.commands: deque[tuple[int, dict[str, Any]]] = deque()
+        # Bytes of the packets, if there are some, and of those that were taken since.
+        self._unread = 0
         # How many bytes to read next.
         self.next_read = _READ
 
     def unread_bytes(self) -> int:
         """Return about how many bytes are not turned into commands yet."""
-        return self._decoder.buffered + sum(
-            HEADER_SIZE + sum(map(len, arguments))
-            for _, arguments in self.packets
-            if isinstance(arguments, tuple)
-        )
+        return self._unread if self.packets else self._decoder.buffered
 
     def feed(self, data: bytes) -> None:
         """Decode the data that was read."""
         decoder = self._decoder
+        if not self.packets:
+            self._unread = decoder.buffered
+        self._unread += len(data)
         self.packets += decoder.feed(data)
         self.next_read = _READ if decoder.buffered < _READ else READ_MORE
 
