@@ -7,8 +7,9 @@ fields, and the job runs once, in the first such minute from now on, by the time
 the server.
 """
 
+from calendar import monthrange
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Final
 
 # Least and largest value of each field, in the order of the packet.
@@ -66,8 +67,7 @@ def _days(first: date, days: range, months: range, weekdays: range) -> Iterator[
 
 
 def _days_of(year: int, month: int, days: range) -> Iterator[date]:
-    following = date(year + month // 12, month % 12 + 1, 1)
-    last = (following - timedelta(days=1)).day
+    last = monthrange(year, month)[1]
     for number in days:
         if number <= last:
             yield date(year, month, number)
