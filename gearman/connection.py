@@ -187,6 +187,12 @@ class GearmanConnection:
             self.gearman_socket.close()
         self._reset_connection()
 
+    def _open_socket(self) -> socket.socket:
+        opened = self.gearman_socket
+        if opened is None or not self.connected:
+            self.throw_exception(message="disconnected")
+        return opened
+
     def throw_exception(
         self, message: str | None = None, exception: BaseException | None = None
     ) -> NoReturn:
@@ -213,9 +219,7 @@ class GearmanConnection:
 
         Raises ConnectionError if the connection is lost.
         """
-        opened = self.gearman_socket
-        if opened is None or not self.connected:
-            self.throw_exception(message="disconnected")
+        opened = self._open_socket()
         size = self.inbox.next_read
         try:
             data = opened.recv(size if size > least else least)
@@ -271,15 +275,7 @@ class GearmanConnection:
 
         The rest is queued. Raises ConnectionError if the connection is lost.
         """
-        opened = self.gearman_socket
-        if opened is None or not self.connected:
-            self.throw_exception(message="disconnected")
-        try:
-            sent = opened.send(packet)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            sent = 0
-        except OSError as error:
-            self.throw_exception(exception=error)
+        sent = self._send(self._open_socket(), packet)
         if sent == len(packet):
             return True
         self.queue(packet[sent:])
@@ -309,17 +305,10 @@ class GearmanConnection:
 
         Raises ConnectionError if the connection is lost.
         """
-        opened = self.gearman_socket
-        if opened is None or not self.connected:
-            self.throw_exception(message="disconnected")
+        opened = self._open_socket()
         if not self._outgoing_buffer:
             return 0
-        try:
-            sent = opened.send(self._outgoing_buffer)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            sent = 0
-        except OSError as error:
-            self.throw_exception(exception=error)
+        sent = self._send(opened, self._outgoing_buffer)
         if sent:
             self.last_activity = time.monotonic()
         self.unsent_bytes -= sent
@@ -330,6 +319,15 @@ class GearmanConnection:
             memoryview(self._outgoing_buffer)[sent:] if left else b""
         )
         return left
+
+    def _send(self, opened: socket.socket, data: bytes | memoryview) -> int:
+        """Send as much as the socket accepts; return how many bytes these are."""
+        try:
+            return opened.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+        except OSError as error:
+            self.throw_exception(exception=error)
 
     def _log(self, verb: str, cmd_type: int, cmd_args: dict[str, Any]) -> None:
         name = get_command_name(cmd_type)
