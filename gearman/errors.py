@@ -14,6 +14,13 @@ class ConfigurationError(GearmanError):
     """
 
 
+class OptionError(ConfigurationError, ValueError):
+    """An option of a job, or a key of a function's policy, cannot be used.
+
+    The text is one sentence; it names the key, the value, and what is allowed.
+    """
+
+
 class StartupError(GearmanError):
     """The server cannot start: a port is in use, or a permission is missing.
 

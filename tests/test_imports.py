@@ -19,6 +19,7 @@ LAYERS = (
         "framing",
         "text",
         "address",
+        "options",
         "job",
         "payload",
         "encoders",
