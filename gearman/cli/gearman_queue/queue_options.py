@@ -10,7 +10,8 @@ from ... import __version__
 from ...errors import ConfigurationError
 from ...queue import ALIASES, NAMES, plugin_arguments
 from ...server.settings.command_line import Parser, say
-from ...server.settings.options import Row, option_rows
+from ...server.settings.options import Row
+from ...server.settings.plugin_options import option_rows
 from ...server.settings.queues import Plugins, plugins
 from .stores import Store
 

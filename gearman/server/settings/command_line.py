@@ -20,14 +20,8 @@ from ...framing import BUILD
 from ...queue import Queue
 from ..compiled import ENGINE, compiled
 from ..protocols.interface import Service
-from .options import (
-    GROUPS,
-    HIDDEN,
-    LAST_GROUPS,
-    Row,
-    option_rows,
-    protocol_rows,
-)
+from .options import GROUPS, LAST_GROUPS, Row
+from .plugin_options import HIDDEN, option_rows, protocol_rows
 
 # The engine is for Linux only.
 _WITHOUT = "" if compiled(ENGINE) or BUILD == "pure" else " without the I/O engine"

@@ -13,7 +13,8 @@ from ..networks import Network
 from . import queues, values
 from .command_line import Parser, parser, say
 from .levels import NOTICE, more_verbose
-from .options import DEFAULT_FILE, HIDDEN
+from .options import DEFAULT_FILE
+from .plugin_options import HIDDEN
 from .protocols import (
     ChosenProtocol,
     Services,

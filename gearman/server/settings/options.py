@@ -5,13 +5,10 @@ those of `Config`; a test compares the defaults in the help with it.
 """
 
 from argparse import SUPPRESS, BooleanOptionalAction
-from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ...address import FORMS
 from ...queue import NAMES as QUEUES
-from ...queue import Option
-from ..protocols.interface import Service
 from ..protocols.registry import NAMES
 from .values import (
     endpoint,
@@ -20,7 +17,6 @@ from .values import (
     level,
     log_file,
     networks,
-    one_of,
     packet_size,
     path,
     port,
@@ -31,31 +27,21 @@ from .values import (
 
 DEFAULT_FILE: Final = "/etc/gearmand.conf"
 
-# Options of gearmand's queue types that this server does not have, with their number of
-# values.
-QUEUE_OPTIONS: Final = {
-    "redis": {"server": 1, "port": 1, "password": 1, "prefix": 1},
-    "mysql": {"host": 1, "port": 1, "user": 1, "password": 1, "db": 1, "table": 1},
-    "libtokyocabinet": {"file": 1, "optimize": 0},
-    "libdrizzle": {
-        **{"host": 1, "port": 1, "uds": 1, "user": 1, "password": 1},
-        **{"db": 1, "table": 1, "mysql": 0},
-    },
-}
-
 Row = tuple[tuple[str, ...], dict[str, Any]]
 
 
-def _row(*names: str, **settings: Any) -> Row:
+def row(*names: str, **settings: Any) -> Row:
+    """Return the arguments of ArgumentParser.add_argument."""
     return names, settings
 
 
-def _flag(*names: str, **settings: Any) -> Row:
+def flag(*names: str, **settings: Any) -> Row:
+    """Return the row of an option without a value."""
     return names, {"action": "store_true", **settings}
 
 
 _GENERAL = (
-    _row(
+    row(
         "--config-file",
         metavar="FILE",
         type=path,
@@ -63,7 +49,7 @@ _GENERAL = (
         help="read options from FILE, also written @FILE; may be repeated, a later"
         f" file overrides an earlier one (default: {DEFAULT_FILE} if it exists)",
     ),
-    _flag(
+    flag(
         "--check-args",
         help="print the problems that would keep the server from starting, as far as"
         " they show without opening ports, and exit",
@@ -71,7 +57,7 @@ _GENERAL = (
 )
 
 _LISTENING = (
-    _row(
+    row(
         *("-L", "--listen"),
         metavar="ADDRESS",
         action="append",
@@ -79,19 +65,19 @@ _LISTENING = (
         help=f"address to listen on: {FORMS}; may be"
         " repeated (default: all addresses, IPv4 and IPv6)",
     ),
-    _row(
+    row(
         *("-p", "--port"),
         type=port,
         help="TCP port of each address without a port; 0 is any free one"
         " (default: 4730)",
     ),
-    _row(
+    row(
         *("-b", "--backlog"),
         metavar="N",
         type=whole_number(0),
         help="connections that may wait to be accepted (default: 1024)",
     ),
-    _row(
+    row(
         *("-r", "--protocol"),
         metavar="NAME",
         action="append",
@@ -101,7 +87,7 @@ _LISTENING = (
 )
 
 _ACCESS = (
-    _row(
+    row(
         "--allow-from",
         metavar="NETWORKS",
         action="extend",
@@ -109,7 +95,7 @@ _ACCESS = (
         help="addresses and networks that may connect by TCP, such as"
         " 10.0.0.0/8,192.0.2.7; may be repeated (default: all networks)",
     ),
-    _row(
+    row(
         "--admin-from",
         metavar="NETWORKS",
         action="extend",
@@ -119,14 +105,14 @@ _ACCESS = (
         " repeated (default: all, but 127.0.0.0/8,::1 for shutdown and for other"
         " protocols)",
     ),
-    _row(
+    row(
         "--socket-mode",
         metavar="MODE",
         type=file_mode,
         help="permissions of the files of Unix sockets, such as 0660 (default: by the"
         " umask)",
     ),
-    _row(
+    row(
         "--socket-group",
         metavar="GROUP",
         help="group of the files of Unix sockets (default: that of the server)",
@@ -134,7 +120,7 @@ _ACCESS = (
 )
 
 _JOBS = (
-    _row(
+    row(
         *("-j", "--job-retries"),
         metavar="N",
         dest="retries",
@@ -142,26 +128,26 @@ _JOBS = (
         help="how many attempts a job has if its workers are lost or too slow: 0 and 1"
         " are one attempt, -1 is no limit (default: -1)",
     ),
-    _row(
+    row(
         "--job-handle-prefix",
         metavar="TEXT",
         dest="handle_prefix",
         type=handle_prefix,
         help="what job handles begin with (default: H: and the name of this host)",
     ),
-    _row(
+    row(
         *("-R", "--round-robin"),
         action=BooleanOptionalAction,
         help="give a worker jobs of its functions in turn, instead of in the order in"
         " which it registered the functions (default: in turn)",
     ),
-    _row(
+    row(
         "--priority-scope",
         choices=("global", "function"),
         help="compare the priorities of jobs over all functions of a worker, or only"
         " within one function (default: global)",
     ),
-    _row(
+    row(
         *("-w", "--worker-wakeup"),
         metavar="N",
         dest="wakeup",
@@ -169,43 +155,43 @@ _JOBS = (
         help="how many sleeping workers to wake for a new job, 0 for all (default: 0);"
         " if a woken worker does not ask for a job within a second, the next is woken",
     ),
-    _row(
+    row(
         "--timeout-action",
         choices=("requeue", "fail"),
         help="whether to queue a job again, or let it fail, if its worker exceeds the"
         " timeout that it declared (default: requeue)",
     ),
-    _flag(
+    flag(
         "--exceptions",
         help="send workers' exceptions to all clients, even if they did not ask for"
         " exceptions",
     ),
-    _row(
+    row(
         *("-q", "--queue-type"),
         metavar="NAME",
         dest="queue",
         help="where background jobs are stored, so that they outlive the server:"
         f" {', '.join(QUEUES)}, or builtin, which is in memory only (default: builtin)",
     ),
-    _flag("--allow-shutdown", help="obey the admin command shutdown"),
+    flag("--allow-shutdown", help="obey the admin command shutdown"),
 )
 
 _LIMITS = (
-    _row(
+    row(
         "--max-connections",
         metavar="N",
         type=whole_number(1),
         help="connections at a time; others are closed immediately (default: the limit"
         " of open files, less 64)",
     ),
-    _row(
+    row(
         "--max-connections-per-address",
         metavar="N",
         type=whole_number(0),
         help="connections at a time from one address, or network of 64 bits in IPv6, "
         "0 for any number (default: 0)",
     ),
-    _row(
+    row(
         "--max-functions",
         metavar="N",
         type=whole_number(0),
@@ -213,33 +199,33 @@ _LIMITS = (
         " forgotten; if there is none, the new one is refused; 0 for any number"
         " (default: 0)",
     ),
-    _row(
+    row(
         "--max-functions-per-worker",
         metavar="N",
         type=whole_number(0),
         help="functions that a worker may register, 0 for any number (default: 0)",
     ),
-    _row(
+    row(
         "--max-jobs",
         metavar="N",
         type=whole_number(0),
         help="jobs at a time, waiting and running, 0 for any number (default: 0)",
     ),
-    _row(
+    row(
         "--max-jobs-per-function",
         metavar="N",
         type=whole_number(0),
         help="jobs of one function, unless the admin command maxqueue has set another"
         " limit for it; 0 for any number (default: 0)",
     ),
-    _row(
+    row(
         "--max-job-memory",
         metavar="BYTES",
         type=size(0, 2**50),
         help="memory for jobs: their workloads, and 350 bytes for each job; in bytes or"
         " with K, M or G; 0 for any size (default: three quarters of --max-memory)",
     ),
-    _row(
+    row(
         "--max-memory",
         metavar="BYTES",
         type=size(0, 2**50),
@@ -248,21 +234,21 @@ _LIMITS = (
         " most are closed; 0 for any size (default: three quarters of the memory of the"
         " machine or its cgroup less 256M, at least half of it)",
     ),
-    _row(
+    row(
         "--max-packet",
         metavar="BYTES",
         type=packet_size,
         help="largest packet accepted, in bytes or with K, M or G, but no larger than"
         " three quarters of --max-memory (default: 4G)",
     ),
-    _row(
+    row(
         "--max-outbox",
         metavar="BYTES",
         type=size(0, 2**40),
         help="data that may wait for a peer, not counting the largest packet, before"
         " the peer is disconnected; 0 for any size (default: 0)",
     ),
-    _row(
+    row(
         "--request-timeout",
         metavar="SECONDS",
         type=seconds,
@@ -270,15 +256,15 @@ _LIMITS = (
         " connection idle, before the peer is disconnected (default: 300)",
     ),
     # Its old name.
-    _row("--handshake-timeout", dest="request_timeout", type=seconds, help=SUPPRESS),
-    _row(
+    row("--handshake-timeout", dest="request_timeout", type=seconds, help=SUPPRESS),
+    row(
         "--write-timeout",
         metavar="SECONDS",
         type=seconds,
         help="how long a peer may accept no data, while data waits for it, before it is"
         " disconnected (default: 600)",
     ),
-    _row(
+    row(
         *("-f", "--file-descriptors"),
         metavar="N",
         dest="descriptors",
@@ -286,20 +272,20 @@ _LIMITS = (
         help="how many files and connections may be open (default: the most that the"
         " system allows)",
     ),
-    _flag("--keepalive", help="have the system probe idle TCP connections"),
-    _row(
+    flag("--keepalive", help="have the system probe idle TCP connections"),
+    row(
         "--keepalive-idle",
         metavar="SECONDS",
         type=whole_number(-1, 32767),
         help="idle time before the first probe, -1 for the system's (default: -1)",
     ),
-    _row(
+    row(
         "--keepalive-interval",
         metavar="SECONDS",
         type=whole_number(-1, 32767),
         help="time between probes, -1 for the system's (default: -1)",
     ),
-    _row(
+    row(
         "--keepalive-count",
         metavar="N",
         type=whole_number(-1, 127),
@@ -309,14 +295,14 @@ _LIMITS = (
 )
 
 _LOGGING = (
-    _row(
+    row(
         *("-l", "--log-file"),
         metavar="FILE",
         type=log_file,
         help="file to append the log to, or stderr, or none; a daemon has no stderr"
         " (default: stderr)",
     ),
-    _row(
+    row(
         "--verbose",
         metavar="LEVEL",
         dest="level",
@@ -324,48 +310,48 @@ _LOGGING = (
         help="least important level to log: FATAL, ALERT, CRITICAL, ERROR, WARNING,"
         " NOTICE, INFO or DEBUG (default: NOTICE)",
     ),
-    _row(
+    row(
         "-v",
         action="count",
         dest="steps",
         help="log one more level for each v: -v is INFO, -vv is DEBUG",
     ),
-    _flag("--syslog", help="log to syslog as well"),
+    flag("--syslog", help="log to syslog as well"),
 )
 
 _PROCESS = (
-    _flag("-d", "--daemon", help="run in the background once the server listens"),
-    _row(
+    flag("-d", "--daemon", help="run in the background once the server listens"),
+    row(
         *("-P", "--pid-file"),
         metavar="FILE",
         type=path,
         help="file to write the process id to",
     ),
-    _row("-u", "--user", help="user to change to after the start; needs root"),
-    _flag("--coredump", help="leave a core dump when a signal kills the server"),
+    row("-u", "--user", help="user to change to after the start; needs root"),
+    flag("--coredump", help="leave a core dump when a signal kills the server"),
 )
 
 _TLS = (
-    _flag("--ssl", help="speak TLS, 1.2 or newer, on every TCP port"),
-    _row(
+    flag("--ssl", help="speak TLS, 1.2 or newer, on every TCP port"),
+    row(
         "--ssl-certificate",
         metavar="FILE",
         type=path,
         help="certificate of this server, and the intermediate certificates",
     ),
-    _row(
+    row(
         "--ssl-key",
         metavar="FILE",
         type=path,
         help="private key of the certificate (default: in the certificate's file)",
     ),
-    _row(
+    row(
         "--ssl-ca-file",
         metavar="FILE",
         type=path,
         help="certificates of the authorities that sign clients' certificates",
     ),
-    _row(
+    row(
         "--ssl-verify",
         choices=("none", "optional", "required"),
         help="whether clients need a certificate; optional: if a client shows one, it"
@@ -374,8 +360,8 @@ _TLS = (
 )
 
 _NO_MEANING = (
-    _row("-t", "--threads", metavar="N", type=whole_number(0), help="not needed"),
-    _row("--hashtable-buckets", metavar="N", type=whole_number(0), help="not needed"),
+    row("-t", "--threads", metavar="N", type=whole_number(0), help="not needed"),
+    row("--hashtable-buckets", metavar="N", type=whole_number(0), help="not needed"),
 )
 
 GROUPS: Final = {
@@ -389,57 +375,3 @@ GROUPS: Final = {
     "TLS": _TLS,
 }
 LAST_GROUPS: Final = {"accepted from gearmand, without effect": _NO_MEANING}
-
-
-def option_rows(options: Iterable[Option]) -> list[Row]:
-    """Return the rows of a plugin's options."""
-    return [row for option in options for row in _rows_of(option)]
-
-
-def protocol_rows(name: str, service: type[Service]) -> list[Row]:
-    """Return the rows of a protocol: its port and its options."""
-    port_row = _row(
-        f"--{name}-port",
-        metavar="PORT",
-        type=port,
-        help=f"port of the protocol {name} on each address (default: {service.port})",
-    )
-    return [port_row, *option_rows(service.options)]
-
-
-def _rows_of(option: Option) -> list[Row]:
-    settings: dict[str, Any] = {"dest": option.key}
-    if option.kind == "flag":
-        settings |= {"action": "store_true"}
-    else:
-        settings |= {"metavar": _metavar(option), "type": _reader(option.kind)}
-    shown, *aliases = (f"--{name}" for name in option.names)
-    hidden = settings | {"help": SUPPRESS}
-    return [
-        _row(shown, **settings, help=option.help),
-        *(_row(alias, **hidden) for alias in aliases),
-    ]
-
-
-def _metavar(option: Option) -> str:
-    if isinstance(option.kind, tuple):
-        return f"{{{','.join(option.kind)}}}"
-    return option.metavar or "TEXT"
-
-
-def _reader(kind: str | tuple[str, ...]) -> Callable[[str], Any]:
-    if isinstance(kind, tuple):
-        return one_of(kind)
-    return {"path": path, "number": whole_number(0, 2**63 - 1)}.get(kind, str)
-
-
-def _hidden_rows() -> tuple[Row, ...]:
-    rows = [_flag("--store-queue-on-shutdown", help=SUPPRESS)]
-    for queue, options in QUEUE_OPTIONS.items():
-        for name, values in options.items():
-            option = _row if values else _flag
-            rows.append(option(f"--{queue}-{name}", help=SUPPRESS))
-    return tuple(rows)
-
-
-HIDDEN: Final = _hidden_rows()

@@ -19,7 +19,7 @@ from gearman.queue import NAMES, Option, Queue, load
 from gearman.server.protocols.http.service import Http
 from gearman.server.settings.config import Config, Endpoint, Keepalive, Tls, parse
 from gearman.server.settings.levels import LEVELS
-from gearman.server.settings.options import HIDDEN
+from gearman.server.settings.plugin_options import HIDDEN
 from gearman.server.settings.protocols import ChosenProtocol
 from gearman.server.settings.values import MAX_HANDLE_PREFIX, MAX_SOCKET_PATH
 from tests.servers import DEADLINE, package_environment
