@@ -11,6 +11,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 GENERATED = Path("build/cython")
+BROKER = Path("gearman/server/broker")
 TYPES = Path("gearman/server/broker_c")
 CHOICES = ("yes", "no", "")
 
@@ -29,9 +30,10 @@ def broker() -> list[Extension]:
     The .pxd files of `broker_c` add C types, and one module is another there.
     """
     modules = []
-    for path in sorted(Path("gearman/server/broker").glob("[!_]*.py")):
-        source = TYPES / f"{path.stem}.pyx"
-        name = f"gearman.server.broker_c.{path.stem}"
+    for path in sorted(BROKER.rglob("[!_]*.py")):
+        place = path.relative_to(BROKER).with_suffix("")
+        source = TYPES / place.with_suffix(".pyx")
+        name = ".".join(("gearman.server.broker_c", *place.parts))
         modules.append(Extension(name, [str(source if source.exists() else path)]))
     return modules
 
@@ -41,9 +43,9 @@ def stale() -> bool:
 
     Cython looks for them beside the source, where the broker's are not.
     """
-    made = GENERATED.glob("gearman/server/broker*/[!_]*.c")
+    made = (GENERATED / "gearman/server").glob("broker*/**/[!_]*.c")
     oldest = min((path.stat().st_mtime for path in made), default=0.0)
-    return any(path.stat().st_mtime > oldest for path in TYPES.glob("*.pxd"))
+    return any(path.stat().st_mtime > oldest for path in TYPES.rglob("*.pxd"))
 
 
 def extensions(choice: str) -> list[Extension]:

@@ -19,12 +19,14 @@ from typing import Final, TypeAlias
 from .commands import (
     COMMAND_LIMIT,
     COMMANDS,
+    FIRST_EXTENSION,
     HEADER_SIZE,
     MAX_HANDLE,
     MAX_LINE,
     MAX_PACKET,
     REQUEST,
     RESPONSE,
+    STANDARD_LIMIT,
     Command,
     Sender,
 )
@@ -188,8 +190,8 @@ class Decoder:
             magic, number, length = _HEADER.unpack_from(data, position)
             if magic != own and magic not in _MAGICS:
                 raise _foreign(magic)
-            if not 0 < number < COMMAND_LIMIT:
-                raise _unknown_type(number)
+            if number >= STANDARD_LIMIT or not number:
+                _check_extension(number)
             end = start + length
             if length > self._max_packet:
                 end = self._refuse(data, position, packets)
@@ -287,6 +289,12 @@ def _foreign(start: bytes) -> ProtocolError:
 
 def _long_line(limit: int) -> ProtocolError:
     return ProtocolError(f"a line of more than {limit} bytes", fatal=True)
+
+
+def _check_extension(number: int) -> None:
+    """Refuse a number that is neither of the standard nor one of ours."""
+    if not FIRST_EXTENSION <= number < COMMAND_LIMIT:
+        raise _unknown_type(number)
 
 
 def _unknown_type(number: int) -> ProtocolError:

@@ -21,12 +21,12 @@ from libc.string cimport memchr, memcpy
 
 from . import _framing
 from ._framing import INVALID, MAX_BODY, _MAGICS
-from .commands import COMMAND_LIMIT, HEADER_SIZE, MAX_LINE, MAX_PACKET
-from .commands import REQUEST, RESPONSE, Command
+from .commands import HEADER_SIZE, MAX_LINE, MAX_PACKET, REQUEST, RESPONSE
+from .commands import STANDARD_LIMIT, Command
 from .errors import PacketTooLarge, ProtocolError
 
 cdef Py_ssize_t header_size = HEADER_SIZE
-cdef uint32_t command_limit = COMMAND_LIMIT
+cdef uint32_t standard_limit = STANDARD_LIMIT
 cdef uint64_t max_body = MAX_BODY
 cdef uint32_t text = Command.TEXT
 cdef unsigned char tls_handshake = _framing._TLS_HANDSHAKE
@@ -325,8 +325,8 @@ cdef class Decoder:
         cdef uint32_t number = read_number(header + 4)
         if magic != request_magic and magic != response_magic:
             raise _framing._foreign(copy(header, 4))
-        if not 0 < number < command_limit:
-            raise _framing._unknown_type(number)
+        if number >= standard_limit or not number:
+            _framing._check_extension(number)
         return 0
 
     cdef int _deliver(

@@ -7,6 +7,9 @@ deployed implementation shares:
 - SUBMIT_REDUCE_JOB has a fourth argument, the aggregator, which no server reads.
 - The first argument of STATUS_RES_UNIQUE is the unique.
 - ALL_YOURS is not implemented.
+
+The numbers from 256 on are our own. A server sends them only to a peer that has asked
+for the option `extensions`.
 """
 
 from dataclasses import dataclass
@@ -61,6 +64,12 @@ class Command(IntEnum):
     JOB_ASSIGN_ALL = 40
     GET_STATUS_UNIQUE = 41
     STATUS_RES_UNIQUE = 42
+    SUBMIT_JOB_WITH = 256
+    GET_RESULT = 257
+    RESULT_RES = 258
+    WATCH_JOB = 259
+    WORK_RETRY = 260
+    WORK_CANCEL = 261
 
 
 class Sender(Flag):
@@ -136,11 +145,20 @@ _ROWS = (
     ),
     Row(Command.GET_STATUS_UNIQUE, ("unique",), _C),
     Row(Command.STATUS_RES_UNIQUE, ("unique", *_STATUS, "clients"), _J),
+    Row(Command.SUBMIT_JOB_WITH, ("function", "unique", "options", "workload"), _C),
+    Row(Command.GET_RESULT, ("handle",), _C),
+    Row(Command.RESULT_RES, ("handle", "state", "data"), _J),
+    Row(Command.WATCH_JOB, ("handle",), _C),
+    Row(Command.WORK_RETRY, ("handle", "seconds", "reason"), _W),
+    Row(Command.WORK_CANCEL, ("handle",), _J),
 )
 
 COMMANDS: dict[int, Row] = {int(row.command): row for row in _ROWS}
 
-# A number below this one is a packet type, even where no row names it (5).
+# A number below the first one is a packet type, even where no row names it (5); so is
+# one from the second up to, but not including, the third.
+STANDARD_LIMIT = Command.STATUS_RES_UNIQUE + 1
+FIRST_EXTENSION = int(Command.SUBMIT_JOB_WITH)
 COMMAND_LIMIT = max(COMMANDS) + 1
 
 HEADER_SIZE = 12

@@ -4,7 +4,15 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from gearman.commands import COMMAND_LIMIT, COMMANDS, Command, Row, Sender
+from gearman.commands import (
+    COMMAND_LIMIT,
+    COMMANDS,
+    FIRST_EXTENSION,
+    STANDARD_LIMIT,
+    Command,
+    Row,
+    Sender,
+)
 
 # Number, name, who may send it, arguments.
 PROTOCOL = """
@@ -49,6 +57,12 @@ PROTOCOL = """
 40 JOB_ASSIGN_ALL                J  handle function unique reducer workload
 41 GET_STATUS_UNIQUE             C  unique
 42 STATUS_RES_UNIQUE             J  unique known running numerator denominator clients
+256 SUBMIT_JOB_WITH              C  function unique options workload
+257 GET_RESULT                   C  handle
+258 RESULT_RES                   J  handle state data
+259 WATCH_JOB                    C  handle
+260 WORK_RETRY                   W  handle seconds reason
+261 WORK_CANCEL                  J  handle
 """  # noqa: E501
 SENDERS = {"C": Sender.CLIENT, "W": Sender.WORKER, "J": Sender.SERVER}
 
@@ -77,8 +91,8 @@ def test_every_command_but_text_has_a_row() -> None:
     assert set(Command) - {Command.TEXT} == set(COMMANDS)
 
 
-def test_numbers_from_43_are_no_packet_types() -> None:
-    assert COMMAND_LIMIT == 43
+def test_numbers_from_43_are_no_packet_types_but_for_our_own() -> None:
+    assert (STANDARD_LIMIT, FIRST_EXTENSION, COMMAND_LIMIT) == (43, 256, 262)
 
 
 def test_a_row_cannot_be_changed() -> None:

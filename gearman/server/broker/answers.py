@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from .memory import RECEIPT_MEMORY, REQUEST_MEMORY, Memory
+from .memory import RECEIPT_MEMORY, REQUEST_MEMORY, Memory, extra_size
 from .model import Job, Peer, Receipt
 
 
@@ -130,6 +130,8 @@ class Answers:
 
 def _request_size(request: tuple[Any, ...]) -> int:
     """Return how many bytes of memory a waiting request takes."""
-    name, unique, workload, _, _, _, reducer = request
+    name, unique, workload, _, _, _, reducer, options = request
     size = REQUEST_MEMORY + len(name) + len(unique) + len(workload)
+    if options is not None:
+        size += extra_size(options)
     return size if reducer is None else size + len(reducer)

@@ -9,7 +9,8 @@ The modules of this folder are also compiled, unchanged, into the package `broke
 which has the declarations of their C types.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ...commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from .answers import Answers
@@ -35,12 +36,20 @@ from .memory import (
     Memory,
     job_size,
 )
-from .model import Function, Job, Peer, Receipt
+from .model import Function, Job, Notice, Peer, Receipt
 from .places import Places
 from .sleepers import Sleepers
 from .states import CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
+from .steering.attempts import Attempts
+from .steering.dead import DeadJobs
+from .steering.new_jobs import NO_WORKER, extend, needs_worker, priority_of
+from .steering.policies import PolicyTable
+from .steering.results import Results
 from .stored import StoredJobs
 from .workers import Workers
+
+if TYPE_CHECKING:
+    from ...options import JobOptions
 
 
 class Broker:
@@ -60,6 +69,10 @@ class Broker:
     counts how often each limit was hit, including the limits that the I/O checks.
     `memory` has the bytes of memory that are used, except those that `overhead()` adds.
 
+    `policies`, `dead` and `results` have what the standard has not: the policies of
+    functions, the dead list, and kept results. `chance` returns a random number from 0
+    to 1, for the pauses between attempts.
+
     With `persistent`, a background job is acknowledged, and can be grabbed, only after
     it was stored. During an outage `outage` is the reason, and new background jobs are
     refused with it.
@@ -78,6 +91,7 @@ class Broker:
         exceptions: bool = False,
         persistent: bool = False,
         limits: Limits | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         self.peers: dict[Peer, None] = {}
         self.touched: list[Peer] = []
@@ -97,17 +111,42 @@ class Broker:
         self.jobs = Jobs(
             self.places, self.answers, self.memory, handle_prefix, first_handle
         )
+        functions, places, jobs = self.functions, self.places, self.jobs
+        self.policies = PolicyTable(functions, places, self.choice, jobs, persistent)
+        functions.policies = self.policies
+        self.dead = DeadJobs(places, functions, jobs, self.memory)
+        self.results = Results(places, jobs, self.dead, self.memory)
+        self._notices: list[Notice] = []
+        self.attempts = Attempts(
+            places,
+            functions,
+            jobs,
+            self.dead,
+            self.results,
+            self._notices,
+            chance or _highest,
+        )
         self.workers = Workers(
-            self.functions,
+            functions,
             self.choice,
             self.sleepers,
-            self.places,
+            places,
             self.answers,
-            self.jobs,
+            jobs,
+            self.attempts,
+            self._notices,
             retries,
             timeout_fails,
         )
-        self.stored = StoredJobs(self.functions, self.places, self.answers, self.jobs)
+        self.stored = StoredJobs(
+            functions,
+            places,
+            self.answers,
+            jobs,
+            self.policies,
+            self.dead,
+            self.results,
+        )
 
     # -- time and connections
 
@@ -127,12 +166,25 @@ class Broker:
             self.answers.pay()
         if sleepers.first <= now:
             sleepers.pass_over()
+        places.starts.now = now
+        if places.starts.first <= now:
+            places.starts.go_on()
+        if min(places.lives.first, places.expiry.first) <= wall:
+            self.attempts.expire()
+            self.answers.pay()
+        if self.dead.first <= wall:
+            self.dead.drop_old(wall)
+        if self.results.first <= wall:
+            self.results.drop_old(wall)
 
     def delay(self) -> float:
         """Return in how many seconds something is due; inf if nothing is."""
         places = self.places
-        first = min(places.deadlines.first, self.sleepers.first)
-        return min(places.scheduled.first - self.wall, first - self.now)
+        first = min(places.deadlines.first, self.sleepers.first, places.starts.first)
+        lives = min(places.lives.first, places.expiry.first)
+        kept = min(self.dead.first, self.results.first)
+        wall = min(places.scheduled.first, lives, kept)
+        return min(wall - self.wall, first - self.now)
 
     def connect(self, peer: Peer) -> None:
         peer.touched = self.touched
@@ -167,19 +219,64 @@ class Broker:
         foreground job, this becomes a background job: it remains without clients.
         """
         if peer.receipts and not background:
-            request = (name, unique, workload, priority, False, when, reducer)
+            request = (name, unique, workload, priority, False, when, reducer, None)
             self.answers.defer(peer, request)
         else:
             self._submit(
-                None, peer, name, unique, workload, priority, background, when, reducer
+                None,
+                peer,
+                name,
+                unique,
+                workload,
+                priority,
+                background,
+                when,
+                reducer,
+                None,
+            )
+
+    def submit_with(
+        self,
+        peer: Peer,
+        name: bytes,
+        unique: bytes,
+        workload: bytes,
+        options: "JobOptions",
+    ) -> None:
+        """Create or join a job with options, which count if the job is a new one."""
+        background = bool(options.background)
+        priority = NORMAL if options.priority is None else options.priority
+        if peer.receipts and not background:
+            request = (name, unique, workload, priority, False, 0, None, options)
+            self.answers.defer(peer, request)
+        else:
+            self._submit(
+                None,
+                peer,
+                name,
+                unique,
+                workload,
+                priority,
+                background,
+                0,
+                None,
+                options,
             )
 
     def resume(self, receipt: Receipt, request: tuple[Any, ...]) -> None:
         """Carry out a submission that had to wait; its answer is for the receipt."""
-        name, unique, workload, priority, background, when, reducer = request
-        peer = receipt.peer
+        name, unique, workload, priority, background, when, reducer, options = request
         self._submit(
-            receipt, peer, name, unique, workload, priority, background, when, reducer
+            receipt,
+            receipt.peer,
+            name,
+            unique,
+            workload,
+            priority,
+            background,
+            when,
+            reducer,
+            options,
         )
 
     def _submit(
@@ -193,6 +290,7 @@ class Broker:
         background: bool,
         when: int,
         reducer: bytes | None,
+        options: "JobOptions | None",
     ) -> None:
         if len(unique) > MAX_UNIQUE:
             text = b"Unique value too large"
@@ -207,6 +305,12 @@ class Broker:
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", text)
             function = self.functions.of(name)
         jobs = self.jobs
+        policy = function.policy
+        if policy is not None or options is not None:
+            if not function.workers and needs_worker(policy, options):
+                return self._refuse(receipt, peer, b"QUEUE_ERROR", NO_WORKER)
+            if priority == NORMAL and policy is not None:
+                priority = priority_of(policy, options)
         job = jobs.uniques.find(function, unique, workload) if unique else None
         if background and self.outage and (job is None or not job.background):
             return self._refuse(receipt, peer, b"QUEUE_ERROR", self.outage)
@@ -220,6 +324,8 @@ class Broker:
             job.priority = priority
             job.background = background
             job.when = when
+            if policy is not None or options is not None:
+                extend(job, options, jobs, self.wall, background and self.persistent)
             if reducer is not None:
                 jobs.reduce(job, reducer)
             if unique:
@@ -283,22 +389,25 @@ class Broker:
     def cancel(self, handle: bytes) -> bool:
         """Let a job fail for all its clients. Returns False if it is unknown.
 
-        If a worker runs the job, it may finish it, but its result is dropped.
+        If a worker runs the job, it may finish it, but its result is dropped. It is
+        told so if it asked for that.
         """
         job = self.jobs.find(handle)
         if job is None:
             return False
         self.jobs.forward(job, WORK_FAIL, (handle,))
         job.background = False
+        if job.state == RUNNING:
+            self.workers.dismiss(job)
+        self.places.move(job, CANCELLED, GONE)
         self.jobs.retire(job)
-        if job.state != RUNNING:
-            self.places.move(job, CANCELLED, GONE)
         self.answers.pay()
         return True
 
     def overhead(self) -> int:
         """Return about how many bytes of memory functions and peers take."""
         timers = self.places.scheduled.count() + self.places.deadlines.count()
+        timers += self.places.lives.count()
         known = FUNCTION_MEMORY * len(self.functions.known)
         known += PEER_MEMORY * len(self.peers) + TIMER_MEMORY * timers
         return self.memory.peers + known
@@ -313,6 +422,10 @@ class Broker:
         """Whether the server keeps more for its peers than `limits.memory`."""
         held = self.memory.jobs + self.memory.buffers + self.overhead()
         return 0 < self.limits.memory < held
+
+
+def _highest() -> float:
+    return 1.0
 
 
 def _status(job: Job | None) -> tuple[bytes, bytes, bytes, bytes]:

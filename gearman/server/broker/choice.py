@@ -13,12 +13,15 @@ class Choice:
 
     With `priority_first` it chooses the highest priority of all functions, otherwise
     the highest priority of the first function that has jobs. With `round_robin` a
-    function that gave a job is moved behind the worker's other functions.
+    function that gave a job is moved behind the worker's other functions. So it is with
+    `weights`, but then a function may have several jobs in a row taken, as its `weight`
+    says. A function that is held gives no jobs.
     """
 
     def __init__(self, *, priority_first: bool, round_robin: bool) -> None:
         self.priority_first = priority_first
         self.round_robin = round_robin
+        self.weights = False
         # For each priority, the functions whose queue of that priority is listed.
         self.listed: tuple[dict[Function, None], ...] = ({}, {}, {})
 
@@ -55,7 +58,7 @@ class Choice:
                 functions = self._candidates(peer, priority, priority)
             for function in functions:
                 queue = function.queues[priority]
-                if queue.count:
+                if queue.count and not function.held:
                     if len(peer.functions) > 1:
                         self._rotate(peer, function)
                     return queue
@@ -68,17 +71,35 @@ class Choice:
         for function in functions:
             for priority in range(HIGH, LOW + 1):
                 queue = function.queues[priority]
-                if queue.count:
+                if queue.count and not function.held:
                     if len(peer.functions) > 1:
                         self._rotate(peer, function)
                     return queue
         return None
 
     def _rotate(self, peer: Peer, function: Function) -> None:
-        """Put a function that gives a job behind the others of the worker."""
-        if self.round_robin:
-            peer.functions.remove(function)
+        """Put a function that gives a job behind the others of the worker.
+
+        With weights, that is done after the last of its jobs in a row.
+        """
+        if not (self.round_robin or self.weights):
+            return
+        peer.functions.remove(function)
+        if self.weights and self._goes_on(peer, function):
+            peer.functions.insert(0, function)
+        else:
             peer.functions.append(function)
+
+    def _goes_on(self, peer: Peer, function: Function) -> bool:
+        """Whether it is still this function's turn after this job."""
+        if peer.turn is not function:
+            peer.turn = function
+            peer.turns = 0
+        peer.turns += 1
+        if peer.turns < function.weight:
+            return True
+        peer.turn = None
+        return False
 
     def _candidates(self, peer: Peer, first: int, last: int) -> list[Function]:
         """Return the functions of a worker to be searched for a job, in their order.
@@ -94,7 +115,7 @@ class Choice:
             empty: list[Function] = []
             for function in listed:
                 queue = function.queues[priority]
-                if not queue.count:
+                if not queue.count or function.held:
                     empty.append(function)
                 elif function.name in peer.abilities:
                     found.append(function)

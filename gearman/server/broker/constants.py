@@ -20,6 +20,8 @@ WORK_WARNING = int(Command.WORK_WARNING)
 JOB_ASSIGN_UNIQ = int(Command.JOB_ASSIGN_UNIQ)
 JOB_ASSIGN_ALL = int(Command.JOB_ASSIGN_ALL)
 STATUS_RES_UNIQUE = int(Command.STATUS_RES_UNIQUE)
+RESULT_RES = int(Command.RESULT_RES)
+WORK_CANCEL = int(Command.WORK_CANCEL)
 
 # A container with up to this many dead entries is not swept.
 SWEEP = 32

@@ -1,6 +1,7 @@
 """The functions that the broker knows, and the limit of their number."""
 
 from collections import deque
+from typing import Protocol
 
 from .choice import Choice
 from .constants import SWEEP
@@ -12,10 +13,17 @@ from .model import Function
 MANY_FUNCTIONS = 50_000
 
 
+class PolicySource(Protocol):
+    """Gives a function its policy."""
+
+    def apply(self, function: Function, /) -> None: ...
+
+
 class Functions:
     """Functions by their names.
 
-    `staffed` is how many functions have workers.
+    `staffed` is how many functions have workers. `policies` gives each new function its
+    policy.
     """
 
     def __init__(
@@ -26,6 +34,7 @@ class Functions:
         self.limits = limits
         self.hits = hits
         self.memory = memory
+        self.policies: PolicySource | None = None
         self._choice = choice
         # All functions, in the order in which they are checked for being unused.
         self._round: deque[Function] = deque()
@@ -38,6 +47,8 @@ class Functions:
             self.known[name] = function
             self._round.append(function)
             self.memory.peers += len(name)
+            if self.policies is not None:
+                self.policies.apply(function)
         return function
 
     def admits(self, name: bytes, for_worker: bool = False) -> bool:
@@ -76,7 +87,9 @@ class Functions:
         return False
 
     def _has_limits(self, function: Function) -> bool:
-        """Whether an admin has set limits for this function."""
+        """Whether this function has limits of its own, which must not be forgotten."""
+        if function.starts is not None or function.held:
+            return True
         return function.limits != [self.limits.jobs_per_function] * 3
 
     def _forget(self, function: Function) -> None:

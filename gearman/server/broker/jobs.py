@@ -1,12 +1,35 @@
 """The jobs that the broker knows, and the clients that wait for them."""
 
+from typing import TYPE_CHECKING
+
 from .answers import Answers
-from .constants import JOB_CREATED, NORMAL, WORK_EXCEPTION, WORK_FAIL
+from .constants import (
+    JOB_CREATED,
+    NORMAL,
+    WORK_CANCEL,
+    WORK_EXCEPTION,
+    WORK_FAIL,
+)
 from .making import make_handle, new_job
-from .memory import WAIT_MEMORY, Memory, job_size
-from .model import Function, Job, Peer
+from .memory import FOLLOW_MEMORY, WAIT_MEMORY, Memory, extra_size, job_size
+from .model import Extra, Function, Job, Peer, Record
 from .places import Places
-from .states import ABANDONED, GONE, NEW, QUEUED, RUNNING, SCHEDULED, SHELVED
+from .states import (
+    ABANDONED,
+    AWAITING,
+    DEAD,
+    GONE,
+    NEW,
+    QUEUED,
+    RELEASED,
+    RUNNING,
+    SCHEDULED,
+    SHELVED,
+)
+from .steering.records import job_record
+
+if TYPE_CHECKING:
+    from ...options import JobOptions
 
 # The number of digits of the largest job number.
 MAX_DIGITS = 19
@@ -85,7 +108,8 @@ class Jobs:
 
     A handle is `handle_prefix`, a colon and a number; the next number is `next_number`.
     `changes` has jobs to be stored, and numbers of jobs to be removed from the store,
-    in their order. `congested` has pairs of a worker and a blocked client that gets the
+    in their order; `records` has what else is to be stored, after these changes.
+    `congested` has pairs of a worker and a blocked client that gets the
     worker's updates.
     """
 
@@ -103,6 +127,7 @@ class Jobs:
         self.uniques = Uniques()
         self.next_number = next_number
         self.changes: list[Job | int] = []
+        self.records: list[Record] = []
         self.congested: list[tuple[Peer, Peer]] = []
         # Whether stored jobs are left to the next run of the server, and not queued.
         self.shelving = False
@@ -110,6 +135,8 @@ class Jobs:
         self._places = places
         self._answers = answers
         self._memory = memory
+        # The jobs that wait for the job of a number to end.
+        self._followers: dict[int, dict[Job, None]] = {}
 
     def make(
         self, function: Function, unique: bytes, workload: bytes, size: int
@@ -140,8 +167,26 @@ class Jobs:
         job.joins = None
         job.stored = False
         job.receipts = None
+        job.extra = None
         self.known[job.number] = job
         self._memory.jobs += size
+        return job
+
+    def make_as(
+        self,
+        number: int,
+        handle: bytes,
+        function: Function,
+        unique: bytes,
+        workload: bytes,
+        size: int,
+    ) -> Job:
+        """Make a job with a given number, and a handle that belongs to the number."""
+        following = max(self.next_number, number + 1)
+        self.next_number = number
+        job = self.make(function, unique, workload, size)
+        self.next_number = following
+        job.handle = handle
         return job
 
     def reduce(self, job: Job, reducer: bytes) -> None:
@@ -149,36 +194,130 @@ class Jobs:
         job.reducer = reducer
         self._memory.jobs += len(reducer)
 
+    def take_number(self) -> int:
+        """Return a number for something that is stored beside jobs."""
+        number = self.next_number
+        self.next_number += 1
+        return number
+
+    def extend(self, job: Job, options: "JobOptions | None" = None) -> Extra:
+        """Return what a job has beyond the standard; make it if there is none."""
+        extra = job.extra
+        if extra is None:
+            extra = job.extra = Extra(options, 0.0)
+            self.resize(extra, extra_size(options))
+        return extra
+
+    def resize(self, extra: Extra, size: int) -> None:
+        """Count the memory of an Extra that takes `size` bytes now."""
+        self._memory.jobs += size - extra.size
+        extra.size = size
+
+    def store(self, job: Job) -> None:
+        """Have the store keep a job as it is now."""
+        if job.extra is not None:
+            job.extra.record = job_record(job.extra)
+        self.changes.append(job)
+
     def find(self, handle: bytes) -> Job | None:
         """Return the job of this handle."""
-        number = handle.rpartition(b":")[2]
-        if not number.isdigit() or len(number) > MAX_DIGITS:
-            return None
-        job = self.known.get(int(number))
+        job = self.known.get(self.number_of(handle))
         return job if job is not None and job.handle == handle else None
 
+    def number_of(self, handle: bytes) -> int:
+        """Return the number at the end of a handle, -1 if there is none."""
+        number = handle.rpartition(b":")[2]
+        if not number.isdigit() or len(number) > MAX_DIGITS:
+            return -1
+        return int(number)
+
+    def readmit(self, job: Job) -> None:
+        """Make a job known again that was forgotten."""
+        self.known[job.number] = job
+        self._memory.jobs += job_size(job.workload, job.unique)
+        self.uniques.add(job)
+        if job.reducer is not None:
+            self._memory.jobs += len(job.reducer)
+        if job.extra is not None:
+            self.resize(job.extra, extra_size(job.extra.options))
+
     def place(self, job: Job, event: int) -> None:
-        """Queue a job, or schedule it, or leave it to the next run of the server."""
+        """Put a job where it waits, or leave it to the next run of the server.
+
+        It waits for the jobs that must end before it, then for its time, then in the
+        queue of its function.
+        """
+        wall, extra = self._places.wall, job.extra
         if self.shelving and job.stored and not job.clients:
-            self._forget(job)
+            self.forget(job)
             self._places.move(job, event, GONE)
-        elif job.when > self._places.wall:
+        elif extra is not None and extra.awaits:
+            self._places.move(job, event, AWAITING)
+        elif job.when > wall or (extra is not None and extra.due > wall):
             self._places.move(job, event, SCHEDULED)
         else:
             self._places.move(job, event, QUEUED)
 
     def retire(self, job: Job) -> None:
-        """Make a job unknown, and detach the clients that wait for it."""
+        """Make a job unknown, and detach the clients that wait for it.
+
+        If it is in the store, it is removed from there, unless it is dead.
+        """
         if job.stored:
-            self.changes.append(job.number)
+            if job.state == DEAD:
+                self.store(job)
+            else:
+                self.changes.append(job.number)
             self._answers.settle(job, JOB_CREATED, (job.handle,))
-        self._forget(job)
+        self.forget(job)
         clients = job.clients
         if clients is not None:
             for client in clients:
                 client.waiting.discard(job)
             self._memory.peers -= WAIT_MEMORY * len(clients)
             job.clients = job.joins = None
+        if job.extra is not None and job.extra.awaits:
+            self._stop_following(job)
+        if self._followers:
+            self._release_followers(job.number)
+
+    # -- jobs that wait for others to end
+
+    def follow(self, job: Job, handles: tuple[bytes, ...]) -> None:
+        """Let a job that has options wait for the jobs of these handles to end."""
+        assert job.extra is not None  # noqa: S101
+        for handle in handles:
+            other = self.find(handle)
+            if other is not None and other is not job:
+                followers = self._followers.setdefault(other.number, {})
+                if job not in followers:
+                    followers[job] = None
+                    job.extra.awaits += 1
+                    self._memory.peers += FOLLOW_MEMORY
+
+    def _release_followers(self, number: int) -> None:
+        """Let jobs go on that have waited for a job that has ended."""
+        for job in self._followers.pop(number, {}):
+            assert job.extra is not None  # noqa: S101
+            job.extra.awaits -= 1
+            self._memory.peers -= FOLLOW_MEMORY
+            if not job.extra.awaits and job.state == AWAITING:
+                self.place(job, RELEASED)
+
+    def _stop_following(self, job: Job) -> None:
+        """Forget that a job waits for others, since it is gone."""
+        extra = job.extra
+        assert extra is not None  # noqa: S101
+        assert extra.options is not None  # noqa: S101
+        for handle in extra.options.after or ():
+            other = self.find(handle)
+            followers = self._followers.get(other.number) if other else None
+            if other is not None and followers is not None and job in followers:
+                del followers[job]
+                self._memory.peers -= FOLLOW_MEMORY
+                if not followers:
+                    del self._followers[other.number]
+        extra.awaits = 0
 
     def shelve(self, job: Job) -> None:
         """When `shelving`, leave a stored job to the next run if it is not needed now.
@@ -186,11 +325,11 @@ class Jobs:
         It is needed while it runs, and while a client waits for its result or for
         the answer to its submission.
         """
-        idle = job.state == QUEUED or job.state == SCHEDULED
+        idle = job.state in (QUEUED, SCHEDULED, AWAITING)
         awaited = bool(job.clients) or job.receipts is not None
         if self.shelving and job.stored and idle and not awaited:
             self._places.move(job, SHELVED, GONE)
-            self._forget(job)
+            self.forget(job)
 
     # -- clients that wait
 
@@ -244,20 +383,24 @@ class Jobs:
         if job.joins is not None:
             job.joins.pop(peer, None)
         self._memory.peers -= WAIT_MEMORY
-        if not job.wanted() and job.state != RUNNING:
+        if job.wanted():
+            self.shelve(job)
+        elif job.state != RUNNING:
             self._places.move(job, ABANDONED, GONE)
             self.retire(job)
-        else:
-            self.shelve(job)
+        elif job.worker is not None and job.worker.extensions:
+            job.worker.send(WORK_CANCEL, (job.handle,))
 
-    def _forget(self, job: Job) -> None:
+    def forget(self, job: Job) -> None:
         """Make a job unknown."""
         if self.known.pop(job.number, None) is not None:
             self._memory.jobs -= job_size(job.workload, job.unique)
             self.uniques.remove(job)
             if job.reducer is not None:
                 self._memory.jobs -= len(job.reducer)
-            if not job.stored:
+            if job.extra is not None:
+                self.resize(job.extra, 0)
+            if not job.stored and job.state != DEAD:
                 # Dead entries of queues still refer to the job: free its workload.
                 # A stored job keeps its workload, which the store may still need.
                 job.workload = b""

@@ -5,11 +5,14 @@ They are in one file because they refer to each other, as C types in the compile
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...framing import encode
 from .constants import AWAKE, ERROR, HIGH, LOW, NORMAL, SWEEP
 from .states import QUEUED
+
+if TYPE_CHECKING:
+    from ...options import JobOptions, Policy
 
 # Dead entries of a queue may have workloads of so many bytes in all.
 SWEEP_BYTES = 16 * 1024 * 1024
@@ -20,9 +23,9 @@ class Job:
 
     # fmt: off
     __slots__ = (
-        "background", "clients", "denominator", "function", "handle", "joins", "number",
-        "numerator", "priority", "receipts", "reducer", "retries", "state", "stored",
-        "timer", "unique", "when", "worker", "workload",
+        "background", "clients", "denominator", "extra", "function", "handle", "joins",
+        "number", "numerator", "priority", "receipts", "reducer", "retries", "state",
+        "stored", "timer", "unique", "when", "worker", "workload",
     )
     # fmt: on
 
@@ -49,6 +52,8 @@ class Job:
     # stored; None if none wait for that.
     stored: bool
     receipts: "list[Receipt] | None"
+    # None for a job without options that has not failed.
+    extra: "Extra | None"
 
     def wanted(self) -> bool:
         """Whether the job is still needed: it has clients, or is a background job."""
@@ -57,6 +62,61 @@ class Job:
     def joined(self, client: "Peer") -> int:
         """Return how many submissions of this client the job has."""
         return 1 if self.joins is None else self.joins.get(client, 1)
+
+
+class Extra:
+    """What a job has beyond the standard: its options, attempts and end.
+
+    Times are in seconds since the epoch; 0 is none. `submitted` is when it came. It
+    does not start before `due`, and is given up if it was not started until `expires`
+    (-1: its time to live begins when it is queued). `attempts` counts the attempts that
+    failed, and `awaits` the jobs that must end before it. `moved` says that it came
+    from a function that gave it up.
+
+    A dead job `died` for a `reason`, and `error` has its last exception. `record` is
+    what the store keeps of this object, and `size` the memory that it takes, in bytes.
+    """
+
+    # fmt: off
+    __slots__ = (
+        "attempts", "awaits", "died", "due", "error", "expires", "moved", "options",
+        "reason", "record", "size", "submitted",
+    )
+    # fmt: on
+
+    def __init__(self, options: "JobOptions | None", submitted: float) -> None:
+        self.options = options
+        self.submitted = submitted
+        self.due = 0.0
+        self.expires = 0.0
+        self.attempts = 0
+        self.awaits = 0
+        self.moved = False
+        self.died = 0.0
+        self.reason = b""
+        self.error: bytes | None = None
+        self.record = b""
+        self.size = 0
+
+
+class Record:
+    """Something that the store keeps beside jobs; or, without `extra`, its removal."""
+
+    __slots__ = ("extra", "handle", "name", "number", "workload")
+
+    def __init__(
+        self,
+        number: int,
+        extra: bytes,
+        handle: bytes = b"",
+        name: bytes = b"",
+        workload: bytes = b"",
+    ) -> None:
+        self.number = number
+        self.extra = extra
+        self.handle = handle
+        self.name = name
+        self.workload = workload
 
 
 class Queue:
@@ -98,13 +158,44 @@ class Queue:
             self._gone = 0
 
 
+class StartGroup:
+    """Starts of jobs that came shortly after each other."""
+
+    __slots__ = ("count", "first", "last")
+
+    def __init__(self, time: float) -> None:
+        self.first = self.last = time
+        self.count = 1
+
+
+class StartLimits:
+    """How many jobs of a function may run, and start within some time.
+
+    At most `most` may run (0: no limit). At most `count` may start in any `seconds` (0:
+    no limit). `log` has the last starts: the first and the last time of each group, and
+    how many they were; `started` is the sum of these. The function waits `until` a time
+    of the monotonic clock.
+    """
+
+    __slots__ = ("count", "log", "most", "seconds", "started", "until")
+
+    def __init__(self) -> None:
+        self.most = 0
+        self.count = 0
+        self.seconds = 0.0
+        self.log: deque[StartGroup] = deque()
+        self.started = 0
+        self.until = 0.0
+
+
 class Function:
     """One function: its jobs, workers and limits."""
 
     # fmt: off
     __slots__ = (
-        "limits", "name", "offered", "pending", "queues", "running", "scheduled",
-        "sleepers", "twins", "workers",
+        "awaiting", "fresh", "held", "limits", "name", "offered", "pending", "policy",
+        "queues", "running", "scheduled", "sleepers", "starts", "twins", "weight",
+        "workers",
     )
     # fmt: on
 
@@ -116,6 +207,8 @@ class Function:
         self.limits = [limit, limit, limit]
         self.running = 0
         self.pending = 0
+        # Jobs that wait for others to end, by priority.
+        self.awaiting = [0, 0, 0]
         self.workers = 0
         # Peers that were asleep when they were added. A peer that was woken since then
         # is skipped, and is added again when it goes to sleep.
@@ -124,15 +217,27 @@ class Function:
         self.twins: dict[bytes, Job] = {}
         # Whether a worker has ever registered it, or an admin has created it.
         self.offered = False
+        # The policy, and what follows from it: the limits of its starts; the jobs that
+        # may expire, with the times, for each priority; how many of its jobs a worker
+        # takes before it is another function's turn. While it is `held`, none of its
+        # jobs may start.
+        self.policy: Policy | None = None
+        self.starts: StartLimits | None = None
+        self.fresh: tuple[deque[tuple[float, Job]], ...] | None = None
+        self.weight = 1
+        self.held = False
 
     def ready(self) -> bool:
+        """Whether a worker may have a job now."""
         high, normal, low = self.queues
+        if self.held:
+            return False
         return bool(normal.count or high.count or low.count)
 
     def waiting(self, priority: int) -> int:
-        """How many jobs of this priority are queued or scheduled."""
+        """How many jobs of this priority are queued, scheduled or wait for others."""
         queue = self.queues[priority]
-        return queue.count + self.scheduled[priority]
+        return queue.count + self.scheduled[priority] + self.awaiting[priority]
 
     def total(self) -> int:
         """How many jobs there are, the running and the pending ones included."""
@@ -183,11 +288,16 @@ class Peer:
         self.touched: list[Peer] | None = None
         self.blocked = False
         self.exceptions = False
+        # Whether it asked for the packets from 256 on.
+        self.extensions = False
         self.sleep = AWAKE
         # Timeouts in seconds by function name (0: none). The functions, in the order in
         # which they are searched for jobs.
         self.abilities: dict[bytes, float] = {}
         self.functions: list[Function] = []
+        # The function that it has just got a job of, and how many in a row.
+        self.turn: Function | None = None
+        self.turns = 0
         # Functions that do not have this peer in their `sleepers`.
         self.unlisted: list[Function] = []
         self.jobs: dict[bytes, Job] = {}
@@ -225,6 +335,6 @@ class Peer:
         self.send(ERROR, (code, text))
 
 
-# A job whose attempt failed: "queued again" or "given up", its handle, its function,
-# its worker, the reason, and the number of failed attempts.
-Notice = tuple[str, bytes, bytes, Peer, str, int]
+# A job whose attempt failed: "queued again", "tried again" or "given up", its handle,
+# its function, its worker if it had one, the reason, and the number of failed attempts.
+Notice = tuple[str, bytes, bytes, Peer | None, str, int]

@@ -12,9 +12,21 @@ from typing import Protocol
 from .choice import Choice
 from .constants import SWEEP
 from .memory import RUN_MEMORY, Memory
-from .model import Job, Peer, Queue
+from .model import Function, Job, Peer, Queue
 from .sleepers import Sleepers
-from .states import ASSIGNED, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
+from .states import (
+    ASSIGNED,
+    AWAITING,
+    DUE,
+    NEW,
+    PENDING,
+    QUEUED,
+    RUNNING,
+    SCHEDULED,
+)
+from .steering.expiry import Expiry
+from .steering.starts import Starts
+from .steering.values import shorter, timeout_of, value
 
 # At most so many jobs become due in one turn, as a million may have the same second.
 MANY_DUE = 1000
@@ -79,8 +91,9 @@ class Places:
     """Moves jobs from place to place.
 
     Both are in seconds: `now` of the monotonic clock, for the `deadlines` of running
-    jobs; `wall` since the epoch, for the `scheduled` jobs. If `moves` is not None, each
-    move is appended to it.
+    jobs; `wall` since the epoch, for the `scheduled` jobs, and for the `lives` of
+    queued jobs and `expiry`, which have what remains of their time to live. `starts`
+    holds functions back. If `moves` is not None, each move is appended to it.
     """
 
     def __init__(self, choice: Choice, sleepers: Sleepers, memory: Memory) -> None:
@@ -88,6 +101,9 @@ class Places:
         self.wall = 0.0
         self.scheduled = Timers()
         self.deadlines = Timers()
+        self.lives = Timers()
+        self.expiry = Expiry()
+        self.starts = Starts(choice, sleepers)
         self.moves: Moves | None = None
         self._choice = choice
         self._sleepers = sleepers
@@ -110,21 +126,26 @@ class Places:
             if event != ASSIGNED:
                 queue = function.queues[job.priority]
                 queue.discard(job)
+            if job.timer:
+                self.lives.stop(job)
         elif place == RUNNING:
             self._stop(job)
         elif place == PENDING:
             function.pending -= 1
-        else:
-            # It was scheduled: a job that is gone never moves.
+        elif place == SCHEDULED:
             function.scheduled[job.priority] -= 1
             if job.timer:
                 self.scheduled.stop(job)
+        elif place == AWAITING:
+            function.awaiting[job.priority] -= 1
         if to == QUEUED:
             queue = function.queues[job.priority]
             queue.push(job)
             if not queue.listed:
                 self._choice.add(function, job.priority)
-            if function.sleepers:
+            if function.policy is not None or job.extra is not None:
+                self._limit_life(job, function)
+            if function.sleepers and not function.held:
                 self._sleepers.wake(function)
         elif to == RUNNING:
             self._start(job)
@@ -132,7 +153,9 @@ class Places:
             function.pending += 1
         elif to == SCHEDULED:
             function.scheduled[job.priority] += 1
-            self.scheduled.start(job, job.when)
+            self.scheduled.start(job, _start_time(job))
+        elif to == AWAITING:
+            function.awaiting[job.priority] += 1
 
     def assign(self, queue: Queue, peer: Peer) -> Job:
         """Give the first job of a queue to a worker."""
@@ -153,8 +176,15 @@ class Places:
         self._memory.peers += RUN_MEMORY
         function.running += 1
         timeout = worker.abilities[function.name]
+        if function.policy is not None or job.extra is not None:
+            timeout = shorter(timeout, timeout_of(job))
+            self.expiry.started(job)
+            if job.extra is not None:
+                job.extra.expires = 0.0
         if timeout > 0:
             self.deadlines.start(job, self.now + timeout)
+        if function.starts is not None:
+            self.starts.started(function)
 
     def _stop(self, job: Job) -> None:
         worker = job.worker
@@ -165,3 +195,25 @@ class Places:
         job.function.running -= 1
         if job.timer:
             self.deadlines.stop(job)
+        if job.function.starts is not None:
+            self.starts.stopped(job.function)
+
+    def _limit_life(self, job: Job, function: Function) -> None:
+        """Remember until when a worker must have got a job that was just queued."""
+        extra = job.extra
+        if extra is None:
+            if function.fresh is not None and not job.retries:
+                ttl = value(job, "ttl")
+                if ttl is not None:
+                    self.expiry.add(job, self.wall + ttl)
+            return
+        if extra.expires < 0:
+            ttl = value(job, "ttl")
+            extra.expires = self.wall + ttl if ttl is not None else 0.0
+        if extra.expires:
+            self.lives.start(job, extra.expires)
+
+
+def _start_time(job: Job) -> float:
+    """Return before when a scheduled job must not start, in seconds since the epoch."""
+    return job.when if job.extra is None else max(job.when, job.extra.due)

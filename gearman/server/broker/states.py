@@ -1,11 +1,12 @@
 """The places where a job can be, and which event may move it from where to where.
 
-A job is in exactly one place. It is pending while a queue plugin stores it, scheduled
-until its time, queued in its function, running in a worker, or gone. Only `Places.move`
-moves a job. The tests check every move against MOVES.
+A job is in exactly one place. It is pending while a queue plugin stores it, awaiting
+others until these have ended, scheduled until its time, queued in its function, running
+in a worker, dead in the dead list, or gone. Only `Places.move` moves a job. The tests
+check every move against MOVES.
 """
 
-NEW, PENDING, SCHEDULED, QUEUED, RUNNING, GONE = range(6)
+NEW, PENDING, SCHEDULED, QUEUED, RUNNING, GONE, AWAITING, DEAD = range(8)
 
 # A client has submitted the job, or an earlier run of the server has stored it.
 SUBMITTED, RESTORED = 0, 1
@@ -16,23 +17,46 @@ DUE = 4
 # A worker has got it; the worker was lost, or exceeded the timeout; a worker has ended
 # it. A late result may end a job that is queued again.
 ASSIGNED, LOST, ENDED = 5, 6, 7
-# No client waits for it any more; an admin has cancelled it. If it runs, it stays with
-# its worker, and its result is dropped.
+# No client waits for it any more: if it runs, it stays with its worker, and its result
+# is dropped. An admin has cancelled it.
 ABANDONED, CANCELLED = 8, 9
 # The server leaves the stored job to its next run.
 SHELVED = 10
+# An attempt has failed; a worker has given it back; its time to live is over.
+FAILED, RETURNED, EXPIRED = 11, 12, 13
+# The jobs that it waited for have ended.
+RELEASED = 14
+# A dead job is tried again; the dead list drops it.
+REVIVED, FORGOTTEN = 15, 16
 
 # For each event, the places from which and to which it may move a job.
 MOVES: dict[int, dict[int, tuple[int, ...]]] = {
-    SUBMITTED: {NEW: (PENDING, SCHEDULED, QUEUED)},
-    RESTORED: {NEW: (SCHEDULED, QUEUED, GONE)},
-    STORED: {PENDING: (SCHEDULED, QUEUED, GONE)},
-    UNSTORED: {PENDING: (GONE,), SCHEDULED: (GONE,), QUEUED: (GONE,)},
+    SUBMITTED: {NEW: (PENDING, AWAITING, SCHEDULED, QUEUED)},
+    RESTORED: {NEW: (AWAITING, SCHEDULED, QUEUED, DEAD, GONE)},
+    STORED: {PENDING: (AWAITING, SCHEDULED, QUEUED, GONE)},
+    UNSTORED: {
+        PENDING: (GONE,),
+        AWAITING: (GONE,),
+        SCHEDULED: (GONE,),
+        QUEUED: (GONE,),
+    },
     DUE: {SCHEDULED: (QUEUED,)},
     ASSIGNED: {QUEUED: (RUNNING,)},
-    LOST: {RUNNING: (SCHEDULED, QUEUED, GONE)},
+    LOST: {RUNNING: (SCHEDULED, QUEUED, DEAD, GONE)},
     ENDED: {RUNNING: (GONE,), SCHEDULED: (GONE,), QUEUED: (GONE,)},
-    ABANDONED: {SCHEDULED: (GONE,), QUEUED: (GONE,)},
-    CANCELLED: {PENDING: (GONE,), SCHEDULED: (GONE,), QUEUED: (GONE,)},
-    SHELVED: {SCHEDULED: (GONE,), QUEUED: (GONE,)},
+    ABANDONED: {AWAITING: (GONE,), SCHEDULED: (GONE,), QUEUED: (GONE,)},
+    CANCELLED: {
+        PENDING: (GONE,),
+        AWAITING: (GONE,),
+        SCHEDULED: (GONE,),
+        QUEUED: (GONE,),
+        RUNNING: (GONE,),
+    },
+    SHELVED: {AWAITING: (GONE,), SCHEDULED: (GONE,), QUEUED: (GONE,)},
+    FAILED: {RUNNING: (SCHEDULED, QUEUED, DEAD, GONE)},
+    RETURNED: {RUNNING: (SCHEDULED, QUEUED, DEAD, GONE)},
+    EXPIRED: {QUEUED: (DEAD, GONE)},
+    RELEASED: {AWAITING: (SCHEDULED, QUEUED, GONE)},
+    REVIVED: {DEAD: (QUEUED, GONE)},
+    FORGOTTEN: {DEAD: (GONE,)},
 }

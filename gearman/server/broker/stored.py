@@ -10,28 +10,51 @@ from .answers import Answers
 from .constants import ERROR, JOB_CREATED
 from .functions import Functions
 from .jobs import Jobs
-from .memory import job_size
-from .model import Job
+from .making import make_handle
+from .memory import extra_size, job_size
+from .model import Job, Record
 from .places import Places
-from .states import GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
+from .states import DEAD, GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
+from .steering.dead import DeadJobs
+from .steering.policies import PolicyTable
+from .steering.records import (
+    DEAD_JOB,
+    JOB,
+    RESULT,
+    SETTING,
+    Fields,
+    job_extra,
+    split,
+)
+from .steering.results import Result, Results
 
 
 class StoredJobs:
     """The verbs of the code that owns the store."""
 
     def __init__(
-        self, functions: Functions, places: Places, answers: Answers, jobs: Jobs
+        self,
+        functions: Functions,
+        places: Places,
+        answers: Answers,
+        jobs: Jobs,
+        policies: PolicyTable,
+        dead: DeadJobs,
+        results: Results,
     ) -> None:
         self._functions = functions
         self._places = places
         self._answers = answers
         self._jobs = jobs
+        self._policies = policies
+        self._dead = dead
+        self._results = results
 
     def add(self, job: Job) -> None:
         """Have a job stored. A new job is pending until then."""
         job.stored = True
         job.receipts = []
-        self._jobs.changes.append(job)
+        self._jobs.store(job)
 
     def durable(self, jobs: list[Job]) -> None:
         """Acknowledge jobs that are stored, and let them be grabbed."""
@@ -66,9 +89,9 @@ class StoredJobs:
     def store_again(self, numbers: Sequence[int]) -> None:
         """Store again jobs that the store has lost."""
         for number in numbers:
-            job = self._jobs.known.get(number)
+            job = self._jobs.known.get(number) or self._dead.known.get(number)
             if job is not None and job.stored:
-                self._jobs.changes.append(job)
+                self._jobs.store(job)
 
     def restore(
         self,
@@ -81,19 +104,27 @@ class StoredJobs:
         when: int,
         retries: int,
         reducer: bytes | None,
+        extra: bytes = b"",
     ) -> None:
-        """Add a job that an earlier run of the server has stored.
+        """Add a job that an earlier run of the server has stored, or what else it has.
 
-        It keeps its handle if this ends with its number, as all handles do.
+        It keeps its handle if this ends with its number, as all handles do. Raises
+        ValueError if `extra` is not what a server stores.
         """
         jobs = self._jobs
-        following = max(jobs.next_number, number + 1)
-        jobs.next_number = number
+        jobs.next_number = max(jobs.next_number, number + 1)
+        fields = split(extra) if extra else {}
+        kind = fields.get(b"kind", JOB)
+        if kind == RESULT:
+            return self._restore_result(number, handle, name, workload, fields)
+        if kind == SETTING:
+            return self._policies.restore(number, name, workload)
+        more = job_extra(fields) if extra else None
         size = job_size(workload, unique)
-        job = jobs.make(self._functions.of(name), unique, workload, size)
-        jobs.next_number = following
-        if handle.endswith(b":%d" % number):
-            job.handle = handle
+        if not handle.endswith(b":%d" % number):
+            handle = make_handle(jobs.handle_prefix, number)
+        function = self._functions.of(name)
+        job = jobs.make_as(number, handle, function, unique, workload, size)
         job.priority = priority
         job.background = True
         job.stored = True
@@ -101,8 +132,45 @@ class StoredJobs:
         job.retries = retries
         if reducer is not None:
             jobs.reduce(job, reducer)
+        if more is not None:
+            job.extra = more
+            jobs.resize(more, extra_size(more.options))
+            if kind == DEAD_JOB:
+                return self._restore_dead(job)
+            if more.options is not None and more.options.after:
+                jobs.follow(job, more.options.after)
         jobs.uniques.add(job)
-        jobs.place(job, RESTORED)
+        return jobs.place(job, RESTORED)
+
+    def restored(self) -> None:
+        """Put in order what was restored; call this after the last `restore`."""
+        self._dead.sort()
+
+    def _restore_dead(self, job: Job) -> None:
+        self._places.move(job, RESTORED, DEAD)
+        self._jobs.forget(job)
+        self._dead.add(job)
+
+    def _restore_result(
+        self, number: int, handle: bytes, name: bytes, data: bytes, fields: Fields
+    ) -> None:
+        state, expires = fields[b"state"], float(fields[b"expires"])
+        result = Result(number, handle, name, state, data, expires, True)
+        result.durable = True
+        self._results.add(result)
+
+    # -- records of other things than jobs
+
+    def recorded(self, numbers: Sequence[int]) -> None:
+        """Let everybody know of the results that are stored now."""
+        for number in numbers:
+            result = self._results.known.get(number)
+            if result is not None:
+                result.durable = True
+
+    def record_again(self, records: list[Record]) -> None:
+        """Store records again that could not be stored."""
+        self._jobs.records.extend(records)
 
     def shelve(self) -> int:
         """Leave stored jobs to the next run of the server; return how many there are.

@@ -4,6 +4,7 @@ import re
 from collections import deque
 
 from ...commands import MAX_FUNCTION
+from ...text import shown
 from .answers import Answers
 from .choice import Choice
 from .constants import (
@@ -14,6 +15,7 @@ from .constants import (
     NO_JOB,
     SLEEPING,
     WOKEN,
+    WORK_CANCEL,
     WORK_COMPLETE,
     WORK_DATA,
     WORK_FAIL,
@@ -27,7 +29,9 @@ from .memory import ABILITY_MEMORY
 from .model import Function, Job, Notice, Peer
 from .places import Places
 from .sleepers import Sleepers
-from .states import ENDED, GONE, LOST
+from .states import ENDED, FAILED, GONE, LOST, RUNNING
+from .steering.attempts import Attempts
+from .steering.values import steered, timeout_of
 
 # The shortest timeout of a function, as with gearmand; a shorter one is raised to it
 # (seconds).
@@ -50,7 +54,8 @@ class Workers:
 
     A job fails when `retries` workers were lost with it (-1: never; 0 counts as 1).
     With `timeout_fails` a job that exceeds its timeout fails; otherwise its worker
-    counts as lost. `notices` has the failed attempts of jobs, for the log.
+    counts as lost. `notices` has the failed attempts of jobs, for the log. `attempts`
+    decides about jobs that have options, or whose function has a policy.
     """
 
     def __init__(
@@ -61,12 +66,15 @@ class Workers:
         places: Places,
         answers: Answers,
         jobs: Jobs,
+        attempts: Attempts,
+        notices: list[Notice],
         retries: int,
         timeout_fails: bool,
     ) -> None:
         self.retries = retries
         self.timeout_fails = timeout_fails
-        self.notices: list[Notice] = []
+        self.notices = notices
+        self._attempts = attempts
         self._functions = functions
         self._choice = choice
         self._sleepers = sleepers
@@ -176,6 +184,8 @@ class Workers:
         peer.sleep = AWAKE
         queue = self._choice.queue(peer)
         job = None if queue is None else self._places.assign(queue, peer)
+        if job is not None and (peer.raised or peer.late):
+            _forget_attempts(peer, job)
         if woken and self._sleepers.wakeup:
             self._sleepers.pass_on(peer.functions)
         return job
@@ -216,6 +226,8 @@ class Workers:
         if job is not None:
             self._jobs.forward(job, WORK_COMPLETE, (handle, result))
             self._finish(job)
+            if job.background and steered(job):
+                self._attempts.ended(job, result)
 
     def fail(self, peer: Peer, handle: bytes) -> None:
         """End a job as failed.
@@ -227,7 +239,11 @@ class Workers:
             peer.raised = b""
             return
         job = self._ended(peer, handle)
-        if job is not None:
+        if job is None:
+            return
+        if steered(job):
+            self._attempt_failed(job, peer, "its worker sent WORK_FAIL", None)
+        else:
             self._jobs.forward(job, WORK_FAIL, (job.handle,))
             self._finish(job)
 
@@ -235,10 +251,37 @@ class Workers:
         """End a job; clients that did not ask for exceptions get WORK_FAIL."""
         text = b"An exception was received for a job that does not exist"
         job = self._ended(peer, handle, text)
-        if job is not None:
+        if job is None:
+            return
+        peer.raised = handle
+        if steered(job):
+            reason = "its worker sent WORK_EXCEPTION"
+            self._attempt_failed(job, peer, reason, data)
+        else:
             self._jobs.forward_exception(job, data)
-            peer.raised = handle
             self._finish(job)
+
+    def retry(
+        self, peer: Peer, handle: bytes, pause: float, reason: bytes, counts: bool
+    ) -> None:
+        """Give a job back, to be tried again in `pause` seconds.
+
+        With `counts`, that is a failed attempt.
+        """
+        job = self._owned(peer, handle)
+        if job is not None:
+            why = shown(reason) if reason else "no reason given"
+            text = f"its worker gave it back: {why}"
+            self._attempts.returned(job, peer, pause, text, counts)
+            self._answers.pay()
+
+    def _attempt_failed(
+        self, job: Job, peer: Peer, reason: str, error: bytes | None
+    ) -> None:
+        """Count a failed attempt, unless the job is tried again already."""
+        if job.state == RUNNING and job.worker is peer:
+            self._attempts.failed(job, peer, reason, error)
+            self._answers.pay()
 
     def refuse_result(self, peer: Peer, handle: bytes, size: int, limit: int) -> None:
         """End a job because its worker has begun to send a packet that is too large.
@@ -253,11 +296,19 @@ class Workers:
         reason = f"a packet of {size} bytes for it is over the limit of {limit}"
         job.retries += 1
         self._note("given up", job, peer, reason)
-        self._jobs.forward_exception(job, reason.encode())
+        self._ignore(peer, handle)
+        if steered(job) and job.worker is peer:
+            self._attempts.give_up(job, FAILED, reason, reason.encode())
+            self._answers.pay()
+        else:
+            self._jobs.forward_exception(job, reason.encode())
+            self._finish(job)
+
+    def _ignore(self, peer: Peer, handle: bytes) -> None:
+        """Ignore further packets of a worker for a job."""
         if peer.refused is None:
             peer.refused = deque(maxlen=MAX_REFUSED)
         peer.refused.append(handle)
-        self._finish(job)
 
     def _owned(
         self,
@@ -306,6 +357,13 @@ class Workers:
     def _expire(self, job: Job) -> None:
         worker = job.worker
         assert worker is not None  # noqa: S101
+        if steered(job) and self._is_own_timeout(job, worker):
+            self._attempts.timed_out(job, worker)
+            if self._jobs.find(job.handle) is job:
+                self._expect(worker, job.handle)
+            else:
+                self._ignore(worker, job.handle)
+            return
         reason = "it took longer than its timeout"
         if self.timeout_fails:
             job.retries += 1
@@ -328,6 +386,20 @@ class Workers:
             self._jobs.changes.append(job)
         return self._jobs.place(job, LOST)
 
+    def _is_own_timeout(self, job: Job, worker: Peer) -> bool:
+        """Whether the job's timeout was over, and not that of its worker."""
+        own = timeout_of(job)
+        limit: float = worker.abilities.get(job.function.name, 0.0)
+        return own > 0 and not 0 < limit < own
+
+    def dismiss(self, job: Job) -> None:
+        """Take a job from its worker, which is told so if it asked for that."""
+        worker = job.worker
+        assert worker is not None  # noqa: S101
+        if worker.extensions:
+            worker.send(WORK_CANCEL, (job.handle,))
+        self._ignore(worker, job.handle)
+
     def _expect(self, worker: Peer, handle: bytes) -> None:
         """Let a late result of this worker count."""
         if worker.late is None:
@@ -338,13 +410,23 @@ class Workers:
 
     def _give_up(self, job: Job, worker: Peer, reason: str) -> None:
         self._note("given up", job, worker, reason)
+        if steered(job):
+            return self._attempts.give_up(job, LOST, reason, None)
         self._places.move(job, LOST, GONE)
         self._jobs.forward(job, WORK_FAIL, (job.handle,))
-        self._jobs.retire(job)
+        return self._jobs.retire(job)
 
     def _note(self, event: str, job: Job, worker: Peer, reason: str) -> None:
         name = job.function.name
         self.notices.append((event, job.handle, name, worker, reason, job.retries))
+
+
+def _forget_attempts(peer: Peer, job: Job) -> None:
+    """Forget what was expected of a worker's earlier attempt of a job."""
+    if peer.raised == job.handle:
+        peer.raised = b""
+    if peer.late:
+        peer.late.pop(job.handle, None)
 
 
 def _number(text: bytes) -> int:

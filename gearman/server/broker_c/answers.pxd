@@ -1,6 +1,6 @@
 cimport cython
 
-from gearman.server.broker_c.memory cimport Memory
+from gearman.server.broker_c.memory cimport Memory, extra_size
 from gearman.server.broker_c.model cimport Job, Peer, Receipt
 
 cdef Py_ssize_t RECEIPT_MEMORY, REQUEST_MEMORY

@@ -10,6 +10,11 @@ from gearman.server.broker_c.memory cimport Memory, job_size
 from gearman.server.broker_c.model cimport Function, Job, Peer, Receipt
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.sleepers cimport Sleepers
+from gearman.server.broker_c.steering.attempts cimport Attempts
+from gearman.server.broker_c.steering.dead cimport DeadJobs
+from gearman.server.broker_c.steering.new_jobs cimport extend, needs_worker, priority_of
+from gearman.server.broker_c.steering.policies cimport PolicyTable
+from gearman.server.broker_c.steering.results cimport Results
 from gearman.server.broker_c.stored cimport StoredJobs
 from gearman.server.broker_c.workers cimport Workers
 
@@ -19,6 +24,7 @@ cdef Py_ssize_t MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 cdef Py_ssize_t ABILITY_MEMORY, FUNCTION_MEMORY, PEER_MEMORY, RUN_MEMORY
 cdef Py_ssize_t TIMER_MEMORY, WAIT_MEMORY
 cdef dict FULL
+cdef bytes NO_WORKER
 
 
 @cython.final
@@ -39,12 +45,17 @@ cdef class Broker:
     cdef public Places places
     cdef public Answers answers
     cdef public Jobs jobs
+    cdef public PolicyTable policies
+    cdef public DeadJobs dead
+    cdef public Results results
+    cdef public Attempts attempts
+    cdef list _notices
     cdef public Workers workers
     cdef public StoredJobs stored
 
     @cython.locals(places=Places, sleepers=Sleepers)
     cpdef tick(self, double now, double wall)
-    @cython.locals(places=Places, first=double)
+    @cython.locals(places=Places, first=double, lives=double, kept=double, wall=double)
     cpdef double delay(self)
     cpdef connect(self, Peer peer)
     cpdef disconnect(self, Peer peer)
@@ -53,15 +64,19 @@ cdef class Broker:
         self, Peer peer, bytes name, bytes unique, bytes workload,
         int priority=*, bint background=*, int64_t when=*, bytes reducer=*,
     )
+    @cython.locals(priority=int, background=bint)
+    cpdef submit_with(
+        self, Peer peer, bytes name, bytes unique, bytes workload, options
+    )
     @cython.locals(
         name=bytes, unique=bytes, workload=bytes, priority=int, background=bint,
-        when=int64_t, reducer=bytes, peer=Peer,
+        when=int64_t, reducer=bytes,
     )
     cpdef resume(self, Receipt receipt, tuple request)
     @cython.locals(function=Function, job=Job, jobs=Jobs, size=Py_ssize_t)
     cdef _submit(
         self, Receipt receipt, Peer peer, bytes name, bytes unique, bytes workload,
-        int priority, bint background, int64_t when, bytes reducer,
+        int priority, bint background, int64_t when, bytes reducer, options,
     )
     cpdef refuse(self, Peer peer, bytes code, bytes text)
     cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)

@@ -10,6 +10,7 @@ cdef Py_ssize_t FEW
 cdef class Choice:
     cdef public bint priority_first
     cdef public bint round_robin
+    cdef public bint weights
     cdef public tuple listed
 
     @cython.locals(queue=Queue)
@@ -24,6 +25,7 @@ cdef class Choice:
     @cython.locals(priority=int, function=Function, queue=Queue, functions=list)
     cdef Queue _next(self, Peer peer)
     cdef _rotate(self, Peer peer, Function function)
+    cdef bint _goes_on(self, Peer peer, Function function)
     @cython.locals(
         found=list, priority=int, listed=dict, function=Function, queue=Queue,
         others=Py_ssize_t, empty=list,

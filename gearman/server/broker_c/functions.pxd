@@ -15,6 +15,7 @@ cdef class Functions:
     cdef public Limits limits
     cdef public Hits hits
     cdef public Memory memory
+    cdef public object policies
     cdef Choice _choice
     cdef public object _round
 

@@ -3,13 +3,14 @@ from libc.stdint cimport int64_t
 
 from gearman.server.broker_c.answers cimport Answers
 from gearman.server.broker_c.making cimport make_handle, new_job
-from gearman.server.broker_c.memory cimport Memory, job_size
-from gearman.server.broker_c.model cimport Function, Job, Peer
+from gearman.server.broker_c.memory cimport Memory, extra_size, job_size
+from gearman.server.broker_c.model cimport Extra, Function, Job, Peer
 from gearman.server.broker_c.places cimport Places
 
-cdef int ABANDONED, GONE, NEW, QUEUED, RUNNING, SCHEDULED, SHELVED
-cdef int JOB_CREATED, NORMAL, WORK_EXCEPTION, WORK_FAIL
-cdef Py_ssize_t MAX_DIGITS, WAIT_MEMORY
+cdef int ABANDONED, AWAITING, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDULED
+cdef int SHELVED
+cdef int JOB_CREATED, NORMAL, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
+cdef Py_ssize_t FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
 
 
 @cython.final
@@ -32,23 +33,45 @@ cdef class Jobs:
     cdef public Uniques uniques
     cdef public int64_t next_number
     cdef public list changes
+    cdef public list records
     cdef public list congested
     cdef public bint shelving
     cdef public bytes handle_prefix
     cdef Places _places
     cdef Answers _answers
     cdef Memory _memory
+    cdef dict _followers
 
     @cython.locals(job=Job)
     cpdef Job make(
         self, Function function, bytes unique, bytes workload, Py_ssize_t size
     )
+    @cython.locals(job=Job, following=int64_t)
+    cpdef Job make_as(
+        self, int64_t number, bytes handle, Function function, bytes unique,
+        bytes workload, Py_ssize_t size,
+    )
     cpdef reduce(self, Job job, bytes reducer)
+    cpdef int64_t take_number(self)
+    @cython.locals(extra=Extra)
+    cpdef Extra extend(self, Job job, options=*)
+    cpdef resize(self, Extra extra, Py_ssize_t size)
+    cpdef store(self, Job job)
     @cython.locals(job=Job)
     cpdef Job find(self, bytes handle)
+    @cython.locals(number=bytes)
+    cpdef int64_t number_of(self, bytes handle)
+    cpdef readmit(self, Job job)
+    @cython.locals(wall=double, extra=Extra)
     cpdef place(self, Job job, int event)
     @cython.locals(client=Peer, clients=list)
     cpdef retire(self, Job job)
+    @cython.locals(other=Job, followers=dict)
+    cpdef follow(self, Job job, tuple handles)
+    @cython.locals(job=Job)
+    cdef _release_followers(self, int64_t number)
+    @cython.locals(extra=Extra, other=Job, followers=dict)
+    cdef _stop_following(self, Job job)
     @cython.locals(idle=bint, awaited=bint)
     cpdef shelve(self, Job job)
     cpdef join(self, Job job, Peer peer)
@@ -59,4 +82,4 @@ cdef class Jobs:
     @cython.locals(client=Peer, exception=tuple)
     cpdef forward_exception(self, Job job, bytes data)
     cdef _detach(self, Job job, Peer peer)
-    cdef _forget(self, Job job)
+    cpdef forget(self, Job job)

@@ -1,6 +1,6 @@
 cimport cython
 
-cdef Py_ssize_t JOB_MEMORY, UNIQUE_MEMORY
+cdef Py_ssize_t EXTRA_MEMORY, HANDLE_MEMORY, JOB_MEMORY, UNIQUE_MEMORY
 
 
 @cython.final
@@ -12,3 +12,5 @@ cdef class Memory:
 
 @cython.locals(size=Py_ssize_t)
 cpdef Py_ssize_t job_size(bytes workload, bytes unique)
+@cython.locals(size=Py_ssize_t)
+cpdef Py_ssize_t extra_size(options)

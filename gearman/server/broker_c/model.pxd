@@ -27,9 +27,35 @@ cdef class Job:
     cdef public bint background
     cdef public bint stored
     cdef public list receipts
+    cdef public Extra extra
 
     cpdef bint wanted(self)
     cpdef Py_ssize_t joined(self, Peer client)
+
+
+@cython.final
+cdef class Extra:
+    cdef public object options
+    cdef public double submitted
+    cdef public double due
+    cdef public double expires
+    cdef public int attempts
+    cdef public int awaits
+    cdef public bint moved
+    cdef public double died
+    cdef public bytes reason
+    cdef public bytes error
+    cdef public bytes record
+    cdef public Py_ssize_t size
+
+
+@cython.final
+cdef class Record:
+    cdef public int64_t number
+    cdef public bytes extra
+    cdef public bytes handle
+    cdef public bytes name
+    cdef public bytes workload
 
 
 @cython.final
@@ -46,10 +72,28 @@ cdef class Queue:
 
 
 @cython.final
+cdef class StartGroup:
+    cdef public double first
+    cdef public double last
+    cdef public Py_ssize_t count
+
+
+@cython.final
+cdef class StartLimits:
+    cdef public Py_ssize_t most
+    cdef public Py_ssize_t count
+    cdef public double seconds
+    cdef public object log
+    cdef public Py_ssize_t started
+    cdef public double until
+
+
+@cython.final
 cdef class Function:
     cdef public bytes name
     cdef public tuple queues
     cdef public list scheduled
+    cdef public list awaiting
     cdef public list limits
     cdef public Py_ssize_t running
     cdef public Py_ssize_t pending
@@ -57,6 +101,11 @@ cdef class Function:
     cdef public object sleepers
     cdef public dict twins
     cdef public bint offered
+    cdef public object policy
+    cdef public StartLimits starts
+    cdef public tuple fresh
+    cdef public Py_ssize_t weight
+    cdef public bint held
 
     @cython.locals(high=Queue, normal=Queue, low=Queue)
     cpdef bint ready(self)
@@ -86,9 +135,12 @@ cdef class Peer:
     cdef public list touched
     cdef public bint blocked
     cdef public bint exceptions
+    cdef public bint extensions
     cdef public char sleep
     cdef public dict abilities
     cdef public list functions
+    cdef public Function turn
+    cdef public Py_ssize_t turns
     cdef public list unlisted
     cdef public dict jobs
     cdef public bytes raised

@@ -3,10 +3,13 @@ from libc.stdint cimport int64_t
 
 from gearman.server.broker_c.choice cimport Choice
 from gearman.server.broker_c.memory cimport Memory
-from gearman.server.broker_c.model cimport Function, Job, Peer, Queue
+from gearman.server.broker_c.model cimport Extra, Function, Job, Peer, Queue
 from gearman.server.broker_c.sleepers cimport Sleepers
+from gearman.server.broker_c.steering.expiry cimport Expiry
+from gearman.server.broker_c.steering.starts cimport Starts
+from gearman.server.broker_c.steering.values cimport shorter, timeout_of, value
 
-cdef int ASSIGNED, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
+cdef int ASSIGNED, AWAITING, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
 cdef Py_ssize_t MANY_DUE, RUN_MEMORY, SWEEP
 
 
@@ -30,6 +33,9 @@ cdef class Places:
     cdef public double wall
     cdef public Timers scheduled
     cdef public Timers deadlines
+    cdef public Timers lives
+    cdef public Expiry expiry
+    cdef public Starts starts
     cdef public object moves
     cdef Choice _choice
     cdef Sleepers _sleepers
@@ -45,3 +51,8 @@ cdef class Places:
     cdef _start(self, Job job)
     @cython.locals(worker=Peer)
     cdef _stop(self, Job job)
+    @cython.locals(extra=Extra)
+    cdef _limit_life(self, Job job, Function function)
+
+
+cdef double _start_time(Job job)

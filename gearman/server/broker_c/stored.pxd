@@ -4,12 +4,16 @@ from libc.stdint cimport int64_t
 from gearman.server.broker_c.answers cimport Answers
 from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
-from gearman.server.broker_c.memory cimport job_size
-from gearman.server.broker_c.model cimport Job
+from gearman.server.broker_c.making cimport make_handle
+from gearman.server.broker_c.memory cimport extra_size, job_size
+from gearman.server.broker_c.model cimport Extra, Function, Job
 from gearman.server.broker_c.places cimport Places
+from gearman.server.broker_c.steering.dead cimport DeadJobs
+from gearman.server.broker_c.steering.policies cimport PolicyTable
+from gearman.server.broker_c.steering.results cimport Result, Results
 
 cdef int ERROR, JOB_CREATED
-cdef int GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
+cdef int DEAD, GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
 
 
 @cython.final
@@ -18,6 +22,9 @@ cdef class StoredJobs:
     cdef Places _places
     cdef Answers _answers
     cdef Jobs _jobs
+    cdef PolicyTable _policies
+    cdef DeadJobs _dead
+    cdef Results _results
 
     cpdef add(self, Job job)
     @cython.locals(job=Job)
@@ -26,10 +33,21 @@ cdef class StoredJobs:
     cpdef failed(self, list jobs, bytes reason)
     @cython.locals(job=Job)
     cpdef store_again(self, numbers)
-    @cython.locals(job=Job, jobs=Jobs, size=Py_ssize_t, following=int64_t)
+    @cython.locals(
+        job=Job, jobs=Jobs, size=Py_ssize_t, function=Function, more=Extra,
+    )
     cpdef restore(
         self, int64_t number, bytes handle, bytes name, bytes unique, bytes workload,
-        int priority, int64_t when, int retries, bytes reducer,
+        int priority, int64_t when, int retries, bytes reducer, bytes extra=*,
     )
+    cpdef restored(self)
+    cdef _restore_dead(self, Job job)
+    @cython.locals(result=Result)
+    cdef _restore_result(
+        self, int64_t number, bytes handle, bytes name, bytes data, dict fields
+    )
+    @cython.locals(result=Result)
+    cpdef recorded(self, numbers)
+    cpdef record_again(self, list records)
     @cython.locals(job=Job)
     cpdef Py_ssize_t shelve(self)

@@ -7,10 +7,12 @@ from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.model cimport Function, Job, Peer, Queue
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.sleepers cimport Sleepers
+from gearman.server.broker_c.steering.attempts cimport Attempts
+from gearman.server.broker_c.steering.values cimport steered, timeout_of
 
 cdef int AWAKE, JOB_ASSIGN, JOB_ASSIGN_ALL, JOB_ASSIGN_UNIQ, NO_JOB, SLEEPING, WOKEN
-cdef int WORK_COMPLETE, WORK_DATA, WORK_FAIL, WORK_STATUS, WORK_WARNING
-cdef int ENDED, GONE, LOST
+cdef int WORK_CANCEL, WORK_COMPLETE, WORK_DATA, WORK_FAIL, WORK_STATUS, WORK_WARNING
+cdef int ENDED, FAILED, GONE, LOST, RUNNING
 cdef Py_ssize_t ABILITY_MEMORY, MAX_FUNCTION, MAX_LATE, MAX_NUMBER_TEXT, MAX_REFUSED
 cdef dict FULL
 
@@ -26,6 +28,7 @@ cdef class Workers:
     cdef Places _places
     cdef Answers _answers
     cdef Jobs _jobs
+    cdef Attempts _attempts
 
     @cython.locals(function=Function, functions=Functions)
     cpdef can_do(self, Peer peer, bytes name, double timeout=*)
@@ -57,6 +60,16 @@ cdef class Workers:
     @cython.locals(job=Job)
     cpdef exception(self, Peer peer, bytes handle, bytes data)
     @cython.locals(job=Job)
+    cpdef retry(
+        self, Peer peer, bytes handle, double pause, bytes reason, bint counts
+    )
+    cdef _attempt_failed(self, Job job, Peer peer, reason, bytes error)
+    cdef _ignore(self, Peer peer, bytes handle)
+    @cython.locals(own=double, limit=double)
+    cdef bint _is_own_timeout(self, Job job, Peer worker)
+    @cython.locals(worker=Peer)
+    cpdef dismiss(self, Job job)
+    @cython.locals(job=Job)
     cpdef refuse_result(
         self, Peer peer, bytes handle, Py_ssize_t size, Py_ssize_t limit
     )
@@ -75,3 +88,6 @@ cdef class Workers:
     cdef _expect(self, Peer worker, bytes handle)
     cdef _give_up(self, Job job, Peer worker, reason)
     cdef _note(self, event, Job job, Peer worker, reason)
+
+
+cdef _forget_attempts(Peer peer, Job job)

@@ -13,8 +13,9 @@ from ...commands import (
     RESPONSE,
     Command,
 )
-from ...errors import PacketTooLarge, ProtocolError
+from ...errors import OptionError, PacketTooLarge, ProtocolError
 from ...framing import MAX_BODY, Decoder, Packet
+from ...options import parse_job_options
 from ...text import shown
 from ..broker import HIGH, LOW, NORMAL, Peer
 from .admin import Admin
@@ -29,6 +30,10 @@ Verb = Callable[..., None]
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,19})(\.\d*)?\s*")
 _MAX_NUMBER_TEXT = 100
 _MAX_NUMBER = 2**63 - 1
+
+# The seconds of WORK_RETRY, and whether a plus follows; and the most seconds.
+_SECONDS = re.compile(rb"(\d{1,10}(?:\.\d{0,9})?)(\+?)")
+MAX_PAUSE = 100 * 365 * 24 * 3600.0
 
 # Bytes of input that are split into packets at a time.
 _SLICE = 16 * 1024
@@ -95,6 +100,10 @@ class Gear(Service):
             (Command.SUBMIT_REDUCE_JOB_BACKGROUND, partial(reduce, background=True)),
             (Command.GRAB_JOB_ALL, broker.workers.grab_all),
             (Command.GET_STATUS_UNIQUE, _named(broker.get_status_unique)),
+            (Command.SUBMIT_JOB_WITH, self._submit_with),
+            (Command.GET_RESULT, _named(broker.results.get)),
+            (Command.WATCH_JOB, _named(broker.results.watch)),
+            (Command.WORK_RETRY, self._work_retry),
         ]
 
     def connect(
@@ -165,6 +174,27 @@ class Gear(Service):
         except ValueError as error:
             return peer.refuse(b"INVALID_ARGUMENTS", str(error).encode())
         return broker.submit(peer, name, unique, workload, background=True, when=time)
+
+    def _submit_with(
+        self, peer: Peer, name: bytes, unique: bytes, options: bytes, workload: bytes
+    ) -> None:
+        """Submit a job with options."""
+        try:
+            found = parse_job_options(options)
+        except OptionError as error:
+            return self._broker.refuse(peer, b"INVALID_ARGUMENTS", str(error).encode())
+        return self._broker.submit_with(peer, name, unique, workload, found)
+
+    def _work_retry(
+        self, peer: Peer, handle: bytes, seconds: bytes, reason: bytes
+    ) -> None:
+        """Try a job again in some seconds; with a plus, that is no failed attempt."""
+        found = _SECONDS.fullmatch(seconds)
+        pause = float(found[1]) if found is not None else MAX_PAUSE + 1
+        if found is None or pause > MAX_PAUSE:
+            text = b"Seconds of WORK_RETRY are not a number, or over a hundred years"
+            return peer.refuse(b"INVALID_ARGUMENTS", text)
+        return self._broker.workers.retry(peer, handle, pause, reason, not found[2])
 
     def _submit_reduce(
         self,
@@ -379,10 +409,14 @@ def _echo(peer: Peer, data: bytes) -> None:
 
 
 def _option(peer: Peer, name: bytes) -> None:
-    if _until_nul(name).lower() != b"exceptions":
+    option = _until_nul(name).lower()
+    if option == b"exceptions":
+        peer.exceptions = True
+    elif option == b"extensions":
+        peer.extensions = True
+    else:
         text = b"Server does not recognize given option"
         return peer.refuse(b"UNKNOWN_OPTION", text)
-    peer.exceptions = True
     return peer.send(Command.OPTION_RES, (name,))
 
 

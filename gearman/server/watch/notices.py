@@ -14,8 +14,10 @@ class Sentence:
 
     def __str__(self) -> str:
         event, handle, function, peer, reason, count = self._notice
+        job = f"job {shown(handle)} of {shown(function)}"
+        if peer is None:
+            return f"{job} is {event}: {reason}"
         connection = peer.connection
         address = peer.address if connection is None else connection.name
         worker = f"worker {address}, client id {shown(peer.client_id)}"
-        job = f"job {shown(handle)} of {shown(function)}"
         return f"{job} is {event}: {reason} (attempt {count}, {worker})"

@@ -1,0 +1,1 @@
+"""What policies and options of jobs add: attempts, limits, dead jobs, results."""

@@ -1,0 +1,131 @@
+"""The dead list: background jobs that were given up, until somebody decides."""
+
+from math import inf
+
+from ..functions import Functions
+from ..jobs import Jobs
+from ..memory import Memory, extra_size, job_size
+from ..model import Job
+from ..places import Places
+from ..states import FORGOTTEN, GONE, REVIVED
+
+# The most dead jobs, and the seconds after which they are dropped, by default.
+MAX_DEAD = 10_000
+DEAD_AGE = 180 * 24 * 3600.0
+
+# At most so many old jobs are dropped in one turn.
+MANY_OLD = 1000
+
+
+class DeadJobs:
+    """The dead jobs, the one that died first comes first.
+
+    If there are more than `most`, or if one is older than `age` seconds, the oldest is
+    dropped. `first` is when to call `drop_old`, in seconds since the epoch.
+    """
+
+    def __init__(
+        self, places: Places, functions: Functions, jobs: Jobs, memory: Memory
+    ) -> None:
+        self.most = MAX_DEAD
+        self.age = DEAD_AGE
+        self.first = inf
+        self.known: dict[int, Job] = {}
+        self.by_function: dict[bytes, dict[int, Job]] = {}
+        self._places = places
+        self._functions = functions
+        self._jobs = jobs
+        self._memory = memory
+
+    def add(self, job: Job) -> None:
+        """Add a job that is DEAD and is no longer known to `Jobs`."""
+        self.known[job.number] = job
+        self.by_function.setdefault(job.function.name, {})[job.number] = job
+        self._count(job, 1)
+        while len(self.known) > max(self.most, 0):
+            self.forget(next(iter(self.known.values())))
+        self._set_first()
+
+    def find(self, handle: bytes) -> Job | None:
+        """Return the dead job of this handle."""
+        job = self.known.get(self._jobs.number_of(handle))
+        return job if job is not None and job.handle == handle else None
+
+    def of(self, name: bytes, most: int) -> list[Job]:
+        """Return up to `most` dead jobs of a function, the first ones."""
+        found: list[Job] = []
+        for job in self.by_function.get(name, {}).values():
+            if len(found) >= most:
+                break
+            found.append(job)
+        return found
+
+    def revive(self, job: Job) -> None:
+        """Queue a dead job, with all its attempts."""
+        self._remove(job)
+        extra = job.extra
+        assert extra is not None  # noqa: S101
+        extra.attempts = 0
+        extra.died = 0.0
+        extra.reason = b""
+        extra.error = None
+        job.retries = 0
+        job.function = self._functions.of(job.function.name)
+        self._jobs.readmit(job)
+        if job.stored:
+            self._jobs.store(job)
+        self._jobs.place(job, REVIVED)
+
+    def forget(self, job: Job) -> None:
+        """Drop a dead job."""
+        self._remove(job)
+        self._places.move(job, FORGOTTEN, GONE)
+        if job.stored:
+            self._jobs.changes.append(job.number)
+
+    def drop_old(self, now: float) -> None:
+        """Drop the dead jobs that are too old."""
+        for _ in range(MANY_OLD):
+            if self.first > now:
+                break
+            self.forget(next(iter(self.known.values())))
+
+    def sort(self) -> None:
+        """Put the jobs into the order of their deaths, after they were restored."""
+        ordered = sorted(self.known.items(), key=_death)
+        self.known.clear()
+        self.by_function.clear()
+        for number, job in ordered:
+            self.known[number] = job
+            self.by_function.setdefault(job.function.name, {})[number] = job
+        self._set_first()
+
+    def _remove(self, job: Job) -> None:
+        del self.known[job.number]
+        of_function = self.by_function[job.function.name]
+        del of_function[job.number]
+        if not of_function:
+            del self.by_function[job.function.name]
+        self._count(job, -1)
+        self._set_first()
+
+    def _set_first(self) -> None:
+        self.first = inf
+        for job in self.known.values():
+            assert job.extra is not None  # noqa: S101
+            self.first = job.extra.died + self.age
+            break
+
+    def _count(self, job: Job, sign: int) -> None:
+        """Count the memory of a job that was added (1) or removed (-1)."""
+        extra = job.extra
+        assert extra is not None  # noqa: S101
+        size = job_size(job.workload, job.unique) + extra_size(extra.options)
+        size += len(extra.reason) + len(extra.error or b"") + len(job.reducer or b"")
+        self._memory.jobs += sign * size
+
+
+def _death(item: tuple[int, Job]) -> float:
+    extra = item[1].extra
+    assert extra is not None  # noqa: S101
+    return extra.died

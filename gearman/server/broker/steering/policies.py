@@ -1,0 +1,111 @@
+"""The policies of functions: of the settings file, and those set while running."""
+
+from ....options import Policies, Policy, format_options, merged, parse_policy
+from ..choice import Choice
+from ..functions import Functions
+from ..jobs import Jobs
+from ..model import Function, Record
+from ..places import Places
+from .records import SETTING, Fields, join
+
+
+class PolicyTable:
+    """Which policy a function has.
+
+    What was set while the server runs comes before the settings file. With `persistent`
+    the store keeps it.
+    """
+
+    def __init__(
+        self,
+        functions: Functions,
+        places: Places,
+        choice: Choice,
+        jobs: Jobs,
+        persistent: bool,
+    ) -> None:
+        self._functions = functions
+        self._places = places
+        self._choice = choice
+        self._jobs = jobs
+        self._persistent = persistent
+        self._file = Policies()
+        self._set: dict[bytes, Policy] = {}
+        # The numbers of the records in the store, by function.
+        self._numbers: dict[bytes, int] = {}
+
+    def of(self, name: bytes) -> Policy | None:
+        """Return the policy of a function, None if it has none."""
+        policy = self._file.of(name)
+        own = self._set.get(name)
+        return policy if own is None else merged(policy, own)
+
+    def load(self, policies: Policies) -> None:
+        """Replace the policies of the settings file."""
+        self._file = policies
+        self._apply_to_all()
+
+    def set(self, name: bytes, policy: Policy) -> None:
+        """Set some values of a function's policy; other values stay as they are."""
+        self._put(name, merged(self._set.get(name), policy))
+        self._store(name)
+
+    def unset(self, name: bytes) -> bool:
+        """Forget what was set for a function. Returns False if there was nothing."""
+        if name not in self._set:
+            return False
+        del self._set[name]
+        self._apply_to(name)
+        if name in self._numbers:
+            self._jobs.records.append(Record(self._numbers.pop(name), b""))
+        return True
+
+    def shown(self) -> dict[bytes, Policy]:
+        """Return the policies of the functions that are known or were set."""
+        policies: dict[bytes, Policy] = {}
+        for name in (*self._functions.known, *self._set):
+            policy = self.of(name)
+            if policy is not None:
+                policies[name] = policy
+        return policies
+
+    def restore(self, number: int, name: bytes, text: bytes) -> None:
+        """Set what an earlier run of the server has stored. Raises ValueError."""
+        self._numbers[name] = number
+        self._put(name, parse_policy(text))
+
+    def apply(self, function: Function) -> None:
+        """Give a function the policy that it has by its name."""
+        policy = self.of(function.name)
+        before, function.policy = function.policy, policy
+        if policy is not None and policy.max_queue is not None:
+            function.limits = [policy.max_queue] * 3
+        elif before is not None and before.max_queue is not None:
+            function.limits = [self._functions.limits.jobs_per_function] * 3
+        function.weight = (policy.weight if policy else None) or 1
+        if function.weight > 1:
+            self._choice.weights = True
+        self._places.expiry.apply(function, (policy.ttl if policy else None) or 0.0)
+        self._places.starts.apply(function, policy)
+
+    def _put(self, name: bytes, policy: Policy) -> None:
+        self._set[name] = policy
+        self._apply_to(name)
+
+    def _apply_to(self, name: bytes) -> None:
+        function = self._functions.known.get(name)
+        if function is not None:
+            self.apply(function)
+
+    def _apply_to_all(self) -> None:
+        for function in self._functions.known.values():
+            self.apply(function)
+
+    def _store(self, name: bytes) -> None:
+        if self._persistent:
+            if name not in self._numbers:
+                self._numbers[name] = self._jobs.take_number()
+            fields: Fields = {b"kind": SETTING, b"what": b"policy"}
+            text = format_options(self._set[name])
+            record = Record(self._numbers[name], join(fields), b"", name, text)
+            self._jobs.records.append(record)

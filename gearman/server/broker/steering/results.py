@@ -1,0 +1,171 @@
+"""Results of background jobs, kept for those who ask for them later."""
+
+from heapq import heappop, heappush
+from math import inf
+
+from ..constants import RESULT_RES, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
+from ..jobs import Jobs
+from ..memory import Memory
+from ..model import Job, Peer, Record
+from ..places import Places
+from ..states import RUNNING
+from .dead import DeadJobs
+from .records import RESULT, Fields, join
+from .values import keep_of
+
+# The states that RESULT_RES tells: of jobs that have ended, and of other jobs.
+DONE, FAILURE, EXCEPTION = b"done", b"failed", b"exception"
+WAITS, RUNS, UNKNOWN = b"waiting", b"running", b"unknown"
+
+# Bytes of all kept results, by default.
+MAX_RESULTS = 64 * 1024 * 1024
+
+# Measured bytes that a kept result takes besides its data.
+RESULT_MEMORY = 500
+
+# At most so many results are dropped in one turn.
+MANY_RESULTS = 1000
+
+
+class Result:
+    """How a background job has ended, and its result or exception.
+
+    It `expires` at a time in seconds since the epoch. Before it is `durable`, nobody is
+    told of it.
+    """
+
+    __slots__ = (
+        "data", "durable", "expires", "handle", "name", "number", "state", "stored",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        number: int,
+        handle: bytes,
+        name: bytes,
+        state: bytes,
+        data: bytes,
+        expires: float,
+        stored: bool,
+    ) -> None:
+        self.number = number
+        self.handle = handle
+        self.name = name
+        self.state = state
+        self.data = data
+        self.expires = expires
+        self.stored = stored
+        self.durable = not stored
+
+    def size(self) -> int:
+        return RESULT_MEMORY + len(self.data) + len(self.name)
+
+
+class Results:
+    """The kept results, the oldest first; if they take over `most` bytes, it goes.
+
+    `first` is when to call `drop_old`, in seconds since the epoch.
+    """
+
+    def __init__(
+        self, places: Places, jobs: Jobs, dead: DeadJobs, memory: Memory
+    ) -> None:
+        self.most = MAX_RESULTS
+        self.first = inf
+        self.known: dict[int, Result] = {}
+        self.total = 0
+        self._places = places
+        self._jobs = jobs
+        self._dead = dead
+        self._memory = memory
+        self._ends: list[tuple[float, int]] = []
+
+    def keep(self, job: Job, state: bytes, data: bytes) -> None:
+        """Keep the end of a job that was just retired, if that is wanted."""
+        seconds = keep_of(job) if job.background else 0.0
+        if seconds > 0:
+            expires = self._places.wall + seconds
+            name = job.function.name
+            handle, stored = job.handle, job.stored
+            result = Result(job.number, handle, name, state, data, expires, stored)
+            if self.add(result) and stored:
+                self._jobs.records.append(_record(result))
+
+    def add(self, result: Result) -> bool:
+        """Add a result; return False if it is too large."""
+        if result.size() > self.most:
+            return False
+        self.known[result.number] = result
+        self.total += result.size()
+        self._memory.jobs += result.size()
+        heappush(self._ends, (result.expires, result.number))
+        self.first = self._ends[0][0]
+        while self.total > self.most:
+            self.forget(next(iter(self.known.values())))
+        return True
+
+    def forget(self, result: Result) -> None:
+        """Drop a result."""
+        del self.known[result.number]
+        self.total -= result.size()
+        self._memory.jobs -= result.size()
+        if result.stored:
+            self._jobs.records.append(Record(result.number, b""))
+
+    def drop_old(self, now: float) -> None:
+        """Drop the results whose time is over."""
+        for _ in range(MANY_RESULTS):
+            if not self._ends or self._ends[0][0] > now:
+                break
+            expires, number = heappop(self._ends)
+            result = self.known.get(number)
+            if result is not None and result.expires == expires:
+                self.forget(result)
+        self.first = self._ends[0][0] if self._ends else inf
+
+    def find(self, handle: bytes) -> Result | None:
+        """Return the kept result of the job with this handle."""
+        result = self.known.get(self._jobs.number_of(handle))
+        return result if result is not None and result.handle == handle else None
+
+    # -- verbs of clients
+
+    def of(self, handle: bytes) -> tuple[bytes, bytes]:
+        """Return the state of a job, and its result or exception or the reason."""
+        job = self._jobs.find(handle)
+        if job is not None:
+            return (RUNS if job.state == RUNNING else WAITS), b""
+        result = self.find(handle)
+        if result is not None:
+            return (result.state, result.data) if result.durable else (RUNS, b"")
+        dead = self._dead.find(handle)
+        if dead is None or dead.extra is None:
+            return UNKNOWN, b""
+        if dead.extra.error is not None:
+            return EXCEPTION, dead.extra.error
+        return FAILURE, dead.extra.reason
+
+    def get(self, peer: Peer, handle: bytes) -> None:
+        """Tell a client how a job stands, or has ended."""
+        state, data = self.of(handle)
+        peer.send(RESULT_RES, (handle, state, data))
+
+    def watch(self, peer: Peer, handle: bytes) -> None:
+        """Tell a client the end of a job as if it had submitted it."""
+        job = self._jobs.find(handle)
+        if job is not None:
+            return self._jobs.join(job, peer)
+        state, data = self.of(handle)
+        if state == DONE:
+            return peer.send(WORK_COMPLETE, (handle, data))
+        if state == EXCEPTION and peer.exceptions:
+            return peer.send(WORK_EXCEPTION, (handle, data))
+        if state in (EXCEPTION, FAILURE):
+            return peer.send(WORK_FAIL, (handle,))
+        return peer.refuse(b"JOB_NOT_FOUND", b"There is no such job, nor its result")
+
+
+def _record(result: Result) -> Record:
+    fields: Fields = {b"kind": RESULT, b"state": result.state}
+    fields[b"expires"] = b"%.6f" % result.expires
+    return Record(result.number, join(fields), result.handle, result.name, result.data)

@@ -1,0 +1,115 @@
+"""Which functions may start jobs: `paused`, `max-running` and `rate` of policies.
+
+The jobs of a function that may not start any stay queued, and wake no worker. When it
+may start jobs again, workers are woken.
+"""
+
+from heapq import heappop, heappush
+from math import inf
+
+from ....options import Policy
+from ..choice import Choice
+from ..constants import HIGH, LOW
+from ..model import Function, StartGroup, StartLimits
+from ..sleepers import Sleepers
+
+# The times of starts are kept as exactly as this part of the window.
+EXACTNESS = 1000
+
+
+class Starts:
+    """Counts the starts of jobs, and holds functions back.
+
+    In seconds of the monotonic clock, `now` is the time, and `first` is when to call
+    `go_on`.
+    """
+
+    def __init__(self, choice: Choice, sleepers: Sleepers) -> None:
+        self.now = 0.0
+        self.first = inf
+        self._choice = choice
+        self._sleepers = sleepers
+        # When functions may start jobs again, as a heap; the numbers decide if the
+        # times are equal.
+        self._pauses: list[tuple[float, int, Function]] = []
+        self._last = 0
+
+    def apply(self, function: Function, policy: Policy | None) -> None:
+        """Hold a function, or let it go on, as its new policy says."""
+        limits = function.starts
+        most = (policy.max_running if policy else None) or 0
+        rate = policy.rate if policy else None
+        if not (most or rate):
+            function.starts = None
+        else:
+            if limits is None:
+                limits = function.starts = StartLimits()
+            limits.most = most
+            limits.count = max(int(rate.count), 1) if rate else 0
+            limits.seconds = rate.seconds / min(rate.count, 1.0) if rate else 0.0
+        self._look(function)
+
+    def started(self, function: Function) -> None:
+        """Count a start of a function that has limits."""
+        limits = function.starts
+        assert limits is not None  # noqa: S101
+        if limits.count:
+            log = limits.log
+            group = log[-1] if log else None
+            if group and self.now - group.first < limits.seconds / EXACTNESS:
+                # The whole group counts until its last start is long enough ago.
+                group.count += 1
+                group.last = self.now
+            else:
+                log.append(StartGroup(self.now))
+            limits.started += 1
+        self._look(function)
+
+    def stopped(self, function: Function) -> None:
+        """Let a function with limits go on, after a job of it has stopped."""
+        if function.held:
+            self._look(function)
+
+    def go_on(self) -> None:
+        """Let those functions go on whose time has come."""
+        while self._pauses and self._pauses[0][0] <= self.now:
+            _, _, function = heappop(self._pauses)
+            self._look(function)
+        self.first = self._pauses[0][0] if self._pauses else inf
+
+    def _look(self, function: Function) -> None:
+        held = self._must_wait(function)
+        if held == function.held:
+            return
+        function.held = held
+        if not held:
+            for priority in range(HIGH, LOW + 1):
+                queue = function.queues[priority]
+                if queue.count and not queue.listed:
+                    self._choice.add(function, priority)
+            if function.sleepers and function.ready():
+                self._sleepers.wake(function)
+
+    def _must_wait(self, function: Function) -> bool:
+        policy, limits = function.policy, function.starts
+        if policy is not None and policy.paused:
+            return True
+        if limits is None:
+            return False
+        if 0 < limits.most <= function.running:
+            return True
+        return limits.count > 0 and self._window_is_full(function, limits)
+
+    def _window_is_full(self, function: Function, limits: StartLimits) -> bool:
+        log = limits.log
+        while log and log[0].last + limits.seconds <= self.now:
+            limits.started -= log.popleft().count
+        if limits.started < limits.count:
+            return False
+        until = log[0].last + limits.seconds
+        if until != limits.until:
+            limits.until = until
+            self._last += 1
+            heappush(self._pauses, (until, self._last, function))
+            self.first = self._pauses[0][0]
+        return True

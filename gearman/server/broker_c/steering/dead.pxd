@@ -1,0 +1,40 @@
+cimport cython
+
+from gearman.server.broker_c.functions cimport Functions
+from gearman.server.broker_c.jobs cimport Jobs
+from gearman.server.broker_c.memory cimport Memory, extra_size, job_size
+from gearman.server.broker_c.model cimport Extra, Job
+from gearman.server.broker_c.places cimport Places
+
+cdef int FORGOTTEN, GONE, REVIVED
+cdef Py_ssize_t MANY_OLD
+
+
+@cython.final
+cdef class DeadJobs:
+    cdef public Py_ssize_t most
+    cdef public double age
+    cdef public double first
+    cdef public dict known
+    cdef public dict by_function
+    cdef Places _places
+    cdef Functions _functions
+    cdef Jobs _jobs
+    cdef Memory _memory
+
+    cpdef add(self, Job job)
+    @cython.locals(job=Job)
+    cpdef Job find(self, bytes handle)
+    @cython.locals(job=Job)
+    cpdef list of(self, bytes name, Py_ssize_t most)
+    @cython.locals(extra=Extra)
+    cpdef revive(self, Job job)
+    cpdef forget(self, Job job)
+    cpdef drop_old(self, double now)
+    @cython.locals(job=Job)
+    cpdef sort(self)
+    cdef _remove(self, Job job)
+    @cython.locals(job=Job)
+    cdef _set_first(self)
+    @cython.locals(extra=Extra, size=Py_ssize_t)
+    cdef _count(self, Job job, int sign)

@@ -1,0 +1,56 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from gearman.server.broker_c.jobs cimport Jobs
+from gearman.server.broker_c.memory cimport Memory
+from gearman.server.broker_c.model cimport Job, Peer
+from gearman.server.broker_c.places cimport Places
+from gearman.server.broker_c.steering.dead cimport DeadJobs
+from gearman.server.broker_c.steering.values cimport keep_of
+
+cdef int RESULT_RES, RUNNING, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
+cdef Py_ssize_t MANY_RESULTS, RESULT_MEMORY
+
+
+@cython.final
+cdef class Result:
+    cdef public int64_t number
+    cdef public bytes handle
+    cdef public bytes name
+    cdef public bytes state
+    cdef public bytes data
+    cdef public double expires
+    cdef public bint stored
+    cdef public bint durable
+
+    cpdef Py_ssize_t size(self)
+
+
+@cython.final
+cdef class Results:
+    cdef public Py_ssize_t most
+    cdef public double first
+    cdef public dict known
+    cdef public Py_ssize_t total
+    cdef Places _places
+    cdef Jobs _jobs
+    cdef DeadJobs _dead
+    cdef Memory _memory
+    cdef list _ends
+
+    @cython.locals(seconds=double, result=Result)
+    cpdef keep(self, Job job, bytes state, bytes data)
+    cpdef bint add(self, Result result)
+    cpdef forget(self, Result result)
+    @cython.locals(expires=double, number=int64_t, result=Result)
+    cpdef drop_old(self, double now)
+    @cython.locals(result=Result)
+    cpdef Result find(self, bytes handle)
+    @cython.locals(job=Job, dead=Job, result=Result)
+    cpdef tuple of(self, bytes handle)
+    cpdef get(self, Peer peer, bytes handle)
+    @cython.locals(job=Job)
+    cpdef watch(self, Peer peer, bytes handle)
+
+
+cdef _record(Result result)

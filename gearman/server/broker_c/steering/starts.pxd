@@ -1,0 +1,33 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from gearman.server.broker_c.choice cimport Choice
+from gearman.server.broker_c.model cimport Function, Queue, StartGroup, StartLimits
+from gearman.server.broker_c.sleepers cimport Sleepers
+
+cdef int HIGH, LOW
+cdef double EXACTNESS
+
+
+@cython.final
+cdef class Starts:
+    cdef public double now
+    cdef public double first
+    cdef Choice _choice
+    cdef Sleepers _sleepers
+    cdef list _pauses
+    cdef int64_t _last
+
+    @cython.locals(limits=StartLimits)
+    cpdef apply(self, Function function, policy)
+    @cython.locals(limits=StartLimits, group=StartGroup)
+    cpdef started(self, Function function)
+    cpdef stopped(self, Function function)
+    @cython.locals(function=Function)
+    cpdef go_on(self)
+    @cython.locals(held=bint, priority=int, queue=Queue)
+    cdef _look(self, Function function)
+    @cython.locals(limits=StartLimits)
+    cdef bint _must_wait(self, Function function)
+    @cython.locals(group=StartGroup, until=double)
+    cdef bint _window_is_full(self, Function function, StartLimits limits)
