@@ -81,13 +81,21 @@ def _add(values: dict[str, object], name: str, value: object, what: str) -> None
         raise OptionError(f"{_quoted(name)} is no {what}: there are {known}")
     if key.field in values:
         raise OptionError(f"{name} is given twice: leave one out")
+    values[key.field] = value_of(name, value, key.kind)
+
+
+def value_of(name: str, value: object, kind: Kind) -> Any:
+    """Return the value of a kind that a text or one of Python's values stands for.
+
+    Raises OptionError, whose text begins with `name`.
+    """
     text = None
     try:
-        text = _text(value, key.kind)
-        values[key.field] = key.kind.read(text)
+        text = _text(value, kind)
+        return kind.read(text)
     except (TypeError, ValueError, LookupError):
         found = f"this {type(value).__name__}" if text is None else f"'{shown(text)}'"
-        raise OptionError(f"{name} must be {key.kind.allowed}, not {found}") from None
+        raise OptionError(f"{name} must be {kind.allowed}, not {found}") from None
 
 
 def _text(value: object, kind: Kind) -> bytes:
