@@ -17,7 +17,7 @@ from ...options.kinds import FLAG, PRIORITY, TIME
 from ...options.schedule import NAMED_TIMES
 from ...text import shown
 
-_KEYS: Final = (
+KEYS: Final = (
     *("cron", "timezone", "function", "workload", "workload-file", "unique"),
     *("priority", "options", "catch-up", "paused"),
 )
@@ -36,9 +36,9 @@ def schedule(name: str, table: Mapping[str, object], folder: str) -> Schedule:
             "the name must be a word without spaces and control characters"
         )
     for key in table:
-        if key not in _KEYS:
+        if key not in KEYS:
             raise ConfigurationError(
-                f"'{_short(key)}' is no key of a schedule: there are {', '.join(_KEYS)}"
+                f"'{_short(key)}' is no key of a schedule: there are {', '.join(KEYS)}"
             )
     return Schedule(
         name,
