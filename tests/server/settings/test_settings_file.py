@@ -26,6 +26,11 @@ from gearman.server.settings.settings_file import (
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
+@pytest.fixture(autouse=True)
+def _no_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TZ", raising=False)
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "settings.toml"
@@ -279,7 +284,6 @@ def test_environment_without_a_name_of_a_zone_is_told(
 def test_local_zone_is_that_of_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("TZ", raising=False)
     uncached = schedules._zone_of_the_machine.__wrapped__
     monkeypatch.setattr(schedules, "_LOCAL_TIME", str(tmp_path / "none"))
     assert uncached() is UTC
