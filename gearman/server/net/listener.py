@@ -18,7 +18,7 @@ from typing import Any
 
 from ... import __version__
 from ...queue import Queue
-from ..broker import FULL, Broker, Limits
+from ..broker import FULL, Broker
 from ..connections.access import ConnectionCounter
 from ..connections.context import Context
 from ..connections.members import Connections
@@ -34,14 +34,15 @@ from ..protocols.interface import Server, Service
 from ..settings.certificates import Certificates, open_certificates
 from ..settings.config import Config
 from ..settings.levels import NOTICE, level_name
-from ..settings.memory import Budget, budget
-from ..settings.process import connections_allowed
+from ..settings.memory import budget
+from ..settings.settings_file import SettingsFile
 from ..settings.values import MAX_HANDLE_PREFIX
 from ..storage.durability import Durability, Producer, replay
 from ..watch.notices import Sentence
 from .acceptor import Acceptor
 from .connection_factory import ConnectionFactory
 from .engine import Engine
+from .live_settings import set_limits, set_policies
 from .loop import Selector
 from .show_limits import usages
 from .sockets import remove_file
@@ -66,10 +67,11 @@ class Listener:
 
     `sockets` are the bound and listening sockets of gear; `others` are those of the
     other protocols, in the order of `config.protocols`. If there are no `certificates`,
-    the files that TLS needs are read here. Background jobs are stored in `queue`, if
-    there is one; the listener closes it. `selector` is that of the event loop in which
-    the server will run. With it, connections without TLS are served by the compiled
-    engine, if that was built; otherwise by asyncio.
+    the files that TLS needs are read here. Limits in the file `settings` replace those
+    in `config`. Background jobs are stored in `queue`, if there is one; the listener
+    closes it. `selector` is that of the event loop in which the server will run. With
+    it, connections without TLS are served by the compiled engine, if that was built;
+    otherwise by asyncio.
     """
 
     def __init__(
@@ -81,13 +83,18 @@ class Listener:
         *,
         queue: Queue | None = None,
         certificates: Certificates | None = None,
+        settings: SettingsFile | None = None,
     ) -> None:
-        self.config = config
+        self._command_line = config
+        self._settings = settings
+        self.config = config = settings.current.over(config) if settings else config
         self._certificates = certificates or open_certificates(config.tls)
         self._selector = selector
         self._sockets = sockets
         self._budget = budget(config)
-        self.broker = _broker(config, self._budget, persistent=queue is not None)
+        self.broker = _broker(config, persistent=queue is not None)
+        self._counter = ConnectionCounter()
+        self._apply_settings()
         self._queue = queue
         self._durability: Durability | None = None
         identity = Identity(
@@ -110,8 +117,6 @@ class Listener:
             (spoken.name, spoken.service(self._server, **spoken.options), group)
             for spoken, group in zip(config.protocols, others, strict=True)
         ]
-        most = config.max_connections or connections_allowed()
-        self._counter = ConnectionCounter(most, config.max_connections_per_address)
         self._hold_from = min(HOLD_FROM, config.max_outbox // 2 or HOLD_FROM)
         self._timer: asyncio.TimerHandle | None = None
         self._engine: Any = None
@@ -209,9 +214,20 @@ class Listener:
             self._engine.interrupt()
 
     def reload(self) -> None:
-        """Read the certificates again."""
+        """Read the certificates and the settings file again."""
         if self._certificates is not None:
             self._certificates.reload()
+        if self._settings is not None and self._settings.reload():
+            self._apply_settings()
+            # The broker may have something to tell peers.
+            self._turns.begin()
+
+    def _apply_settings(self) -> None:
+        config = self._command_line
+        if self._settings is not None:
+            config = self._settings.current.over(config)
+            set_policies(self._settings.current, self.broker)
+        set_limits(config, budget(config), self.broker, self._counter)
 
     def stop(self) -> None:
         """Stop immediately."""
@@ -278,7 +294,11 @@ class Listener:
 
     def _limits(self) -> Iterator[Usage]:
         return usages(
-            self.broker, self.config, self._budget, self._counter, self.connections
+            self.broker,
+            self.config,
+            self._budget.packet,
+            self._counter,
+            self.connections,
         )
 
     # -- turns
@@ -364,7 +384,7 @@ def _ignore_connection(connection: Producer) -> None:
     """Do nothing: without a store, new connections are not held."""
 
 
-def _broker(config: Config, budget: Budget, *, persistent: bool) -> Broker:
+def _broker(config: Config, *, persistent: bool) -> Broker:
     prefix = config.handle_prefix or f"H:{socket.gethostname()}"
     return Broker(
         handle_prefix=os.fsencode(prefix)[:MAX_HANDLE_PREFIX],
@@ -378,12 +398,4 @@ def _broker(config: Config, budget: Budget, *, persistent: bool) -> Broker:
         timeout_fails=config.timeout_action == "fail",
         exceptions=config.exceptions,
         persistent=persistent,
-        limits=Limits(
-            jobs=config.max_jobs,
-            jobs_per_function=config.max_jobs_per_function,
-            job_memory=budget.jobs,
-            memory=budget.total,
-            functions=config.max_functions,
-            functions_per_worker=config.max_functions_per_worker,
-        ),
     )

@@ -119,6 +119,7 @@ class Config:
     user: str | None = None
     coredump: bool = False
 
+    settings: str | None = None
     check_args: bool = False
     config_file: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -251,6 +252,7 @@ def _config(options: _Options) -> Config:
         "admin_from": tuple(options.get("admin_from", ())),
         "level": more_verbose(options.get("level", NOTICE), options.get("steps", 0)),
         "pid_file": options.get("pid_file") or None,
+        "settings": options.get("settings") or None,
         "tls": _tls(options),
     }
     return Config(**settings)

@@ -49,6 +49,13 @@ _GENERAL = (
         help="read options from FILE, also written @FILE; may be repeated, a later"
         f" file overrides an earlier one (default: {DEFAULT_FILE} if it exists)",
     ),
+    row(
+        "--settings",
+        metavar="FILE",
+        type=path,
+        help="read policies of functions, schedules and limits from FILE, and again on"
+        " HUP",
+    ),
     flag(
         "--check-args",
         help="print the problems that would keep the server from starting, as far as"
