@@ -81,10 +81,12 @@ class StoredJobs:
         when: int,
         retries: int,
         reducer: bytes | None,
+        extra: bytes = b"",
     ) -> None:
         """Add a job that an earlier run of the server has stored.
 
-        It keeps its handle if this ends with its number, as all handles do.
+        It keeps its handle if this ends with its number, as all handles do. `extra` has
+        no meaning yet.
         """
         jobs = self._jobs
         following = max(jobs.next_number, number + 1)

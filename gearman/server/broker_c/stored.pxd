@@ -29,7 +29,7 @@ cdef class StoredJobs:
     @cython.locals(job=Job, jobs=Jobs, size=Py_ssize_t, following=int64_t)
     cpdef restore(
         self, int64_t number, bytes handle, bytes name, bytes unique, bytes workload,
-        int priority, int64_t when, int retries, bytes reducer,
+        int priority, int64_t when, int retries, bytes reducer, bytes extra=*,
     )
     @cython.locals(job=Job)
     cpdef Py_ssize_t shelve(self)
