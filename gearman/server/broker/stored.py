@@ -12,7 +12,7 @@ from .functions import Functions
 from .jobs import Jobs
 from .making import make_handle
 from .memory import extra_size, job_size
-from .model import Job, Record
+from .model import Job
 from .places import Places
 from .states import DEAD, GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
 from .steering.dead import DeadJobs
@@ -168,9 +168,14 @@ class StoredJobs:
             if result is not None:
                 result.durable = True
 
-    def record_again(self, records: list[Record]) -> None:
-        """Store records again that could not be stored."""
-        self._jobs.records.extend(records)
+    def record_again(self, numbers: Sequence[int]) -> None:
+        """Store records again that could not be stored, as they are by now."""
+        for number in numbers:
+            result = self._results.known.get(number)
+            if result is not None:
+                self._results.store(result)
+            else:
+                self._policies.store_again(number)
 
     def shelve(self) -> int:
         """Leave stored jobs to the next run of the server; return how many there are.

@@ -48,6 +48,7 @@ cdef class StoredJobs:
     )
     @cython.locals(result=Result)
     cpdef recorded(self, numbers)
-    cpdef record_again(self, list records)
+    @cython.locals(result=Result)
+    cpdef record_again(self, numbers)
     @cython.locals(job=Job)
     cpdef Py_ssize_t shelve(self)

@@ -8,6 +8,7 @@ was touched is written to once.
 import asyncio
 import logging
 import os
+import random
 import socket
 import sys
 import time
@@ -42,7 +43,7 @@ from ..watch.notices import Sentence
 from .acceptor import Acceptor
 from .connection_factory import ConnectionFactory
 from .engine import Engine
-from .live_settings import set_limits, set_policies
+from .live_settings import set_limits
 from .loop import Selector
 from .show_limits import usages
 from .sockets import remove_file
@@ -226,7 +227,7 @@ class Listener:
         config = self._command_line
         if self._settings is not None:
             config = self._settings.current.over(config)
-            set_policies(self._settings.current, self.broker)
+            self.broker.policies.load(self._settings.current.policies)
         set_limits(config, budget(config), self.broker, self._counter)
 
     def stop(self) -> None:
@@ -398,4 +399,5 @@ def _broker(config: Config, *, persistent: bool) -> Broker:
         timeout_fails=config.timeout_action == "fail",
         exceptions=config.exceptions,
         persistent=persistent,
+        chance=random.random,
     )

@@ -5,15 +5,6 @@ from ..connections.access import ConnectionCounter
 from ..settings.config import Config
 from ..settings.memory import Budget
 from ..settings.process import connections_allowed
-from ..settings.settings_file import Settings
-
-
-def set_policies(settings: Settings, broker: Broker) -> None:
-    """Hand the policies on to the broker, if it knows policies."""
-    # The one call site; Broker.set_policies is still to come.
-    change = getattr(broker, "set_policies", None)
-    if change is not None:
-        change(settings.policies)
 
 
 def set_limits(
@@ -32,6 +23,9 @@ def set_limits(
     limits.memory = budget.total
     limits.functions = config.max_functions
     limits.functions_per_worker = config.max_functions_per_worker
+    broker.dead.age = config.dead_age
+    broker.dead.keep_at_most(config.max_dead)
+    broker.results.keep_at_most(config.max_results)
 
 
 def _change_usual_limit(broker: Broker, limit: int) -> None:

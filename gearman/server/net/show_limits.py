@@ -49,6 +49,8 @@ def usages(
         ("max-memory-jobs", None, broker.memory.jobs),
         ("max-memory-peers", None, broker.overhead()),
         ("max-memory-buffers", None, broker.memory.buffers),
+        ("max-dead", broker.dead.most, len(broker.dead.known)),
+        ("max-results", broker.results.most, broker.results.total),
         (
             "max-packet",
             max_packet,

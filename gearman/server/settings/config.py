@@ -104,6 +104,9 @@ class Config:
     max_jobs_per_function: int = 0
     max_job_memory: int | None = None
     max_memory: int | None = None
+    max_dead: int = 10_000
+    dead_age: float = 180 * 24 * 3600.0
+    max_results: int = 64 * 1024 * 1024
     max_packet: int = MAX_PACKET
     max_outbox: int = 0
     request_timeout: float = 300.0

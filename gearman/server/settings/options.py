@@ -242,6 +242,26 @@ _LIMITS = (
         " machine or its cgroup less 256M, at least half of it)",
     ),
     row(
+        "--max-dead",
+        metavar="N",
+        type=whole_number(0),
+        help="jobs in the dead list, without the oldest if there are more; 0 for none"
+        " (default: 10000)",
+    ),
+    row(
+        "--dead-age",
+        metavar="SECONDS",
+        type=seconds,
+        help="how long a job stays in the dead list (default: 15552000, 180 days)",
+    ),
+    row(
+        "--max-results",
+        metavar="BYTES",
+        type=size(0, 2**50),
+        help="memory for kept results, without the oldest if there are more; in bytes"
+        " or with K, M or G; 0 for none (default: 64M)",
+    ),
+    row(
         "--max-packet",
         metavar="BYTES",
         type=packet_size,

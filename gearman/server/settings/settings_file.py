@@ -29,6 +29,7 @@ CHANGEABLE: Final = (
     *("max-connections", "max-connections-per-address"),
     *("max-functions", "max-functions-per-worker"),
     *("max-jobs", "max-jobs-per-function", "max-job-memory", "max-memory"),
+    *("max-dead", "max-results"),
 )
 
 _READERS: Final[Mapping[str, Callable[[str], Any]]] = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ...errors import QueueError, StartupError
-from ...queue import Queue, Unreadable, replayed
+from ...queue import Queue, StoredJob, Unreadable, replayed
 from ..broker import Broker, Job, Peer
 from ..settings.levels import NOTICE
 from .store import Store
@@ -84,12 +84,13 @@ class Durability:
         for peer in broker.answers.deferring:
             self._hold(peer)
         broker.answers.deferring.clear()
-        changes = broker.jobs.changes
-        if changes:
-            self._store.write(changes)
+        changes, records = broker.jobs.changes, broker.jobs.records
+        if changes or records:
+            self._store.write(changes, records)
             if self._store.full:
                 self._hold_submitters(changes)
             changes.clear()
+            records.clear()
 
     def _hold_submitters(self, changes: Iterable[Job | int]) -> None:
         for change in changes:
@@ -129,12 +130,15 @@ class Durability:
     def _tell_broker(self) -> None:
         """Tell the broker the outcomes of jobs, and release held connections."""
         self._broker.outage = self._store.outage
-        for jobs, reason, lost in self._store.outcomes():
-            self._broker.stored.store_again(lost)
+        stored = self._broker.stored
+        for jobs, reason, lost, records in self._store.outcomes():
+            stored.store_again(lost)
             if reason:
-                self._broker.stored.failed(jobs, reason)
+                stored.failed(jobs, reason)
+                stored.record_again(records)
             else:
-                self._broker.stored.durable(jobs)
+                stored.durable(jobs)
+                stored.recorded(records)
         if not self._store.full and not self._closing:
             waiting, self._waiting = self._waiting, set()
             for connection in waiting:
@@ -155,14 +159,27 @@ def replay(queue: Queue, broker: Broker) -> None:
             if isinstance(item, Unreadable):
                 log.error("stored job %s is left alone: %s", item.key, item.reason)
             else:
-                broker.stored.restore(*item)
+                _restore(broker, item)
                 count += 1
                 if count % PROGRESS_JOBS == 0:
                     progress.report(count)
+        broker.stored.restored()
     except QueueError as error:
         raise StartupError(f"stored jobs cannot be read: {error}") from error
     seconds = progress.seconds()
     log.log(NOTICE, "took up %d stored jobs in %.1f seconds", count, seconds)
+
+
+def _restore(broker: Broker, item: StoredJob) -> None:
+    """Give the broker a job, or log why it can't be one."""
+    try:
+        broker.stored.restore(*item)
+    except (KeyError, ValueError) as error:
+        log.error(
+            "stored job %d is left alone: its field extra can't be read: %s",
+            item.number,
+            error,
+        )
 
 
 class _Progress:

@@ -9,10 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from gearman.options import Policy
-from gearman.server.broker import Broker
-from gearman.server.net.live_settings import set_policies
-from gearman.server.settings.settings_file import Settings, read_settings
 from tests.server.net.test_show_limits import limits
 from tests.servers import Server, ours, until
 from tests.wire import Peer
@@ -148,19 +144,3 @@ def test_file_is_read_before_the_server_becomes_another_user(file: Path) -> None
         line = reload(server, file, "[limits]\nmax-jobs = 3")
         assert line.endswith("cannot be read: Permission denied")
         assert limits(peer)[b"max-jobs"][0] == b"2"
-
-
-def test_policies_are_handed_on_to_a_broker_that_knows_them(file: Path) -> None:
-    file.write_text("[functions.f]\nretries = 1")
-    settings = read_settings(str(file))
-    set_policies(settings, Broker())
-
-    class Knowing:
-        def set_policies(self, policies: object) -> None:
-            self.policies = policies
-
-    broker = Knowing()
-    set_policies(settings, broker)  # type: ignore[arg-type]
-    assert broker.policies is settings.policies
-    assert settings.policies.rows == {b"f": Policy(retries=1)}
-    assert Settings().policies.rows == {}
