@@ -113,7 +113,7 @@ class Store:
     def write(
         self, changes: Iterable[Job | int], records: Sequence[Record] = ()
     ) -> None:
-        """Add jobs, and remove the jobs of these numbers, in order; then the records."""
+        """Add jobs, and remove the jobs of these numbers, in order; and add records."""
         with self._lock:
             first = not self._journal
             if first:
