@@ -36,7 +36,7 @@ from .memory import (
     Memory,
     job_size,
 )
-from .model import Function, Job, Notice, Peer, Receipt
+from .model import Job, Notice, Peer, Receipt
 from .places import Places
 from .sleepers import Sleepers
 from .states import CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
@@ -316,7 +316,9 @@ class Broker:
             return self._refuse(receipt, peer, b"QUEUE_ERROR", self.outage)
         if job is None:
             size = job_size(workload, unique)
-            limit = self._limit(function, priority, size)
+            limit = self.limits.exceeded_by_job(
+                function, priority, len(jobs.known), self.memory.jobs + size
+            )
             if limit is not None:
                 self.hits.add(limit)
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", FULL[limit])
@@ -353,18 +355,6 @@ class Broker:
         self, receipt: Receipt | None, peer: Peer, code: bytes, text: bytes
     ) -> None:
         self.answers.answer(receipt, peer, ERROR, (code, text))
-
-    def _limit(self, function: Function, priority: int, size: int) -> str | None:
-        """Return the limit that a new job of this size would exceed, if any."""
-        limits = self.limits
-        most: int = function.limits[priority]
-        if 0 < most <= function.total():
-            return "max-jobs-per-function"
-        if 0 < limits.jobs <= len(self.jobs.known):
-            return "max-jobs"
-        if 0 < limits.job_memory < self.memory.jobs + size:
-            return "max-job-memory"
-        return None
 
     def get_status(self, peer: Peer, handle: bytes) -> None:
         if len(handle) > MAX_HANDLE:
@@ -421,7 +411,7 @@ class Broker:
     def over_budget(self) -> bool:
         """Whether the server keeps more for its peers than `limits.memory`."""
         held = self.memory.jobs + self.memory.buffers + self.overhead()
-        return 0 < self.limits.memory < held
+        return self.limits.exceeded_by_memory(held)
 
 
 def _highest() -> float:

@@ -80,8 +80,6 @@ cdef class Broker:
     )
     cpdef refuse(self, Peer peer, bytes code, bytes text)
     cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)
-    @cython.locals(limits=Limits, most=Py_ssize_t)
-    cdef _limit(self, Function function, int priority, Py_ssize_t size)
     cpdef get_status(self, Peer peer, bytes handle)
     @cython.locals(job=Job, client=Peer, joins=Py_ssize_t)
     cpdef get_status_unique(self, Peer peer, bytes unique)

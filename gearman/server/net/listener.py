@@ -21,6 +21,7 @@ from ... import __version__
 from ...queue import Queue
 from ..broker import FULL, Broker
 from ..connections.access import ConnectionCounter
+from ..connections.back_pressure import hold_workers, worker_limit
 from ..connections.context import Context
 from ..connections.members import Connections
 from ..connections.peers import describe
@@ -55,10 +56,6 @@ MAX_SLEEP = 30.0
 # In the pure build, the garbage collector scans all jobs. It is not run if there are
 # more than so many.
 LIGHT = 50_000
-
-# If more bytes wait for a client, the server does not read from the client's workers,
-# so that their results do not all wait in memory.
-HOLD_FROM = 64 * 1024 * 1024
 
 log = logging.getLogger("gearman.server")
 
@@ -118,7 +115,7 @@ class Listener:
             (spoken.name, spoken.service(self._server, **spoken.options), group)
             for spoken, group in zip(config.protocols, others, strict=True)
         ]
-        self._hold_from = min(HOLD_FROM, config.max_outbox // 2 or HOLD_FROM)
+        self._worker_limit = worker_limit(config.max_outbox)
         self._timer: asyncio.TimerHandle | None = None
         self._engine: Any = None
         # Until then, on the loop's clock, no connection is closed for its memory.
@@ -279,7 +276,7 @@ class Listener:
     async def _close(self) -> None:
         self._stop_accepting()
         if self._durability is not None:
-            await self._durability.close(self.connections)
+            await self._durability.close(each.pressure for each in self.connections)
             self._flush()
         self._watchdog.cancel()
         if self._timer is not None:
@@ -311,7 +308,7 @@ class Listener:
     def settle(self) -> None:
         """Finish a turn, after its output was written."""
         if self.broker.jobs.congested:
-            self._hold_producers()
+            hold_workers(self.broker.jobs.congested, self._worker_limit)
         if self.broker.workers.notices or self.broker.hits.reached:
             self._log_events()
         if self.broker.over_budget():
@@ -331,14 +328,6 @@ class Listener:
         touched.clear()
         for peer in peers:
             peer.connection.flush()
-
-    def _hold_producers(self) -> None:
-        congested = self.broker.jobs.congested
-        for producer, peer in congested:
-            connection = peer.connection
-            if peer.blocked and connection.waiting() > self._hold_from:
-                connection.hold(producer.connection)
-        congested.clear()
 
     def _close_largest(self) -> None:
         """Close the connections that hold most memory, if the budget is exceeded."""
@@ -381,7 +370,7 @@ class Listener:
             self._interrupt()
 
 
-def _ignore_connection(connection: Producer) -> None:
+def _ignore_connection(producer: Producer) -> None:
     """Do nothing: without a store, new connections are not held."""
 
 

@@ -24,14 +24,11 @@ log = logging.getLogger("gearman.server")
 
 
 class Producer(Protocol):
-    """A connection, as far as the store can stop reading from it."""
+    """The back-pressure of a connection: the store can stop reading from it."""
 
-    @property
-    def closing(self) -> bool: ...
+    def held(self, blocker: "Durability") -> None: ...
 
-    def held(self, blocked: "Durability") -> None: ...
-
-    def released_by(self, blocked: "Durability") -> None: ...
+    def released_by(self, blocker: "Durability") -> None: ...
 
 
 class Durability:
@@ -63,15 +60,15 @@ class Durability:
             self._ring = engine.ring
         self._store.start()
 
-    async def close(self, connections: Iterable[Producer]) -> None:
+    async def close(self, producers: Iterable[Producer]) -> None:
         """Store and remove all jobs that wait for it, for up to LAST_COMMIT seconds.
 
-        From now on the connections are not read from: a result that arrives now could
+        From now on, connections are not read from: a result that arrives now could
         not be stored, but its worker would believe that it was accepted.
         """
         self._closing = True
-        for connection in connections:
-            connection.held(self)
+        for producer in producers:
+            producer.held(self)
         self.settle()
         wait = self._loop.run_in_executor(None, self._store.close, LAST_COMMIT)
         if not await wait:
@@ -99,19 +96,19 @@ class Durability:
                     self._hold(receipt.peer)
 
     def _hold(self, peer: Peer) -> None:
-        connection = peer.connection
-        if connection is not None and not connection.closing:
-            self._waiting.add(connection)
-            connection.held(self)
+        if peer.connection is not None and not peer.connection.closing:
+            producer: Producer = peer.connection.pressure
+            self._waiting.add(producer)
+            producer.held(self)
 
-    def connected(self, connection: Producer) -> None:
+    def connected(self, producer: Producer) -> None:
         """Hold a new connection if the server is already stopping."""
         if self._closing:
-            connection.held(self)
+            producer.held(self)
 
-    def forget(self, connection: Producer) -> None:
+    def forget(self, producer: Producer) -> None:
         """Forget a held connection that is gone."""
-        self._waiting.discard(connection)
+        self._waiting.discard(producer)
 
     def _wake(self) -> None:
         if self._ring is not None:
@@ -141,8 +138,8 @@ class Durability:
                 stored.recorded(records)
         if not self._store.full and not self._closing:
             waiting, self._waiting = self._waiting, set()
-            for connection in waiting:
-                connection.released_by(self)
+            for producer in waiting:
+                producer.released_by(self)
 
 
 def replay(queue: Queue, broker: Broker) -> None:

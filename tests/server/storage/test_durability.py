@@ -144,7 +144,7 @@ def test_client_that_asks_too_much_is_not_read_from(server, queue, monkeypatch):
         queue.started()
         client.send(*BACKGROUND)
         (connection,) = server.listener.connections
-        server.until(lambda: connection._held_by)
+        server.until(lambda: connection.pressure.held_by)
         client.send("ECHO_REQ", b"late")
         queue.results.put(None)
         created(client)
@@ -233,7 +233,7 @@ def test_server_that_stops_takes_no_results_that_it_could_not_remove(server, que
         queue.started()
         connections = list(server.listener.connections)
         server.call(server.listener.stop)
-        server.until(lambda: all(one._held_by for one in connections))
+        server.until(lambda: all(one.pressure.held_by for one in connections))
         worker.send("WORK_COMPLETE", handle, b"r")
         worker.send("ECHO_REQ", b"taken?")
         queue.results.put(None)
