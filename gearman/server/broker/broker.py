@@ -45,6 +45,7 @@ from .steering.dead import DeadJobs
 from .steering.new_jobs import NO_WORKER, extend, needs_worker, priority_of
 from .steering.policies import PolicyTable
 from .steering.results import Results
+from .steering.schedules import Schedules
 from .stored import StoredJobs
 from .workers import Workers
 
@@ -70,8 +71,8 @@ class Broker:
     `memory` has the bytes of memory that are used, except those that `overhead()` adds.
 
     `policies`, `dead` and `results` have what the standard has not: the policies of
-    functions, the dead list, and kept results. `chance` returns a random number from 0
-    to 1, for the pauses between attempts.
+    functions, the dead list, and kept results; `schedules` submits jobs at their times.
+    `chance` returns a random number from 0 to 1, for the pauses between attempts.
 
     With `persistent`, a background job is acknowledged, and can be grabbed, only after
     it was stored. During an outage `outage` is the reason, and new background jobs are
@@ -116,6 +117,7 @@ class Broker:
         functions.policies = self.policies
         self.dead = DeadJobs(places, functions, jobs, self.memory)
         self.results = Results(places, jobs, self.dead, self.memory)
+        self.schedules = Schedules(jobs, self.submit_with, persistent)
         self._notices: list[Notice] = []
         self.attempts = Attempts(
             places,
@@ -146,6 +148,7 @@ class Broker:
             self.policies,
             self.dead,
             self.results,
+            self.schedules,
         )
 
     # -- time and connections
@@ -176,13 +179,16 @@ class Broker:
             self.dead.drop_old(wall)
         if self.results.first <= wall:
             self.results.drop_old(wall)
+        if self.schedules.first <= wall:
+            self.schedules.run_due(wall)
+            self.answers.pay()
 
     def delay(self) -> float:
         """Return in how many seconds something is due; inf if nothing is."""
         places = self.places
         first = min(places.deadlines.first, self.sleepers.first, places.starts.first)
         lives = min(places.lives.first, places.expiry.first)
-        kept = min(self.dead.first, self.results.first)
+        kept = min(self.dead.first, self.results.first, self.schedules.first)
         wall = min(places.scheduled.first, lives, kept)
         return min(wall - self.wall, first - self.now)
 
