@@ -158,6 +158,8 @@ class Listener:
         for name, service, sockets in self._others:
             for sock in sockets:
                 self._listen(sock, name, service)
+        # Something may be due already.
+        self._turns.begin()
         ready()
         try:
             await self._stopped.wait()

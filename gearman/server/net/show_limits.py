@@ -50,6 +50,7 @@ def usages(
         ("max-memory-peers", None, broker.overhead()),
         ("max-memory-buffers", None, broker.memory.buffers),
         ("max-dead", broker.dead.most, len(broker.dead.known)),
+        ("dead-age", broker.dead.age, None),
         ("max-results", broker.results.most, broker.results.total),
         (
             "max-packet",
