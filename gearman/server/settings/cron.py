@@ -49,9 +49,8 @@ def _first(
     schedule: Schedule, start: float, nothing: float, *, reverse: bool = False
 ) -> float:
     begin = datetime.fromtimestamp(start, schedule.timezone)
-    for found in _cronsim().CronSim(schedule.fields, begin, reverse=reverse):
-        return float(found.timestamp())
-    return nothing
+    found = next(_cronsim().CronSim(schedule.fields, begin, reverse=reverse), None)
+    return nothing if found is None else float(found.timestamp())
 
 
 def _cronsim() -> ModuleType:
