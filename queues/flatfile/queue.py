@@ -17,7 +17,7 @@ from gearman.queue import Option, StoredJob, Unreadable
 from .._shared.locations import Index
 from .._shared.records import (
     HEADER,
-    JOB,
+    JOBS,
     REMOVED,
     Found,
     Header,
@@ -172,7 +172,7 @@ class Queue(queue.Queue):
     def _take(self, segment: Segment, found: Found, is_last: bool) -> None:
         offset, size, body = found
         kind = b"" if body is None else body[:1]
-        if body is not None and kind == JOB:
+        if body is not None and kind in JOBS:
             self._index.put(job_number(body), segment.number, offset, size)
         elif body is not None and kind == REMOVED:
             for number in decode_removed(body):

@@ -29,7 +29,10 @@ COLUMNS: Final = {
     "when_to_run": "bigint",
     "retries": "bigint",
     "reducer": "bytea",
+    "extra": "bytea",
 }
+# The columns of a table that an earlier version has created.
+EARLIER_COLUMNS: Final = {name: COLUMNS[name] for name in COLUMNS if name != "extra"}
 COLUMNS_OF_GEARMAND: Final = {
     *("unique_key", "function_name", "priority", "data", "when_to_run")
 }
@@ -47,9 +50,12 @@ CREATE: Final = SQL("""
         priority smallint NOT NULL,
         when_to_run bigint NOT NULL,
         retries bigint NOT NULL,
-        reducer bytea
+        reducer bytea,
+        extra bytea NOT NULL DEFAULT ''
     )
 """)
+
+UPGRADE: Final = SQL("ALTER TABLE {} ADD extra bytea NOT NULL DEFAULT ''")
 
 # The argument is a list of names as in SQL. Names without a schema are found by the
 # search path.
@@ -124,7 +130,13 @@ class Found:
 
     @property
     def ours(self) -> bool:
-        return self.columns.items() >= COLUMNS.items()
+        return self.columns.items() >= COLUMNS.items() or self.earlier
+
+    @property
+    def earlier(self) -> bool:
+        """Whether an earlier version has created it."""
+        there = self.columns.items()
+        return there >= EARLIER_COLUMNS.items() and "extra" not in self.columns
 
 
 def check_name(name: str, option: str) -> None:
@@ -182,6 +194,7 @@ def _current_schema(connection: Connection) -> str:
 def create(connection: Connection, table: Table) -> None:
     """Create a table, and its schema, unless they exist.
 
+    The table of an earlier version gets the column that it lacks.
     Raises StartupError if a table of that name has other columns.
     """
     there = find(connection, (table.schema, table.name))
@@ -193,6 +206,8 @@ def create(connection: Connection, table: Table) -> None:
             f"the table {table} has other columns than the queue's: name another one"
             " with --postgres-table"
         )
+    elif there[0].earlier:
+        connection.execute(UPGRADE.format(table.identifier))
 
 
 def _create_schema(connection: Connection, schema: str) -> None:

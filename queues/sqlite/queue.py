@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _DEFAULT_TABLE: Final = "gearman_queue"
 
+# Bytes of a row for numbers and the handle, which has up to 64, at most.
+_OTHERS: Final = 264
+
 
 class Queue(_Queue):
     """Stores background jobs in the SQLite file `db` (--sqlite-db).
@@ -95,6 +98,7 @@ class Queue(_Queue):
         native = NativeTable(self._file.connection, f"{table}_jobs")
         gearmand = GearmandTable(self._file.connection, table)
         in_gearmands = format == "gearmand"
+        self._native = native
         self._table = gearmand if in_gearmands else native
         self._other = native if in_gearmands else gearmand
         try:
@@ -105,6 +109,7 @@ class Queue(_Queue):
 
     def _prepare(self) -> None:
         with self._file.failures(StartupError), self._file.transaction():
+            self._native.upgrade()
             self._table.create()
             if self._other.present():
                 move(self._other, self._table, time.time_ns() // 1000)
@@ -139,7 +144,7 @@ class Queue(_Queue):
     ) -> None:
         largest = self._file.largest()
         reasons = {
-            job.number: f"a job of {shown(job.function)} has {len(job.workload)} bytes,"
+            job.number: f"a job of {shown(job.function)} has {_size(job)} bytes,"
             f" and a row of SQLite at most {largest}"
             for job in jobs
             if _size(job) > largest
@@ -177,5 +182,5 @@ def _file_class() -> "type[File]":
 
 def _size(job: StoredJob) -> int:
     """Return an upper estimate of the bytes of a job's row."""
-    names = len(job.handle) + len(job.function) + len(job.unique)
-    return 200 + names + len(job.workload) + len(job.reducer or b"")
+    names = len(job.function) + len(job.unique) + len(job.reducer or b"")
+    return _OTHERS + names + len(job.workload) + len(job.extra)

@@ -344,6 +344,8 @@ def test_nothing_lies_beside_the_file_after_close(path: Path) -> None:
         ('"when" = -1', "its time is -1"),
         ("reducer = 1", "its reducer is 1"),
         ("retries = NULL", "its retries is NULL"),
+        ("extra = 7", "its extra is 7"),
+        ("extra = NULL", "its extra is NULL"),
         ("\"unique\" = x'6100'", "its unique is too long or has a NUL: a\\x00"),
         ('"function" = zeroblob(9000)', "its function is too long or has a NUL"),
     ],

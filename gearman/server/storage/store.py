@@ -277,6 +277,7 @@ def _stored(job: Job) -> StoredJob:
         job.when,
         job.retries,
         job.reducer,
+        b"",
     )
 
 

@@ -1,0 +1,124 @@
+"""Stores of the version before `extra` are opened with everything in them.
+
+Files and items are those that this version has written; for tables its SQL is here.
+"""
+
+from base64 import b64decode
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gearman.queue import LOW, NORMAL, StoredJob, load
+from tests.queues.backend import Backend, Store
+from tests.queues.backend_postgres import Database
+from tests.queues.sqlite_files import sql
+from tests.servers import HOST
+
+# A third one was stored and removed.
+STORED = [
+    StoredJob(1, b"H:host:1", b"f", b"u\xff", b"w\0", LOW, 9, 3, b"sum"),
+    StoredJob(2, b"", b"", b"", b"", NORMAL),
+]
+NEW = StoredJob(4, b"H:host:4", b"f", b"v", b"w", extra=b"\0extra")
+
+SQLITE = """
+    CREATE TABLE "gearman_queue_jobs" (number INTEGER PRIMARY KEY, handle BLOB,
+        "function" BLOB, "unique" BLOB, workload BLOB, priority INTEGER, "when" INTEGER,
+        retries INTEGER, reducer BLOB);
+    INSERT INTO gearman_queue_jobs VALUES
+        (1, x'483a686f73743a31', x'66', x'75ff', x'7700', 2, 9, 3, x'73756d'),
+        (2, x'', x'', x'', x'', 1, 0, 0, NULL)
+"""
+SQLITE_IN_GEARMANDS_FORMAT = """
+    CREATE TABLE "gearman_queue" (unique_key TEXT, function_name TEXT, priority INTEGER,
+        data BLOB, when_to_run INTEGER, handle BLOB, own_unique BLOB, retries INTEGER,
+        reducer BLOB, PRIMARY KEY (unique_key, function_name));
+    INSERT INTO gearman_queue (rowid, handle, function_name, unique_key, data, priority,
+        when_to_run, retries, reducer, own_unique) VALUES
+        (1, x'483a686f73743a31', 'f', CAST(x'75ff' AS TEXT), x'7700', 2, 9, 3,
+            x'73756d', NULL),
+        (2, x'', '', 'gearman-py:0123456789abcdef01234567', x'', 1, 0, 0, NULL, x'')
+"""
+POSTGRES = """
+    CREATE TABLE gearman_jobs (number bigint PRIMARY KEY, handle bytea NOT NULL,
+        function_name bytea NOT NULL, unique_key bytea NOT NULL,
+        workload bytea NOT NULL, priority smallint NOT NULL,
+        when_to_run bigint NOT NULL, retries bigint NOT NULL, reducer bytea);
+    INSERT INTO gearman_jobs VALUES
+        (1, 'H:host:1', 'f', '\\x75ff', '\\x7700', 2, 9, 3, 'sum'),
+        (2, '', '', '', '', 1, 0, 0, NULL)
+"""
+SEGMENT = "000000000001-bc38208d.jobs"
+FLATFILE = (
+    "vDggjREAAADx1S7CUwAAAAAAAAAAAAAAAAAAAAC8OCCNOgAAADxTmkhKAQAAAAAAAAACCQAAAAAAAAADAAAA"
+    "AAAAAAgAAAABAAAAAgAAAAMAAABIOmhvc3Q6MWZ1/3N1bXcAvDggjSoAAACLDrFSSgIAAAAAAAAAAQAAAAAA"
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAD/////vDggjTgAAADhRTqDSgMAAAAAAAAAAQAAAAAAAAAAAAAAAAAA"
+    "AAAIAAAAAQAAAAEAAAD/////SDpob3N0OjNmdWRvbmW8OCCNCQAAAO4enSVSAwAAAAAAAAA="
+)
+MEMCACHED = {
+    "old_root": "AQAAAAAAAAAAAAAA",
+    "old_page-0": "AQAAAAAAAADAAAAAAAAAAAMAAAAD",
+    "old_jobs-1-0": (
+        "qWpvYjoAAAASslZ2SgEAAAAAAAAAAgkAAAAAAAAAAwAAAAAAAAAIAAAAAQAAAAIAAAADAAAASDpob3N0"
+        "OjFmdf9zdW13AKlqb2IqAAAAlcqbOUoCAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        "/////6lqb2I4AAAAwtC+ckoDAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAAACAAAAAEAAAABAAAA/////0g6"
+        "aG9zdDozZnVkb25l"
+    ),
+}
+
+
+def assert_taken_over(plugin: str, **arguments: str) -> None:
+    """Check that a store has the jobs, and that jobs with extra can be added."""
+    store = Store(Backend(load(plugin), dict), arguments)
+    assert store.content() == STORED
+    store.fill(NEW, STORED[1]._replace(extra=b"x"))
+    expected = [STORED[0], STORED[1]._replace(extra=b"x"), NEW]
+    assert store.content() == expected
+    with closing(store.open_replayed()) as queue:
+        queue.commit([], [1, 2])
+    assert store.content() == [NEW]
+
+
+@pytest.mark.parametrize("format", ["native", "gearmand"])
+@pytest.mark.parametrize("before", [SQLITE, SQLITE_IN_GEARMANDS_FORMAT])
+def test_file_of_sqlite(tmp_path: Path, before: str, format: str) -> None:
+    path = tmp_path / "jobs.db"
+    sql(path, *before.split(";"))
+    assert_taken_over("sqlite", db=str(path), format=format)
+
+
+def test_table_of_postgres(database: Database) -> None:
+    database.sql(POSTGRES)
+    assert_taken_over("postgres", conninfo=database.conninfo)
+
+
+def test_table_of_postgres_with_another_column(database: Database) -> None:
+    database.sql(POSTGRES)
+    database.sql("ALTER TABLE gearman_jobs ADD since timestamptz DEFAULT now()")
+    assert_taken_over("postgres", conninfo=database.conninfo)
+
+
+def test_table_of_postgres_beside_one_that_gearmand_had(database: Database) -> None:
+    database.sql(POSTGRES)
+    database.sql("ALTER TABLE gearman_jobs RENAME TO queue_jobs")
+    assert_taken_over("postgres", conninfo=database.conninfo, table="queue")
+
+
+def test_folder_of_flatfile(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    (tmp_path / SEGMENT).write_bytes(b64decode(FLATFILE))
+    assert_taken_over("flatfile", folder=str(tmp_path))
+
+
+def test_items_of_memcached() -> None:
+    pytest.importorskip("pymemcache")
+    from pymemcache.client.base import Client
+
+    from tests.queues.backend_memcached import running
+
+    with running() as port:
+        with closing(Client((HOST, port), default_noreply=False)) as client:
+            for key, item in MEMCACHED.items():
+                assert client.set(key, b64decode(item))
+        assert_taken_over("memcached", servers=f"{HOST}:{port}", prefix="old_")
