@@ -22,6 +22,7 @@ _TYPES: Final = (int, bytes, bytes, bytes, bytes, int, int, int)
 _SHAPES: Final = {(*_TYPES, kind, bytes) for kind in (bytes, NoneType)}
 
 _EXTRA: Final = "extra BLOB DEFAULT x''"
+_LATER: Final = "written by a later version of gearman-py"
 
 _Item = TypeVar("_Item")
 
@@ -135,10 +136,23 @@ class NativeTable(Table):
             f" {_EXTRA})"
         )
 
-    def upgrade(self) -> None:
-        """Add the column that the table of an earlier version lacks."""
-        if "extra" not in (self.present() or "extra"):
+    def take_over(self, earlier: str) -> None:
+        """Rename the table of an earlier version, and add the column that it lacks.
+
+        Earlier versions check no columns. So there is a view in its place, with which
+        they do not start: SQLite's message contains the name of a missing function.
+        """
+        sql = (
+            "SELECT 1 FROM sqlite_master"
+            " WHERE type = 'table' AND name = ? COLLATE NOCASE"
+        )
+        old = quoted(earlier)
+        if self._connection.execute(sql, (earlier,)).fetchall():
+            self._connection.execute(f"ALTER TABLE {old} RENAME TO {self.quoted}")
             self._connection.execute(f"ALTER TABLE {self.quoted} ADD COLUMN {_EXTRA}")
+        self._connection.execute(
+            f"CREATE VIEW IF NOT EXISTS {old} AS SELECT {quoted(_LATER)}()"
+        )
 
     def keeps_numbers(self) -> bool:
         return True

@@ -3,6 +3,7 @@
 Files and items are those that this version has written; for tables its SQL is here.
 """
 
+import sqlite3
 from base64 import b64decode
 from contextlib import closing
 from pathlib import Path
@@ -86,6 +87,24 @@ def test_file_of_sqlite(tmp_path: Path, before: str, format: str) -> None:
     path = tmp_path / "jobs.db"
     sql(path, *before.split(";"))
     assert_taken_over("sqlite", db=str(path), format=format)
+
+
+@pytest.mark.parametrize("format", ["native", "gearmand"])
+@pytest.mark.parametrize("before", [SQLITE, SQLITE_IN_GEARMANDS_FORMAT, "SELECT 1"])
+def test_earlier_version_does_not_start_with_the_file(
+    tmp_path: Path, before: str, format: str
+) -> None:
+    path = tmp_path / "jobs.db"
+    sql(path, *before.split(";"))
+    for _ in range(2):
+        Store(Backend(load("sqlite"), dict), {"db": path, "format": format}).fill(NEW)
+    # In its own format it reads the table, in gearmand's it looks for columns.
+    for statement in (
+        "SELECT rowid FROM gearman_queue_jobs",
+        "PRAGMA table_info(gearman_queue_jobs)",
+    ):
+        with pytest.raises(sqlite3.OperationalError, match="a later version of gear"):
+            sql(path, statement)
 
 
 def test_table_of_postgres(database: Database) -> None:

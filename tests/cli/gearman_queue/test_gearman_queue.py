@@ -83,7 +83,7 @@ def test_list_can_be_of_one_function(path: Path) -> None:
 
 def test_lists_on_a_terminal_have_headings_and_columns(path: Path) -> None:
     # The bytes themselves, which a terminal of this test could not show.
-    sql(path, "UPDATE gearman_queue_jobs SET \"unique\" = x'61'")
+    sql(path, "UPDATE gearman_queue_records SET \"unique\" = x'61'")
     with Terminal(command("list", *sqlite(path))) as shown:
         heading, *lines = shown.rest().splitlines()
     assert heading.split()[:2] == ["Number", "Handle"]
@@ -173,7 +173,7 @@ def test_import_shows_how_far_it_is(path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_told_and_counts(path: Path) -> None:
-    sql(path, f"UPDATE gearman_queue_jobs SET priority = 9 WHERE number = {NOW + 1}")
+    sql(path, f"UPDATE gearman_queue_records SET priority = 9 WHERE number = {NOW + 1}")
     other = path.with_name("other.db")
     for said in (
         tool("list", *sqlite(path)),
@@ -181,8 +181,8 @@ def test_what_cannot_be_read_is_told_and_counts(path: Path) -> None:
         tool("copy", *sqlite(path), *to_sqlite(other)),
     ):
         assert failed(said) == (
-            f"stored job row {NOW + 1} of the table gearman_queue_jobs is left alone:"
-            " its priority is 9"
+            f"stored job row {NOW + 1} of the table gearman_queue_records is left"
+            " alone: its priority is 9"
         )
     assert content(other) == [JOBS[0], JOBS[2]]
 
