@@ -35,7 +35,7 @@ INSERT: Final = SQL("""
 SELECT: Final = SQL("""
     SELECT number, handle, function_name, unique_key,
         CASE WHEN octet_length(workload) <= $2::bigint THEN workload END,
-        priority, when_to_run, retries, reducer,
+        priority, when_to_run, retries, reducer_name,
         CASE WHEN octet_length(extra) <= $2::bigint THEN extra END
     FROM {table} WHERE number > $1::bigint ORDER BY number LIMIT $3::bigint
 """)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gearman.errors import StartupError
 from gearman.queue import LOW, NORMAL, StoredJob, load
 from tests.queues.backend import Backend, Store
 from tests.queues.backend_postgres import Database
@@ -122,6 +123,34 @@ def test_table_of_postgres_beside_one_that_gearmand_had(database: Database) -> N
     database.sql(POSTGRES)
     database.sql("ALTER TABLE gearman_jobs RENAME TO queue_jobs")
     assert_taken_over("postgres", conninfo=database.conninfo, table="queue")
+
+
+def test_table_of_postgres_can_be_changed_only_by_its_owner(database: Database) -> None:
+    database.sql(POSTGRES)
+    role = f"user_{database.name}"
+    database.sql(f"CREATE ROLE {role} LOGIN")
+    database.sql(f"GRANT SELECT, INSERT, DELETE ON gearman_jobs TO {role}")
+    weak = {"conninfo": f"{database.conninfo} user={role}"}
+    store = Store(Backend(load("postgres"), dict), weak)
+    with pytest.raises(StartupError, match=r"only its owner .*: start the server once"):
+        store.open()
+    assert_taken_over("postgres", conninfo=database.conninfo)
+    assert store.content() == [NEW]
+
+
+@pytest.mark.parametrize("before", [POSTGRES, "SELECT 1"])
+def test_table_of_postgres_lacks_a_column_of_earlier_versions(
+    database: Database, before: str
+) -> None:
+    database.sql(before)
+    Store(Backend(load("postgres"), dict), {"conninfo": database.conninfo}).fill(NEW)
+    columns = database.sql(
+        "SELECT attname FROM pg_attribute WHERE attnum > 0"
+        " AND attrelid = 'gearman_jobs'::regclass ORDER BY attnum"
+    )
+    names = [name for (name,) in columns]
+    assert "reducer" not in names
+    assert names[-2:] == ["reducer_name", "extra"]
 
 
 def test_folder_of_flatfile(tmp_path: Path) -> None:
