@@ -5,8 +5,11 @@ Files and items are those that this version has written; for tables its SQL is h
 
 import sqlite3
 from base64 import b64decode
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,14 +162,41 @@ def test_folder_of_flatfile(tmp_path: Path) -> None:
     assert_taken_over("flatfile", folder=str(tmp_path))
 
 
-def test_items_of_memcached() -> None:
+@contextmanager
+def memcached(items: Mapping[str, str]) -> Iterator[tuple[Any, dict[str, str]]]:
+    """A context with memcached that has these items: a client, and arguments."""
     pytest.importorskip("pymemcache")
-    from pymemcache.client.base import Client
+    client = import_module("pymemcache.client.base").Client
+    running = import_module("tests.queues.backend_memcached").running
+    with (
+        running() as port,
+        closing(client((HOST, port), default_noreply=False)) as connected,
+    ):
+        for key, item in items.items():
+            assert connected.set(key, b64decode(item))
+        yield connected, {"servers": f"{HOST}:{port}", "prefix": "old_"}
 
-    from tests.queues.backend_memcached import running
 
-    with running() as port:
-        with closing(Client((HOST, port), default_noreply=False)) as client:
-            for key, item in MEMCACHED.items():
-                assert client.set(key, b64decode(item))
-        assert_taken_over("memcached", servers=f"{HOST}:{port}", prefix="old_")
+def test_items_of_memcached() -> None:
+    with memcached(MEMCACHED) as (_, arguments):
+        assert_taken_over("memcached", **arguments)
+
+
+@pytest.mark.parametrize("before", [MEMCACHED, {}], ids=["earlier", "new"])
+def test_root_in_memcached_is_not_that_of_an_earlier_version(
+    before: dict[str, str],
+) -> None:
+    with memcached(before) as (client, arguments):
+        store = Store(Backend(load("memcached"), dict), arguments)
+        store.content()
+        if not before:
+            store.fill(NEW)
+        # An earlier version reads so many servers, and has one.
+        assert int.from_bytes(client.get("old_root")[:4], "little") == 65537
+
+
+def test_root_of_a_later_version_in_memcached_is_refused() -> None:
+    with memcached({"old_root": "AQACAA=="}) as (_, arguments):
+        store = Store(Backend(load("memcached"), dict), arguments)
+        with pytest.raises(StartupError, match="stored by a later version"):
+            store.open()
