@@ -3,6 +3,8 @@
 Files and items are those that this version has written; for tables its SQL is here.
 """
 
+import fcntl
+import os
 import sqlite3
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
@@ -12,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gearman.queues._shared.records import Header, encode_body
+from gearman.queues.flatfile.segments import Segment
 
 from gearman.errors import StartupError
 from gearman.queue import LOW, NORMAL, StoredJob, load
@@ -160,6 +164,41 @@ def test_folder_of_flatfile(tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
     (tmp_path / SEGMENT).write_bytes(b64decode(FLATFILE))
     assert_taken_over("flatfile", folder=str(tmp_path))
+
+
+@pytest.mark.parametrize("before", ["earlier", "new"])
+def test_lock_of_flatfile_is_none_of_an_earlier_version(
+    tmp_path: Path, before: str
+) -> None:
+    if before == "earlier":
+        (tmp_path / "lock").touch()
+        (tmp_path / SEGMENT).write_bytes(b64decode(FLATFILE))
+    for _ in range(2):
+        Store(Backend(load("flatfile"), dict), {"folder": str(tmp_path)}).fill(NEW)
+        # So does an earlier version; it ends with this error.
+        with pytest.raises(IsADirectoryError):
+            os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+
+
+def test_folder_of_flatfile_that_an_earlier_version_uses_is_in_use(
+    tmp_path: Path,
+) -> None:
+    """If folders cannot be locked, only the file shows that."""
+    with (tmp_path / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(StartupError, match="in use by another server"):
+            load("flatfile")(**{"folder": str(tmp_path)})
+    assert (tmp_path / "lock").is_file()
+
+
+def test_record_of_a_later_version_of_flatfile_is_refused(tmp_path: Path) -> None:
+    segment = Segment.create(tmp_path, 1, Header(0, 0))
+    segment.append(encode_body(b"Z later", segment.seal))
+    segment.close()
+    store = Store(Backend(load("flatfile"), dict), {"folder": str(tmp_path)})
+    for _ in range(2):
+        with pytest.raises(StartupError, match="written by a later version of gear"):
+            store.open()
 
 
 @contextmanager
