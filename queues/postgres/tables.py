@@ -56,12 +56,12 @@ CREATE: Final = SQL("""
         when_to_run bigint NOT NULL,
         retries bigint NOT NULL,
         reducer_name bytea,
-        extra bytea NOT NULL DEFAULT ''
+        extra bytea
     )
 """)
 
 UPGRADE: Final = (
-    SQL("ALTER TABLE {} ADD extra bytea NOT NULL DEFAULT ''"),
+    SQL("ALTER TABLE {} ADD extra bytea"),
     SQL("ALTER TABLE {} RENAME reducer TO reducer_name"),
 )
 
