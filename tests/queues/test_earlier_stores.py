@@ -97,6 +97,16 @@ def test_file_of_sqlite(tmp_path: Path, before: str, format: str) -> None:
     assert_taken_over("sqlite", db=str(path), format=format)
 
 
+def test_file_of_sqlite_with_two_queues(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    sql(path, *SQLITE.split(";"))
+    sql(path, *SQLITE.replace("gearman_queue_jobs", "Other_Jobs").split(";"))
+    for _ in range(2):
+        for table in "gearman_queue", "other":
+            store = Store(Backend(load("sqlite"), dict), {"db": path, "table": table})
+            assert store.content() == STORED
+
+
 @pytest.mark.parametrize("format", ["native", "gearmand"])
 @pytest.mark.parametrize("before", [SQLITE, SQLITE_IN_GEARMANDS_FORMAT, "SELECT 1"])
 def test_earlier_version_does_not_start_with_the_file(
