@@ -61,8 +61,6 @@ class Uniques:
     def remove(self, job: Job) -> None:
         """Make submissions not find this job any more."""
         unique = job.unique
-        if not unique:
-            return
         if unique == b"-":
             if job.function.twins.get(job.workload) is job:
                 del job.function.twins[job.workload]
@@ -254,7 +252,8 @@ class Jobs:
         """Make a job unknown."""
         if self.known.pop(job.number, None) is not None:
             self._memory.jobs -= job_size(job.workload, job.unique)
-            self.uniques.remove(job)
+            if job.unique:
+                self.uniques.remove(job)
             if job.reducer is not None:
                 self._memory.jobs -= len(job.reducer)
             if not job.stored:
