@@ -66,7 +66,8 @@ class Connection(ABC):
         self.host = host_of(address)
         self.name = "?"
         self._state = State.NEW
-        self.closing = False
+        # What reads and writes need to know of the state.
+        self.closing = self._ending = False
         # This one is not read from because of these: blocked connections (which may
         # include this one), and the store.
         self._held_by: set[Connection | Durability] = set()
@@ -101,6 +102,7 @@ class Connection(ABC):
 
     def _advance(self, state: State) -> None:
         self._state = max(self._state, state)
+        self._ending = self._state is State.ENDING
         self.closing = self._state >= State.CLOSING
 
     @abstractmethod

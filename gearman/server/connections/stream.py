@@ -28,6 +28,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         super().__init__(context, address)
         self._service = service
         self._input = context.input[: service.read_size]
+        self._turns = context.turns
         self._max_outbox = context.config.max_outbox
         # Whether the protocol was paused at the last look.
         self._paused = False
@@ -55,15 +56,16 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         return self._input
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._state is State.LINGERING:
+        if self.closing and self._state is State.LINGERING:
             self.drop(nbytes)
             return
-        self._context.turns.begin()
-        self.protocol.receive(bytes(self._input[:nbytes]))
-        kept = self.protocol.kept
-        if self.protocol.error is not None:
+        self._turns.begin()
+        protocol = self.protocol
+        protocol.receive(bytes(self._input[:nbytes]))
+        kept = protocol.kept
+        if protocol.error is not None:
             self.flush()
-        elif kept and self.protocol.buffered:
+        elif kept and protocol.buffered:
             self.partial()
         if kept or self._memory:
             self._account()
@@ -109,9 +111,12 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
                 self._write_much()
             else:
                 self._write(self.protocol.data_to_send())
-            if self._state is State.ENDING:
+            if self._ending:
                 self.eof_received()
-            self._go_on()
+            if self.protocol.ready:
+                self._go_on()
+            else:
+                self._follow_protocol()
             if self._memory or self._transport.busy or self.peer.outbox:
                 self._account()
         except Exception as error:
@@ -120,7 +125,8 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
     def _write(self, data: bytes) -> None:
         if data and not self.closing:
             self._transport.write(data)
-            self._look_for_overflow()
+            if self._max_outbox:
+                self._look_for_overflow()
 
     def _write_much(self) -> None:
         """Write a part of a large output; the rest follows when this was sent."""
