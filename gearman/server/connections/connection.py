@@ -66,7 +66,8 @@ class Connection(ABC):
         self.host = host_of(address)
         self.name = "?"
         self._state = State.NEW
-        # What reads and writes need to know of the state.
+        # Whether the state is at least CLOSING, or is ENDING. Each read and write looks
+        # at that, and to look up a member of an enum takes long.
         self.closing = self._ending = False
         # This one is not read from because of these: blocked connections (which may
         # include this one), and the store.

@@ -43,7 +43,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         return Outgoing(cast("asyncio.Transport", transport), self)
 
     def _attach(self, descriptor: int) -> None:
-        self._context.turns.begin()
+        self._turns.begin()
         trace = _trace(self.name)
         self.protocol = self._service.connect(self.host, descriptor, trace)
         self.peer = self.protocol.peer
@@ -115,8 +115,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
                 self.eof_received()
             if self.protocol.ready:
                 self._go_on()
-            else:
-                self._follow_protocol()
+            self._follow_protocol()
             if self._memory or self._transport.busy or self.peer.outbox:
                 self._account()
         except Exception as error:
@@ -142,7 +141,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._transport.write_all(pieces)
         self._look_for_overflow()
         if self._unsent and not self._transport.busy:
-            self._context.turns.touch(self.peer)
+            self._turns.touch(self.peer)
 
     def sent(self) -> None:
         """Write the next part of a large output, since all before it was sent."""
@@ -166,14 +165,15 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
 
     def _go_on(self) -> None:
         """Let the protocol go on, unless this connection is held."""
-        if self.protocol.ready and not (self._held_by or self.closing):
-            self._context.turns.begin()
+        if not (self._held_by or self.closing):
+            self._turns.begin()
             self.protocol.resume()
-        self._follow_protocol()
 
     def _released(self) -> None:
         try:
-            self._go_on()
+            if self.protocol.ready:
+                self._go_on()
+            self._follow_protocol()
         except Exception as error:
             self.broken(error)
 
@@ -221,7 +221,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         return self.protocol.deadline < inf and not self.closing
 
     def _expire(self) -> None:
-        self._context.turns.begin()
+        self._turns.begin()
         try:
             self.protocol.expire()
             self._follow_protocol()
