@@ -27,10 +27,8 @@ from .jobs import Jobs
 from .limits import FULL, Hits, Limits
 from .memory import (
     ABILITY_MEMORY,
-    FUNCTION_MEMORY,
     PEER_MEMORY,
     RUN_MEMORY,
-    TIMER_MEMORY,
     WAIT_MEMORY,
     Memory,
     job_size,
@@ -58,7 +56,7 @@ class Broker:
 
     Requests that exceed the `limits` are refused; jobs from the store are not. `hits`
     counts how often each limit was hit, including the limits that the I/O checks.
-    `memory` has the bytes of memory that are used, except those that `overhead()` adds.
+    `memory` has the bytes of memory that are used.
 
     With `persistent`, a background job is acknowledged, and can be grabbed, only after
     it was stored. During an outage `outage` is the reason, and new background jobs are
@@ -138,10 +136,12 @@ class Broker:
         peer.touched = self.touched
         peer.exceptions = self.exceptions
         self.peers[peer] = None
+        self.memory.peers += PEER_MEMORY
 
     def disconnect(self, peer: Peer) -> None:
         """Forget a peer: queue again the jobs that it runs, detach it from others."""
         del self.peers[peer]
+        self.memory.peers -= PEER_MEMORY
         peer.touched = None
         self.answers.forget(peer)
         self.jobs.leave(peer)
@@ -296,22 +296,16 @@ class Broker:
         self.answers.pay()
         return True
 
-    def overhead(self) -> int:
-        """Return about how many bytes of memory functions and peers take."""
-        timers = self.places.scheduled.count() + self.places.deadlines.count()
-        known = FUNCTION_MEMORY * len(self.functions.known)
-        known += PEER_MEMORY * len(self.peers) + TIMER_MEMORY * timers
-        return self.memory.peers + known
-
-    def overhead_of(self, peer: Peer) -> int:
-        """Return how many bytes of `overhead()` are for one peer."""
+    def memory_of(self, peer: Peer) -> int:
+        """Return how many bytes of `memory.peers` are for one peer."""
         size = PEER_MEMORY + self.answers.size(peer)
         size += ABILITY_MEMORY * len(peer.functions)
         return size + WAIT_MEMORY * len(peer.waiting) + RUN_MEMORY * len(peer.jobs)
 
     def over_budget(self) -> bool:
         """Whether the server keeps more for its peers than `limits.memory`."""
-        held = self.memory.jobs + self.memory.buffers + self.overhead()
+        memory = self.memory
+        held = memory.jobs + memory.peers + memory.buffers
         return 0 < self.limits.memory < held
 
 

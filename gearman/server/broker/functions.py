@@ -5,7 +5,7 @@ from collections import deque
 from .choice import Choice
 from .constants import SWEEP
 from .limits import Hits, Limits
-from .memory import Memory
+from .memory import FUNCTION_MEMORY, Memory
 from .model import Function
 
 # If there is no limit, unused functions are forgotten from this number on.
@@ -37,7 +37,7 @@ class Functions:
             function = Function(name, self.limits.jobs_per_function)
             self.known[name] = function
             self._round.append(function)
-            self.memory.peers += len(name)
+            self.memory.peers += FUNCTION_MEMORY + len(name)
         return function
 
     def admits(self, name: bytes, for_worker: bool = False) -> bool:
@@ -81,6 +81,6 @@ class Functions:
 
     def _forget(self, function: Function) -> None:
         del self.known[function.name]
-        self.memory.peers -= len(function.name)
+        self.memory.peers -= FUNCTION_MEMORY + len(function.name)
         self._choice.forget(function)
         function.clear()

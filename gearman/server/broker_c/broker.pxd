@@ -16,8 +16,7 @@ from gearman.server.broker_c.workers cimport Workers
 cdef int ERROR, JOB_CREATED, NORMAL, STATUS_RES, STATUS_RES_UNIQUE, WORK_FAIL
 cdef int CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
 cdef Py_ssize_t MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
-cdef Py_ssize_t ABILITY_MEMORY, FUNCTION_MEMORY, PEER_MEMORY, RUN_MEMORY
-cdef Py_ssize_t TIMER_MEMORY, WAIT_MEMORY
+cdef Py_ssize_t ABILITY_MEMORY, PEER_MEMORY, RUN_MEMORY, WAIT_MEMORY
 cdef dict FULL
 
 
@@ -73,11 +72,9 @@ cdef class Broker:
 
     @cython.locals(job=Job)
     cpdef bint cancel(self, bytes handle)
-    @cython.locals(timers=Py_ssize_t, known=Py_ssize_t)
-    cpdef Py_ssize_t overhead(self)
     @cython.locals(size=Py_ssize_t)
-    cpdef Py_ssize_t overhead_of(self, Peer peer)
-    @cython.locals(held=Py_ssize_t)
+    cpdef Py_ssize_t memory_of(self, Peer peer)
+    @cython.locals(memory=Memory, held=Py_ssize_t)
     cpdef bint over_budget(self)
 
 

@@ -7,7 +7,7 @@ from gearman.server.broker_c.model cimport Function, Job, Peer, Queue
 from gearman.server.broker_c.sleepers cimport Sleepers
 
 cdef int ASSIGNED, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
-cdef Py_ssize_t MANY_DUE, RUN_MEMORY, SWEEP
+cdef Py_ssize_t MANY_DUE, RUN_MEMORY, SWEEP, TIMER_MEMORY
 
 
 @cython.final
@@ -15,9 +15,9 @@ cdef class Timers:
     cdef public list _entries
     cdef public dict _jobs
     cdef public int64_t _last
+    cdef Memory _memory
     cdef public double first
 
-    cpdef Py_ssize_t count(self)
     cpdef start(self, Job job, double when)
     cpdef stop(self, Job job)
     @cython.locals(job=Job, timer=int64_t, jobs=list)
