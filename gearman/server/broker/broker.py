@@ -160,40 +160,17 @@ class Broker:
         background: bool = False,
         when: int = 0,
         reducer: bytes | None = None,
+        receipt: Receipt | None = None,
     ) -> None:
         """Create a job, or join the job that has the same function and unique.
 
         `when` is in seconds since the epoch. If a background submission joins a
-        foreground job, this becomes a background job: it remains without clients.
+        foreground job, this becomes a background job: it remains without clients. A
+        submission that had to wait has a `receipt`, which gets the answer.
         """
-        if peer.receipts and not background:
+        if receipt is None and peer.receipts and not background:
             request = (name, unique, workload, priority, False, when, reducer)
-            self.answers.defer(peer, request)
-        else:
-            self._submit(
-                None, peer, name, unique, workload, priority, background, when, reducer
-            )
-
-    def resume(self, receipt: Receipt, request: tuple[Any, ...]) -> None:
-        """Carry out a submission that had to wait; its answer is for the receipt."""
-        name, unique, workload, priority, background, when, reducer = request
-        peer = receipt.peer
-        self._submit(
-            receipt, peer, name, unique, workload, priority, background, when, reducer
-        )
-
-    def _submit(
-        self,
-        receipt: Receipt | None,
-        peer: Peer,
-        name: bytes,
-        unique: bytes,
-        workload: bytes,
-        priority: int,
-        background: bool,
-        when: int,
-        reducer: bytes | None,
-    ) -> None:
+            return self.answers.defer(peer, request)
         if len(unique) > MAX_UNIQUE:
             text = b"Unique value too large"
             return self._refuse(receipt, peer, b"ARGUMENT_TOO_LARGE", text)
@@ -238,6 +215,14 @@ class Broker:
         if job.receipts is not None and (background or job.state == PENDING):
             return self.answers.owe(receipt, peer, job)
         return self.answers.answer(receipt, peer, JOB_CREATED, (job.handle,))
+
+    def resume(self, receipt: Receipt, request: tuple[Any, ...]) -> None:
+        """Carry out a submission that had to wait; its answer is for the receipt."""
+        name, unique, workload, priority, background, when, reducer = request
+        peer = receipt.peer
+        self.submit(
+            peer, name, unique, workload, priority, background, when, reducer, receipt
+        )
 
     def refuse(self, peer: Peer, code: bytes, text: bytes) -> None:
         """Refuse a request that may be a submission, after the earlier answers."""

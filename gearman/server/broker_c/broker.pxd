@@ -48,20 +48,17 @@ cdef class Broker:
     cpdef connect(self, Peer peer)
     cpdef disconnect(self, Peer peer)
 
+    @cython.locals(function=Function, job=Job, jobs=Jobs, size=Py_ssize_t)
     cpdef submit(
         self, Peer peer, bytes name, bytes unique, bytes workload,
         int priority=*, bint background=*, int64_t when=*, bytes reducer=*,
+        Receipt receipt=*,
     )
     @cython.locals(
         name=bytes, unique=bytes, workload=bytes, priority=int, background=bint,
         when=int64_t, reducer=bytes, peer=Peer,
     )
     cpdef resume(self, Receipt receipt, tuple request)
-    @cython.locals(function=Function, job=Job, jobs=Jobs, size=Py_ssize_t)
-    cdef _submit(
-        self, Receipt receipt, Peer peer, bytes name, bytes unique, bytes workload,
-        int priority, bint background, int64_t when, bytes reducer,
-    )
     cpdef refuse(self, Peer peer, bytes code, bytes text)
     cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)
     @cython.locals(limits=Limits, most=Py_ssize_t)

@@ -110,7 +110,11 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             if self.peer.size > MUCH or self._unsent:
                 self._write_much()
             else:
-                self._write(self.protocol.data_to_send())
+                data = self.protocol.data_to_send()
+                if data and not self.closing:
+                    self._transport.write(data)
+                    if self._max_outbox:
+                        self._look_for_overflow()
             if self._ending:
                 self.eof_received()
             if self.protocol.ready:
@@ -120,12 +124,6 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
                 self._account()
         except Exception as error:
             self.broken(error)
-
-    def _write(self, data: bytes) -> None:
-        if data and not self.closing:
-            self._transport.write(data)
-            if self._max_outbox:
-                self._look_for_overflow()
 
     def _write_much(self) -> None:
         """Write a part of a large output; the rest follows when this was sent."""
@@ -158,10 +156,9 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._largest = max(self._largest, *map(len, self.peer.outbox), 0)
 
     def _look_for_overflow(self) -> None:
-        if self._max_outbox:
-            waiting = self.waiting()
-            if self._max_outbox < waiting - self._largest:
-                self.overflow(waiting)
+        waiting = self.waiting()
+        if 0 < self._max_outbox < waiting - self._largest:
+            self.overflow(waiting)
 
     def _go_on(self) -> None:
         """Let the protocol go on, unless this connection is held."""
