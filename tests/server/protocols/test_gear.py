@@ -285,6 +285,16 @@ class TestFewPackets:
             answers.append((sent, str(protocol.error), protocol.buffered))
         assert answers[0] == answers[1]
 
+    @pytest.mark.parametrize("trace", [None, print])
+    def test_answer_that_fits_in_no_packet_is_an_error(self, trace, server):
+        piece = bytes(64 * 1024 * 1024)
+        server.gear.verbs[Command.ECHO_REQ] = lambda peer, data: peer.send(
+            Command.ECHO_RES, (piece,) * 64
+        )
+        protocol = server.gear.connect("127.0.0.1", 7, trace)
+        protocol.receive(echo(b"1"))
+        assert "fits in no packet" in str(protocol.error)
+
 
 class TestTurns:
     """Many requests of a connection are carried out in several turns."""
