@@ -84,8 +84,6 @@ class Uniques:
     def remove(self, job: Job) -> None:
         """Make submissions not find this job any more."""
         unique = job.unique
-        if not unique:
-            return
         if unique == b"-":
             if job.function.twins.get(job.workload) is job:
                 del job.function.twins[job.workload]
@@ -205,6 +203,7 @@ class Jobs:
         extra = job.extra
         if extra is None:
             extra = job.extra = Extra(options, 0.0)
+            self._places.steered = True
             self.resize(extra, extra_size(options))
         return extra
 
@@ -395,7 +394,8 @@ class Jobs:
         """Make a job unknown."""
         if self.known.pop(job.number, None) is not None:
             self._memory.jobs -= job_size(job.workload, job.unique)
-            self.uniques.remove(job)
+            if job.unique:
+                self.uniques.remove(job)
             if job.reducer is not None:
                 self._memory.jobs -= len(job.reducer)
             if job.extra is not None:

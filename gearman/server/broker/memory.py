@@ -31,8 +31,8 @@ HANDLE_MEMORY = 100
 class Memory:
     """Bytes of memory, by their purpose.
 
-    `jobs` is for the jobs. `peers` is for the names of functions, and for the
-    functions, jobs and answers of peers. `buffers` is for received data that is not
+    `jobs` is for the jobs. `peers` is for the functions, the timers, and the peers with
+    their functions, jobs and answers. `buffers` is for received data that is not
     handled yet and for data to be sent; the code that does the I/O keeps it up to date.
     """
 

@@ -139,6 +139,7 @@ class StoredJobs:
             jobs.reduce(job, reducer)
         if more is not None:
             job.extra = more
+            self._places.steered = True
             if more.run is not None:
                 self._schedules.restore_run(*more.run)
             jobs.resize(more, extra_size(more.options))

@@ -84,6 +84,8 @@ class PolicyTable:
         """Give a function the policy that it has by its name."""
         policy = self.of(function.name)
         before, function.policy = function.policy, policy
+        if policy is not None:
+            self._places.steered = True
         if policy is not None and policy.max_queue is not None:
             function.limits = [policy.max_queue] * 3
         elif before is not None and before.max_queue is not None:

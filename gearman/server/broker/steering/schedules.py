@@ -15,6 +15,7 @@ from ....options import JobOptions, Schedule
 from ..constants import JOB_CREATED
 from ..jobs import Jobs
 from ..model import Peer, Record
+from ..places import Places
 from .records import SETTING, Fields, join
 
 # A run that is so late (seconds) is not a missed one.
@@ -81,11 +82,14 @@ class Schedules:
     for the log. While it is `stopped`, nothing is submitted.
     """
 
-    def __init__(self, jobs: Jobs, submit: Submit, persistent: bool) -> None:
+    def __init__(
+        self, places: Places, jobs: Jobs, submit: Submit, persistent: bool
+    ) -> None:
         self.first = inf
         self.stopped = False
         self.known: dict[str, Entry] = {}
         self.notices: list[str] = []
+        self._places = places
         self._jobs = jobs
         self._submit = submit
         self._persistent = persistent
@@ -109,6 +113,7 @@ class Schedules:
             if changed or entry.next == inf:
                 entry.next = times.following(schedule, wall)
             self.known[schedule.name] = entry
+            self._places.steered = True
         self._absent = before
         self._set_first()
 

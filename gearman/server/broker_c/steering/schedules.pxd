@@ -2,6 +2,7 @@ cimport cython
 
 from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.model cimport Extra, Job
+from gearman.server.broker_c.places cimport Places
 
 
 @cython.final
@@ -10,6 +11,7 @@ cdef class Schedules:
     cdef public bint stopped
     cdef public dict known
     cdef public list notices
+    cdef Places _places
     cdef Jobs _jobs
     cdef object _submit
     cdef bint _persistent
