@@ -31,7 +31,8 @@ from .steering.records import job_record
 if TYPE_CHECKING:
     from ...options import JobOptions
 
-# The number of digits of the largest job number.
+# The largest job number, and how many digits it has.
+MAX_NUMBER = 2**63 - 1
 MAX_DIGITS = 19
 
 
@@ -226,10 +227,11 @@ class Jobs:
 
     def number_of(self, handle: bytes) -> int:
         """Return the number at the end of a handle, -1 if there is none."""
-        number = handle.rpartition(b":")[2]
-        if not number.isdigit() or len(number) > MAX_DIGITS:
+        digits = handle.rpartition(b":")[2]
+        if not digits.isdigit() or len(digits) > MAX_DIGITS:
             return -1
-        return int(number)
+        number = int(digits)
+        return number if number <= MAX_NUMBER else -1
 
     def readmit(self, job: Job) -> None:
         """Make a job known again that was forgotten."""

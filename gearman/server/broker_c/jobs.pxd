@@ -59,7 +59,7 @@ cdef class Jobs:
     cpdef store(self, Job job)
     @cython.locals(job=Job)
     cpdef Job find(self, bytes handle)
-    @cython.locals(number=bytes)
+    @cython.locals(digits=bytes)
     cpdef int64_t number_of(self, bytes handle)
     cpdef readmit(self, Job job)
     @cython.locals(wall=double, extra=Extra)
