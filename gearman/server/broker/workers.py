@@ -383,7 +383,7 @@ class Workers:
             return self._give_up(job, worker, reason)
         self._note("queued again", job, worker, reason)
         if job.stored:
-            self._jobs.changes.append(job)
+            self._jobs.store(job)
         return self._jobs.place(job, LOST)
 
     def _is_own_timeout(self, job: Job, worker: Peer) -> bool:
