@@ -266,10 +266,11 @@ class Workers:
     ) -> None:
         """Give a job back, to be tried again in `pause` seconds.
 
-        With `counts`, that is a failed attempt.
+        With `counts`, that is a failed attempt. A job that is tried again already stays
+        as it is.
         """
-        job = self._owned(peer, handle)
-        if job is not None:
+        job = self._ended(peer, handle)
+        if job is not None and job.worker is peer:
             why = shown(reason) if reason else "no reason given"
             text = f"its worker gave it back: {why}"
             self._attempts.returned(job, peer, pause, text, counts)
