@@ -294,11 +294,14 @@ class Workers:
         job = self._ended(peer, handle)
         if job is None:
             return
+        self._ignore(peer, handle)
+        if steered(job) and job.worker is not peer:
+            # It is tried again already.
+            return
         reason = f"a packet of {size} bytes for it is over the limit of {limit}"
         job.retries += 1
         self._note("given up", job, peer, reason)
-        self._ignore(peer, handle)
-        if steered(job) and job.worker is peer:
+        if steered(job):
             self._attempts.give_up(job, FAILED, reason, reason.encode())
             self._answers.pay()
         else:
