@@ -304,8 +304,9 @@ class Peer:
         # The handle of the job that this worker has just ended with an exception.
         self.raised = b""
         # Handles of jobs that exceeded their timeout at this worker, and whose results
-        # still count; None if there are none.
-        self.late: dict[bytes, None] | None = None
+        # still count, with their functions: a job that is given up may go to another
+        # function with its handle. None if there are none.
+        self.late: dict[bytes, bytes] | None = None
         # When other workers are woken instead, if this one was woken and does not grab.
         self.patience = 0.0
         # Handles of jobs that ended because a packet of this worker was too large, or

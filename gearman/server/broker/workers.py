@@ -333,9 +333,9 @@ class Workers:
     ) -> Job | None:
         """Return the job that a result is for, even if the result is late."""
         if peer.late and handle in peer.late:
-            del peer.late[handle]
+            name = peer.late.pop(handle)
             job = self._jobs.find(handle)
-            if job is not None and job.wanted():
+            if job is not None and job.wanted() and job.function.name == name:
                 return job
         return self._owned(peer, handle, text)
 
@@ -364,7 +364,7 @@ class Workers:
         if steered(job) and self._is_own_timeout(job, worker):
             self._attempts.timed_out(job, worker)
             if self._jobs.find(job.handle) is job:
-                self._expect(worker, job.handle)
+                self._expect(worker, job)
             else:
                 self._ignore(worker, job.handle)
             return
@@ -374,7 +374,7 @@ class Workers:
             self._give_up(job, worker, reason)
         else:
             self._lost(job, worker, reason)
-            self._expect(worker, job.handle)
+            self._expect(worker, job)
 
     def _lost(self, job: Job, worker: Peer, reason: str) -> None:
         """Queue again a job whose worker was lost or too slow."""
@@ -404,11 +404,11 @@ class Workers:
             worker.send(WORK_CANCEL, (job.handle,))
         self._ignore(worker, job.handle)
 
-    def _expect(self, worker: Peer, handle: bytes) -> None:
+    def _expect(self, worker: Peer, job: Job) -> None:
         """Let a late result of this worker count."""
         if worker.late is None:
             worker.late = {}
-        worker.late[handle] = None
+        worker.late[job.handle] = job.function.name
         if len(worker.late) > MAX_LATE:
             del worker.late[next(iter(worker.late))]
 
