@@ -28,6 +28,7 @@ from .jobs import Jobs
 from .limits import FULL, Hits, Limits
 from .memory import (
     ABILITY_MEMORY,
+    EXPIRY_MEMORY,
     FUNCTION_MEMORY,
     PEER_MEMORY,
     RUN_MEMORY,
@@ -399,6 +400,7 @@ class Broker:
         timers = self.places.scheduled.count() + self.places.deadlines.count()
         timers += self.places.lives.count()
         known = FUNCTION_MEMORY * len(self.functions.known)
+        known += EXPIRY_MEMORY * self.places.expiry.count
         known += PEER_MEMORY * len(self.peers) + TIMER_MEMORY * timers
         return self.memory.peers + known
 

@@ -14,7 +14,7 @@ UNIQUE_MEMORY = 50
 # function of a worker; a peer; a timer; a job that a worker runs; a job that a client
 # waits for; a pending answer, for each object that refers to it; a waiting request,
 # besides its arguments; a job that waits for another to end; what a job has beyond the
-# standard, besides its texts; a handle in that.
+# standard, besides its texts; a handle in that; when a job expires.
 FUNCTION_MEMORY = 3000
 ABILITY_MEMORY = 155
 PEER_MEMORY = 800
@@ -26,6 +26,7 @@ REQUEST_MEMORY = 200
 FOLLOW_MEMORY = 250
 EXTRA_MEMORY = 600
 HANDLE_MEMORY = 100
+EXPIRY_MEMORY = 90
 
 
 class Memory:

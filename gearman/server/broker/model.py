@@ -5,6 +5,7 @@ They are in one file because they refer to each other, as C types in the compile
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ...framing import encode
@@ -193,9 +194,9 @@ class Function:
 
     # fmt: off
     __slots__ = (
-        "awaiting", "fresh", "held", "limits", "name", "offered", "pending", "policy",
-        "queues", "running", "scheduled", "sleepers", "starts", "twins", "weight",
-        "workers",
+        "awaiting", "fresh", "held", "limits", "look", "name", "offered", "pending",
+        "policy", "queues", "running", "scheduled", "sleepers", "starts", "twins",
+        "weight", "workers",
     )
     # fmt: on
 
@@ -218,12 +219,13 @@ class Function:
         # Whether a worker has ever registered it, or an admin has created it.
         self.offered = False
         # The policy, and what follows from it: the limits of its starts; the jobs that
-        # may expire, with the times, for each priority; how many of its jobs a worker
-        # takes before it is another function's turn. While it is `held`, none of its
-        # jobs may start.
+        # may expire, with the times, for each priority, and the next `look` at them; how
+        # many of its jobs a worker takes before it is another function's turn. While it
+        # is `held`, none of its jobs may start.
         self.policy: Policy | None = None
         self.starts: StartLimits | None = None
         self.fresh: tuple[deque[tuple[float, Job]], ...] | None = None
+        self.look = inf
         self.weight = 1
         self.held = False
 

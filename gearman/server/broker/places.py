@@ -205,7 +205,9 @@ class Places:
             if function.fresh is not None and not job.retries:
                 ttl = value(job, "ttl")
                 if ttl is not None:
-                    self.expiry.add(job, self.wall + ttl)
+                    expires = self.wall + ttl
+                    if not self.expiry.add(job, expires):
+                        self.lives.start(job, expires)
             return
         if extra.expires < 0:
             ttl = value(job, "ttl")

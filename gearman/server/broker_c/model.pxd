@@ -104,6 +104,7 @@ cdef class Function:
     cdef public object policy
     cdef public StartLimits starts
     cdef public tuple fresh
+    cdef public double look
     cdef public Py_ssize_t weight
     cdef public bint held
 
