@@ -1,9 +1,9 @@
 """Results of background jobs, kept for those who ask for them later."""
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import inf
 
-from ..constants import RESULT_RES, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
+from ..constants import RESULT_RES, SWEEP, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
 from ..jobs import Jobs
 from ..memory import Memory
 from ..model import Job, Peer, Record
@@ -98,6 +98,10 @@ class Results:
         self.known[result.number] = result
         self.total += result.size()
         self._memory.jobs += result.size()
+        if len(self._ends) > 2 * len(self.known) + SWEEP:
+            # Results that were forgotten before their time.
+            self._ends = [e for e in self._ends if e[1] in self.known]
+            heapify(self._ends)
         heappush(self._ends, (result.expires, result.number))
         self.first = self._ends[0][0]
         self.keep_at_most(self.most)

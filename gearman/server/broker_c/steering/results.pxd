@@ -9,7 +9,7 @@ from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.values cimport keep_of
 
 cdef int RESULT_RES, RUNNING, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
-cdef Py_ssize_t MANY_RESULTS, RESULT_MEMORY
+cdef Py_ssize_t MANY_RESULTS, RESULT_MEMORY, SWEEP
 
 
 @cython.final
@@ -36,7 +36,7 @@ cdef class Results:
     cdef Jobs _jobs
     cdef DeadJobs _dead
     cdef Memory _memory
-    cdef list _ends
+    cdef public list _ends
 
     @cython.locals(seconds=double, result=Result)
     cpdef keep(self, Job job, bytes state, bytes data)
