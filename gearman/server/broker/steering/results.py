@@ -8,7 +8,7 @@ from ..jobs import Jobs
 from ..memory import Memory
 from ..model import Job, Peer, Record
 from ..places import Places
-from ..states import RUNNING
+from ..states import PENDING, RUNNING
 from .dead import DeadJobs
 from .records import RESULT, Fields, join
 from .values import keep_of
@@ -168,11 +168,18 @@ class Results:
         peer.send(RESULT_RES, (handle, state, data))
 
     def watch(self, peer: Peer, handle: bytes) -> None:
-        """Tell a client the end of a job as if it had submitted it."""
+        """Tell a client the end of a job as if it had submitted it.
+
+        Like those who submitted it, the client hears of the end before that is durable.
+        But a job that is not stored yet may be refused, so it is not known yet.
+        """
         job = self._jobs.find(handle)
-        if job is not None:
+        if job is not None and job.state != PENDING:
             return self._jobs.join(job, peer)
         state, data = self.of(handle)
+        result = self.find(handle)
+        if result is not None:
+            state, data = result.state, result.data
         if state == DONE:
             return peer.send(WORK_COMPLETE, (handle, data))
         if state == EXCEPTION and peer.exceptions:
