@@ -88,9 +88,7 @@ class PolicyTable:
             function.limits = [policy.max_queue] * 3
         elif before is not None and before.max_queue is not None:
             function.limits = [self._functions.limits.jobs_per_function] * 3
-        function.weight = (policy.weight if policy else None) or 1
-        if function.weight > 1:
-            self._choice.weights = True
+        self._choice.weigh(function, (policy.weight if policy else None) or 1)
         self._places.expiry.apply(function, (policy.ttl if policy else None) or 0.0)
         self._places.starts.apply(function, policy)
 
