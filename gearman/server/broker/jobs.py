@@ -392,6 +392,8 @@ class Jobs:
             self.retire(job)
         elif job.worker is not None and job.worker.extensions:
             job.worker.send(WORK_CANCEL, (job.handle,))
+            # Its worker may end it at any moment, so nobody should join it any more.
+            self.uniques.remove(job)
 
     def forget(self, job: Job) -> None:
         """Make a job unknown."""
