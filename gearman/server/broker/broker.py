@@ -115,7 +115,7 @@ class Broker:
         functions, places, jobs = self.functions, self.places, self.jobs
         self.policies = PolicyTable(functions, places, self.choice, jobs, persistent)
         functions.policies = self.policies
-        self.dead = DeadJobs(places, functions, jobs, self.memory)
+        self.dead = DeadJobs(places, functions, jobs)
         self.results = Results(places, jobs, self.dead, self.memory)
         self._notices: list[Notice] = []
         self.attempts = Attempts(

@@ -216,8 +216,10 @@ class Jobs:
 
     def store(self, job: Job) -> None:
         """Have the store keep a job as it is now."""
-        if job.extra is not None:
-            job.extra.record = job_record(job.extra)
+        extra = job.extra
+        if extra is not None:
+            before, extra.record = len(extra.record), job_record(extra)
+            self.resize(extra, extra.size + len(extra.record) - before)
         self.changes.append(job)
 
     def find(self, handle: bytes) -> Job | None:
@@ -240,8 +242,9 @@ class Jobs:
         self.uniques.add(job)
         if job.reducer is not None:
             self._memory.jobs += len(job.reducer)
-        if job.extra is not None:
-            self.resize(job.extra, extra_size(job.extra.options))
+        extra = job.extra
+        if extra is not None:
+            self.resize(extra, extra_size(extra.options) + len(extra.record))
 
     def place(self, job: Job, event: int) -> None:
         """Put a job where it waits, or leave it to the next run of the server.

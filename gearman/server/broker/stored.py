@@ -139,7 +139,7 @@ class StoredJobs:
         if more is not None:
             job.extra = more
             more.record = extra
-            jobs.resize(more, extra_size(more.options))
+            jobs.resize(more, extra_size(more.options) + len(extra))
             if kind == DEAD_JOB:
                 return self._restore_dead(job)
             if more.options is not None and more.options.after:
