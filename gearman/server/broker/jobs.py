@@ -253,9 +253,11 @@ class Jobs:
         queue of its function.
         """
         wall, extra = self._places.wall, job.extra
-        if self.shelving and job.stored and not job.clients:
+        if self.shelving and job.stored and not job.clients and not self._blocks(job):
             self.forget(job)
             self._places.move(job, event, GONE)
+            for other in self._before(job):
+                self.shelve(other)
         elif extra is not None and extra.awaits:
             self._places.move(job, event, AWAITING)
         elif job.when > wall or (extra is not None and extra.due > wall):
@@ -293,7 +295,8 @@ class Jobs:
         assert job.extra is not None  # noqa: S101
         for handle in handles:
             other = self.find(handle)
-            if other is not None and other is not job:
+            # Jobs can only wait for earlier ones, so they never wait for each other.
+            if other is not None and other.number < job.number:
                 followers = self._followers.setdefault(other.number, {})
                 if job not in followers:
                     followers[job] = None
@@ -311,30 +314,57 @@ class Jobs:
 
     def _stop_following(self, job: Job) -> None:
         """Forget that a job waits for others, since it is gone."""
-        extra = job.extra
-        assert extra is not None  # noqa: S101
-        assert extra.options is not None  # noqa: S101
-        for handle in extra.options.after or ():
-            other = self.find(handle)
-            followers = self._followers.get(other.number) if other else None
-            if other is not None and followers is not None and job in followers:
+        assert job.extra is not None  # noqa: S101
+        for other in self._before(job):
+            followers = self._followers.get(other.number, {})
+            if job in followers:
                 del followers[job]
                 self._memory.peers -= FOLLOW_MEMORY
                 if not followers:
                     del self._followers[other.number]
-        extra.awaits = 0
+                self.shelve(other)
+        job.extra.awaits = 0
+
+    # -- jobs that are left to the next run of the server
 
     def shelve(self, job: Job) -> None:
         """When `shelving`, leave a stored job to the next run if it is not needed now.
 
-        It is needed while it runs, and while a client waits for its result or for
-        the answer to its submission.
+        It is needed while it runs, and while a client waits for its result, for the
+        answer to its submission, or for a job that waits for its end.
         """
-        idle = job.state in (QUEUED, SCHEDULED, AWAITING)
-        awaited = bool(job.clients) or job.receipts is not None
-        if self.shelving and job.stored and idle and not awaited:
-            self._places.move(job, SHELVED, GONE)
-            self.forget(job)
+        waiting = [job] if self.shelving else []
+        while waiting:
+            job = waiting.pop()
+            idle = job.state in (QUEUED, SCHEDULED, AWAITING)
+            awaited = bool(job.clients) or job.receipts is not None
+            if job.stored and idle and not awaited and not self._blocks(job):
+                self._places.move(job, SHELVED, GONE)
+                self.forget(job)
+                waiting += self._before(job)
+
+    def _blocks(self, job: Job) -> bool:
+        """Whether a job that is needed now waits for the end of this job."""
+        seen = {job}
+        waiting = [job]
+        while waiting:
+            for follower in self._followers.get(waiting.pop().number, ()):
+                awaited = bool(follower.clients) or follower.receipts is not None
+                if awaited or not follower.stored:
+                    return True
+                if follower not in seen:
+                    seen.add(follower)
+                    waiting.append(follower)
+        return False
+
+    def _before(self, job: Job) -> list[Job]:
+        """Return the jobs that a job waits for."""
+        extra = job.extra
+        if extra is None or not extra.awaits:
+            return []
+        assert extra.options is not None  # noqa: S101
+        found = map(self.find, extra.options.after or ())
+        return [other for other in found if other is not None]
 
     # -- clients that wait
 

@@ -219,7 +219,7 @@ class Function:
         # Whether a worker has ever registered it, or an admin has created it.
         self.offered = False
         # The policy, and what follows from it: the limits of its starts; the jobs that
-        # may expire, with the times, for each priority, and the next `look` at them; how
+        # may expire, with the times, for each priority, and when to `look` at them; how
         # many of its jobs a worker takes before it is another function's turn. While it
         # is `held`, none of its jobs may start.
         self.policy: Policy | None = None

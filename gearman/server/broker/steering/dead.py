@@ -24,9 +24,7 @@ class DeadJobs:
     dropped. `first` is when to call `drop_old`, in seconds since the epoch.
     """
 
-    def __init__(
-        self, places: Places, functions: Functions, jobs: Jobs
-    ) -> None:
+    def __init__(self, places: Places, functions: Functions, jobs: Jobs) -> None:
         self.most = MAX_DEAD
         self.age = DEAD_AGE
         self.first = inf
