@@ -277,6 +277,15 @@ class Peer:
     the peer does not accept data.
     """
 
+    # fmt: off
+    __slots__ = (
+        "__weakref__", "abilities", "address", "answering", "blocked", "client_id",
+        "connection", "descriptor", "exceptions", "extensions", "functions", "jobs",
+        "late", "outbox", "patience", "raised", "receipts", "refused", "size", "sleep",
+        "touched", "turn", "turns", "unlisted", "waiting",
+    )
+    # fmt: on
+
     def __init__(self, address: str = "", descriptor: int = -1) -> None:
         self.address = address
         self.descriptor = descriptor
