@@ -13,7 +13,7 @@ from .functions import Functions
 from .jobs import Jobs
 from .making import make_handle
 from .memory import extra_size, job_size
-from .model import Job
+from .model import Job, Record
 from .places import Places
 from .states import DEAD, GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
 from .steering.dead import DeadJobs
