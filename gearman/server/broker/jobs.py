@@ -11,7 +11,14 @@ from .constants import (
     WORK_FAIL,
 )
 from .making import make_handle, new_job
-from .memory import FOLLOW_MEMORY, WAIT_MEMORY, Memory, extra_size, job_size
+from .memory import (
+    FOLLOW_MEMORY,
+    FOLLOWED_MEMORY,
+    WAIT_MEMORY,
+    Memory,
+    extra_size,
+    job_size,
+)
 from .model import Extra, Function, Job, Peer, Record
 from .places import Places
 from .states import (
@@ -297,7 +304,10 @@ class Jobs:
             other = self.find(handle)
             # Jobs can only wait for earlier ones, so they never wait for each other.
             if other is not None and other.number < job.number:
-                followers = self._followers.setdefault(other.number, {})
+                followers = self._followers.get(other.number)
+                if followers is None:
+                    followers = self._followers[other.number] = {}
+                    self._memory.peers += FOLLOWED_MEMORY
                 if job not in followers:
                     followers[job] = None
                     job.extra.awaits += 1
@@ -305,7 +315,11 @@ class Jobs:
 
     def _release_followers(self, number: int) -> None:
         """Let jobs go on that have waited for a job that has ended."""
-        for job in self._followers.pop(number, {}):
+        followers = self._followers.pop(number, None)
+        if followers is None:
+            return
+        self._memory.peers -= FOLLOWED_MEMORY
+        for job in followers:
             assert job.extra is not None  # noqa: S101
             job.extra.awaits -= 1
             self._memory.peers -= FOLLOW_MEMORY
@@ -322,6 +336,7 @@ class Jobs:
                 self._memory.peers -= FOLLOW_MEMORY
                 if not followers:
                     del self._followers[other.number]
+                    self._memory.peers -= FOLLOWED_MEMORY
                 self.shelve(other)
         job.extra.awaits = 0
 

@@ -10,7 +10,7 @@ from gearman.server.broker_c.places cimport Places
 cdef int ABANDONED, AWAITING, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDULED
 cdef int SHELVED
 cdef int JOB_CREATED, NORMAL, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
-cdef Py_ssize_t FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
+cdef Py_ssize_t FOLLOWED_MEMORY, FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
 
 
 @cython.final
@@ -40,7 +40,7 @@ cdef class Jobs:
     cdef Places _places
     cdef Answers _answers
     cdef Memory _memory
-    cdef dict _followers
+    cdef public dict _followers
 
     @cython.locals(job=Job)
     cpdef Job make(
@@ -70,7 +70,7 @@ cdef class Jobs:
     cpdef retire(self, Job job)
     @cython.locals(other=Job, followers=dict)
     cpdef follow(self, Job job, tuple handles)
-    @cython.locals(job=Job)
+    @cython.locals(job=Job, followers=dict)
     cdef _release_followers(self, int64_t number)
     @cython.locals(other=Job, followers=dict)
     cdef _stop_following(self, Job job)

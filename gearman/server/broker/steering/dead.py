@@ -4,7 +4,7 @@ from math import inf
 
 from ..functions import Functions
 from ..jobs import Jobs
-from ..memory import extra_size, job_size
+from ..memory import DEAD_MEMORY, extra_size, job_size
 from ..model import Job
 from ..places import Places
 from ..states import FORGOTTEN, GONE, REVIVED
@@ -123,7 +123,8 @@ class DeadJobs:
         """Count the memory of a job that is added."""
         extra = job.extra
         assert extra is not None  # noqa: S101
-        size = job_size(job.workload, job.unique) + extra_size(extra.options)
+        size = DEAD_MEMORY + job_size(job.workload, job.unique)
+        size += extra_size(extra.options)
         size += len(extra.reason) + len(extra.error or b"") + len(extra.record)
         self._jobs.resize(extra, size + len(job.reducer or b""))
 

@@ -7,7 +7,7 @@ from gearman.server.broker_c.model cimport Extra, Job
 from gearman.server.broker_c.places cimport Places
 
 cdef int FORGOTTEN, GONE, REVIVED
-cdef Py_ssize_t MANY_OLD
+cdef Py_ssize_t DEAD_MEMORY, MANY_OLD
 
 
 @cython.final

@@ -218,9 +218,9 @@ class TestStore:
     def test_record_that_could_not_be_stored_is_stored_again(self, make_server):
         server, store = make_server(persistent=True), Store()
         policy(server, b"retries=2")
-        records = list(server.broker.jobs.records)
+        numbers = [record.number for record in server.broker.jobs.records]
         server.broker.jobs.records.clear()
-        server.broker.stored.record_again(records)
+        server.broker.stored.record_again(numbers)
         store.commit(server)
         assert text(store.restart()) == b"retries=2"
 

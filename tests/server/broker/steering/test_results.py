@@ -327,9 +327,9 @@ class TestStore:
         self, server, client, store, worker
     ):
         handle = self.ended(server, store, worker)
-        records = list(server.broker.jobs.records)
+        numbers = [record.number for record in server.broker.jobs.records]
         server.broker.jobs.records.clear()
-        server.broker.stored.record_again(records)
+        server.broker.stored.record_again(numbers)
         assert result(client, handle) == RUNS
         store.commit(server)
         assert result(client, handle) == (b"done", b"re\0sult")
