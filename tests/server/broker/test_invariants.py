@@ -323,6 +323,30 @@ class Peers(RuleBasedStateMachine):
             end = (Command.WORK_RETRY, handle, seconds, b"why")
             self.end(person, handle, end, True, not seconds.endswith(b"+"))
 
+    @rule(index=indexes, command=st.sampled_from(ENDS))
+    def work(self, index, command):
+        """Have a worker take a job and end it at once."""
+        self.grab(index, Command.GRAB_JOB)
+        self.finish(index, -1, command)
+
+    @rule(
+        index=indexes,
+        name=functions,
+        options=st.sampled_from(OPTIONS),
+        command=st.sampled_from(ENDS),
+    )
+    def submit_and_work(self, index, name, options, command):
+        self.submit_with(index, name, b"", options, [])
+        self.work(index + 1, command)
+
+    @rule(index=indexes, name=functions, policy=st.sampled_from(POLICIES))
+    def rush(self, index, name, policy):
+        """Have a worker take many jobs of a function with a new policy."""
+        self.set_policy(name, policy)
+        for _ in range(4):
+            self.submit_background(index, name, b"", Command.SUBMIT_JOB_BG)
+            self.grab(index + 1, Command.GRAB_JOB)
+
     def end(self, person, handle, end, failed, counts=True):
         """Have a worker end an attempt; check whether that ends the job."""
         peer = person.wire.peer
