@@ -29,7 +29,11 @@ def parse_job_options(text: bytes) -> JobOptions:
 
 
 def _job_options(text: bytes) -> JobOptions:
-    return JobOptions(**_parsed(text, JOB))
+    options = JobOptions(**_parsed(text, JOB))
+    if len(text) > MAX_OPTIONS // 4:
+        # Their text may be longer when it is written again: encoding triples bytes.
+        format_options(options)
+    return options
 
 
 _remembered: Final = lru_cache(maxsize=256)(_job_options)

@@ -113,7 +113,7 @@ class Broker:
         functions, places, jobs = self.functions, self.places, self.jobs
         self.policies = PolicyTable(functions, places, self.choice, jobs, persistent)
         functions.policies = self.policies
-        self.dead = DeadJobs(places, functions, jobs, self.memory)
+        self.dead = DeadJobs(places, functions, jobs)
         self.results = Results(places, jobs, self.dead, self.memory)
         self.schedules = Schedules(places, jobs, self.submit_with, persistent)
         self._notices: list[Notice] = []
@@ -160,6 +160,7 @@ class Broker:
         places, sleepers = self.places, self.sleepers
         self.now = places.now = sleepers.now = now
         self.wall = places.wall = wall
+        places.starts.now = now
         if places.scheduled.first <= wall:
             places.queue_due()
         if places.deadlines.first <= now:
@@ -173,7 +174,6 @@ class Broker:
     def _steer(self, now: float, wall: float) -> None:
         """Do what is due for jobs with options, policies, results and schedules."""
         places = self.places
-        places.starts.now = now
         if places.starts.first <= now:
             places.starts.go_on()
         if min(places.lives.first, places.expiry.first) <= wall:
@@ -250,12 +250,12 @@ class Broker:
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", text)
             function = self.functions.of(name)
         jobs = self.jobs
-        policy = function.policy
-        if policy is not None or options is not None:
-            if not function.workers and needs_worker(policy, options):
+        steered = function.policy is not None or options is not None
+        if steered:
+            if not function.workers and needs_worker(function, options):
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", NO_WORKER)
-            if priority == NORMAL and policy is not None:
-                priority = priority_of(policy, options)
+            if priority == NORMAL:
+                priority = priority_of(function, options)
         job = jobs.uniques.find(function, unique, workload) if unique else None
         if background and self.outage and (job is None or not job.background):
             return self._refuse(receipt, peer, b"QUEUE_ERROR", self.outage)
@@ -271,7 +271,7 @@ class Broker:
             job.priority = priority
             job.background = background
             job.when = when
-            if policy is not None or options is not None:
+            if steered:
                 extend(job, options, jobs, self.wall, background and self.persistent)
             if reducer is not None:
                 jobs.reduce(job, reducer)

@@ -13,15 +13,16 @@ class Choice:
 
     With `priority_first` it chooses the highest priority of all functions, otherwise
     the highest priority of the first function that has jobs. With `round_robin` a
-    function that gave a job is moved behind the worker's other functions. So it is with
-    `weights`, but then a function may have several jobs in a row taken, as its `weight`
-    says. A function that is held gives no jobs.
+    function that gave a job is moved behind the worker's other functions. So it is if
+    there are `weights`, but then a function may have several jobs in a row taken, as
+    its `weight` says. A function that is held gives no jobs.
     """
 
     def __init__(self, *, priority_first: bool, round_robin: bool) -> None:
         self.priority_first = priority_first
         self.round_robin = round_robin
-        self.weights = False
+        # How many functions have a weight over 1.
+        self.weights = 0
         # For each priority, the functions whose queue of that priority is listed.
         self.listed: tuple[dict[Function, None], ...] = ({}, {}, {})
 
@@ -31,8 +32,14 @@ class Choice:
         queue.listed = True
         self.listed[priority][function] = None
 
+    def weigh(self, function: Function, weight: int) -> None:
+        """Set the weight of a function."""
+        self.weights += (weight > 1) - (function.weight > 1)
+        function.weight = weight
+
     def forget(self, function: Function) -> None:
-        """Remove all queues of a function from the lists."""
+        """Remove a function, and all its queues from the lists."""
+        self.weigh(function, 1)
         for listed in self.listed:
             listed.pop(function, None)
 

@@ -11,7 +11,14 @@ from .constants import (
     WORK_FAIL,
 )
 from .making import make_handle, new_job
-from .memory import FOLLOW_MEMORY, WAIT_MEMORY, Memory, extra_size, job_size
+from .memory import (
+    FOLLOW_MEMORY,
+    FOLLOWED_MEMORY,
+    WAIT_MEMORY,
+    Memory,
+    extra_size,
+    job_size,
+)
 from .model import Extra, Function, Job, Peer, Record
 from .places import Places
 from .states import (
@@ -31,7 +38,8 @@ from .steering.records import job_record
 if TYPE_CHECKING:
     from ...options import JobOptions
 
-# The number of digits of the largest job number.
+# The largest job number, and how many digits it has.
+MAX_NUMBER = 2**63 - 1
 MAX_DIGITS = 19
 
 
@@ -214,8 +222,10 @@ class Jobs:
 
     def store(self, job: Job) -> None:
         """Have the store keep a job as it is now."""
-        if job.extra is not None:
-            job.extra.record = job_record(job.extra)
+        extra = job.extra
+        if extra is not None:
+            before, extra.record = len(extra.record), job_record(extra)
+            self.resize(extra, extra.size + len(extra.record) - before)
         self.changes.append(job)
 
     def find(self, handle: bytes) -> Job | None:
@@ -225,10 +235,11 @@ class Jobs:
 
     def number_of(self, handle: bytes) -> int:
         """Return the number at the end of a handle, -1 if there is none."""
-        number = handle.rpartition(b":")[2]
-        if not number.isdigit() or len(number) > MAX_DIGITS:
+        digits = handle.rpartition(b":")[2]
+        if not digits.isdigit() or len(digits) > MAX_DIGITS:
             return -1
-        return int(number)
+        number = int(digits)
+        return number if number <= MAX_NUMBER else -1
 
     def readmit(self, job: Job) -> None:
         """Make a job known again that was forgotten."""
@@ -237,8 +248,9 @@ class Jobs:
         self.uniques.add(job)
         if job.reducer is not None:
             self._memory.jobs += len(job.reducer)
-        if job.extra is not None:
-            self.resize(job.extra, extra_size(job.extra.options))
+        extra = job.extra
+        if extra is not None:
+            self.resize(extra, extra_size(extra.options) + len(extra.record))
 
     def place(self, job: Job, event: int) -> None:
         """Put a job where it waits, or leave it to the next run of the server.
@@ -247,9 +259,11 @@ class Jobs:
         queue of its function.
         """
         wall, extra = self._places.wall, job.extra
-        if self.shelving and job.stored and not job.clients:
+        if self.shelving and job.stored and not job.clients and not self._blocks(job):
             self.forget(job)
             self._places.move(job, event, GONE)
+            for other in self._before(job):
+                self.shelve(other)
         elif extra is not None and extra.awaits:
             self._places.move(job, event, AWAITING)
         elif job.when > wall or (extra is not None and extra.due > wall):
@@ -287,8 +301,12 @@ class Jobs:
         assert job.extra is not None  # noqa: S101
         for handle in handles:
             other = self.find(handle)
-            if other is not None and other is not job:
-                followers = self._followers.setdefault(other.number, {})
+            # Jobs can only wait for earlier ones, so they never wait for each other.
+            if other is not None and other.number < job.number:
+                followers = self._followers.get(other.number)
+                if followers is None:
+                    followers = self._followers[other.number] = {}
+                    self._memory.peers += FOLLOWED_MEMORY
                 if job not in followers:
                     followers[job] = None
                     job.extra.awaits += 1
@@ -296,7 +314,11 @@ class Jobs:
 
     def _release_followers(self, number: int) -> None:
         """Let jobs go on that have waited for a job that has ended."""
-        for job in self._followers.pop(number, {}):
+        followers = self._followers.pop(number, None)
+        if followers is None:
+            return
+        self._memory.peers -= FOLLOWED_MEMORY
+        for job in followers:
             assert job.extra is not None  # noqa: S101
             job.extra.awaits -= 1
             self._memory.peers -= FOLLOW_MEMORY
@@ -305,30 +327,58 @@ class Jobs:
 
     def _stop_following(self, job: Job) -> None:
         """Forget that a job waits for others, since it is gone."""
-        extra = job.extra
-        assert extra is not None  # noqa: S101
-        assert extra.options is not None  # noqa: S101
-        for handle in extra.options.after or ():
-            other = self.find(handle)
-            followers = self._followers.get(other.number) if other else None
-            if other is not None and followers is not None and job in followers:
+        assert job.extra is not None  # noqa: S101
+        for other in self._before(job):
+            followers = self._followers.get(other.number, {})
+            if job in followers:
                 del followers[job]
                 self._memory.peers -= FOLLOW_MEMORY
                 if not followers:
                     del self._followers[other.number]
-        extra.awaits = 0
+                    self._memory.peers -= FOLLOWED_MEMORY
+                self.shelve(other)
+        job.extra.awaits = 0
+
+    # -- jobs that are left to the next run of the server
 
     def shelve(self, job: Job) -> None:
         """When `shelving`, leave a stored job to the next run if it is not needed now.
 
-        It is needed while it runs, and while a client waits for its result or for
-        the answer to its submission.
+        It is needed while it runs, and while a client waits for its result, for the
+        answer to its submission, or for a job that waits for its end.
         """
-        idle = job.state in (QUEUED, SCHEDULED, AWAITING)
-        awaited = bool(job.clients) or job.receipts is not None
-        if self.shelving and job.stored and idle and not awaited:
-            self._places.move(job, SHELVED, GONE)
-            self.forget(job)
+        waiting = [job] if self.shelving else []
+        while waiting:
+            job = waiting.pop()
+            idle = job.state in (QUEUED, SCHEDULED, AWAITING)
+            awaited = bool(job.clients) or job.receipts is not None
+            if job.stored and idle and not awaited and not self._blocks(job):
+                self._places.move(job, SHELVED, GONE)
+                self.forget(job)
+                waiting += self._before(job)
+
+    def _blocks(self, job: Job) -> bool:
+        """Whether a job that is needed now waits for the end of this job."""
+        seen = {job}
+        waiting = [job]
+        while waiting:
+            for follower in self._followers.get(waiting.pop().number, ()):
+                awaited = bool(follower.clients) or follower.receipts is not None
+                if awaited or not follower.stored:
+                    return True
+                if follower not in seen:
+                    seen.add(follower)
+                    waiting.append(follower)
+        return False
+
+    def _before(self, job: Job) -> list[Job]:
+        """Return the jobs that a job waits for."""
+        extra = job.extra
+        if extra is None or not extra.awaits:
+            return []
+        assert extra.options is not None  # noqa: S101
+        found = map(self.find, extra.options.after or ())
+        return [other for other in found if other is not None]
 
     # -- clients that wait
 
@@ -389,6 +439,8 @@ class Jobs:
             self.retire(job)
         elif job.worker is not None and job.worker.extensions:
             job.worker.send(WORK_CANCEL, (job.handle,))
+            # Its worker may end it at any moment, so nobody should join it any more.
+            self.uniques.remove(job)
 
     def forget(self, job: Job) -> None:
         """Make a job unknown."""

@@ -13,9 +13,10 @@ UNIQUE_MEMORY = 50
 # Measured bytes of other things, in this order: a function, besides its name; a
 # function of a worker; a peer; a timer; a job that a worker runs; a job that a client
 # waits for; a pending answer, for each object that refers to it; a waiting request,
-# besides its arguments; a job that waits for another to end; what a job has beyond the
-# standard, besides its texts; a handle in that.
-FUNCTION_MEMORY = 3000
+# besides its arguments; a job that others wait for, and each of these; what a job has
+# beyond the standard, besides its options; options of its own; a text and a handle in
+# these; when a job expires; what a dead job takes more.
+FUNCTION_MEMORY = 3200
 ABILITY_MEMORY = 155
 PEER_MEMORY = 800
 TIMER_MEMORY = 150
@@ -23,9 +24,14 @@ RUN_MEMORY = 60
 WAIT_MEMORY = 200
 RECEIPT_MEMORY = 40
 REQUEST_MEMORY = 200
-FOLLOW_MEMORY = 250
-EXTRA_MEMORY = 600
-HANDLE_MEMORY = 100
+FOLLOWED_MEMORY = 210
+FOLLOW_MEMORY = 20
+EXTRA_MEMORY = 130
+OPTIONS_MEMORY = 170
+TEXT_MEMORY = 50
+HANDLE_MEMORY = 45
+EXPIRY_MEMORY = 90
+DEAD_MEMORY = 350
 
 
 class Memory:
@@ -51,8 +57,16 @@ def job_size(workload: bytes, unique: bytes) -> int:
 
 
 def extra_size(options: "JobOptions | None") -> int:
-    """Return how many bytes of memory a job with these options takes besides."""
+    """Return how many bytes of memory a job with these options takes besides.
+
+    Jobs share their options, unless these have what is different for each job.
+    """
     size = EXTRA_MEMORY
-    if options is not None and options.after:
-        size += HANDLE_MEMORY * len(options.after)
+    if options is None:
+        return size
+    after, trace = options.after, options.trace
+    if after or trace or options.at is not None:
+        size += OPTIONS_MEMORY + (TEXT_MEMORY + len(trace) if trace else 0)
+        for handle in after or ():
+            size += HANDLE_MEMORY + len(handle)
     return size

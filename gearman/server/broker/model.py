@@ -5,6 +5,7 @@ They are in one file because they refer to each other, as C types in the compile
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ...framing import encode
@@ -195,8 +196,9 @@ class Function:
 
     # fmt: off
     __slots__ = (
-        "awaiting", "fresh", "held", "limits", "name", "offered", "pending", "policy",
-        "queues", "running", "scheduled", "sleepers", "starts", "twins", "weight",
+        "awaiting", "exacting", "fresh", "held", "keep", "limits", "look", "mortal",
+        "name", "offered", "pending", "policy", "priority", "queues", "running",
+        "scheduled", "sleepers", "starts", "timeout", "ttl", "twins", "weight",
         "workers",
     )
     # fmt: on
@@ -220,12 +222,19 @@ class Function:
         # Whether a worker has ever registered it, or an admin has created it.
         self.offered = False
         # The policy, and what follows from it: the limits of its starts; the jobs that
-        # may expire, with the times, for each priority; how many of its jobs a worker
-        # takes before it is another function's turn. While it is `held`, none of its
-        # jobs may start.
+        # may expire, with the times, for each priority, and when to `look` at them; how
+        # many of its jobs a worker takes before it is another function's turn. While it
+        # is `held`, none of its jobs may start.
         self.policy: Policy | None = None
+        # Values of the policy that are needed often: seconds, 0 for none; the priority
+        # instead of the normal one; whether a job needs a worker at once, and whether a
+        # job that is given up goes elsewhere.
+        self.ttl = self.timeout = self.keep = 0.0
+        self.priority = NORMAL
+        self.exacting = self.mortal = False
         self.starts: StartLimits | None = None
         self.fresh: tuple[deque[tuple[float, Job]], ...] | None = None
+        self.look = inf
         self.weight = 1
         self.held = False
 
@@ -277,6 +286,15 @@ class Peer:
     the peer does not accept data.
     """
 
+    # fmt: off
+    __slots__ = (
+        "__weakref__", "abilities", "address", "answering", "blocked", "client_id",
+        "connection", "descriptor", "exceptions", "extensions", "functions", "jobs",
+        "late", "outbox", "patience", "raised", "receipts", "refused", "size", "sleep",
+        "touched", "turn", "turns", "unlisted", "waiting",
+    )
+    # fmt: on
+
     def __init__(self, address: str = "", descriptor: int = -1) -> None:
         self.address = address
         self.descriptor = descriptor
@@ -306,8 +324,9 @@ class Peer:
         # The handle of the job that this worker has just ended with an exception.
         self.raised = b""
         # Handles of jobs that exceeded their timeout at this worker, and whose results
-        # still count; None if there are none.
-        self.late: dict[bytes, None] | None = None
+        # still count, with their functions: a job that is given up may go to another
+        # function with its handle. None if there are none.
+        self.late: dict[bytes, bytes] | None = None
         # When other workers are woken instead, if this one was woken and does not grab.
         self.patience = 0.0
         # Handles of jobs that ended because a packet of this worker was too large, or

@@ -105,7 +105,7 @@ class Places:
         self.scheduled = Timers(memory)
         self.deadlines = Timers(memory)
         self.lives = Timers(memory)
-        self.expiry = Expiry()
+        self.expiry = Expiry(memory)
         self.starts = Starts(choice, sleepers)
         self.steered = False
         self.moves: Moves | None = None
@@ -206,10 +206,10 @@ class Places:
         """Remember until when a worker must have got a job that was just queued."""
         extra = job.extra
         if extra is None:
-            if function.fresh is not None and not job.retries:
-                ttl = value(job, "ttl")
-                if ttl is not None:
-                    self.expiry.add(job, self.wall + ttl)
+            if function.ttl and not job.retries:
+                expires = self.wall + function.ttl
+                if not self.expiry.add(job, expires):
+                    self.lives.start(job, expires)
             return
         if extra.expires < 0:
             ttl = value(job, "ttl")

@@ -6,13 +6,14 @@ owns the store takes the changes from `Jobs.changes`, and reports the outcome he
 
 from collections.abc import Sequence
 
+from ...text import shown
 from .answers import Answers
 from .constants import ERROR, JOB_CREATED
 from .functions import Functions
 from .jobs import Jobs
 from .making import make_handle
 from .memory import extra_size, job_size
-from .model import Job
+from .model import Job, Record
 from .places import Places
 from .states import DEAD, GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
 from .steering.dead import DeadJobs
@@ -25,8 +26,9 @@ from .steering.records import (
     Fields,
     job_extra,
     split,
+    time_of,
 )
-from .steering.results import Result, Results
+from .steering.results import DONE, EXCEPTION, FAILURE, Result, Results
 from .steering.schedules import Schedules
 
 
@@ -124,6 +126,8 @@ class StoredJobs:
             return self._schedules.restore(number, name.decode(), fields)
         if kind == SETTING:
             return self._policies.restore(number, name, workload)
+        if kind not in (JOB, DEAD_JOB):
+            raise ValueError(f"its kind is unknown: {shown(kind)}")
         more = job_extra(fields) if extra else None
         size = job_size(workload, unique)
         if not handle.endswith(b":%d" % number):
@@ -139,10 +143,11 @@ class StoredJobs:
             jobs.reduce(job, reducer)
         if more is not None:
             job.extra = more
+            more.record = extra
             self._places.steered = True
             if more.run is not None:
                 self._schedules.restore_run(*more.run)
-            jobs.resize(more, extra_size(more.options))
+            jobs.resize(more, extra_size(more.options) + len(extra))
             if kind == DEAD_JOB:
                 return self._restore_dead(job)
             if more.options is not None and more.options.after:
@@ -163,10 +168,13 @@ class StoredJobs:
     def _restore_result(
         self, number: int, handle: bytes, name: bytes, data: bytes, fields: Fields
     ) -> None:
-        state, expires = fields[b"state"], float(fields[b"expires"])
+        state, expires = fields.get(b"state"), time_of(fields, b"expires")
+        if state not in (DONE, FAILURE, EXCEPTION):
+            raise ValueError("it is the result of a job, but says not how that ended")
         result = Result(number, handle, name, state, data, expires, True)
         result.durable = True
-        self._results.add(result)
+        if not self._results.add(result):
+            self._jobs.records.append(Record(number, b""))
 
     # -- records of other things than jobs
 

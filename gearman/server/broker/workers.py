@@ -266,10 +266,11 @@ class Workers:
     ) -> None:
         """Give a job back, to be tried again in `pause` seconds.
 
-        With `counts`, that is a failed attempt.
+        With `counts`, that is a failed attempt. A job that is tried again already stays
+        as it is.
         """
-        job = self._owned(peer, handle)
-        if job is not None:
+        job = self._ended(peer, handle)
+        if job is not None and job.worker is peer:
             why = shown(reason) if reason else "no reason given"
             text = f"its worker gave it back: {why}"
             self._attempts.returned(job, peer, pause, text, counts)
@@ -293,11 +294,14 @@ class Workers:
         job = self._ended(peer, handle)
         if job is None:
             return
+        self._ignore(peer, handle)
+        if steered(job) and job.worker is not peer:
+            # It is tried again already.
+            return
         reason = f"a packet of {size} bytes for it is over the limit of {limit}"
         job.retries += 1
         self._note("given up", job, peer, reason)
-        self._ignore(peer, handle)
-        if steered(job) and job.worker is peer:
+        if steered(job):
             self._attempts.give_up(job, FAILED, reason, reason.encode())
             self._answers.pay()
         else:
@@ -329,9 +333,9 @@ class Workers:
     ) -> Job | None:
         """Return the job that a result is for, even if the result is late."""
         if peer.late and handle in peer.late:
-            del peer.late[handle]
+            name = peer.late.pop(handle)
             job = self._jobs.find(handle)
-            if job is not None and job.wanted():
+            if job is not None and job.wanted() and job.function.name == name:
                 return job
         return self._owned(peer, handle, text)
 
@@ -360,7 +364,7 @@ class Workers:
         if steered(job) and self._is_own_timeout(job, worker):
             self._attempts.timed_out(job, worker)
             if self._jobs.find(job.handle) is job:
-                self._expect(worker, job.handle)
+                self._expect(worker, job)
             else:
                 self._ignore(worker, job.handle)
             return
@@ -370,7 +374,7 @@ class Workers:
             self._give_up(job, worker, reason)
         else:
             self._lost(job, worker, reason)
-            self._expect(worker, job.handle)
+            self._expect(worker, job)
 
     def _lost(self, job: Job, worker: Peer, reason: str) -> None:
         """Queue again a job whose worker was lost or too slow."""
@@ -383,7 +387,7 @@ class Workers:
             return self._give_up(job, worker, reason)
         self._note("queued again", job, worker, reason)
         if job.stored:
-            self._jobs.changes.append(job)
+            self._jobs.store(job)
         return self._jobs.place(job, LOST)
 
     def _is_own_timeout(self, job: Job, worker: Peer) -> bool:
@@ -400,11 +404,11 @@ class Workers:
             worker.send(WORK_CANCEL, (job.handle,))
         self._ignore(worker, job.handle)
 
-    def _expect(self, worker: Peer, handle: bytes) -> None:
+    def _expect(self, worker: Peer, job: Job) -> None:
         """Let a late result of this worker count."""
         if worker.late is None:
             worker.late = {}
-        worker.late[handle] = None
+        worker.late[job.handle] = job.function.name
         if len(worker.late) > MAX_LATE:
             del worker.late[next(iter(worker.late))]
 

@@ -63,7 +63,7 @@ cdef class Broker:
     cpdef connect(self, Peer peer)
     cpdef disconnect(self, Peer peer)
 
-    @cython.locals(function=Function, job=Job, jobs=Jobs, size=Py_ssize_t)
+    @cython.locals(function=Function, job=Job, jobs=Jobs, size=Py_ssize_t, steered=bint)
     cpdef submit(
         self, Peer peer, bytes name, bytes unique, bytes workload,
         int priority=*, bint background=*, int64_t when=*, bytes reducer=*,

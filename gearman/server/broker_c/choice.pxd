@@ -10,11 +10,12 @@ cdef Py_ssize_t FEW
 cdef class Choice:
     cdef public bint priority_first
     cdef public bint round_robin
-    cdef public bint weights
+    cdef public Py_ssize_t weights
     cdef public tuple listed
 
     @cython.locals(queue=Queue)
     cpdef add(self, Function function, int priority)
+    cpdef weigh(self, Function function, Py_ssize_t weight)
     @cython.locals(listed=dict)
     cpdef forget(self, Function function)
     @cython.locals(priority=int, function=Function, queue=Queue, functions=list)

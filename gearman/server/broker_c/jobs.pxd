@@ -10,7 +10,7 @@ from gearman.server.broker_c.places cimport Places
 cdef int ABANDONED, AWAITING, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDULED
 cdef int SHELVED
 cdef int JOB_CREATED, NORMAL, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
-cdef Py_ssize_t FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
+cdef Py_ssize_t FOLLOWED_MEMORY, FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
 
 
 @cython.final
@@ -40,7 +40,7 @@ cdef class Jobs:
     cdef Places _places
     cdef Answers _answers
     cdef Memory _memory
-    cdef dict _followers
+    cdef public dict _followers
 
     @cython.locals(job=Job)
     cpdef Job make(
@@ -56,11 +56,13 @@ cdef class Jobs:
     @cython.locals(extra=Extra)
     cpdef Extra extend(self, Job job, options=*)
     cpdef resize(self, Extra extra, Py_ssize_t size)
+    @cython.locals(extra=Extra, before=Py_ssize_t)
     cpdef store(self, Job job)
     @cython.locals(job=Job)
     cpdef Job find(self, bytes handle)
-    @cython.locals(number=bytes)
+    @cython.locals(digits=bytes)
     cpdef int64_t number_of(self, bytes handle)
+    @cython.locals(extra=Extra)
     cpdef readmit(self, Job job)
     @cython.locals(wall=double, extra=Extra)
     cpdef place(self, Job job, int event)
@@ -68,12 +70,16 @@ cdef class Jobs:
     cpdef retire(self, Job job)
     @cython.locals(other=Job, followers=dict)
     cpdef follow(self, Job job, tuple handles)
-    @cython.locals(job=Job)
+    @cython.locals(job=Job, followers=dict)
     cdef _release_followers(self, int64_t number)
-    @cython.locals(extra=Extra, other=Job, followers=dict)
+    @cython.locals(other=Job, followers=dict)
     cdef _stop_following(self, Job job)
-    @cython.locals(idle=bint, awaited=bint)
+    @cython.locals(idle=bint, awaited=bint, waiting=list)
     cpdef shelve(self, Job job)
+    @cython.locals(follower=Job, awaited=bint, waiting=list)
+    cdef bint _blocks(self, Job job)
+    @cython.locals(extra=Extra)
+    cdef list _before(self, Job job)
     cpdef join(self, Job job, Peer peer)
     @cython.locals(job=Job)
     cpdef leave(self, Peer peer)

@@ -1,6 +1,7 @@
 cimport cython
 
-cdef Py_ssize_t EXTRA_MEMORY, HANDLE_MEMORY, JOB_MEMORY, UNIQUE_MEMORY
+cdef Py_ssize_t EXTRA_MEMORY, HANDLE_MEMORY, JOB_MEMORY, OPTIONS_MEMORY, TEXT_MEMORY
+cdef Py_ssize_t UNIQUE_MEMORY
 
 
 @cython.final

@@ -103,8 +103,15 @@ cdef class Function:
     cdef public dict twins
     cdef public bint offered
     cdef public object policy
+    cdef public double ttl
+    cdef public double timeout
+    cdef public double keep
+    cdef public int priority
+    cdef public bint exacting
+    cdef public bint mortal
     cdef public StartLimits starts
     cdef public tuple fresh
+    cdef public double look
     cdef public Py_ssize_t weight
     cdef public bint held
 

@@ -52,7 +52,7 @@ cdef class Places:
     cdef _start(self, Job job)
     @cython.locals(worker=Peer)
     cdef _stop(self, Job job)
-    @cython.locals(extra=Extra)
+    @cython.locals(extra=Extra, expires=double)
     cdef _limit_life(self, Job job, Function function)
 
 

@@ -85,7 +85,7 @@ cdef class Workers:
     @cython.locals(worker=Peer)
     cdef _expire(self, Job job)
     cdef _lost(self, Job job, Peer worker, reason)
-    cdef _expect(self, Peer worker, bytes handle)
+    cdef _expect(self, Peer worker, Job job)
     cdef _give_up(self, Job job, Peer worker, reason)
     cdef _note(self, event, Job job, Peer worker, reason)
 

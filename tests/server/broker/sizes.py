@@ -7,25 +7,39 @@ from types import FunctionType, MethodType, ModuleType
 
 from gearman.server.broker.memory import (
     ABILITY_MEMORY,
+    DEAD_MEMORY,
+    EXPIRY_MEMORY,
+    EXTRA_MEMORY,
+    FOLLOW_MEMORY,
+    FOLLOWED_MEMORY,
     FUNCTION_MEMORY,
+    HANDLE_MEMORY,
     JOB_MEMORY,
+    OPTIONS_MEMORY,
     PEER_MEMORY,
     RECEIPT_MEMORY,
     REQUEST_MEMORY,
     RUN_MEMORY,
+    TEXT_MEMORY,
     TIMER_MEMORY,
     UNIQUE_MEMORY,
     WAIT_MEMORY,
 )
+from gearman.server.broker.steering.results import RESULT_MEMORY
 
 
 def counted(broker) -> tuple[int, int]:
     """Count again what `memory.jobs` and `memory.peers` of a broker should be."""
     jobs = broker.jobs.known.values()
     size = sum(_job(job) for job in jobs)
+    size += sum(_dead(job) for job in broker.dead.known.values())
+    size += sum(_result(result) for result in broker.results.known.values())
     peers = sum(FUNCTION_MEMORY + len(name) for name in broker.functions.known)
-    for timers in (broker.places.scheduled, broker.places.deadlines):
+    places = broker.places
+    for timers in (places.scheduled, places.deadlines, places.lives):
         peers += TIMER_MEMORY * len(timers._jobs)
+    peers += EXPIRY_MEMORY * _expiring(broker)
+    peers += _following(jobs)
     peers += WAIT_MEMORY * sum(len(job.clients or ()) for job in jobs)
     # Also the jobs of peers that have disconnected.
     peers += RECEIPT_MEMORY * sum(len(job.receipts or ()) for job in jobs)
@@ -39,7 +53,57 @@ def counted_for(peer) -> int:
 
 def _job(job) -> int:
     unique = UNIQUE_MEMORY + len(job.unique) if job.unique else 0
-    return JOB_MEMORY + unique + len(job.workload) + len(job.reducer or b"")
+    size = JOB_MEMORY + unique + len(job.workload) + len(job.reducer or b"")
+    return size if job.extra is None else size + _extra(job.extra)
+
+
+def _extra(extra) -> int:
+    return _options(extra.options) + len(extra.record)
+
+
+def _options(options) -> int:
+    after = () if options is None else options.after or ()
+    trace = None if options is None else options.trace
+    size = EXTRA_MEMORY
+    if after or trace or (options is not None and options.at is not None):
+        size += OPTIONS_MEMORY
+    size += TEXT_MEMORY + len(trace) if trace else 0
+    return size + sum(HANDLE_MEMORY + len(handle) for handle in after)
+
+
+def _dead(job) -> int:
+    size = DEAD_MEMORY + _job(job) + len(job.extra.reason)
+    return size + len(job.extra.error or b"")
+
+
+def _result(result) -> int:
+    return RESULT_MEMORY + len(result.data) + len(result.name)
+
+
+def _following(jobs) -> int:
+    """Count what is kept of jobs that wait for others."""
+    pairs = {
+        (job.number, number)
+        for job in jobs
+        if job.extra and job.extra.awaits
+        for number in map(_number, job.extra.options.after)
+        if any(number == other.number < job.number for other in jobs)
+    }
+    followed = {number for _, number in pairs}
+    return FOLLOW_MEMORY * len(pairs) + FOLLOWED_MEMORY * len(followed)
+
+
+def _number(handle: bytes) -> int:
+    digits = handle.rpartition(b":")[2]
+    return int(digits) if digits.isdigit() else -1
+
+
+def _expiring(broker) -> int:
+    """Count the times of jobs that expire, in all functions."""
+    # A function that was dropped may still have some.
+    functions = {*broker.functions.known.values()}
+    functions.update(function for *_, function in broker.places.expiry._looks)
+    return sum(len(line) for it in functions for line in it.fresh or ())
 
 
 def _peer(peer) -> int:
@@ -48,9 +112,10 @@ def _peer(peer) -> int:
     for receipt in peer.receipts or ():
         size += RECEIPT_MEMORY
         if receipt.request is not None:
-            name, unique, workload, *_, reducer = receipt.request
+            name, unique, workload, *_, reducer, options = receipt.request
             parts = (name, unique, workload, reducer or b"")
             size += REQUEST_MEMORY + sum(map(len, parts))
+            size += _options(options) if options is not None else 0
     return size
 
 

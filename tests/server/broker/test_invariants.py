@@ -15,10 +15,19 @@ from hypothesis.stateful import (
 )
 
 from gearman.commands import Command
+from gearman.options import Policies, parse_policy
 from gearman.server.broker.choice import FEW
 from gearman.server.broker.constants import SLEEPING, WOKEN
 from gearman.server.broker.sleepers import WAKE_PATIENCE
-from gearman.server.broker.states import GONE, QUEUED, RUNNING, SCHEDULED
+from gearman.server.broker.states import (
+    AWAITING,
+    DEAD,
+    GONE,
+    QUEUED,
+    RUNNING,
+    SCHEDULED,
+)
+from gearman.server.broker.steering.values import dead_of, retries_of, steered
 from tests.server.broker.sizes import counted, counted_for
 from tests.server.conftest import Server
 
@@ -31,8 +40,26 @@ BACKGROUND = (
     Command.SUBMIT_JOB_LOW_BG,
 )
 GRABS = (Command.GRAB_JOB, Command.GRAB_JOB_UNIQ, Command.GRAB_JOB_ALL)
-ASSIGNMENTS = (Command.JOB_ASSIGN, Command.JOB_ASSIGN_UNIQ)
+ASSIGNMENTS = (
+    Command.JOB_ASSIGN,
+    Command.JOB_ASSIGN_UNIQ,
+    Command.JOB_ASSIGN_ALL,
+)
 ENDS = (Command.WORK_COMPLETE, Command.WORK_FAIL, Command.WORK_EXCEPTION)
+OPTIONS = (
+    *(b"", b"background=1", b"delay=4", b"ttl=5", b"priority=high", b"delay=1&ttl=3"),
+    *(b"retries=1&backoff=fixed:0", b"retries=2&backoff=fixed:3&background=1"),
+    *(b"timeout=2&retries=1", b"timeout=6&background=1", b"keep=9&background=1"),
+    *(b"dead=list&background=1", b"dead=list&ttl=5&background=1&keep=9"),
+    b"dead=function:g&background=1",
+)
+POLICIES = (
+    *(b"retries=1&backoff=fixed:2", b"ttl=4", b"ttl=20", b"timeout=3", b"keep=5"),
+    *(b"dead=list", b"dead=function:f", b"priority=low", b"max-running=1", b"rate=1/s"),
+    *(b"max-running=2&rate=2/s", b"rate=0.5/s", b"rate=3/m", b"paused=1", b"paused=0"),
+    *(b"max-queue=3", b"weight=2", b"dead=none", b"retries=0", b"need-worker=1"),
+)
+NO_WORKER = b"No worker has the function now, and the job needs one at once"
 
 functions = st.sampled_from(FUNCTIONS)
 uniques = st.sampled_from(UNIQUES)
@@ -53,6 +80,8 @@ class Person:
         for answer, *values in packets:
             if answer in ASSIGNMENTS:
                 self.holds.append(values[0])
+            elif answer == Command.WORK_CANCEL:
+                assert self.wire.peer.extensions
             elif answer in ENDS:
                 self.awaits[values[0]] -= 1
         return packets
@@ -71,6 +100,13 @@ class Peers(RuleBasedStateMachine):
         self.server = Server(**options)
         self.broker = self.server.broker
         self.accepted = set()
+        # Handles that were known at some time, and those that are not any more.
+        self.seen = set()
+        self.gone = set()
+        # Whether uniques may have been taken twice, and jobs were revived.
+        self.mixed = self.revived = False
+        # The times of starts since the last change of a policy, by function.
+        self.starts = {name: [] for name in FUNCTIONS}
         self.people = [Person(self.server) for _ in range(4)]
         # For a worker with more than a few functions, jobs are searched in another way.
         names = [*FUNCTIONS, *(b"%d" % number for number in range(many and FEW))]
@@ -146,20 +182,125 @@ class Peers(RuleBasedStateMachine):
         )
         self.accepted.update(self.created(packets))
 
+    @rule(
+        index=indexes,
+        name=functions,
+        unique=uniques,
+        options=st.sampled_from(OPTIONS),
+        after=st.lists(indexes, max_size=2),
+    )
+    def submit_with(self, index, name, unique, options, after):
+        person = self.person(index)
+        handles = sorted(self.handles())
+        self.mixed = self.mixed or b"function" in options
+        if handles and after:
+            waits = b",".join(handles[which % len(handles)] for which in after)
+            options += (b"&" if options else b"") + b"after=" + waits
+        arguments = (name, unique, options, b"w")
+        created = self.created(person.send(Command.SUBMIT_JOB_WITH, *arguments))
+        if b"background" in options:
+            self.accepted.update(created)
+        else:
+            person.awaits.update(created)
+
+    @rule(index=indexes, which=indexes)
+    def watch(self, index, which):
+        person = self.person(index)
+        handles = sorted(self.seen)
+        if handles:
+            handle = handles[which % len(handles)]
+            person.awaits[handle] += 1
+            packets = person.send(Command.WATCH_JOB, handle)
+            if any(answer == Command.ERROR for answer, *_ in packets):
+                assert handle in self.gone
+                person.awaits[handle] -= 1
+
+    @rule(index=indexes, which=indexes)
+    def get_result(self, index, which):
+        handles = sorted(self.seen)
+        if handles:
+            handle = handles[which % len(handles)]
+            packets = self.person(index).send(Command.GET_RESULT, handle)
+            ((_, told, state, _),) = (p for p in packets if p[0] == Command.RESULT_RES)
+            assert told == handle
+            assert (state in (b"waiting", b"running")) == (handle in self.handles())
+            assert state != b"unknown" or handle in self.gone
+
+    @rule(index=indexes)
+    def ask_for_extensions(self, index):
+        self.person(index).send(Command.OPTION_REQ, b"extensions")
+
+    @rule(name=functions, policy=st.sampled_from(POLICIES))
+    def set_policy(self, name, policy):
+        self.mixed = self.mixed or b"function" in policy
+        self.starts[name].clear()
+        self.broker.policies.set(name, parse_policy(policy))
+
+    @rule(name=functions)
+    def unset_policy(self, name):
+        self.starts[name].clear()
+        self.broker.policies.unset(name)
+
+    @rule(policy=st.sampled_from(POLICIES), name=st.sampled_from((b"f", b"*", b"x")))
+    def load_policies(self, policy, name):
+        self.mixed = self.mixed or b"function" in policy
+        for starts in self.starts.values():
+            starts.clear()
+        self.broker.policies.load(Policies({name: parse_policy(policy)}))
+
+    @rule(which=indexes, revives=st.booleans())
+    def revive_or_forget(self, which, revives):
+        dead = list(self.broker.dead.known.values())
+        if dead:
+            job = dead[which % len(dead)]
+            if revives:
+                self.mixed = self.revived = True
+                self.broker.dead.revive(job)
+            else:
+                self.broker.dead.forget(job)
+                self.accepted.discard(job.handle)
+
     def handles(self):
         return {job.handle for job in self.broker.jobs.known.values()}
+
+    def dead(self):
+        return {job.handle for job in self.broker.dead.known.values()}
 
     def created(self, packets):
         """Return a list with the handle of a submission; empty if it is refused."""
         kinds = (Command.JOB_CREATED, Command.ERROR)
         ((kind, argument, *_),) = (p for p in packets if p[0] in kinds)
         if kind == Command.ERROR:
-            assert self.broker.hits.counts, "refused without a reason"
+            counts = self.broker.hits.counts
+            assert counts or NO_WORKER in _, "refused without a reason"
         return [argument] if kind == Command.JOB_CREATED else []
 
     @rule(index=indexes, command=st.sampled_from(GRABS))
     def grab(self, index, command):
-        self.person(index).send(command)
+        packets = self.person(index).send(command)
+        for answer, *values in packets:
+            if answer in ASSIGNMENTS:
+                self.check_start(values[1])
+
+    def check_start(self, name):
+        """Check that the policy of a function allows the start that just was."""
+        starts = self.starts.setdefault(name, [])
+        starts.append(self.server.now)
+        function = self.broker.functions.known[name]
+        policy = function.policy
+        if policy is not None:
+            assert not policy.paused
+            assert function.running <= (policy.max_running or inf)
+            assert len(self.in_window(name)) <= self.most_starts(policy)
+
+    def most_starts(self, policy):
+        return max(int(policy.rate.count), 1) if policy.rate else inf
+
+    def in_window(self, name):
+        """Return the times of starts that are in the window which ends now."""
+        rate = self.broker.policies.of(name).rate
+        seconds = rate.seconds / min(rate.count, 1) if rate else 0
+        return [time for time in self.starts[name] if time + seconds > self.server.now]
 
     @rule(index=indexes, which=indexes, command=st.sampled_from(ENDS))
     def finish(self, index, which, command):
@@ -167,13 +308,77 @@ class Peers(RuleBasedStateMachine):
         if person.holds:
             handle = person.holds.pop(which % len(person.holds))
             data = () if command == Command.WORK_FAIL else (b"r",)
-            peer = person.wire.peer
-            late = handle in (peer.late or ()) and self.broker.jobs.find(handle)
-            counts = handle in peer.jobs or (late and late.wanted())
-            person.send(command, handle, *data)
-            if counts:
-                self.accepted.discard(handle)
-                assert self.broker.jobs.find(handle) is None
+            end = (command, handle, *data)
+            self.end(person, handle, end, command != Command.WORK_COMPLETE)
+
+    @rule(
+        index=indexes,
+        which=indexes,
+        seconds=st.sampled_from((b"0", b"3", b"0+", b"2+")),
+    )
+    def give_back(self, index, which, seconds):
+        person = self.person(index)
+        if person.holds:
+            handle = person.holds.pop(which % len(person.holds))
+            end = (Command.WORK_RETRY, handle, seconds, b"why")
+            self.end(person, handle, end, True, not seconds.endswith(b"+"))
+
+    @rule(index=indexes, command=st.sampled_from(ENDS))
+    def work(self, index, command):
+        """Have a worker take a job and end it at once."""
+        self.grab(index, Command.GRAB_JOB)
+        self.finish(index, -1, command)
+
+    @rule(
+        index=indexes,
+        name=functions,
+        options=st.sampled_from(OPTIONS),
+        command=st.sampled_from(ENDS),
+    )
+    def submit_and_work(self, index, name, options, command):
+        self.submit_with(index, name, b"", options, [])
+        self.work(index + 1, command)
+
+    @rule(index=indexes, name=functions, policy=st.sampled_from(POLICIES))
+    def rush(self, index, name, policy):
+        """Have a worker take many jobs of a function with a new policy."""
+        self.set_policy(name, policy)
+        for _ in range(4):
+            self.submit_background(index, name, b"", Command.SUBMIT_JOB_BG)
+            self.grab(index + 1, Command.GRAB_JOB)
+
+    def end(self, person, handle, end, failed, counts=True):
+        """Have a worker end an attempt; check whether that ends the job."""
+        peer = person.wire.peer
+        job = self.broker.jobs.find(handle)
+        mine = handle in peer.jobs
+        late = handle in (peer.late or ()) and job is not None and job.wanted()
+        if not mine and not (late and peer.late[handle] == job.function.name):
+            person.send(*end)
+            return
+        steers = steered(job) or end[0] == Command.WORK_RETRY
+        attempts = counts + (job.extra.attempts if job.extra else 0)
+        again = job.wanted() and (not counts or attempts <= retries_of(job))
+        goes = dead_of(job) if job.background else None
+        person.send(*end)
+        if not (failed and steers):
+            assert self.broker.jobs.find(handle) is None
+            self.accepted.discard(handle)
+        elif not mine or again:
+            assert self.broker.jobs.find(handle) is job
+            assert not counts or not mine or job.extra.attempts == attempts
+        else:
+            self.check_given_up(handle, job, goes)
+
+    def check_given_up(self, handle, job, goes):
+        found = self.broker.jobs.find(handle)
+        assert found is not job
+        if goes is None or goes.kind == "none":
+            assert found is None
+            assert handle not in self.dead()
+            self.accepted.discard(handle)
+        else:
+            assert (found is not None) != (handle in self.dead())
 
     @rule(which=indexes)
     def cancel(self, which):
@@ -185,14 +390,66 @@ class Peers(RuleBasedStateMachine):
 
     @rule(seconds=st.integers(0, 10))
     def wait(self, seconds):
-        timed_out = self.handles()
+        jobs = {job.handle: job for job in self.broker.jobs.known.values()}
+        before = {handle: jobs[handle].state for handle in jobs}
         self.server.after(seconds)
-        if self.broker.workers.timeout_fails:
-            self.accepted -= timed_out - self.handles()
+        for handle in jobs.keys() - self.handles() - self.dead():
+            # It was given up: it had a timeout, or was not started in time.
+            assert before[handle] in (RUNNING, QUEUED, SCHEDULED)
+            self.accepted.discard(handle)
 
     @invariant()
     def accepted_background_jobs_are_there(self):
-        assert self.accepted <= self.handles()
+        assert self.accepted <= self.handles() | self.dead()
+
+    @invariant()
+    def what_is_gone_does_not_come_back(self):
+        here = self.handles() | self.dead()
+        assert not here & self.gone
+        self.gone |= self.seen - here
+        self.seen |= here
+
+    @invariant()
+    def the_dead_are_nowhere_else(self):
+        dead = self.broker.dead
+        assert all(job.state == DEAD for job in dead.known.values())
+        assert not dead.known.keys() & self.broker.jobs.known.keys()
+        found = [job for jobs in dead.by_function.values() for job in jobs.values()]
+        assert sorted(job.number for job in found) == sorted(dead.known)
+        times = [job.extra.died for job in dead.known.values()]
+        assert times == sorted(times)
+
+    @invariant()
+    def a_job_that_waits_for_others_waits_for_jobs_that_are_there(self):
+        for job in self.broker.jobs.known.values():
+            awaits = job.extra.awaits if job.extra else 0
+            assert (job.state == AWAITING) == bool(awaits)
+            if awaits:
+                found = set(map(self.broker.jobs.find, job.extra.options.after))
+                assert len(found - {None}) >= awaits
+                assert all(it.number < job.number for it in found if it)
+        known = self.broker.jobs.known
+        assert self.broker.jobs._followers.keys() <= known.keys()
+
+    @invariant()
+    def no_function_is_held_without_a_reason(self):
+        for name, function in self.broker.functions.known.items():
+            policy = function.policy
+            assert policy == self.broker.policies.of(name)
+            if function.held:
+                assert policy is not None
+                full = function.running >= (policy.max_running or inf)
+                assert policy.paused or full or self.recent(function, policy)
+            elif policy is not None:
+                assert not policy.paused
+                assert function.running < (policy.max_running or inf)
+
+    def recent(self, function, policy):
+        """Whether so many jobs have started that the next one must wait."""
+        limits = function.starts
+        return limits.started >= self.most_starts(policy) and all(
+            group.last + limits.seconds > self.server.now for group in limits.log
+        )
 
     @invariant()
     def clients_wait_for_what_they_were_promised(self):
@@ -219,10 +476,12 @@ class Peers(RuleBasedStateMachine):
                 places.update(job.handle for job in live)
             mine = [job for job in running if job.function is function]
             assert function.running == len(mine)
-        scheduled = [
-            job for job in broker.jobs.known.values() if job.state == SCHEDULED
+        waiting = [
+            job
+            for job in broker.jobs.known.values()
+            if job.state in (SCHEDULED, AWAITING)
         ]
-        places.update(job.handle for job in scheduled)
+        places.update(job.handle for job in waiting)
         assert set(places.values()) <= {1}
         assert self.handles() <= set(places)
         assert all(job.state != GONE for job in broker.jobs.known.values())
@@ -235,11 +494,10 @@ class Peers(RuleBasedStateMachine):
                 for job in self.broker.jobs.known.values()
                 if job.function is function
             ]
-            for priority, count in enumerate(function.scheduled):
-                held = [
-                    j for j in jobs if (j.state, j.priority) == (SCHEDULED, priority)
-                ]
-                assert count == len(held)
+            states = Counter((job.state, job.priority) for job in jobs)
+            for priority in range(3):
+                assert function.scheduled[priority] == states[SCHEDULED, priority]
+                assert function.awaiting[priority] == states[AWAITING, priority]
             assert set(function.twins.values()) <= set(jobs)
             able = [p for p in self.broker.peers if function in p.functions]
             assert function.workers == len(able)
@@ -252,13 +510,18 @@ class Peers(RuleBasedStateMachine):
         jobs = [
             j for j in self.broker.jobs.known.values() if j.unique not in (b"", b"-")
         ]
-        for job in jobs:
+        # Nobody joins a job whose worker was told to end it.
+        left = {job for job in jobs if job.state == RUNNING and not job.wanted()}
+        others = [j for known in uniques._others.values() for j in known.values()]
+        found = {*uniques._first.values(), *others}
+        assert len(found) == len(uniques._first) + len(others)
+        assert found <= set(jobs)
+        assert self.mixed or set(jobs) - left <= found
+        for job in found:
             assert uniques.find(job.function, job.unique, job.workload) is job
             first = uniques.first(job.unique)
             assert first is not None
             assert first.unique == job.unique
-        others = [j for known in uniques._others.values() for j in known.values()]
-        assert len(uniques._first) + len(others) == len(jobs)
         assert all(uniques._others.values())
 
     @invariant()
@@ -267,7 +530,7 @@ class Peers(RuleBasedStateMachine):
         for priority, listed in enumerate(self.broker.choice.listed):
             queues = {function: function.queues[priority] for function in functions}
             assert set(listed) == {f for f, queue in queues.items() if queue.listed}
-            assert all(queue.listed for queue in queues.values() if queue.count)
+            assert all(q.listed or f.held for f, q in queues.items() if q.count)
         for peer in self.broker.peers:
             absent = [f for f in peer.functions if peer not in f.sleepers]
             assert sorted(f.name for f in peer.unlisted) == sorted(
@@ -281,7 +544,7 @@ class Peers(RuleBasedStateMachine):
         assert (broker.memory.jobs, broker.memory.peers) == counted(broker)
         for peer in broker.peers:
             assert broker.memory_of(peer) == counted_for(peer)
-        assert len(broker.jobs.known) <= (broker.limits.jobs or inf)
+        assert self.revived or len(broker.jobs.known) <= (broker.limits.jobs or inf)
         assert sorted(f.name for f in broker.functions._round) == sorted(
             broker.functions.known
         )

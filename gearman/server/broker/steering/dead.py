@@ -4,7 +4,7 @@ from math import inf
 
 from ..functions import Functions
 from ..jobs import Jobs
-from ..memory import Memory, extra_size, job_size
+from ..memory import DEAD_MEMORY, extra_size, job_size
 from ..model import Job
 from ..places import Places
 from ..states import FORGOTTEN, GONE, REVIVED
@@ -24,9 +24,7 @@ class DeadJobs:
     dropped. `first` is when to call `drop_old`, in seconds since the epoch.
     """
 
-    def __init__(
-        self, places: Places, functions: Functions, jobs: Jobs, memory: Memory
-    ) -> None:
+    def __init__(self, places: Places, functions: Functions, jobs: Jobs) -> None:
         self.most = MAX_DEAD
         self.age = DEAD_AGE
         self.first = inf
@@ -35,20 +33,19 @@ class DeadJobs:
         self._places = places
         self._functions = functions
         self._jobs = jobs
-        self._memory = memory
 
     def add(self, job: Job) -> None:
         """Add a job that is DEAD and is no longer known to `Jobs`."""
         self.known[job.number] = job
         self.by_function.setdefault(job.function.name, {})[job.number] = job
-        self._count(job, 1)
+        self._count(job)
         self.keep_at_most(self.most)
         self._set_first()
 
     def keep_at_most(self, most: int) -> None:
         """Set the limit, and drop the oldest jobs that are over it."""
-        self.most = most
-        while len(self.known) > most:
+        self.most = max(most, 0)
+        while len(self.known) > self.most:
             self.forget(next(iter(self.known.values())))
 
     def find(self, handle: bytes) -> Job | None:
@@ -106,12 +103,13 @@ class DeadJobs:
         self._set_first()
 
     def _remove(self, job: Job) -> None:
+        assert job.extra is not None  # noqa: S101
         del self.known[job.number]
         of_function = self.by_function[job.function.name]
         del of_function[job.number]
         if not of_function:
             del self.by_function[job.function.name]
-        self._count(job, -1)
+        self._jobs.resize(job.extra, 0)
         self._set_first()
 
     def _set_first(self) -> None:
@@ -121,13 +119,14 @@ class DeadJobs:
             self.first = job.extra.died + self.age
             break
 
-    def _count(self, job: Job, sign: int) -> None:
-        """Count the memory of a job that was added (1) or removed (-1)."""
+    def _count(self, job: Job) -> None:
+        """Count the memory of a job that is added."""
         extra = job.extra
         assert extra is not None  # noqa: S101
-        size = job_size(job.workload, job.unique) + extra_size(extra.options)
-        size += len(extra.reason) + len(extra.error or b"") + len(job.reducer or b"")
-        self._memory.jobs += sign * size
+        size = DEAD_MEMORY + job_size(job.workload, job.unique)
+        size += extra_size(extra.options)
+        size += len(extra.reason) + len(extra.error or b"") + len(extra.record)
+        self._jobs.resize(extra, size + len(job.reducer or b""))
 
 
 def _death(item: tuple[int, Job]) -> float:

@@ -4,6 +4,7 @@ It is text: `key=value&key=value`, with values that are percent-encoded. A recor
 is no job that waits has a `kind`: a dead job, a result, or a setting.
 """
 
+from math import isfinite
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from ....options import JobOptions, format_options, parse_job_options
@@ -12,6 +13,9 @@ from ..model import Extra
 JOB, DEAD_JOB, RESULT, SETTING = b"job", b"dead", b"result", b"setting"
 
 Fields = dict[bytes, bytes]
+
+# The largest number of attempts that a record may have.
+MAX_ATTEMPTS = 2**31 - 1
 
 
 def job_record(extra: Extra) -> bytes:
@@ -44,13 +48,16 @@ def job_extra(fields: Fields) -> Extra:
     options: JobOptions | None = None
     if b"options" in fields:
         options = parse_job_options(fields[b"options"])
-    extra = Extra(options, float(fields.get(b"submitted", b"0")))
-    extra.died = float(fields.get(b"died", b"0"))
+    extra = Extra(options, time_of(fields, b"submitted"))
+    extra.died = time_of(fields, b"died")
     extra.reason = fields.get(b"reason", b"")
     extra.error = fields.get(b"error")
-    extra.due = float(fields.get(b"due", b"0"))
-    extra.expires = float(fields.get(b"expires", b"0"))
-    extra.attempts = int(fields.get(b"attempts", b"0"))
+    extra.due = time_of(fields, b"due")
+    extra.expires = time_of(fields, b"expires")
+    attempts = int(fields.get(b"attempts", b"0"))
+    if not 0 <= attempts <= MAX_ATTEMPTS:
+        raise ValueError(f"it has {attempts} attempts")
+    extra.attempts = attempts
     extra.moved = b"moved" in fields
     if b"schedule" in fields:
         extra.run = fields[b"schedule"].decode(), float(fields[b"run"])
@@ -72,6 +79,14 @@ def split(record: bytes) -> Fields:
             raise ValueError("its extra field is not key=value&key=value")
         fields[key] = unquote_to_bytes(text)
     return fields
+
+
+def time_of(fields: Fields, key: bytes) -> float:
+    """Return a time in seconds, 0 if there is none. Raises ValueError."""
+    seconds = float(fields.get(key, b"0"))
+    if not isfinite(seconds):
+        raise ValueError(f"{key.decode()} is no time")
+    return seconds
 
 
 def _time(seconds: float) -> bytes:

@@ -1,14 +1,14 @@
 """Results of background jobs, kept for those who ask for them later."""
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import inf
 
-from ..constants import RESULT_RES, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
+from ..constants import RESULT_RES, SWEEP, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
 from ..jobs import Jobs
 from ..memory import Memory
 from ..model import Job, Peer, Record
 from ..places import Places
-from ..states import RUNNING
+from ..states import PENDING, RUNNING
 from .dead import DeadJobs
 from .records import RESULT, Fields, join
 from .values import keep_of
@@ -99,6 +99,10 @@ class Results:
         self.known[result.number] = result
         self.total += result.size()
         self._memory.jobs += result.size()
+        if len(self._ends) > 2 * len(self.known) + SWEEP:
+            # Results that were forgotten before their time.
+            self._ends = [e for e in self._ends if e[1] in self.known]
+            heapify(self._ends)
         heappush(self._ends, (result.expires, result.number))
         self.first = self._ends[0][0]
         self.keep_at_most(self.most)
@@ -165,11 +169,18 @@ class Results:
         peer.send(RESULT_RES, (handle, state, data))
 
     def watch(self, peer: Peer, handle: bytes) -> None:
-        """Tell a client the end of a job as if it had submitted it."""
+        """Tell a client the end of a job as if it had submitted it.
+
+        Like those who submitted it, the client hears of the end before that is durable.
+        But a job that is not stored yet may be refused, so it is not known yet.
+        """
         job = self._jobs.find(handle)
-        if job is not None:
+        if job is not None and job.state != PENDING:
             return self._jobs.join(job, peer)
         state, data = self.of(handle)
+        result = self.find(handle)
+        if result is not None:
+            state, data = result.state, result.data
         if state == DONE:
             return peer.send(WORK_COMPLETE, (handle, data))
         if state == EXCEPTION and peer.exceptions:

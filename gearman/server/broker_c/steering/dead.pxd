@@ -2,12 +2,12 @@ cimport cython
 
 from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
-from gearman.server.broker_c.memory cimport Memory, extra_size, job_size
+from gearman.server.broker_c.memory cimport extra_size, job_size
 from gearman.server.broker_c.model cimport Extra, Job
 from gearman.server.broker_c.places cimport Places
 
 cdef int FORGOTTEN, GONE, REVIVED
-cdef Py_ssize_t MANY_OLD
+cdef Py_ssize_t DEAD_MEMORY, MANY_OLD
 
 
 @cython.final
@@ -20,7 +20,6 @@ cdef class DeadJobs:
     cdef Places _places
     cdef Functions _functions
     cdef Jobs _jobs
-    cdef Memory _memory
 
     cpdef add(self, Job job)
     cpdef keep_at_most(self, Py_ssize_t most)
@@ -38,4 +37,4 @@ cdef class DeadJobs:
     @cython.locals(job=Job)
     cdef _set_first(self)
     @cython.locals(extra=Extra, size=Py_ssize_t)
-    cdef _count(self, Job job, int sign)
+    cdef _count(self, Job job)

@@ -8,8 +8,8 @@ from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.values cimport keep_of
 
-cdef int RESULT_RES, RUNNING, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
-cdef Py_ssize_t MANY_RESULTS, RESULT_MEMORY
+cdef int PENDING, RESULT_RES, RUNNING, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
+cdef Py_ssize_t MANY_RESULTS, RESULT_MEMORY, SWEEP
 
 
 @cython.final
@@ -36,7 +36,7 @@ cdef class Results:
     cdef Jobs _jobs
     cdef DeadJobs _dead
     cdef Memory _memory
-    cdef list _ends
+    cdef public list _ends
 
     @cython.locals(seconds=double, result=Result)
     cpdef keep(self, Job job, bytes state, bytes data)
@@ -51,5 +51,5 @@ cdef class Results:
     @cython.locals(job=Job, dead=Job, result=Result)
     cpdef tuple of(self, bytes handle)
     cpdef get(self, Peer peer, bytes handle)
-    @cython.locals(job=Job)
+    @cython.locals(job=Job, result=Result)
     cpdef watch(self, Peer peer, bytes handle)
