@@ -197,6 +197,22 @@ class Jobs:
         job.handle = handle
         return job
 
+    def make_again(self, job: Job, function: Function, workload: bytes) -> Job:
+        """Make a background job with the number and handle of one that is gone.
+
+        It must be another object, since a dead entry of a queue may have the old one.
+        """
+        number, handle, unique = job.number, job.handle, job.unique
+        size = job_size(workload, unique)
+        new = self.make_as(number, handle, function, unique, workload, size)
+        new.priority = job.priority
+        new.background = True
+        new.stored = job.stored
+        if job.reducer is not None:
+            self.reduce(new, job.reducer)
+        self.uniques.add(new)
+        return new
+
     def reduce(self, job: Job, reducer: bytes) -> None:
         """Set the reducer of a job."""
         job.reducer = reducer
@@ -241,17 +257,6 @@ class Jobs:
             return -1
         number = int(digits)
         return number if number <= MAX_NUMBER else -1
-
-    def readmit(self, job: Job) -> None:
-        """Make a job known again that was forgotten."""
-        self.known[job.number] = job
-        self._memory.jobs += job_size(job.workload, job.unique)
-        self.uniques.add(job)
-        if job.reducer is not None:
-            self._memory.jobs += len(job.reducer)
-        extra = job.extra
-        if extra is not None:
-            self.resize(extra, extra_size(extra.options) + len(extra.record))
 
     def place(self, job: Job, event: int) -> None:
         """Put a job where it waits, or leave it to the next run of the server.
