@@ -443,6 +443,9 @@ class Jobs:
         elif job.state != RUNNING:
             self._places.move(job, ABANDONED, GONE)
             self.retire(job)
+        elif job.worker is peer:
+            # It has disconnected, so the job is about to be lost.
+            pass
         elif job.worker is not None and job.worker.extensions:
             job.worker.send(WORK_CANCEL, (job.handle,))
             # Its worker may end it at any moment, so nobody should join it any more.

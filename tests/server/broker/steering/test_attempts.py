@@ -503,6 +503,16 @@ class TestCancelling:
         assert other.got() == []
         assert taken(server, worker) == again
 
+    def test_worker_that_has_left_is_not_told_that_it_wants_its_job_no_more(
+        self, server
+    ):
+        worker = extended(server)
+        worker.submit()
+        taken(server, worker)
+        worker.leave()
+        assert worker.got() == []
+        assert server.broker.jobs.known == {}
+
     @pytest.mark.parametrize("unique", [b"u", b"-", b""])
     def test_nothing_is_left_of_such_a_job(self, server, unique):
         client, worker = server.connect(), extended(server)
