@@ -347,7 +347,7 @@ class TestStore:
     def store(self):
         return Store()
 
-    def stored(self, server, store, options, unique=b"u") -> bytes:
+    def stored(self, server, store, options, unique=b"u"):
         client = server.connect()
         options = b"background=1&" + options
         client.send(Command.SUBMIT_JOB_WITH, b"f", unique, options, b"w")
