@@ -386,14 +386,14 @@ class Jobs:
 
     def forget(self, job: Job) -> None:
         """Make a job unknown."""
-        if self.known.pop(job.number, None) is not None:
-            self._memory.jobs -= job_size(job.workload, job.unique)
-            self.uniques.remove(job)
-            if job.reducer is not None:
-                self._memory.jobs -= len(job.reducer)
-            if job.extra is not None:
-                self.resize(job.extra, 0)
-            if not job.stored and job.state != DEAD:
-                # Dead entries of queues still refer to the job: free its workload.
-                # A stored job keeps its workload, which the store may still need.
-                job.workload = b""
+        del self.known[job.number]
+        self._memory.jobs -= job_size(job.workload, job.unique)
+        self.uniques.remove(job)
+        if job.reducer is not None:
+            self._memory.jobs -= len(job.reducer)
+        if job.extra is not None:
+            self.resize(job.extra, 0)
+        if not job.stored and job.state != DEAD:
+            # Dead entries of queues still refer to the job: free its workload.
+            # A stored job keeps its workload, which the store may still need.
+            job.workload = b""

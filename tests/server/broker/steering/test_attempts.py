@@ -554,3 +554,9 @@ def test_result_that_is_too_large_ends_a_job_for_good(server):
     state, reason = result(client, handle)
     assert state == b"exception"
     assert reason == b"a packet of 2 bytes for it is over the limit of 1"
+
+
+def test_result_that_is_too_large_for_an_unknown_job_is_refused(server):
+    worker = server.connect().can_do()
+    server.broker.workers.refuse_result(worker.peer, b"H:test:1", 2, 1)
+    assert worker.got() == [LOST]
