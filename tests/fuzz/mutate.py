@@ -10,7 +10,14 @@ MAGICS = [
     *(b"\0RES", b"\0REX", b"\0\0\0\0", b"GET ", b"\x16\x03\x01\0", b"\0req"),
     b"\xff" * 4,
 ]
-NUMBERS: list[int] = [*range(44), 255, 256, 0x07000000, 2**31 - 1, 2**31, 2**32 - 1]
+NUMBERS: list[int] = [
+    *range(44),
+    *range(255, 264),
+    0x07000000,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+]
 LENGTHS: list[int] = [
     0,
     1,

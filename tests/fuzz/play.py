@@ -8,6 +8,7 @@ from typing import Any
 
 from gearman import __version__
 from gearman.commands import HEADER_SIZE
+from gearman.options import parse_policy
 from tests.fuzz.answers import READERS, HttpAnswers
 from tests.fuzz.builds import Build
 from tests.fuzz.script import ASSIGNED, CREATED, FIRST_HANDLE, Script, Step
@@ -113,7 +114,8 @@ class Site:
         self.broker = build.broker.Broker(
             handle_prefix=b"H",
             first_handle=FIRST_HANDLE,
-            **{**script.options, "limits": build.broker.Limits(**script.limits)},
+            limits=build.broker.Limits(**script.limits),
+            **script.of_broker,
         )
         self.broker.places.moves = Moves()
         shutdown = None if like_listener else lambda graceful: None
@@ -143,8 +145,13 @@ class Site:
             "store": self._store,
             "outage": self._outage,
             "drain": self._drain,
+            "policy": self._policy,
+            "dead": self._dead,
         }
+        self._records: list[Any] = []
         self.begin_turn()
+        for name, text in script.policies.items():
+            self._policy(name, text)
 
     # -- steps
 
@@ -215,11 +222,26 @@ class Site:
         changes, self._changes = self._changes, []
         jobs = [change for change in changes if not isinstance(change, int)]
         self.begin_turn()
+        numbers, self._records = self._records, []
         if works:
             self.broker.stored.durable(jobs)
+            self.broker.stored.recorded(numbers)
         else:
             self.broker.stored.failed(jobs, b"the disk is full")
+            self.broker.stored.record_again(numbers)
         self.end_turn()
+
+    def _policy(self, name: bytes, text: bytes) -> None:
+        self.begin_turn()
+        self.broker.policies.set(name, parse_policy(text))
+        self.end_turn()
+
+    def _dead(self, revives: bool) -> None:
+        dead = self.broker.dead
+        for job in list(dead.known.values())[:1]:
+            self.begin_turn()
+            dead.revive(job) if revives else dead.forget(job)
+            self.end_turn()
 
     def _outage(self, there_is_one: bool) -> None:
         self.broker.outage = b"no disk" if there_is_one else b""
@@ -253,8 +275,10 @@ class Site:
                 peer.connection.flush()
         assert not broker.touched, "a turn without an end"
         self._changes += broker.jobs.changes
+        self._records += [record.number for record in broker.jobs.records]
         for done in (
             broker.jobs.changes,
+            broker.jobs.records,
             broker.jobs.congested,
             broker.answers.deferring,
         ):
@@ -297,7 +321,7 @@ def state(broker: Any) -> list[Any]:
     jobs = [
         (it.handle, it.function.name, it.unique, it.workload, it.priority, it.state)
         + (it.background, it.when, it.retries, it.numerator, it.denominator)
-        + (len(it.clients or ()), it.reducer, it.stored)
+        + (len(it.clients or ()), it.reducer, it.stored, extra(it.extra))
         for it in broker.jobs.known.values()
     ]
     functions = [
@@ -305,24 +329,45 @@ def state(broker: Any) -> list[Any]:
         + ([q.count for q in it.queues], list(it.twins))
         for it in broker.functions.known.values()
     ]
+    dead = [(it.handle, extra(it.extra)) for it in broker.dead.known.values()]
+    results = [
+        (it.handle, it.name, it.state, it.data, it.durable)
+        for it in broker.results.known.values()
+    ]
     others = {key: len(jobs) for key, jobs in broker.jobs.uniques._others.items()}
     return [
         jobs,
         functions,
         list(broker.jobs.uniques._first),
         others,
+        dead,
+        results,
         broker.memory.jobs,
     ]
 
 
+def extra(it: Any) -> tuple[Any, ...]:
+    """Return what a job has beyond the standard, without times."""
+    if it is None:
+        return ()
+    done = (it.attempts, it.awaits, it.moved, it.reason, it.error)
+    return *done, bool(it.due), bool(it.expires), bool(it.died)
+
+
 def check_empty(broker: Any) -> None:
-    """Fail if a broker has any data left but names of functions."""
+    """Fail if a broker has any data left but names of functions, and ends of jobs."""
+    for job in list(broker.dead.known.values()):
+        broker.dead.forget(job)
+    for result in list(broker.results.known.values()):
+        broker.results.forget(result)
     assert not broker.jobs.known
     assert not broker.peers
     assert not broker.memory.jobs
     assert not broker.jobs.uniques._first
     assert not broker.jobs.uniques._others
-    for timers in (broker.places.scheduled, broker.places.deadlines):
+    assert not broker.jobs._followers
+    places = broker.places
+    for timers in (places.scheduled, places.deadlines, places.lives):
         assert not timers._jobs
     for name, function in list(broker.functions.known.items()):
         assert function.total() == 0, name

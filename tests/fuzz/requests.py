@@ -29,6 +29,24 @@ INTEGERS = [
     *(b"-9223372036854775808", b"1" * 30, b"1\0", b"1e3", b"0x10"),
 ]
 TIMES = [*INTEGERS, b"1700000001", b"1700000005", b"1700000050", b"1699999999"]
+OPTIONS = [
+    *(
+        b"",
+        b"background=1",
+        b"background=1",
+        b"retries=1&backoff=fixed:0",
+        b"x=1",
+        b"&",
+    ),
+    *(b"retries=2&backoff=fixed:100&background=1", b"delay=5", b"delay=1&ttl=1"),
+    *(b"ttl=1&background=1", b"timeout=1&retries=1", b"keep=50&background=1"),
+    *(b"dead=list&background=1", b"dead=function:g&background=1", b"priority=high"),
+    *(b"dead=list&ttl=1.5&background=1&keep=9", b"after=" + CREATED, b"need-worker=1"),
+    *(b"after=" + CREATED + b"," + ASSIGNED + b"&background=1", b"at=1700000005"),
+    *(b"priority=low&background=0", b"dead=function:%66&keep=1&background=1", b"ttl"),
+    b"trace=00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01",
+]
+SECONDS = [b"0", b"0", b"0+", b"0.5", b"5+", b"100", b"-1", b"", b"x", b"9" * 12]
 CALENDAR = [b"", b"*", b"0", b"1", b"6", b"12", b"29", b"31", b"60", b"-1", b"1,2"]
 CLIENT_IDS = [b"me", b"", b"a b", b"a\nb\t.", b"i" * 1024, b"i" * 1025, b"\xff\0x"]
 ARGUMENTS = {
@@ -42,7 +60,16 @@ ARGUMENTS = {
     "epoch": TIMES,
     **dict.fromkeys(("minute", "hour", "day", "month", "weekday"), CALENDAR),
     "client_id": CLIENT_IDS,
-    "option": [b"exceptions", b"EXCEPTIONS", b"exceptions\0", b"other", b""],
+    "options": OPTIONS,
+    "seconds": SECONDS,
+    "option": [
+        b"extensions",
+        b"exceptions",
+        b"EXCEPTIONS",
+        b"exceptions\0",
+        b"other",
+        b"",
+    ],
 }
 
 # Requests that get jobs done; they are more frequent than the others.
@@ -51,7 +78,8 @@ _MOVES = """
     SUBMIT_JOB_LOW_BG SUBMIT_JOB_EPOCH CAN_DO CAN_DO CAN_DO CAN_DO_TIMEOUT GRAB_JOB
     GRAB_JOB GRAB_JOB GRAB_JOB GRAB_JOB_UNIQ GRAB_JOB_ALL PRE_SLEEP PRE_SLEEP
     WORK_COMPLETE WORK_COMPLETE WORK_COMPLETE WORK_DATA WORK_STATUS WORK_WARNING
-    WORK_FAIL WORK_EXCEPTION GET_STATUS ECHO_REQ OPTION_REQ
+    WORK_FAIL WORK_EXCEPTION GET_STATUS ECHO_REQ OPTION_REQ SUBMIT_JOB_WITH
+    SUBMIT_JOB_WITH SUBMIT_JOB_WITH SUBMIT_JOB_WITH WORK_RETRY GET_RESULT WATCH_JOB
 """
 MOVES = _MOVES.split()
 ALL = [name for name in NUMBERS if name != "TEXT"]
@@ -104,6 +132,9 @@ WORK = [
     packet("WORK_DATA", ASSIGNED, b"d") + packet("WORK_DATA", ASSIGNED, b"\0"),
     packet("WORK_COMPLETE", ASSIGNED, b"r") + packet("GRAB_JOB_UNIQ"),
     packet("WORK_EXCEPTION", ASSIGNED, b"e") + packet("WORK_FAIL", ASSIGNED),
+    packet("WORK_FAIL", ASSIGNED) + packet("GRAB_JOB"),
+    packet("WORK_RETRY", ASSIGNED, b"0+", b"again") + packet("GRAB_JOB"),
+    packet("OPTION_REQ", b"extensions") + packet("CAN_DO", b"g") + packet("GRAB_JOB"),
 ]
 
 

@@ -8,7 +8,8 @@ from typing import Any
 CORPUS = Path(__file__).with_name("corpus")
 
 # ("join", who, kind), ("send", who, data), ("leave", who), ("wait", seconds),
-# ("store", whether it works), ("outage", whether there is one), ("drain",)
+# ("store", whether it works), ("outage", whether there is one), ("drain",), ("policy",
+# function, text), ("dead", whether to revive the first dead job or to drop it)
 Step = tuple[Any, ...]
 
 # All handles of a script's jobs have this length, so that one can replace another.
@@ -37,6 +38,18 @@ class Script:
     @property
     def inputs(self) -> int:
         return sum(step[0] == "send" for step in self.steps)
+
+    @property
+    def policies(self) -> dict[bytes, bytes]:
+        """The policies of functions at the start."""
+        policies: dict[bytes, bytes] = self.options.get("policies", {})
+        return policies
+
+    @property
+    def of_broker(self) -> dict[str, Any]:
+        """The options that a broker is made with, without its limits."""
+        other = ("limits", "policies")
+        return {name: it for name, it in self.options.items() if name not in other}
 
     def without(self, start: int, end: int) -> "Script":
         steps = self.steps[:start] + self.steps[end:]

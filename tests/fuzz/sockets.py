@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from gearman.options import parse_policy
 from gearman.server.net.engine import Engine
 from gearman.server.net.listener import Listener
 from gearman.server.net.loop import Selector, run
@@ -92,7 +93,9 @@ class Stage:
 
     def __init__(self, listener: Listener, script: Script) -> None:
         self.broker: Any = listener.broker
-        self._choose({**script.options, "limits": script.limits})
+        self._choose({**script.of_broker, "limits": script.limits})
+        for name, text in script.policies.items():
+            self.broker.policies.set(name, parse_policy(text))
         jobs = self.broker.jobs
         jobs.handle_prefix, jobs.next_number = b"H", FIRST_HANDLE
         self._accept = listener._accept

@@ -22,6 +22,14 @@ OPTIONS: dict[str, list[Any]] = {
         *({"functions": 2}, {"functions_per_worker": 1}),
     ],
 }
+POLICIES = [
+    *(b"retries=1&backoff=fixed:0", b"ttl=1", b"timeout=1", b"keep=5", b"dead=list"),
+    *(b"dead=function:g", b"priority=low", b"max-running=1", b"rate=2/h", b"rate=1/s"),
+    *(b"max-running=2&rate=3/m&retries=1", b"paused=1", b"paused=0", b"max-queue=2"),
+    *(b"weight=2", b"need-worker=1", b"retries=0&dead=none&ttl=60&keep=0"),
+]
+# Those that a script begins with do not depend on the time, which a listener has.
+FIRST_POLICIES = [it for it in POLICIES if b"=1/s" not in it and b"tt" not in it]
 WAITS = [0.0, 0.1, 1.0, 1.5, 6.0, 60.0]
 
 
@@ -44,6 +52,11 @@ class Writer:
         rests = [b""] * len(guests)
         for _ in range(steps):
             play.extend(self._steps(guests, rests, options["persistent"]))
+        options["policies"] = {
+            name: pick(rng, FIRST_POLICIES)
+            for name in (b"f", b"g")
+            if rng.random() < 0.2
+        }
         return Script(options, play, trace=rng.random() < 0.02)
 
     def _steps(
@@ -65,6 +78,10 @@ class Writer:
             yield "join", who, guests[who]
         elif what < 0.97:
             yield "wait", pick(rng, WAITS)
+        elif what < 0.98:
+            yield "policy", pick(rng, [b"f", b"f", b"g", b""]), pick(rng, POLICIES)
+        elif what < 0.985:
+            yield "dead", rng.random() < 0.7
         elif what > 0.9995:
             yield ("drain",)
         elif persistent and what > 0.995:

@@ -34,6 +34,7 @@ from .states import (
     SHELVED,
 )
 from .steering.records import job_record
+from .uniques import Uniques
 
 if TYPE_CHECKING:
     from ...options import JobOptions
@@ -41,72 +42,6 @@ if TYPE_CHECKING:
 # The largest job number, and how many digits it has.
 MAX_NUMBER = 2**63 - 1
 MAX_DIGITS = 19
-
-
-class Uniques:
-    """The jobs that a submission may join, by their unique.
-
-    The jobs of all functions are in one table, since GET_STATUS_UNIQUE names a unique
-    and no function. The unique "-" stands for the workload itself; such jobs are in the
-    function's `twins`. An empty unique joins nothing, nor does "-" with an empty
-    workload.
-    """
-
-    __slots__ = ("_first", "_others")
-
-    def __init__(self) -> None:
-        self._first: dict[bytes, Job] = {}
-        # Jobs of further functions, if several functions use one unique.
-        self._others: dict[bytes, dict[Function, Job]] = {}
-
-    def first(self, unique: bytes) -> Job | None:
-        """Return the first job of this unique, whatever its function."""
-        return self._first.get(unique)
-
-    def find(self, function: Function, unique: bytes, workload: bytes) -> Job | None:
-        """Return the job that a submission of this function and unique joins."""
-        if unique == b"-":
-            return function.twins.get(workload)
-        job = self._first.get(unique)
-        if job is None or job.function is function:
-            return job
-        others = self._others.get(unique)
-        return None if others is None else others.get(function)
-
-    def add(self, job: Job) -> None:
-        """Make submissions find this job, instead of an earlier one."""
-        unique = job.unique
-        if unique == b"-":
-            if job.workload:
-                job.function.twins[job.workload] = job
-        elif unique:
-            first = self._first.setdefault(unique, job)
-            if first is job:
-                return
-            if first.function is job.function:
-                self._first[unique] = job
-            else:
-                others = self._others.setdefault(unique, {})
-                others[job.function] = job
-
-    def remove(self, job: Job) -> None:
-        """Make submissions not find this job any more."""
-        unique = job.unique
-        if unique == b"-":
-            if job.function.twins.get(job.workload) is job:
-                del job.function.twins[job.workload]
-            return
-        others = self._others.get(unique) if self._others else None
-        if self._first.get(unique) is job:
-            if others is None:
-                del self._first[unique]
-                return
-            function = next(iter(others))
-            self._first[unique] = others.pop(function)
-        elif others is not None and others.get(job.function) is job:
-            del others[job.function]
-        if others is not None and not others:
-            del self._others[unique]
 
 
 class Jobs:
@@ -195,6 +130,22 @@ class Jobs:
         job.handle = handle
         return job
 
+    def make_again(self, job: Job, function: Function, workload: bytes) -> Job:
+        """Make a background job with the number and handle of one that is gone.
+
+        It must be another object, since a dead entry of a queue may have the old one.
+        """
+        number, handle, unique = job.number, job.handle, job.unique
+        size = job_size(workload, unique)
+        new = self.make_as(number, handle, function, unique, workload, size)
+        new.priority = job.priority
+        new.background = True
+        new.stored = job.stored
+        if job.reducer is not None:
+            self.reduce(new, job.reducer)
+        self.uniques.add(new)
+        return new
+
     def reduce(self, job: Job, reducer: bytes) -> None:
         """Set the reducer of a job."""
         job.reducer = reducer
@@ -240,17 +191,6 @@ class Jobs:
             return -1
         number = int(digits)
         return number if number <= MAX_NUMBER else -1
-
-    def readmit(self, job: Job) -> None:
-        """Make a job known again that was forgotten."""
-        self.known[job.number] = job
-        self._memory.jobs += job_size(job.workload, job.unique)
-        self.uniques.add(job)
-        if job.reducer is not None:
-            self._memory.jobs += len(job.reducer)
-        extra = job.extra
-        if extra is not None:
-            self.resize(extra, extra_size(extra.options) + len(extra.record))
 
     def place(self, job: Job, event: int) -> None:
         """Put a job where it waits, or leave it to the next run of the server.
@@ -437,6 +377,9 @@ class Jobs:
         elif job.state != RUNNING:
             self._places.move(job, ABANDONED, GONE)
             self.retire(job)
+        elif job.worker is peer:
+            # It has disconnected, so the job is about to be lost.
+            pass
         elif job.worker is not None and job.worker.extensions:
             job.worker.send(WORK_CANCEL, (job.handle,))
             # Its worker may end it at any moment, so nobody should join it any more.
@@ -444,15 +387,15 @@ class Jobs:
 
     def forget(self, job: Job) -> None:
         """Make a job unknown."""
-        if self.known.pop(job.number, None) is not None:
-            self._memory.jobs -= job_size(job.workload, job.unique)
-            if job.unique:
-                self.uniques.remove(job)
-            if job.reducer is not None:
-                self._memory.jobs -= len(job.reducer)
-            if job.extra is not None:
-                self.resize(job.extra, 0)
-            if not job.stored and job.state != DEAD:
-                # Dead entries of queues still refer to the job: free its workload.
-                # A stored job keeps its workload, which the store may still need.
-                job.workload = b""
+        del self.known[job.number]
+        self._memory.jobs -= job_size(job.workload, job.unique)
+        if job.unique:
+            self.uniques.remove(job)
+        if job.reducer is not None:
+            self._memory.jobs -= len(job.reducer)
+        if job.extra is not None:
+            self.resize(job.extra, 0)
+        if not job.stored and job.state != DEAD:
+            # Dead entries of queues still refer to the job: free its workload.
+            # A stored job keeps its workload, which the store may still need.
+            job.workload = b""

@@ -26,7 +26,7 @@ SHELVED = 10
 FAILED, RETURNED, EXPIRED = 11, 12, 13
 # The jobs that it waited for have ended.
 RELEASED = 14
-# A dead job is tried again; the dead list drops it.
+# A dead job is tried again, as a new one; the dead list drops it.
 REVIVED, FORGOTTEN = 15, 16
 
 # For each event, the places from which and to which it may move a job.
@@ -57,6 +57,6 @@ MOVES: dict[int, dict[int, tuple[int, ...]]] = {
     RETURNED: {RUNNING: (SCHEDULED, QUEUED, DEAD, GONE)},
     EXPIRED: {QUEUED: (DEAD, GONE)},
     RELEASED: {AWAITING: (SCHEDULED, QUEUED, GONE)},
-    REVIVED: {DEAD: (QUEUED, GONE)},
+    REVIVED: {DEAD: (GONE,), NEW: (SCHEDULED, QUEUED, GONE)},
     FORGOTTEN: {DEAD: (GONE,)},
 }

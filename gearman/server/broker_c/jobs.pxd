@@ -6,25 +6,12 @@ from gearman.server.broker_c.making cimport make_handle, new_job
 from gearman.server.broker_c.memory cimport Memory, extra_size, job_size
 from gearman.server.broker_c.model cimport Extra, Function, Job, Peer
 from gearman.server.broker_c.places cimport Places
+from gearman.server.broker_c.uniques cimport Uniques
 
 cdef int ABANDONED, AWAITING, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDULED
 cdef int SHELVED
 cdef int JOB_CREATED, NORMAL, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
 cdef Py_ssize_t FOLLOWED_MEMORY, FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
-
-
-@cython.final
-cdef class Uniques:
-    cdef public dict _first
-    cdef public dict _others
-
-    cpdef Job first(self, bytes unique)
-    @cython.locals(job=Job, others=dict)
-    cpdef Job find(self, Function function, bytes unique, bytes workload)
-    @cython.locals(unique=bytes, first=Job, others=dict)
-    cpdef add(self, Job job)
-    @cython.locals(unique=bytes, others=dict, function=Function)
-    cpdef remove(self, Job job)
 
 
 @cython.final
@@ -62,8 +49,8 @@ cdef class Jobs:
     cpdef Job find(self, bytes handle)
     @cython.locals(digits=bytes)
     cpdef int64_t number_of(self, bytes handle)
-    @cython.locals(extra=Extra)
-    cpdef readmit(self, Job job)
+    @cython.locals(new=Job, size=Py_ssize_t)
+    cpdef Job make_again(self, Job job, Function function, bytes workload)
     @cython.locals(wall=double, extra=Extra)
     cpdef place(self, Job job, int event)
     @cython.locals(client=Peer, clients=list)

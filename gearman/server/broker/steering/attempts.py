@@ -11,7 +11,6 @@ from ....options import Dead
 from ..constants import WORK_CANCEL, WORK_FAIL
 from ..functions import Functions
 from ..jobs import Jobs
-from ..memory import job_size
 from ..model import Extra, Job, Notice, Peer
 from ..places import Places
 from ..states import DEAD, EXPIRED, FAILED, GONE, RETURNED, SUBMITTED
@@ -141,24 +140,15 @@ class Attempts:
         It keeps its number and its handle, so that the store just replaces it.
         """
         jobs = self._jobs
-        unique, workload, reducer = job.unique, job.workload, job.reducer
+        workload = job.workload
         submitted = job.extra.submitted if job.extra is not None else 0.0
         self._places.move(job, event, GONE)
         jobs.retire(job)
-        function = self._functions.of(goes.function)
-        size = job_size(workload, unique)
-        new = jobs.make_as(job.number, job.handle, function, unique, workload, size)
-        new.priority = job.priority
-        new.background = True
-        new.stored = job.stored
-        if reducer is not None:
-            jobs.reduce(new, reducer)
+        new = jobs.make_again(job, self._functions.of(goes.function), workload)
         extra = jobs.extend(new)
         extra.submitted = submitted
         extra.moved = True
         extra.expires = -1.0
-        if unique:
-            jobs.uniques.add(new)
         if new.stored:
             jobs.store(new)
         jobs.place(new, SUBMITTED)

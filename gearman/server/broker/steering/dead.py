@@ -65,18 +65,21 @@ class DeadJobs:
     def revive(self, job: Job) -> None:
         """Queue a dead job, with all its attempts."""
         self._remove(job)
-        extra = job.extra
+        self._places.move(job, REVIVED, GONE)
+        jobs, extra = self._jobs, job.extra
         assert extra is not None  # noqa: S101
         extra.attempts = 0
         extra.died = 0.0
         extra.reason = b""
         extra.error = None
-        job.retries = 0
-        job.function = self._functions.of(job.function.name)
-        self._jobs.readmit(job)
-        if job.stored:
-            self._jobs.store(job)
-        self._jobs.place(job, REVIVED)
+        function = self._functions.of(job.function.name)
+        new = jobs.make_again(job, function, job.workload)
+        new.when = job.when
+        new.extra = extra
+        jobs.resize(extra, extra_size(extra.options) + len(extra.record))
+        if new.stored:
+            jobs.store(new)
+        jobs.place(new, REVIVED)
 
     def forget(self, job: Job) -> None:
         """Drop a dead job."""
@@ -84,6 +87,9 @@ class DeadJobs:
         self._places.move(job, FORGOTTEN, GONE)
         if job.stored:
             self._jobs.changes.append(job.number)
+        else:
+            # A dead entry of a queue may still have the job.
+            job.workload = b""
 
     def drop_old(self, now: float) -> None:
         """Drop the dead jobs that are too old."""

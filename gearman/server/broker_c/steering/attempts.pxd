@@ -2,7 +2,6 @@ cimport cython
 
 from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
-from gearman.server.broker_c.memory cimport job_size
 from gearman.server.broker_c.model cimport Extra, Function, Job, Peer
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.steering.dead cimport DeadJobs
@@ -37,8 +36,7 @@ cdef class Attempts:
         self, Job job, Extra extra, Peer worker, int event, double pause, str reason
     )
     @cython.locals(
-        jobs=Jobs, unique=bytes, workload=bytes, reducer=bytes, submitted=double,
-        function=Function, size=Py_ssize_t, new=Job, extra=Extra,
+        jobs=Jobs, workload=bytes, submitted=double, new=Job, extra=Extra
     )
     cdef _hand_over(self, Job job, int event, goes)
     cdef _note_end(self, Job job, Peer worker, str reason)

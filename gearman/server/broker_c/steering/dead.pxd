@@ -27,7 +27,7 @@ cdef class DeadJobs:
     cpdef Job find(self, bytes handle)
     @cython.locals(job=Job)
     cpdef list of(self, bytes name, Py_ssize_t most)
-    @cython.locals(extra=Extra)
+    @cython.locals(extra=Extra, jobs=Jobs, new=Job)
     cpdef revive(self, Job job)
     cpdef forget(self, Job job)
     cpdef drop_old(self, double now)

@@ -503,6 +503,16 @@ class TestCancelling:
         assert other.got() == []
         assert taken(server, worker) == again
 
+    def test_worker_that_has_left_is_not_told_that_it_wants_its_job_no_more(
+        self, server
+    ):
+        worker = extended(server)
+        worker.submit()
+        taken(server, worker)
+        worker.leave()
+        assert worker.got() == []
+        assert server.broker.jobs.known == {}
+
     @pytest.mark.parametrize("unique", [b"u", b"-", b""])
     def test_nothing_is_left_of_such_a_job(self, server, unique):
         client, worker = server.connect(), extended(server)
@@ -544,3 +554,9 @@ def test_result_that_is_too_large_ends_a_job_for_good(server):
     state, reason = result(client, handle)
     assert state == b"exception"
     assert reason == b"a packet of 2 bytes for it is over the limit of 1"
+
+
+def test_result_that_is_too_large_for_an_unknown_job_is_refused(server):
+    worker = server.connect().can_do()
+    server.broker.workers.refuse_result(worker.peer, b"H:test:1", 2, 1)
+    assert worker.got() == [LOST]

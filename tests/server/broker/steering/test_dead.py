@@ -168,6 +168,15 @@ class TestLimits:
         assert len(server.broker.dead.known) == 3
         assert server.after(0) == inf
 
+    def test_queue_does_not_keep_the_workload_of_a_dropped_job(self, server):
+        client = server.connect()
+        client.submit()
+        handle = background(client, b"ttl=5&" + LIST)
+        server.after(5)
+        job = server.broker.dead.find(handle)
+        server.broker.dead.forget(job)
+        assert job.workload == b""
+
     def test_nothing_is_left_of_dropped_jobs(self, server, worker):
         for handle in (die(server, worker, unique=b"u"), die(server, worker)):
             server.broker.dead.forget(server.broker.dead.find(handle))
@@ -218,6 +227,15 @@ class TestReviving:
         server.broker.dead.revive(server.broker.dead.find(handle))
         server.after(50)
         assert worker.grab() == handle
+
+    def test_expired_job_from_the_middle_of_a_queue_runs_once(self, server, worker):
+        client = server.connect()
+        others = [client.submit(), client.submit()]
+        client.got()
+        handle = background(client, b"ttl=5&" + LIST)
+        server.after(5)
+        server.broker.dead.revive(server.broker.dead.find(handle))
+        assert [worker.grab() for _ in range(4)] == [*others, handle, None]
 
     def test_function_may_have_been_dropped(self, server, worker):
         handle = die(server, worker)
@@ -329,7 +347,7 @@ class TestStore:
     def store(self):
         return Store()
 
-    def stored(self, server, store, options, unique=b"u") -> bytes:
+    def stored(self, server, store, options, unique=b"u"):
         client = server.connect()
         options = b"background=1&" + options
         client.send(Command.SUBMIT_JOB_WITH, b"f", unique, options, b"w")

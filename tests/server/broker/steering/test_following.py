@@ -313,7 +313,7 @@ class TestStopping:
     def store(self):
         return Store()
 
-    def stored(self, server, store, *after: bytes, name=b"f") -> bytes:
+    def stored(self, server, store, *after: bytes, name=b"f"):
         client = server.connect()
         options = b"background=1"
         if after:

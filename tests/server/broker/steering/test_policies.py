@@ -4,6 +4,10 @@ import pytest
 
 from gearman.commands import Command
 from gearman.options import Policies, format_options, parse_policy
+from gearman.server.broker.choice import Choice
+from gearman.server.broker.functions import Functions
+from gearman.server.broker.limits import Hits, Limits
+from gearman.server.broker.memory import Memory
 from tests.server.broker.steered import NOOP, Store, background, policy, submit, taken
 
 
@@ -25,6 +29,11 @@ class TestSources:
         server.broker.functions.of(b"f")
         assert server.broker.functions.known[b"f"].policy is None
         assert server.broker.policies.shown() == {}
+
+    def test_functions_without_a_table_of_policies_have_none(self):
+        choice = Choice(priority_first=True, round_robin=True)
+        functions = Functions(Limits(), Hits(), Memory(), choice)
+        assert functions.of(b"f").policy is None
 
     def test_functions_to_come_get_the_policy_of_the_file(self, server):
         load(server, f_any=b"retries=1", f1=b"ttl=5")
@@ -223,6 +232,17 @@ class TestStore:
         server.broker.stored.record_again(numbers)
         store.commit(server)
         assert text(store.restart()) == b"retries=2"
+
+    def test_only_what_could_not_be_stored_is_stored_again(self, make_server):
+        server, store = make_server(persistent=True), Store()
+        policy(server, b"retries=2")
+        policy(server, b"retries=3", b"g")
+        numbers = [record.number for record in server.broker.jobs.records]
+        server.broker.jobs.records.clear()
+        server.broker.stored.record_again([*numbers[1:], 99])
+        store.commit(server)
+        server = store.restart()
+        assert (text(server), text(server, b"g")) == (b"", b"retries=3")
 
     def test_policy_that_cannot_be_read_is_an_error(self, make_server):
         server = make_server(persistent=True)

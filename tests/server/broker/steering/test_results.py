@@ -289,7 +289,7 @@ class TestStore:
     def store(self):
         return Store()
 
-    def ended(self, server, store, worker, options=KEEP, data=b"re\0sult") -> bytes:
+    def ended(self, server, store, worker, options=KEEP, data=b"re\0sult"):
         """Have a stored job end; its end is not stored yet."""
         client = server.connect()
         options = b"background=1&" + options
