@@ -25,8 +25,13 @@ _WORDS = """
     SUBMIT_REDUCE_JOB_BACKGROUND GRAB_JOB_ALL JOB_ASSIGN_ALL GET_STATUS_UNIQUE
     STATUS_RES_UNIQUE
 """
-NAMES = _WORDS.split()
-NUMBERS = {name: number for number, name in enumerate(NAMES)}
+# The numbers of our own begin here.
+_OURS = 256
+_OUR_WORDS = """
+    SUBMIT_JOB_WITH GET_RESULT RESULT_RES WATCH_JOB WORK_RETRY WORK_CANCEL
+"""
+NAMES = dict([*enumerate(_WORDS.split()), *enumerate(_OUR_WORDS.split(), _OURS)])
+NUMBERS = {name: number for number, name in NAMES.items()}
 
 
 class Packet(NamedTuple):

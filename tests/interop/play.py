@@ -234,4 +234,4 @@ def run(server: Server, script: str) -> list[str]:
         return play.run(script)
 
 
-assert set(_ASSIGNED + _FINAL) <= set(NAMES)
+assert set(_ASSIGNED + _FINAL) <= set(NAMES.values())
