@@ -158,7 +158,9 @@ class GearmanClient(Shared):
             if self._others or self.read_timeout is not None or timeout == 0:
                 return False
             way = direct.find(self.connection_list, self.connection_to_handler_map)
-            if way is None or not direct.may_take(way, request):
+            if way is None:
+                return False
+            if request.options is not None and not direct.knows_extensions(way):
                 return False
             packet, dialogue = direct.packet_of(way, request), self._dialogue
             # Other threads cannot use this client during the wait.
@@ -294,7 +296,7 @@ class GearmanClient(Shared):
         if "when_to_run" in job_info or "reducer" in job_info:
             request.when_to_run = job_info.get("when_to_run")
             request.reducer = job_info.get("reducer")
-        if job_info.get("options"):
+        if "options" in job_info and job_info["options"]:
             request.options = checked(job_info["options"])
         return request
 
@@ -426,17 +428,15 @@ class GearmanClient(Shared):
     ) -> Any:
         """Return the result of a job, decoded; the job is a request or a handle.
 
-        The server of a request is asked, or for a handle all servers. It knows the
-        results of background jobs that it has to keep: see the option `keep`. If the
-        job has not ended, it is waited for, `wait` seconds at most. For the answers
-        of the servers there are `poll_timeout` seconds (None: no limit).
+        The server of a request is asked, or all servers for a handle. It knows results
+        of background jobs with the option `keep`. If the job has not ended, it is
+        waited for, `wait` seconds at most. The servers have `poll_timeout` seconds to
+        answer (None: no limit).
 
         Raises ResultNotReady (a TimeoutError) if the job has not ended, or no server
-        has answered in time; JobFailed, with the reason and the worker's exception;
-        UnknownJob (a LookupError) if no server knows it or its result;
-        UnsupportedByServer; ServerUnavailable; InvalidClientState for a request that
-        was not accepted; ProtocolError for a handle with a NUL or over 64 bytes; and
-        what the encoder raises.
+        has answered in time; JobFailed; UnknownJob (a LookupError) if no server knows
+        it or its result; UnsupportedByServer; ServerUnavailable; InvalidClientState
+        for a request that was not accepted; and what the encoder raises.
         """
         return results.get_result(self, job, wait, poll_timeout)
 

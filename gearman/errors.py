@@ -1,6 +1,7 @@
 """All errors that this package raises, in one tree."""
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class GearmanError(Exception):
@@ -147,7 +148,7 @@ class JobFailed(ResultError):
     """
 
     def __init__(
-        self, handle: str | None, reason: str = "", exception: object = None
+        self, handle: str | None, reason: str = "", exception: Any = None
     ) -> None:
         why = reason or ("" if exception is None else str(exception))
         super().__init__(handle, f"{handle} has failed{why and ': '}{why:.200}")

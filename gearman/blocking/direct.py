@@ -76,9 +76,9 @@ def usual(
     return None
 
 
-def may_take(way: Way, request: GearmanJobRequest) -> bool:
+def knows_extensions(way: Way) -> bool:
     """Whether it is known how the server is told the options of a request."""
-    return request.options is None or way[1].extensions is not None
+    return way[1].extensions is not None
 
 
 def packet_of(way: Way, request: GearmanJobRequest) -> bytes:
@@ -166,7 +166,7 @@ def submitter(
     def submit(request: GearmanJobRequest) -> None:
         # A connection that was lost and opened again has another handler.
         usable = connection.connected and handlers.get(connection) is handler
-        if usable and may_take(way, request):
+        if usable and (request.options is None or knows_extensions(way)):
             connection.queue(packet_of(way, request))
         else:
             slowly(request)

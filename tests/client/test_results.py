@@ -146,7 +146,7 @@ def test_the_exception_of_a_job_is_kept(
             servers.until(lambda: not client.get_job_status(request).status["known"])
         with pytest.raises(JobFailed, match="builtins.ValueError: broken") as told:
             client.get_result(request, wait=wait)
-    assert "broken" in told.value.exception  # type: ignore[operator]
+    assert "broken" in told.value.exception
 
 
 @pytest.mark.parametrize("options", [{}, {"retries": 1, "backoff": "fixed:0"}])
