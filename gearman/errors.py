@@ -151,7 +151,8 @@ class JobFailed(ResultError):
         self, handle: str | None, reason: str = "", exception: Any = None
     ) -> None:
         why = reason or ("" if exception is None else str(exception))
-        super().__init__(handle, f"{handle} has failed{why and ': '}{why:.200}")
+        text = f"the job {handle} has failed{why and ': '}{why:.200}"
+        super().__init__(handle, text)
         self.reason = reason
         self.exception = exception
 
@@ -163,7 +164,11 @@ class ResultNotReady(ResultError, TimeoutError):
     """
 
     def __init__(self, handle: str | None, state: str) -> None:
-        super().__init__(handle, f"{handle}: {state or 'no answer'}")
+        if state:
+            text = f"the job {handle} has not ended: it is {state}"
+        else:
+            text = f"no server has answered for the job {handle} in time"
+        super().__init__(handle, text)
         self.state = state
 
 
@@ -174,7 +179,7 @@ class UnknownJob(ResultError, LookupError):
     """
 
     def __init__(self, handle: str) -> None:
-        super().__init__(handle, f"no server knows {handle}, nor its result")
+        super().__init__(handle, f"no server knows the job {handle}, nor its result")
 
 
 class JobRetry(GearmanError):
