@@ -7,6 +7,7 @@ from typing import Any, Unpack, cast
 
 from . import util
 from .admin_client_handler import (
+    Answer,
     ConnectedPeer,
     GearmanAdminClientCommandHandler,
     KnownJob,
@@ -104,7 +105,7 @@ class GearmanAdminClient(Shared):
             self._handler().send_text_command(" ".join([command, *words]))
             return self.wait_until_server_responds(command)
 
-    def wait_until_server_responds(self, expected_type: str | int) -> Any:
+    def wait_until_server_responds(self, expected_type: str | int) -> Answer:
         """Return the answer to the command that was sent, which is `expected_type`."""
         handler = self._handler()
         connection = cast(GearmanConnection, self.current_connection)

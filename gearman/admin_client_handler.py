@@ -92,11 +92,24 @@ class KnownUnique(TypedDict):
     unique: str
 
 
-class AdminAnswer(NamedTuple):
-    """A command, and the server's answer."""
+# A line, the text that an echo sends back, or the rows of a list.
+Answer = (
+    str
+    | Payload
+    | tuple[TaskStatus, ...]
+    | tuple[TaskPriorities, ...]
+    | tuple[ConnectedPeer, ...]
+    | tuple[KnownJob, ...]
+    | tuple[KnownUnique, ...]
+    | None
+)
 
-    command: Any
-    answer: Any
+
+class AdminAnswer(NamedTuple):
+    """A command, and the server's answer; there is None for a shutdown."""
+
+    command: str | int
+    answer: Answer
 
 
 class GearmanAdminClientCommandHandler(GearmanCommandHandler):
@@ -109,9 +122,9 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
 
     def __init__(self, connection_manager: Any = None) -> None:
         super().__init__(connection_manager=connection_manager)
-        self._sent_commands: deque[Any] = deque()
-        self._recv_responses: deque[Any] = deque()
-        self._rows: list[object] = []
+        self._sent_commands: deque[str | int] = deque()
+        self._recv_responses: deque[Answer] = deque()
+        self._rows: list[Any] = []
 
     # Called by the admin client.
 
@@ -120,7 +133,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         """Whether a complete answer has arrived."""
         return bool(self._recv_responses)
 
-    def pop_response(self) -> tuple[Any, Any]:
+    def pop_response(self) -> AdminAnswer:
         """Return the oldest command and its answer.
 
         Raises InvalidAdminClientState if there is no answer.
@@ -168,7 +181,7 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
             )
         return bool(callback(raw_text))
 
-    def _answer(self, answer: object) -> bool:
+    def _answer(self, answer: Answer) -> bool:
         self._recv_responses.append(answer)
         return False
 

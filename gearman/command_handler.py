@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from .encoders import Encoder
 from .errors import UnknownCommandError
 from .payload import Payload, excerpt
-from .protocol import GEARMAN_COMMAND_TO_NAME, get_command_name
+from .protocol import GEARMAN_COMMAND_TO_NAME, Received, Sendable, get_command_name
 
 gearman_logger = logging.getLogger(__name__)
 
@@ -32,14 +32,14 @@ class Manager(Protocol):
 
     def read_command(
         self, command_handler: "GearmanCommandHandler"
-    ) -> tuple[int, dict[str, Any]] | None:
+    ) -> tuple[int, Received] | None:
         """Return the next command for a handler, or None."""
 
     def send_command(
         self,
         command_handler: "GearmanCommandHandler",
         cmd_type: int,
-        cmd_args: dict[str, Any],
+        cmd_args: Sendable,
     ) -> object:
         """Queue a command on the handler's connection."""
 

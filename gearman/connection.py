@@ -8,7 +8,7 @@ import ssl
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from .blocking.inbox import READ_MORE, Inbox
 from .blocking.sockets import (
@@ -26,6 +26,8 @@ from .errors import ProtocolError as ProtocolError
 from .payload import excerpt
 from .protocol import (
     GEARMAN_COMMAND_TEXT_COMMAND,
+    Received,
+    Sendable,
     pack,
     pack_text_command,
 )
@@ -254,14 +256,14 @@ class GearmanConnection:
                 self._log("Recv", *command)
         return count
 
-    def read_command(self) -> tuple[int, dict[str, Any]] | None:
+    def read_command(self) -> tuple[int, Received] | None:
         """Return the next command and its arguments by name, or None."""
         commands = self.inbox.commands
         return commands.popleft() if commands else None
 
     # Sending.
 
-    def send_command(self, cmd_type: int, cmd_args: dict[str, Any]) -> None:
+    def send_command(self, cmd_type: int, cmd_args: Sendable) -> None:
         """Queue a command; raises ProtocolError if it cannot be sent as a packet."""
         self.queue(self._pack_command(cmd_type, cmd_args))
 
@@ -281,7 +283,7 @@ class GearmanConnection:
         self.queue(packet[sent:])
         return False
 
-    def _pack_command(self, cmd_type: int, cmd_args: dict[str, Any]) -> bytes:
+    def _pack_command(self, cmd_type: int, cmd_args: Sendable) -> bytes:
         if _DEBUG_MODE_:
             self._log("Send", cmd_type, cmd_args)
         if cmd_type == GEARMAN_COMMAND_TEXT_COMMAND:
@@ -329,7 +331,7 @@ class GearmanConnection:
         except OSError as error:
             self.throw_exception(exception=error)
 
-    def _log(self, verb: str, cmd_type: int, cmd_args: dict[str, Any]) -> None:
+    def _log(self, verb: str, cmd_type: int, cmd_args: Sendable) -> None:
         name = get_command_name(cmd_type)
         gearman_logger.debug(
             "%#x - %s - %s - %s", id(self), verb, name, excerpt(cmd_args)

@@ -25,6 +25,7 @@ from .errors import ConnectionError as ConnectionError
 from .errors import GearmanError, ProtocolError
 from .errors import ServerUnavailable as ServerUnavailable
 from .job import Connection, GearmanJob, GearmanJobRequest
+from .protocol import Received, Sendable
 from .util import Address
 
 __all__ = ["DataEncoder", "GearmanConnectionManager", "NoopEncoder"]
@@ -418,16 +419,13 @@ class GearmanConnectionManager:
 
     def read_command(
         self, command_handler: GearmanCommandHandler
-    ) -> tuple[int, dict[str, Any]] | None:
+    ) -> tuple[int, Received] | None:
         """Return the next command for a handler, or None."""
         connection = self.handler_to_connection_map.get(command_handler)
         return None if connection is None else connection.read_command()
 
     def send_command(
-        self,
-        command_handler: GearmanCommandHandler,
-        cmd_type: int,
-        cmd_args: dict[str, Any],
+        self, command_handler: GearmanCommandHandler, cmd_type: int, cmd_args: Sendable
     ) -> None:
         """Queue a command on the handler's connection."""
         self.handler_to_connection_map[command_handler].send_command(cmd_type, cmd_args)

@@ -126,7 +126,12 @@ def _handle(value: bytes) -> str:
     return as_text(value.rstrip(b"\0"))
 
 
-Convert = Callable[[bytes], Any]
+# The arguments of a command that was received, by their names; only "data" is no text.
+Received = dict[str, str | Payload]
+# The arguments of a command to be sent, by their names.
+Sendable = Mapping[str, str | bytes]
+
+Convert = Callable[[bytes], str | Payload]
 
 _ARGUMENTS: dict[int, list[tuple[str, Convert]]] = {
     number: [(name, Payload if name == "data" else bytes.decode) for name in names]
@@ -154,9 +159,7 @@ def submit_cmd_for_background_priority(background: bool, priority: str | None) -
     return SUBMIT_COMMANDS[background, priority]
 
 
-def name_arguments(
-    number: int, arguments: tuple[bytes, ...]
-) -> tuple[int, dict[str, Any]]:
+def name_arguments(number: int, arguments: tuple[bytes, ...]) -> tuple[int, Received]:
     """Return the command and the named arguments of a packet of `gearman.framing`.
 
     Raises ProtocolError (fatal) if the number is unknown.
@@ -183,7 +186,7 @@ def name_arguments(
 
 def parse_binary_command(
     in_buffer: str | bytes, is_response: bool = True
-) -> tuple[int | None, dict[str, Any] | None, int]:
+) -> tuple[int | None, Received | None, int]:
     """Return the first packet of a buffer: (command, arguments, its size in bytes).
 
     Returns (None, None, 0) if the packet is incomplete. `is_response` says whether the
@@ -222,15 +225,13 @@ def _split(number: int, body: bytes) -> tuple[bytes, ...]:
 
 
 def pack_binary_command(
-    cmd_type: int, cmd_args: Mapping[str, Any], is_response: bool = False
+    cmd_type: int, cmd_args: Sendable, is_response: bool = False
 ) -> Payload:
     """Return the packet of a command as a Payload; raises what `pack` raises."""
     return Payload(pack(cmd_type, cmd_args, is_response))
 
 
-def pack(
-    cmd_type: int, cmd_args: Mapping[str, Any], is_response: bool = False
-) -> bytes:
+def pack(cmd_type: int, cmd_args: Sendable, is_response: bool = False) -> bytes:
     """Return the packet of a command as plain bytes.
 
     `cmd_args` has exactly the names of GEARMAN_PARAMS_FOR_COMMAND; values are str or
@@ -287,7 +288,7 @@ def by_name(cmd_type: int, values: Iterable[object]) -> dict[str, Any]:
 
 def parse_text_command(
     in_buffer: str | bytes,
-) -> tuple[int | None, dict[str, Any] | None, int]:
+) -> tuple[int | None, Received | None, int]:
     """Return the first line: (command, {'raw_text': line}, its size in bytes).
 
     The line is without its end, but its end is counted. Returns (None, None, 0) if the
@@ -302,7 +303,7 @@ def parse_text_command(
     return GEARMAN_COMMAND_TEXT_COMMAND, {"raw_text": text}, len(line) + 1
 
 
-def pack_text_command(cmd_type: int, cmd_args: Mapping[str, Any]) -> Payload:
+def pack_text_command(cmd_type: int, cmd_args: Sendable) -> Payload:
     """Return `cmd_args['raw_text']` as it is, which should end with a line end.
 
     Raises ProtocolError for another command, and if there is no text.

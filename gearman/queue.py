@@ -26,6 +26,9 @@ from .text import shown as shown
 
 HIGH, NORMAL, LOW = 0, 1, 2
 
+# Bytes of the longest `extra` of a stored job.
+MAX_EXTRA: Final = 64 * 1024 * 1024
+
 _GROUP: Final = "gearman.queues"
 
 # The plugins of this package, and gearmand's names for them.
@@ -38,7 +41,7 @@ ALIASES: Final = {
 
 
 class StoredJob(NamedTuple):
-    """A background job as it is stored.
+    """A background job as it is stored, or another record of the server.
 
     `number` is its key in the store: from 1 to 2**63 - 1, higher for a later
     submission. `handle` is empty, or ends with a colon and `number`. `function` (up to
@@ -47,6 +50,11 @@ class StoredJob(NamedTuple):
     `priority` is 0, 1 or 2 for high, normal and low. `when` is in seconds since the
     epoch, 0 for immediately. `retries` counts how often the job was queued again.
     `reducer` is bytes without NUL, or None.
+
+    `extra` is any bytes, up to MAX_EXTRA, usually none or some hundred. Only the server
+    knows what they mean: a plugin stores and returns them, and does not look inside. By
+    them the server also tells its other records from jobs that wait; to a plugin these
+    are jobs like all others.
     """
 
     number: int
@@ -58,6 +66,7 @@ class StoredJob(NamedTuple):
     when: int = 0
     retries: int = 0
     reducer: bytes | None = None
+    extra: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +221,10 @@ def check(job: StoredJob) -> str:
         return f"its priority is {job.priority}"
     if not 0 <= job.when < 2**63:
         return f"its time is {job.when}"
+    if not isinstance(job.extra, bytes):
+        return f"its extra is {job.extra!r:.80}"
+    if len(job.extra) > MAX_EXTRA:
+        return f"its extra has {len(job.extra)} bytes"
     return ""
 
 

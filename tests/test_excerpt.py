@@ -41,11 +41,13 @@ def test_other_objects_are_cut_as_well(value: Any) -> None:
     assert len(excerpt(value)) < 4 * LIMIT
 
 
+NUMBER: Any = 5
+ITEMS: Any = [LONG]
 SUBMIT = protocol.GEARMAN_COMMAND_SUBMIT_JOB
 
 
 def not_binary() -> None:
-    protocol.pack(SUBMIT, {"task": 5, "unique": "", "data": LONG})
+    protocol.pack(SUBMIT, {"task": NUMBER, "unique": "", "data": LONG})
 
 
 def with_nul() -> None:
@@ -53,7 +55,7 @@ def with_nul() -> None:
 
 
 def no_payload() -> None:
-    protocol.pack(SUBMIT, {"task": "a", "unique": "", "data": [LONG]})
+    protocol.pack(SUBMIT, {"task": "a", "unique": "", "data": ITEMS})
 
 
 def no_magic() -> None:

@@ -47,6 +47,18 @@ def test_rooms_of_the_page_are_there() -> None:
     assert {path.name for path in server if (path / "__init__.py").exists()} <= told
 
 
+def test_rules_are_where_the_page_says() -> None:
+    rows = re.findall(r"^\| .+ \| `(\S+\.py)` \| `(\w+)` \|$", PAGE, re.MULTILINE)
+    assert len(rows) > 30
+    for file, name in rows:
+        places = [ROOT / "gearman" / above / file for above in ("server", "")]
+        (path,) = filter(Path.exists, places)
+        found = re.search(
+            rf"\b((def|class) {name}\b|{name}(:.*)? = )", path.read_text()
+        )
+        assert found, (file, name)
+
+
 def test_names_on_the_way_of_a_job_are_where_the_page_says() -> None:
     way = PAGE[PAGE.index("The way of one job:") : PAGE.index("## Tests")]
     names: list[str] = []

@@ -1,12 +1,11 @@
 """The data that a connection has received: from bytes to commands."""
 
 from collections import deque
-from typing import Any
 
 from ..commands import RESPONSE
 from ..errors import ProtocolError
 from ..framing import MAX_BODY, Decoder, Packet
-from ..protocol import name_arguments
+from ..protocol import Received, name_arguments
 
 # Bytes to read at once: few for small packets, many while a large packet arrives.
 _READ = 1 << 16
@@ -30,7 +29,7 @@ class Inbox:
             RESPONSE, max_packet=most, max_line=_MAX_LINE, lines=True
         )
         self.packets: deque[Packet] = deque()
-        self.commands: deque[tuple[int, dict[str, Any]]] = deque()
+        self.commands: deque[tuple[int, Received]] = deque()
         # Bytes of the packets, if there are some, and of those that were taken since.
         self._unread = 0
         # How many bytes to read next.
@@ -62,7 +61,7 @@ class Inbox:
         return count
 
 
-def command_of(packet: Packet) -> tuple[int, dict[str, Any]]:
+def command_of(packet: Packet) -> tuple[int, Received]:
     """Return the command of a packet, and its arguments by name.
 
     Raises ProtocolError for a packet that is no command; what follows cannot be read.

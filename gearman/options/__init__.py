@@ -18,6 +18,7 @@ from .keys import KEYS, Key
 from .kinds import MAX_AFTER, MAX_TIME
 from .model import DEFAULT_BACKOFF, Backoff, Dead, JobOptions, Policy, Rate
 from .policies import Policies, merged
+from .schedule import Schedule
 
 __all__ = [
     "DEFAULT_BACKOFF",
@@ -32,6 +33,7 @@ __all__ = [
     "Policies",
     "Policy",
     "Rate",
+    "Schedule",
     "format_options",
     "job_options",
     "merged",

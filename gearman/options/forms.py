@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -14,10 +15,24 @@ from .model import JobOptions, Policy
 # Bytes of the text of all options of a job.
 MAX_OPTIONS: Final = 64 * 1024
 
+# Bytes of a text that is remembered.
+_SHORT: Final = 256
+_NO_DIGITS: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
 
 def parse_job_options(text: bytes) -> JobOptions:
-    """Return the options in a text. Raises OptionError."""
+    """Return the options in a text. Raises OptionError.
+
+    Equal short texts have one result, so that the jobs of a client share it.
+    """
+    return _remembered(text) if len(text) <= _SHORT else _job_options(text)
+
+
+def _job_options(text: bytes) -> JobOptions:
     return JobOptions(**_parsed(text, JOB))
+
+
+_remembered: Final = lru_cache(maxsize=256)(_job_options)
 
 
 def parse_policy(text: bytes) -> Policy:
@@ -81,13 +96,21 @@ def _add(values: dict[str, object], name: str, value: object, what: str) -> None
         raise OptionError(f"{_quoted(name)} is no {what}: there are {known}")
     if key.field in values:
         raise OptionError(f"{name} is given twice: leave one out")
+    values[key.field] = value_of(name, value, key.kind)
+
+
+def value_of(name: str, value: object, kind: Kind) -> Any:
+    """Return the value of a kind that a text or one of Python's values stands for.
+
+    Raises OptionError, whose text begins with `name`.
+    """
     text = None
     try:
-        text = _text(value, key.kind)
-        values[key.field] = key.kind.read(text)
+        text = _text(value, kind)
+        return kind.read(text)
     except (TypeError, ValueError, LookupError):
         found = f"this {type(value).__name__}" if text is None else f"'{shown(text)}'"
-        raise OptionError(f"{name} must be {key.kind.allowed}, not {found}") from None
+        raise OptionError(f"{name} must be {kind.allowed}, not {found}") from None
 
 
 def _text(value: object, kind: Kind) -> bytes:
@@ -110,7 +133,9 @@ def _quoted(name: str) -> str:
 
 
 def _decoded(text: bytes) -> bytes:
-    if re.search(rb"%(?![0-9A-Fa-f]{2})", text):
+    if b"%" not in text:
+        return text
+    if _NO_DIGITS.search(text):
         raise OptionError(
             f"'{shown(text)}' must have two hexadecimal digits after each %"
         )

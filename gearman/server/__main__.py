@@ -21,6 +21,7 @@ from .settings.certificates import open_certificates
 from .settings.command_line import say
 from .settings.config import Config, parse
 from .settings.ownership import may_write
+from .settings.settings_file import open_settings
 from .watch.logs import NOTICE, Log, configure
 
 log = logging.getLogger("gearman.server")
@@ -85,6 +86,7 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
     try:
         # Before the user changes: the new one may not be allowed to read the files.
         certificates = open_certificates(config.tls)
+        settings = open_settings(config.settings)
         groups = (config.listen, *(spoken.listen for spoken in config.protocols))
         sockets, *others = open_groups(groups, config.backlog)
         if pid_file:
@@ -102,6 +104,7 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
             others,
             queue=_open_queue(config),
             certificates=certificates,
+            settings=settings,
         )
         listener.replay()
         gc.freeze()

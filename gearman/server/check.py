@@ -19,6 +19,7 @@ from .settings import process
 from .settings.certificates import open_certificates
 from .settings.config import Config
 from .settings.ownership import acting_as, is_beyond, may_write
+from .settings.settings_file import open_settings
 
 _ROOT: Final = 0
 
@@ -29,6 +30,7 @@ def problems(config: Config) -> Iterator[str]:
     yield from unknown
     yield from _raised(partial(process.limit_descriptors, config.descriptors))
     yield from _raised(partial(open_certificates, config.tls))
+    yield from _raised(partial(open_settings, config.settings))
     yield from _queue(config, user)
     yield from _sockets(config)
     if config.log_file not in ("stderr", "none"):

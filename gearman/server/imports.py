@@ -19,6 +19,9 @@ _CODECS: Final = ("ascii", "idna", "latin-1", "punycode", "unicode_escape")
 # Modules that asyncio, logging and tracebacks import late.
 _MODULES: Final = ("concurrent.futures.thread", "linecache", "tokenize", "traceback")
 
+# What reading a settings file again may need.
+_FOR_SETTINGS: Final = ("cronsim", "importlib.resources", "tzdata")
+
 
 def import_all(config: Config) -> None:
     """Import all modules that a server with these settings may need.
@@ -33,6 +36,11 @@ def import_all(config: Config) -> None:
         # Only with --coredump: ctypes takes memory, and some builds of Python lack it.
         with suppress(ImportError):
             import_module("ctypes")
+    if config.settings:
+        # cronsim may be missing if there are no schedules.
+        for name in _FOR_SETTINGS:
+            with suppress(ImportError):
+                import_module(name)
     if config.queue != "builtin":
         load(config.queue).prepare()
     for spoken in config.protocols:

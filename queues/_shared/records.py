@@ -18,13 +18,17 @@ from zlib import crc32
 
 from gearman.queue import StoredJob
 
-HEADER, JOB, REMOVED = b"S", b"J", b"R"
+HEADER, JOB, EXTENDED, REMOVED = b"S", b"J", b"E", b"R"
+# The kinds that are jobs: without and with `extra`.
+JOBS: Final = (JOB, EXTENDED)
 
 _PREFIX: Final = Struct("<4sII")
 # The number of the previous segment, and how many of its bytes are valid.
 _HEADER: Final = Struct("<cQQ")
 # Number, priority, time, retries; bytes of handle, function, unique and reducer.
 _JOB: Final = Struct("<cQBQQIIIi")
+# Bytes of `extra`, only in a record of the kind EXTENDED: it follows the reducer.
+_EXTRA: Final = Struct("<I")
 _NUMBER: Final = Struct("<cQ")
 _NO_REDUCER: Final = -1
 
@@ -67,14 +71,16 @@ def encode_removed(numbers: Sequence[int], seal: Seal) -> bytes:
 
 def encode_job(job: StoredJob, seal: Seal) -> bytes:
     """Return the record of a job without the workload, which must follow it."""
-    number, handle, function, unique, workload, priority, when, retries, reducer = job
-    lengths = len(handle), len(function), len(unique)
+    number, handle, name, unique, data, priority, when, retries, reducer, extra = job
+    lengths = len(handle), len(name), len(unique)
     fields = _JOB.pack(
-        *(JOB, number, priority, when, retries, *lengths),
+        *(EXTENDED if extra else JOB, number, priority, when, retries, *lengths),
         _NO_REDUCER if reducer is None else len(reducer),
     )
-    front = b"".join((fields, handle, function, unique, reducer or b""))
-    return seal.prefix(front, workload) + front
+    front = b"".join((fields, handle, name, unique, reducer or b""))
+    if extra:
+        front = b"".join((front, _EXTRA.pack(len(extra)), extra))
+    return seal.prefix(front, data) + front
 
 
 def decode_header(body: bytes) -> Header | None:
@@ -93,7 +99,7 @@ def job_number(body: bytes) -> int:
 
 
 def decode_job(body: bytes) -> StoredJob:
-    _, number, priority, when, retries, *lengths = _JOB.unpack_from(body)
+    kind, number, priority, when, retries, *lengths = _JOB.unpack_from(body)
     fields = []
     position = _JOB.size
     for length in lengths:
@@ -101,9 +107,15 @@ def decode_job(body: bytes) -> StoredJob:
         fields.append(body[position:following])
         position = following
     handle, function, unique, reducer = fields
+    extra = b""
+    if kind == EXTENDED:
+        start = position + _EXTRA.size
+        position = start + _EXTRA.unpack_from(body, position)[0]
+        extra = body[start:position]
     return StoredJob(
         *(number, handle, function, unique, body[position:], priority, when, retries),
         reducer=None if lengths[-1] == _NO_REDUCER else reducer,
+        extra=extra,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from .._shared.locations import Index
-from .._shared.records import JOB, Found, job_number
+from .._shared.records import JOBS, Found, job_number
 from .segments import Segment
 
 _log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Compaction:
 
     def _read(self, segment: Segment, budget: int) -> Iterator[Move]:
         for offset, size, body in self._rest:
-            if body is not None and body[:1] == JOB:
+            if body is not None and body[:1] in JOBS:
                 number = job_number(body)
                 if self._index.holds(number, segment.number, offset):
                     yield Move(number, body)

@@ -18,10 +18,10 @@ from .tables import COLUMNS, Table, check_name, choose, create, migrate, of_gear
 
 # Bytes of the largest workload. Postgres accepts no message, array or row of 1 GiB.
 LARGEST: Final = 256 * 1024 * 1024
-# Bytes of workloads in one message, unless a single workload is larger.
+# Bytes of workloads and extras in one message, unless those of a single job are more.
 MESSAGE: Final = 16 * 1024 * 1024
-# The replay reads so many rows at a time. A workload of more than SMALL bytes is read
-# by a statement of its own.
+# The replay reads so many rows at a time. If a workload or an extra has more than SMALL
+# bytes, both are read by a statement of their own.
 PAGE: Final = 2000
 SMALL: Final = 16 * 1024
 
@@ -29,16 +29,20 @@ DELETE: Final = SQL("DELETE FROM {table} WHERE number = ANY($1::bigint[])")
 INSERT: Final = SQL("""
     INSERT INTO {table} ({columns}) SELECT * FROM unnest(
         $1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[],
-        $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[]
+        $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[]{extra}
     )
 """)
 SELECT: Final = SQL("""
     SELECT number, handle, function_name, unique_key,
         CASE WHEN octet_length(workload) <= $2::bigint THEN workload END,
-        priority, when_to_run, retries, reducer
+        priority, when_to_run, retries, reducer_name,
+        CASE WHEN octet_length(coalesce(extra, '')) <= $2::bigint
+            THEN coalesce(extra, '') END
     FROM {table} WHERE number > $1::bigint ORDER BY number LIMIT $3::bigint
 """)
-WORKLOAD: Final = SQL("SELECT workload FROM {table} WHERE number = $1::bigint")
+LARGE: Final = SQL(
+    "SELECT workload, coalesce(extra, '') FROM {table} WHERE number = $1::bigint"
+)
 
 WHAT_TO_DO: Final = (
     (InUse, "end that one, or name another table with --postgres-table"),
@@ -58,16 +62,27 @@ class Statements:
 
     delete: Composed
     insert: Composed
+    insert_with_extra: Composed
     select: Composed
-    workload: Composed
+    large: Composed
 
     @classmethod
     def on(cls, table: Table) -> "Statements":
-        names = {
-            "table": table.identifier,
-            "columns": SQL(", ").join(map(Identifier, COLUMNS)),
-        }
-        return cls(*(one.format(**names) for one in (DELETE, INSERT, SELECT, WORKLOAD)))
+        name = table.identifier
+        columns = [*map(Identifier, COLUMNS)]
+        return cls(
+            DELETE.format(table=name),
+            INSERT.format(
+                table=name, columns=SQL(", ").join(columns[:-1]), extra=SQL("")
+            ),
+            INSERT.format(
+                table=name,
+                columns=SQL(", ").join(columns),
+                extra=SQL(", $10::bytea[]"),
+            ),
+            SELECT.format(table=name),
+            LARGE.format(table=name),
+        )
 
 
 class Store:
@@ -110,9 +125,9 @@ class Store:
 
     def _read(self, row: tuple[Any, ...]) -> StoredJob | Unreadable:
         job = StoredJob._make(row)
-        if job.workload is None:
-            [(workload,)] = self._select(self._statements.workload, job.number)
-            job = job._replace(workload=workload)
+        if job.workload is None or job.extra is None:
+            [(workload, extra)] = self._select(self._statements.large, job.number)
+            job = job._replace(workload=workload, extra=extra)
         if fault := check(job):
             return Unreadable(f"number {job.number} of {self._table}", fault)
         return job
@@ -141,9 +156,17 @@ class Store:
                 )
             if added or not done:
                 for part in messages(added):
-                    connection.execute(
-                        self._statements.insert, arrays(part), prepare=True
-                    )
+                    self._insert(connection, arrays(part))
+
+    def _insert(self, connection: Connection, values: list[Numbers | Texts]) -> None:
+        # A column more would make jobs without extra slower by a tenth. It is NULL
+        # there, which takes no room in a row.
+        if any(values[-1].items):
+            statement = self._statements.insert_with_extra
+        else:
+            statement = self._statements.insert
+            values.pop()
+        connection.execute(statement, values, prepare=True)
 
     def close(self) -> None:
         self._session.close()
@@ -174,15 +197,15 @@ def messages(jobs: Sequence[StoredJob]) -> Iterator[Sequence[StoredJob]]:
     """
     start = size = 0
     for position, job in enumerate(jobs):
-        size += len(job.workload)
+        size += len(job.workload) + len(job.extra)
         if size > MESSAGE and position > start:
             yield jobs[start:position]
-            start, size = position, len(job.workload)
+            start, size = position, len(job.workload) + len(job.extra)
     yield jobs[start:]
 
 
 def arrays(jobs: Sequence[StoredJob]) -> list[Numbers | Texts]:
-    """Return the parameters of INSERT: an array for each column."""
+    """Return an array for each column."""
     columns = zip(*jobs, strict=True) if jobs else [()] * len(COLUMNS)
     return [
         Texts(column) if kind == "bytea" else Numbers(column)

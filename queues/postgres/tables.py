@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from psycopg import errors
 from psycopg.sql import SQL, Identifier
 
 from gearman.errors import ConfigurationError, StartupError
@@ -28,7 +29,14 @@ COLUMNS: Final = {
     "priority": "smallint",
     "when_to_run": "bigint",
     "retries": "bigint",
-    "reducer": "bytea",
+    "reducer_name": "bytea",
+    "extra": "bytea",
+}
+# The columns of an earlier version. It does not start with a table that lacks one.
+EARLIER_COLUMNS: Final = {
+    name.replace("reducer_name", "reducer"): kind
+    for name, kind in COLUMNS.items()
+    if name != "extra"
 }
 COLUMNS_OF_GEARMAND: Final = {
     *("unique_key", "function_name", "priority", "data", "when_to_run")
@@ -47,9 +55,15 @@ CREATE: Final = SQL("""
         priority smallint NOT NULL,
         when_to_run bigint NOT NULL,
         retries bigint NOT NULL,
-        reducer bytea
+        reducer_name bytea,
+        extra bytea
     )
 """)
+
+UPGRADE: Final = (
+    SQL("ALTER TABLE {} ADD extra bytea"),
+    SQL("ALTER TABLE {} RENAME reducer TO reducer_name"),
+)
 
 # The argument is a list of names as in SQL. Names without a schema are found by the
 # search path.
@@ -124,7 +138,13 @@ class Found:
 
     @property
     def ours(self) -> bool:
-        return self.columns.items() >= COLUMNS.items()
+        return self.columns.items() >= COLUMNS.items() or self.earlier
+
+    @property
+    def earlier(self) -> bool:
+        """Whether an earlier version has created it."""
+        there = self.columns.items()
+        return there >= EARLIER_COLUMNS.items() and "extra" not in self.columns
 
 
 def check_name(name: str, option: str) -> None:
@@ -182,6 +202,7 @@ def _current_schema(connection: Connection) -> str:
 def create(connection: Connection, table: Table) -> None:
     """Create a table, and its schema, unless they exist.
 
+    The table of an earlier version gets the columns of this one.
     Raises StartupError if a table of that name has other columns.
     """
     there = find(connection, (table.schema, table.name))
@@ -193,6 +214,20 @@ def create(connection: Connection, table: Table) -> None:
             f"the table {table} has other columns than the queue's: name another one"
             " with --postgres-table"
         )
+    elif there[0].earlier:
+        _upgrade(connection, table)
+
+
+def _upgrade(connection: Connection, table: Table) -> None:
+    try:
+        with connection.transaction():
+            for statement in UPGRADE:
+                connection.execute(statement.format(table.identifier))
+    except errors.InsufficientPrivilege as error:
+        raise StartupError(
+            f"the table {table} is that of an earlier version, and only its owner can"
+            " add a column: start the server once as that role"
+        ) from error
 
 
 def _create_schema(connection: Connection, schema: str) -> None:

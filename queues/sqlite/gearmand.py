@@ -16,10 +16,12 @@ _LONGEST_KEY: Final = 63
 # The beginning of a key that replaces a unique which can't be a key.
 _MADE_UP: Final = b"gearman-py:"
 
-_ADDED: Final = ("handle BLOB", "own_unique BLOB", "retries INTEGER", "reducer BLOB")
+_ADDED: Final = (
+    *("handle BLOB", "own_unique BLOB", "retries INTEGER", "reducer BLOB"),
+    "extra BLOB",
+)
 
 _TEXT: Final = "CAST(? AS TEXT)"
-_VALUES: Final = f"(?, ?, {_TEXT}, {_TEXT}, ?, ?, ?, ?, ?, ?)"
 
 _Value = TypeVar("_Value")
 
@@ -32,11 +34,12 @@ class GearmandTable(Table):
     stored in a column of its own.
     """
 
-    # The columns of a job's fields, in their order, and then that column.
+    # The columns of a job's fields, in their order; before the last one, that column.
     columns = (
         *("handle", "function_name", "unique_key", "data", "priority", "when_to_run"),
-        *("retries", "reducer", "own_unique"),
+        *("retries", "reducer", "own_unique", "extra"),
     )
+    values = ("?", "?", _TEXT, _TEXT, *"???????")
 
     def create(self) -> None:
         self._connection.execute(
@@ -70,7 +73,7 @@ class GearmandTable(Table):
         for some in batches(jobs):
             self.remove([job.number for job in some])
             rows = [_row(job, _key(job)) for job in some]
-            if self._insert("INSERT OR IGNORE", rows, _VALUES) < len(some):
+            if self._insert("INSERT OR IGNORE", rows) < len(some):
                 self._add_ignored(some)
 
     def _add_ignored(self, jobs: Sequence[StoredJob]) -> None:
@@ -82,10 +85,11 @@ class GearmandTable(Table):
         numbers = json.dumps([job.number for job in jobs])
         stored = {number for (number,) in self._connection.execute(sql, (numbers,))}
         rows = [_row(job, _made_up()) for job in jobs if job.number not in stored]
-        self._insert("INSERT", rows, _VALUES)
+        self._insert("INSERT", rows)
 
     def _job(self, row: tuple[Any, ...]) -> StoredJob:
-        number, handle, function, key, data, priority, when, retries, reducer, own = row
+        number, handle, function, key, data, *others = row
+        priority, when, retries, reducer, own, extra = others
         return StoredJob(
             number,
             _handle(handle, number),
@@ -96,13 +100,14 @@ class GearmandTable(Table):
             _default(when, 0),
             _default(retries, 0),
             reducer,
+            _default(extra, b""),
         )
 
 
 def _row(job: StoredJob, key: bytes) -> tuple[object, ...]:
-    number, handle, function, unique, *others = job
+    number, handle, function, unique, *others, extra = job
     own = None if key == unique else unique
-    return (number, handle, function, key, *others, own)
+    return (number, handle, function, key, *others, own, extra)
 
 
 def _key(job: StoredJob) -> bytes:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _DEFAULT_TABLE: Final = "gearman_queue"
 
+# Bytes of a row for numbers and the handle, which has up to 64, at most.
+_OTHERS: Final = 264
+
 
 class Queue(_Queue):
     """Stores background jobs in the SQLite file `db` (--sqlite-db).
@@ -33,7 +36,7 @@ class Queue(_Queue):
     jobs. If a file is deleted, replaced or changed while the server runs, jobs are
     refused until it is restored; until then its jobs are only in the server's memory.
 
-    Jobs are in a table of their own, NAME_jobs. Jobs that gearmand has left in its
+    Jobs are in a table of their own, NAME_records. Jobs that gearmand has left in its
     table `table` (--sqlite-table) are moved there at each start, in their order. Stop
     gearmand first: this server does not notice an idle gearmand, which then can't store
     jobs any more. Rows that can't be read stay where they are and are reported.
@@ -63,7 +66,7 @@ class Queue(_Queue):
             "table",
             ("sqlite-table", "libsqlite3-table"),
             "gearmand's table in the file, whose jobs are taken over; the jobs of this"
-            " server are in the table NAME_jobs (default: gearman_queue)",
+            " server are in the table NAME_records (default: gearman_queue)",
             "NAME",
         ),
         Option(
@@ -92,19 +95,20 @@ class Queue(_Queue):
         format: str = "native",
     ) -> None:
         self._file = _file_class()(_path(db, table))
-        native = NativeTable(self._file.connection, f"{table}_jobs")
+        native = NativeTable(self._file.connection, f"{table}_records")
         gearmand = GearmandTable(self._file.connection, table)
         in_gearmands = format == "gearmand"
         self._table = gearmand if in_gearmands else native
         self._other = native if in_gearmands else gearmand
         try:
-            self._prepare()
+            self._prepare(native, f"{table}_jobs")
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, native: NativeTable, earlier: str) -> None:
         with self._file.failures(StartupError), self._file.transaction():
+            native.take_over(earlier)
             self._table.create()
             if self._other.present():
                 move(self._other, self._table, time.time_ns() // 1000)
@@ -139,7 +143,7 @@ class Queue(_Queue):
     ) -> None:
         largest = self._file.largest()
         reasons = {
-            job.number: f"a job of {shown(job.function)} has {len(job.workload)} bytes,"
+            job.number: f"a job of {shown(job.function)} has {_size(job)} bytes,"
             f" and a row of SQLite at most {largest}"
             for job in jobs
             if _size(job) > largest
@@ -177,5 +181,5 @@ def _file_class() -> "type[File]":
 
 def _size(job: StoredJob) -> int:
     """Return an upper estimate of the bytes of a job's row."""
-    names = len(job.handle) + len(job.function) + len(job.unique)
-    return 200 + names + len(job.workload) + len(job.reducer or b"")
+    names = len(job.function) + len(job.unique) + len(job.reducer or b"")
+    return _OTHERS + names + len(job.workload) + len(job.extra)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 _ROWS: Final = 64
 
 _TYPES: Final = (int, bytes, bytes, bytes, bytes, int, int, int)
-_SHAPES: Final = {(*_TYPES, bytes), (*_TYPES, NoneType)}
+_SHAPES: Final = {(*_TYPES, kind, bytes) for kind in (bytes, NoneType)}
+
+_EXTRA: Final = "extra BLOB DEFAULT x''"
+_LATER: Final = "written by a later version of gearman-py"
 
 _Item = TypeVar("_Item")
 
@@ -30,8 +33,10 @@ class Table(ABC):
     The methods raise sqlite3.Error. Call those that write in a transaction.
     """
 
-    # The columns other than the rowid.
+    # The columns other than the rowid; `extra` is the last one.
     columns: ClassVar[tuple[str, ...]]
+    # The expressions for the values of a row, the rowid first.
+    values: ClassVar[tuple[str, ...]]
 
     def __init__(self, connection: "sqlite3.Connection", name: str) -> None:
         self._connection = connection
@@ -99,14 +104,21 @@ class Table(ABC):
             (json.dumps(numbers),),
         )
 
-    def _insert(self, verb: str, rows: Iterable[Sequence[object]], values: str) -> int:
+    def _insert(self, verb: str, rows: Iterable[Sequence[object]]) -> int:
         """Insert rows, which begin with the number; return how many were inserted."""
-        names = ", ".join(map(quoted, ("rowid", *self.columns)))
-        head = f"{verb} INTO {self.quoted} ({names}) VALUES "
+        width = len(self.columns)
+        extras = slice(width, None, width + 1)
         inserted = 0
         for some in batches(rows):
-            sql = _statement(head, values, len(some))
-            inserted += self._connection.execute(sql, [*chain(*some)]).rowcount
+            values = [*chain(*some)]
+            names = self.columns
+            # A column more would make a job without extra slower by a tenth.
+            if not any(values[extras]):
+                del values[extras]
+                names = names[:-1]
+            head = f"{verb} INTO {self.quoted}"
+            sql = _statement(head, names, self.values[: len(names) + 1], len(some))
+            inserted += self._connection.execute(sql, values).rowcount
         return inserted
 
 
@@ -114,19 +126,39 @@ class NativeTable(Table):
     """A table with a column for each field of a job."""
 
     columns = StoredJob._fields[1:]
+    values = ("?",) * len(StoredJob._fields)
 
     def create(self) -> None:
         self._connection.execute(
             f"CREATE TABLE IF NOT EXISTS {self.quoted} (number INTEGER PRIMARY KEY,"
             ' handle BLOB, "function" BLOB, "unique" BLOB, workload BLOB,'
-            ' priority INTEGER, "when" INTEGER, retries INTEGER, reducer BLOB)'
+            ' priority INTEGER, "when" INTEGER, retries INTEGER, reducer BLOB,'
+            f" {_EXTRA})"
+        )
+
+    def take_over(self, earlier: str) -> None:
+        """Rename the table of an earlier version, and add the column that it lacks.
+
+        Earlier versions check no columns. So there is a view in its place, with which
+        they do not start: SQLite's message contains the name of a missing function.
+        """
+        sql = (
+            "SELECT 1 FROM sqlite_master"
+            " WHERE type = 'table' AND name = ? COLLATE NOCASE"
+        )
+        old = quoted(earlier)
+        if self._connection.execute(sql, (earlier,)).fetchall():
+            self._connection.execute(f"ALTER TABLE {old} RENAME TO {self.quoted}")
+            self._connection.execute(f"ALTER TABLE {self.quoted} ADD COLUMN {_EXTRA}")
+        self._connection.execute(
+            f"CREATE VIEW IF NOT EXISTS {old} AS SELECT {quoted(_LATER)}()"
         )
 
     def keeps_numbers(self) -> bool:
         return True
 
     def add(self, jobs: Iterable[StoredJob]) -> None:
-        self._insert("INSERT OR REPLACE", jobs, "(?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        self._insert("INSERT OR REPLACE", jobs)
 
     def _job(self, row: tuple[Any, ...]) -> StoredJob:
         return StoredJob(*row)
@@ -169,8 +201,12 @@ def batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
 
 
 @cache
-def _statement(head: str, values: str, rows: int) -> str:
-    return head + ", ".join([values] * rows)
+def _statement(
+    head: str, columns: tuple[str, ...], values: tuple[str, ...], rows: int
+) -> str:
+    names = ", ".join(map(quoted, ("rowid", *columns)))
+    row = f"({', '.join(values)})"
+    return f"{head} ({names}) VALUES {', '.join([row] * rows)}"
 
 
 def _in_words(value: object) -> str:
@@ -184,7 +220,9 @@ def _wrong_type(job: StoredJob) -> str:
     """Return the field that has a type which no server stores, or ""."""
     if tuple(map(type, job)) in _SHAPES:
         return ""
-    for field, value, right in zip(job._fields, job, (*_TYPES, bytes), strict=True):
+    for field, value, right in zip(
+        job._fields, job, (*_TYPES, bytes, bytes), strict=True
+    ):
         if not isinstance(value, right) and (field, value) != ("reducer", None):
             return f"its {field} is {_in_words(value)}"
     raise AssertionError(job)

@@ -1,5 +1,7 @@
 """Packing and parsing with the functions of `gearman.protocol`."""
 
+from typing import Any
+
 import pytest
 
 from gearman import protocol
@@ -72,7 +74,7 @@ def test_what_is_no_packet_is_refused(data: bytes, sentence: str) -> None:
     ],
 )
 def test_what_can_be_no_packet_is_refused(
-    command: int, arguments: dict[str, object], sentence: str
+    command: int, arguments: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(ProtocolError, match=sentence):
         protocol.pack_binary_command(command, arguments)

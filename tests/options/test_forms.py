@@ -342,6 +342,20 @@ def test_a_name_in_both_spellings_is_given_twice():
         job_options({"need-worker": True, "need_worker": True})
 
 
+def test_equal_short_texts_share_their_result():
+    assert parse_job_options(b"retries=3") is parse_job_options(b"retries=3")
+    after = b"after=" + b"h" * 63 + b"," + b"i" * 63 + b"," + b"j" * 63
+    text = after + b"&dead=function:" + b"f" * 100
+    assert parse_job_options(text) == parse_job_options(text)
+    assert parse_job_options(text) is not parse_job_options(text)
+
+
+def test_a_refused_text_is_refused_again():
+    for _ in range(2):
+        with pytest.raises(OptionError):
+            parse_job_options(b"retries=x")
+
+
 def test_an_option_error_is_found_by_both_of_its_bases():
     assert issubclass(OptionError, ConfigurationError)
     assert issubclass(OptionError, ValueError)

@@ -63,7 +63,7 @@ class Backend:
 
     def kept(self, job: StoredJob) -> StoredJob:
         """Return a job as this back end replays it."""
-        plain: dict[str, Any] = {"handle": b"", "retries": 0, "reducer": None}
+        plain: dict[str, Any] = {"handle": b"", **StoredJob._field_defaults}
         return job._replace(**{name: plain[name] for name in self.forgets})
 
 

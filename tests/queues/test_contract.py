@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from gearman.commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from gearman.errors import JobRefused, QueueError, StartupError
-from gearman.queue import HIGH, LOW, NORMAL, StoredJob, check
+from gearman.queue import HIGH, LOW, MAX_EXTRA, NORMAL, StoredJob, check
 from tests.queues.backend import LARGE, Backend, Store
 from tests.servers import DEADLINE, package_environment
 
@@ -71,6 +71,13 @@ FIELDS = {
     "reducer": job(reducer=b"sum"),
     "every byte but NUL in the reducer": job(reducer=NO_NUL),
     "empty reducer": job(reducer=b""),
+    "NUL as extra": job(extra=b"\0"),
+    "every byte in the extra": job(extra=ALL_BYTES),
+    "extra of a megabyte less one": job(extra=ALL_BYTES * 3906),
+    "extra and reducer": job(reducer=b"sum", extra=b"\x01\0extra"),
+    "extra, and else as little as possible": job(
+        handle=b"", function=b"", unique=b"", workload=b"", extra=b"x"
+    ),
     "number of today": job(number=NOW),
     "last number": job(number=LAST),
 }
@@ -131,7 +138,7 @@ def test_names_that_run_together_are_told_apart(store: Store) -> None:
 
 
 def test_job_is_replaced_by_one_of_the_same_number(store: Store) -> None:
-    other = StoredJob(2, b"", b"g", b"", b"else", LOW, 9, 3, b"r")
+    other = StoredJob(2, b"", b"g", b"", b"else", LOW, 9, 3, b"r", b"x")
     with closing(store.open_replayed()) as queue:
         queue.commit([ONE, TWO], [])
         queue.commit([other, THREE], [])
@@ -144,6 +151,26 @@ def test_job_stored_before_the_start_is_replaced(store: Store) -> None:
     assert store.content() == jobs_kept(
         store, [ONE._replace(retries=1, workload=b"more")]
     )
+
+
+def test_extra_comes_and_goes_with_the_job_of_the_number(store: Store) -> None:
+    with closing(store.open_replayed()) as queue:
+        queue.commit([ONE, TWO._replace(extra=b"old")], [])
+        queue.commit([ONE._replace(extra=b"new"), TWO], [])
+        queue.commit([THREE._replace(extra=b"three")], [])
+    with closing(store.open_replayed()) as queue:
+        queue.commit([THREE], [])
+    expected = [ONE._replace(extra=b"new"), TWO, THREE]
+    assert store.content() == jobs_kept(store, expected)
+
+
+def test_batch_may_have_jobs_with_and_without_extra(store: Store) -> None:
+    jobs = [
+        job(number=number, unique=b"%d" % number, extra=b"x" * (number % 3))
+        for number in range(1, 300)
+    ]
+    store.fill(*jobs)
+    assert store.content() == jobs_kept(store, jobs)
 
 
 def test_removed_job_does_not_come_back(store: Store) -> None:
@@ -246,6 +273,20 @@ def test_large_workload_is_stored_or_refused(store: Store) -> None:
         del expected[2]
     # Compared so that a failure does not print 64 MB.
     assert same(store.content(), jobs_kept(store, list(expected.values())))
+
+
+def test_largest_extra_is_stored_or_refused(store: Store) -> None:
+    large = job(number=2, unique=b"large", extra=ALL_BYTES * (MAX_EXTRA // 256))
+    refused: set[int] = set()
+    with closing(store.open_replayed()) as queue:
+        try:
+            queue.commit([ONE, large, THREE], [])
+        except JobRefused as refusal:
+            refused = {*refusal.reasons}
+            queue.commit([ONE, THREE], [])
+    assert refused <= {2}
+    expected = [job for job in (ONE, large, THREE) if job.number not in refused]
+    assert same(store.content(), jobs_kept(store, expected))
 
 
 def same(found: list[StoredJob], expected: list[StoredJob]) -> bool:
@@ -426,6 +467,7 @@ JOBS = st.builds(
     when=st.just(0) | st.integers(0, LAST),
     retries=st.integers(0, 2**31 - 1),
     reducer=st.none() | names(MAX_UNIQUE),
+    extra=st.just(b"") | st.binary(max_size=300),
 ).map(lambda job: job._replace(handle=job.handle and b"%b%d" % (job[1], job[0])))
 
 

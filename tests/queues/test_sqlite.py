@@ -188,7 +188,7 @@ def test_file_in_use_is_an_error_that_says_what_to_do(path: Path, format: str) -
 def test_file_that_is_being_read_is_in_use(path: Path) -> None:
     fill(path, job(1))
     with closing(sqlite3.connect(path)) as reader:
-        reader.execute("SELECT * FROM gearman_queue_jobs").fetchone()
+        reader.execute("SELECT * FROM gearman_queue_records").fetchone()
         assert "another process uses it" in startup_error(path)
     assert content(path) == [job(1)]
 
@@ -344,6 +344,8 @@ def test_nothing_lies_beside_the_file_after_close(path: Path) -> None:
         ('"when" = -1', "its time is -1"),
         ("reducer = 1", "its reducer is 1"),
         ("retries = NULL", "its retries is NULL"),
+        ("extra = 7", "its extra is 7"),
+        ("extra = NULL", "its extra is NULL"),
         ("\"unique\" = x'6100'", "its unique is too long or has a NUL: a\\x00"),
         ('"function" = zeroblob(9000)', "its function is too long or has a NUL"),
     ],
@@ -352,16 +354,16 @@ def test_row_that_is_no_job_is_reported_and_stays(
     path: Path, change: str, reason: str
 ) -> None:
     fill(path, job(1), job(2), job(3))
-    sql(path, f"UPDATE gearman_queue_jobs SET {change} WHERE number = 2")
+    sql(path, f"UPDATE gearman_queue_records SET {change} WHERE number = 2")
     for _ in range(2):
         first, second, third = content(path)
         assert (first, third) == (job(1), job(3))
         assert isinstance(second, Unreadable)
-        assert second.key == "row 2 of the table gearman_queue_jobs"
+        assert second.key == "row 2 of the table gearman_queue_records"
         assert second.reason.startswith(reason)
 
 
 def test_text_is_as_good_as_bytes(path: Path) -> None:
     fill(path, job(1))
-    sql(path, "UPDATE gearman_queue_jobs SET \"function\" = CAST(x'ff' AS TEXT)")
+    sql(path, "UPDATE gearman_queue_records SET \"function\" = CAST(x'ff' AS TEXT)")
     assert content(path) == [job(1, function=b"\xff")]

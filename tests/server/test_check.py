@@ -103,6 +103,15 @@ def test_what_the_start_would_trip_over_is_told(
     assert os.listdir(place) == []
 
 
+def test_mistake_in_the_settings_file_is_told(place: Path) -> None:
+    file = place / "settings.toml"
+    file.write_text("[functions.f]\nretries = 3\n[limits]\nmax-jobs = 5")
+    assert check("--settings", file) == []
+    file.write_text("[functions.f]\nretries = 'x'")
+    (found,) = check("--settings", file)
+    assert found.startswith(f"{file}: [functions.f]: retries must be a whole number")
+
+
 def test_missing_driver_of_a_queue_is_told(tmp_path: Path) -> None:
     (tmp_path / "psycopg.py").write_text("raise ImportError('no libpq here')")
     with pytest.MonkeyPatch.context() as patch:

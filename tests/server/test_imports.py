@@ -108,6 +108,25 @@ def test_nothing_is_imported_once_the_user_has_changed(
 
 
 @as_root
+def test_neither_is_anything_for_the_settings_file(watched: Path) -> None:
+    file = watched.parent / "settings.toml"
+    file.write_text("")
+    http = servers.free_port()
+    options = [*words(http), "--settings", str(file)]
+    with servers.ours(*options, path=watched.parent) as server:
+        for zone in ("Europe/Paris", "Asia/Tokyo", "Europe/Atlantis"):
+            with file.open("a") as lines:
+                lines.write(f"[schedules.'{zone}']\ncron = '5 4 * * *'\n")
+                lines.write(f"function = 'f'\ntimezone = '{zone}'\n")
+            server.process.send_signal(signal.SIGHUP)
+            with Peer(server.port) as peer:
+                peer.fence()
+        use(server, http)
+        assert "not 'Europe/Atlantis'" in server.log.read_text()
+    assert watched.read_text() == ""
+
+
+@as_root
 def test_neither_is_anything_for_tls(watched: Path, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     http = servers.free_port()

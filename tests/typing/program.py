@@ -7,16 +7,75 @@ for both where a method returns anything else.
 from typing import Any, assert_type
 
 import gearman
+from gearman.admin_client_handler import Answer
 from gearman.blocking.job_execution import ExcInfo
+from gearman.command_handler import GearmanCommandHandler
 from gearman.connection import GearmanConnection
 from gearman.job import JobStatus, UniqueStatus
 from gearman.options import Backoff, Dead, JobOptions
+from gearman.protocol import Received, Sendable
+from gearman.worker_handler import GearmanWorkerCommandHandler
+
+
+class Client(gearman.GearmanClient):
+    """Overrides what is done with connections and commands."""
+
+    def handle_read(self, current_connection: GearmanConnection) -> None:
+        return super().handle_read(current_connection)
+
+    def handle_write(self, current_connection: GearmanConnection) -> None:
+        return super().handle_write(current_connection)
+
+    def handle_error(self, current_connection: GearmanConnection) -> None:
+        return super().handle_error(current_connection)
+
+    def on_gearman_error(self, error_code: str, error_text: str) -> bool:
+        return super().on_gearman_error(error_code, error_text)
+
+    def read_command(
+        self, command_handler: GearmanCommandHandler
+    ) -> tuple[int, Received] | None:
+        return super().read_command(command_handler)
+
+    def send_command(
+        self, command_handler: GearmanCommandHandler, cmd_type: int, cmd_args: Sendable
+    ) -> None:
+        return super().send_command(command_handler, cmd_type, cmd_args)
+
+
+class Admin(gearman.GearmanAdminClient):
+    """Overrides how the admin client opens its connection and waits."""
+
+    def establish_admin_connection(self) -> None:
+        return super().establish_admin_connection()
+
+    def wait_until_server_responds(self, expected_type: str | int) -> Answer:
+        return super().wait_until_server_responds(expected_type)
 
 
 class Worker(gearman.GearmanWorker):
     """Overrides what python-gearman's programs do."""
 
     data_encoder = gearman.JSONEncoder
+
+    def create_job(
+        self,
+        command_handler: GearmanCommandHandler,
+        job_handle: str,
+        task: str | bytes,
+        unique: str | bytes | None,
+        data: Any,
+    ) -> gearman.GearmanJob:
+        return super().create_job(command_handler, job_handle, task, unique, data)
+
+    def set_job_lock(self, command_handler: GearmanCommandHandler, lock: bool) -> bool:
+        return super().set_job_lock(command_handler, lock)
+
+    def check_job_lock(self, command_handler: GearmanCommandHandler) -> bool:
+        return super().check_job_lock(command_handler)
+
+    def handle_error(self, current_connection: GearmanConnection) -> None:
+        return super().handle_error(current_connection)
 
     def on_job_execute(self, current_job: gearman.GearmanJob) -> bool:
         return super().on_job_execute(current_job)
@@ -216,6 +275,42 @@ def manage(client: gearman.GearmanClient) -> None:
     assert_type(client.current_time(), float)
     client.shutdown()
     client.close()
+
+
+def handle(
+    manager: gearman.GearmanClient | gearman.GearmanAdminClient | gearman.GearmanWorker,
+    handler: GearmanCommandHandler,
+    connection: GearmanConnection,
+) -> None:
+    """Call what the manager calls for a connection, and what handlers call."""
+    assert_type(manager.handle_read(connection), None)
+    assert_type(manager.handle_write(connection), None)
+    assert_type(manager.handle_error(connection), None)
+    assert_type(manager.on_gearman_error("code", "text"), bool)
+    command = manager.read_command(handler)
+    assert_type(command, tuple[int, dict[str, str | gearman.Payload]] | None)
+    assert_type(manager.send_command(handler, 16, {"data": b"echo"}), None)
+    named: dict[str, str] = {"data": "echo"}
+    assert_type(manager.send_command(handler, 16, named), None)
+
+
+def handle_jobs(worker: Worker, handler: GearmanWorkerCommandHandler) -> None:
+    """Call what the handlers of a worker call."""
+    job = worker.create_job(handler, "H:host:1", "name", None, {"any": "object"})
+    assert_type(job, gearman.GearmanJob)
+    assert_type(worker.set_job_lock(handler, lock=True), bool)
+    assert_type(worker.check_job_lock(handler), bool)
+    assert_type(worker.lend_job_lock(handler), GearmanCommandHandler | None)
+    assert_type(worker.queue_grab(handler, after_job=True), bool)
+    assert_type(worker.announce_soon(), None)
+
+
+def administer_by_hand(admin: gearman.GearmanAdminClient) -> None:
+    assert_type(admin.establish_admin_connection(), None)
+    answer = admin.wait_until_server_responds("version")
+    assert_type(answer, Answer)
+    if isinstance(answer, str):
+        assert_type(answer.split(), list[str])
 
 
 def administer() -> None:

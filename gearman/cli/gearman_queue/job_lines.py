@@ -20,18 +20,21 @@ _DEFAULTS: Final = StoredJob._field_defaults
 
 
 def encode(job: StoredJob) -> str:
-    """Return all fields of a job as a line, without its end."""
-    return json.dumps(
-        summary(job)
-        | {
-            "workload": text_or_base64(job.workload),
-            "reducer": None if job.reducer is None else text_or_base64(job.reducer),
-        }
-    )
+    """Return all fields of a job as a line, without its end.
+
+    An empty extra is left out, so that versions that know no extra read the line.
+    """
+    fields = summary(job) | {
+        "workload": text_or_base64(job.workload),
+        "reducer": None if job.reducer is None else text_or_base64(job.reducer),
+    }
+    if job.extra:
+        fields["extra"] = text_or_base64(job.extra)
+    return json.dumps(fields)
 
 
 def summary(job: StoredJob) -> dict[str, object]:
-    """Return a job as an object for JSON, without its workload and reducer."""
+    """Return a job as an object for JSON, without workload, reducer and extra."""
     return {
         "number": job.number,
         "handle": text_or_base64(job.handle),

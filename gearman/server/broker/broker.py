@@ -36,7 +36,7 @@ from .memory import (
     Memory,
     job_size,
 )
-from .model import Function, Job, Notice, Peer, Receipt
+from .model import Job, Notice, Peer, Receipt
 from .places import Places
 from .sleepers import Sleepers
 from .states import CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
@@ -45,6 +45,7 @@ from .steering.dead import DeadJobs
 from .steering.new_jobs import NO_WORKER, extend, needs_worker, priority_of
 from .steering.policies import PolicyTable
 from .steering.results import Results
+from .steering.schedules import Schedules
 from .stored import StoredJobs
 from .workers import Workers
 
@@ -70,8 +71,8 @@ class Broker:
     `memory` has the bytes of memory that are used, except those that `overhead()` adds.
 
     `policies`, `dead` and `results` have what the standard has not: the policies of
-    functions, the dead list, and kept results. `chance` returns a random number from 0
-    to 1, for the pauses between attempts.
+    functions, the dead list, and kept results; `schedules` submits jobs at their times.
+    `chance` returns a random number from 0 to 1, for the pauses between attempts.
 
     With `persistent`, a background job is acknowledged, and can be grabbed, only after
     it was stored. During an outage `outage` is the reason, and new background jobs are
@@ -116,6 +117,7 @@ class Broker:
         functions.policies = self.policies
         self.dead = DeadJobs(places, functions, jobs, self.memory)
         self.results = Results(places, jobs, self.dead, self.memory)
+        self.schedules = Schedules(jobs, self.submit_with, persistent)
         self._notices: list[Notice] = []
         self.attempts = Attempts(
             places,
@@ -146,6 +148,7 @@ class Broker:
             self.policies,
             self.dead,
             self.results,
+            self.schedules,
         )
 
     # -- time and connections
@@ -176,13 +179,16 @@ class Broker:
             self.dead.drop_old(wall)
         if self.results.first <= wall:
             self.results.drop_old(wall)
+        if self.schedules.first <= wall:
+            self.schedules.run_due(wall)
+            self.answers.pay()
 
     def delay(self) -> float:
         """Return in how many seconds something is due; inf if nothing is."""
         places = self.places
         first = min(places.deadlines.first, self.sleepers.first, places.starts.first)
         lives = min(places.lives.first, places.expiry.first)
-        kept = min(self.dead.first, self.results.first)
+        kept = min(self.dead.first, self.results.first, self.schedules.first)
         wall = min(places.scheduled.first, lives, kept)
         return min(wall - self.wall, first - self.now)
 
@@ -316,7 +322,9 @@ class Broker:
             return self._refuse(receipt, peer, b"QUEUE_ERROR", self.outage)
         if job is None:
             size = job_size(workload, unique)
-            limit = self._limit(function, priority, size)
+            limit = self.limits.exceeded_by_job(
+                function, priority, len(jobs.known), self.memory.jobs + size
+            )
             if limit is not None:
                 self.hits.add(limit)
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", FULL[limit])
@@ -353,18 +361,6 @@ class Broker:
         self, receipt: Receipt | None, peer: Peer, code: bytes, text: bytes
     ) -> None:
         self.answers.answer(receipt, peer, ERROR, (code, text))
-
-    def _limit(self, function: Function, priority: int, size: int) -> str | None:
-        """Return the limit that a new job of this size would exceed, if any."""
-        limits = self.limits
-        most: int = function.limits[priority]
-        if 0 < most <= function.total():
-            return "max-jobs-per-function"
-        if 0 < limits.jobs <= len(self.jobs.known):
-            return "max-jobs"
-        if 0 < limits.job_memory < self.memory.jobs + size:
-            return "max-job-memory"
-        return None
 
     def get_status(self, peer: Peer, handle: bytes) -> None:
         if len(handle) > MAX_HANDLE:
@@ -421,7 +417,7 @@ class Broker:
     def over_budget(self) -> bool:
         """Whether the server keeps more for its peers than `limits.memory`."""
         held = self.memory.jobs + self.memory.buffers + self.overhead()
-        return 0 < self.limits.memory < held
+        return self.limits.exceeded_by_memory(held)
 
 
 def _highest() -> float:

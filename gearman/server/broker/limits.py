@@ -1,6 +1,11 @@
-"""Limits of a broker, and the texts for peers that hit a limit."""
+"""Limits of a broker: their checks, and the texts for peers that hit a limit.
+
+The check of --max-functions is `Functions.admits`, which makes room first.
+"""
 
 from collections import Counter
+
+from .model import Function
 
 # By the option that sets the limit. The first text is that of gearmand, which clients
 # may depend on.
@@ -42,6 +47,36 @@ class Limits:
         self.functions = functions
         self.functions_per_worker = functions_per_worker
         self.memory = memory
+
+    def exceeded_by_job(
+        self, function: Function, priority: int, jobs: int, memory: int
+    ) -> str | None:
+        """Return the limit that a new job of this function would exceed, if any.
+
+        `jobs` is how many jobs there are without it; `memory` is how many bytes all
+        jobs would take with it.
+        """
+        most: int = function.limits[priority]
+        if 0 < most <= function.total():
+            return "max-jobs-per-function"
+        if 0 < self.jobs <= jobs:
+            return "max-jobs"
+        if 0 < self.job_memory < memory:
+            return "max-job-memory"
+        return None
+
+    def exceeded_by_worker(self, functions: int) -> str | None:
+        """Return the limit that one more function of a worker would exceed, if any.
+
+        `functions` is how many functions the worker has registered.
+        """
+        if 0 < self.functions_per_worker <= functions:
+            return "max-functions-per-worker"
+        return None
+
+    def exceeded_by_memory(self, memory: int) -> bool:
+        """Whether so many bytes are more than peers may use."""
+        return 0 < self.memory < memory
 
 
 class Hits:

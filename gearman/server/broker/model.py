@@ -73,14 +73,15 @@ class Extra:
     failed, and `awaits` the jobs that must end before it. `moved` says that it came
     from a function that gave it up.
 
-    A dead job `died` for a `reason`, and `error` has its last exception. `record` is
+    A job that a schedule has submitted has the name of that and its time in `run`. A
+    dead job `died` for a `reason`, and `error` has its last exception. `record` is
     what the store keeps of this object, and `size` the memory that it takes, in bytes.
     """
 
     # fmt: off
     __slots__ = (
         "attempts", "awaits", "died", "due", "error", "expires", "moved", "options",
-        "reason", "record", "size", "submitted",
+        "reason", "record", "run", "size", "submitted",
     )
     # fmt: on
 
@@ -96,6 +97,7 @@ class Extra:
         self.reason = b""
         self.error: bytes | None = None
         self.record = b""
+        self.run: tuple[str, float] | None = None
         self.size = 0
 
 

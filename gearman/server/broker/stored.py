@@ -12,7 +12,7 @@ from .functions import Functions
 from .jobs import Jobs
 from .making import make_handle
 from .memory import extra_size, job_size
-from .model import Job, Record
+from .model import Job
 from .places import Places
 from .states import DEAD, GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
 from .steering.dead import DeadJobs
@@ -27,6 +27,7 @@ from .steering.records import (
     split,
 )
 from .steering.results import Result, Results
+from .steering.schedules import Schedules
 
 
 class StoredJobs:
@@ -41,6 +42,7 @@ class StoredJobs:
         policies: PolicyTable,
         dead: DeadJobs,
         results: Results,
+        schedules: Schedules,
     ) -> None:
         self._functions = functions
         self._places = places
@@ -49,6 +51,7 @@ class StoredJobs:
         self._policies = policies
         self._dead = dead
         self._results = results
+        self._schedules = schedules
 
     def add(self, job: Job) -> None:
         """Have a job stored. A new job is pending until then."""
@@ -117,6 +120,8 @@ class StoredJobs:
         kind = fields.get(b"kind", JOB)
         if kind == RESULT:
             return self._restore_result(number, handle, name, workload, fields)
+        if kind == SETTING and fields.get(b"what") == b"schedule":
+            return self._schedules.restore(number, name.decode(), fields)
         if kind == SETTING:
             return self._policies.restore(number, name, workload)
         more = job_extra(fields) if extra else None
@@ -134,6 +139,8 @@ class StoredJobs:
             jobs.reduce(job, reducer)
         if more is not None:
             job.extra = more
+            if more.run is not None:
+                self._schedules.restore_run(*more.run)
             jobs.resize(more, extra_size(more.options))
             if kind == DEAD_JOB:
                 return self._restore_dead(job)
@@ -145,6 +152,7 @@ class StoredJobs:
     def restored(self) -> None:
         """Put in order what was restored; call this after the last `restore`."""
         self._dead.sort()
+        self._schedules.restored(self._places.wall)
 
     def _restore_dead(self, job: Job) -> None:
         self._places.move(job, RESTORED, DEAD)
@@ -168,9 +176,15 @@ class StoredJobs:
             if result is not None:
                 result.durable = True
 
-    def record_again(self, records: list[Record]) -> None:
-        """Store records again that could not be stored."""
-        self._jobs.records.extend(records)
+    def record_again(self, numbers: Sequence[int]) -> None:
+        """Store records again that could not be stored, as they are by now."""
+        for number in numbers:
+            result = self._results.known.get(number)
+            if result is not None:
+                self._results.store(result)
+            else:
+                self._policies.store_again(number)
+                self._schedules.store_again(number)
 
     def shelve(self) -> int:
         """Leave stored jobs to the next run of the server; return how many there are.

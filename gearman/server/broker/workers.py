@@ -94,8 +94,8 @@ class Workers:
             peer.abilities[name] = timeout
             return None
         functions = self._functions
-        if 0 < functions.limits.functions_per_worker <= len(peer.functions):
-            limit = "max-functions-per-worker"
+        limit = functions.limits.exceeded_by_worker(len(peer.functions))
+        if limit is not None:
             functions.hits.add(limit)
             return peer.refuse(b"QUEUE_ERROR", FULL[limit])
         if not functions.admits(name, True):

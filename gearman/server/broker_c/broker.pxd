@@ -15,6 +15,7 @@ from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.new_jobs cimport extend, needs_worker, priority_of
 from gearman.server.broker_c.steering.policies cimport PolicyTable
 from gearman.server.broker_c.steering.results cimport Results
+from gearman.server.broker_c.steering.schedules cimport Schedules
 from gearman.server.broker_c.stored cimport StoredJobs
 from gearman.server.broker_c.workers cimport Workers
 
@@ -49,6 +50,7 @@ cdef class Broker:
     cdef public DeadJobs dead
     cdef public Results results
     cdef public Attempts attempts
+    cdef public Schedules schedules
     cdef list _notices
     cdef public Workers workers
     cdef public StoredJobs stored
@@ -80,8 +82,6 @@ cdef class Broker:
     )
     cpdef refuse(self, Peer peer, bytes code, bytes text)
     cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)
-    @cython.locals(limits=Limits, most=Py_ssize_t)
-    cdef _limit(self, Function function, int priority, Py_ssize_t size)
     cpdef get_status(self, Peer peer, bytes handle)
     @cython.locals(job=Job, client=Peer, joins=Py_ssize_t)
     cpdef get_status_unique(self, Peer peer, bytes unique)

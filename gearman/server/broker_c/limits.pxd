@@ -1,5 +1,8 @@
 cimport cython
 
+from gearman.server.broker_c.model cimport Function
+
+
 @cython.final
 cdef class Limits:
     cdef public Py_ssize_t jobs
@@ -8,6 +11,13 @@ cdef class Limits:
     cdef public Py_ssize_t functions
     cdef public Py_ssize_t functions_per_worker
     cdef public Py_ssize_t memory
+
+    @cython.locals(most=Py_ssize_t)
+    cpdef exceeded_by_job(
+        self, Function function, int priority, Py_ssize_t jobs, Py_ssize_t memory
+    )
+    cpdef exceeded_by_worker(self, Py_ssize_t functions)
+    cpdef bint exceeded_by_memory(self, Py_ssize_t memory)
 
 
 @cython.final

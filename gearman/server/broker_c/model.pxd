@@ -46,6 +46,7 @@ cdef class Extra:
     cdef public bytes reason
     cdef public bytes error
     cdef public bytes record
+    cdef public tuple run
     cdef public Py_ssize_t size
 
 

@@ -5,10 +5,6 @@ transports, `channel` those of the compiled engine.
 
 A connection that the server ends lingers until its peer has received the last answer:
 see `lingering`. The broker has forgotten the peer by then.
-
-Back-pressure works in both directions. A peer that does not accept data is blocked:
-the server reads neither from it, nor from the workers that produce data for it, until
-the peer has caught up.
 """
 
 import asyncio
@@ -22,16 +18,12 @@ from typing import ClassVar
 from ...blocking.sockets import keep_alive
 from ...errors import ProtocolError
 from ..broker import Peer
-from ..protocols.interface import HIGH_WATER, Protocol
-from ..storage.durability import Durability
+from ..protocols.interface import Protocol
+from .back_pressure import HIGH_WATER, LOW_WATER, BackPressure
 from .context import Context
 from .lingering import LINGER_BYTES, LINGER_TIME
 from .peers import Address, describe, host_of
 from .transport import Transport
-
-# A blocked peer has caught up when no more than so many bytes wait for it. A peer is
-# blocked when more than HIGH_WATER bytes wait.
-LOW_WATER = 256 * 1024
 
 log = logging.getLogger("gearman.server")
 
@@ -67,11 +59,7 @@ class Connection(ABC):
         self.name = "?"
         self._state = State.NEW
         self.closing = False
-        # This one is not read from because of these: blocked connections (which may
-        # include this one), and the store.
-        self._held_by: set[Connection | Durability] = set()
-        # The connections that are not read from because this one is blocked.
-        self._holds: set[Connection] = set()
+        self.pressure = BackPressure(self)
         # When data last moved, on the loop's clock, and how many bytes waited then.
         self.progress = 0.0
         self._waiting = 0
@@ -130,7 +118,16 @@ class Connection(ABC):
             self._transport.pause_reading()
 
     def _may_read(self) -> bool:
-        return not self._held_by
+        return not self.pressure.held_by
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def released(self) -> None:
+        """Read again, unless it is still held by anything else."""
+        if self._may_read() and not self.closing:
+            self.progress = self._context.time()
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         """Close once all data was sent, since the peer sends no more."""
@@ -165,43 +162,14 @@ class Connection(ABC):
         self.abort("max-outbox", text)
 
     def fell_behind(self) -> None:
-        """Block the peer, for which too much waits: read no more from it."""
-        self.peer.blocked = True
+        """Block the peer, and start the time limit for it to accept data."""
         self._waiting = self.waiting()
         self.progress = self._context.time()
         self._context.connections.watch(self)
-        self.hold(self)
+        self.pressure.block()
 
     def caught_up(self) -> None:
-        """Unblock the peer: read again from it, and from those that produce for it."""
-        self.peer.blocked = False
-        producers, self._holds = self._holds, set()
-        for producer in producers:
-            producer.released_by(self)
-
-    def hold(self, producer: "Connection") -> None:
-        """Stop reading from a connection that produces for this blocked one."""
-        if not producer.closing:
-            self._holds.add(producer)
-            producer.held(self)
-
-    def held(self, blocked: "Connection | Durability") -> None:
-        if not self._held_by:
-            self._transport.pause_reading()
-        self._held_by.add(blocked)
-
-    def released_by(self, blocked: "Connection | Durability") -> None:
-        self._held_by.discard(blocked)
-        if self._may_read() and not self.closing:
-            self.progress = self._context.time()
-            self._transport.resume_reading()
-        self._released()
-
-    def _released(self) -> None:  # noqa: B027
-        """Carry out requests that waited while this connection was held."""
-
-    def forget(self, producer: "Connection") -> None:
-        self._holds.discard(producer)
+        self.pressure.unblock()
 
     # -- the end
 
@@ -264,17 +232,15 @@ class Connection(ABC):
         asyncio.get_running_loop().call_soon(self._break_cycles)
 
     def _detach(self) -> None:
-        """Release the connections that wait for this one, and those it waits for."""
-        self.caught_up()
-        for blocked in self._held_by:
-            blocked.forget(self)
-        self._held_by.clear()
+        """Take the connection out of everything that others wait for."""
+        self.pressure.end()
         self._context.connections.part(self)
 
     def _break_cycles(self) -> None:
         """Break reference cycles: the garbage collector rarely looks at old ones."""
         self.peer.connection = None
         self._transport.break_cycle()
+        self.pressure.break_cycle()
 
     # -- time limits
 
@@ -297,7 +263,7 @@ class Connection(ABC):
             return True
         if self.closing or not self.protocol.buffered:
             return self._needs_check()
-        if not self._held_by and now - self.progress > config.request_timeout:
+        if not self.pressure.held_by and now - self.progress > config.request_timeout:
             seconds = f"{config.request_timeout:g} seconds"
             text = f"it sent part of a request and then nothing for {seconds}"
             self.abort("request-timeout", text)

@@ -7,18 +7,20 @@ from ..broker import Broker, Peer
 from ..protocols.interface import Protocol as Spoken
 from ..storage.durability import Producer
 from .access import ConnectionCounter
+from .back_pressure import BackPressure
 from .lingering import Lingerer, Lingering
 from .relief import Holder
 from .turns import Turns
 from .watchdog import Watchdog, Watched
 
 
-class Member(Producer, Watched, Holder, Lingerer, Protocol):
+class Member(Watched, Holder, Lingerer, Protocol):
     """A connection, as far as this folder uses it."""
 
     peer: Peer
     host: str
     protocol: Spoken
+    pressure: BackPressure
     # Memory of an idle connection, as measured (bytes).
     own_memory: ClassVar[int]
 
@@ -32,7 +34,7 @@ class Member(Producer, Watched, Holder, Lingerer, Protocol):
 class Connections:
     """The connections of a server, from when they are made until they are lost.
 
-    `connected` is called with each new one.
+    `connected` is called with the back-pressure of each new one.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Connections:
         self._members.add(connection)
         self.hold(connection.own_memory)
         self._broker.connect(connection.peer)
-        self._connected(connection)
+        self._connected(connection.pressure)
 
     def part(self, connection: Member) -> None:
         """Make the broker forget the peer of a connection, unless it has already."""

@@ -91,7 +91,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def _may_read(self) -> bool:
-        return not (self._held_by or self.protocol.paused)
+        return not (self.pressure.held_by or self.protocol.paused)
 
     def eof_received(self) -> bool:
         if self.peer.outbox:
@@ -160,12 +160,13 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
 
     def _go_on(self) -> None:
         """Let the protocol go on, unless this connection is held."""
-        if self.protocol.ready and not (self._held_by or self.closing):
+        if self.protocol.ready and not (self.pressure.held_by or self.closing):
             self._context.turns.begin()
             self.protocol.resume()
         self._follow_protocol()
 
-    def _released(self) -> None:
+    def released(self) -> None:
+        super().released()
         try:
             self._go_on()
         except Exception as error:

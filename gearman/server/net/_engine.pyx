@@ -396,6 +396,8 @@ cdef class Engine:
             self._settle()
         elif broker.jobs.changes or broker.answers.deferring or broker.hits.reached:
             self._settle()
+        elif broker.jobs.records:
+            self._settle()
         elif self.draining or broker.over_budget():
             self._settle()
         return 0

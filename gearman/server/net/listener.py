@@ -8,6 +8,7 @@ was touched is written to once.
 import asyncio
 import logging
 import os
+import random
 import socket
 import sys
 import time
@@ -18,8 +19,9 @@ from typing import Any
 
 from ... import __version__
 from ...queue import Queue
-from ..broker import FULL, Broker, Limits
+from ..broker import FULL, Broker
 from ..connections.access import ConnectionCounter
+from ..connections.back_pressure import hold_workers, worker_limit
 from ..connections.context import Context
 from ..connections.members import Connections
 from ..connections.peers import describe
@@ -33,15 +35,17 @@ from ..protocols.gear import Gear
 from ..protocols.interface import Server, Service
 from ..settings.certificates import Certificates, open_certificates
 from ..settings.config import Config
+from ..settings.cron import CronTimes
 from ..settings.levels import NOTICE, level_name
-from ..settings.memory import Budget, budget
-from ..settings.process import connections_allowed
+from ..settings.memory import budget
+from ..settings.settings_file import SettingsFile
 from ..settings.values import MAX_HANDLE_PREFIX
 from ..storage.durability import Durability, Producer, replay
 from ..watch.notices import Sentence
 from .acceptor import Acceptor
 from .connection_factory import ConnectionFactory
 from .engine import Engine
+from .live_settings import set_limits
 from .loop import Selector
 from .show_limits import usages
 from .sockets import remove_file
@@ -54,10 +58,6 @@ MAX_SLEEP = 30.0
 # more than so many.
 LIGHT = 50_000
 
-# If more bytes wait for a client, the server does not read from the client's workers,
-# so that their results do not all wait in memory.
-HOLD_FROM = 64 * 1024 * 1024
-
 log = logging.getLogger("gearman.server")
 
 
@@ -66,10 +66,11 @@ class Listener:
 
     `sockets` are the bound and listening sockets of gear; `others` are those of the
     other protocols, in the order of `config.protocols`. If there are no `certificates`,
-    the files that TLS needs are read here. Background jobs are stored in `queue`, if
-    there is one; the listener closes it. `selector` is that of the event loop in which
-    the server will run. With it, connections without TLS are served by the compiled
-    engine, if that was built; otherwise by asyncio.
+    the files that TLS needs are read here. Limits in the file `settings` replace those
+    in `config`. Background jobs are stored in `queue`, if there is one; the listener
+    closes it. `selector` is that of the event loop in which the server will run. With
+    it, connections without TLS are served by the compiled engine, if that was built;
+    otherwise by asyncio.
     """
 
     def __init__(
@@ -81,13 +82,18 @@ class Listener:
         *,
         queue: Queue | None = None,
         certificates: Certificates | None = None,
+        settings: SettingsFile | None = None,
     ) -> None:
-        self.config = config
+        self._command_line = config
+        self._settings = settings
+        self.config = config = settings.current.over(config) if settings else config
         self._certificates = certificates or open_certificates(config.tls)
         self._selector = selector
         self._sockets = sockets
         self._budget = budget(config)
-        self.broker = _broker(config, self._budget, persistent=queue is not None)
+        self.broker = _broker(config, persistent=queue is not None)
+        self._counter = ConnectionCounter()
+        self._apply_settings()
         self._queue = queue
         self._durability: Durability | None = None
         identity = Identity(
@@ -110,9 +116,7 @@ class Listener:
             (spoken.name, spoken.service(self._server, **spoken.options), group)
             for spoken, group in zip(config.protocols, others, strict=True)
         ]
-        most = config.max_connections or connections_allowed()
-        self._counter = ConnectionCounter(most, config.max_connections_per_address)
-        self._hold_from = min(HOLD_FROM, config.max_outbox // 2 or HOLD_FROM)
+        self._worker_limit = worker_limit(config.max_outbox)
         self._timer: asyncio.TimerHandle | None = None
         self._engine: Any = None
         # Until then, on the loop's clock, no connection is closed for its memory.
@@ -154,6 +158,8 @@ class Listener:
         for name, service, sockets in self._others:
             for sock in sockets:
                 self._listen(sock, name, service)
+        # Something may be due already.
+        self._turns.begin()
         ready()
         try:
             await self._stopped.wait()
@@ -209,9 +215,22 @@ class Listener:
             self._engine.interrupt()
 
     def reload(self) -> None:
-        """Read the certificates again."""
+        """Read the certificates and the settings file again."""
         if self._certificates is not None:
             self._certificates.reload()
+        if self._settings is not None and self._settings.reload():
+            self._apply_settings()
+            # The broker may have something to tell peers.
+            self._turns.begin()
+
+    def _apply_settings(self) -> None:
+        config = self._command_line
+        if self._settings is not None:
+            config = self._settings.current.over(config)
+            current = self._settings.current
+            self.broker.policies.load(current.policies)
+            self.broker.schedules.load(current.schedules, CronTimes(), time.time())
+        set_limits(config, budget(config), self.broker, self._counter)
 
     def stop(self) -> None:
         """Stop immediately."""
@@ -226,6 +245,7 @@ class Listener:
         """
         self._stop_accepting()
         self._draining = self._server.draining = True
+        self.broker.schedules.stopped = True
         if self._engine is not None:
             self._engine.draining = True
         shelved = self.broker.stored.shelve() if self._durability else 0
@@ -262,7 +282,7 @@ class Listener:
     async def _close(self) -> None:
         self._stop_accepting()
         if self._durability is not None:
-            await self._durability.close(self.connections)
+            await self._durability.close(each.pressure for each in self.connections)
             self._flush()
         self._watchdog.cancel()
         if self._timer is not None:
@@ -278,7 +298,11 @@ class Listener:
 
     def _limits(self) -> Iterator[Usage]:
         return usages(
-            self.broker, self.config, self._budget, self._counter, self.connections
+            self.broker,
+            self.config,
+            self._budget.packet,
+            self._counter,
+            self.connections,
         )
 
     # -- turns
@@ -290,8 +314,9 @@ class Listener:
     def settle(self) -> None:
         """Finish a turn, after its output was written."""
         if self.broker.jobs.congested:
-            self._hold_producers()
-        if self.broker.workers.notices or self.broker.hits.reached:
+            hold_workers(self.broker.jobs.congested, self._worker_limit)
+        broker = self.broker
+        if broker.workers.notices or broker.hits.reached or broker.schedules.notices:
             self._log_events()
         if self.broker.over_budget():
             self._close_largest()
@@ -310,14 +335,6 @@ class Listener:
         touched.clear()
         for peer in peers:
             peer.connection.flush()
-
-    def _hold_producers(self) -> None:
-        congested = self.broker.jobs.congested
-        for producer, peer in congested:
-            connection = peer.connection
-            if peer.blocked and connection.waiting() > self._hold_from:
-                connection.hold(producer.connection)
-        congested.clear()
 
     def _close_largest(self) -> None:
         """Close the connections that hold most memory, if the budget is exceeded."""
@@ -343,8 +360,11 @@ class Listener:
             self._report.complain(notice[0], Sentence(notice))
         for limit in reached:
             self._report.complain(limit, f"refused: {FULL[limit].decode()}")
+        for line in self.broker.schedules.notices:
+            self._report.complain("schedule", line)
         notices.clear()
         reached.clear()
+        self.broker.schedules.notices.clear()
 
     def _set_timer(self) -> None:
         """Set the timer that begins the next turn when something is due."""
@@ -360,11 +380,11 @@ class Listener:
             self._interrupt()
 
 
-def _ignore_connection(connection: Producer) -> None:
+def _ignore_connection(producer: Producer) -> None:
     """Do nothing: without a store, new connections are not held."""
 
 
-def _broker(config: Config, budget: Budget, *, persistent: bool) -> Broker:
+def _broker(config: Config, *, persistent: bool) -> Broker:
     prefix = config.handle_prefix or f"H:{socket.gethostname()}"
     return Broker(
         handle_prefix=os.fsencode(prefix)[:MAX_HANDLE_PREFIX],
@@ -378,12 +398,5 @@ def _broker(config: Config, budget: Budget, *, persistent: bool) -> Broker:
         timeout_fails=config.timeout_action == "fail",
         exceptions=config.exceptions,
         persistent=persistent,
-        limits=Limits(
-            jobs=config.max_jobs,
-            jobs_per_function=config.max_jobs_per_function,
-            job_memory=budget.jobs,
-            memory=budget.total,
-            functions=config.max_functions,
-            functions_per_worker=config.max_functions_per_worker,
-        ),
+        chance=random.random,
     )

@@ -7,13 +7,12 @@ from ..connections.access import ConnectionCounter
 from ..connections.members import Connections
 from ..protocols.admin import Usage
 from ..settings.config import Config
-from ..settings.memory import Budget
 
 
 def usages(
     broker: Broker,
     config: Config,
-    budget: Budget,
+    max_packet: int,
     counter: ConnectionCounter,
     connections: Connections,
 ) -> Iterator[Usage]:
@@ -24,35 +23,38 @@ def usages(
     last three rows are no limits. They count refused addresses, connections that were
     closed because of bad input, and connections that were closed because of a bug.
     """
-    hits = broker.hits.counts
+    hits, limits = broker.hits.counts, broker.limits
     functions, jobs = broker.functions.known.values(), broker.jobs.known
     rows: tuple[tuple[str, float | None, int | None], ...] = (
         ("max-connections", counter.limit, counter.count),
         ("max-connections-per-address", counter.limit_per_address, counter.largest()),
-        ("max-functions", config.max_functions, len(functions)),
+        ("max-functions", limits.functions, len(functions)),
         (
             "max-functions-per-worker",
-            config.max_functions_per_worker,
+            limits.functions_per_worker,
             _most(len(peer.functions) for peer in broker.peers),
         ),
-        ("max-jobs", config.max_jobs, len(jobs)),
+        ("max-jobs", limits.jobs, len(jobs)),
         (
             "max-jobs-per-function",
-            config.max_jobs_per_function,
+            limits.jobs_per_function,
             _most(function.total() for function in functions),
         ),
-        ("max-job-memory", budget.jobs, broker.memory.jobs),
+        ("max-job-memory", limits.job_memory, broker.memory.jobs),
         (
             "max-memory",
-            budget.total,
+            limits.memory,
             broker.memory.jobs + broker.overhead() + broker.memory.buffers,
         ),
         ("max-memory-jobs", None, broker.memory.jobs),
         ("max-memory-peers", None, broker.overhead()),
         ("max-memory-buffers", None, broker.memory.buffers),
+        ("max-dead", broker.dead.most, len(broker.dead.known)),
+        ("dead-age", broker.dead.age, None),
+        ("max-results", broker.results.most, broker.results.total),
         (
             "max-packet",
-            budget.packet,
+            max_packet,
             _most(connection.protocol.buffered for connection in connections),
         ),
         (

@@ -49,7 +49,8 @@ environment:
 signals:
   TERM, INT             stop
   USR1                  accept no more connections, stop when no job is left
-  HUP                   open the log file again, and read the certificates again
+  HUP                   open the log file again, and read the certificates and the
+                        file of --settings again
 
 examples:
   gearmand -L 127.0.0.1 -vv

@@ -104,6 +104,9 @@ class Config:
     max_jobs_per_function: int = 0
     max_job_memory: int | None = None
     max_memory: int | None = None
+    max_dead: int = 10_000
+    dead_age: float = 180 * 24 * 3600.0
+    max_results: int = 64 * 1024 * 1024
     max_packet: int = MAX_PACKET
     max_outbox: int = 0
     request_timeout: float = 300.0
@@ -119,6 +122,7 @@ class Config:
     user: str | None = None
     coredump: bool = False
 
+    settings: str | None = None
     check_args: bool = False
     config_file: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -251,6 +255,7 @@ def _config(options: _Options) -> Config:
         "admin_from": tuple(options.get("admin_from", ())),
         "level": more_verbose(options.get("level", NOTICE), options.get("steps", 0)),
         "pid_file": options.get("pid_file") or None,
+        "settings": options.get("settings") or None,
         "tls": _tls(options),
     }
     return Config(**settings)

@@ -49,6 +49,13 @@ _GENERAL = (
         help="read options from FILE, also written @FILE; may be repeated, a later"
         f" file overrides an earlier one (default: {DEFAULT_FILE} if it exists)",
     ),
+    row(
+        "--settings",
+        metavar="FILE",
+        type=path,
+        help="read policies of functions, schedules and limits from FILE, and again on"
+        " HUP",
+    ),
     flag(
         "--check-args",
         help="print the problems that would keep the server from starting, as far as"
@@ -233,6 +240,26 @@ _LIMITS = (
         " data, and data that waits to be sent; above it, the connections that hold"
         " most are closed; 0 for any size (default: three quarters of the memory of the"
         " machine or its cgroup less 256M, at least half of it)",
+    ),
+    row(
+        "--max-dead",
+        metavar="N",
+        type=whole_number(0),
+        help="jobs in the dead list, without the oldest if there are more; 0 for none"
+        " (default: 10000)",
+    ),
+    row(
+        "--dead-age",
+        metavar="SECONDS",
+        type=seconds,
+        help="how long a job stays in the dead list (default: 15552000, 180 days)",
+    ),
+    row(
+        "--max-results",
+        metavar="BYTES",
+        type=size(0, 2**50),
+        help="memory for kept results, without the oldest if there are more; in bytes"
+        " or with K, M or G; 0 for none (default: 64M)",
     ),
     row(
         "--max-packet",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ...errors import QueueError, StartupError
-from ...queue import Queue, Unreadable, replayed
+from ...queue import Queue, StoredJob, Unreadable, replayed
 from ..broker import Broker, Job, Peer
 from ..settings.levels import NOTICE
 from .store import Store
@@ -24,14 +24,11 @@ log = logging.getLogger("gearman.server")
 
 
 class Producer(Protocol):
-    """A connection, as far as the store can stop reading from it."""
+    """The back-pressure of a connection: the store can stop reading from it."""
 
-    @property
-    def closing(self) -> bool: ...
+    def held(self, blocker: "Durability") -> None: ...
 
-    def held(self, blocked: "Durability") -> None: ...
-
-    def released_by(self, blocked: "Durability") -> None: ...
+    def released_by(self, blocker: "Durability") -> None: ...
 
 
 class Durability:
@@ -63,15 +60,15 @@ class Durability:
             self._ring = engine.ring
         self._store.start()
 
-    async def close(self, connections: Iterable[Producer]) -> None:
+    async def close(self, producers: Iterable[Producer]) -> None:
         """Store and remove all jobs that wait for it, for up to LAST_COMMIT seconds.
 
-        From now on the connections are not read from: a result that arrives now could
+        From now on, connections are not read from: a result that arrives now could
         not be stored, but its worker would believe that it was accepted.
         """
         self._closing = True
-        for connection in connections:
-            connection.held(self)
+        for producer in producers:
+            producer.held(self)
         self.settle()
         wait = self._loop.run_in_executor(None, self._store.close, LAST_COMMIT)
         if not await wait:
@@ -84,12 +81,13 @@ class Durability:
         for peer in broker.answers.deferring:
             self._hold(peer)
         broker.answers.deferring.clear()
-        changes = broker.jobs.changes
-        if changes:
-            self._store.write(changes)
+        changes, records = broker.jobs.changes, broker.jobs.records
+        if changes or records:
+            self._store.write(changes, records)
             if self._store.full:
                 self._hold_submitters(changes)
             changes.clear()
+            records.clear()
 
     def _hold_submitters(self, changes: Iterable[Job | int]) -> None:
         for change in changes:
@@ -98,19 +96,19 @@ class Durability:
                     self._hold(receipt.peer)
 
     def _hold(self, peer: Peer) -> None:
-        connection = peer.connection
-        if connection is not None and not connection.closing:
-            self._waiting.add(connection)
-            connection.held(self)
+        if peer.connection is not None and not peer.connection.closing:
+            producer: Producer = peer.connection.pressure
+            self._waiting.add(producer)
+            producer.held(self)
 
-    def connected(self, connection: Producer) -> None:
+    def connected(self, producer: Producer) -> None:
         """Hold a new connection if the server is already stopping."""
         if self._closing:
-            connection.held(self)
+            producer.held(self)
 
-    def forget(self, connection: Producer) -> None:
+    def forget(self, producer: Producer) -> None:
         """Forget a held connection that is gone."""
-        self._waiting.discard(connection)
+        self._waiting.discard(producer)
 
     def _wake(self) -> None:
         if self._ring is not None:
@@ -129,16 +127,19 @@ class Durability:
     def _tell_broker(self) -> None:
         """Tell the broker the outcomes of jobs, and release held connections."""
         self._broker.outage = self._store.outage
-        for jobs, reason, lost in self._store.outcomes():
-            self._broker.stored.store_again(lost)
+        stored = self._broker.stored
+        for jobs, reason, lost, records in self._store.outcomes():
+            stored.store_again(lost)
             if reason:
-                self._broker.stored.failed(jobs, reason)
+                stored.failed(jobs, reason)
+                stored.record_again(records)
             else:
-                self._broker.stored.durable(jobs)
+                stored.durable(jobs)
+                stored.recorded(records)
         if not self._store.full and not self._closing:
             waiting, self._waiting = self._waiting, set()
-            for connection in waiting:
-                connection.released_by(self)
+            for producer in waiting:
+                producer.released_by(self)
 
 
 def replay(queue: Queue, broker: Broker) -> None:
@@ -155,14 +156,27 @@ def replay(queue: Queue, broker: Broker) -> None:
             if isinstance(item, Unreadable):
                 log.error("stored job %s is left alone: %s", item.key, item.reason)
             else:
-                broker.stored.restore(*item)
+                _restore(broker, item)
                 count += 1
                 if count % PROGRESS_JOBS == 0:
                     progress.report(count)
+        broker.stored.restored()
     except QueueError as error:
         raise StartupError(f"stored jobs cannot be read: {error}") from error
     seconds = progress.seconds()
     log.log(NOTICE, "took up %d stored jobs in %.1f seconds", count, seconds)
+
+
+def _restore(broker: Broker, item: StoredJob) -> None:
+    """Give the broker a job, or log why it can't be one."""
+    try:
+        broker.stored.restore(*item)
+    except (KeyError, ValueError) as error:
+        log.error(
+            "stored job %d is left alone: its field extra can't be read: %s",
+            item.number,
+            error,
+        )
 
 
 class _Progress:

@@ -1,14 +1,14 @@
-"""The changes that wait to be stored: jobs to add, and jobs to remove.
+"""The changes that wait to be stored: jobs and records to add, and those to remove.
 
-Of several changes to a job, only the last one counts, so no job is added again after it
-was removed. The oldest changes are taken out first, so a job is overtaken by no other
-jobs than those of its own batch.
+Of several changes of one number, only the last one counts, so no job is added again
+after it was removed. The oldest changes are taken out first, so a job is overtaken by
+no other jobs than those of its own batch. A record is what the store keeps beside jobs.
 """
 
 from collections.abc import Iterable
 from itertools import islice
 
-from ..broker import Job
+from ..broker import Job, Record
 
 # The most changes of one commit, and the most bytes of its workloads; one job may be
 # larger.
@@ -22,8 +22,9 @@ FULL_BYTES = 64 * 1024 * 1024
 # So many removals are committed without waiting for more.
 MANY = 4096
 
-# A job to be added, by its number; or None, if it is to be removed.
-Changes = dict[int, Job | None]
+# A job or record to be added, by its number; or None, if it is to be removed.
+Added = Job | Record
+Changes = dict[int, Added | None]
 
 
 class Journal:
@@ -31,6 +32,8 @@ class Journal:
 
     def __init__(self) -> None:
         self._changes: Changes = {}
+        # Whether there ever was a record.
+        self.mixed = False
         # Jobs to be added, and the bytes of their workloads; and the same for the jobs
         # that were taken out, until their outcome is known.
         self._jobs = self._bytes = 0
@@ -50,7 +53,7 @@ class Journal:
         jobs = self._jobs + self._taken_jobs
         return jobs >= FULL_JOBS or self._bytes + self._taken_bytes >= FULL_BYTES
 
-    def write(self, changes: Iterable[Job | int]) -> None:
+    def write(self, changes: Iterable[Added | int]) -> None:
         """Add changes in their order: a job is to be added, a number to be removed."""
         for change in changes:
             if isinstance(change, int):
@@ -60,7 +63,16 @@ class Journal:
                 self._jobs += 1
                 self._bytes += len(change.workload)
 
-    def _note(self, number: int, job: Job | None) -> None:
+    def write_records(self, records: Iterable[Record]) -> None:
+        """Add records; one without `extra` stands for a removal."""
+        for record in records:
+            if record.extra:
+                self.mixed = True
+                self.write((record,))
+            else:
+                self._note(record.number, None)
+
+    def _note(self, number: int, job: Added | None) -> None:
         if number in self._changes:
             self._strike(number)
         self._changes[number] = job
@@ -105,7 +117,7 @@ class Journal:
         failed: Changes = {n: None for n, job in changes.items() if job is None}
         self._changes = failed | self._changes
 
-    def drop_jobs(self) -> list[Job]:
+    def drop_jobs(self) -> list[Added]:
         """Remove and return all jobs that wait to be added."""
         jobs = jobs_of(self._changes)
         self._changes = {n: None for n, job in self._changes.items() if job is None}
@@ -113,6 +125,6 @@ class Journal:
         return jobs
 
 
-def jobs_of(changes: Changes) -> list[Job]:
-    """Return the jobs that are to be added."""
+def jobs_of(changes: Changes) -> list[Added]:
+    """Return the jobs and records that are to be added."""
     return [job for job in changes.values() if job is not None]

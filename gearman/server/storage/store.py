@@ -15,15 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ...errors import JobRefused, JobsLost, QueueError
 from ...queue import Queue, StoredJob
 from ...text import printable, shown
-from ..broker import Job
+from ..broker import Job, Record
 from ..settings.levels import NOTICE
 from ..watch.limited_log import LimitedLog
-from .journal import MAX_CHANGES, Changes, Journal, jobs_of
+from .journal import MAX_CHANGES, Added, Changes, Journal, jobs_of
 
 # Seconds that removals wait for further changes.
 LINGER = 0.05
@@ -52,12 +52,14 @@ log = logging.getLogger("gearman.server")
 class Outcome(NamedTuple):
     """The outcome of adding `jobs`: they are durable, or refused with a `reason`.
 
-    `lost` are the numbers of jobs that must be added again.
+    `lost` are the numbers of jobs that must be added again. `records` are the numbers
+    of records with the same outcome as the jobs.
     """
 
     jobs: list[Job]
     reason: bytes = b""
     lost: Sequence[int] = ()
+    records: Sequence[int] = ()
 
 
 class Store:
@@ -108,13 +110,17 @@ class Store:
         """Whether so much waits that no more jobs should be submitted."""
         return self._journal.full
 
-    def write(self, changes: Iterable[Job | int]) -> None:
-        """Add jobs, and remove the jobs of these numbers, in this order."""
+    def write(
+        self, changes: Iterable[Job | int], records: Sequence[Record] = ()
+    ) -> None:
+        """Add jobs, and remove the jobs of these numbers, in order; and add records."""
         with self._lock:
             first = not self._journal
             if first:
                 self._lingers_until = time.monotonic() + LINGER
             self._journal.write(changes)
+            if records:
+                self._journal.write_records(records)
             if first or self._journal.urgent:
                 self._ring()
 
@@ -213,12 +219,17 @@ class Store:
         refused = {n: job for n, job in changes.items() if job and n in reasons}
         if not refused:
             return self._fail(changes, "the queue plugin refused jobs it was not given")
+        rest = {n: job for n, job in changes.items() if n not in refused}
         for number, job in refused.items():
             line = f"job {shown(job.handle)} cannot be stored: {reasons[number]}"
             if line := self._lines.line("refused", line, time.monotonic()):
                 log.warning("%s", line)
-            self._report(Outcome([job], _reason(reasons[number])))
-        rest = {n: job for n, job in changes.items() if n not in refused}
+            if isinstance(job, Record):
+                # It stays in memory. What it should replace has ended.
+                rest[number] = None
+                self._report(Outcome([], records=[number]))
+            else:
+                self._report(Outcome([job], _reason(reasons[number])))
         return self._commit(rest)
 
     def _succeed(self, changes: Changes) -> None:
@@ -234,7 +245,7 @@ class Store:
             self._outage = b""
         with self._lock:
             self._journal.landed()
-        self._report(Outcome(jobs_of(changes)))
+        self._report(self._outcome(jobs_of(changes)))
 
     def _takes_jobs(self) -> bool:
         """Whether jobs can be added again, now that removals have worked."""
@@ -258,7 +269,14 @@ class Store:
             self._journal.landed()
             self._journal.put_back(changes)
             jobs = jobs_of(changes) + self._journal.drop_jobs()
-        self._report(Outcome(jobs, self._outage))
+        self._report(self._outcome(jobs, self._outage))
+
+    def _outcome(self, added: list[Added], reason: bytes = b"") -> Outcome:
+        if not self._journal.mixed:
+            return Outcome(cast("list[Job]", added), reason)
+        jobs = [each for each in added if isinstance(each, Job)]
+        records = [each.number for each in added if isinstance(each, Record)]
+        return Outcome(jobs, reason, (), records)
 
     def _report(self, outcome: Outcome) -> None:
         with self._lock:
@@ -266,7 +284,10 @@ class Store:
         self._landed()
 
 
-def _stored(job: Job) -> StoredJob:
+def _stored(job: Added) -> StoredJob:
+    if isinstance(job, Record):
+        number, handle, name, data = job.number, job.handle, job.name, job.workload
+        return StoredJob(number, handle, name, b"", data, extra=job.extra)
     return StoredJob(
         job.number,
         job.handle,
@@ -277,6 +298,7 @@ def _stored(job: Job) -> StoredJob:
         job.when,
         job.retries,
         job.reducer,
+        b"" if job.extra is None else job.extra.record,
     )
 
 

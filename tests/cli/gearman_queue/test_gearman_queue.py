@@ -24,7 +24,9 @@ NOW = 1_700_000_000_000_000
 ALL_BYTES = bytes(range(256))
 JOBS = (
     StoredJob(NOW, b"H:a:%d" % NOW, b"resize", b"u", ALL_BYTES, HIGH, 0, 2, b"sum"),
-    StoredJob(NOW + 1, b"", b"mail", b"\xff-", b"", LOW, 1_700_000_000),
+    StoredJob(
+        NOW + 1, b"", b"mail", b"\xff-", b"", LOW, 1_700_000_000, extra=b"\0\xff"
+    ),
     StoredJob(NOW + 2, b"H:a:%d" % (NOW + 2), b"mail", b"", "ä".encode()),
 )
 
@@ -67,9 +69,9 @@ def test_list_has_a_line_for_each_job(path: Path) -> None:
     said = tool("list", *sqlite(path))
     assert (said.status, said.err) == (0, "")
     assert said.out.splitlines() == [
-        b"%d\tH:a:%d\tresize\tu\thigh\t0\t2\t256" % (NOW, NOW),
-        b"%d\t\tmail\t\xff-\tlow\t1700000000\t0\t0" % (NOW + 1),
-        b"%d\tH:a:%d\tmail\t\tnormal\t0\t0\t2" % (NOW + 2, NOW + 2),
+        b"%d\tH:a:%d\tresize\tu\thigh\t0\t2\t256\t0" % (NOW, NOW),
+        b"%d\t\tmail\t\xff-\tlow\t1700000000\t0\t0\t2" % (NOW + 1),
+        b"%d\tH:a:%d\tmail\t\tnormal\t0\t0\t2\t0" % (NOW + 2, NOW + 2),
     ]
 
 
@@ -83,7 +85,7 @@ def test_list_can_be_of_one_function(path: Path) -> None:
 
 def test_lists_on_a_terminal_have_headings_and_columns(path: Path) -> None:
     # The bytes themselves, which a terminal of this test could not show.
-    sql(path, "UPDATE gearman_queue_jobs SET \"unique\" = x'61'")
+    sql(path, "UPDATE gearman_queue_records SET \"unique\" = x'61'")
     with Terminal(command("list", *sqlite(path))) as shown:
         heading, *lines = shown.rest().splitlines()
     assert heading.split()[:2] == ["Number", "Handle"]
@@ -173,7 +175,7 @@ def test_import_shows_how_far_it_is(path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_told_and_counts(path: Path) -> None:
-    sql(path, f"UPDATE gearman_queue_jobs SET priority = 9 WHERE number = {NOW + 1}")
+    sql(path, f"UPDATE gearman_queue_records SET priority = 9 WHERE number = {NOW + 1}")
     other = path.with_name("other.db")
     for said in (
         tool("list", *sqlite(path)),
@@ -181,8 +183,8 @@ def test_what_cannot_be_read_is_told_and_counts(path: Path) -> None:
         tool("copy", *sqlite(path), *to_sqlite(other)),
     ):
         assert failed(said) == (
-            f"stored job row {NOW + 1} of the table gearman_queue_jobs is left alone:"
-            " its priority is 9"
+            f"stored job row {NOW + 1} of the table gearman_queue_records is left"
+            " alone: its priority is 9"
         )
     assert content(other) == [JOBS[0], JOBS[2]]
 

@@ -37,6 +37,13 @@ def test_line_is_what_the_manual_says() -> None:
     }
 
 
+def test_only_a_line_of_a_job_with_extra_has_it() -> None:
+    assert "extra" not in json.loads(encode(JOB))
+    assert json.loads(encode(JOB._replace(extra=b"x")))["extra"] == "x"
+    line = json.loads(encode(JOB._replace(extra=b"\0\xff")))
+    assert line["extra"] == {"base64": "AP8="}
+
+
 def test_line_is_one_line_of_ascii() -> None:
     line = encode(JOB._replace(workload="ä\u2028\n\x1b".encode()))
     assert line.isascii()
@@ -85,6 +92,8 @@ def changed(**fields: object) -> bytes:
         (changed(retries=2**31), "its retries are 2147483648"),
         (changed(reducer="\0"), "its reducer has a NUL"),
         (changed(reducer=1), "its reducer is 1"),
+        (changed(extra=1), "its extra is 1"),
+        (changed(extra=None), "its extra is null"),
     ],
 )
 def test_line_that_is_no_job_is_refused_with_a_reason(line: bytes, reason: str) -> None:

@@ -1,6 +1,7 @@
 """Whatever peers and the store do: acknowledged jobs are durable, and in order."""
 
 from collections import Counter, deque
+from typing import cast
 
 import pytest
 from hypothesis import settings
@@ -9,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gearman import _framing
 from gearman.commands import REQUEST, Command
+from gearman.server.broker import Job
 from gearman.server.broker.states import PENDING
-from gearman.server.storage.journal import Journal
+from gearman.server.storage.journal import Journal, jobs_of
 from tests.server.broker.sizes import counted, counted_for
 from tests.server.conftest import Server
 
@@ -172,7 +174,7 @@ class Crashes(RuleBasedStateMachine):
                 self.promised -= set(client.holds[:1])
             self.hand_over()
         self.journal.landed()
-        self.broker.stored.durable([job for job in changes.values() if job])
+        self.broker.stored.durable(cast("list[Job]", jobs_of(changes)))
         self.listen()
 
     @rule(applied=st.booleans())
@@ -184,8 +186,8 @@ class Crashes(RuleBasedStateMachine):
             self.apply(changes)
         self.journal.landed()
         self.journal.put_back(changes)
-        jobs = [job for job in changes.values() if job]
-        self.broker.stored.failed([*jobs, *self.journal.drop_jobs()], b"down")
+        jobs = [*jobs_of(changes), *self.journal.drop_jobs()]
+        self.broker.stored.failed(cast("list[Job]", jobs), b"down")
         self.listen()
 
     @rule()

@@ -431,7 +431,7 @@ class TestFairness:
             assert peer.take(len(answer)) == answer
             (connection,) = server.listener.connections
             blocked = Mock()
-            server.call(lambda: connection.held(blocked))
+            server.call(lambda: connection.pressure.held(blocked))
             with server.peer() as other:
                 other.fence()
                 before = self.taken(peer)
@@ -439,7 +439,7 @@ class TestFairness:
                     other.fence()
             assert self.taken(peer) == before
             assert len(answer) + len(before) < len(answer) * count
-            server.call(lambda: connection.released_by(blocked))
+            server.call(lambda: connection.pressure.released_by(blocked))
             rest = peer.take(len(answer) * (count - 1))
             assert rest == answer * (count - 1)
 

@@ -25,10 +25,13 @@ def _zone() -> Iterator[None]:
 
 
 @pytest.fixture
-def berlin(monkeypatch: pytest.MonkeyPatch) -> None:
+def berlin() -> Iterator[None]:
     """The clocks of Berlin, by a rule that needs no table of zones."""
-    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
-    time.tzset()
+    # Not the fixture `monkeypatch`, which may end after `_zone`, and would restore UTC.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        yield
 
 
 def at(text: str) -> float:

@@ -90,6 +90,8 @@ def test_value_stands_where_gearmand_accepts_it(words: list[str]) -> None:
         ("--syslog", "syslog", True),
         ("-P /a/pid", "pid_file", "/a/pid"),
         ("--pid-file=", "pid_file", None),
+        ("--settings /a/settings.toml", "settings", "/a/settings.toml"),
+        ("--settings=", "settings", None),
         ("-r gear", "protocols", ()),
         ("-q builtin", "queue", "builtin"),
         ("-R", "round_robin", True),

@@ -144,7 +144,7 @@ def test_client_that_asks_too_much_is_not_read_from(server, queue, monkeypatch):
         queue.started()
         client.send(*BACKGROUND)
         (connection,) = server.listener.connections
-        server.until(lambda: connection._held_by)
+        server.until(lambda: connection.pressure.held_by)
         client.send("ECHO_REQ", b"late")
         queue.results.put(None)
         created(client)
@@ -233,7 +233,7 @@ def test_server_that_stops_takes_no_results_that_it_could_not_remove(server, que
         queue.started()
         connections = list(server.listener.connections)
         server.call(server.listener.stop)
-        server.until(lambda: all(one._held_by for one in connections))
+        server.until(lambda: all(one.pressure.held_by for one in connections))
         worker.send("WORK_COMPLETE", handle, b"r")
         worker.send("ECHO_REQ", b"taken?")
         queue.results.put(None)
@@ -363,8 +363,8 @@ class TestProcess:
 
     def test_row_that_cannot_be_read_is_reported_and_the_server_starts(self, path):
         fill(path, *(sqlite_job(number) for number in (1, 2, 3)))
-        sql(path, "UPDATE gearman_queue_jobs SET priority = 9 WHERE number = 2")
-        row = "row 2 of the table gearman_queue_jobs"
+        sql(path, "UPDATE gearman_queue_records SET priority = 9 WHERE number = 2")
+        row = "row 2 of the table gearman_queue_records"
         for _ in range(2):
             with self.running(path) as server, Peer(server.port) as worker:
                 worker.send("CAN_DO", b"f")

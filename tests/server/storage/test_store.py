@@ -27,7 +27,7 @@ class Landing:
     def next(self):
         """Return the numbers of the jobs of the next outcome, and its reason."""
         outcomes = self.landed.get(timeout=DEADLINE)
-        return [([job.number for job in jobs], reason) for jobs, reason, _ in outcomes]
+        return [([job.number for job in jobs], reason) for jobs, reason, *_ in outcomes]
 
 
 @pytest.fixture

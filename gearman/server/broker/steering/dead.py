@@ -42,9 +42,14 @@ class DeadJobs:
         self.known[job.number] = job
         self.by_function.setdefault(job.function.name, {})[job.number] = job
         self._count(job, 1)
-        while len(self.known) > max(self.most, 0):
-            self.forget(next(iter(self.known.values())))
+        self.keep_at_most(self.most)
         self._set_first()
+
+    def keep_at_most(self, most: int) -> None:
+        """Set the limit, and drop the oldest jobs that are over it."""
+        self.most = most
+        while len(self.known) > most:
+            self.forget(next(iter(self.known.values())))
 
     def find(self, handle: bytes) -> Job | None:
         """Return the dead job of this handle."""

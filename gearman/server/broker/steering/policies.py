@@ -69,6 +69,12 @@ class PolicyTable:
                 policies[name] = policy
         return policies
 
+    def store_again(self, number: int) -> None:
+        """Store what was set and has this number, if it is still set."""
+        for name, known in self._numbers.items():
+            if known == number:
+                self._store(name)
+
     def restore(self, number: int, name: bytes, text: bytes) -> None:
         """Set what an earlier run of the server has stored. Raises ValueError."""
         self._numbers[name] = number

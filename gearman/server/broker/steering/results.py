@@ -89,7 +89,7 @@ class Results:
             handle, stored = job.handle, job.stored
             result = Result(job.number, handle, name, state, data, expires, stored)
             if self.add(result) and stored:
-                self._jobs.records.append(_record(result))
+                self.store(result)
 
     def add(self, result: Result) -> bool:
         """Add a result; return False if it is too large."""
@@ -100,9 +100,22 @@ class Results:
         self._memory.jobs += result.size()
         heappush(self._ends, (result.expires, result.number))
         self.first = self._ends[0][0]
-        while self.total > self.most:
-            self.forget(next(iter(self.known.values())))
+        self.keep_at_most(self.most)
         return True
+
+    def keep_at_most(self, most: int) -> None:
+        """Set the limit in bytes, and drop the oldest results that are over it."""
+        self.most = most
+        while self.total > most:
+            self.forget(next(iter(self.known.values())))
+
+    def store(self, result: Result) -> None:
+        """Have the store keep a result."""
+        fields: Fields = {b"kind": RESULT, b"state": result.state}
+        fields[b"expires"] = b"%.6f" % result.expires
+        extra, number = join(fields), result.number
+        record = Record(number, extra, result.handle, result.name, result.data)
+        self._jobs.records.append(record)
 
     def forget(self, result: Result) -> None:
         """Drop a result."""
@@ -163,9 +176,3 @@ class Results:
         if state in (EXCEPTION, FAILURE):
             return peer.send(WORK_FAIL, (handle,))
         return peer.refuse(b"JOB_NOT_FOUND", b"There is no such job, nor its result")
-
-
-def _record(result: Result) -> Record:
-    fields: Fields = {b"kind": RESULT, b"state": result.state}
-    fields[b"expires"] = b"%.6f" % result.expires
-    return Record(result.number, join(fields), result.handle, result.name, result.data)

@@ -1,0 +1,1 @@
+"""The compiled modules of `broker.steering`, and their C types."""

@@ -23,6 +23,7 @@ cdef class DeadJobs:
     cdef Memory _memory
 
     cpdef add(self, Job job)
+    cpdef keep_at_most(self, Py_ssize_t most)
     @cython.locals(job=Job)
     cpdef Job find(self, bytes handle)
     @cython.locals(job=Job)

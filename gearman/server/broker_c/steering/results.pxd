@@ -41,6 +41,8 @@ cdef class Results:
     @cython.locals(seconds=double, result=Result)
     cpdef keep(self, Job job, bytes state, bytes data)
     cpdef bint add(self, Result result)
+    cpdef keep_at_most(self, Py_ssize_t most)
+    cpdef store(self, Result result)
     cpdef forget(self, Result result)
     @cython.locals(expires=double, number=int64_t, result=Result)
     cpdef drop_old(self, double now)
@@ -51,6 +53,3 @@ cdef class Results:
     cpdef get(self, Peer peer, bytes handle)
     @cython.locals(job=Job)
     cpdef watch(self, Peer peer, bytes handle)
-
-
-cdef _record(Result result)

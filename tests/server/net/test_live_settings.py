@@ -1,0 +1,146 @@
+"""Settings that change while the server runs: the settings file, read again on HUP."""
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.server.net.test_show_limits import limits
+from tests.servers import Server, ours, until
+from tests.wire import Peer
+
+
+@pytest.fixture
+def file() -> Iterator[Path]:
+    """A file in a folder that every user can enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(prefix="gearman-settings-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder, "settings.toml")
+
+
+@pytest.fixture(params=[True, False], ids=["pure", "built"])
+def pure(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def reload(server: Server, file: Path, text: str) -> str:
+    """Change the file, send HUP, and return the line in the log about it."""
+    before = server.log.read_text()
+    file.write_text(text)
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: "settings" in server.log.read_text()[len(before) :])
+    until(lambda: server.log.read_text().endswith("\n"))
+    lines = server.log.read_text()[len(before) :].splitlines()
+    (line,) = [line for line in lines if "settings" in line]
+    return line
+
+
+def submit(peer: Peer, function: bytes, count: int) -> list[str]:
+    """Submit so many jobs, and return the names of the answers."""
+    answers = []
+    for _ in range(count):
+        peer.send("SUBMIT_JOB_BG", function, b"", b"w")
+        answers.append(peer.receive()[0])
+    return answers
+
+
+def test_limits_of_the_file_replace_those_of_the_command_line(
+    file: Path, pure: bool
+) -> None:
+    file.write_text("[limits]\nmax-jobs = 2")
+    options = ["--settings", str(file), "--max-jobs=5", "--max-functions=50"]
+    with ours(*options, pure=pure) as server, Peer(server.port) as peer:
+        assert limits(peer)[b"max-jobs"][0] == b"2"
+        assert limits(peer)[b"max-functions"][0] == b"50"
+        answers = submit(peer, b"f", 3)
+        assert answers == ["JOB_CREATED", "JOB_CREATED", "ERROR"]
+        line = reload(server, file, "[limits]\nmax-jobs = 3\nmax-functions = 1")
+        assert line.endswith("settings read again: 0 policies, 0 schedules, 2 limits")
+        assert " NOTICE " in line
+        assert submit(peer, b"f", 2) == ["JOB_CREATED", "ERROR"]
+        assert limits(peer)[b"max-jobs"] == [b"3", b"3", b"2"]
+        assert limits(peer)[b"max-functions"][0] == b"1"
+        # A limit that is no longer in the file is that of the command line again.
+        reload(server, file, "")
+        assert limits(peer)[b"max-jobs"][0] == b"5"
+        assert limits(peer)[b"max-functions"][0] == b"50"
+        assert submit(peer, b"g", 3) == ["JOB_CREATED", "JOB_CREATED", "ERROR"]
+
+
+def test_limit_of_each_function_changes_unless_maxqueue_has_set_one(
+    file: Path, pure: bool
+) -> None:
+    file.write_text("[limits]\nmax-jobs-per-function = 1")
+    options = ["--settings", str(file)]
+    with ours(*options, pure=pure) as server, Peer(server.port) as peer:
+        assert peer.ask(b"maxqueue g 2") == b"OK\r\n"
+        assert submit(peer, b"f", 2) == ["JOB_CREATED", "ERROR"]
+        reload(server, file, "[limits]\nmax-jobs-per-function = 3")
+        assert submit(peer, b"f", 3) == ["JOB_CREATED", "JOB_CREATED", "ERROR"]
+        assert submit(peer, b"g", 3) == ["JOB_CREATED", "JOB_CREATED", "ERROR"]
+        assert submit(peer, b"h", 4)[2:] == ["JOB_CREATED", "ERROR"]
+        assert limits(peer)[b"max-jobs-per-function"][0] == b"3"
+
+
+def test_memory_for_jobs_follows_that_for_all(file: Path, pure: bool) -> None:
+    file.write_text("[limits]\nmax-memory = '100M'")
+    options = ["--settings", str(file)]
+    with ours(*options, pure=pure) as server, Peer(server.port) as peer:
+        first = limits(peer)
+        assert first[b"max-memory"][0] == b"%d" % (100 * 1024**2)
+        assert first[b"max-job-memory"][0] == b"%d" % (75 * 1024**2)
+        assert first[b"max-packet"][0] == b"%d" % (75 * 1024**2)
+        reload(server, file, "[limits]\nmax-memory = '200M'")
+        second = limits(peer)
+        assert second[b"max-memory"][0] == b"%d" % (200 * 1024**2)
+        assert second[b"max-job-memory"][0] == b"%d" % (150 * 1024**2)
+        assert second[b"max-packet"][0] == b"%d" % (75 * 1024**2)
+
+
+def test_number_of_connections_changes(file: Path) -> None:
+    file.write_text("[limits]\nmax-connections = 2")
+    with ours("--settings", str(file)) as server, ExitStack() as stack:
+        first = stack.enter_context(Peer(server.port))
+        # The connection that asked whether the server runs may not be closed yet.
+        until(lambda: limits(first)[b"max-connections"][1] == b"1")
+        stack.enter_context(Peer(server.port)).fence()
+        with Peer(server.port) as late:
+            assert late.receive_end() == b""
+        reload(server, file, "[limits]\nmax-connections = 3")
+        stack.enter_context(Peer(server.port)).fence()
+        reload(server, file, "[limits]\nmax-connections-per-address = 1")
+        with Peer(server.port) as late:
+            assert late.receive_end() == b""
+        assert first.fence() == []
+
+
+def test_bad_file_changes_nothing(file: Path) -> None:
+    file.write_text("[limits]\nmax-jobs = 2")
+    with ours("--settings", str(file)) as server, Peer(server.port) as peer:
+        line = reload(server, file, "[limits]\nmax-jobs = 3\nmax-functions = 'x'")
+        assert " ERROR " in line
+        assert f"the settings in use are kept: {file}: [limits]: max-functions " in line
+        assert limits(peer)[b"max-jobs"][0] == b"2"
+
+
+def test_server_without_a_file_ignores_hup() -> None:
+    with ours() as server, Peer(server.port) as peer:
+        server.process.send_signal(signal.SIGHUP)
+        assert peer.fence() == []
+        assert "settings" not in server.log.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_file_is_read_before_the_server_becomes_another_user(file: Path) -> None:
+    file.write_text("[limits]\nmax-jobs = 2")
+    file.chmod(0o600)
+    options = ["--settings", str(file), "-u", "nobody"]
+    with ours(*options) as server, Peer(server.port) as peer:
+        assert limits(peer)[b"max-jobs"][0] == b"2"
+        line = reload(server, file, "[limits]\nmax-jobs = 3")
+        assert line.endswith("cannot be read: Permission denied")
+        assert limits(peer)[b"max-jobs"][0] == b"2"
