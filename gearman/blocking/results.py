@@ -13,9 +13,13 @@ from ..client_core.results import ResultAnswer, failure, of_all
 from ..client_handler import GearmanClientCommandHandler
 from ..connection import GearmanConnection
 from ..constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED, JOB_UNKNOWN
-from ..errors import InvalidClientState, JobFailed, ResultNotReady, UnknownJob
-from ..job import GearmanJob, GearmanJobRequest
+from ..errors import InvalidClientState, JobFailed, ResultNotReady
+from ..job import Connection, GearmanJob, GearmanJobRequest
 from .job_statuses import Asker, Job
+
+# Seconds that storing a result may take, and after which to ask again.
+_STORING = 1.0
+_PAUSE = 0.01
 
 
 class Client(Asker, Protocol):
@@ -73,12 +77,16 @@ def _place(
     handle, connection = request.job.handle, request.job.connection
     if handle is None and request.state == JOB_FAILED:
         raise failure(None, request.exception)
-    places = [each for each in client.connection_list if each is connection]
+    places = _places(client, connection)
     if handle is None or not places:
         raise InvalidClientState(
             f"not accepted by a server of this client: {request!r}"
         )
     return handle, places
+
+
+def _places(client: Client, connection: Connection | None) -> list[GearmanConnection]:
+    return [each for each in client.connection_list if each is connection]
 
 
 def _ask(
@@ -163,8 +171,12 @@ def _watch(
         return watching.result
     if watching.state == JOB_FAILED and watching.exception is not None:
         raise failure(handle, watching.exception)
-    if watching.state != JOB_CREATED:
-        return _reason(client, found, poll_timeout)
+    if watching.state == JOB_FAILED:
+        raise JobFailed(handle, _reason(client, found, poll_timeout))
+    if watching.state == JOB_UNKNOWN:
+        # Its connection was lost.
+        again = _ask(client, handle, _places(client, connection), poll_timeout)
+        return again.result(client.data_encoder.decode)
     if answer.unended or not answer.state:
         raise ResultNotReady(handle, answer.state or found.state)
     with client._exclusively():
@@ -172,11 +184,16 @@ def _watch(
     return answer.result(client.data_encoder.decode)
 
 
-def _reason(client: Client, found: ResultAnswer, poll_timeout: float | None) -> Any:
-    """Ask once more: WORK_FAIL says no reason, and a lost connection nothing."""
-    connections = [each for each in client.connection_list if each is found.connection]
-    try:
-        answer = _ask(client, found.handle, connections, poll_timeout)
-        return answer.result(client.data_encoder.decode)
-    except (UnknownJob, ResultNotReady):
-        raise JobFailed(found.handle) from None
+def _reason(client: Client, found: ResultAnswer, poll_timeout: float | None) -> str:
+    """Ask why a job has failed, which WORK_FAIL does not say.
+
+    For a short time the server may say that the job runs: it tells a result that it
+    keeps only when that is stored. If it keeps none, there is no reason.
+    """
+    end = time.monotonic() + _STORING
+    places = _places(client, found.connection)
+    while True:
+        answer = _ask(client, found.handle, places, poll_timeout)
+        if not answer.unended or time.monotonic() > end:
+            return str(answer.data)
+        client.poll_connections_until_stopped(places, lambda _: True, timeout=_PAUSE)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -354,6 +356,76 @@ def test_a_connection_may_be_lost_while_a_job_is_watched(asked: Asked) -> None:
     side.close()
     with pytest.raises(ServerUnavailable):
         result.result(DEADLINE)
+
+
+def test_another_server_does_not_keep_a_client_waiting_for_a_lost_one() -> None:
+    with (
+        HandServer() as one,
+        HandServer() as two,
+        gearman.GearmanClient([one.address, two.address]) as client,
+    ):
+        result = meanwhile(client.get_result, "H:1", wait=DEADLINE)
+        first, second = one.accept(), two.accept()
+        for side in (first, second):
+            side.expect("OPTION_REQ", "OPTION_REQ")
+            side.send("OPTION_RES", b"exceptions")
+            side.send("OPTION_RES", b"extensions")
+        first.expect("GET_RESULT")
+        second.expect("GET_RESULT")
+        second.send("RESULT_RES", b"H:1", b"unknown", b"")
+        first.send("RESULT_RES", b"H:1", b"running", b"")
+        first.expect("WATCH_JOB", "GET_RESULT")
+        first.close()
+        first = one.accept()
+        first.expect("OPTION_REQ", "OPTION_REQ")
+        first.send("OPTION_RES", b"exceptions")
+        first.send("OPTION_RES", b"extensions")
+        first.expect("GET_RESULT")
+        first.send("RESULT_RES", b"H:1", b"done", b"found")
+        assert result.result(DEADLINE) == "found"
+
+
+def test_the_reason_of_a_failure_is_waited_for_until_it_is_stored(
+    asked: Asked,
+) -> None:
+    result, side = asked(wait=DEADLINE)
+    side.send("OPTION_RES", b"extensions")
+    side.expect("GET_RESULT")
+    side.send("RESULT_RES", b"H:1", b"running", b"")
+    side.expect("WATCH_JOB", "GET_RESULT")
+    side.send("RESULT_RES", b"H:1", b"running", b"")
+    side.send("WORK_FAIL", b"H:1")
+    side.expect("GET_RESULT")
+    side.send("RESULT_RES", b"H:1", b"running", b"")
+    side.expect("GET_RESULT")
+    side.send("RESULT_RES", b"H:1", b"failed", b"it rained")
+    with pytest.raises(JobFailed, match="it rained"):
+        result.result(DEADLINE)
+
+
+def test_a_result_outlives_the_server(tmp_path: Path, task: str) -> None:
+    queue = "-q", "sqlite", "--sqlite-db", str(tmp_path / "db")
+    with (
+        servers.ours(*queue) as server,
+        gearman.GearmanClient([server.address]) as client,
+        gearman.GearmanWorker([server.address]) as worker,
+    ):
+        worker.register_task(task, lambda worker, job: job.data)
+        request = background(client, task, "\0x")
+
+        def kept() -> bool:
+            # It is told when it is stored.
+            with suppress(ResultNotReady):
+                return bool(client.get_result(request) == "\0x")
+            return False
+
+        with working(worker):
+            servers.until(kept)
+    with (
+        servers.ours(*queue) as server,
+        gearman.GearmanClient([server.address]) as client,
+    ):
+        assert client.get_result(request.job.handle) == "\0x"
 
 
 @pytest.mark.interop

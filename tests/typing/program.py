@@ -112,6 +112,7 @@ def task(worker: gearman.GearmanWorker, job: gearman.GearmanJob) -> str:
 
 def ending(worker: Worker, job: gearman.GearmanJob) -> dict[str, int]:
     assert_type(job.cancelled, bool)
+    assert_type(worker.is_cancelled(job), bool)
     if job.cancelled:
         raise gearman.errors.JobRetry(5.0, "cancelled", counts=False)
     assert_type(worker.send_job_retry(job), None)
