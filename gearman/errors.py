@@ -139,6 +139,11 @@ class ResultError(GearmanError):
         self.handle = handle
 
 
+def _named(handle: str | None) -> str:
+    """Name a job, which may have no handle."""
+    return f"the job {handle}" if handle else "the job"
+
+
 class JobFailed(ResultError):
     """A job has failed.
 
@@ -151,7 +156,7 @@ class JobFailed(ResultError):
         self, handle: str | None, reason: str = "", exception: Any = None
     ) -> None:
         why = reason or ("" if exception is None else str(exception))
-        text = f"the job {handle} has failed{why and ': '}{why:.200}"
+        text = f"{_named(handle)} has failed{why and ': '}{why:.200}"
         super().__init__(handle, text)
         self.reason = reason
         self.exception = exception
@@ -165,9 +170,9 @@ class ResultNotReady(ResultError, TimeoutError):
 
     def __init__(self, handle: str | None, state: str) -> None:
         if state:
-            text = f"the job {handle} has not ended: it is {state}"
+            text = f"{_named(handle)} has not ended: it is {state}"
         else:
-            text = f"no server has answered for the job {handle} in time"
+            text = f"no server has answered for {_named(handle)} in time"
         super().__init__(handle, text)
         self.state = state
 

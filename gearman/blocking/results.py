@@ -42,19 +42,16 @@ def get_result(
         handle, connections = checked_handle(job), client.connection_list
     else:
         if not job.background and job.state != JOB_UNKNOWN:
-            return _of_own(client, job, wait)
+            # The server tells its end without being asked.
+            if wait:
+                client.wait_until_jobs_completed([job], poll_timeout=wait)
+            if job.state != JOB_UNKNOWN:
+                return _end_of(job)
         handle, connections = _place(client, job)
     answer = _ask(client, handle, connections, poll_timeout)
     if wait and answer.unended:
         return _watch(client, answer, wait, poll_timeout)
     return answer.result(client.data_encoder.decode)
-
-
-def _of_own(client: Client, request: GearmanJobRequest, wait: float | None) -> Any:
-    """Return the result of a job whose end the server tells without being asked."""
-    if wait:
-        client.wait_until_jobs_completed([request], poll_timeout=wait)
-    return _end_of(request)
 
 
 def _end_of(request: GearmanJobRequest) -> Any:
@@ -97,7 +94,7 @@ def _ask(
 ) -> ResultAnswer:
     """Ask servers for a result; return the answer of the one that knows the job."""
     end = None if timeout is None else time.monotonic() + timeout
-    handlers = _with_extensions(client, connections, timeout)
+    handlers = _with_extensions(client, connections, end)
     answers = []
     with client._exclusively():
         for connection, handler in handlers.items():
@@ -111,7 +108,7 @@ def _ask(
 
 
 def _with_extensions(
-    client: Client, connections: Sequence[GearmanConnection], timeout: float | None
+    client: Client, connections: Sequence[GearmanConnection], end: float | None
 ) -> dict[GearmanConnection, GearmanClientCommandHandler]:
     """Return the open connections with their handlers, which know of extensions then.
 
@@ -124,7 +121,6 @@ def _with_extensions(
         handlers = {each: client._handler(each) for each in opened}
         for handler in handlers.values():
             handler.ask_extensions()
-    end = None if timeout is None else time.monotonic() + timeout
     _wait(
         client,
         end,

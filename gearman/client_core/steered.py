@@ -44,11 +44,13 @@ def united(
     for name in named:
         if name not in NAMES:
             raise TypeError(f"submit_job() got an unexpected keyword argument {name!r}")
-    if not named:
+    more = {name: value for name, value in named.items() if value is not None}
+    if not more:
         return checked(options) if options else None
     if isinstance(options, JobOptions):
-        return checked(replace(options, **_fields(job_options(_with_handles(named)))))
-    return checked({**(options or {}), **named})
+        return checked(replace(options, **dict(_set(checked(more)))))
+    given = {name.replace("-", "_"): each for name, each in (options or {}).items()}
+    return checked({**given, **more})
 
 
 def checked(options: Mapping[str, object] | JobOptions) -> JobOptions:
@@ -66,10 +68,6 @@ def checked(options: Mapping[str, object] | JobOptions) -> JobOptions:
                 " argument of its own"
             )
     return options
-
-
-def _fields(options: JobOptions) -> dict[str, Any]:
-    return dict(_set(options))
 
 
 def _set(options: JobOptions) -> list[tuple[str, Any]]:

@@ -250,6 +250,31 @@ def test_a_foreground_job_that_failed_raises(
             client.get_result(request)
 
 
+def test_a_foreground_job_whose_connection_was_lost_is_asked_for() -> None:
+    with (
+        HandServer() as one,
+        HandServer() as two,
+        gearman.GearmanClient([one.address], consistent_hashing=True) as client,
+    ):
+        submission = meanwhile(client.submit_job, "f", "", wait_until_complete=False)
+        side = one.accept()
+        side.expect("OPTION_REQ", "SUBMIT_JOB")
+        side.send("OPTION_RES", b"exceptions")
+        side.send("JOB_CREATED", b"H:1")
+        request = submission.result(DEADLINE)
+        client.establish_connection(client.add_connection(two.address))
+        two.accept()
+        result = meanwhile(client.get_result, request, wait=DEADLINE)
+        side.close()
+        side = one.accept()
+        side.expect("OPTION_REQ", "OPTION_REQ")
+        side.send("OPTION_RES", b"exceptions")
+        side.send("OPTION_RES", b"extensions")
+        assert side.expect("GET_RESULT") == [b"H:1"]
+        side.send("RESULT_RES", b"H:1", b"done", b"x")
+        assert result.result(DEADLINE) == "x"
+
+
 def test_the_result_of_a_foreground_job_can_be_had_by_its_handle(
     client: GearmanClient, worker: Any, task: str
 ) -> None:

@@ -62,6 +62,9 @@ def test_an_exception_of_another_encoder_stays_as_it_is() -> None:
 
 def test_a_failure_without_anything_has_a_short_text() -> None:
     assert str(failure("H:1", None)) == "the job H:1 has failed"
+    assert str(failure(None, "QUEUE_ERROR: full")) == (
+        "the job has failed: QUEUE_ERROR: full"
+    )
 
 
 @pytest.mark.parametrize("state", ["waiting", "running"])

@@ -49,6 +49,10 @@ def test_named_options_count_more_than_those_of_the_dict() -> None:
     assert united(JobOptions(ttl=5, retries=1), {"ttl": 6, "keep": None}) == JobOptions(
         ttl=6, retries=1
     )
+    assert united({"need-worker": True, "ttl": 5}, {"need_worker": False}) == (
+        JobOptions(need_worker=False, ttl=5)
+    )
+    assert united({"ttl": 5}, {"ttl": None}) == JobOptions(ttl=5)
     assert united(None, {"dead": "list"}) == JobOptions(dead=Dead("list"))
     assert united({"need-worker": True}, {}) == JobOptions(need_worker=True)
     assert united({}, {}) is None
