@@ -19,7 +19,7 @@ from .blocking.sharing import Shared
 from .blocking.waiting import Acceptance, All, One, assert_several
 from .client_core.inquiry import checked_unique, has_old_status
 from .client_core.open_requests import is_unfinished
-from .client_core.steered import checked, united
+from .client_core.steered import steer, united
 from .client_core.submission import begin_attempt, check_attempts
 from .client_handler import GearmanClientCommandHandler
 from .connection import GearmanConnection
@@ -297,7 +297,7 @@ class GearmanClient(Shared):
             request.when_to_run = job_info.get("when_to_run")
             request.reducer = job_info.get("reducer")
         if "options" in job_info and job_info["options"]:
-            request.options = checked(job_info["options"])
+            steer(request, job_info["options"])
         return request
 
     def send_job_request(self, current_request: GearmanJobRequest) -> GearmanJobRequest:

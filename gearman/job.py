@@ -135,12 +135,13 @@ class GearmanJobRequest:
     `timed_out` says whether the last wait ran out of time. The job is submitted
     `max_attempts` times at most. `when_to_run` (seconds since the epoch), `reducer` and
     `options` (JobOptions, or a dict with their names) may be set before it is
-    submitted.
+    submitted; also `bound_to`, the connection of the only server that may get it.
     """
 
     when_to_run: float | None = None
     reducer: str | bytes | None = None
     options: JobOptions | Mapping[str, object] | None = None
+    bound_to: Connection | None = None
 
     _used = False
 

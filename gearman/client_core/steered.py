@@ -35,22 +35,37 @@ NAMES: Final = frozenset(field.name for field in fields(JobOptions)) - {*_ELSEWH
 
 def united(
     options: Mapping[str, object] | JobOptions | None, named: Mapping[str, object]
-) -> JobOptions | None:
+) -> Mapping[str, object] | JobOptions | None:
     """Return the options of a mapping and of named arguments, which count more.
 
-    Returns None if there are none. Raises TypeError for a name that is no option, and
-    OptionError for what the mapping must not have, and for wrong values.
+    Raises TypeError for a name that is no option. Values are checked by `steer`.
     """
     for name in named:
         if name not in NAMES:
             raise TypeError(f"submit_job() got an unexpected keyword argument {name!r}")
     more = {name: value for name, value in named.items() if value is not None}
     if not more:
-        return checked(options) if options else None
-    if isinstance(options, JobOptions):
-        return checked(replace(options, **dict(_set(checked(more)))))
-    given = {name.replace("-", "_"): each for name, each in (options or {}).items()}
-    return checked({**given, **more})
+        return options
+    given = dict(_set(options)) if isinstance(options, JobOptions) else options or {}
+    return {**{name.replace("-", "_"): each for name, each in given.items()}, **more}
+
+
+def steer(
+    request: GearmanJobRequest, options: Mapping[str, object] | JobOptions
+) -> None:
+    """Give a request its options, and the server of the jobs that it waits for.
+
+    Raises what `checked` raises, and OptionError if these are on several servers.
+    """
+    request.options = checked(options)
+    servers = {
+        job.job.connection
+        for job in ([] if isinstance(options, JobOptions) else _after(options))
+        if isinstance(job, GearmanJobRequest)
+    }
+    if len(servers) > 1:
+        raise OptionError("after must be jobs of one server, not of several")
+    request.bound_to = servers.pop() if servers else None
 
 
 def checked(options: Mapping[str, object] | JobOptions) -> JobOptions:
@@ -76,12 +91,16 @@ def _set(options: JobOptions) -> list[tuple[str, Any]]:
 
 
 def _with_handles(options: Mapping[str, object]) -> Mapping[str, object]:
+    jobs = _after(options)
+    return {**options, "after": [_handle(each) for each in jobs]} if jobs else options
+
+
+def _after(options: Mapping[str, object]) -> list[object]:
+    """Return the jobs that an option names one by one, and not in a text."""
     after = options.get("after")
     if isinstance(after, GearmanJobRequest):
-        after = [after]
-    if not isinstance(after, list | tuple | set | frozenset):
-        return options
-    return {**options, "after": [_handle(each) for each in after]}
+        return [after]
+    return list(after) if isinstance(after, list | tuple | set | frozenset) else []
 
 
 def _handle(job: object) -> object:

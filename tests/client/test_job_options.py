@@ -121,6 +121,17 @@ def test_jobs_of_one_call_may_have_different_options(
     assert order == ["second", "first", "third"]
 
 
+def test_a_job_follows_others_to_their_server(ours: Server, task: str) -> None:
+    with (
+        servers.ours() as second,
+        gearman.GearmanClient([ours.address, second.address]) as client,
+    ):
+        first = client.submit_job(task, "", background=True)
+        for _ in range(10):
+            later = client.submit_job(task, "", background=True, after=first)
+            assert later.job.connection is first.job.connection
+
+
 def test_many_jobs_with_options_are_submitted(
     steering: Any, worker: Any, task: str
 ) -> None:

@@ -8,13 +8,14 @@ from gearman.client_core.steered import (
     NAMES,
     checked,
     server_name,
+    steer,
     steered_submission,
     united,
 )
 from gearman.constants import PRIORITY_HIGH, PRIORITY_LOW
 from gearman.errors import InvalidClientState, OptionError, UnsupportedByServer
 from gearman.job import GearmanJob, GearmanJobRequest
-from gearman.options import Backoff, Dead, JobOptions
+from gearman.options import Backoff, JobOptions
 from gearman.protocol import (
     GEARMAN_COMMAND_SUBMIT_JOB,
     GEARMAN_COMMAND_SUBMIT_JOB_BG,
@@ -45,17 +46,39 @@ def test_names_are_those_of_submit_job() -> None:
 
 
 def test_named_options_count_more_than_those_of_the_dict() -> None:
-    assert united({"ttl": 5, "retries": 1}, {"ttl": 6}) == JobOptions(ttl=6, retries=1)
-    assert united(JobOptions(ttl=5, retries=1), {"ttl": 6, "keep": None}) == JobOptions(
-        ttl=6, retries=1
-    )
-    assert united({"need-worker": True, "ttl": 5}, {"need_worker": False}) == (
-        JobOptions(need_worker=False, ttl=5)
-    )
-    assert united({"ttl": 5}, {"ttl": None}) == JobOptions(ttl=5)
-    assert united(None, {"dead": "list"}) == JobOptions(dead=Dead("list"))
-    assert united({"need-worker": True}, {}) == JobOptions(need_worker=True)
-    assert united({}, {}) is None
+    both = {"ttl": 6, "retries": 1}
+    assert united({"ttl": 5, "retries": 1}, {"ttl": 6}) == both
+    assert united(JobOptions(ttl=5, retries=1), {"ttl": 6, "keep": None}) == both
+    assert united({"need-worker": True, "ttl": 5}, {"need_worker": False}) == {
+        "need_worker": False,
+        "ttl": 5,
+    }
+    assert united(None, {"dead": "list"}) == {"dead": "list"}
+    assert united({}, {}) == {}
+
+
+def test_a_named_option_that_is_none_is_not_given() -> None:
+    assert united({"ttl": 5}, {"ttl": None}) == {"ttl": 5}
+    assert united(None, {"ttl": None}) is None
+
+
+def test_a_job_goes_to_the_server_of_the_jobs_that_it_waits_for() -> None:
+    first, second, later = request(None), request(None), request(None)
+    first.job.handle, second.job.handle = "H:1", "H:2"
+    second.job.connection = first.job.connection
+    steer(later, {"after": [first, "H:3", second]})
+    assert later.options == JobOptions(after=(b"H:1", b"H:3", b"H:2"))
+    assert later.bound_to is first.job.connection
+    second.job.connection = Server()
+    with pytest.raises(OptionError, match="after must be jobs of one server"):
+        steer(later, {"after": [first, second]})
+
+
+@pytest.mark.parametrize("options", [{"after": "H:1"}, JobOptions(ttl=5), {"ttl": 5}])
+def test_a_job_that_waits_for_none_goes_anywhere(options: Any) -> None:
+    later = request(None)
+    steer(later, options)
+    assert later.bound_to is None
 
 
 def test_a_wrong_name_is_a_type_error_as_for_any_function() -> None:
