@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from . import compat, protocol, util
+from . import errors as errors
 from .admin_client import GearmanAdminClient
 from .blocking.sockets import Keepalive
 from .client import GearmanClient

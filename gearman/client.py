@@ -4,20 +4,22 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from threading import active_count
 from typing import Any, TypeVar, Unpack, cast, overload
 
 from . import compat as compat
 from . import util
-from .blocking import direct, job_statuses
+from .blocking import direct, job_statuses, results
 from .blocking.job_statuses import Job
-from .blocking.options import Options, Server
+from .blocking.options import NamedOptions, Options, Server
 from .blocking.seams import Seams
 from .blocking.server_order import ServerOrder, first_open
 from .blocking.sharing import Shared
 from .blocking.waiting import Acceptance, All, One, assert_several
-from .client_core.inquiry import Inquiry, checked_unique, has_old_status
+from .client_core.inquiry import checked_unique, has_old_status
 from .client_core.open_requests import is_unfinished
+from .client_core.steered import steer, united
 from .client_core.submission import begin_attempt, check_attempts
 from .client_handler import GearmanClientCommandHandler
 from .connection import GearmanConnection
@@ -32,6 +34,7 @@ from .errors import ExceededConnectionAttempts as ExceededConnectionAttempts
 from .errors import ProtocolError
 from .errors import ServerUnavailable as ServerUnavailable
 from .job import Connection, GearmanJobRequest, UniqueStatus
+from .options import JobOptions
 
 gearman_logger = logging.getLogger(__name__)
 
@@ -85,6 +88,8 @@ class GearmanClient(Shared):
         *,
         when_to_run: float | None = None,
         reducer: str | bytes | None = None,
+        options: JobOptions | Mapping[str, object] | None = None,
+        **named: Unpack[NamedOptions],
     ) -> GearmanJobRequest:
         """Submit a job of the function `task`, and return its request.
 
@@ -94,17 +99,21 @@ class GearmanClient(Shared):
         look at the request's `timed_out` and `state`. After a lost connection the job
         is submitted again, `max_retries` times at most. `unique` has up to 64 bytes.
         A background job does not start before `when_to_run`, in seconds since the
-        epoch. `reducer` names the function that reduces the results.
+        epoch. `reducer` names the function that reduces the results. For the other
+        options see NamedOptions; `options` has them in one dict.
 
         Raises ServerUnavailable if no server can be reached or all connections are
         lost, and ExceededConnectionAttempts after too many attempts. Raises ValueError
-        for options that exclude each other, and the encoder's errors for `data`.
+        for options that exclude each other or are wrong, UnsupportedByServer for those
+        that the server does not have, and the encoder's errors for `data`.
         """
         job: Info = {"task": task, "data": data, "unique": unique, "priority": priority}
         if when_to_run is not None:
             job["when_to_run"] = when_to_run
         if reducer is not None:
             job["reducer"] = reducer
+        if options or named:
+            job["options"] = united(options, named)
         if _SUBMITTING.intact(self):
             request = self._create_request_from_dictionary(
                 job, background=background, max_retries=max_retries
@@ -151,6 +160,8 @@ class GearmanClient(Shared):
             way = direct.find(self.connection_list, self.connection_to_handler_map)
             if way is None:
                 return False
+            if request.options is not None and not direct.knows_extensions(way):
+                return False
             packet, dialogue = direct.packet_of(way, request), self._dialogue
             # Other threads cannot use this client during the wait.
             until_end = until_complete and active_count() == 1
@@ -179,7 +190,8 @@ class GearmanClient(Shared):
         """Submit jobs and return their requests, in the same order.
 
         A job is a dict with `task` and `data`, and optionally `unique`, `priority`,
-        `when_to_run` and `reducer`. The other arguments are those of `submit_job`.
+        `when_to_run`, `reducer` and `options`. The other arguments are those of
+        `submit_job`.
         """
         assert_several(jobs_to_submit)
         requests = [
@@ -284,6 +296,8 @@ class GearmanClient(Shared):
         if "when_to_run" in job_info or "reducer" in job_info:
             request.when_to_run = job_info.get("when_to_run")
             request.reducer = job_info.get("reducer")
+        if "options" in job_info and job_info["options"]:
+            steer(request, job_info["options"])
         return request
 
     def send_job_request(self, current_request: GearmanJobRequest) -> GearmanJobRequest:
@@ -361,8 +375,8 @@ class GearmanClient(Shared):
         requests, handles = job_statuses.divide(job_requests)
         if handles:
             stopwatch = util.Stopwatch(poll_timeout)
-            inquiry = self._ask_all(
-                handles, lambda each: each.send_get_status_of_handle, poll_timeout
+            inquiry = job_statuses.ask_all(
+                self, handles, lambda each: each.send_get_status_of_handle, poll_timeout
             )
             self.get_job_statuses(requests, stopwatch.get_time_remaining())
             return job_statuses.united(
@@ -385,21 +399,13 @@ class GearmanClient(Shared):
         if any(map(has_old_status, job_requests)):
             self.poll_connections_until_stopped(
                 self.connection_list,
-                All(job_requests, self._awaits_status),
+                All(job_requests, partial(job_statuses.is_awaited, self)),
                 timeout=poll_timeout,
             )
         for request in job_requests:
             request.status = request.status or {}
             request.timed_out = has_old_status(request)
         return job_requests
-
-    def _awaits_status(self, request: GearmanJobRequest) -> bool:
-        """Whether an answer may still come, which is not so on a lost connection."""
-        if not has_old_status(request):
-            return False
-        connection, handle = request.job.connection, request.job.handle
-        known = connection in self.connection_to_handler_map
-        return known and handle in self._handler(connection).handle_to_request_map
 
     def get_unique_status(
         self, unique: str | bytes, poll_timeout: float | None = None
@@ -412,32 +418,27 @@ class GearmanClient(Shared):
         and ProtocolError for a unique with a NUL or over 64 bytes.
         """
         name = checked_unique(unique)
-        inquiry = self._ask_all(
-            [name], lambda each: each.send_get_status_of_unique, poll_timeout
+        inquiry = job_statuses.ask_all(
+            self, [name], lambda each: each.send_get_status_of_unique, poll_timeout
         )
         return inquiry.answer(name)[1] or None
 
-    def _ask_all(
-        self,
-        names: Iterable[str],
-        question: job_statuses.Question,
-        poll_timeout: float | None,
-    ) -> Inquiry:
-        """Ask all servers about jobs, and wait for the answers.
+    def get_result(
+        self, job: Job, wait: float | None = None, poll_timeout: float | None = None
+    ) -> Any:
+        """Return the result of a job, decoded; the job is a request or a handle.
 
-        Raises ServerUnavailable if no server can be reached.
+        The server of a request is asked, or all servers for a handle. It knows results
+        of background jobs with the option `keep`. If the job has not ended, it is
+        waited for, `wait` seconds at most. The servers have `poll_timeout` seconds to
+        answer (None: no limit).
+
+        Raises ResultNotReady (a TimeoutError) if the job has not ended, or no server
+        has answered in time; JobFailed; UnknownJob (a LookupError) if no server knows
+        it or its result; UnsupportedByServer; ServerUnavailable; InvalidClientState
+        for a request that was not accepted; and what the encoder raises.
         """
-        inquiry = Inquiry()
-        with self._exclusively():
-            connections = self._opened(self.connection_list)
-            if not connections:
-                raise self._unavailable("Found no valid connections")
-            for connection in connections:
-                inquiry.ask_all(names, connection, question(self._handler(connection)))
-        self.poll_connections_until_stopped(
-            self.connection_list, lambda _: inquiry.is_open(), timeout=poll_timeout
-        )
-        return inquiry
+        return results.get_result(self, job, wait, poll_timeout)
 
 
 _SENDING = Seams(GearmanClient, *direct.PASSED_BY, "send_job_request")

@@ -1,6 +1,7 @@
 """All errors that this package raises, in one tree."""
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class GearmanError(Exception):
@@ -111,3 +112,92 @@ class InvalidWorkerState(GearmanError):
 
 class InvalidAdminClientState(GearmanError):
     """The server did not answer in time, or its answer belongs to another command."""
+
+
+# The errors of what python-gearman does not have: options, results, attempts.
+
+
+class UnsupportedByServer(GearmanError):
+    """A server does not have what was asked for; it got no packet of that kind.
+
+    `server` is its address, if that is known, and `lacking` names what it does not
+    have.
+    """
+
+    def __init__(self, server: str, lacking: Sequence[str]) -> None:
+        where = f"the server {server}" if server else "the server"
+        super().__init__(f"{where} cannot do this: {', '.join(lacking)}")
+        self.server = server
+        self.lacking = tuple(lacking)
+
+
+class ResultError(GearmanError):
+    """There is no result of a job; `handle` is the job's."""
+
+    def __init__(self, handle: str | None, text: str) -> None:
+        super().__init__(text)
+        self.handle = handle
+
+
+def _named(handle: str | None) -> str:
+    """Name a job, which may have no handle."""
+    return f"the job {handle}" if handle else "the job"
+
+
+class JobFailed(ResultError):
+    """A job has failed.
+
+    `reason` is a sentence of the server, or the class and text of the exception if the
+    worker has reported these, or empty. `exception` is what the worker has reported,
+    decoded, or None.
+    """
+
+    def __init__(
+        self, handle: str | None, reason: str = "", exception: Any = None
+    ) -> None:
+        why = reason or ("" if exception is None else str(exception))
+        text = f"{_named(handle)} has failed{why and ': '}{why:.200}"
+        super().__init__(handle, text)
+        self.reason = reason
+        self.exception = exception
+
+
+class ResultNotReady(ResultError, TimeoutError):
+    """A job has not ended, or no server has said so in time.
+
+    `state` is "waiting" or "running", or empty if no server has answered.
+    """
+
+    def __init__(self, handle: str | None, state: str) -> None:
+        if state:
+            text = f"{_named(handle)} has not ended: it is {state}"
+        else:
+            text = f"no server has answered for {_named(handle)} in time"
+        super().__init__(handle, text)
+        self.state = state
+
+
+class UnknownJob(ResultError, LookupError):
+    """No server knows the job, nor its result.
+
+    It never existed, or it has ended and its result was not kept (any longer).
+    """
+
+    def __init__(self, handle: str) -> None:
+        super().__init__(handle, f"no server knows the job {handle}, nor its result")
+
+
+class JobRetry(GearmanError):
+    """Raised by a worker's function: the job should be tried again later.
+
+    `delay` is in seconds. With `counts` this is a failed attempt, of which the job has
+    as many as its `retries` allow. `reason` is a text for people.
+    """
+
+    def __init__(
+        self, delay: float = 0.0, reason: str = "", *, counts: bool = True
+    ) -> None:
+        super().__init__(reason or "the job should be tried again")
+        self.delay = delay
+        self.reason = reason
+        self.counts = counts

@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NotRequired, Protocol, TypedDict
@@ -14,6 +15,7 @@ from .constants import (
     PRIORITY_NONE,
 )
 from .constants import JOB_PENDING as JOB_PENDING
+from .options import JobOptions
 from .payload import LIMIT, excerpt
 
 
@@ -51,6 +53,13 @@ class UniqueStatus(JobStatus):
     clients: int
 
 
+class Runner(Protocol):
+    """What a job needs from the worker that runs it."""
+
+    def is_cancelled(self, current_job: "GearmanJob") -> bool:
+        """Whether the server has said that nobody wants the job any more."""
+
+
 class GearmanJob:
     """A job, in a client or in a worker.
 
@@ -63,6 +72,9 @@ class GearmanJob:
     """
 
     reducer: str | None = None
+
+    # The worker that runs the job.
+    _runner: Runner | None = None
 
     def __init__(
         self,
@@ -78,6 +90,17 @@ class GearmanJob:
         self.task = task
         self.unique = unique
         self.data = data
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody wants the result of this job any more, in a worker.
+
+        That is so if the job was cancelled, if the client that waited for it is gone,
+        if its time is over, and if the connection to its server is lost. Each look
+        reads what the server has sent, without waiting. With a server that does not
+        tell this, it is False.
+        """
+        return self._runner is not None and self._runner.is_cancelled(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return task, handle (as `job_handle`), unique and data in a dict."""
@@ -110,12 +133,15 @@ class GearmanJobRequest:
 
     `state` is JOB_UNKNOWN, JOB_PENDING, JOB_CREATED, JOB_COMPLETE or JOB_FAILED;
     `timed_out` says whether the last wait ran out of time. The job is submitted
-    `max_attempts` times at most. `when_to_run` (seconds since the epoch) and
-    `reducer` may be set before it is submitted.
+    `max_attempts` times at most. `when_to_run` (seconds since the epoch), `reducer` and
+    `options` (JobOptions, or a dict with their names) may be set before it is
+    submitted; also `bound_to`, the connection of the only server that may get it.
     """
 
     when_to_run: float | None = None
     reducer: str | bytes | None = None
+    options: JobOptions | Mapping[str, object] | None = None
+    bound_to: Connection | None = None
 
     _used = False
 
@@ -199,7 +225,7 @@ class GearmanJobRequest:
     @property
     def exception_details(self) -> JobException | None:
         """The exception of a worker that has `report_exceptions`, else None."""
-        return _details(self.exception)
+        return exception_details(self.exception)
 
     def __repr__(self) -> str:
         return (
@@ -210,7 +236,8 @@ class GearmanJobRequest:
         )
 
 
-def _details(exception: Any) -> JobException | None:
+def exception_details(exception: Any) -> JobException | None:
+    """Return what a worker with `report_exceptions` has sent; None if it is else."""
     if isinstance(exception, str | bytes):
         try:
             exception = json.loads(exception)

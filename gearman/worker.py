@@ -51,6 +51,9 @@ class GearmanWorker(JobExecution):
         Clients of python-gearman 2.0.2 raise an error when gearmand sends them one.
     grab_all: ask for jobs with their reducer (GRAB_JOB_ALL), which functions find in
         `job.reducer`.
+    extensions: ask each server for its extensions as soon as it is connected. If this
+        is not set, it is asked at the first look at `job.cancelled`, and does not tell
+        what was cancelled before.
     """
 
     command_handler_class = GearmanWorkerCommandHandler
@@ -65,12 +68,14 @@ class GearmanWorker(JobExecution):
         reconnect: bool | None = None,
         report_exceptions: bool | None = None,
         grab_all: bool | None = None,
+        extensions: bool | None = None,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(host_list=host_list, **options)
         self._set("reconnect", reconnect)
         self._set("report_exceptions", report_exceptions)
         self._set("grab_all", grab_all)
+        self._set("extensions", extensions)
 
         self.randomized_connections: list[GearmanConnection] | None = None
         # Seconds, for tasks that were registered with a timeout.

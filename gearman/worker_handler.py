@@ -18,8 +18,10 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any, Protocol
 
+from .client_core.server_options import EXTENSIONS, ServerOptions
+from .client_core.steered import server_name
 from .command_handler import GearmanCommandHandler, Manager
-from .errors import InvalidWorkerState, ServerUnavailable
+from .errors import InvalidWorkerState, ServerUnavailable, UnsupportedByServer
 from .job import GearmanJob
 from .payload import Payload, as_bytes, as_text
 from .protocol import (
@@ -27,6 +29,7 @@ from .protocol import (
     GEARMAN_COMMAND_CAN_DO_TIMEOUT,
     GEARMAN_COMMAND_GRAB_JOB_ALL,
     GEARMAN_COMMAND_GRAB_JOB_UNIQ,
+    GEARMAN_COMMAND_OPTION_REQ,
     GEARMAN_COMMAND_PRE_SLEEP,
     GEARMAN_COMMAND_RESET_ABILITIES,
     GEARMAN_COMMAND_SET_CLIENT_ID,
@@ -34,6 +37,7 @@ from .protocol import (
     GEARMAN_COMMAND_WORK_DATA,
     GEARMAN_COMMAND_WORK_EXCEPTION,
     GEARMAN_COMMAND_WORK_FAIL,
+    GEARMAN_COMMAND_WORK_RETRY,
     GEARMAN_COMMAND_WORK_STATUS,
     GEARMAN_COMMAND_WORK_WARNING,
 )
@@ -90,10 +94,15 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         self._overdue = False
         # Whether the server has refused something, perhaps a task.
         self.refused = False
+        # The handle of the running job, if nobody wants it any more.
+        self._cancelled: str | None = None
+        self._options = ServerOptions()
         # The error of the encoder for the last result that could not be encoded.
         self.unsendable: Exception | None = None
 
     def initial_state(self, abilities: Any = None, client_id: Any = None) -> None:
+        if getattr(self.connection_manager, "extensions", False):
+            self.ask_extensions()
         self.set_client_id(client_id)
         self.set_abilities(abilities)
 
@@ -149,6 +158,24 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         if not self.expects_answer():
             self._sleep()
 
+    # The extensions of the server.
+
+    @property
+    def extensions(self) -> bool | None:
+        """Whether the server has the extensions; None if that is not known (yet)."""
+        return self._options.extensions
+
+    def ask_extensions(self) -> None:
+        """Ask once whether the server has the extensions."""
+        options = self._options
+        if options.extensions is None and not options.awaited:
+            options.asked(EXTENSIONS)
+            self.send_command(GEARMAN_COMMAND_OPTION_REQ, option_name=EXTENSIONS)
+
+    def is_cancelled(self, current_job: GearmanJob) -> bool:
+        """Whether the server has said that nobody wants a running job any more."""
+        return self._cancelled is not None and self._cancelled == current_job.handle
+
     # The worker calls these for a job's function.
 
     def send_job_status(
@@ -190,6 +217,20 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
     def send_job_warning(self, current_job: GearmanJob, data: Any) -> None:
         self._send_update(
             GEARMAN_COMMAND_WORK_WARNING, current_job, self.encode_data(data)
+        )
+
+    def send_job_retry(
+        self, current_job: GearmanJob, seconds: str, reason: str | bytes
+    ) -> None:
+        """Give a job back; raises UnsupportedByServer if the server can't take it."""
+        if not self.extensions:
+            server = server_name(current_job.connection)
+            raise UnsupportedByServer(server, ["to try a job again"])
+        self.send_command(
+            GEARMAN_COMMAND_WORK_RETRY,
+            job_handle=current_job.handle,
+            seconds=seconds,
+            reason=reason,
         )
 
     def _send_update(
@@ -251,8 +292,19 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         self._sleep()
         return True
 
+    def recv_option_res(self, option_name: str) -> bool:
+        self._options.accepted(option_name)
+        return True
+
+    def recv_work_cancel(self, job_handle: str) -> bool:
+        self._cancelled = job_handle
+        return True
+
     def recv_error(self, error_code: str, error_text: str) -> bool:
         """Tell the worker, and stop waiting: this may be the answer to a grab."""
+        if error_code.upper() == "UNKNOWN_OPTION" and self._options.awaited:
+            self._options.refused()
+            return True
         announce_soon = getattr(self.connection_manager, "announce_soon", None)
         if error_code == "QUEUE_ERROR" and announce_soon is not None:
             self.refused = True
@@ -304,6 +356,7 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
             raise InvalidWorkerState("Received a job when we weren't expecting one")
         task = self._keys.get(as_text(task), task)
         self._running = True
+        self._cancelled = None
         try:
             self._execute(job_handle, task, unique, data, reducer)
         except ServerUnavailable:

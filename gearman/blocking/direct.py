@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 
+from ..client_core.steered import steered_submission
 from ..client_core.submission import begin_attempt, submission
 from ..client_handler import GearmanClientCommandHandler
 from ..command_handler import GearmanCommandHandler
@@ -75,6 +76,11 @@ def usual(
     return None
 
 
+def knows_extensions(way: Way) -> bool:
+    """Whether it is known how the server is told the options of a request."""
+    return way[1].extensions is not None
+
+
 def packet_of(way: Way, request: GearmanJobRequest) -> bytes:
     """Return the packet that submits a request; the request awaits its handle then.
 
@@ -83,7 +89,12 @@ def packet_of(way: Way, request: GearmanJobRequest) -> bytes:
     connection, handler = way
     begin_attempt(request, connection)
     data = handler.encode_data(request.gearman_job.data)
-    packet = pack_request(*submission(request, data))
+    if request.options is None:
+        packet = pack_request(*submission(request, data))
+    else:
+        extensions = bool(handler.extensions)
+        submitted = steered_submission(request, data, extensions, time.time())
+        packet = pack_request(*submitted)
     handler.open_requests.submitted(request)
     return packet
 
@@ -154,7 +165,8 @@ def submitter(
 
     def submit(request: GearmanJobRequest) -> None:
         # A connection that was lost and opened again has another handler.
-        if connection.connected and handlers.get(connection) is handler:
+        usable = connection.connected and handlers.get(connection) is handler
+        if usable and (request.options is None or knows_extensions(way)):
             connection.queue(packet_of(way, request))
         else:
             slowly(request)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Unpack, cast
 
 from ..command_handler import GearmanCommandHandler
+from ..errors import JobRetry, UnsupportedByServer
 from ..job import Connection, GearmanJob
 from .job_updates import JobUpdates
 from .options import Options, Server
@@ -40,17 +41,21 @@ class JobExecution(JobUpdates):
     ) -> GearmanJob:
         """Make a job from the arguments that the server has sent."""
         connection = self.handler_to_connection_map[command_handler]
-        return self.job_class(connection, job_handle, task, unique, data)
+        job = self.job_class(connection, job_handle, task, unique, data)
+        job._runner = self
+        return job
 
     def on_job_execute(self, current_job: GearmanJob) -> bool:
         """Run a job and send its result; return False if it has failed.
 
         A job fails if its function raises an exception, or if its result cannot be
-        encoded.
+        encoded. After JobRetry the server is to try it again.
         """
         try:
             callback = self.worker_abilities[cast(str | bytes, current_job.task)]
             result = callback(self, current_job)
+        except JobRetry as wish:
+            return self._try_again(current_job, wish)
         except Exception as error:
             return self.on_job_exception(current_job, _exc_info(error))
         try:
@@ -61,6 +66,13 @@ class JobExecution(JobUpdates):
             if error is not getattr(handler, "unsendable", None):
                 raise
             return self.on_job_exception(current_job, _exc_info(error))
+
+    def _try_again(self, job: GearmanJob, wish: JobRetry) -> bool:
+        try:
+            self.send_job_retry(job, wish.delay, wish.reason, wish.counts)
+        except (UnsupportedByServer, ValueError, TypeError) as error:
+            return self.on_job_exception(job, _exc_info(error))
+        return False
 
     def on_job_exception(self, current_job: GearmanJob, exc_info: ExcInfo) -> bool:
         """Log that a job failed, and why; tell the server; return False."""

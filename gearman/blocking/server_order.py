@@ -69,10 +69,13 @@ class ServerOrder:
     ) -> deque[GearmanConnection]:
         """Return the servers in their order; the caller may rotate it.
 
-        The order is random, or depends on the job's unique if `by_unique`.
+        The order is random, or depends on the job's unique if `by_unique`. A request
+        that is bound to a server has no other one.
         """
         if len(connections) < 2:
             return deque(connections)
+        if request.bound_to is not None:
+            return deque(each for each in connections if each is request.bound_to)
         queue = self.queues.get(request)
         if not queue:
             if by_unique:

@@ -9,7 +9,9 @@ from typing import Final
 
 from .. import __version__
 from ..address import FORMS
+from ..client_core.steered import checked
 from ..errors import ConfigurationError
+from ..options import JobOptions
 
 _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
     "what to run, and where": (
@@ -19,7 +21,8 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
         ("-S", "", "use TLS"),
         (
             *("--wait", ""),
-            "if no server can be reached yet, wait for one instead of giving up",
+            "if no server can be reached yet, wait for one instead of giving up; with"
+            " --result, wait for the end of the job",
         ),
         (
             *("-t", "MS"),
@@ -39,6 +42,13 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
             "unique key: while a job waits or runs, another job of the same function"
             " and key joins it (default: a different key for each job)",
         ),
+        (
+            *("--option", "KEY=VALUE"),
+            "an option of the jobs, such as retries=3, ttl=60 or keep=3600; may be"
+            " repeated; other servers than gearman-py's have none of these but delay"
+            " and at",
+        ),
+        ("--delay", "SECONDS", "do not start the jobs earlier; as --option delay="),
         ("-P", "", "write the function's name before each piece of output"),
         ("-v", "", "write the handle of each job; with -w, how each job ended"),
     ),
@@ -63,6 +73,11 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
             "check that the servers answer within 2000 milliseconds, or as -t says;"
             " exit status 0 if all of them do",
         ),
+        (
+            *("--result", "HANDLE"),
+            "write the result of a job that was submitted with -b and --option keep=;"
+            " if it has not ended, that is an error, or with --wait wait for its end",
+        ),
         ("-H, --help", "", "print this help and exit"),
         ("--version", "", "print the version and exit"),
     ),
@@ -71,6 +86,7 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
 _INTRODUCTION: Final = """\
 usage: gearman [options] -f FUNCTION [DATA ...]             run jobs
        gearman [options] -f FUNCTION -w [-- COMMAND ...]    work on jobs
+       gearman [options] --result HANDLE                    fetch a result
        gearman [options] --ping                             check a server
 
 Each DATA is a job. Without DATA all of standard input is one job, or, with -n,
@@ -98,13 +114,15 @@ examples:
   gearman -f wc one two                 two jobs, one after the other
   gearman -n -f resize < names.txt      a job for each line
   gearman -b -I -f mail "hello"         run it in the background, before others
+  gearman -v -b --option keep=60 -f wc one    keep its result for a minute,
+  gearman --result H:host:1                   and fetch it
 """
 
 _ROWS = [row for rows in _GROUPS.values() for row in rows]
 _SHORT: Final = "".join(
     flags[1] + (":" if value else "") for flags, value, _ in _ROWS if flags[1] != "-"
 )
-_LONG: Final = ("help", "ping", "version", "wait")
+_LONG: Final = ("delay=", "help", "option=", "ping", "result=", "version", "wait")
 
 VERSION: Final = f"gearman (gearman-py) {__version__}\n"
 
@@ -146,6 +164,7 @@ class Options:
     background: bool = False
     priority: str | None = None
     unique: bytes | None = None
+    job_options: JobOptions | None = None
     prefix: bool = False
     verbose: bool = False
     worker: bool = False
@@ -153,6 +172,8 @@ class Options:
     daemon: bool = False
     pid_file: str = ""
     ping: bool = False
+    # The handle of a job whose result is wanted.
+    result: bytes = b""
     # If not empty, it is printed, and nothing else is done.
     text: str = ""
     # Whether -h or -p named a server.
@@ -192,7 +213,9 @@ def parse(argv: Sequence[str]) -> Options:
     functions = [fsencode(value) for name, value in found if name == "-f"]
     for name, value in found:
         settings.update(_FLAGS.get(name) or _setting(name, value))
-    options = Options(**settings, functions=tuple(functions))  # type: ignore[arg-type]
+    settings["functions"] = tuple(functions)
+    settings["job_options"] = _job_options(found)
+    options = Options(**settings)  # type: ignore[arg-type]
     _check(options)
     return options
 
@@ -212,7 +235,27 @@ def _setting(name: str, value: str) -> dict[str, object]:
             return {"unique": fsencode(value)}
         case "-i":
             return {"pid_file": value}
+        case "--result":
+            return {"result": fsencode(value)}
     return {}
+
+
+def _job_options(found: Sequence[tuple[str, str]]) -> JobOptions | None:
+    """Return the options of the jobs, None if there are none."""
+    values: dict[str, object] = {}
+    for name, value in found:
+        if name == "--delay":
+            key, equals, text = "delay", "=", value
+        elif name == "--option":
+            key, equals, text = value.partition("=")
+        else:
+            continue
+        if not equals:
+            raise ConfigurationError(f"--option takes KEY=VALUE, not {value!r}")
+        if key in values:
+            raise ConfigurationError(f"the option {key} is given twice: leave one out")
+        values[key] = text
+    return checked(values) if values else None
 
 
 def number_text(value: str) -> str:
@@ -228,8 +271,10 @@ def _number(name: str, value: str, unit: str) -> int:
 
 
 def _check(options: Options) -> None:
-    if options.text or options.ping:
+    if options.text or options.ping or options.result:
         return
+    if options.worker and options.job_options is not None:
+        raise ConfigurationError("--option and --delay are for jobs, not for -w")
     if not options.functions:
         raise ConfigurationError(
             "no function: name one with -f FUNCTION (gearman --help tells more)"

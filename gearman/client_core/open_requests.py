@@ -27,6 +27,8 @@ from ..constants import (
 from ..errors import InvalidClientState
 from ..job import GearmanJobRequest, JobStatus, UniqueStatus
 from ..payload import Payload
+from .results import ResultAnswer, reported
+from .server_options import ServerOptions
 from .submission import check_state
 
 gearman_logger = logging.getLogger(__name__)
@@ -55,12 +57,22 @@ class OpenRequests:
         # jobs without a request, by handle.
         self._unique_questions: deque[tuple[str, UniqueStatus]] = deque()
         self._handle_questions: dict[str, list[JobStatus]] = {}
+        # Unanswered GET_RESULT, by handle.
+        self._result_questions: dict[str, list[ResultAnswer]] = {}
+        self.options = ServerOptions()
+        # Requests with options, and their encoded workloads, until it is known whether
+        # the server has the extensions.
+        self._held: list[tuple[GearmanJobRequest, str | bytes]] = []
 
     @property
     def expects_answer(self) -> bool:
         """Whether the server has not answered a request that it can answer at once."""
         return bool(
-            self.awaiting_handles or self._unique_questions or self._handle_questions
+            self.awaiting_handles
+            or self._unique_questions
+            or self._handle_questions
+            or self._result_questions
+            or self.options.awaited
         )
 
     # Packets to the server.
@@ -69,6 +81,20 @@ class OpenRequests:
         """Expect the handle of a request that was JOB_UNKNOWN."""
         request.state = JOB_PENDING
         self.awaiting_handles.append(request)
+
+    def hold(self, request: GearmanJobRequest, data: str | bytes) -> None:
+        """Keep a request and its workload until the extensions are known or not."""
+        request.state = JOB_PENDING
+        self._held.append((request, data))
+
+    def release(self) -> list[tuple[GearmanJobRequest, str | bytes]]:
+        """Return what was kept, to be submitted now; none if nothing is known yet."""
+        if self.options.extensions is None:
+            return []
+        held, self._held = self._held, []
+        for request, _ in held:
+            request.state = JOB_UNKNOWN
+        return held
 
     def asked_status(self, request: GearmanJobRequest) -> None:
         """Expect the status of a request that has a handle."""
@@ -82,8 +108,37 @@ class OpenRequests:
         """Expect the status of the job with a unique; `status` gets it."""
         self._unique_questions.append((unique, status))
 
+    def asked_result(self, answer: ResultAnswer) -> None:
+        """Expect the result of a job, or how the job stands; `answer` gets it."""
+        self._result_questions.setdefault(answer.handle, []).append(answer)
+
+    def watcher(self, handle: str) -> GearmanJobRequest | None:
+        """Return a request that hears of the end of a job, if there is one."""
+        request = self.by_handle.get(handle)
+        heard = request is not None and not request.background
+        return request if heard else None
+
+    def watched(self, request: GearmanJobRequest) -> None:
+        """Expect the end of a job as if this request had submitted it."""
+        request.state = JOB_CREATED
+        self._register(request)
+
+    def unwatch(self, request: GearmanJobRequest) -> None:
+        """Expect nothing more for a request that has watched a job."""
+        handle = request.gearman_job.handle
+        request.state = JOB_UNKNOWN
+        joined = self._joined.get(handle)
+        if joined is not None and request in joined:
+            joined.remove(request)
+        if self.by_handle.get(handle) is request:
+            del self.by_handle[handle]
+            if joined:
+                self.by_handle[handle] = joined[0]
+
     def lost(self) -> None:
         """Make all open requests JOB_UNKNOWN, as the connection is lost."""
+        for request, _ in self._held:
+            request.state = JOB_UNKNOWN
         for request in self.awaiting_handles:
             request.state = JOB_UNKNOWN
         for request in [*self._living(), *self._in_flight()]:
@@ -115,10 +170,14 @@ class OpenRequests:
         """ERROR: the oldest unanswered submission was refused, and gets no handle.
 
         Returns whether the error should be reported. It should not if the server only
-        does not know the option `exceptions`.
+        does not know an option, or no longer knows a job that is to be watched.
         """
-        if code == "UNKNOWN_OPTION":
-            gearman_logger.debug("the server does not report exceptions")
+        if code.upper() == "UNKNOWN_OPTION":
+            name = self.options.refused()
+            gearman_logger.debug("the server does not have the option %s", name)
+            return False
+        if code == "JOB_NOT_FOUND" and self._result_questions:
+            # The question for the result, which follows, is answered accordingly.
             return False
         if self.awaiting_handles:
             request = self.awaiting_handles.popleft()
@@ -177,11 +236,7 @@ class OpenRequests:
     ) -> None:
         """WORK_EXCEPTION: a job has ended with an exception; no WORK_FAIL follows."""
         for request in self._end(handle):
-            try:
-                request.exception = decode(data)
-            except Exception:
-                # A worker with another encoder may have sent it.
-                request.exception = data
+            request.exception = reported(data, decode)
 
     def status_told(
         self,
@@ -203,6 +258,12 @@ class OpenRequests:
             awaited = not request.background and request.state == JOB_CREATED
             if not (status["known"] and awaited):
                 self._forget(handle)
+
+    def result_told(self, handle: str, state: str, data: Payload) -> None:
+        """RESULT_RES: the answer to GET_RESULT."""
+        for answer in self._result_questions.pop(handle, ()):
+            answer.state = state
+            answer.data = data
 
     def unique_status_told(
         self,

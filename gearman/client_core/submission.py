@@ -52,7 +52,8 @@ def check_state(request: GearmanJobRequest, expected: str) -> None:
 def submission(request: GearmanJobRequest, data: str | bytes) -> tuple[int, Arguments]:
     """Return the command that submits a request, and its arguments.
 
-    `data` is the encoded workload. Raises ValueError for a combination of options for
+    `data` is the encoded workload. This is for requests without options, which are set
+    by `steered_submission`. Raises ValueError for a combination of options for
     which the protocol has no command, and TypeError if `when_to_run` is no number.
     """
     job = request.gearman_job

@@ -4,6 +4,7 @@ import pytest
 
 from gearman.cli.options import HELP, Options, parse
 from gearman.errors import ConfigurationError
+from gearman.options import JobOptions
 
 
 def test_functions_are_collected_in_order() -> None:
@@ -57,6 +58,18 @@ def test_a_ping_needs_no_function() -> None:
     assert parse(["--ping"]).ping
 
 
+def test_a_result_needs_no_function() -> None:
+    assert parse(["--result", "H:1"]).result == b"H:1"
+
+
+def test_options_of_jobs_are_those_of_the_library() -> None:
+    words = ["--option", "retries=3", "--delay", "0.5", "--option=need-worker=1"]
+    assert parse(["-f", "f", *words]).job_options == JobOptions(
+        retries=3, delay=0.5, need_worker=True
+    )
+    assert parse(["-f", "f"]).job_options is None
+
+
 @pytest.mark.parametrize("flag", ["-H", "--help", "--hel"])
 def test_help_needs_no_function(flag: str) -> None:
     assert parse([flag]).text == HELP
@@ -77,6 +90,22 @@ def test_help_names_every_option() -> None:
         (["--pong"], "option --pong not recognized; gearman --help lists them"),
         (["-f", "f", "-t", "x"], "-t takes a number of milliseconds, not 'x'"),
         (["-f", "f", "-c", "-1"], "-c takes a number of jobs, not '-1'"),
+        (
+            ["-f", "f", "--option", "retries"],
+            "--option takes KEY=VALUE, not 'retries'",
+        ),
+        (
+            ["-f", "f", "--delay", "1", "--option", "delay=2"],
+            "the option delay is given twice: leave one out",
+        ),
+        (
+            ["-f", "f", "--option", "retries=x"],
+            "retries must be a whole number from 0 to 2147483647, not 'x'",
+        ),
+        (
+            ["-w", "-f", "f", "--delay", "1"],
+            "--option and --delay are for jobs, not for -w",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_explained(words: list[str], sentence: str) -> None:

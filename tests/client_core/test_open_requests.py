@@ -6,6 +6,7 @@ import json
 import pytest
 
 from gearman.client_core.open_requests import OpenRequests, is_unfinished
+from gearman.client_core.results import ResultAnswer
 from gearman.client_core.submission import begin_attempt, check_attempts, submission
 from gearman.constants import (
     JOB_COMPLETE,
@@ -188,3 +189,94 @@ def test_a_reducer_is_one_of_the_arguments() -> None:
     one.reducer = "sum"
     values = ("task", "unique", "sum", b"", b"data")
     assert submission(one, b"data") == (GEARMAN_COMMAND_SUBMIT_REDUCE_JOB, values)
+
+
+def test_a_request_is_held_until_the_extensions_are_known(core: OpenRequests) -> None:
+    core.options.asked("extensions")
+    held = request()
+    core.hold(held, b"data")
+    assert held.state == JOB_PENDING
+    assert core.expects_answer
+    assert core.release() == []
+    core.options.accepted("extensions")
+    assert core.release() == [(held, b"data")]
+    assert held.state == JOB_UNKNOWN
+    assert core.release() == []
+
+
+def test_a_held_request_is_unknown_if_the_connection_is_lost(
+    core: OpenRequests,
+) -> None:
+    held = request()
+    core.hold(held, b"data")
+    core.lost()
+    assert held.state == JOB_UNKNOWN
+
+
+def test_a_refused_option_is_no_error_of_a_request(core: OpenRequests) -> None:
+    core.options.asked("extensions")
+    one = request()
+    core.submitted(one)
+    assert not core.refused("unknown_option", "no")
+    assert core.options.extensions is False
+    assert one.state == JOB_PENDING
+
+
+def test_a_result_goes_to_all_that_have_asked(core: OpenRequests) -> None:
+    answers = [ResultAnswer("H:1", Server()) for _ in range(2)]
+    for answer in answers:
+        core.asked_result(answer)
+    assert core.expects_answer
+    core.result_told("H:1", "done", Payload(b"x"))
+    assert [(each.state, each.data) for each in answers] == [("done", b"x")] * 2
+    assert not core.expects_answer
+    core.result_told("H:1", "done", Payload(b"x"))
+
+
+def test_a_watcher_hears_of_the_end_of_a_job(core: OpenRequests) -> None:
+    assert core.watcher("H:1") is None
+    watching = request()
+    watching.job.handle = "H:1"
+    core.watched(watching)
+    assert core.watcher("H:1") is watching
+    core.completed("H:1", Payload(b"x"), str)
+    assert (watching.state, watching.result) == (JOB_COMPLETE, "x")
+
+
+def test_a_background_request_does_not_hear_of_the_end(core: OpenRequests) -> None:
+    one = accepted(core, background=True)
+    core.asked_status(one)
+    assert core.watcher("H:1") is None
+
+
+def test_a_job_that_is_not_there_to_be_watched_refuses_no_submission(
+    core: OpenRequests,
+) -> None:
+    one = request()
+    core.submitted(one)
+    core.asked_result(ResultAnswer("H:1", Server()))
+    assert not core.refused("JOB_NOT_FOUND", "There is no such job")
+    assert one.state == JOB_PENDING
+    core.result_told("H:1", "unknown", Payload())
+    assert core.refused("JOB_NOT_FOUND", "?")
+    assert one.state == JOB_FAILED
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_request_that_no_longer_watches_leaves_the_others(
+    left: int, core: OpenRequests
+) -> None:
+    requests = [accepted(core, "H:1") for _ in range(3)]
+    core.unwatch(requests[left])
+    assert requests[left].state == JOB_UNKNOWN
+    core.completed("H:1", Payload(b"x"), str)
+    states = [each.state for each in requests]
+    assert states.count(JOB_COMPLETE) == 2
+    assert states[left] == JOB_UNKNOWN
+
+
+def test_the_only_request_may_stop_watching(core: OpenRequests) -> None:
+    watching = accepted(core, "H:1")
+    core.unwatch(watching)
+    assert core.watcher("H:1") is None
+    core.unwatch(watching)

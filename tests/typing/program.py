@@ -12,6 +12,7 @@ from gearman.blocking.job_execution import ExcInfo
 from gearman.command_handler import GearmanCommandHandler
 from gearman.connection import GearmanConnection
 from gearman.job import JobStatus, UniqueStatus
+from gearman.options import Backoff, Dead, JobOptions
 from gearman.protocol import Received, Sendable
 from gearman.worker_handler import GearmanWorkerCommandHandler
 
@@ -110,6 +111,12 @@ def task(worker: gearman.GearmanWorker, job: gearman.GearmanJob) -> str:
 
 
 def ending(worker: Worker, job: gearman.GearmanJob) -> dict[str, int]:
+    assert_type(job.cancelled, bool)
+    assert_type(worker.is_cancelled(job), bool)
+    if job.cancelled:
+        raise gearman.errors.JobRetry(5.0, "cancelled", counts=False)
+    assert_type(worker.send_job_retry(job), None)
+    worker.send_job_retry(job, delay=5, reason="busy", counts=False, poll_timeout=1.0)
     worker.send_job_exception(job, "broken")
     worker.send_job_failure(job)
     worker.send_job_complete(job, {"result": 1})
@@ -144,6 +151,24 @@ def submit(client: gearman.GearmanClient) -> None:
     assert_type(request, gearman.GearmanJobRequest)
     client.submit_job("name", "", background=True, when_to_run=1e9)
     client.submit_job("name", "", reducer="reducer")
+    client.submit_job(
+        "name",
+        "",
+        at=1e9,
+        delay=5,
+        ttl=60.0,
+        timeout=None,
+        retries=3,
+        backoff="exponential:5:60",
+        keep=3600,
+        dead="list",
+        after=[request, "H:host:1", b"H:host:2"],
+        need_worker=True,
+        trace=None,
+    )
+    client.submit_job("name", "", options={"retries": 3}, after=request)
+    request.options = JobOptions(retries=3, backoff=Backoff("fixed", 5, 5))
+    client.submit_job("name", "", options=request.options, dead=Dead("none"))
     jobs = [{"task": "name", "data": "1"}, {"task": "name", "data": "2"}]
     requests = client.submit_multiple_jobs(jobs, background=True, poll_timeout=5.0)
     assert_type(requests, list[gearman.GearmanJobRequest])
@@ -162,6 +187,23 @@ def submit(client: gearman.GearmanClient) -> None:
     )
     assert_type(client.send_job_request(request), gearman.GearmanJobRequest)
     assert_type(client.establish_request_connection(request), GearmanConnection)
+
+
+def fetch(client: gearman.GearmanClient, request: gearman.GearmanJobRequest) -> None:
+    assert_type(client.get_result(request), Any)
+    assert_type(client.get_result("H:host:1", wait=5, poll_timeout=1.0), Any)
+    try:
+        client.get_result(b"H:host:1")
+    except gearman.errors.ResultNotReady as error:
+        assert_type(error.state, str)
+    except gearman.errors.JobFailed as error:
+        assert_type(error.reason, str)
+        assert_type(error.handle, str | None)
+    except gearman.errors.UnsupportedByServer as error:
+        assert_type(error.server, str)
+        assert_type(error.lacking, tuple[str, ...])
+    except gearman.errors.UnknownJob:
+        pass
 
 
 def look_at(request: gearman.GearmanJobRequest) -> None:

@@ -14,7 +14,7 @@ from ...server.settings.command_line import say
 from .. import program, servers
 from ..options import Options, parse
 from ..progress import Progress
-from . import background
+from . import background, result
 from .client import Client
 from .output import Output
 from .patience import until_connected
@@ -54,11 +54,13 @@ def _run(arguments: Sequence[str]) -> int:
 def _submit(
     addresses: Sequence[servers.Address], options: Options, settings: dict[str, Any]
 ) -> int:
-    workloads = _workloads(options)
+    workloads = Workloads([]) if options.result else _workloads(options)
     total = workloads.size if options.lines else None
     output = Output(Progress(total), prefix=options.prefix, verbose=options.verbose)
     client = Client(addresses, options, workloads, output, **settings)
     with _connected(client, options):
+        if options.result:
+            return result.show(client, options)
         client.run()
     return program.FAILURE if output.failures else 0
 

@@ -16,7 +16,7 @@ from ...blocking.polling import ready
 from ...blocking.server_order import rested_first
 from ...client import GearmanClient
 from ...constants import JOB_UNKNOWN
-from ...errors import ConnectionError, ServerUnavailable
+from ...errors import ConnectionError, GearmanError, ServerUnavailable
 from .. import servers
 from ..options import Options
 from .absence import without_worker
@@ -97,6 +97,7 @@ class Client(GearmanClient):
                 "data": workload,
                 "unique": self._options.unique,
                 "priority": self._options.priority,
+                "options": self._options.job_options,
             },
             background=self._options.background,
             max_retries=1,
@@ -181,6 +182,9 @@ class Client(GearmanClient):
         while self._calls:
             call = self._calls[0]
             self._show_events(call)
+            if call.state == JOB_UNKNOWN and call.exception is not None:
+                # The server does not have an option of the jobs.
+                raise GearmanError(call.exception)
             if call.state == JOB_UNKNOWN:
                 raise self._lost()
             if not call.ended or self._is_to_be_repeated(call):

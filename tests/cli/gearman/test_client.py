@@ -311,3 +311,36 @@ def test_no_progress_is_shown_without_a_terminal(
     lines.write_text("a\n")
     said = gearman(server, "-n", "-b", "-f", "unshown", stdin=b"a\nb\n")
     assert said == Outcome(0, b"", "")
+
+
+def test_jobs_are_submitted_with_their_options(server: Server, peer: Peer) -> None:
+    peer.send("CAN_DO", b"f")
+    options = "--option", "retries=1", "--option", "backoff=fixed:0"
+    with client(server, "-n", *options, "-f", "f") as program:
+        program.tell("one\ntwo")
+        assert program.process.stdin
+        program.process.stdin.close()
+        peer.send("WORK_FAIL", take_job(peer)[0])
+        results = [complete(peer, b"done\n")[3] for _ in range(2)]
+        assert sorted(results) == [b"one\n", b"two\n"]
+        assert program.rest() == "done\ndone\n"
+
+
+def test_a_delayed_job_waits(server: Server) -> None:
+    said = gearman(server, "-b", "--delay", "3600", "-f", "delayed", "data")
+    assert said == Outcome(0, b"", "")
+    with Peer(server.port) as peer:
+        peer.send("CAN_DO", b"delayed")
+        assert peer.request("GRAB_JOB_UNIQ").name == "NO_JOB"
+
+
+@pytest.mark.interop
+def test_a_server_without_an_option_gets_no_job() -> None:
+    with servers.gearmand() as other:
+        said = gearman(other, "--option", "ttl=5", "-f", "f", "one", "two")
+        text = f"gearman: the server {other.address} cannot do this: ttl\n"
+        assert said == Outcome(1, b"", text)
+        delayed = gearman(other, "-b", "--delay", "5", "-f", "f", "one", "two")
+        assert delayed == Outcome(0, b"", "")
+        with Peer(other.port) as peer:
+            assert peer.ask_list(b"status") == [b"f\t2\t0\t0"]
