@@ -26,6 +26,7 @@ from .states import (
     SCHEDULED,
     SHELVED,
 )
+from .steering.ranges import Ranges
 from .steering.records import job_record
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class Jobs:
         # By number, not by handle: successive numbers are neighbours in a dictionary,
         # while handles would be spread over all of its memory.
         self.known: dict[int, Job] = {}
+        self.ranges = Ranges(self.known)
         self.uniques = Uniques()
         self.next_number = next_number
         self.changes: list[Job | int] = []
@@ -168,9 +170,15 @@ class Jobs:
         job.stored = False
         job.receipts = None
         job.extra = None
-        self.known[job.number] = job
+        self._add(job)
         self._memory.jobs += size
         return job
+
+    def _add(self, job: Job) -> None:
+        ranges = self.ranges
+        self.known[job.number] = job
+        if job.number > ranges.last or job.number < ranges.first:
+            ranges.add(job.number)
 
     def make_as(
         self,
@@ -233,7 +241,7 @@ class Jobs:
 
     def readmit(self, job: Job) -> None:
         """Make a job known again that was forgotten."""
-        self.known[job.number] = job
+        self._add(job)
         self._memory.jobs += job_size(job.workload, job.unique)
         self.uniques.add(job)
         if job.reducer is not None:

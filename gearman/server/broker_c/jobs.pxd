@@ -6,6 +6,7 @@ from gearman.server.broker_c.making cimport make_handle, new_job
 from gearman.server.broker_c.memory cimport Memory, extra_size, job_size
 from gearman.server.broker_c.model cimport Extra, Function, Job, Peer
 from gearman.server.broker_c.places cimport Places
+from gearman.server.broker_c.steering.ranges cimport Ranges
 
 cdef int ABANDONED, AWAITING, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDULED
 cdef int SHELVED
@@ -30,6 +31,7 @@ cdef class Uniques:
 @cython.final
 cdef class Jobs:
     cdef public dict known
+    cdef public Ranges ranges
     cdef public Uniques uniques
     cdef public int64_t next_number
     cdef public list changes
@@ -46,6 +48,8 @@ cdef class Jobs:
     cpdef Job make(
         self, Function function, bytes unique, bytes workload, Py_ssize_t size
     )
+    @cython.locals(ranges=Ranges)
+    cdef _add(self, Job job)
     @cython.locals(job=Job, following=int64_t)
     cpdef Job make_as(
         self, int64_t number, bytes handle, Function function, bytes unique,
