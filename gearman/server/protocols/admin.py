@@ -65,15 +65,16 @@ class Usage(NamedTuple):
     hits: int
 
 
-# Commands for peers in the networks of --admin-from. Without that option they are for
-# everyone, as with gearmand; but not `shutdown`, which gearmand does not have.
-_CHANGING: Final = frozenset(
+# Commands for peers in the networks of --admin-from. Without that option those that
+# gearmand has are for everyone, as with gearmand, and the others for this machine.
+_SHUTDOWN: Final = b"shutdown"
+_CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue"})
+_OURS: Final = frozenset(
     {
-        *(b"cancel", b"create", b"drop", b"maxqueue", b"shutdown"),
         *(b"set", b"unset", b"pause", b"resume", b"purge", b"retry", b"forget"),
+        _SHUTDOWN,
     }
 )
-_SHUTDOWN: Final = b"shutdown"
 
 
 class _Numbers(list[int]):
@@ -85,8 +86,8 @@ class Admin:
 
     Peers in the networks `changers`, and those on a Unix socket, may use all commands;
     others may use those that change nothing. If there are no `changers`, all peers may
-    use all commands, except `shutdown`, which only this machine may use. `limits`
-    returns the rows of `show limits`.
+    use the commands that gearmand has, too, and this machine all. `limits` returns the
+    rows of `show limits`.
     """
 
     def __init__(
@@ -136,12 +137,12 @@ class Admin:
         run = self._commands.get(name)
         if run is None:
             return unknown(command)
-        if name in _CHANGING and not self._may_change(name, address):
+        if name in _CHANGING | _OURS and not self._may_change(name, address):
             return denied(name)
         return run(words)
 
     def _may_change(self, command: bytes, address: str) -> bool:
-        if not self._changers and command != _SHUTDOWN:
+        if not self._changers and command not in _OURS:
             return True
         return contains(self._changers or LOOPBACK, address)
 
