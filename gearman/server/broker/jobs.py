@@ -32,7 +32,8 @@ from .steering.records import job_record
 if TYPE_CHECKING:
     from ...options import JobOptions
 
-# The number of digits of the largest job number.
+# The largest job number has 63 bits; its digits, and how many they are.
+MAX_NUMBER = b"9223372036854775807"
 MAX_DIGITS = 19
 
 
@@ -236,6 +237,8 @@ class Jobs:
         """Return the number at the end of a handle, -1 if there is none."""
         number = handle.rpartition(b":")[2]
         if not number.isdigit() or len(number) > MAX_DIGITS:
+            return -1
+        if len(number) == MAX_DIGITS and number > MAX_NUMBER:
             return -1
         return int(number)
 

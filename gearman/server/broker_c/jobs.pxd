@@ -11,6 +11,7 @@ from gearman.server.broker_c.steering.ranges cimport Ranges
 cdef int ABANDONED, AWAITING, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDULED
 cdef int SHELVED
 cdef int JOB_CREATED, NORMAL, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
+cdef bytes MAX_NUMBER
 cdef Py_ssize_t FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
 
 
