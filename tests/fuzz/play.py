@@ -316,7 +316,13 @@ def state(broker: Any) -> list[Any]:
 
 
 def check_empty(broker: Any) -> None:
-    """Fail if a broker has any data left but names of functions."""
+    """Fail if a broker has any data left but names of functions.
+
+    Dead jobs and kept results are dropped before.
+    """
+    for table in (broker.dead, broker.results):
+        for item in list(table.known.values()):
+            table.forget(item)
     assert not broker.jobs.known
     assert not broker.peers
     assert not broker.memory.jobs
