@@ -194,6 +194,13 @@ class TestPurge:
         (job, number) = server.broker.jobs.changes
         assert number == job.number
 
+    def test_jobs_between_those_that_are_gone(self, server):
+        client = server.connect()
+        _, second, _ = (client.submit() for _ in range(3))
+        server.broker.cancel(second)
+        assert server.connect().ask(b"purge function f") == b"OK 2\r\n"
+        assert server.broker.jobs.known == {}
+
     def test_unknown_function_has_nothing(self, server):
         answer = server.connect().ask(b"purge function f")
         assert answer == b"ERR function not found\r\n"
