@@ -17,14 +17,18 @@ from .admin_client_handler import (
 )
 from .blocking.options import Options, Server
 from .blocking.sharing import Shared
+from .client_core import steering
+from .client_core.steering import DeadJob, FunctionPolicy, JobRecord
 from .connection import GearmanConnection
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .errors import (
     ConnectionError,
     InvalidAdminClientState,
+    OptionError,
     ProtocolError,
 )
 from .errors import ServerUnavailable as ServerUnavailable
+from .options import format_options, policy
 from .payload import as_text, excerpt
 from .protocol import (
     GEARMAN_COMMAND_ECHO_REQ,
@@ -103,7 +107,14 @@ class GearmanAdminClient(Shared):
         with self._exclusively():
             self.establish_admin_connection()
             self._handler().send_text_command(" ".join([command, *words]))
-            return self.wait_until_server_responds(command)
+            answer = self.wait_until_server_responds(command)
+        if isinstance(answer, ProtocolError):
+            raise answer
+        return answer
+
+    def _ask_line(self, command: str, *arguments: object) -> str:
+        answer: str = self._ask(command, *arguments)
+        return answer
 
     def wait_until_server_responds(self, expected_type: str | int) -> Answer:
         """Return the answer to the command that was sent, which is `expected_type`."""
@@ -223,4 +234,100 @@ class GearmanAdminClient(Shared):
         The server refuses this if the task has workers or jobs.
         """
         answer: str = self._ask(GEARMAN_SERVER_COMMAND_DROP_FUNCTION, task)
+        return answer
+
+    # Commands that other servers do not have: these answer `ERR UNKNOWN_COMMAND ...`.
+
+    def set_function(self, task: str | bytes, **values: object) -> str:
+        """Set values of a task's policy; return the line of the answer.
+
+        The values are those of a policy, such as `retries=3` or `max_running=2`; those
+        that are not named stay as they are. Raises OptionError if one is not allowed,
+        or if there is none.
+        """
+        text = format_options(policy(values))
+        if not text:
+            raise OptionError("set_function needs a value, such as retries=3")
+        return self._ask_line(steering.SET_FUNCTION, task, text)
+
+    def unset_function(self, task: str | bytes) -> str:
+        """Forget all that was set for a task; return the line of the answer."""
+        return self._ask_line(steering.UNSET_FUNCTION, task)
+
+    def get_policies(self) -> tuple[FunctionPolicy, ...]:
+        """Return a dict for each task that has a policy: task, policy."""
+        answer: tuple[FunctionPolicy, ...] = self._ask(steering.SHOW_POLICIES)
+        return answer
+
+    def pause_function(self, task: str | bytes) -> str:
+        """Let no more jobs of a task start; return the line of the answer."""
+        return self._ask_line(steering.PAUSE_FUNCTION, task)
+
+    def resume_function(self, task: str | bytes) -> str:
+        """Let jobs of a task start again; return the line of the answer."""
+        return self._ask_line(steering.RESUME_FUNCTION, task)
+
+    def purge_function(self, task: str | bytes) -> int:
+        """Drop the jobs of a task that wait; return how many they were.
+
+        Clients are told that they failed. Raises ProtocolError if the server refuses.
+        """
+        return steering.number_in(self._ask_line(steering.PURGE_FUNCTION, task))
+
+    def get_dead_jobs(self) -> tuple[DeadJob, ...]:
+        """Return a dict for each job of the dead list.
+
+        It has handle, task, attempts, died, reason.
+        """
+        answer: tuple[DeadJob, ...] = self._ask(steering.SHOW_DEAD)
+        return answer
+
+    def retry_job(self, handle: str | bytes) -> str:
+        """Queue a job of the dead list again; return the line of the answer."""
+        return self._ask_line(steering.RETRY_JOB, handle)
+
+    def forget_job(self, handle: str | bytes) -> str:
+        """Drop a job of the dead list; return the line of the answer."""
+        return self._ask_line(steering.FORGET_JOB, handle)
+
+    def retry_function(self, task: str | bytes) -> int:
+        """Queue the dead jobs of a task again; return how many they were.
+
+        Raises ProtocolError if the server refuses.
+        """
+        return steering.number_in(self._ask_line(steering.RETRY_FUNCTION, task))
+
+    def forget_function(self, task: str | bytes) -> int:
+        """Drop the dead jobs of a task; return how many they were.
+
+        Raises ProtocolError if the server refuses.
+        """
+        return steering.number_in(self._ask_line(steering.FORGET_FUNCTION, task))
+
+    def get_job(self, handle: str | bytes) -> JobRecord:
+        """Return what the server knows of a job, which may be dead.
+
+        Raises ProtocolError if the server does not know it.
+        """
+        rows: tuple[JobRecord, ...] = self._ask(steering.SHOW_JOB, handle)
+        return rows[0]
+
+    def list_jobs(
+        self,
+        task: str | bytes | None = None,
+        unique: str | bytes | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+        after: str | bytes | None = None,
+    ) -> tuple[JobRecord, ...]:
+        """Return jobs in the order of their numbers: at most `limit` (default: 100).
+
+        For the next page, give the handle of the last job as `after`. States are
+        waiting, scheduled, awaiting, pending, running and dead. Raises ProtocolError if
+        the server refuses.
+        """
+        wanted = {"function": task, "unique": unique, "state": state}
+        text = steering.pairs(wanted | {"limit": limit, "after": after})
+        words = [text] if text else []
+        answer: tuple[JobRecord, ...] = self._ask(steering.LIST_JOBS, *words)
         return answer

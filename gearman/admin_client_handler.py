@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypedDict
 
+from .client_core import steering
 from .command_handler import GearmanCommandHandler
 from .errors import InvalidAdminClientState, ProtocolError
 from .payload import LIMIT, Payload, as_text, excerpt
@@ -43,6 +44,8 @@ EXPECTED_GEARMAN_SERVER_COMMANDS = {
     GEARMAN_SERVER_COMMAND_VERBOSE,
     GEARMAN_SERVER_COMMAND_CREATE_FUNCTION,
     GEARMAN_SERVER_COMMAND_DROP_FUNCTION,
+    *steering.LISTS,
+    *steering.LINES,
 }
 
 # A client id may contain spaces. The colon after it has a space on both sides.
@@ -175,6 +178,10 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
         command = str(self._sent_commands[0])
         name = "recv_server_" + command.replace(" ", "_")
         callback = getattr(self, name, None)
+        if command in steering.LISTS:
+            return self._item(raw_text, steering.LISTS[command])
+        if command in steering.LINES:
+            return self._answer(raw_text)
         if callback is None:
             raise ValueError(
                 f"Could not handle command: {command!r} - {excerpt(raw_text)}"
@@ -192,6 +199,12 @@ class GearmanAdminClientCommandHandler(GearmanCommandHandler):
             return self._answer(tuple(rows))
         self._rows.append(row(raw_text))
         return True
+
+    def _item(self, raw_text: str, row: Callable[[str], object]) -> bool:
+        """Add a line of a list that the server may refuse with a line."""
+        if not self._rows and raw_text.startswith("ERR ") and "\t" not in raw_text:
+            return self._answer(ProtocolError(raw_text))
+        return self._row(raw_text, row)
 
     def recv_server_status(self, raw_text: str) -> bool:
         return self._row(raw_text, self._status)

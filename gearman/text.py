@@ -1,6 +1,7 @@
 """The admin text protocol: lines and words, and how names are printed."""
 
 import re
+from base64 import b64encode
 
 from .errors import ProtocolError
 
@@ -70,3 +71,11 @@ def shown(name: bytes) -> str:
     """
     text = printable(name[:SHOWN]).decode(errors="backslashreplace")
     return f"{text}..." if len(name) > SHOWN else text
+
+
+def text_or_base64(value: bytes) -> str | dict[str, str]:
+    """Return bytes as a value for JSON: {"base64": "..."} if they are not UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}

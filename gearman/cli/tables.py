@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from json import loads
 from typing import Final
 
 
@@ -9,11 +10,14 @@ from typing import Final
 class Table:
     """The columns of a list; all but the first are numbers.
 
-    `words` is for the list `workers`, whose rows are words instead of columns.
+    Columns of `texts` have other texts. `words` is for the list `workers`, whose rows
+    are words instead of columns. Lines that are `json` are shown as they are.
     """
 
     columns: tuple[str, ...]
     words: bool = False
+    texts: frozenset[str] = frozenset()
+    json: bool = False
 
     def cells(self, line: str) -> list[str]:
         """Return the cells of a line, one for each column if the line is valid."""
@@ -23,30 +27,43 @@ class Table:
 
     def record(self, line: str) -> dict[str, object]:
         """Return a line as an object for JSON."""
+        if self.json:
+            record: dict[str, object] = loads(line)
+            return record
         first, *others = self.cells(line)
         names = self.columns[1:]
         if self.words:
             *others, functions = others
-            record = dict(zip(names, others, strict=False))
             return {
                 self.columns[0]: _number(first),
-                **record,
+                **dict(zip(names, others, strict=False)),
                 names[-1]: functions.split(),
             }
-        numbers = zip(names, map(_number, others), strict=False)
-        return {self.columns[0]: first, **dict(numbers)}
+        values = {
+            name: cell if name in self.texts else _number(cell)
+            for name, cell in zip(names, others, strict=False)
+        }
+        return {self.columns[0]: first, **values}
 
 
 STATUS: Final = Table(("function", "total", "running", "workers"))
 PRIORITIES: Final = Table(("function", "high", "normal", "low", "workers"))
 JOBS: Final = Table(("handle", "retries", "ignored", "queued"))
 UNIQUES: Final = Table(("unique",))
+POLICIES: Final = Table(("function", "policy"), texts=frozenset({"policy"}))
+DEAD: Final = Table(
+    ("handle", "function", "attempts", "died", "reason"),
+    texts=frozenset({"function", "reason"}),
+)
+RECORDS: Final = Table((), json=True)
 LIMITS: Final = Table(("limit", "value", "used", "hits"))
 WORKERS: Final = Table(("descriptor", "address", "id", "functions"), words=True)
 
 
 def aligned(table: Table, lines: Sequence[str]) -> list[str]:
     """Return a heading and the rows in columns, with numbers right-aligned."""
+    if table.json:
+        return list(lines)
     rows = [[c.capitalize() for c in table.columns], *map(table.cells, lines)]
     width = len(table.columns)
     rows = [[*row, *[""] * (width - len(row))] for row in rows]
@@ -55,10 +72,10 @@ def aligned(table: Table, lines: Sequence[str]) -> list[str]:
 
 
 def _padded(table: Table, row: list[str], widths: list[int]) -> list[str]:
-    left = range(width) if (width := len(row)) and table.words else range(1)
+    left = {table.columns[0], *(table.columns if table.words else table.texts)}
     return [
-        cell.ljust(widths[column]) if column in left else cell.rjust(widths[column])
-        for column, cell in enumerate(row)
+        cell.ljust(width) if name in left else cell.rjust(width)
+        for name, cell, width in zip(table.columns, row, widths, strict=True)
     ]
 
 

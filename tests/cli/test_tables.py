@@ -1,6 +1,14 @@
 """Lists in columns and as records."""
 
-from gearman.cli.tables import JOBS, STATUS, UNIQUES, WORKERS, aligned
+from gearman.cli.tables import (
+    DEAD,
+    JOBS,
+    RECORDS,
+    STATUS,
+    UNIQUES,
+    WORKERS,
+    aligned,
+)
 
 
 def test_columns_are_aligned_and_numbers_to_the_right() -> None:
@@ -50,3 +58,23 @@ def test_a_worker_s_functions_are_a_list_in_its_record() -> None:
 
 def test_uniques_are_records_of_one_field() -> None:
     assert UNIQUES.record("a\tb") == {"unique": "a\tb"}
+
+
+def test_texts_are_left_aligned_and_stay_texts() -> None:
+    line = "H:h:1\t12\t3\t1700000000\t5"
+    assert aligned(DEAD, [line]) == [
+        "Handle  Function  Attempts        Died  Reason",
+        "H:h:1   12               3  1700000000  5",
+    ]
+    assert DEAD.record(line) == {
+        "handle": "H:h:1",
+        "function": "12",
+        "attempts": 3,
+        "died": 1700000000,
+        "reason": "5",
+    }
+
+
+def test_objects_are_shown_as_they_are() -> None:
+    assert aligned(RECORDS, ['{"a": 1}']) == ['{"a": 1}']
+    assert RECORDS.record('{"a": 1}') == {"a": 1}

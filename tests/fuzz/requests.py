@@ -92,6 +92,14 @@ LINES = [
     *(b"cancel job " + CREATED + b"\n", b"cancel job " + ASSIGNED + b"\r\n"),
     *(b"\n", b"\r\n", b"\r\r\n", b"show\n", b"nonsense\n", b"STATUS\n", b" status\n"),
     *(b"create function " + b"c" * 8170 + b"\n", b"s" * 8191 + b"\n", b"s" * 8192),
+    *(b"set function f dead=list\n", b"set function f retries=1&backoff=fixed:2\n"),
+    *(b"set function g max-running=1&keep=9\n", b"set function f x=1\n", b"set f\n"),
+    *(b"unset function f\n", b"pause function g\n", b"resume function g\n"),
+    *(b"show policies\n", b"show dead\n", b"list jobs\n", b"list jobs limit=2\n"),
+    *(b"list jobs state=dead\n", b"list jobs function=f&after=" + CREATED + b"\n"),
+    *(b"show job " + CREATED + b"\n", b"show job " + ASSIGNED + b"\n"),
+    *(b"retry job " + ASSIGNED + b"\n", b"forget job " + CREATED + b"\n"),
+    *(b"retry function f\n", b"forget function f\n", b"purge function f\n"),
     *(b"1 2 3 4 5 6\n", b"GET / HTTP/1.1\r\n", b"\xff\xfe\n", b"cancel job\n"),
 ]
 
@@ -99,6 +107,7 @@ METHODS = [b"GET", b"POST", b"POST", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"DEL
 TARGETS = [
     *(b"/f", b"/f", b"/f", b"/g", b"/functions/f", b"/functions/%66", b"/", b"*"),
     *(b"/jobs/" + CREATED, b"/jobs/" + CREATED, b"/healthz", b"/readyz", b"/jobs/"),
+    *(b"/jobs/" + CREATED + b"/result", b"/jobs/" + CREATED + b"/result?wait=2"),
     *(b"/%00", b"/f%", b"http://h/f?q", b"//f", b"/" + b"F" * 8181, b"f", b"/f?a=b"),
 ]
 HEADERS = [
@@ -106,6 +115,8 @@ HEADERS = [
     *(b"X-Gearman-Unique: u", b"X-Gearman-Unique: " + b"u" * 65),
     *(b"X-Gearman-Priority: high", b"X-Gearman-Priority: low", b"X-Gearman-Priority:"),
     *(b"X-Gearman-Timeout: 2", b"X-Gearman-Timeout: 0", b"X-Gearman-Timeout: -1"),
+    *(b"X-Gearman-Options: keep=5&retries=1", b"X-Gearman-Options: x"),
+    *(b"X-Gearman-Options: background=1&delay=1", b"X-Gearman-Options: after=H:1"),
     *(b"Connection: close", b"Connection: keep-alive", b"Expect: 100-continue"),
     *(b"Expect: more", b"Content-Length: 5", b"Content-Length: 5, 5", b"Upgrade: h2c"),
     *(b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip", b"Host: other"),

@@ -118,6 +118,17 @@ class Server:
         assert worker.send(Command.PRE_SLEEP) == []
         return worker
 
+    def die(self, function: bytes = b"f") -> bytes:
+        """Have a job go to the dead list, and return its handle."""
+        client = self.connect()
+        client.ask(b"set function " + function + b" dead=list")
+        handle = client.submit(function, command=Command.SUBMIT_JOB_BG)
+        worker = self.connect().can_do(function)
+        assert worker.grab() == handle
+        worker.send(Command.WORK_FAIL, handle)
+        worker.leave()
+        return handle
+
     def after(self, seconds: float) -> float:
         """Move both clocks, and return the seconds until something is due."""
         self.now += seconds

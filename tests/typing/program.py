@@ -331,6 +331,21 @@ def administer() -> None:
         assert_type(admin.get_workers()[0]["tasks"], tuple[str, ...])
         assert_type(admin.get_jobs()[0]["queued"], int)
         assert_type(admin.get_unique_jobs()[0]["unique"], str)
+        assert_type(admin.set_function("name", retries=3, backoff="fixed:1"), str)
+        assert_type(admin.unset_function(b"name"), str)
+        assert_type(admin.get_policies()[0]["policy"], dict[str, str])
+        assert_type(admin.pause_function("name"), str)
+        assert_type(admin.resume_function("name"), str)
+        assert_type(admin.purge_function("name"), int)
+        assert_type(admin.get_dead_jobs()[0]["reason"], str)
+        assert_type(admin.retry_job("H:host:1"), str)
+        assert_type(admin.forget_job(b"H:host:1"), str)
+        assert_type(admin.retry_function("name"), int)
+        assert_type(admin.forget_function("name"), int)
+        assert_type(admin.get_job("H:host:1")["size"], int)
+        jobs = admin.list_jobs(task="name", state="dead", limit=10, after="H:host:1")
+        assert_type(jobs[0]["state"], str)
+        assert_type(jobs[0].get("due"), float | None)
 
 
 def encode() -> None:

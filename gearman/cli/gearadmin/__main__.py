@@ -40,11 +40,8 @@ def _check(options: Namespace) -> None:
             "nothing to do: give an operation such as --status (gearadmin --help"
             " lists them)"
         )
-    for operation, value in options.requests:
-        if value is not None and (not value or value.split() != [value]):
-            raise ConfigurationError(
-                f"--{operation.option} takes one word, not {value!r}"
-            )
+    for operation, words in options.requests:
+        operation.request(words)
     if options.timeout <= 0 or (options.watch is not None and options.watch <= 0):
         raise ConfigurationError("--timeout and --watch take more than 0")
 
@@ -85,9 +82,9 @@ def _write(text: str) -> None:
 def _round(admin: Admin, options: Namespace, write: Callable[[str], None]) -> int:
     """Carry out the operations and return the exit status."""
     status = 0
-    for operation, value in options.requests:
-        line = operation.line if value is None else f"{operation.line} {value}"
+    for operation, words in options.requests:
         try:
+            line = operation.request(words)
             write(_answer(admin, operation, line, options.json))
         except Refused as error:
             status = program.FAILURE

@@ -1,10 +1,12 @@
 """The operations and options of `gearadmin`."""
 
+import re
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
 from argparse import RawDescriptionHelpFormatter as Formatter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
+from urllib.parse import quote_from_bytes
 
 from ...address import FORMS
 from ...errors import ConfigurationError
@@ -34,7 +36,8 @@ class Operation:
     """An option that sends an admin line to the server.
 
     `line` is sent, followed by the value of the option if it has one; `value` is the
-    value's name in the help. If there is a `table`, the answer is a list.
+    value's name in the help. With `pairs`, words of the form KEY=VALUE follow. If there
+    is a `table`, the answer is a list.
     """
 
     option: str
@@ -42,6 +45,29 @@ class Operation:
     text: str
     value: str | None = None
     table: Table | None = None
+    pairs: bool = False
+
+    def request(self, words: Sequence[str]) -> str:
+        """Return the line to be sent. Raises ConfigurationError for wrong words."""
+        count = 0 if self.value is None else 1
+        for word in words[:count]:
+            if not word or word.split() != [word]:
+                raise ConfigurationError(
+                    f"--{self.option} takes one word, not {word!r}"
+                )
+        pairs = [_pair(self.option, word) for word in words[count:]]
+        if self.pairs and count and not pairs:
+            raise ConfigurationError(f"--{self.option} takes KEY=VALUE after the name")
+        return " ".join([self.line, *words[:count], *filter(None, ["&".join(pairs)])])
+
+
+def _pair(option: str, word: str) -> str:
+    """Return KEY=VALUE with the value percent-encoded."""
+    key, equals, value = word.partition("=")
+    if not (key and equals) or re.search(r"[\s&]", key):
+        raise ConfigurationError(f"--{option} takes KEY=VALUE, not {word!r}")
+    text = quote_from_bytes(value.encode(errors="surrogateescape"), safe=":,/")
+    return f"{key}={text}"
 
 
 OPERATIONS: Final = (
@@ -86,13 +112,78 @@ OPERATIONS: Final = (
         "limits: how much of each is used, and how often it was hit",
         table=tables.LIMITS,
     ),
-    Operation("cancel-job", "cancel job", "drop a job that waits", "HANDLE"),
+    Operation("cancel-job", "cancel job", "drop a job that waits or runs", "HANDLE"),
     Operation("create-function", "create function", "make a function known", "NAME"),
     Operation(
         "drop-function",
         "drop function",
         "forget a function that has no workers and no jobs",
         "NAME",
+    ),
+    Operation(
+        "set-function",
+        "set function",
+        "set values of a function's policy, such as retries=3",
+        "NAME",
+        pairs=True,
+    ),
+    Operation(
+        "unset-function",
+        "unset function",
+        "forget what was set for a function",
+        "NAME",
+    ),
+    Operation(
+        "show-policies",
+        "show policies",
+        "functions and their policies",
+        table=tables.POLICIES,
+    ),
+    Operation(
+        "pause-function", "pause function", "let no more jobs of it start", "NAME"
+    ),
+    Operation("resume-function", "resume function", "let its jobs start again", "NAME"),
+    Operation(
+        "purge-function",
+        "purge function",
+        "drop the jobs of a function that wait",
+        "NAME",
+    ),
+    Operation(
+        "show-dead",
+        "show dead",
+        "dead jobs: function, failed attempts, when they died (in seconds since"
+        " 1970), and why",
+        table=tables.DEAD,
+    ),
+    Operation("retry-job", "retry job", "queue a dead job again", "HANDLE"),
+    Operation(
+        "retry-function",
+        "retry function",
+        "queue all dead jobs of a function again",
+        "NAME",
+    ),
+    Operation("forget-job", "forget job", "drop a dead job", "HANDLE"),
+    Operation(
+        "forget-function",
+        "forget function",
+        "drop all dead jobs of a function",
+        "NAME",
+    ),
+    Operation(
+        "show-job",
+        "show job",
+        "all about a job, as JSON",
+        "HANDLE",
+        tables.RECORDS,
+    ),
+    Operation(
+        "list-jobs",
+        "list jobs",
+        "the same for many jobs; keys: function, unique, state, limit (default:"
+        " 100), and after (a handle: for the next page)",
+        table=tables.RECORDS,
+        pairs=True,
     ),
     Operation("getpid", "getpid", "process id of the server"),
     Operation("server-version", "version", "version of the server"),
@@ -120,7 +211,8 @@ class _Order(Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        namespace.requests.append((self.const, values if self.const.value else None))
+        words = [values] if isinstance(values, str) else list(values or ())
+        namespace.requests.append((self.const, words))
 
 
 class _Parser(ArgumentParser):
@@ -147,13 +239,21 @@ def parser() -> ArgumentParser:
             action=_Order,
             const=row,
             dest=SUPPRESS,
-            nargs=None if row.value else 0,
-            metavar=row.value,
+            **_arguments(row),
             help=row.text,
         )
     _add_server(result)
     _add_output(result)
     return result
+
+
+def _arguments(row: Operation) -> dict[str, Any]:
+    """Return how many words an option takes, and their names in the help."""
+    if not row.pairs:
+        return {"nargs": None if row.value else 0, "metavar": row.value}
+    if row.value is None:
+        return {"nargs": "*", "metavar": "KEY=VALUE"}
+    return {"nargs": "+", "metavar": (row.value, "KEY=VALUE")}
 
 
 def _add_server(result: ArgumentParser) -> None:

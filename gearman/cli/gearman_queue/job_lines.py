@@ -5,13 +5,13 @@ imported exactly as it was exported.
 """
 
 import json
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any, Final
 
 from ...commands import MAX_HANDLE
 from ...queue import StoredJob, check
-from ...text import printable, shown
+from ...text import printable, shown, text_or_base64
 
 PRIORITIES: Final = ("high", "normal", "low")
 
@@ -44,14 +44,6 @@ def summary(job: StoredJob) -> dict[str, object]:
         "when": job.when,
         "retries": job.retries,
     }
-
-
-def text_or_base64(value: bytes) -> str | dict[str, str]:
-    """Return bytes as a value for JSON."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"base64": b64encode(value).decode()}
 
 
 def decode(line: bytes) -> StoredJob:

@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Final
 
 from ...queue import StoredJob
-from ...text import printable
+from ...text import printable, text_or_base64
 from .. import tables
 from ..tables import Table
-from .job_lines import PRIORITIES, summary, text_or_base64
+from .job_lines import PRIORITIES, summary
 
 # Jobs that are aligned together, since all of them may not fit into memory.
 _PAGE: Final = 1000

@@ -25,3 +25,6 @@ WORK_CANCEL = int(Command.WORK_CANCEL)
 
 # A container with up to this many dead entries is not swept.
 SWEEP = 32
+
+# How many numbers of jobs are in a range (see `steering.ranges`).
+RANGE = 256

@@ -33,6 +33,7 @@ from .states import (
     SCHEDULED,
     SHELVED,
 )
+from .steering.ranges import Ranges
 from .steering.records import job_record
 from .uniques import Uniques
 
@@ -65,6 +66,7 @@ class Jobs:
         # By number, not by handle: successive numbers are neighbours in a dictionary,
         # while handles would be spread over all of its memory.
         self.known: dict[int, Job] = {}
+        self.ranges = Ranges(self.known)
         self.uniques = Uniques()
         self.next_number = next_number
         self.changes: list[Job | int] = []
@@ -110,6 +112,9 @@ class Jobs:
         job.receipts = None
         job.extra = None
         self.known[job.number] = job
+        ranges = self.ranges
+        if job.number > ranges.last or job.number < ranges.first:
+            ranges.add(job.number)
         self._memory.jobs += size
         return job
 

@@ -151,10 +151,20 @@ class Queue:
         self.count -= 1
         return job
 
+    def first(self) -> Job | None:
+        """Return the first job, None if there is none."""
+        entries = self._entries
+        while entries and entries[0].state != QUEUED:
+            entries.popleft()
+        return entries[0] if entries else None
+
     def discard(self, job: Job) -> None:
         """Remove a job from any place in the queue; its state is no longer QUEUED."""
         self.count -= 1
-        self._gone += len(job.workload)
+        if self._entries[0] is job:
+            self._entries.popleft()
+        else:
+            self._gone += len(job.workload)
         crowded = len(self._entries) > 2 * self.count + SWEEP
         if crowded or not self.count or self._gone > SWEEP_BYTES:
             self._entries = deque([j for j in self._entries if j.state == QUEUED])

@@ -5,7 +5,7 @@ entries are skipped when they come first, and are all removed (swept) before the
 more than the live ones. So an operation costs no more than the entries it is about.
 """
 
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from math import inf
 from typing import Protocol
 
@@ -31,6 +31,9 @@ from .steering.values import shorter, timeout_of, value
 # At most so many jobs become due in one turn, as a million may have the same second.
 MANY_DUE = 1000
 
+# So many entries of a large heap are swept at a time.
+MANY_SWEPT = 8
+
 
 class Timers:
     """Jobs by the time at which they are due; a job has one timer at most.
@@ -38,12 +41,14 @@ class Timers:
     `first` is when to call `due` next. There may be no job that is due then.
     """
 
-    __slots__ = ("_entries", "_jobs", "_last", "_memory", "first")
+    __slots__ = ("_entries", "_jobs", "_last", "_memory", "_old", "first")
 
     def __init__(self, memory: Memory) -> None:
         # A heap of times and timer numbers; and the jobs of running timers, by number.
         self._entries: list[tuple[float, int]] = []
         self._jobs: dict[int, Job] = {}
+        # A heap that is being swept, some entries at a time, as it may be large.
+        self._old: list[tuple[float, int]] = []
         self._last = 0
         self._memory = memory
         self.first = inf
@@ -54,16 +59,20 @@ class Timers:
         self._jobs[job.timer] = job
         self._memory.peers += TIMER_MEMORY
         heappush(self._entries, (when, job.timer))
-        self.first = self._entries[0][0]
+        if when < self.first:
+            self.first = when
+        if self._old:
+            self._sweep()
 
     def stop(self, job: Job) -> None:
         del self._jobs[job.timer]
         job.timer = 0
         self._memory.peers -= TIMER_MEMORY
-        if len(self._entries) > 2 * len(self._jobs) + SWEEP:
-            self._entries = [e for e in self._entries if e[1] in self._jobs]
-            heapify(self._entries)
-            self.first = self._entries[0][0] if self._entries else inf
+        if self._old:
+            self._sweep()
+        elif len(self._entries) > 2 * len(self._jobs) + SWEEP:
+            self._entries, self._old = [], self._entries
+            self._sweep()
 
     def due(self, now: float) -> list[Job]:
         """Remove and return the jobs that are due, the earliest first.
@@ -71,15 +80,37 @@ class Timers:
         If there are more than MANY_DUE, the rest is left to the next call.
         """
         jobs: list[Job] = []
-        while self._entries and self._entries[0][0] <= now and len(jobs) < MANY_DUE:
-            _, timer = heappop(self._entries)
+        self._set_first()
+        while self.first <= now and len(jobs) < MANY_DUE:
+            _, timer = heappop(self._heap())
             job = self._jobs.pop(timer, None)
             if job is not None:
                 job.timer = 0
                 jobs.append(job)
+            self._set_first()
         self._memory.peers -= TIMER_MEMORY * len(jobs)
-        self.first = self._entries[0][0] if self._entries else inf
         return jobs
+
+    def _heap(self) -> list[tuple[float, int]]:
+        """Return the heap that has the first entry."""
+        if self._old and (not self._entries or self._old[0] < self._entries[0]):
+            return self._old
+        return self._entries
+
+    def _sweep(self) -> None:
+        """Move some entries from the old heap to the new one, or drop them."""
+        # Without its last entries, a heap is still a heap.
+        for _ in range(min(MANY_SWEPT, len(self._old))):
+            entry = self._old.pop()
+            if entry[1] in self._jobs:
+                heappush(self._entries, entry)
+        if not self._old:
+            self._set_first()
+
+    def _set_first(self) -> None:
+        self.first = self._entries[0][0] if self._entries else inf
+        if self._old:
+            self.first = min(self.first, self._old[0][0])
 
 
 class Moves(Protocol):

@@ -6,6 +6,7 @@ from gearman.server.broker_c.making cimport make_handle, new_job
 from gearman.server.broker_c.memory cimport Memory, extra_size, job_size
 from gearman.server.broker_c.model cimport Extra, Function, Job, Peer
 from gearman.server.broker_c.places cimport Places
+from gearman.server.broker_c.steering.ranges cimport Ranges
 from gearman.server.broker_c.uniques cimport Uniques
 
 cdef int ABANDONED, AWAITING, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDULED
@@ -17,6 +18,7 @@ cdef Py_ssize_t FOLLOWED_MEMORY, FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
 @cython.final
 cdef class Jobs:
     cdef public dict known
+    cdef public Ranges ranges
     cdef public Uniques uniques
     cdef public int64_t next_number
     cdef public list changes
@@ -29,7 +31,7 @@ cdef class Jobs:
     cdef Memory _memory
     cdef public dict _followers
 
-    @cython.locals(job=Job)
+    @cython.locals(job=Job, ranges=Ranges)
     cpdef Job make(
         self, Function function, bytes unique, bytes workload, Py_ssize_t size
     )

@@ -10,12 +10,13 @@ from gearman.server.broker_c.steering.starts cimport Starts
 from gearman.server.broker_c.steering.values cimport shorter, timeout_of, value
 
 cdef int ASSIGNED, AWAITING, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
-cdef Py_ssize_t MANY_DUE, RUN_MEMORY, SWEEP, TIMER_MEMORY
+cdef Py_ssize_t MANY_DUE, MANY_SWEPT, RUN_MEMORY, SWEEP, TIMER_MEMORY
 
 
 @cython.final
 cdef class Timers:
     cdef public list _entries
+    cdef public list _old
     cdef public dict _jobs
     cdef public int64_t _last
     cdef Memory _memory
@@ -25,6 +26,10 @@ cdef class Timers:
     cpdef stop(self, Job job)
     @cython.locals(job=Job, timer=int64_t, jobs=list)
     cpdef list due(self, double now)
+    cdef list _heap(self)
+    @cython.locals(entry=tuple)
+    cdef _sweep(self)
+    cdef _set_first(self)
 
 
 @cython.final

@@ -150,12 +150,12 @@ cdef class Channel(Peer):
         return write_number(at, <uint32_t>length)
 
     cdef unsigned char *_room(self, Py_ssize_t size) except NULL:
-        """Return where the next `size` bytes of output are to be written."""
+        """Return where the next `size` bytes, or none, are to be written: not NULL."""
         if not self._dirty:
             self._dirty = True
             if self.touched is not None:
                 self.touched.append(self)
-        if self._end + size > self._capacity:
+        if self._end + size >= self._capacity:
             self._grow(size)
         self._end += size
         self._behind += size

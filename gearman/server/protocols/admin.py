@@ -11,25 +11,28 @@ docs/compatibility.md lists these cases.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 from weakref import ref
 
-from ...commands import MAX_FUNCTION
 from ...text import printable, split
-from ..broker import FULL, HIGH, LOW, NORMAL, Broker, Function, Job, Peer
+from ..broker import HIGH, LOW, NORMAL, Broker, Function, Job, Peer
 from ..networks import LOOPBACK, Network, contains
+from .job_lists import JobLists
+from .lines import (
+    NO_FUNCTION,
+    NO_JOB,
+    OK,
+    Answer,
+    denied,
+    full,
+    incomplete,
+    pieces,
+    too_long,
+    unknown,
+)
+from .steering import Steering
 
-OK = b"OK\r\n"
-END = b".\n"
-
-# A piece of a list ends after so many bytes or lines; omitted items count as lines.
-PIECE_SIZE: Final = 64 * 1024
-PIECE_LINES: Final = 100
-
-# A whole answer, or the pieces of a list.
-Answer = bytes | Iterator[bytes]
-
-_NO_FUNCTION: Final = b"ERR function not found\r\n"
 _HAS_JOBS: Final = (
     b"ERR it still has %d jobs, and no worker: let a worker run them, or cancel each"
     b" that 'show jobs of NAME' lists with 'cancel job HANDLE'\r\n"
@@ -62,10 +65,16 @@ class Usage(NamedTuple):
     hits: int
 
 
-# Commands for peers in the networks of --admin-from. Without that option they are for
-# everyone, as with gearmand; but not `shutdown`, which gearmand does not have.
-_CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue", b"shutdown"})
+# Commands for peers in the networks of --admin-from. Without that option those that
+# gearmand has are for everyone, as with gearmand, and the others for this machine.
 _SHUTDOWN: Final = b"shutdown"
+_CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue"})
+_OURS: Final = frozenset(
+    {
+        *(b"set", b"unset", b"pause", b"resume", b"purge", b"retry", b"forget"),
+        _SHUTDOWN,
+    }
+)
 
 
 class _Numbers(list[int]):
@@ -77,8 +86,8 @@ class Admin:
 
     Peers in the networks `changers`, and those on a Unix socket, may use all commands;
     others may use those that change nothing. If there are no `changers`, all peers may
-    use all commands, except `shutdown`, which only this machine may use. `limits`
-    returns the rows of `show limits`.
+    use the commands that gearmand has, too, and this machine all. `limits` returns the
+    rows of `show limits`.
     """
 
     def __init__(
@@ -95,19 +104,24 @@ class Admin:
         # The numbers for the last list of jobs, which further lists can share.
         self._last_numbers: Callable[[], _Numbers | None] = lambda: None
         self._last_state = (0, 0)
+        self._jobs = JobLists(broker)
+        self._steering = Steering(broker)
         self._commands: dict[bytes, Callable[[list[bytes]], Answer]] = {
             b"cancel": self._cancel,
             b"create": self._create,
             b"drop": self._drop,
             b"getpid": lambda _: b"OK %d\n" % identity.pid,
+            b"list": self._list,
             b"maxqueue": self._maxqueue,
             b"prioritystatus": lambda _: self._list_functions(_priorities),
             b"show": self._show,
             b"status": lambda _: self._list_functions(_counts),
             b"verbose": lambda _: f"OK {identity.verbosity}\n".encode(),
             b"version": lambda _: f"OK {identity.version}\n".encode(),
-            b"workers": lambda _: _pieces(self._peers(list(broker.peers))),
+            b"workers": lambda _: pieces(self._peers(list(broker.peers))),
         }
+        for verb in self._steering.verbs:
+            self._commands[verb] = partial(self._steering.answer, verb)
         if identity.shutdown is not None:
             self._commands[_SHUTDOWN] = self._shutdown
 
@@ -122,26 +136,26 @@ class Admin:
         name = command.lower()
         run = self._commands.get(name)
         if run is None:
-            return _unknown(command)
-        if name in _CHANGING and not self._may_change(name, address):
-            return _denied(name)
+            return unknown(command)
+        if name in _CHANGING | _OURS and not self._may_change(name, address):
+            return denied(name)
         return run(words)
 
     def _may_change(self, command: bytes, address: str) -> bool:
-        if not self._changers and command != _SHUTDOWN:
+        if not self._changers and command not in _OURS:
             return True
         return contains(self._changers or LOOPBACK, address)
 
     def _list_functions(self, line: Callable[[Function], bytes]) -> Iterator[bytes]:
         known = self._broker.functions.known
         functions = list(known.values())
-        return _pieces(
+        return pieces(
             line(function) if function.name in known else b"" for function in functions
         )
 
     def _list_jobs(self, line: Callable[[Job], bytes]) -> Iterator[bytes]:
         jobs = map(self._broker.jobs.known.get, self._numbers())
-        return _pieces(b"" if job is None else line(job) for job in jobs)
+        return pieces(b"" if job is None else line(job) for job in jobs)
 
     def _numbers(self) -> "_Numbers":
         """Return the numbers of all jobs, sharing a list in use if it is up to date."""
@@ -162,7 +176,7 @@ class Admin:
 
     def _show(self, words: list[bytes]) -> Answer:
         if not words:
-            return _unknown(b"show")
+            return unknown(b"show")
         match [word.lower() for word in words]:
             case [b"jobs"]:
                 return self._list_jobs(_job)
@@ -171,42 +185,53 @@ class Admin:
             case [b"unique", b"jobs"]:
                 return self._list_jobs(lambda job: printable(job.unique) + b"\n")
             case [b"limits"]:
-                return _pieces(map(_usage, self._limits()))
+                return pieces(map(_usage, self._limits()))
+            case [b"policies"]:
+                return self._steering.policies()
+            case [b"dead"]:
+                return self._jobs.dead()
+            case [b"job", _]:
+                return self._jobs.one(words[1])
         return b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
 
     def _jobs_of(self, name: bytes) -> Answer:
         function = self._broker.functions.known.get(name)
         if function is None:
-            return _NO_FUNCTION
+            return NO_FUNCTION
         return self._list_jobs(
             lambda job: _job(job) if job.function is function else b""
         )
 
+    def _list(self, words: list[bytes]) -> Answer:
+        if len(words) not in (1, 2) or words[0].lower() != b"jobs":
+            return incomplete(b"list")
+        return self._jobs.page(words[1] if len(words) > 1 else b"")
+
     def _cancel(self, words: list[bytes]) -> bytes:
         if len(words) < 2:
-            return _unknown(b"cancel")
+            return unknown(b"cancel")
         if len(words) > 2 or words[0].lower() != b"job":
             return b"ERR UNKNOWN_ERROR\r\n"
-        return OK if self._broker.cancel(words[1]) else b"ERR UNKNOWN_JOB\r\n"
+        return OK if self._broker.cancel(words[1]) else NO_JOB
 
     def _create(self, words: list[bytes]) -> bytes:
         name = _function_name(words)
         if name is None:
-            return _incomplete(b"create")
-        if len(name) > MAX_FUNCTION:
-            return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
+            return incomplete(b"create")
+        if refusal := too_long(name):
+            return refusal
         if not self._broker.functions.admits(name):
-            return _full("max-functions")
+            return full("max-functions")
         self._broker.functions.of(name).offered = True
         return OK
 
     def _drop(self, words: list[bytes]) -> bytes:
         name = _function_name(words)
         if name is None:
-            return _incomplete(b"drop")
+            return incomplete(b"drop")
         function = self._broker.functions.known.get(name)
         if function is None:
-            return _NO_FUNCTION
+            return NO_FUNCTION
         if self._broker.functions.drop(name):
             return OK
         if function.workers:
@@ -221,12 +246,12 @@ class Admin:
         that is not a number counts as 0, which is no limit.
         """
         if not words:
-            return _incomplete(b"maxqueue")
+            return incomplete(b"maxqueue")
         name, *numbers = words
-        if len(name) > MAX_FUNCTION:
-            return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
+        if refusal := too_long(name):
+            return refusal
         if not self._broker.functions.admits(name):
-            return _full("max-functions")
+            return full("max-functions")
         usual = self._broker.limits.jobs_per_function
         limits = [_limit(number) for number in numbers] or [usual]
         if len(limits) == 1:
@@ -237,43 +262,10 @@ class Admin:
     def _shutdown(self, words: list[bytes]) -> bytes:
         graceful = [word.lower() for word in words] == [b"graceful"]
         if words and not graceful:
-            return _unknown(b"shutdown")
+            return unknown(b"shutdown")
         assert self._identity.shutdown is not None  # noqa: S101
         self._identity.shutdown(graceful)
         return OK
-
-
-def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the pieces of a list; the last one ends with the line `.`."""
-    piece: list[bytes] = []
-    size = 0
-    for line in lines:
-        piece.append(line)
-        size += len(line)
-        if size >= PIECE_SIZE or len(piece) >= PIECE_LINES:
-            yield b"".join(piece)
-            piece.clear()
-            size = 0
-    yield b"".join([*piece, END])
-
-
-def _unknown(command: bytes) -> bytes:
-    text = b"ERR UNKNOWN_COMMAND Unknown+server+command%b\r\n"
-    return text % printable(command)
-
-
-def _denied(command: bytes) -> bytes:
-    text = b"%b+is+only+for+hosts+that+the+server+names+with+--admin-from"
-    return b"ERR PERMISSION_DENIED %b\r\n" % (text % command)
-
-
-def _incomplete(command: bytes) -> bytes:
-    text = b"An+incomplete+set+of+arguments+was+sent+to+this+command+"
-    return b"ERR INVALID_ARGUMENTS %b%b\r\n" % (text, command)
-
-
-def _full(limit: str) -> bytes:
-    return b"ERR QUEUE_ERROR %b\r\n" % FULL[limit].replace(b" ", b"+")
 
 
 def _function_name(words: list[bytes]) -> bytes | None:

@@ -70,6 +70,11 @@ def test_a_server_that_is_not_there_is_one_sentence() -> None:
         (["--create-function", "a b"], "--create-function takes one word, not 'a b'"),
         (["--create-function", ""], "--create-function takes one word, not ''"),
         (["--create-function", "a\nshutdown"], "--create-function takes one word"),
+        (["--set-function", "f"], "--set-function takes KEY=VALUE after the name"),
+        (["--set-function", "a b", "c=1"], "--set-function takes one word, not"),
+        (["--set-function", "f", "x"], "--set-function takes KEY=VALUE, not 'x'"),
+        (["--set-function", "f", "a b=1"], "--set-function takes KEY=VALUE, not"),
+        (["--list-jobs", "=1"], "--list-jobs takes KEY=VALUE, not '=1'"),
         (["--status", "-t", "0"], "--timeout and --watch take more than 0"),
         (["--status", "--watch", "-1"], "--timeout and --watch take more than 0"),
         (["--status", "-p", "x"], "'x' is no port"),
@@ -168,3 +173,60 @@ def test_names_that_are_no_text_come_out_as_they_are(server: Server) -> None:
         peer.send("CAN_DO", b"\xff\xfe")
         peer.fence()
         assert b"\xff\xfe\t0\t0\t1\n" in gearadmin(server, "--status").out
+
+
+def test_functions_are_steered(server: Server) -> None:
+    options = ["--set-function", "steered", "retries=3", "dead=function:a b"]
+    said = gearadmin(server, *options, "--pause-function", "steered", "--show-policies")
+    policy = b"retries=3&dead=function%3Aa%20b&paused=1"
+    assert said.out.startswith(b"OK\nOK\n")
+    assert b"steered\t" in said.out
+    said = gearadmin(server, "--show-policies", "--json")
+    (row,) = [r for r in json.loads(said.out) if r["function"] == "steered"]
+    assert row["policy"].replace(":", "%3A") == policy.decode()
+    options = ["--resume-function", "steered", "--unset-function", "steered"]
+    assert gearadmin(server, *options).out == b"OK\nOK\n"
+    said = gearadmin(server, "--set-function", "steered", "retrys=3")
+    assert said.status == 1
+    assert said.err.startswith("Error: INVALID_ARGUMENTS 'retrys' is no key of a")
+
+
+def test_dead_jobs_are_shown_and_tried_again_or_forgotten(server: Server) -> None:
+    gearadmin(server, "--set-function", "mortal", "dead=list")
+    with Peer(server.port) as peer:
+        peer.send("CAN_DO", b"mortal")
+        for _ in range(2):
+            peer.send("SUBMIT_JOB_BG", b"mortal", b"", b"data")
+            (handle,) = peer.expect("JOB_CREATED")
+            peer.send("GRAB_JOB")
+            peer.expect("JOB_ASSIGN")
+            peer.send("WORK_FAIL", handle)
+        peer.fence()
+    name = handle.decode()
+    (first, second) = json.loads(gearadmin(server, "--show-dead", "--json").out)
+    assert (second["handle"], second["function"]) == (name, "mortal")
+    assert second["attempts"] == 1
+    assert second["reason"] == "its worker sent WORK_FAIL"
+    with Terminal(our_tool("gearadmin", server, "--show-dead")) as terminal:
+        lines = terminal.rest().split("\r\n")
+    assert lines[0].split() == ["Handle", "Function", "Attempts", "Died", "Reason"]
+    assert re.search(r"mortal   +1  \d+  its worker sent WORK_FAIL$", lines[1])
+    (job,) = json.loads(gearadmin(server, "--json", "--show-job", name).out)
+    assert job["state"] == "dead"
+    said = gearadmin(server, "--list-jobs", "function=mortal", "limit=1")
+    assert json.loads(said.out.splitlines()[0])["handle"] == first["handle"]
+    assert said.out.splitlines()[1:] == [b"."]
+    options = ["--retry-job", name, "--purge-function", "mortal"]
+    assert gearadmin(server, *options).out == b"OK\n1\n"
+    options = ["--retry-function", "mortal", "--cancel-job", first["handle"]]
+    assert gearadmin(server, *options).out == b"1\nOK\n"
+    options = ["--forget-function", "mortal", "--forget-job", name]
+    said = gearadmin(server, *options)
+    assert (said.status, said.out, said.err) == (1, b"0\n", "Error: UNKNOWN_JOB\n")
+
+
+def test_jobs_are_objects_on_a_terminal_too(server: Server, queued: Peer) -> None:
+    with Terminal(our_tool("gearadmin", server, "--list-jobs", "unique=key")) as shown:
+        lines = shown.rest().split("\r\n")
+    assert json.loads(lines[0])["unique"] == "key"
+    assert "." not in lines

@@ -226,7 +226,8 @@ class TestUnique:
 class TestStatus:
     @pytest.mark.parametrize(
         "handle",
-        [b"H:test:99", b"H:else:1", b"H:test:01", b"H:test:+1", b"", b"1", b"H:test:x"],
+        [b"H:test:99", b"H:else:1", b"H:test:01", b"H:test:+1", b"", b"1", b"H:test:x"]
+        + [b"H:test:%d" % (2**63), b"H:test:%d" % 10**19],
     )
     def test_of_an_unknown_handle(self, server, handle):
         assert server.connect().submit() == b"H:test:1"

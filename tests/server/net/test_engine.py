@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gearman.server.net.engine import Engine
+from gearman.server.protocols.lines import PIECE_LINES
+from tests import servers
 from tests.server.net.test_listener import Running, run
 from tests.servers import DEADLINE
-from tests.wire import packet
+from tests.wire import Peer, packet
 
 pytestmark = pytest.mark.skipif(Engine is None, reason="the engine is not built")
 
@@ -100,3 +102,15 @@ def play(script: list[tuple[int, bytes, float]], ending: bytes, engine: bool):
 @given(st.lists(steps, max_size=12), endings)
 def test_answers_are_the_same_as_without_it(script, ending):
     assert play(script, ending, True) == play(script, ending, False)
+
+
+def test_pieces_of_an_answer_may_be_empty() -> None:
+    with servers.ours() as server:
+        with Peer(server.port) as peer:
+            peer.ask(b"create function f")
+            for _ in range(3 * PIECE_LINES):
+                peer.send("SUBMIT_JOB_BG", b"g", b"", b"data")
+            peer.fence()
+        with Peer(server.port) as peer:
+            assert peer.ask_list(b"show jobs of f") == []
+            assert peer.ask(b"purge function g") == b"OK %d\r\n" % (3 * PIECE_LINES)

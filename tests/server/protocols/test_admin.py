@@ -3,7 +3,8 @@
 import pytest
 
 from gearman.commands import MAX_FUNCTION, Command
-from gearman.server.protocols.admin import PIECE_LINES, PIECE_SIZE, Usage
+from gearman.server.protocols.admin import Usage
+from gearman.server.protocols.lines import PIECE_LINES, PIECE_SIZE
 
 UNKNOWN = b"ERR UNKNOWN_COMMAND Unknown+server+command%b\r\n"
 INCOMPLETE = (

@@ -5,9 +5,9 @@ import pytest
 from gearman import _framing
 from gearman.commands import COMMANDS, MAX_CLIENT_ID, REQUEST, RESPONSE, Command, Sender
 from gearman.errors import PacketTooLarge
-from gearman.server.protocols.admin import PIECE_LINES
 from gearman.server.protocols.gear import describe
 from gearman.server.protocols.interface import HIGH_WATER
+from gearman.server.protocols.lines import PIECE_LINES
 
 NOT_EXPECTED = [(Command.ERROR, b"INVALID_COMMAND", b"Command not expected")]
 NOT_IMPLEMENTED = {Command.ALL_YOURS}

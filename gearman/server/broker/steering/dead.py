@@ -1,5 +1,6 @@
 """The dead list: background jobs that were given up, until somebody decides."""
 
+from collections import OrderedDict
 from math import inf
 
 from ..functions import Functions
@@ -8,10 +9,13 @@ from ..memory import DEAD_MEMORY, extra_size, job_size
 from ..model import Job
 from ..places import Places
 from ..states import FORGOTTEN, GONE, REVIVED
+from .ranges import Ranges
 
 # The most dead jobs, and the seconds after which they are dropped, by default.
 MAX_DEAD = 10_000
 DEAD_AGE = 180 * 24 * 3600.0
+
+_NONE: OrderedDict[int, Job] = OrderedDict()
 
 # At most so many old jobs are dropped in one turn.
 MANY_OLD = 1000
@@ -28,16 +32,18 @@ class DeadJobs:
         self.most = MAX_DEAD
         self.age = DEAD_AGE
         self.first = inf
-        self.known: dict[int, Job] = {}
-        self.by_function: dict[bytes, dict[int, Job]] = {}
+        # Ordered dictionaries, since the first item of others is not found at once
+        # after many were removed.
+        self.known: OrderedDict[int, Job] = OrderedDict()
+        self.by_function: dict[bytes, OrderedDict[int, Job]] = {}
+        self.ranges = Ranges(self.known)
         self._places = places
         self._functions = functions
         self._jobs = jobs
 
     def add(self, job: Job) -> None:
         """Add a job that is DEAD and is no longer known to `Jobs`."""
-        self.known[job.number] = job
-        self.by_function.setdefault(job.function.name, {})[job.number] = job
+        self._put(job)
         self._count(job)
         self.keep_at_most(self.most)
         self._set_first()
@@ -56,11 +62,15 @@ class DeadJobs:
     def of(self, name: bytes, most: int) -> list[Job]:
         """Return up to `most` dead jobs of a function, the first ones."""
         found: list[Job] = []
-        for job in self.by_function.get(name, {}).values():
+        for job in self.by_function.get(name, _NONE).values():
             if len(found) >= most:
                 break
             found.append(job)
         return found
+
+    def count(self, name: bytes) -> int:
+        """Return how many dead jobs a function has."""
+        return len(self.by_function.get(name, _NONE))
 
     def revive(self, job: Job) -> None:
         """Queue a dead job, with all its attempts."""
@@ -100,13 +110,18 @@ class DeadJobs:
 
     def sort(self) -> None:
         """Put the jobs into the order of their deaths, after they were restored."""
-        ordered = sorted(self.known.items(), key=_death)
+        ordered = sorted(self.known.values(), key=_death)
         self.known.clear()
         self.by_function.clear()
-        for number, job in ordered:
-            self.known[number] = job
-            self.by_function.setdefault(job.function.name, {})[number] = job
+        for job in ordered:
+            self._put(job)
         self._set_first()
+
+    def _put(self, job: Job) -> None:
+        self.known[job.number] = job
+        self.ranges.add(job.number)
+        of_function = self.by_function.setdefault(job.function.name, OrderedDict())
+        of_function[job.number] = job
 
     def _remove(self, job: Job) -> None:
         assert job.extra is not None  # noqa: S101
@@ -135,7 +150,7 @@ class DeadJobs:
         self._jobs.resize(extra, size + len(job.reducer or b""))
 
 
-def _death(item: tuple[int, Job]) -> float:
-    extra = item[1].extra
+def _death(job: Job) -> float:
+    extra = job.extra
     assert extra is not None  # noqa: S101
     return extra.died

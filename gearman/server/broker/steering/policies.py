@@ -11,6 +11,9 @@ from .records import SETTING, Fields, join
 
 NO_POLICY = Policy()
 
+# For so many functions something may be set while the server runs.
+MOST_SET = 10_000
+
 
 class PolicyTable:
     """Which policy a function has.
@@ -63,10 +66,18 @@ class PolicyTable:
             self._jobs.records.append(Record(self._numbers.pop(name), b""))
         return True
 
+    def admits(self, name: bytes) -> bool:
+        """Whether something may be set for a function of this name."""
+        return name in self._set or len(self._set) < MOST_SET
+
+    def names(self) -> list[bytes]:
+        """Return the names of the functions that are known or were set."""
+        return list(dict.fromkeys((*self._functions.known, *self._set)))
+
     def shown(self) -> dict[bytes, Policy]:
         """Return the policies of the functions that are known or were set."""
         policies: dict[bytes, Policy] = {}
-        for name in (*self._functions.known, *self._set):
+        for name in self.names():
             policy = self.of(name)
             if policy is not None:
                 policies[name] = policy

@@ -1,5 +1,6 @@
 """Results of background jobs, kept for those who ask for them later."""
 
+from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 from math import inf
 
@@ -72,7 +73,9 @@ class Results:
     ) -> None:
         self.most = MAX_RESULTS
         self.first = inf
-        self.known: dict[int, Result] = {}
+        # Of a plain dictionary the first item is not found at once after many others
+        # were removed.
+        self.known: OrderedDict[int, Result] = OrderedDict()
         self.total = 0
         self._places = places
         self._jobs = jobs

@@ -30,7 +30,7 @@ cdef class Result:
 cdef class Results:
     cdef public Py_ssize_t most
     cdef public double first
-    cdef public dict known
+    cdef public object known
     cdef public Py_ssize_t total
     cdef Places _places
     cdef Jobs _jobs

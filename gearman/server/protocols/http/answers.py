@@ -59,8 +59,10 @@ def completed(handle: bytes, result: bytes) -> Answer:
     return Answer(200, result, (*job_headers(handle, b"WORK_COMPLETE"), DATA))
 
 
-def failed(handle: bytes) -> Answer:
+def failed(handle: bytes, reason: bytes = b"") -> Answer:
     text = "The job failed, and its worker did not say why."
+    if reason:
+        text = f"The job failed: {reason.decode(errors='replace')}."
     return sentence(500, text, *job_headers(handle, b"WORK_FAIL"))
 
 

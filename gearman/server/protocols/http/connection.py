@@ -15,7 +15,8 @@ from ..interface import Protocol, Recipient, Trace
 from . import answers
 from .answers import DATA, Answer, Headers, Refused, job_headers
 from .exchange import Exchange, cut_head, server_headers
-from .routes import Call, Routes
+from .results import LOOK, Wait, ended, unfinished
+from .routes import Call, Found, Routes
 
 # Bytes of later requests that are read while a job runs. Reading goes on because that
 # is how a server notices that the peer has hung up.
@@ -38,6 +39,8 @@ class _Stage(Enum):
     HEAD = auto()
     BODY = auto()
     JOB = auto()
+    # The end of a job that another request has submitted.
+    RESULT = auto()
     # The rest of a result, whose first data was sent.
     REST = auto()
     # Nothing more: the connection is closed once all data was sent.
@@ -67,11 +70,13 @@ class HttpProtocol(Protocol):
             _Stage.HEAD: self._idle,
             _Stage.BODY: self._slow,
             _Stage.JOB: self._too_late,
+            _Stage.RESULT: self._look,
             _Stage.REST: self._leave,
         }
-        self._found: Answer | Call = Answer(500)
+        self._found: Found = Answer(500)
         self._background = False
         self._timeout = 0.0
+        self._until = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -110,7 +115,7 @@ class HttpProtocol(Protocol):
         self.paused = self._is_busy() and len(self._input) > READ_AHEAD
 
     def _is_busy(self) -> bool:
-        return self._stage in (_Stage.JOB, _Stage.REST)
+        return self._stage in (_Stage.JOB, _Stage.RESULT, _Stage.REST)
 
     def _step(self) -> bool:
         """Take a head or a body from the input; return False if there is none."""
@@ -157,9 +162,11 @@ class HttpProtocol(Protocol):
         self._carry_out(self._found)
         return True
 
-    def _carry_out(self, found: Answer | Call) -> None:
+    def _carry_out(self, found: Found) -> None:
         if isinstance(found, Answer):
             self._answer(found)
+        elif isinstance(found, Wait):
+            self._await(found)
         else:
             self._submit(found)
 
@@ -169,14 +176,38 @@ class HttpProtocol(Protocol):
         self._timeout = call.timeout
         self._allow(call.timeout)
         self.peer.exceptions = True
-        self._server.broker.submit(
-            self.peer,
-            call.function,
-            call.unique,
-            self._exchange.take_body(),
-            call.priority,
-            call.background,
-        )
+        broker, body = self._server.broker, self._exchange.take_body()
+        wanted = (self.peer, call.function, call.unique, body)
+        if call.options is None:
+            broker.submit(*wanted, call.priority, call.background)
+        else:
+            broker.submit_with(*wanted, call.options)
+
+    def _await(self, wait: Wait) -> None:
+        """Wait for the end of a job, as if this peer had submitted it."""
+        broker = self._server.broker
+        self._stage = _Stage.RESULT
+        self._handle = wait.handle
+        self._until = broker.now + wait.seconds
+        job = broker.jobs.find(wait.handle)
+        if job is not None:
+            self.peer.exceptions = True
+            broker.jobs.join(job, self.peer)
+        self._look()
+
+    def _look(self) -> None:
+        """Answer if the job has ended, if the time is up, or if the server ends."""
+        broker = self._server.broker
+        over = self._server.draining or self._until <= broker.now
+        answer = ended(broker, self._handle)
+        if answer is None and over:
+            answer = unfinished(broker, self._handle)
+            broker.jobs.leave(self.peer)
+            broker.answers.pay()
+        if answer is not None:
+            self._answer(answer)
+        else:
+            self.deadline = min(self._until, broker.now + LOOK)
 
     # -- answers
 
@@ -237,6 +268,8 @@ class HttpProtocol(Protocol):
             self._answer(answers.created(handle))
 
     def _data(self, handle: bytes, data: bytes) -> None:
+        if self._stage is _Stage.RESULT:
+            return
         if self._stage is _Stage.JOB:
             self._stage = _Stage.REST
             headers = (*job_headers(handle, b"WORK_DATA"), DATA, _TRAILER)
@@ -244,7 +277,7 @@ class HttpProtocol(Protocol):
         self.peer.write(self._exchange.more(data))
 
     def _complete(self, handle: bytes, result: bytes) -> None:
-        if self._stage is _Stage.JOB:
+        if self._stage is not _Stage.REST:
             self._answer(answers.completed(handle, result))
             return
         trailers = ((b"X-Gearman-Command", b"WORK_COMPLETE"),)
@@ -258,7 +291,7 @@ class HttpProtocol(Protocol):
         self._end_badly(answers.raised(handle, exception))
 
     def _end_badly(self, answer: Answer) -> None:
-        if self._stage is _Stage.JOB:
+        if self._stage is not _Stage.REST:
             self._answer(answer)
         else:
             # In HTTP, an answer without its last chunk is known to be incomplete.

@@ -2,18 +2,21 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import h11
 
+from ....errors import OptionError
+from ....options import JobOptions, parse_job_options
 from ...broker import HIGH, LOW, NORMAL, Job, Peer
 from ..interface import Server
 from . import answers
 from .answers import Answer, Refused
 from .origin import Origins
 from .reserved import is_reserved
+from .results import MAX_WAIT, Wait, ended, unfinished
 
 _T = TypeVar("_T")
 
@@ -28,6 +31,7 @@ _SECONDS = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,9})?")
 _PATHS: Final = {
     "run a job": "/FUNCTION or /functions/FUNCTION",
     "status of a job, or cancel it by DELETE": "/jobs/HANDLE",
+    "result of a job": "/jobs/HANDLE/result",
     "whether the server is alive": "/healthz",
     "whether it takes jobs": "/readyz",
 }
@@ -35,20 +39,28 @@ _PATHS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A job that a request asks for. `timeout` is in seconds; 0 is no limit."""
+    """A job that a request asks for. `timeout` is in seconds; 0 is no limit.
+
+    If it has `options`, these have its priority, and whether it is in the background.
+    """
 
     function: bytes
     unique: bytes
     background: bool
     priority: int
     timeout: float
+    options: JobOptions | None = None
+
+
+# What a request asks for: an answer, a job, or the end of a job.
+Found = Answer | Call | Wait
 
 
 class _Resource(NamedTuple):
-    """A path that is answered directly: its methods, and the function that answers."""
+    """A path that runs no job: its methods, and the function that answers."""
 
     methods: bytes
-    get: Callable[["Routes", bytes, bytes], Answer]
+    get: Callable[["Routes", bytes, bytes], Answer | Wait]
 
 
 class Routes:
@@ -74,16 +86,19 @@ class Routes:
         self._any = get == "any"
         self._methods = _SENDING if get == "never" else _METHODS
 
-    def find(self, request: h11.Request, peer: Peer) -> Answer | Call:
-        """Return the job that a request asks for, or the answer to it."""
+    def find(self, request: h11.Request, peer: Peer) -> Found:
+        """Return what a request asks for."""
         try:
             return self._find(request, peer)
         except Refused as refused:
             return refused.answer
 
-    def _find(self, request: h11.Request, peer: Peer) -> Answer | Call:
-        method, path = request.method, _path(request.target)
+    def _find(self, request: h11.Request, peer: Peer) -> Found:
+        method, (path, query) = request.method, _split(request.target)
         self._origins.check_host(request)
+        if path.startswith(_JOBS) and path.endswith(_RESULT):
+            handle = path[len(_JOBS) : -len(_RESULT)]
+            return self._known(_JOB_RESULT, method, handle + b"?" + query)
         if path.startswith(_JOBS):
             if method == b"DELETE":
                 self._origins.check_change(request)
@@ -100,7 +115,7 @@ class Routes:
             return answers.not_allowed(method, self._methods)
         return self._call(path, request)
 
-    def _known(self, resource: _Resource, method: bytes, rest: bytes) -> Answer:
+    def _known(self, resource: _Resource, method: bytes, rest: bytes) -> Answer | Wait:
         if method == b"OPTIONS":
             return answers.options(resource.methods)
         if method not in resource.methods.split(b", "):
@@ -118,13 +133,14 @@ class Routes:
         if self.server.draining:
             return answers.shutting_down()
         headers = _Headers(request)
-        return Call(
+        call = Call(
             function=function,
             unique=headers.get(b"unique", b""),
             background=headers.choose(b"background", _TRUTHS, b"false"),
             priority=headers.choose(b"priority", _PRIORITIES, b"normal"),
             timeout=headers.seconds(b"timeout", self._timeout),
         )
+        return headers.with_options(call)
 
     def _check_get(self, function: bytes, *, explicit: bool) -> None:
         """Raise Refused unless GET may run this function.
@@ -173,6 +189,14 @@ class Routes:
             status["cancelled"] = self.server.broker.cancel(handle)
         return answers.document(status)
 
+    def _result(self, method: bytes, rest: bytes) -> Answer | Wait:
+        escaped, _, query = rest.partition(b"?")
+        handle, seconds = _unescaped(escaped), _wait(query)
+        answer = ended(self.server.broker, handle)
+        if answer is None and not seconds:
+            answer = unfinished(self.server.broker, handle)
+        return answer or Wait(handle, seconds)
+
 
 class _Headers:
     """The headers of a request that begin with X-Gearman-."""
@@ -199,25 +223,53 @@ class _Headers:
 
     def seconds(self, key: bytes, default: float) -> float:
         text = self.get(key, b"")
-        if not text:
-            return default
-        if not _SECONDS.fullmatch(text):
-            raise Refused(400, f"{_title(key)} must be a number of seconds.")
-        return float(text)
+        return _seconds(_title(key), text) if text else default
+
+    def with_options(self, call: Call) -> Call:
+        """Add the options in a header, if there are some."""
+        if _OPTIONS not in self._values:
+            return call
+        try:
+            options = parse_job_options(self._values[_OPTIONS])
+        except OptionError as error:
+            raise Refused(400, f"{_title(_OPTIONS)} is invalid: {error}.") from error
+        for name in ("background", "priority"):
+            key = name.encode()
+            if key in self._values:
+                if getattr(options, name) is not None:
+                    both = f"{_title(_OPTIONS)} and {_title(key)}"
+                    raise Refused(400, f"{both} both say {name}.")
+                options = replace(options, **{name: getattr(call, name)})
+        return replace(call, options=options, background=bool(options.background))
 
 
 def _title(key: bytes) -> str:
     return f"X-Gearman-{key.decode().title()}"
 
 
-def _path(target: bytes) -> bytes:
-    """Return the path of a request target, with its escapes."""
-    path = target.partition(b"?")[0]
+def _split(target: bytes) -> tuple[bytes, bytes]:
+    """Return the path of a request target, with its escapes, and the query."""
+    path, _, query = target.partition(b"?")
     if origin := _ORIGIN.match(target):
         path = path[origin.end() :] or b"/"
     if not path.startswith((b"/", b"*")):
         raise Refused(400, "The path of a request begins with a slash.")
-    return path
+    return path, query
+
+
+def _wait(query: bytes) -> float:
+    """Return the seconds of `wait=SECONDS` in a query; 0 if there is none."""
+    for pair in query.split(b"&"):
+        key, _, value = pair.partition(b"=")
+        if key == b"wait":
+            return min(_seconds("wait", value), MAX_WAIT)
+    return 0.0
+
+
+def _seconds(name: str, text: bytes) -> float:
+    if not _SECONDS.fullmatch(text):
+        raise Refused(400, f"{name} must be a number of seconds.")
+    return float(text)
 
 
 def _unescaped(path: bytes) -> bytes:
@@ -249,6 +301,7 @@ def _text(name: bytes) -> str:
 
 
 _PREFIX: Final = b"x-gearman-"
+_OPTIONS: Final = b"options"
 _METHODS: Final = b"GET, HEAD, POST, PUT, OPTIONS"
 _SENDING: Final = b"POST, PUT, OPTIONS"
 _BY_GET: Final = (b"GET", b"HEAD")
@@ -270,3 +323,5 @@ _FIXED: Final = {
 }
 _JOBS: Final = b"/jobs/"
 _JOB: Final = _Resource(b"GET, HEAD, DELETE, OPTIONS", Routes._job)
+_RESULT: Final = b"/result"
+_JOB_RESULT: Final = _Resource(b"GET, HEAD, OPTIONS", Routes._result)

@@ -1,0 +1,141 @@
+"""The admin commands that only this server has, and what their answers mean."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NotRequired, TypedDict
+from urllib.parse import quote_from_bytes, unquote
+
+from ..errors import ProtocolError
+
+SET_FUNCTION: Final = "set function"
+UNSET_FUNCTION: Final = "unset function"
+PAUSE_FUNCTION: Final = "pause function"
+RESUME_FUNCTION: Final = "resume function"
+PURGE_FUNCTION: Final = "purge function"
+RETRY_FUNCTION: Final = "retry function"
+FORGET_FUNCTION: Final = "forget function"
+RETRY_JOB: Final = "retry job"
+FORGET_JOB: Final = "forget job"
+SHOW_POLICIES: Final = "show policies"
+SHOW_DEAD: Final = "show dead"
+SHOW_JOB: Final = "show job"
+LIST_JOBS: Final = "list jobs"
+
+
+class FunctionPolicy(TypedDict):
+    """The policy of a task: its keys and their values, as texts."""
+
+    task: str
+    policy: dict[str, str]
+
+
+class DeadJob(TypedDict):
+    """A job that was given up; `died` is in seconds since 1970."""
+
+    handle: str
+    task: str
+    attempts: int
+    died: int
+    reason: str
+
+
+class JobWorker(TypedDict):
+    """The connection of the worker that runs a job."""
+
+    descriptor: int
+    address: str
+    id: str | dict[str, str]
+
+
+class JobRecord(TypedDict):
+    """A job as the server describes it; times are in seconds since 1970.
+
+    A name that is not UTF-8 is a dict with the key `base64`. `attempts` counts those
+    that failed, `retries` the workers that were lost, `size` the bytes of the workload.
+    """
+
+    handle: str
+    function: str | dict[str, str]
+    unique: str | dict[str, str]
+    state: str
+    priority: str
+    background: bool
+    attempts: int
+    retries: int
+    size: int
+    submitted: NotRequired[float]
+    due: NotRequired[float]
+    expires: NotRequired[float]
+    died: NotRequired[float]
+    worker: NotRequired[JobWorker]
+    options: NotRequired[str]
+    reason: NotRequired[str]
+    error: NotRequired[str | dict[str, str]]
+
+
+def pairs(values: Mapping[str, str | bytes | int | None]) -> str:
+    """Return values that are not None as `key=value&key=value`, percent-encoded."""
+    texts = {
+        key: value if isinstance(value, bytes) else str(value).encode()
+        for key, value in values.items()
+        if value is not None
+    }
+    return "&".join(f"{key}={quote_from_bytes(text)}" for key, text in texts.items())
+
+
+def number_in(line: str) -> int:
+    """Return the number in `OK n`. Raises ProtocolError for other lines."""
+    word, _, number = line.partition(" ")
+    if word != "OK" or not (number.isascii() and number.isdigit()):
+        raise ProtocolError(f"Expected 'OK' and a number, received: {line}")
+    return int(number)
+
+
+def _policy(line: str) -> FunctionPolicy:
+    task, tab, text = line.partition("\t")
+    policy = {}
+    for pair in text.split("&"):
+        key, equals, value = pair.partition("=")
+        if not (tab and equals):
+            raise ProtocolError(f"This is no line of a policy: {line}")
+        policy[key] = unquote(value)
+    return {"task": task, "policy": policy}
+
+
+def _dead(line: str) -> DeadJob:
+    fields = line.split("\t", 4)
+    if len(fields) < 5 or not (fields[2] + fields[3]).isdecimal():
+        raise ProtocolError(f"This is no line of a dead job: {line}")
+    handle, task, attempts, died, reason = fields
+    return {
+        "handle": handle,
+        "task": task,
+        "attempts": int(attempts),
+        "died": int(died),
+        "reason": reason,
+    }
+
+
+def _record(line: str) -> Any:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise ProtocolError(f"This is no JSON: {line}") from error
+    if not isinstance(record, dict):
+        raise ProtocolError(f"This is no object in JSON: {line}")
+    return record
+
+
+# How the lines of lists are read; the other commands are answered with one line.
+LISTS: Final[Mapping[str, Callable[[str], object]]] = {
+    SHOW_POLICIES: _policy,
+    SHOW_DEAD: _dead,
+    SHOW_JOB: _record,
+    LIST_JOBS: _record,
+}
+LINES: Final = frozenset(
+    {
+        *(SET_FUNCTION, UNSET_FUNCTION, PAUSE_FUNCTION, RESUME_FUNCTION),
+        *(PURGE_FUNCTION, RETRY_FUNCTION, FORGET_FUNCTION, RETRY_JOB, FORGET_JOB),
+    }
+)

@@ -1,0 +1,234 @@
+"""The admin commands that show jobs: `show job`, `list jobs` and `show dead`.
+
+Jobs are listed in the order of their numbers, dead ones among the others. So a page of
+a list begins after any handle, even if its job is gone, and what comes before the page
+costs nothing.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import unquote_to_bytes
+
+from ...options import format_options
+from ...text import printable, shown, text_or_base64
+from ..broker import HIGH, LOW, NORMAL, Broker, Job
+from ..broker.constants import RANGE
+from ..broker.states import AWAITING, DEAD, PENDING, QUEUED, RUNNING, SCHEDULED
+from .lines import END, NO_JOB, Answer, invalid, pieces
+
+# The lines of `list jobs`, unless another limit is given; and the highest limit.
+LIMIT: Final = 100
+MOST: Final = 10_000
+
+_STATES: Final = {
+    QUEUED: "waiting",
+    SCHEDULED: "scheduled",
+    AWAITING: "awaiting",
+    PENDING: "pending",
+    RUNNING: "running",
+    DEAD: "dead",
+}
+_NUMBERS: Final = {name.encode(): number for number, name in _STATES.items()}
+_PRIORITIES: Final = {HIGH: "high", NORMAL: "normal", LOW: "low"}
+
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_LIMIT = re.compile(rb"[0-9]{1,9}")
+
+
+class _Ranges(Protocol):
+    def start_after(self, number: int) -> int: ...
+    def numbers(self, start: int) -> list[int]: ...
+
+
+class Table(Protocol):
+    """Jobs by their numbers, and the ranges of these."""
+
+    @property
+    def known(self) -> Mapping[int, Job]: ...
+    @property
+    def ranges(self) -> _Ranges: ...
+
+
+class _Page(NamedTuple):
+    """Which jobs a list has; None is any. `after` is the number before the first."""
+
+    function: bytes | None = None
+    unique: bytes | None = None
+    state: int | None = None
+    limit: int = LIMIT
+    after: int = -1
+
+    def has(self, job: Job) -> bool:
+        return (
+            (self.state is None or job.state == self.state)
+            and (self.function is None or job.function.name == self.function)
+            and (self.unique is None or job.unique == self.unique)
+        )
+
+
+class JobLists:
+    """Answers the commands that show jobs, with the broker's data."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def one(self, handle: bytes) -> Answer:
+        """Answer `show job HANDLE`."""
+        job = self._broker.jobs.find(handle) or self._broker.dead.find(handle)
+        if job is None:
+            return NO_JOB
+        record = _record(job)
+        if job.extra is not None and job.extra.error is not None:
+            record["error"] = text_or_base64(job.extra.error)
+        return _line(record) + END
+
+    def page(self, words: bytes) -> Answer:
+        """Answer `list jobs key=value&...`."""
+        try:
+            return pieces(self._lines(self._page(words)))
+        except ValueError as error:
+            return invalid(str(error))
+
+    def dead(self) -> Answer:
+        """Answer `show dead`."""
+        jobs = walk(-1, self._broker.dead)
+        return pieces(b"" if job is None else _dead_line(job) for job in jobs)
+
+    def _lines(self, page: _Page) -> Iterator[bytes]:
+        tables: list[Table] = []
+        if page.state != DEAD:
+            tables.append(self._broker.jobs)
+        if page.state is None or page.state == DEAD:
+            tables.append(self._broker.dead)
+        left, end = page.limit, self._broker.jobs.next_number
+        for job in walk(page.after, *tables):
+            if job is None or not page.has(job):
+                yield b""
+            elif job.number >= end:
+                return
+            else:
+                yield _line(_record(job))
+                left -= 1
+                if not left:
+                    return
+
+    def _page(self, text: bytes) -> _Page:
+        """Return the page that a text describes. Raises ValueError."""
+        reads: dict[str, Callable[[bytes], Any]] = {
+            "function": bytes,
+            "unique": bytes,
+            "state": _state,
+            "limit": _limit,
+            "after": self._after,
+        }
+        values: dict[str, Any] = {}
+        for part in text.split(b"&") if text else ():
+            key, equals, value = part.partition(b"=")
+            name = key.decode(errors="replace")
+            if not equals or name not in reads:
+                raise ValueError(
+                    f"'{shown(part)}' is none of {', '.join(reads)} with = and a value"
+                )
+            if name in values:
+                raise ValueError(f"{name} is given twice: leave one out")
+            values[name] = reads[name](_unescaped(value))
+        return _Page(**values)
+
+    def _after(self, handle: bytes) -> int:
+        number = self._broker.jobs.number_of(handle)
+        if number < 0:
+            raise ValueError(f"after must be a handle, not '{shown(handle)}'")
+        return number
+
+
+def walk(number: int, *tables: Table) -> Iterator[Job | None]:
+    """Yield the jobs of tables whose numbers are above this one, in their order.
+
+    The tables may change meanwhile. None stands for the work of looking for jobs in a
+    range, and for a job that has gone.
+    """
+    while True:
+        starts = [table.ranges.start_after(number) for table in tables]
+        start = min((start for start in starts if start >= 0), default=-1)
+        if start < 0:
+            return
+        found: list[int] = []
+        for table in tables:
+            found += table.ranges.numbers(start)
+            yield None
+        for each in sorted(found):
+            if each > number:
+                yield next((t.known[each] for t in tables if each in t.known), None)
+        number = start + RANGE - 1
+
+
+def _state(text: bytes) -> int:
+    if text not in _NUMBERS:
+        states = ", ".join(_STATES.values())
+        raise ValueError(f"state must be one of {states}, not '{shown(text)}'")
+    return _NUMBERS[text]
+
+
+def _limit(text: bytes) -> int:
+    if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= MOST:
+        raise ValueError(
+            f"limit must be a number from 1 to {MOST}, not '{shown(text)}'"
+        )
+    return int(text)
+
+
+def _unescaped(text: bytes) -> bytes:
+    if _BAD_ESCAPE.search(text):
+        raise ValueError(
+            f"'{shown(text)}' must have two hexadecimal digits after each %"
+        )
+    return unquote_to_bytes(text)
+
+
+def _line(record: dict[str, object]) -> bytes:
+    # Only ASCII, and control characters are escaped: it forges no line.
+    return json.dumps(record).encode() + b"\n"
+
+
+def _record(job: Job) -> dict[str, object]:
+    """Return a job as an object for JSON."""
+    extra, worker = job.extra, job.worker
+    record: dict[str, object] = {
+        "handle": text_or_base64(job.handle),
+        "function": text_or_base64(job.function.name),
+        "unique": text_or_base64(job.unique),
+        "state": _STATES[job.state],
+        "priority": _PRIORITIES[job.priority],
+        "background": bool(job.background),
+        "attempts": 0 if extra is None else extra.attempts,
+        "retries": job.retries,
+        "size": len(job.workload),
+    }
+    due = job.when if extra is None else max(job.when, extra.due)
+    times = {"due": due}
+    if extra is not None:
+        times |= {"submitted": extra.submitted, "expires": extra.expires}
+        times["died"] = extra.died
+    record |= {name: time for name, time in times.items() if time > 0}
+    if worker is not None:
+        record["worker"] = {
+            "descriptor": worker.descriptor,
+            "address": worker.address,
+            "id": text_or_base64(worker.client_id),
+        }
+    if extra is not None and extra.options is not None:
+        record["options"] = format_options(extra.options).decode()
+    if job.state == DEAD and extra is not None:
+        record["reason"] = text_or_base64(extra.reason)
+    return record
+
+
+def _dead_line(job: Job) -> bytes:
+    """Return a dead job's handle, function, failed attempts, time of death, reason."""
+    extra = job.extra
+    assert extra is not None  # noqa: S101
+    name, reason = printable(job.function.name), printable(extra.reason)
+    numbers = b"%d\t%d" % (extra.attempts, extra.died)
+    return b"%b\t%b\t%b\t%b\n" % (job.handle, name, numbers, reason)

@@ -1,0 +1,79 @@
+"""The lines that answer admin commands: of gearmand, and of this server."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ...commands import MAX_FUNCTION
+from ...text import printable
+from ..broker import FULL
+
+OK: Final = b"OK\r\n"
+END: Final = b".\n"
+
+# A piece of a list ends after so many bytes or lines; omitted items count as lines.
+PIECE_SIZE: Final = 64 * 1024
+PIECE_LINES: Final = 100
+
+# A whole answer, or the pieces of a list.
+Answer = bytes | Iterator[bytes]
+
+NO_FUNCTION: Final = b"ERR function not found\r\n"
+NO_JOB: Final = b"ERR UNKNOWN_JOB\r\n"
+
+
+def pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of a list; the last one ends with the line `.`."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        piece.append(line)
+        size += len(line)
+        if size >= PIECE_SIZE or len(piece) >= PIECE_LINES:
+            yield b"".join(piece)
+            piece.clear()
+            size = 0
+    yield b"".join([*piece, END])
+
+
+def counted(steps: Iterable[bool]) -> Iterator[bytes]:
+    """Yield empty pieces while a command goes on, and then how often it did something.
+
+    Each step says whether it has done something.
+    """
+    done = 0
+    for number, did in enumerate(steps, 1):
+        done += did
+        if not number % PIECE_LINES:
+            yield b""
+    yield b"OK %d\r\n" % done
+
+
+def unknown(command: bytes) -> bytes:
+    text = b"ERR UNKNOWN_COMMAND Unknown+server+command%b\r\n"
+    return text % printable(command)
+
+
+def denied(command: bytes) -> bytes:
+    text = b"%b+is+only+for+hosts+that+the+server+names+with+--admin-from"
+    return b"ERR PERMISSION_DENIED %b\r\n" % (text % command)
+
+
+def incomplete(command: bytes) -> bytes:
+    text = b"An+incomplete+set+of+arguments+was+sent+to+this+command+"
+    return b"ERR INVALID_ARGUMENTS %b%b\r\n" % (text, command)
+
+
+def invalid(sentence: str) -> bytes:
+    """Refuse arguments; the sentence says why."""
+    return b"ERR INVALID_ARGUMENTS %b\r\n" % printable(sentence.encode())
+
+
+def full(limit: str) -> bytes:
+    return b"ERR QUEUE_ERROR %b\r\n" % FULL[limit].replace(b" ", b"+")
+
+
+def too_long(name: bytes) -> bytes:
+    """Refuse a name of a function that is too long; return b"" if it is not."""
+    if len(name) > MAX_FUNCTION:
+        return b"ERR ARGUMENT_TOO_LARGE Function+name+too+large\r\n"
+    return b""

@@ -1,0 +1,158 @@
+"""The admin commands that steer: policies of functions, and jobs that wait or are dead.
+
+A command for all jobs of a function is carried out in pieces. It counts for the jobs
+that are there when it begins. If the connection is closed before its answer, the rest
+is not done.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from ...errors import OptionError
+from ...options import Policy, format_options, parse_policy
+from ...text import printable
+from ..broker import Broker, Function, Job
+from ..broker.states import RUNNING
+from .job_lists import walk
+from .lines import (
+    NO_FUNCTION,
+    NO_JOB,
+    OK,
+    Answer,
+    counted,
+    incomplete,
+    invalid,
+    pieces,
+    too_long,
+)
+
+_NOTHING_SET: Final = b"ERR nothing was set for this function\r\n"
+_TOO_MANY: Final = (
+    b"ERR something is set for too many functions: use 'unset function NAME'\r\n"
+)
+
+
+class Steering:
+    """Carries out the commands of the form VERB NOUN NAME.
+
+    `set function` has an argument more. `verbs` are the first words.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        forget, revive = broker.dead.forget, broker.dead.revive
+        # By verb and noun: how many arguments a command has, and what it does.
+        self._commands: dict[tuple[bytes, bytes], tuple[int, Callable[..., Answer]]] = {
+            (b"set", b"function"): (2, self._set),
+            (b"unset", b"function"): (1, self._unset),
+            (b"pause", b"function"): (1, partial(self._pause, True)),
+            (b"resume", b"function"): (1, partial(self._pause, False)),
+            (b"purge", b"function"): (1, self._purge),
+            (b"retry", b"job"): (1, partial(self._dead_job, revive)),
+            (b"retry", b"function"): (1, partial(self._dead_jobs, revive)),
+            (b"forget", b"job"): (1, partial(self._dead_job, forget)),
+            (b"forget", b"function"): (1, partial(self._dead_jobs, forget)),
+        }
+        self.verbs = sorted({verb for verb, _ in self._commands})
+
+    def answer(self, verb: bytes, words: list[bytes]) -> Answer:
+        """Carry out a command; `words` are those after the verb."""
+        noun = words[0].lower() if words else b""
+        count, run = self._commands.get((verb, noun), (-1, None))
+        if run is None or len(words) != count + 1:
+            return incomplete(verb)
+        return run(*words[1:])
+
+    # -- policies
+
+    def policies(self) -> Answer:
+        """Answer `show policies`."""
+        return pieces(map(self._policy_line, self._broker.policies.names()))
+
+    def _policy_line(self, name: bytes) -> bytes:
+        policy = self._broker.policies.of(name) or Policy()
+        function = self._broker.functions.known.get(name)
+        limits = b""
+        if function is not None and self._is_limited(function):
+            policy = replace(policy, max_queue=None)
+            numbers = map(str, dict.fromkeys(function.limits))
+            if len(set(function.limits)) > 1:
+                numbers = map(str, function.limits)
+            limits = b"max-queue=" + ",".join(numbers).encode()
+        text = b"&".join(filter(None, (format_options(policy), limits)))
+        return printable(name) + b"\t%b\n" % text if text else b""
+
+    def _is_limited(self, function: Function) -> bool:
+        """Whether a function has limits of its own, by its policy or `maxqueue`."""
+        usual = self._broker.limits.jobs_per_function
+        limited: bool = function.limits != [usual] * 3
+        return limited
+
+    def _set(self, name: bytes, text: bytes) -> Answer:
+        try:
+            policy = parse_policy(text)
+        except OptionError as error:
+            return invalid(str(error))
+        return self._put(name, policy)
+
+    def _pause(self, paused: bool, name: bytes) -> Answer:
+        return self._put(name, Policy(paused=paused))
+
+    def _put(self, name: bytes, policy: Policy) -> Answer:
+        refusal = too_long(name)
+        if not refusal and not self._broker.policies.admits(name):
+            refusal = _TOO_MANY
+        if not refusal:
+            self._broker.policies.set(name, policy)
+        return refusal or OK
+
+    def _unset(self, name: bytes) -> Answer:
+        return OK if self._broker.policies.unset(name) else _NOTHING_SET
+
+    # -- jobs that wait
+
+    def _purge(self, name: bytes) -> Answer:
+        function = self._broker.functions.known.get(name)
+        if function is None:
+            return NO_FUNCTION
+        return counted(self._purged(function))
+
+    def _purged(self, function: Function) -> Iterator[bool]:
+        """Drop the jobs of a function that do not run."""
+        broker = self._broker
+        end = broker.jobs.next_number
+        # From the head of a queue a job is removed at once.
+        for queue in function.queues:
+            job = queue.first()
+            while job is not None and job.number < end:
+                yield broker.cancel(job.handle)
+                job = queue.first()
+        if function.total() == function.running:
+            return
+        for each in walk(-1, broker.jobs):
+            if each is None or each.function is not function:
+                yield False
+            elif each.number < end and each.state != RUNNING:
+                yield broker.cancel(each.handle)
+
+    # -- dead jobs
+
+    def _dead_job(self, act: Callable[[Job], None], handle: bytes) -> Answer:
+        job = self._broker.dead.find(handle)
+        if job is None:
+            return NO_JOB
+        act(job)
+        return OK
+
+    def _dead_jobs(self, act: Callable[[Job], None], name: bytes) -> Answer:
+        return counted(self._each_dead(act, name))
+
+    def _each_dead(self, act: Callable[[Job], None], name: bytes) -> Iterator[bool]:
+        dead = self._broker.dead
+        # A job that is tried again may be dead again soon: it is not counted twice.
+        for _ in range(dead.count(name)):
+            for job in dead.of(name, 1):
+                act(job)
+                yield True

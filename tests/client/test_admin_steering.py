@@ -1,0 +1,106 @@
+"""The admin client steers functions and jobs of this server."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import gearman
+from gearman.errors import OptionError, ProtocolError
+from tests import servers
+from tests.client.stage import HandServer, meanwhile, working
+from tests.servers import DEADLINE
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[servers.Server]:
+    with servers.ours() as started:
+        yield started
+
+
+def dead(client: Any, worker: Any, admin: Any, task: str) -> str:
+    """Have a job go to the dead list, and return its handle."""
+    assert admin.set_function(task, dead="list", keep=60) == "OK"
+    request = client.submit_job(task, "", background=True)
+    handle: str = request.job.handle
+
+    def fail(worker: Any, job: Any) -> str:
+        raise ValueError
+
+    worker.register_task(task, fail)
+    with working(worker):
+        client.submit_job(task, "", poll_timeout=DEADLINE)
+    worker.unregister_task(task)
+    return handle
+
+
+def test_policies_are_set_and_shown(admin: Any, task: str) -> None:
+    assert admin.set_function(task, retries=3, max_running=2, backoff="fixed:1") == "OK"
+    policy = {"retries": "3", "backoff": "fixed:1", "max-running": "2"}
+    assert {"task": task, "policy": policy} in admin.get_policies()
+    assert admin.unset_function(task.encode()) == "OK"
+    assert task not in [row["task"] for row in admin.get_policies()]
+    assert admin.unset_function(task).startswith("ERR ")
+
+
+@pytest.mark.parametrize("values", [{}, {"retries": -1}, {"x": 1}, {"delay": 1}])
+def test_wrong_policies_are_not_sent(admin: Any, values: Any) -> None:
+    with pytest.raises(OptionError):
+        admin.set_function("task", **values)
+
+
+def test_functions_are_paused_and_purged(client: Any, admin: Any, task: str) -> None:
+    client.submit_multiple_jobs([{"task": task, "data": ""}] * 3, background=True)
+    assert admin.pause_function(task) == "OK"
+    assert {"task": task, "policy": {"paused": "1"}} in admin.get_policies()
+    assert admin.resume_function(task) == "OK"
+    assert admin.purge_function(task) == 3
+    with pytest.raises(ProtocolError, match="function not found"):
+        admin.purge_function(f"{task} of nobody".replace(" ", "-"))
+
+
+def test_dead_jobs_are_tried_again_or_forgotten(
+    client: Any, worker: Any, admin: Any, task: str
+) -> None:
+    handle = dead(client, worker, admin, task)
+    (row,) = [row for row in admin.get_dead_jobs() if row["task"] == task]
+    assert (row["handle"], row["attempts"]) == (handle, 1)
+    job = admin.get_job(handle)
+    assert (job["state"], job["reason"]) == ("dead", row["reason"])
+    assert admin.retry_job(handle) == "OK"
+    assert admin.retry_job(handle) == "ERR UNKNOWN_JOB"
+    assert admin.get_job(handle)["state"] == "waiting"
+    assert admin.retry_function(task) == admin.forget_function(task) == 0
+    assert admin.forget_job(handle) == "ERR UNKNOWN_JOB"
+    assert admin.cancel_job(handle) == "OK"
+    with pytest.raises(ProtocolError, match="ERR UNKNOWN_JOB"):
+        admin.get_job(handle)
+    assert admin.ping_server() < DEADLINE
+
+
+def test_jobs_are_listed_by_pages(client: Any, admin: Any, task: str) -> None:
+    jobs = [{"task": task, "data": "", "unique": f"{n}"} for n in range(3)]
+    requests = client.submit_multiple_jobs(jobs, background=True)
+    handles = [request.job.handle for request in requests]
+    first = admin.list_jobs(task=task, limit=2)
+    assert [job["handle"] for job in first] == handles[:2]
+    (last,) = admin.list_jobs(task=task, limit=2, after=first[-1]["handle"])
+    assert last["handle"] == handles[2]
+    assert admin.list_jobs(task=task, unique="1") == first[1:]
+    assert admin.list_jobs(state="dead", task=task) == ()
+    assert last in admin.list_jobs()
+    with pytest.raises(ProtocolError, match="state must be one of waiting"):
+        admin.list_jobs(state="odd")
+
+
+def test_server_without_these_commands_says_so() -> None:
+    with (
+        HandServer() as server,
+        gearman.GearmanAdminClient([server.address]) as admin,
+    ):
+        answer = meanwhile(admin.list_jobs)
+        side = server.accept()
+        assert side.read_line() == b"list jobs\r\n"
+        side.send_bytes(b"ERR UNKNOWN_COMMAND Unknown+server+command\r\n")
+        with pytest.raises(ProtocolError, match="UNKNOWN_COMMAND"):
+            answer.result(DEADLINE)

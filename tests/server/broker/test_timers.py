@@ -1,0 +1,72 @@
+"""Timers of many jobs: what is due comes in order, however many were stopped."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gearman.commands import Command
+from gearman.server.broker.constants import SWEEP
+from tests.server.conftest import Server
+
+
+def schedule(server: Server, seconds: int) -> bytes:
+    """Submit a job for later, and return its handle."""
+    when = b"%d" % (server.wall + seconds)
+    client = server.connect()
+    ((_, handle),) = client.send(Command.SUBMIT_JOB_EPOCH, b"f", b"", when, b"w")
+    assert isinstance(handle, bytes)
+    return handle
+
+
+def started(server: Server) -> list[bytes]:
+    """Return the handles of the jobs that may be started, in order."""
+    worker = server.connect().can_do()
+    handles = []
+    while (handle := worker.grab()) is not None:
+        handles.append(handle)
+    return handles
+
+
+# A step: a time at which a job is due, which job is cancelled if any, how much later.
+steps = st.tuples(
+    st.integers(1, 500), st.none() | st.integers(0, 1000), st.integers(0, 3)
+)
+
+
+@settings(max_examples=50)
+@given(st.lists(steps, min_size=100, max_size=300))
+def test_scheduled_jobs_are_started_in_the_order_of_their_times(
+    changes: list[tuple[int, int | None, int]],
+):
+    server = Server()
+    due: dict[bytes, float] = {}
+    ran: list[bytes] = []
+    expected: list[bytes] = []
+
+    def go_on(seconds: float) -> None:
+        server.after(seconds)
+        ran.extend(started(server))
+        now = [handle for handle, time in due.items() if time <= server.wall]
+        expected.extend(sorted(now, key=due.__getitem__))
+        for handle in now:
+            del due[handle]
+
+    for seconds, cancelled, pause in changes:
+        due[schedule(server, seconds)] = server.wall + seconds
+        if cancelled is not None:
+            for handle in list(due)[cancelled % len(due) :][:3]:
+                server.broker.cancel(handle)
+                del due[handle]
+        go_on(pause)
+        assert not due or server.broker.delay() <= min(due.values()) - server.wall
+    go_on(1000)
+    assert ran == expected
+
+
+def test_stopped_timers_do_not_pile_up(server: Server):
+    handles = [schedule(server, number % 977 + 1) for number in range(5000)]
+    for handle in handles[10:]:
+        server.broker.cancel(handle)
+    timers = server.broker.places.scheduled
+    assert len(timers._entries) + len(timers._old) <= 2 * 10 + 4 * SWEEP
+    server.after(1000)
+    assert len(started(server)) == 10
