@@ -40,6 +40,7 @@ INVALID: Final = -1
 MAX_BODY: Final = 0xFFFFFFFF
 
 _HEADER = Struct(">4sII")
+_pack, _unpack = _HEADER.pack, _HEADER.unpack_from
 _TEXT = int(Command.TEXT)
 _MAGICS = {REQUEST: "Request", RESPONSE: "Response"}
 # The first byte of a TLS handshake. No packet and no line begins with it.
@@ -77,7 +78,7 @@ def encode(
         length += len(argument)
     if length > MAX_BODY:
         raise _large_body(length)
-    return _HEADER.pack(magic, command, length) + b"\0".join(arguments)
+    return _pack(magic, command, length) + b"\0".join(arguments)
 
 
 class Decoder:
@@ -164,7 +165,8 @@ class Decoder:
             # reference cycle for each bad peer.
             packets.append((INVALID, error.with_traceback(None)))
         else:
-            self._buffer += data[position:]
+            if position < len(data):
+                self._buffer += data[position:]
         return packets
 
     def _skip(self, data: bytes) -> bytes:
@@ -175,7 +177,7 @@ class Decoder:
 
     def _cut(self, data: bytes, packets: list[Packet]) -> int:
         """Append complete packets and lines, and return where the last one ends."""
-        position, size, own = 0, len(data), self._magic
+        position, size, own, most = 0, len(data), self._magic, self._max_packet
         while position < size:
             if data[position]:
                 end = self._take_line(data, position, packets)
@@ -187,20 +189,21 @@ class Decoder:
             if start > size:
                 self._needed = HEADER_SIZE
                 break
-            magic, number, length = _HEADER.unpack_from(data, position)
-            if magic != own and magic not in _MAGICS:
+            magic, number, length = _unpack(data, position)
+            foreign = magic != own
+            if foreign and magic not in _MAGICS:
                 raise _foreign(magic)
             if number >= STANDARD_LIMIT or not number:
                 _check_extension(number)
             end = start + length
-            if length > self._max_packet:
+            if length > most:
                 end = self._refuse(data, position, packets)
                 if not end:
                     break
             elif end > size:
                 self._needed = end - position
                 break
-            elif magic != own:
+            elif foreign:
                 packets.append((INVALID, _other_magic(own)))
             elif not (count := _COUNTS[number]):
                 packets.append((number, ()))
@@ -229,7 +232,7 @@ class Decoder:
 
         Returns the position after its bytes in `data`, 0 if the head is incomplete.
         """
-        magic, number, length = _HEADER.unpack_from(data, position)
+        magic, number, length = _unpack(data, position)
         if not self._skip_large:
             raise _large_packet(length, self._max_packet)
         start, size = position + HEADER_SIZE, len(data)

@@ -5,8 +5,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from .segments import identity
+
+# Earlier versions lock a file `lock`. They do not start with a folder of that name, and
+# its content tells the reason.
+_FOLDER: Final = "lock"
+_FILE: Final = "written-by-a-later-version-of-gearman-py"
 
 
 class Lock:
@@ -19,10 +25,14 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         # Both are locked: not every file system can lock a folder, and the file could
         # be deleted.
-        path = folder / "lock"
         self._fds: list[int] = []
+        path = folder / _FOLDER / _FILE
         try:
             self._take(folder, os.O_RDONLY)
+            if path.parent.is_file():
+                self._take(path.parent, os.O_RDWR)
+                os.unlink(path.parent)
+            path.parent.mkdir(0o700, exist_ok=True)
             self._take(path, os.O_RDWR | os.O_CREAT)
         except BaseException:
             self.release()

@@ -128,6 +128,9 @@ class Queue(queue.Queue):
                 f"the folder {self._folder} is in use by another server: give each"
                 " a --flatfile-dir of its own"
             ) from error
+        except StartupError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
             raise StartupError(
@@ -180,9 +183,14 @@ class Queue(queue.Queue):
         elif is_last and body is None and 0 < offset == segment.end - size:
             _log.warning("%s: cut off an incomplete record at %d", segment.path, offset)
             segment.end = offset
-        elif kind != HEADER:
+        elif body is None:
             segment.damaged = True
             self._report(f"{segment.path}:{offset}", f"{size} bytes are damaged")
+        elif kind != HEADER:
+            raise StartupError(
+                f"{segment.path} was written by a later version of gearman-py: start"
+                " that one, or choose another --flatfile-dir"
+            )
 
     def _report(self, key: str, reason: str) -> None:
         self._unreadable.append(Unreadable(key, reason))

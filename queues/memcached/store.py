@@ -6,7 +6,8 @@ stored:
 
     PREFIXowner         the job server that uses the jobs; on every memcached server.
                         Each commit reads it: if it is missing, other items may be too
-    PREFIXroot          the number of servers, and the numbers of the pages
+    PREFIXroot          the number of servers, the version of the format, and the
+                        numbers of the pages
     PREFIXpage-P        the blocks of a page, with a bit for each job: live or not
     PREFIXjobs-B-PART   the jobs of a block: those that one commit added
 
@@ -45,7 +46,10 @@ _SPARSE: Final = 4
 # Seconds between two checks of memcached's count of evicted items.
 _CHECK: Final = 60
 
-_ROOT: Final = Struct("<I")
+# Servers and version. Earlier versions read both as one number of servers. They do not
+# start, since it is not the number of --memcached-servers.
+_ROOT: Final = Struct("<HH")
+_VERSION: Final = 1
 _PAGE: Final = Struct("<Q")
 
 
@@ -121,7 +125,13 @@ class Store:
         self._missing: list[Unreadable] = []
         if not root:
             return
-        (servers,) = _ROOT.unpack_from(root)
+        servers, version = _ROOT.unpack_from(root)
+        if version > _VERSION:
+            raise StartupError(
+                f"the jobs in memcached at {self._servers[0].name} were stored by a"
+                " later version of gearman-py: start that one, or choose another"
+                " --memcached-prefix"
+            )
         if servers != len(self._servers):
             raise StartupError(
                 f"the jobs were stored on {servers} servers: name the same ones by"
@@ -136,6 +146,8 @@ class Store:
                 self._pages.load(page, items[name])
             else:
                 self._miss(name, "memcached has dropped this list of jobs")
+        if version < _VERSION:
+            self._write_root(self._listed)
 
     def _miss(self, key: str, reason: str) -> None:
         self._missing.append(Unreadable(key, reason))
@@ -345,7 +357,8 @@ class Store:
 
     def _write_root(self, listed: set[int]) -> None:
         pages = sorted(listed)
-        root = _ROOT.pack(len(self._servers)) + b"".join(map(_PAGE.pack, pages))
+        root = _ROOT.pack(len(self._servers), _VERSION)
+        root += b"".join(map(_PAGE.pack, pages))
         self._servers[0].set({f"{self._prefix}root": root})
         self._listed = listed
 

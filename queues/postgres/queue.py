@@ -21,7 +21,8 @@ class Queue(BaseQueue):
     (--postgres-schema) is by default the first one of the search path. Both are used as
     written, including upper case, and may have 63 bytes. Table and schema are created
     if they do not exist. The role then needs the right to create them; later it needs
-    SELECT, INSERT and DELETE on the table.
+    SELECT, INSERT and DELETE on the table. If an earlier version has created the table,
+    the role must own it at the first start, which adds a column.
 
     A batch of jobs is one transaction, sent at once. `synchronous_commit` is set to
     `on` for the session if the database's default is `off`; other values are kept. With

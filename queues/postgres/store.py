@@ -35,11 +35,14 @@ INSERT: Final = SQL("""
 SELECT: Final = SQL("""
     SELECT number, handle, function_name, unique_key,
         CASE WHEN octet_length(workload) <= $2::bigint THEN workload END,
-        priority, when_to_run, retries, reducer,
-        CASE WHEN octet_length(extra) <= $2::bigint THEN extra END
+        priority, when_to_run, retries, reducer_name,
+        CASE WHEN octet_length(coalesce(extra, '')) <= $2::bigint
+            THEN coalesce(extra, '') END
     FROM {table} WHERE number > $1::bigint ORDER BY number LIMIT $3::bigint
 """)
-LARGE: Final = SQL("SELECT workload, extra FROM {table} WHERE number = $1::bigint")
+LARGE: Final = SQL(
+    "SELECT workload, coalesce(extra, '') FROM {table} WHERE number = $1::bigint"
+)
 
 WHAT_TO_DO: Final = (
     (InUse, "end that one, or name another table with --postgres-table"),
@@ -156,7 +159,8 @@ class Store:
                     self._insert(connection, arrays(part))
 
     def _insert(self, connection: Connection, values: list[Numbers | Texts]) -> None:
-        # A column more would make jobs without extra slower by a tenth.
+        # A column more would make jobs without extra slower by a tenth. It is NULL
+        # there, which takes no room in a row.
         if any(values[-1].items):
             statement = self._statements.insert_with_extra
         else:

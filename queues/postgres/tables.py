@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from psycopg import errors
 from psycopg.sql import SQL, Identifier
 
 from gearman.errors import ConfigurationError, StartupError
@@ -28,11 +29,15 @@ COLUMNS: Final = {
     "priority": "smallint",
     "when_to_run": "bigint",
     "retries": "bigint",
-    "reducer": "bytea",
+    "reducer_name": "bytea",
     "extra": "bytea",
 }
-# The columns of a table that an earlier version has created.
-EARLIER_COLUMNS: Final = {name: COLUMNS[name] for name in COLUMNS if name != "extra"}
+# The columns of an earlier version. It does not start with a table that lacks one.
+EARLIER_COLUMNS: Final = {
+    name.replace("reducer_name", "reducer"): kind
+    for name, kind in COLUMNS.items()
+    if name != "extra"
+}
 COLUMNS_OF_GEARMAND: Final = {
     *("unique_key", "function_name", "priority", "data", "when_to_run")
 }
@@ -50,12 +55,15 @@ CREATE: Final = SQL("""
         priority smallint NOT NULL,
         when_to_run bigint NOT NULL,
         retries bigint NOT NULL,
-        reducer bytea,
-        extra bytea NOT NULL DEFAULT ''
+        reducer_name bytea,
+        extra bytea
     )
 """)
 
-UPGRADE: Final = SQL("ALTER TABLE {} ADD extra bytea NOT NULL DEFAULT ''")
+UPGRADE: Final = (
+    SQL("ALTER TABLE {} ADD extra bytea"),
+    SQL("ALTER TABLE {} RENAME reducer TO reducer_name"),
+)
 
 # The argument is a list of names as in SQL. Names without a schema are found by the
 # search path.
@@ -194,7 +202,7 @@ def _current_schema(connection: Connection) -> str:
 def create(connection: Connection, table: Table) -> None:
     """Create a table, and its schema, unless they exist.
 
-    The table of an earlier version gets the column that it lacks.
+    The table of an earlier version gets the columns of this one.
     Raises StartupError if a table of that name has other columns.
     """
     there = find(connection, (table.schema, table.name))
@@ -207,7 +215,19 @@ def create(connection: Connection, table: Table) -> None:
             " with --postgres-table"
         )
     elif there[0].earlier:
-        connection.execute(UPGRADE.format(table.identifier))
+        _upgrade(connection, table)
+
+
+def _upgrade(connection: Connection, table: Table) -> None:
+    try:
+        with connection.transaction():
+            for statement in UPGRADE:
+                connection.execute(statement.format(table.identifier))
+    except errors.InsufficientPrivilege as error:
+        raise StartupError(
+            f"the table {table} is that of an earlier version, and only its owner can"
+            " add a column: start the server once as that role"
+        ) from error
 
 
 def _create_schema(connection: Connection, schema: str) -> None:

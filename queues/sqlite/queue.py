@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gearman.commands import MAX_HANDLE
 from gearman.errors import ConfigurationError, JobRefused, QueueError, StartupError
 from gearman.queue import Option, StoredJob, Unreadable, shown
 from gearman.queue import Queue as _Queue
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_TABLE: Final = "gearman_queue"
 
-# Bytes of a row for numbers and the handle, at most.
-_OTHERS: Final = 200 + MAX_HANDLE
+# Bytes of a row for numbers and the handle, which has up to 64, at most.
+_OTHERS: Final = 264
 
 
 class Queue(_Queue):

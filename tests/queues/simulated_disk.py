@@ -68,7 +68,11 @@ class SimulatedDisk:
 
     def now(self) -> dict[str, bytes]:
         """Return the files as a new process finds them after a kill."""
-        return {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        return {path.name: path.read_bytes() for path in self.paths()}
+
+    def paths(self) -> list[Path]:
+        """Return the paths of the files, not of the folder in which one is locked."""
+        return [path for path in self.folder.iterdir() if not path.is_dir()]
 
     def after_power_cut(self) -> dict[str, bytes]:
         """Return the files with only the durable data."""
@@ -86,7 +90,7 @@ class SimulatedDisk:
         return {name: self.files[ino].durable for name, ino in now}
 
     def names_now(self) -> dict[str, int]:
-        return {path.name: path.stat().st_ino for path in self.folder.iterdir()}
+        return {path.name: path.stat().st_ino for path in self.paths()}
 
     def views(self) -> list[dict[str, bytes]]:
         return [

@@ -3,13 +3,21 @@
 Files and items are those that this version has written; for tables its SQL is here.
 """
 
+import fcntl
+import os
 import sqlite3
 from base64 import b64decode
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from gearman.queues._shared.records import Header, encode_body
+from gearman.queues.flatfile.segments import Segment
 
+from gearman.errors import StartupError
 from gearman.queue import LOW, NORMAL, StoredJob, load
 from tests.queues.backend import Backend, Store
 from tests.queues.backend_postgres import Database
@@ -89,6 +97,16 @@ def test_file_of_sqlite(tmp_path: Path, before: str, format: str) -> None:
     assert_taken_over("sqlite", db=str(path), format=format)
 
 
+def test_file_of_sqlite_with_two_queues(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    sql(path, *SQLITE.split(";"))
+    sql(path, *SQLITE.replace("gearman_queue_jobs", "Other_Jobs").split(";"))
+    for _ in range(2):
+        for table in "gearman_queue", "other":
+            store = Store(Backend(load("sqlite"), dict), {"db": path, "table": table})
+            assert store.content() == STORED
+
+
 @pytest.mark.parametrize("format", ["native", "gearmand"])
 @pytest.mark.parametrize("before", [SQLITE, SQLITE_IN_GEARMANDS_FORMAT, "SELECT 1"])
 def test_earlier_version_does_not_start_with_the_file(
@@ -124,20 +142,110 @@ def test_table_of_postgres_beside_one_that_gearmand_had(database: Database) -> N
     assert_taken_over("postgres", conninfo=database.conninfo, table="queue")
 
 
+def test_table_of_postgres_can_be_changed_only_by_its_owner(database: Database) -> None:
+    database.sql(POSTGRES)
+    role = f"user_{database.name}"
+    database.sql(f"CREATE ROLE {role} LOGIN")
+    database.sql(f"GRANT SELECT, INSERT, DELETE ON gearman_jobs TO {role}")
+    weak = {"conninfo": f"{database.conninfo} user={role}"}
+    store = Store(Backend(load("postgres"), dict), weak)
+    with pytest.raises(StartupError, match=r"only its owner .*: start the server once"):
+        store.open()
+    assert_taken_over("postgres", conninfo=database.conninfo)
+    assert store.content() == [NEW]
+
+
+@pytest.mark.parametrize("before", [POSTGRES, "SELECT 1"])
+def test_table_of_postgres_lacks_a_column_of_earlier_versions(
+    database: Database, before: str
+) -> None:
+    database.sql(before)
+    Store(Backend(load("postgres"), dict), {"conninfo": database.conninfo}).fill(NEW)
+    columns = database.sql(
+        "SELECT attname FROM pg_attribute WHERE attnum > 0"
+        " AND attrelid = 'gearman_jobs'::regclass ORDER BY attnum"
+    )
+    names = [name for (name,) in columns]
+    assert "reducer" not in names
+    assert names[-2:] == ["reducer_name", "extra"]
+
+
 def test_folder_of_flatfile(tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
     (tmp_path / SEGMENT).write_bytes(b64decode(FLATFILE))
     assert_taken_over("flatfile", folder=str(tmp_path))
 
 
-def test_items_of_memcached() -> None:
+@pytest.mark.parametrize("before", ["earlier", "new"])
+def test_lock_of_flatfile_is_none_of_an_earlier_version(
+    tmp_path: Path, before: str
+) -> None:
+    if before == "earlier":
+        (tmp_path / "lock").touch()
+        (tmp_path / SEGMENT).write_bytes(b64decode(FLATFILE))
+    for _ in range(2):
+        Store(Backend(load("flatfile"), dict), {"folder": str(tmp_path)}).fill(NEW)
+        # So does an earlier version; it ends with this error.
+        with pytest.raises(IsADirectoryError):
+            os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+
+
+def test_folder_of_flatfile_that_an_earlier_version_uses_is_in_use(
+    tmp_path: Path,
+) -> None:
+    """If folders cannot be locked, only the file shows that."""
+    with (tmp_path / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(StartupError, match="in use by another server"):
+            load("flatfile")(**{"folder": str(tmp_path)})
+    assert (tmp_path / "lock").is_file()
+
+
+def test_record_of_a_later_version_of_flatfile_is_refused(tmp_path: Path) -> None:
+    segment = Segment.create(tmp_path, 1, Header(0, 0))
+    segment.append(encode_body(b"Z later", segment.seal))
+    segment.close()
+    store = Store(Backend(load("flatfile"), dict), {"folder": str(tmp_path)})
+    for _ in range(2):
+        with pytest.raises(StartupError, match="written by a later version of gear"):
+            store.open()
+
+
+@contextmanager
+def memcached(items: Mapping[str, str]) -> Iterator[tuple[Any, dict[str, str]]]:
+    """A context with memcached that has these items: a client, and arguments."""
     pytest.importorskip("pymemcache")
-    from pymemcache.client.base import Client
+    client = import_module("pymemcache.client.base").Client
+    running = import_module("tests.queues.backend_memcached").running
+    with (
+        running() as port,
+        closing(client((HOST, port), default_noreply=False)) as connected,
+    ):
+        for key, item in items.items():
+            assert connected.set(key, b64decode(item))
+        yield connected, {"servers": f"{HOST}:{port}", "prefix": "old_"}
 
-    from tests.queues.backend_memcached import running
 
-    with running() as port:
-        with closing(Client((HOST, port), default_noreply=False)) as client:
-            for key, item in MEMCACHED.items():
-                assert client.set(key, b64decode(item))
-        assert_taken_over("memcached", servers=f"{HOST}:{port}", prefix="old_")
+def test_items_of_memcached() -> None:
+    with memcached(MEMCACHED) as (_, arguments):
+        assert_taken_over("memcached", **arguments)
+
+
+@pytest.mark.parametrize("before", [MEMCACHED, {}], ids=["earlier", "new"])
+def test_root_in_memcached_is_not_that_of_an_earlier_version(
+    before: dict[str, str],
+) -> None:
+    with memcached(before) as (client, arguments):
+        store = Store(Backend(load("memcached"), dict), arguments)
+        store.content()
+        if not before:
+            store.fill(NEW)
+        # An earlier version reads so many servers, and has one.
+        assert int.from_bytes(client.get("old_root")[:4], "little") == 65537
+
+
+def test_root_of_a_later_version_in_memcached_is_refused() -> None:
+    with memcached({"old_root": "AQACAA=="}) as (_, arguments):
+        store = Store(Backend(load("memcached"), dict), arguments)
+        with pytest.raises(StartupError, match="stored by a later version"):
+            store.open()

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import logging
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -102,7 +103,9 @@ def test_segments_have_a_size(folder: Path) -> None:
 def test_folder_is_for_its_owner_only(folder: Path) -> None:
     fill(folder, *JOBS)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert all(path.stat().st_mode & 0o777 == 0o600 for path in folder.iterdir())
+    modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+    assert modes == {0o600, 0o700}
+    assert (folder / "lock").stat().st_mode & 0o777 == 0o700
 
 
 def test_file_in_the_place_of_the_folder_is_told_of(folder: Path) -> None:
@@ -463,7 +466,7 @@ def refused(queue: Queue) -> str:
 def test_lock_that_is_deleted_keeps_others_out_all_the_same(folder: Path) -> None:
     with opened(folder) as queue:
         queue.commit([job(1)], [])
-        (folder / "lock").unlink()
+        shutil.rmtree(folder / "lock")
         with pytest.raises(StartupError, match="in use by another server"):
             Queue(folder=str(folder))
         assert "lock was deleted, replaced or cut while in use" in refused(queue)

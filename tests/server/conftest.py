@@ -8,10 +8,10 @@ import pytest
 from gearman import _framing
 from gearman.commands import REQUEST, RESPONSE, Command
 from gearman.errors import ProtocolError
-from gearman.server.broker import Broker, Peer
+from gearman.server.broker import Broker
 from gearman.server.connections import watchdog
 from gearman.server.protocols.admin import Admin, Identity, Usage
-from gearman.server.protocols.gear import Gear, GearProtocol
+from gearman.server.protocols.gear import Gear
 from gearman.server.protocols.interface import Server as Site
 from tests.server.broker.moves import Moves
 
@@ -23,9 +23,10 @@ class Wire:
 
     def __init__(self, server: "Server", address: str, descriptor: int) -> None:
         self._server = server
-        self.peer = Peer(address, descriptor)
+        trace = server.trace.append
+        self.protocol = server.gear.connect(address, descriptor, trace)
+        self.peer = self.protocol.peer
         server.broker.connect(self.peer)
-        self.protocol = GearProtocol(self.peer, server.gear, trace=server.trace.append)
         self._decoder = _framing.Decoder(RESPONSE, lines=True)
 
     def send(self, command: int, *arguments: bytes) -> list[Packet]:

@@ -16,8 +16,8 @@ from typing import Final
 from ...errors import JobRefused, QueueError
 from ...queue import Queue, StoredJob
 
-# The most jobs of one commit, and the most bytes of their workloads; one job may be
-# larger.
+# The most jobs of one commit, and the most bytes of their workloads and extras; one job
+# may be larger.
 _MOST_JOBS: Final = 1000
 _MOST_BYTES: Final = 16 * 1024 * 1024
 
@@ -145,12 +145,11 @@ def batches(jobs: Iterable[StoredJob]) -> Iterator[list[StoredJob]]:
     batch: list[StoredJob] = []
     size = 0
     for job in jobs:
-        if batch and (
-            len(batch) >= _MOST_JOBS or size + len(job.workload) > _MOST_BYTES
-        ):
+        own = len(job.workload) + len(job.extra)
+        if batch and (len(batch) >= _MOST_JOBS or size + own > _MOST_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(job)
-        size += len(job.workload)
+        size += own
     if batch:
         yield batch

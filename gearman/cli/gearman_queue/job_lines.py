@@ -34,7 +34,7 @@ def encode(job: StoredJob) -> str:
 
 
 def summary(job: StoredJob) -> dict[str, object]:
-    """Return a job as an object for JSON, without its workload and reducer."""
+    """Return a job as an object for JSON, without workload, reducer and extra."""
     return {
         "number": job.number,
         "handle": text_or_base64(job.handle),

@@ -17,9 +17,9 @@ _PAGE: Final = 1000
 
 _COLUMNS: Final = (
     *("number", "handle", "function", "unique", "priority", "when", "retries"),
-    "bytes",
+    *("bytes", "extra_bytes"),
 )
-_NUMBERS: Final = frozenset({"number", "retries", "bytes"})
+_NUMBERS: Final = frozenset({"number", "retries", "bytes", "extra_bytes"})
 
 _COUNTS: Final = Table(("function", "jobs", *PRIORITIES, "scheduled"))
 
@@ -32,7 +32,7 @@ def tabbed(jobs: Iterable[StoredJob]) -> Iterator[str]:
 def aligned(jobs: Iterable[StoredJob]) -> Iterator[str]:
     """Yield a heading and a line for each job, in columns that may become wider."""
     widths = [0] * len(_COLUMNS)
-    rows = [[name.capitalize() for name in _COLUMNS]]
+    rows = [[name.capitalize().replace("_", " ") for name in _COLUMNS]]
     remaining = iter(jobs)
     while rows := rows + [_cells(job, _time) for job in islice(remaining, _PAGE)]:
         widths = [
@@ -45,7 +45,9 @@ def aligned(jobs: Iterable[StoredJob]) -> Iterator[str]:
 
 def records(jobs: Iterable[StoredJob]) -> Iterator[dict[str, object]]:
     """Yield an object for JSON for each job."""
-    return (summary(job) | {"bytes": len(job.workload)} for job in jobs)
+    for job in jobs:
+        sizes = {"bytes": len(job.workload), "extra_bytes": len(job.extra)}
+        yield summary(job) | sizes
 
 
 def _cells(job: StoredJob, time: Callable[[int], str]) -> list[str]:
@@ -58,6 +60,7 @@ def _cells(job: StoredJob, time: Callable[[int], str]) -> list[str]:
         time(job.when),
         str(job.retries),
         str(len(job.workload)),
+        str(len(job.extra)),
     ]
 
 

@@ -28,11 +28,8 @@ from .jobs import Jobs
 from .limits import FULL, Hits, Limits
 from .memory import (
     ABILITY_MEMORY,
-    EXPIRY_MEMORY,
-    FUNCTION_MEMORY,
     PEER_MEMORY,
     RUN_MEMORY,
-    TIMER_MEMORY,
     WAIT_MEMORY,
     Memory,
     job_size,
@@ -46,6 +43,7 @@ from .steering.dead import DeadJobs
 from .steering.new_jobs import NO_WORKER, extend, needs_worker, priority_of
 from .steering.policies import PolicyTable
 from .steering.results import Results
+from .steering.schedules import Schedules
 from .stored import StoredJobs
 from .workers import Workers
 
@@ -68,11 +66,11 @@ class Broker:
 
     Requests that exceed the `limits` are refused; jobs from the store are not. `hits`
     counts how often each limit was hit, including the limits that the I/O checks.
-    `memory` has the bytes of memory that are used, except those that `overhead()` adds.
+    `memory` has the bytes of memory that are used.
 
     `policies`, `dead` and `results` have what the standard has not: the policies of
-    functions, the dead list, and kept results. `chance` returns a random number from 0
-    to 1, for the pauses between attempts.
+    functions, the dead list, and kept results; `schedules` submits jobs at their times.
+    `chance` returns a random number from 0 to 1, for the pauses between attempts.
 
     With `persistent`, a background job is acknowledged, and can be grabbed, only after
     it was stored. During an outage `outage` is the reason, and new background jobs are
@@ -117,6 +115,7 @@ class Broker:
         functions.policies = self.policies
         self.dead = DeadJobs(places, functions, jobs)
         self.results = Results(places, jobs, self.dead, self.memory)
+        self.schedules = Schedules(places, jobs, self.submit_with, persistent)
         self._notices: list[Notice] = []
         self.attempts = Attempts(
             places,
@@ -147,6 +146,7 @@ class Broker:
             self.policies,
             self.dead,
             self.results,
+            self.schedules,
         )
 
     # -- time and connections
@@ -160,6 +160,7 @@ class Broker:
         places, sleepers = self.places, self.sleepers
         self.now = places.now = sleepers.now = now
         self.wall = places.wall = wall
+        places.starts.now = now
         if places.scheduled.first <= wall:
             places.queue_due()
         if places.deadlines.first <= now:
@@ -167,34 +168,45 @@ class Broker:
             self.answers.pay()
         if sleepers.first <= now:
             sleepers.pass_over()
-        places.starts.now = now
+        if places.steered:
+            self._steer(now, wall)
+
+    def _steer(self, now: float, wall: float) -> None:
+        """Do what is due for jobs with options, policies, results and schedules."""
+        places = self.places
         if places.starts.first <= now:
             places.starts.go_on()
         if min(places.lives.first, places.expiry.first) <= wall:
             self.attempts.expire()
-            self.answers.pay()
         if self.dead.first <= wall:
             self.dead.drop_old(wall)
         if self.results.first <= wall:
             self.results.drop_old(wall)
+        if self.schedules.first <= wall:
+            self.schedules.run_due(wall)
+        self.answers.pay()
 
     def delay(self) -> float:
         """Return in how many seconds something is due; inf if nothing is."""
         places = self.places
-        first = min(places.deadlines.first, self.sleepers.first, places.starts.first)
-        lives = min(places.lives.first, places.expiry.first)
-        kept = min(self.dead.first, self.results.first)
-        wall = min(places.scheduled.first, lives, kept)
+        first = min(places.deadlines.first, self.sleepers.first)
+        wall: float = places.scheduled.first
+        if places.steered:
+            first = min(first, places.starts.first)
+            wall = min(wall, places.lives.first, places.expiry.first, self.dead.first)
+            wall = min(wall, self.results.first, self.schedules.first)
         return min(wall - self.wall, first - self.now)
 
     def connect(self, peer: Peer) -> None:
         peer.touched = self.touched
         peer.exceptions = self.exceptions
         self.peers[peer] = None
+        self.memory.peers += PEER_MEMORY
 
     def disconnect(self, peer: Peer) -> None:
         """Forget a peer: queue again the jobs that it runs, detach it from others."""
         del self.peers[peer]
+        self.memory.peers -= PEER_MEMORY
         peer.touched = None
         self.answers.forget(peer)
         self.jobs.leave(peer)
@@ -213,86 +225,18 @@ class Broker:
         background: bool = False,
         when: int = 0,
         reducer: bytes | None = None,
+        receipt: Receipt | None = None,
+        options: "JobOptions | None" = None,
     ) -> None:
         """Create a job, or join the job that has the same function and unique.
 
         `when` is in seconds since the epoch. If a background submission joins a
-        foreground job, this becomes a background job: it remains without clients.
+        foreground job, this becomes a background job: it remains without clients. A
+        submission that had to wait has a `receipt`, which gets the answer.
         """
-        if peer.receipts and not background:
-            request = (name, unique, workload, priority, False, when, reducer, None)
-            self.answers.defer(peer, request)
-        else:
-            self._submit(
-                None,
-                peer,
-                name,
-                unique,
-                workload,
-                priority,
-                background,
-                when,
-                reducer,
-                None,
-            )
-
-    def submit_with(
-        self,
-        peer: Peer,
-        name: bytes,
-        unique: bytes,
-        workload: bytes,
-        options: "JobOptions",
-    ) -> None:
-        """Create or join a job with options, which count if the job is a new one."""
-        background = bool(options.background)
-        priority = NORMAL if options.priority is None else options.priority
-        if peer.receipts and not background:
-            request = (name, unique, workload, priority, False, 0, None, options)
-            self.answers.defer(peer, request)
-        else:
-            self._submit(
-                None,
-                peer,
-                name,
-                unique,
-                workload,
-                priority,
-                background,
-                0,
-                None,
-                options,
-            )
-
-    def resume(self, receipt: Receipt, request: tuple[Any, ...]) -> None:
-        """Carry out a submission that had to wait; its answer is for the receipt."""
-        name, unique, workload, priority, background, when, reducer, options = request
-        self._submit(
-            receipt,
-            receipt.peer,
-            name,
-            unique,
-            workload,
-            priority,
-            background,
-            when,
-            reducer,
-            options,
-        )
-
-    def _submit(
-        self,
-        receipt: Receipt | None,
-        peer: Peer,
-        name: bytes,
-        unique: bytes,
-        workload: bytes,
-        priority: int,
-        background: bool,
-        when: int,
-        reducer: bytes | None,
-        options: "JobOptions | None",
-    ) -> None:
+        if receipt is None and peer.receipts and not background:
+            request = (name, unique, workload, priority, False, when, reducer, options)
+            return self.answers.defer(peer, request)
         if len(unique) > MAX_UNIQUE:
             text = b"Unique value too large"
             return self._refuse(receipt, peer, b"ARGUMENT_TOO_LARGE", text)
@@ -306,12 +250,12 @@ class Broker:
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", text)
             function = self.functions.of(name)
         jobs = self.jobs
-        policy = function.policy
-        if policy is not None or options is not None:
-            if not function.workers and needs_worker(policy, options):
+        steered = function.policy is not None or options is not None
+        if steered:
+            if not function.workers and needs_worker(function, options):
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", NO_WORKER)
-            if priority == NORMAL and policy is not None:
-                priority = priority_of(policy, options)
+            if priority == NORMAL:
+                priority = priority_of(function, options)
         job = jobs.uniques.find(function, unique, workload) if unique else None
         if background and self.outage and (job is None or not job.background):
             return self._refuse(receipt, peer, b"QUEUE_ERROR", self.outage)
@@ -327,7 +271,7 @@ class Broker:
             job.priority = priority
             job.background = background
             job.when = when
-            if policy is not None or options is not None:
+            if steered:
                 extend(job, options, jobs, self.wall, background and self.persistent)
             if reducer is not None:
                 jobs.reduce(job, reducer)
@@ -347,6 +291,37 @@ class Broker:
         if job.receipts is not None and (background or job.state == PENDING):
             return self.answers.owe(receipt, peer, job)
         return self.answers.answer(receipt, peer, JOB_CREATED, (job.handle,))
+
+    def submit_with(
+        self,
+        peer: Peer,
+        name: bytes,
+        unique: bytes,
+        workload: bytes,
+        options: "JobOptions",
+    ) -> None:
+        """Create or join a job with options, which count if the job is a new one."""
+        background = bool(options.background)
+        priority = NORMAL if options.priority is None else options.priority
+        self.submit(
+            peer, name, unique, workload, priority, background, 0, None, None, options
+        )
+
+    def resume(self, receipt: Receipt, request: tuple[Any, ...]) -> None:
+        """Carry out a submission that had to wait; its answer is for the receipt."""
+        name, unique, workload, priority, background, when, reducer, options = request
+        self.submit(
+            receipt.peer,
+            name,
+            unique,
+            workload,
+            priority,
+            background,
+            when,
+            reducer,
+            receipt,
+            options,
+        )
 
     def refuse(self, peer: Peer, code: bytes, text: bytes) -> None:
         """Refuse a request that may be a submission, after the earlier answers."""
@@ -395,24 +370,16 @@ class Broker:
         self.answers.pay()
         return True
 
-    def overhead(self) -> int:
-        """Return about how many bytes of memory functions and peers take."""
-        timers = self.places.scheduled.count() + self.places.deadlines.count()
-        timers += self.places.lives.count()
-        known = FUNCTION_MEMORY * len(self.functions.known)
-        known += EXPIRY_MEMORY * self.places.expiry.count
-        known += PEER_MEMORY * len(self.peers) + TIMER_MEMORY * timers
-        return self.memory.peers + known
-
-    def overhead_of(self, peer: Peer) -> int:
-        """Return how many bytes of `overhead()` are for one peer."""
+    def memory_of(self, peer: Peer) -> int:
+        """Return how many bytes of `memory.peers` are for one peer."""
         size = PEER_MEMORY + self.answers.size(peer)
         size += ABILITY_MEMORY * len(peer.functions)
         return size + WAIT_MEMORY * len(peer.waiting) + RUN_MEMORY * len(peer.jobs)
 
     def over_budget(self) -> bool:
         """Whether the server keeps more for its peers than `limits.memory`."""
-        held = self.memory.jobs + self.memory.buffers + self.overhead()
+        memory = self.memory
+        held = memory.jobs + memory.peers + memory.buffers
         return self.limits.exceeded_by_memory(held)
 
 

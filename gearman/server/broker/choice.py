@@ -45,20 +45,8 @@ class Choice:
 
     def queue(self, peer: Peer) -> Queue | None:
         """Return the queue whose first job is the worker's next job, if any."""
-        return self._first(peer) if self.priority_first else self._next(peer)
-
-    def has_any(self, peer: Peer) -> bool:
-        """Whether a function of this worker has a job for it."""
-        functions = peer.functions
-        if len(functions) > FEW:
-            functions = self._candidates(peer, HIGH, LOW)
-        # Written as a loop, since compiled methods cannot have generators.
-        for function in functions:  # noqa: SIM110
-            if function.ready():
-                return True
-        return False
-
-    def _first(self, peer: Peer) -> Queue | None:
+        if not self.priority_first:
+            return self._next(peer)
         for priority in range(HIGH, LOW + 1):
             functions = peer.functions
             if len(functions) > FEW:
@@ -71,7 +59,19 @@ class Choice:
                     return queue
         return None
 
+    def has_any(self, peer: Peer) -> bool:
+        """Whether a function of this worker has a job for it."""
+        functions = peer.functions
+        if len(functions) > FEW:
+            functions = self._candidates(peer, HIGH, LOW)
+        # Written as a loop, since compiled methods cannot have generators.
+        for function in functions:  # noqa: SIM110
+            if function.ready():
+                return True
+        return False
+
     def _next(self, peer: Peer) -> Queue | None:
+        """Return the first queue of the first function that has jobs."""
         functions = peer.functions
         if len(functions) > FEW:
             functions = self._candidates(peer, HIGH, LOW)

@@ -6,7 +6,7 @@ from typing import Protocol
 from .choice import Choice
 from .constants import SWEEP
 from .limits import Hits, Limits
-from .memory import Memory
+from .memory import FUNCTION_MEMORY, Memory
 from .model import Function
 
 # If there is no limit, unused functions are forgotten from this number on.
@@ -46,7 +46,7 @@ class Functions:
             function = Function(name, self.limits.jobs_per_function)
             self.known[name] = function
             self._round.append(function)
-            self.memory.peers += len(name)
+            self.memory.peers += FUNCTION_MEMORY + len(name)
             if self.policies is not None:
                 self.policies.apply(function)
         return function
@@ -94,6 +94,6 @@ class Functions:
 
     def _forget(self, function: Function) -> None:
         del self.known[function.name]
-        self.memory.peers -= len(function.name)
+        self.memory.peers -= FUNCTION_MEMORY + len(function.name)
         self._choice.forget(function)
         function.clear()

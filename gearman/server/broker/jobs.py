@@ -162,6 +162,7 @@ class Jobs:
         extra = job.extra
         if extra is None:
             extra = job.extra = Extra(options, 0.0)
+            self._places.steered = True
             self.resize(extra, extra_size(options))
         return extra
 
@@ -388,7 +389,8 @@ class Jobs:
         """Make a job unknown."""
         del self.known[job.number]
         self._memory.jobs -= job_size(job.workload, job.unique)
-        self.uniques.remove(job)
+        if job.unique:
+            self.uniques.remove(job)
         if job.reducer is not None:
             self._memory.jobs -= len(job.reducer)
         if job.extra is not None:

@@ -16,7 +16,7 @@ UNIQUE_MEMORY = 50
 # besides its arguments; a job that others wait for, and each of these; what a job has
 # beyond the standard, besides its options; options of its own; a text and a handle in
 # these; when a job expires; what a dead job takes more.
-FUNCTION_MEMORY = 3000
+FUNCTION_MEMORY = 3200
 ABILITY_MEMORY = 155
 PEER_MEMORY = 800
 TIMER_MEMORY = 150
@@ -37,8 +37,8 @@ DEAD_MEMORY = 350
 class Memory:
     """Bytes of memory, by their purpose.
 
-    `jobs` is for the jobs. `peers` is for the names of functions, and for the
-    functions, jobs and answers of peers. `buffers` is for received data that is not
+    `jobs` is for the jobs. `peers` is for the functions, the timers, and the peers with
+    their functions, jobs and answers. `buffers` is for received data that is not
     handled yet and for data to be sent; the code that does the I/O keeps it up to date.
     """
 

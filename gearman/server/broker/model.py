@@ -74,14 +74,15 @@ class Extra:
     failed, and `awaits` the jobs that must end before it. `moved` says that it came
     from a function that gave it up.
 
-    A dead job `died` for a `reason`, and `error` has its last exception. `record` is
+    A job that a schedule has submitted has the name of that and its time in `run`. A
+    dead job `died` for a `reason`, and `error` has its last exception. `record` is
     what the store keeps of this object, and `size` the memory that it takes, in bytes.
     """
 
     # fmt: off
     __slots__ = (
         "attempts", "awaits", "died", "due", "error", "expires", "moved", "options",
-        "reason", "record", "size", "submitted",
+        "reason", "record", "run", "size", "submitted",
     )
     # fmt: on
 
@@ -97,6 +98,7 @@ class Extra:
         self.reason = b""
         self.error: bytes | None = None
         self.record = b""
+        self.run: tuple[str, float] | None = None
         self.size = 0
 
 
@@ -194,9 +196,10 @@ class Function:
 
     # fmt: off
     __slots__ = (
-        "awaiting", "fresh", "held", "limits", "look", "name", "offered", "pending",
-        "policy", "queues", "running", "scheduled", "sleepers", "starts", "twins",
-        "weight", "workers",
+        "awaiting", "exacting", "fresh", "held", "keep", "limits", "look", "mortal",
+        "name", "offered", "pending", "policy", "priority", "queues", "running",
+        "scheduled", "sleepers", "starts", "timeout", "ttl", "twins", "weight",
+        "workers",
     )
     # fmt: on
 
@@ -223,6 +226,12 @@ class Function:
         # many of its jobs a worker takes before it is another function's turn. While it
         # is `held`, none of its jobs may start.
         self.policy: Policy | None = None
+        # Values of the policy that are needed often: seconds, 0 for none; the priority
+        # instead of the normal one; whether a job needs a worker at once, and whether a
+        # job that is given up goes elsewhere.
+        self.ttl = self.timeout = self.keep = 0.0
+        self.priority = NORMAL
+        self.exacting = self.mortal = False
         self.starts: StartLimits | None = None
         self.fresh: tuple[deque[tuple[float, Job]], ...] | None = None
         self.look = inf

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from .choice import Choice
 from .constants import SWEEP
-from .memory import RUN_MEMORY, Memory
+from .memory import RUN_MEMORY, TIMER_MEMORY, Memory
 from .model import Function, Job, Peer, Queue
 from .sleepers import Sleepers
 from .states import (
@@ -38,28 +38,28 @@ class Timers:
     `first` is when to call `due` next. There may be no job that is due then.
     """
 
-    __slots__ = ("_entries", "_jobs", "_last", "first")
+    __slots__ = ("_entries", "_jobs", "_last", "_memory", "first")
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory) -> None:
         # A heap of times and timer numbers; and the jobs of running timers, by number.
         self._entries: list[tuple[float, int]] = []
         self._jobs: dict[int, Job] = {}
         self._last = 0
+        self._memory = memory
         self.first = inf
-
-    def count(self) -> int:
-        return len(self._jobs)
 
     def start(self, job: Job, when: float) -> None:
         self._last += 1
         job.timer = self._last
         self._jobs[job.timer] = job
+        self._memory.peers += TIMER_MEMORY
         heappush(self._entries, (when, job.timer))
         self.first = self._entries[0][0]
 
     def stop(self, job: Job) -> None:
         del self._jobs[job.timer]
         job.timer = 0
+        self._memory.peers -= TIMER_MEMORY
         if len(self._entries) > 2 * len(self._jobs) + SWEEP:
             self._entries = [e for e in self._entries if e[1] in self._jobs]
             heapify(self._entries)
@@ -77,6 +77,7 @@ class Timers:
             if job is not None:
                 job.timer = 0
                 jobs.append(job)
+        self._memory.peers -= TIMER_MEMORY * len(jobs)
         self.first = self._entries[0][0] if self._entries else inf
         return jobs
 
@@ -93,17 +94,20 @@ class Places:
     Both are in seconds: `now` of the monotonic clock, for the `deadlines` of running
     jobs; `wall` since the epoch, for the `scheduled` jobs, and for the `lives` of
     queued jobs and `expiry`, which have what remains of their time to live. `starts`
-    holds functions back. If `moves` is not None, each move is appended to it.
+    holds functions back. These three are in use once anything is `steered`: by an
+    option, a policy, a kept result or a schedule. If `moves` is not None, each move is
+    appended to it.
     """
 
     def __init__(self, choice: Choice, sleepers: Sleepers, memory: Memory) -> None:
         self.now = 0.0
         self.wall = 0.0
-        self.scheduled = Timers()
-        self.deadlines = Timers()
-        self.lives = Timers()
-        self.expiry = Expiry()
+        self.scheduled = Timers(memory)
+        self.deadlines = Timers(memory)
+        self.lives = Timers(memory)
+        self.expiry = Expiry(memory)
         self.starts = Starts(choice, sleepers)
+        self.steered = False
         self.moves: Moves | None = None
         self._choice = choice
         self._sleepers = sleepers
@@ -202,12 +206,10 @@ class Places:
         """Remember until when a worker must have got a job that was just queued."""
         extra = job.extra
         if extra is None:
-            if function.fresh is not None and not job.retries:
-                ttl = value(job, "ttl")
-                if ttl is not None:
-                    expires = self.wall + ttl
-                    if not self.expiry.add(job, expires):
-                        self.lives.start(job, expires)
+            if function.ttl and not job.retries:
+                expires = self.wall + function.ttl
+                if not self.expiry.add(job, expires):
+                    self.lives.start(job, expires)
             return
         if extra.expires < 0:
             ttl = value(job, "ttl")

@@ -29,6 +29,7 @@ from .steering.records import (
     time_of,
 )
 from .steering.results import DONE, EXCEPTION, FAILURE, Result, Results
+from .steering.schedules import Schedules
 
 
 class StoredJobs:
@@ -43,6 +44,7 @@ class StoredJobs:
         policies: PolicyTable,
         dead: DeadJobs,
         results: Results,
+        schedules: Schedules,
     ) -> None:
         self._functions = functions
         self._places = places
@@ -51,6 +53,7 @@ class StoredJobs:
         self._policies = policies
         self._dead = dead
         self._results = results
+        self._schedules = schedules
 
     def add(self, job: Job) -> None:
         """Have a job stored. A new job is pending until then."""
@@ -119,6 +122,8 @@ class StoredJobs:
         kind = fields.get(b"kind", JOB)
         if kind == RESULT:
             return self._restore_result(number, handle, name, workload, fields)
+        if kind == SETTING and fields.get(b"what") == b"schedule":
+            return self._schedules.restore(number, name.decode(), fields)
         if kind == SETTING:
             return self._policies.restore(number, name, workload)
         if kind not in (JOB, DEAD_JOB):
@@ -139,6 +144,9 @@ class StoredJobs:
         if more is not None:
             job.extra = more
             more.record = extra
+            self._places.steered = True
+            if more.run is not None:
+                self._schedules.restore_run(*more.run)
             jobs.resize(more, extra_size(more.options) + len(extra))
             if kind == DEAD_JOB:
                 return self._restore_dead(job)
@@ -150,6 +158,7 @@ class StoredJobs:
     def restored(self) -> None:
         """Put in order what was restored; call this after the last `restore`."""
         self._dead.sort()
+        self._schedules.restored(self._places.wall)
 
     def _restore_dead(self, job: Job) -> None:
         self._places.move(job, RESTORED, DEAD)
@@ -184,6 +193,7 @@ class StoredJobs:
                 self._results.store(result)
             else:
                 self._policies.store_again(number)
+                self._schedules.store_again(number)
 
     def shelve(self) -> int:
         """Leave stored jobs to the next run of the server; return how many there are.

@@ -15,14 +15,14 @@ from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.new_jobs cimport extend, needs_worker, priority_of
 from gearman.server.broker_c.steering.policies cimport PolicyTable
 from gearman.server.broker_c.steering.results cimport Results
+from gearman.server.broker_c.steering.schedules cimport Schedules
 from gearman.server.broker_c.stored cimport StoredJobs
 from gearman.server.broker_c.workers cimport Workers
 
 cdef int ERROR, JOB_CREATED, NORMAL, STATUS_RES, STATUS_RES_UNIQUE, WORK_FAIL
 cdef int CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
 cdef Py_ssize_t MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
-cdef Py_ssize_t ABILITY_MEMORY, EXPIRY_MEMORY, FUNCTION_MEMORY, PEER_MEMORY, RUN_MEMORY
-cdef Py_ssize_t TIMER_MEMORY, WAIT_MEMORY
+cdef Py_ssize_t ABILITY_MEMORY, PEER_MEMORY, RUN_MEMORY, WAIT_MEMORY
 cdef dict FULL
 cdef bytes NO_WORKER
 
@@ -49,20 +49,25 @@ cdef class Broker:
     cdef public DeadJobs dead
     cdef public Results results
     cdef public Attempts attempts
+    cdef public Schedules schedules
     cdef list _notices
     cdef public Workers workers
     cdef public StoredJobs stored
 
     @cython.locals(places=Places, sleepers=Sleepers)
     cpdef tick(self, double now, double wall)
-    @cython.locals(places=Places, first=double, lives=double, kept=double, wall=double)
+    @cython.locals(places=Places)
+    cdef _steer(self, double now, double wall)
+    @cython.locals(places=Places, first=double, wall=double)
     cpdef double delay(self)
     cpdef connect(self, Peer peer)
     cpdef disconnect(self, Peer peer)
 
+    @cython.locals(function=Function, job=Job, jobs=Jobs, size=Py_ssize_t, steered=bint)
     cpdef submit(
         self, Peer peer, bytes name, bytes unique, bytes workload,
         int priority=*, bint background=*, int64_t when=*, bytes reducer=*,
+        Receipt receipt=*, options=*,
     )
     @cython.locals(priority=int, background=bint)
     cpdef submit_with(
@@ -73,11 +78,6 @@ cdef class Broker:
         when=int64_t, reducer=bytes,
     )
     cpdef resume(self, Receipt receipt, tuple request)
-    @cython.locals(function=Function, job=Job, jobs=Jobs, size=Py_ssize_t)
-    cdef _submit(
-        self, Receipt receipt, Peer peer, bytes name, bytes unique, bytes workload,
-        int priority, bint background, int64_t when, bytes reducer, options,
-    )
     cpdef refuse(self, Peer peer, bytes code, bytes text)
     cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)
     cpdef get_status(self, Peer peer, bytes handle)
@@ -86,11 +86,9 @@ cdef class Broker:
 
     @cython.locals(job=Job)
     cpdef bint cancel(self, bytes handle)
-    @cython.locals(timers=Py_ssize_t, known=Py_ssize_t)
-    cpdef Py_ssize_t overhead(self)
     @cython.locals(size=Py_ssize_t)
-    cpdef Py_ssize_t overhead_of(self, Peer peer)
-    @cython.locals(held=Py_ssize_t)
+    cpdef Py_ssize_t memory_of(self, Peer peer)
+    @cython.locals(memory=Memory, held=Py_ssize_t)
     cpdef bint over_budget(self)
 
 

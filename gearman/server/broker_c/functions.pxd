@@ -5,7 +5,7 @@ from gearman.server.broker_c.limits cimport Hits, Limits
 from gearman.server.broker_c.memory cimport Memory
 from gearman.server.broker_c.model cimport Function
 
-cdef Py_ssize_t MANY_FUNCTIONS, SWEEP
+cdef Py_ssize_t FUNCTION_MEMORY, MANY_FUNCTIONS, SWEEP
 
 
 @cython.final

@@ -46,6 +46,7 @@ cdef class Extra:
     cdef public bytes reason
     cdef public bytes error
     cdef public bytes record
+    cdef public tuple run
     cdef public Py_ssize_t size
 
 
@@ -102,6 +103,12 @@ cdef class Function:
     cdef public dict twins
     cdef public bint offered
     cdef public object policy
+    cdef public double ttl
+    cdef public double timeout
+    cdef public double keep
+    cdef public int priority
+    cdef public bint exacting
+    cdef public bint mortal
     cdef public StartLimits starts
     cdef public tuple fresh
     cdef public double look

@@ -10,7 +10,7 @@ from gearman.server.broker_c.steering.starts cimport Starts
 from gearman.server.broker_c.steering.values cimport shorter, timeout_of, value
 
 cdef int ASSIGNED, AWAITING, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
-cdef Py_ssize_t MANY_DUE, RUN_MEMORY, SWEEP
+cdef Py_ssize_t MANY_DUE, RUN_MEMORY, SWEEP, TIMER_MEMORY
 
 
 @cython.final
@@ -18,9 +18,9 @@ cdef class Timers:
     cdef public list _entries
     cdef public dict _jobs
     cdef public int64_t _last
+    cdef Memory _memory
     cdef public double first
 
-    cpdef Py_ssize_t count(self)
     cpdef start(self, Job job, double when)
     cpdef stop(self, Job job)
     @cython.locals(job=Job, timer=int64_t, jobs=list)
@@ -36,6 +36,7 @@ cdef class Places:
     cdef public Timers lives
     cdef public Expiry expiry
     cdef public Starts starts
+    cdef public bint steered
     cdef public object moves
     cdef Choice _choice
     cdef Sleepers _sleepers

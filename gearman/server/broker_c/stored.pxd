@@ -11,6 +11,7 @@ from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.policies cimport PolicyTable
 from gearman.server.broker_c.steering.results cimport Result, Results
+from gearman.server.broker_c.steering.schedules cimport Schedules
 
 cdef int ERROR, JOB_CREATED
 cdef int DEAD, GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
@@ -25,6 +26,7 @@ cdef class StoredJobs:
     cdef PolicyTable _policies
     cdef DeadJobs _dead
     cdef Results _results
+    cdef Schedules _schedules
 
     cpdef add(self, Job job)
     @cython.locals(job=Job)

@@ -58,7 +58,9 @@ class Connection(ABC):
         self.host = host_of(address)
         self.name = "?"
         self._state = State.NEW
-        self.closing = False
+        # Whether the state is at least CLOSING, or is ENDING. Each read and write looks
+        # at that, and to look up a member of an enum takes long.
+        self.closing = self._ending = False
         self.pressure = BackPressure(self)
         # When data last moved, on the loop's clock, and how many bytes waited then.
         self.progress = 0.0
@@ -89,6 +91,7 @@ class Connection(ABC):
 
     def _advance(self, state: State) -> None:
         self._state = max(self._state, state)
+        self._ending = self._state is State.ENDING
         self.closing = self._state >= State.CLOSING
 
     @abstractmethod

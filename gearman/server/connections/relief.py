@@ -33,7 +33,7 @@ def excess(broker: Broker) -> int:
     """
     total = broker.limits.memory
     most = max(total - broker.memory.jobs, total // 4)
-    over = broker.overhead() + broker.memory.buffers - most
+    over = broker.memory.peers + broker.memory.buffers - most
     return over + most // 8 if over > 0 else 0
 
 
@@ -42,8 +42,7 @@ def largest(
 ) -> Iterator[tuple[_H, int]]:
     """Yield those that hold most, each with its bytes, up to `size` bytes in all."""
     held = [
-        (holder, holder.memory() + broker.overhead_of(holder.peer))
-        for holder in holders
+        (holder, holder.memory() + broker.memory_of(holder.peer)) for holder in holders
     ]
     held = [pair for pair in held if pair[1] >= SMALL]
     held.sort(key=lambda pair: pair[1], reverse=True)

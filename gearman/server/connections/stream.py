@@ -28,6 +28,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         super().__init__(context, address)
         self._service = service
         self._input = context.input[: service.read_size]
+        self._turns = context.turns
         self._max_outbox = context.config.max_outbox
         # Whether the protocol was paused at the last look.
         self._paused = False
@@ -42,7 +43,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         return Outgoing(cast("asyncio.Transport", transport), self)
 
     def _attach(self, descriptor: int) -> None:
-        self._context.turns.begin()
+        self._turns.begin()
         trace = _trace(self.name)
         self.protocol = self._service.connect(self.host, descriptor, trace)
         self.peer = self.protocol.peer
@@ -55,15 +56,16 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         return self._input
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._state is State.LINGERING:
+        if self.closing and self._state is State.LINGERING:
             self.drop(nbytes)
             return
-        self._context.turns.begin()
-        self.protocol.receive(bytes(self._input[:nbytes]))
-        kept = self.protocol.kept
-        if self.protocol.error is not None:
+        self._turns.begin()
+        protocol = self.protocol
+        protocol.receive(bytes(self._input[:nbytes]))
+        kept = protocol.kept
+        if protocol.error is not None:
             self.flush()
-        elif kept and self.protocol.buffered:
+        elif kept and protocol.buffered:
             self.partial()
         if kept or self._memory:
             self._account()
@@ -108,19 +110,20 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
             if self.peer.size > MUCH or self._unsent:
                 self._write_much()
             else:
-                self._write(self.protocol.data_to_send())
-            if self._state is State.ENDING:
+                data = self.protocol.data_to_send()
+                if data and not self.closing:
+                    self._transport.write(data)
+                    if self._max_outbox:
+                        self._look_for_overflow()
+            if self._ending:
                 self.eof_received()
-            self._go_on()
+            if self.protocol.ready:
+                self._go_on()
+            self._follow_protocol()
             if self._memory or self._transport.busy or self.peer.outbox:
                 self._account()
         except Exception as error:
             self.broken(error)
-
-    def _write(self, data: bytes) -> None:
-        if data and not self.closing:
-            self._transport.write(data)
-            self._look_for_overflow()
 
     def _write_much(self) -> None:
         """Write a part of a large output; the rest follows when this was sent."""
@@ -136,7 +139,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._transport.write_all(pieces)
         self._look_for_overflow()
         if self._unsent and not self._transport.busy:
-            self._context.turns.touch(self.peer)
+            self._turns.touch(self.peer)
 
     def sent(self) -> None:
         """Write the next part of a large output, since all before it was sent."""
@@ -153,22 +156,22 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._largest = max(self._largest, *map(len, self.peer.outbox), 0)
 
     def _look_for_overflow(self) -> None:
-        if self._max_outbox:
-            waiting = self.waiting()
-            if self._max_outbox < waiting - self._largest:
-                self.overflow(waiting)
+        waiting = self.waiting()
+        if 0 < self._max_outbox < waiting - self._largest:
+            self.overflow(waiting)
 
     def _go_on(self) -> None:
         """Let the protocol go on, unless this connection is held."""
-        if self.protocol.ready and not (self.pressure.held_by or self.closing):
-            self._context.turns.begin()
+        if not (self.pressure.held_by or self.closing):
+            self._turns.begin()
             self.protocol.resume()
-        self._follow_protocol()
 
     def released(self) -> None:
         super().released()
         try:
-            self._go_on()
+            if self.protocol.ready:
+                self._go_on()
+            self._follow_protocol()
         except Exception as error:
             self.broken(error)
 
@@ -216,7 +219,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         return self.protocol.deadline < inf and not self.closing
 
     def _expire(self) -> None:
-        self._context.turns.begin()
+        self._turns.begin()
         try:
             self.protocol.expire()
             self._follow_protocol()

@@ -35,6 +35,7 @@ from ..protocols.gear import Gear
 from ..protocols.interface import Server, Service
 from ..settings.certificates import Certificates, open_certificates
 from ..settings.config import Config
+from ..settings.cron import CronTimes
 from ..settings.levels import NOTICE, level_name
 from ..settings.memory import budget
 from ..settings.settings_file import SettingsFile
@@ -157,6 +158,8 @@ class Listener:
         for name, service, sockets in self._others:
             for sock in sockets:
                 self._listen(sock, name, service)
+        # Something may be due already.
+        self._turns.begin()
         ready()
         try:
             await self._stopped.wait()
@@ -224,7 +227,9 @@ class Listener:
         config = self._command_line
         if self._settings is not None:
             config = self._settings.current.over(config)
-            self.broker.policies.load(self._settings.current.policies)
+            current = self._settings.current
+            self.broker.policies.load(current.policies)
+            self.broker.schedules.load(current.schedules, CronTimes(), time.time())
         set_limits(config, budget(config), self.broker, self._counter)
 
     def stop(self) -> None:
@@ -240,6 +245,7 @@ class Listener:
         """
         self._stop_accepting()
         self._draining = self._server.draining = True
+        self.broker.schedules.stopped = True
         if self._engine is not None:
             self._engine.draining = True
         shelved = self.broker.stored.shelve() if self._durability else 0
@@ -309,7 +315,8 @@ class Listener:
         """Finish a turn, after its output was written."""
         if self.broker.jobs.congested:
             hold_workers(self.broker.jobs.congested, self._worker_limit)
-        if self.broker.workers.notices or self.broker.hits.reached:
+        broker = self.broker
+        if broker.workers.notices or broker.hits.reached or broker.schedules.notices:
             self._log_events()
         if self.broker.over_budget():
             self._close_largest()
@@ -353,8 +360,11 @@ class Listener:
             self._report.complain(notice[0], Sentence(notice))
         for limit in reached:
             self._report.complain(limit, f"refused: {FULL[limit].decode()}")
+        for line in self.broker.schedules.notices:
+            self._report.complain("schedule", line)
         notices.clear()
         reached.clear()
+        self.broker.schedules.notices.clear()
 
     def _set_timer(self) -> None:
         """Set the timer that begins the next turn when something is due."""

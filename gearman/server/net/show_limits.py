@@ -44,12 +44,13 @@ def usages(
         (
             "max-memory",
             limits.memory,
-            broker.memory.jobs + broker.overhead() + broker.memory.buffers,
+            broker.memory.jobs + broker.memory.peers + broker.memory.buffers,
         ),
         ("max-memory-jobs", None, broker.memory.jobs),
-        ("max-memory-peers", None, broker.overhead()),
+        ("max-memory-peers", None, broker.memory.peers),
         ("max-memory-buffers", None, broker.memory.buffers),
         ("max-dead", broker.dead.most, len(broker.dead.known)),
+        ("dead-age", broker.dead.age, None),
         ("max-results", broker.results.most, broker.results.total),
         (
             "max-packet",

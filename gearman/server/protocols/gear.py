@@ -17,13 +17,16 @@ from ...errors import OptionError, PacketTooLarge, ProtocolError
 from ...framing import MAX_BODY, Decoder, Packet
 from ...options import parse_job_options
 from ...text import shown
-from ..broker import HIGH, LOW, NORMAL, Peer
+from ..broker import HIGH, LOW, NORMAL, Broker, Peer
 from .admin import Admin
 from .calendar import next_time
 from .interface import HIGH_WATER, Protocol, Server, Service, Trace
 
 # It is called with the peer and the packet's arguments, as in the command table.
 Verb = Callable[..., None]
+
+# It is called with the peer and a packet.
+Dispatch = Callable[[Peer, Packet], None]
 
 # A number as strtoll reads it; but there must be one, and a fraction is rounded up, so
 # that no time is too early.
@@ -66,9 +69,7 @@ class Gear(Service):
         self.admin = admin
         self.verbs: list[Verb] = [_unexpected] * COMMAND_LIMIT
         for command, (priority, background) in _SUBMITS.items():
-            self.verbs[command] = partial(
-                broker.submit, priority=priority, background=background
-            )
+            self.verbs[command] = _submit(broker, priority, background)
         for command, verb in self._rows():
             self.verbs[command] = verb
 
@@ -109,7 +110,10 @@ class Gear(Service):
     def connect(
         self, address: str, descriptor: int, trace: Trace | None
     ) -> "GearProtocol":
-        return GearProtocol(Peer(address, descriptor), self, trace=trace)
+        peer = Peer(address, descriptor)
+        if trace is not None:
+            return TracedProtocol(peer, self, trace)
+        return GearProtocol(peer, self)
 
     def dispatch(self, peer: Peer, packet: Packet) -> None:
         """Carry out a packet or line. Raises ProtocolError if its error is fatal."""
@@ -220,7 +224,7 @@ class GearProtocol(Protocol):
     served. While more than HIGH_WATER bytes of answers wait, none is carried out.
     """
 
-    def __init__(self, peer: Peer, gear: Gear, *, trace: Trace | None = None) -> None:
+    def __init__(self, peer: Peer, gear: Gear) -> None:
         super().__init__(peer)
         self._gear = gear
         self._decoder = Decoder(
@@ -231,7 +235,6 @@ class GearProtocol(Protocol):
         self._input = b""
         # About how many bytes these packets take.
         self._packet_bytes = 0
-        self._trace = trace
 
     @property
     def buffered(self) -> int:
@@ -250,33 +253,33 @@ class GearProtocol(Protocol):
             self._input += data
             self.resume()
             return
-        found = self._decoder.feed(data)
-        done = 0
-        if len(found) < _LOOK and self._trace is None:
-            try:
-                done = self._carry_out_few(found)
-            except ProtocolError as error:
-                self.error = error
-                return
-        if done < len(found):
-            self._packets.extend(found[done:])
+        packets = self._decoder.feed(data)
+        try:
+            done = self._carry_out_few(packets)
+        except ProtocolError as error:
+            self.error = error
+            return
+        if done < len(packets):
+            self._packets.extend(packets[done:])
             # Only the first packet may be larger: it is carried out in any case.
             self._packet_bytes = len(data)
             self.resume()
-        elif peer.answering is not None:
-            self.resume()
 
     def _carry_out_few(self, packets: list[Packet]) -> int:
-        """Carry out packets that take no time to speak of; return how many."""
-        peer, dispatch = self.peer, self._gear.dispatch
+        """Carry out the first packets, if they take no time to speak of.
+
+        Returns how many. The others are left to `resume`, which looks at the clock.
+        """
+        peer, verbs = self.peer, self._gear.verbs
         done = 0
-        for packet in packets:
-            dispatch(peer, packet)
-            done += 1
-            if peer.answering is not None or peer.size > HIGH_WATER:
-                break
-            if not packet[0] or len(peer.functions) > _LOOK:
-                break
+        if len(packets) < _LOOK and len(peer.functions) <= _LOOK:
+            for number, arguments in packets:
+                if not number or isinstance(arguments, ProtocolError):
+                    break
+                verbs[number](peer, *arguments)
+                done += 1
+                if peer.size > HIGH_WATER:
+                    break
         return done
 
     def resume(self) -> None:
@@ -299,7 +302,7 @@ class GearProtocol(Protocol):
         The clock is looked at after _LOOK packets, and after each that may take long.
         """
         peer, packets, late = self.peer, self._packets, self._gear.server.late
-        dispatch = self._gear.dispatch if self._trace is None else self._dispatch
+        dispatch = self._dispatcher()
         done = 0
         while peer.size <= HIGH_WATER:
             if peer.answering is not None:
@@ -324,6 +327,10 @@ class GearProtocol(Protocol):
                 if late():
                     break
 
+    def _dispatcher(self) -> Dispatch:
+        """Return the function that carries out a packet."""
+        return self._gear.dispatch
+
     def _split(self, data: bytes) -> None:
         """Split input into packets, to be carried out next."""
         self._packet_bytes = self._decoder.buffered + len(data)
@@ -336,30 +343,44 @@ class GearProtocol(Protocol):
         else:
             self.peer.write(piece)
 
-    def data_to_send(self) -> bytes:
-        data = super().data_to_send()
-        if self._trace is not None:
-            self._note_sent([data], self._trace)
-        return data
-
-    def _note_sent(self, pieces: list[bytes], trace: Trace) -> None:
-        sent = Decoder(RESPONSE, max_packet=MAX_BODY, lines=True)
-        for piece in pieces:
-            for packet in sent.feed(piece):
-                trace(f"sent {describe(packet)}")
-
     def pieces_to_send(self) -> list[bytes]:
-        if self._trace is not None:
-            self._note_sent(self.peer.outbox, self._trace)
         pieces, self.peer.outbox = self.peer.outbox, []
         self.peer.size = 0
         return pieces
 
+
+class TracedProtocol(GearProtocol):
+    """A connection that logs its packets, by calling `trace` with a line for each."""
+
+    def __init__(self, peer: Peer, gear: Gear, trace: Trace) -> None:
+        super().__init__(peer, gear)
+        self._trace = trace
+
+    def _carry_out_few(self, packets: list[Packet]) -> int:
+        return 0
+
+    def _dispatcher(self) -> Dispatch:
+        return self._dispatch
+
     def _dispatch(self, peer: Peer, packet: Packet) -> None:
-        """Carry out a packet, and log it."""
-        assert self._trace is not None  # noqa: S101
         self._trace(f"received {describe(packet)}")
         self._gear.dispatch(peer, packet)
+
+    def data_to_send(self) -> bytes:
+        data = super().data_to_send()
+        self._log_sent([data])
+        return data
+
+    def pieces_to_send(self) -> list[bytes]:
+        pieces = super().pieces_to_send()
+        self._log_sent(pieces)
+        return pieces
+
+    def _log_sent(self, pieces: list[bytes]) -> None:
+        sent = Decoder(RESPONSE, max_packet=MAX_BODY, lines=True)
+        for piece in pieces:
+            for packet in sent.feed(piece):
+                self._trace(f"sent {describe(packet)}")
 
 
 def describe(packet: Packet) -> str:
@@ -379,6 +400,13 @@ def describe(packet: Packet) -> str:
         else:
             words.append(shown(argument))
     return " ".join(words)
+
+
+def _submit(broker: Broker, priority: int, background: bool) -> Verb:
+    def run(peer: Peer, name: bytes, unique: bytes, workload: bytes) -> None:
+        broker.submit(peer, name, unique, workload, priority, background)
+
+    return run
 
 
 def _named(verb: Callable[[Peer, bytes], None]) -> Verb:

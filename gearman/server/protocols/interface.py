@@ -147,10 +147,10 @@ class Protocol(ABC):
 
     def data_to_send(self) -> bytes:
         """Return all data that waits for the peer, and remove it from the outbox."""
-        outbox = self.peer.outbox
-        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
-        outbox.clear()
-        self.peer.size = 0
+        peer = self.peer
+        data = b"".join(peer.outbox)
+        peer.outbox.clear()
+        peer.size = 0
         return data
 
     def pieces_to_send(self) -> list[bytes]:

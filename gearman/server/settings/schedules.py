@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -14,8 +14,8 @@ from ...errors import ConfigurationError
 from ...options import JobOptions, Schedule, job_options, parse_job_options
 from ...options.forms import value_of
 from ...options.kinds import FLAG, PRIORITY, TIME
-from ...options.schedule import NAMED_TIMES
 from ...text import shown
+from .cron import check_cron
 
 KEYS: Final = (
     *("cron", "timezone", "function", "workload", "workload-file", "unique"),
@@ -42,7 +42,7 @@ def schedule(name: str, table: Mapping[str, object], folder: str) -> Schedule:
             )
     return Schedule(
         name,
-        _cron(_text(table, "cron")),
+        check_cron(_text(table, "cron")),
         _zone(_text(table, "timezone")) if "timezone" in table else local_zone(),
         _name(table, "function", MAX_FUNCTION),
         _workload(table, folder),
@@ -84,29 +84,6 @@ def _zone(name: str) -> tzinfo:
             "timezone must be the name of a time zone that this machine knows, such as"
             f" Europe/Berlin, not '{_short(name)}'"
         ) from None
-
-
-def _cron(text: str) -> str:
-    try:
-        from cronsim import CronSim, CronSimError
-    except ImportError as error:
-        raise ConfigurationError(
-            f"schedules need cronsim ({error}): install it by"
-            " pip install 'gearman-py[cron]'"
-        ) from error
-    fields = NAMED_TIMES.get(text, text)
-    try:
-        # With a sixth field, cronsim would take the first one for seconds.
-        if len(fields.split()) != 5:
-            raise CronSimError("there are not five fields")
-        CronSim(fields, datetime.now(UTC))
-    except (CronSimError, ValueError) as error:
-        raise ConfigurationError(
-            "cron must be minute, hour, day of month, month and day of week, such as"
-            f" '30 3 * * *', or one of {', '.join(NAMED_TIMES)}, not '{_short(text)}'"
-            f" ({error})"
-        ) from error
-    return text
 
 
 def _name(table: Mapping[str, object], key: str, most: int) -> bytes:

@@ -24,7 +24,9 @@ NOW = 1_700_000_000_000_000
 ALL_BYTES = bytes(range(256))
 JOBS = (
     StoredJob(NOW, b"H:a:%d" % NOW, b"resize", b"u", ALL_BYTES, HIGH, 0, 2, b"sum"),
-    StoredJob(NOW + 1, b"", b"mail", b"\xff-", b"", LOW, 1_700_000_000),
+    StoredJob(
+        NOW + 1, b"", b"mail", b"\xff-", b"", LOW, 1_700_000_000, extra=b"\0\xff"
+    ),
     StoredJob(NOW + 2, b"H:a:%d" % (NOW + 2), b"mail", b"", "ä".encode()),
 )
 
@@ -67,9 +69,9 @@ def test_list_has_a_line_for_each_job(path: Path) -> None:
     said = tool("list", *sqlite(path))
     assert (said.status, said.err) == (0, "")
     assert said.out.splitlines() == [
-        b"%d\tH:a:%d\tresize\tu\thigh\t0\t2\t256" % (NOW, NOW),
-        b"%d\t\tmail\t\xff-\tlow\t1700000000\t0\t0" % (NOW + 1),
-        b"%d\tH:a:%d\tmail\t\tnormal\t0\t0\t2" % (NOW + 2, NOW + 2),
+        b"%d\tH:a:%d\tresize\tu\thigh\t0\t2\t256\t0" % (NOW, NOW),
+        b"%d\t\tmail\t\xff-\tlow\t1700000000\t0\t0\t2" % (NOW + 1),
+        b"%d\tH:a:%d\tmail\t\tnormal\t0\t0\t2\t0" % (NOW + 2, NOW + 2),
     ]
 
 

@@ -52,8 +52,16 @@ def test_job_that_is_there_is_not_added_again(queue) -> None:
 
 
 def test_job_is_the_same_after_a_server_has_had_it(queue) -> None:
-    take(queue, JOB._replace(retries=3, handle=b"", reducer=b"r"))
+    had = JOB._replace(retries=3, handle=b"", reducer=b"r", extra=b"attempt 3")
+    take(queue, had)
     assert take(queue, JOB) == (0, 0, 1)
+    assert list(queue.replay()) == [had]
+
+
+def test_extra_is_kept_by_a_job_that_gets_another_number(queue) -> None:
+    take(queue, JOB)
+    assert take(queue, OTHER._replace(extra=b"\0")) == (1, 1, 0)
+    assert [job.extra for job in queue.replay()] == [b"\0", b""]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +171,8 @@ def test_batch_is_bounded_by_jobs_and_by_bytes() -> None:
     assert [len(batch) for batch in batches(small)] == [1000, 1000, 500]
     large = [JOB._replace(workload=bytes(7 << 20))] * 5
     assert [len(batch) for batch in batches(large)] == [2, 2, 1]
+    extra = [JOB._replace(extra=bytes(7 << 20))] * 5
+    assert [len(batch) for batch in batches(extra)] == [2, 2, 1]
     assert list(batches([])) == []
 
 

@@ -14,7 +14,7 @@ from gearman.cli.gearman_queue.job_tables import (
 )
 from gearman.queue import HIGH, LOW, StoredJob
 
-ONE = StoredJob(7, b"H:a:7", b"resize", b"u1", b"12345", HIGH, 0, 2)
+ONE = StoredJob(7, b"H:a:7", b"resize", b"u1", b"12345", HIGH, 0, 2, extra=b"\0x")
 TWO = StoredJob(1_700_000_000_000_000, b"", b"mail", b"", b"", LOW, 1_700_000_000)
 NAUGHTY = StoredJob(8, b"", b"a\tb\n\x1b", b"\xff\x00"[:1], b"")
 
@@ -34,8 +34,8 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_programs_get_tabs_and_seconds() -> None:
     assert list(tabbed([ONE, TWO])) == [
-        "7\tH:a:7\tresize\tu1\thigh\t0\t2\t5",
-        "1700000000000000\t\tmail\t\tlow\t1700000000\t0\t0",
+        "7\tH:a:7\tresize\tu1\thigh\t0\t2\t5\t2",
+        "1700000000000000\t\tmail\t\tlow\t1700000000\t0\t0\t0",
     ]
 
 
@@ -43,11 +43,11 @@ def test_programs_get_tabs_and_seconds() -> None:
 def test_people_get_columns_and_times() -> None:
     assert list(aligned([ONE, TWO])) == [
         "          Number  Handle  Function  Unique  Priority  When"
-        "                 Retries  Bytes",
+        "                 Retries  Bytes  Extra bytes",
         "               7  H:a:7   resize    u1      high      -"
-        "                          2      5",
+        "                          2      5            2",
         "1700000000000000          mail              low       2023-11-14 22:13:20"
-        "        0      0",
+        "        0      0            0",
     ]
 
 
@@ -69,7 +69,7 @@ def test_no_name_makes_up_a_column_or_a_line() -> None:
     assert len(list(aligned([NAUGHTY]))[1].splitlines()) == 1
 
 
-def test_records_tell_the_bytes_instead_of_the_workload() -> None:
+def test_records_tell_the_bytes_instead_of_workload_and_extra() -> None:
     assert list(records([NAUGHTY])) == [
         {
             "number": 8,
@@ -80,6 +80,7 @@ def test_records_tell_the_bytes_instead_of_the_workload() -> None:
             "when": 0,
             "retries": 0,
             "bytes": 0,
+            "extra_bytes": 0,
         }
     ]
 

@@ -29,25 +29,25 @@ from gearman.server.broker.steering.results import RESULT_MEMORY
 
 
 def counted(broker) -> tuple[int, int]:
-    """Count again what `memory` and `overhead` of a broker should be."""
+    """Count again what `memory.jobs` and `memory.peers` of a broker should be."""
     jobs = broker.jobs.known.values()
-    memory = sum(_job(job) for job in jobs)
-    memory += sum(_dead(job) for job in broker.dead.known.values())
-    memory += sum(_result(result) for result in broker.results.known.values())
-    overhead = sum(FUNCTION_MEMORY + len(name) for name in broker.functions.known)
+    size = sum(_job(job) for job in jobs)
+    size += sum(_dead(job) for job in broker.dead.known.values())
+    size += sum(_result(result) for result in broker.results.known.values())
+    peers = sum(FUNCTION_MEMORY + len(name) for name in broker.functions.known)
     places = broker.places
     for timers in (places.scheduled, places.deadlines, places.lives):
-        overhead += TIMER_MEMORY * len(timers._jobs)
-    overhead += EXPIRY_MEMORY * _expiring(broker)
-    overhead += _following(jobs)
-    overhead += WAIT_MEMORY * sum(len(job.clients or ()) for job in jobs)
+        peers += TIMER_MEMORY * len(timers._jobs)
+    peers += EXPIRY_MEMORY * _expiring(broker)
+    peers += _following(jobs)
+    peers += WAIT_MEMORY * sum(len(job.clients or ()) for job in jobs)
     # Also the jobs of peers that have disconnected.
-    overhead += RECEIPT_MEMORY * sum(len(job.receipts or ()) for job in jobs)
-    return memory, overhead + sum(_peer(peer) for peer in broker.peers)
+    peers += RECEIPT_MEMORY * sum(len(job.receipts or ()) for job in jobs)
+    return size, peers + sum(_peer(peer) for peer in broker.peers)
 
 
 def counted_for(peer) -> int:
-    """Count again what `overhead_of` a peer should be."""
+    """Count again what `memory_of` a peer should be."""
     return _peer(peer) + WAIT_MEMORY * len(peer.waiting)
 
 

@@ -191,6 +191,11 @@ class TestUnique:
         first = client.submit(unique=b"-", workload=b"")
         assert client.submit(unique=b"-", workload=b"") != first
 
+    def test_dash_with_an_empty_workload_can_be_cancelled(self, server):
+        handle = server.connect().submit(unique=b"-", workload=b"")
+        assert server.broker.cancel(handle)
+        assert server.broker.jobs.find(handle) is None
+
     def test_background_job_survives_a_foreground_client_that_joined(self, server):
         client, other = server.connect(), server.connect()
         worker = server.connect().can_do()

@@ -319,9 +319,10 @@ class Crashes(RuleBasedStateMachine):
 
     @invariant()
     def memory_is_counted(self):
-        assert (self.broker.memory.jobs, self.broker.overhead()) == counted(self.broker)
+        memory = self.broker.memory
+        assert (memory.jobs, memory.peers) == counted(self.broker)
         for peer in self.broker.peers:
-            assert self.broker.overhead_of(peer) == counted_for(peer)
+            assert self.broker.memory_of(peer) == counted_for(peer)
 
     @invariant()
     def pending_jobs_are_those_that_somebody_is_owed_an_answer_for(self):

@@ -545,9 +545,9 @@ class Peers(RuleBasedStateMachine):
     @invariant()
     def limits_are_kept(self):
         broker = self.broker
-        assert (broker.memory.jobs, broker.overhead()) == counted(broker)
+        assert (broker.memory.jobs, broker.memory.peers) == counted(broker)
         for peer in broker.peers:
-            assert broker.overhead_of(peer) == counted_for(peer)
+            assert broker.memory_of(peer) == counted_for(peer)
         assert self.revived or len(broker.jobs.known) <= (broker.limits.jobs or inf)
         assert sorted(f.name for f in broker.functions._round) == sorted(
             broker.functions.known

@@ -199,7 +199,7 @@ def test_what_is_counted_is_within_a_tenth_of_what_is_taken(fill):
     before = real_size(broker)
     fill(broker)
     taken = real_size(broker) - before
-    told = broker.memory.jobs + broker.overhead()
+    told = broker.memory.jobs + broker.memory.peers
     assert told == sum(counted(broker))
     assert 0.9 < told / taken < 1.1, (told, taken)
 
@@ -217,5 +217,5 @@ def test_nothing_is_counted_when_all_are_gone():
         for job in list(broker.jobs.known.values()):
             broker.cancel(job.handle)
         broker.functions.drop(b"f")
-        assert (broker.memory.jobs, broker.overhead()) == (0, 0)
+        assert (broker.memory.jobs, broker.memory.peers) == (0, 0)
         broker.jobs.changes.clear()

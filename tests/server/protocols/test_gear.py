@@ -235,6 +235,67 @@ class TestTrace:
         assert "Request magic expected" in server.trace[0]
 
 
+def echo(data):
+    return _framing.encode(Command.ECHO_REQ, (data,), REQUEST)
+
+
+def can_do(number):
+    return _framing.encode(Command.CAN_DO, (b"f%d" % number,), REQUEST)
+
+
+PRE_SLEEP = _framing.encode(Command.PRE_SLEEP, (), REQUEST)
+SUBMITS = b"".join(
+    _framing.encode(command, (b"f1", b"u", b"w"), REQUEST)
+    for command in (Command.SUBMIT_JOB_BG, Command.SUBMIT_JOB_HIGH)
+)
+
+
+class TestFewPackets:
+    """A few packets are carried out by a shorter way, unless packets are logged."""
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            echo(b"1") + echo(b"2"),
+            SUBMITS + b"status\n" + echo(b"3"),
+            b"version\n" + SUBMITS,
+            SUBMITS + RESPONSE + echo(b"4")[4:] + echo(b"5"),
+            echo(b"6") + b"\0BAD bytes",
+            echo(b"7") * 100,
+            echo(bytes(HIGH_WATER)) * 3,
+            b"".join(map(can_do, range(12))) + SUBMITS + PRE_SLEEP,
+        ],
+    )
+    @pytest.mark.parametrize("size", [1, 50, 2 * HIGH_WATER])
+    def test_are_answered_as_others(self, data, size, make_server):
+        size = max(size, len(data) // 1000)
+        answers = []
+        for trace in (None, print):
+            server = make_server()
+            protocol = server.gear.connect("127.0.0.1", 7, trace)
+            server.broker.connect(protocol.peer)
+            sent = b""
+            for at in range(0, len(data), size):
+                protocol.receive(data[at : at + size])
+                sent += protocol.data_to_send()
+                while protocol.ready:
+                    protocol.resume()
+                    sent += protocol.data_to_send()
+            answers.append((sent, str(protocol.error), protocol.buffered))
+        assert answers[0] == answers[1]
+
+    @pytest.mark.parametrize("trace", [None, print])
+    def test_answer_that_fits_in_no_packet_is_an_error(self, trace, server):
+        piece = bytes(64 * 1024 * 1024)
+        server.gear.verbs[Command.ECHO_REQ] = lambda peer, data: peer.send(
+            Command.ECHO_RES, (piece,) * 64
+        )
+        protocol = server.gear.connect("127.0.0.1", 7, trace)
+        protocol.receive(echo(b"1"))
+        assert "fits in no packet" in str(protocol.error)
+
+
 class TestTurns:
     """Many requests of a connection are carried out in several turns."""
 

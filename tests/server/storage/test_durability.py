@@ -363,8 +363,8 @@ class TestProcess:
 
     def test_row_that_cannot_be_read_is_reported_and_the_server_starts(self, path):
         fill(path, *(sqlite_job(number) for number in (1, 2, 3)))
-        sql(path, "UPDATE gearman_queue_jobs SET priority = 9 WHERE number = 2")
-        row = "row 2 of the table gearman_queue_jobs"
+        sql(path, "UPDATE gearman_queue_records SET priority = 9 WHERE number = 2")
+        row = "row 2 of the table gearman_queue_records"
         for _ in range(2):
             with self.running(path) as server, Peer(server.port) as worker:
                 worker.send("CAN_DO", b"f")

@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from math import inf
 
 from ..constants import HIGH, LOW, SWEEP
+from ..memory import EXPIRY_MEMORY, Memory
 from ..model import Function, Job
 from ..states import QUEUED
 
@@ -20,21 +21,21 @@ MANY_EXPIRE = 1000
 class Expiry:
     """When jobs expire, in seconds since the epoch.
 
-    `first` is when to call `due`. There may be no job that expires then. `count` is how
-    many times are kept, also of jobs that were started or are gone.
+    `first` is when to call `due`. There may be no job that expires then. `memory`
+    counts all times that are kept, also of jobs that were started or are gone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory) -> None:
         self.first = inf
-        self.count = 0
+        self._memory = memory
         # Functions by the time of their next look; the numbers decide if the times are
         # equal.
         self._looks: list[tuple[float, int, Function]] = []
         self._last = 0
 
-    def apply(self, function: Function, ttl: float) -> None:
+    def apply(self, function: Function) -> None:
         """Begin to keep the times of jobs, if there is a `ttl` for jobs to come."""
-        if ttl and function.fresh is None:
+        if function.ttl and function.fresh is None:
             function.fresh = (deque(), deque(), deque())
 
     def add(self, job: Job, expires: float) -> bool:
@@ -52,7 +53,7 @@ class Expiry:
         if line and line[-1][0] > expires:
             return False
         line.append((expires, job))
-        self.count += 1
+        self._memory.peers += EXPIRY_MEMORY
         if expires < function.look:
             self._look_at(function, expires)
         return True
@@ -64,7 +65,7 @@ class Expiry:
             line = fresh[job.priority]
             while line and not _fresh(line[0][1]):
                 line.popleft()
-                self.count -= 1
+                self._memory.peers -= EXPIRY_MEMORY
 
     def due(self, now: float) -> list[Job]:
         """Remove and return jobs that expire, at most about MANY_EXPIRE."""
@@ -87,7 +88,7 @@ class Expiry:
                     following = min(following, expires)
                     break
                 line.popleft()
-                self.count -= 1
+                self._memory.peers -= EXPIRY_MEMORY
                 if fresh:
                     jobs.append(job)
         if following < inf:
@@ -96,7 +97,7 @@ class Expiry:
     def _sweep(self, line: deque[tuple[float, Job]]) -> None:
         """Remove the jobs that were started or are gone."""
         kept = [entry for entry in line if _fresh(entry[1])]
-        self.count -= len(line) - len(kept)
+        self._memory.peers -= EXPIRY_MEMORY * (len(line) - len(kept))
         line.clear()
         line.extend(kept)
 

@@ -1,28 +1,25 @@
 """What options and policies mean for a submission."""
 
-from ....options import JobOptions, Policy
+from ....options import JobOptions
 from ..constants import NORMAL
 from ..jobs import Jobs
-from ..model import Job
+from ..model import Function, Job
 from .values import value
 
 NO_WORKER = b"No worker has the function now, and the job needs one at once"
 
 
-def needs_worker(policy: Policy | None, options: JobOptions | None) -> bool:
+def needs_worker(function: Function, options: JobOptions | None) -> bool:
     """Whether a submission is refused while no worker has its function."""
-    needed = options.need_worker if options is not None else None
-    if needed is None and policy is not None:
-        needed = policy.need_worker
-    return bool(needed)
+    if options is None or options.need_worker is None:
+        return function.exacting
+    return options.need_worker
 
 
-def priority_of(policy: Policy, options: JobOptions | None) -> int:
+def priority_of(function: Function, options: JobOptions | None) -> int:
     """Return the priority of a job that was submitted with the normal one."""
     explicit = options is not None and options.priority is not None
-    if policy.priority is None or explicit:
-        return NORMAL
-    return policy.priority
+    return NORMAL if explicit else function.priority
 
 
 def extend(
@@ -32,11 +29,9 @@ def extend(
 
     `wall` is in seconds since the epoch; `stored` says whether the job will be stored.
     """
-    policy = job.function.policy
-    if options is None and policy is not None:
-        may_die = policy.dead is not None and policy.dead.kind != "none"
-        if not may_die and not (stored and policy.ttl is not None):
-            return
+    function = job.function
+    if options is None and not function.mortal and not (stored and function.ttl):
+        return
     extra = jobs.extend(job, options)
     extra.submitted = wall
     if options is not None:

@@ -2,11 +2,14 @@
 
 from ....options import Policies, Policy, format_options, merged, parse_policy
 from ..choice import Choice
+from ..constants import NORMAL
 from ..functions import Functions
 from ..jobs import Jobs
 from ..model import Function, Record
 from ..places import Places
 from .records import SETTING, Fields, join
+
+NO_POLICY = Policy()
 
 
 class PolicyTable:
@@ -84,12 +87,15 @@ class PolicyTable:
         """Give a function the policy that it has by its name."""
         policy = self.of(function.name)
         before, function.policy = function.policy, policy
+        if policy is not None:
+            self._places.steered = True
         if policy is not None and policy.max_queue is not None:
             function.limits = [policy.max_queue] * 3
         elif before is not None and before.max_queue is not None:
             function.limits = [self._functions.limits.jobs_per_function] * 3
+        _set_often_needed(function, policy or NO_POLICY)
         self._choice.weigh(function, (policy.weight if policy else None) or 1)
-        self._places.expiry.apply(function, (policy.ttl if policy else None) or 0.0)
+        self._places.expiry.apply(function)
         self._places.starts.apply(function, policy)
 
     def _put(self, name: bytes, policy: Policy) -> None:
@@ -113,3 +119,13 @@ class PolicyTable:
             text = format_options(self._set[name])
             record = Record(self._numbers[name], join(fields), b"", name, text)
             self._jobs.records.append(record)
+
+
+def _set_often_needed(function: Function, policy: Policy) -> None:
+    """Set those values of a policy that a function has itself."""
+    function.ttl = policy.ttl or 0.0
+    function.timeout = policy.timeout or 0.0
+    function.keep = policy.keep or 0.0
+    function.priority = NORMAL if policy.priority is None else policy.priority
+    function.exacting = bool(policy.need_worker)
+    function.mortal = policy.dead is not None and policy.dead.kind != "none"

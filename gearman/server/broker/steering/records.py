@@ -37,6 +37,9 @@ def job_record(extra: Extra) -> bytes:
         fields[b"attempts"] = b"%d" % extra.attempts
     if extra.moved:
         fields[b"moved"] = b"1"
+    if extra.run is not None:
+        fields[b"schedule"] = extra.run[0].encode()
+        fields[b"run"] = _time(extra.run[1])
     return join(fields)
 
 
@@ -56,6 +59,8 @@ def job_extra(fields: Fields) -> Extra:
         raise ValueError(f"it has {attempts} attempts")
     extra.attempts = attempts
     extra.moved = b"moved" in fields
+    if b"schedule" in fields:
+        extra.run = fields[b"schedule"].decode(), float(fields[b"run"])
     return extra
 
 

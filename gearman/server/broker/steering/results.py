@@ -95,6 +95,7 @@ class Results:
         """Add a result; return False if it is too large."""
         if result.size() > self.most:
             return False
+        self._places.steered = True
         self.known[result.number] = result
         self.total += result.size()
         self._memory.jobs += result.size()

@@ -42,12 +42,16 @@ def longest_pause(job: Job, attempts: int) -> float:
 
 def timeout_of(job: Job) -> float:
     """Return how many seconds an attempt may take; 0 is no limit."""
+    if job.extra is None:
+        return job.function.timeout
     timeout: float | None = value(job, "timeout")
     return timeout or 0.0
 
 
 def keep_of(job: Job) -> float:
     """Return for how many seconds the result of a job is kept; 0 if it is not."""
+    if job.extra is None:
+        return job.function.keep
     keep: float | None = value(job, "keep")
     return keep or 0.0
 

@@ -1,20 +1,21 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from gearman.server.broker_c.memory cimport Memory
 from gearman.server.broker_c.model cimport Function, Job
 
 cdef int HIGH, LOW, QUEUED
-cdef Py_ssize_t MANY_EXPIRE, SWEEP
+cdef Py_ssize_t EXPIRY_MEMORY, MANY_EXPIRE, SWEEP
 
 
 @cython.final
 cdef class Expiry:
     cdef public double first
-    cdef public Py_ssize_t count
+    cdef Memory _memory
     cdef public list _looks
     cdef int64_t _last
 
-    cpdef apply(self, Function function, double ttl)
+    cpdef apply(self, Function function)
     @cython.locals(function=Function)
     cpdef bint add(self, Job job, double expires)
     cpdef started(self, Job job)

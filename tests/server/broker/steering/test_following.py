@@ -172,7 +172,7 @@ class TestWaiting:
         client.leave()
         for name in (b"f", b"first"):
             server.broker.functions.drop(name)
-        assert server.broker.overhead() == 0
+        assert server.broker.memory.peers == 0
 
     def test_foreground_job_is_dropped_with_its_client(self, server, client, worker):
         other = server.connect()

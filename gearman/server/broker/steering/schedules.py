@@ -1,0 +1,249 @@
+"""Schedules: background jobs that the broker submits by itself at their times.
+
+The time of the last run is stored after the job of that run, and this job names its
+schedule and its time. So whatever was stored when a server ended, the next one knows
+which run was the last.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC
+from math import inf
+from typing import Protocol
+
+from ....options import JobOptions, Schedule
+from ..constants import JOB_CREATED
+from ..jobs import Jobs
+from ..model import Peer, Record
+from ..places import Places
+from .records import SETTING, Fields, join
+
+# A run that is so late (seconds) is not a missed one.
+LATE = 60.0
+
+# When a run was refused, it is tried again after so many seconds.
+PAUSE = 5.0
+
+Submit = Callable[[Peer, bytes, bytes, bytes, JobOptions], None]
+
+
+class Times(Protocol):
+    """Knows the times of schedules, in seconds since the epoch."""
+
+    def following(self, schedule: Schedule, after: float) -> float:
+        """Return the first time after this one; inf if there is none."""
+        ...
+
+    def preceding(self, schedule: Schedule, until: float) -> float:
+        """Return the last time up to this one; -inf if there is none."""
+        ...
+
+
+class Entry:
+    """A schedule with its next and its last run, in seconds since the epoch.
+
+    `last` is 0 if it never ran. `paused` is None if nobody has paused or resumed it.
+    `number` is that of its record, 0 if it has none. A run `again` was refused.
+    """
+
+    __slots__ = ("again", "last", "next", "number", "paused", "schedule")
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.next = inf
+        self.last = 0.0
+        self.paused: bool | None = None
+        self.number = 0
+        self.again = 0.0
+
+    def is_paused(self) -> bool:
+        return self.schedule.paused if self.paused is None else self.paused
+
+
+class Caller(Peer):
+    """The client of one run: it gets the answer to the submission."""
+
+    def __init__(self, schedules: "Schedules", entry: Entry, time: float) -> None:
+        super().__init__("schedule")
+        self._schedules = schedules
+        self._entry = entry
+        self._time = time
+
+    def send(self, command: int, arguments: tuple[bytes, ...]) -> None:
+        if command != JOB_CREATED:
+            reason = arguments[-1].decode(errors="replace")
+            self._schedules.refused(self._entry, self._time, reason)
+
+
+class Schedules:
+    """Submits the jobs of schedules.
+
+    `first` is when to call `run_due`, in seconds since the epoch. `notices` has lines
+    for the log. While it is `stopped`, nothing is submitted.
+    """
+
+    def __init__(
+        self, places: Places, jobs: Jobs, submit: Submit, persistent: bool
+    ) -> None:
+        self.first = inf
+        self.stopped = False
+        self.known: dict[str, Entry] = {}
+        self.notices: list[str] = []
+        self._places = places
+        self._jobs = jobs
+        self._submit = submit
+        self._persistent = persistent
+        self._times: Times | None = None
+        # What was stored of schedules that are not there now.
+        self._absent: dict[str, Entry] = {}
+
+    def load(self, schedules: Iterable[Schedule], times: Times, wall: float) -> None:
+        """Replace the schedules; those that stay keep their last run and their pause.
+
+        `wall` is the time, in seconds since the epoch.
+        """
+        self._times = times
+        before = {**self._absent, **self.known}
+        self.known = {}
+        for schedule in schedules:
+            entry = before.pop(schedule.name, None) or Entry(schedule)
+            changed = entry.schedule.cron != schedule.cron
+            changed = changed or entry.schedule.timezone != schedule.timezone
+            entry.schedule = schedule
+            if changed or entry.next == inf:
+                entry.next = times.following(schedule, wall)
+            self.known[schedule.name] = entry
+            self._places.steered = True
+        self._absent = before
+        self._set_first()
+
+    def run_due(self, wall: float) -> None:
+        """Submit the jobs whose time has come."""
+        for entry in self.known.values():
+            if entry.again and entry.again <= wall:
+                self._run_again(entry, wall)
+            if entry.next <= wall:
+                self._run_next(entry, wall)
+        self._set_first()
+
+    def run(self, name: str, wall: float) -> bool:
+        """Submit the job of a schedule now. Returns False if there is none."""
+        entry = self.known.get(name)
+        if entry is None:
+            return False
+        self._call(entry, wall)
+        return True
+
+    def pause(self, name: str, paused: bool, wall: float) -> bool:
+        """Pause or resume a schedule. Returns False if there is none."""
+        entry = self.known.get(name)
+        if entry is None or self._times is None:
+            return False
+        entry.paused = paused
+        entry.again = 0.0
+        entry.next = self._times.following(entry.schedule, wall)
+        self._store(entry)
+        self._set_first()
+        return True
+
+    def refused(self, entry: Entry, time: float, reason: str) -> None:
+        """Try a run again for which the server took no job, if it may be late."""
+        schedule = entry.schedule
+        text = f"schedule {schedule.name}: its job was refused: {reason}"
+        self.notices.append(text)
+        if schedule.catch_up > 0 and entry.last == time:
+            entry.again = time + PAUSE
+            self._set_first()
+
+    # -- restoring
+
+    def restore(self, number: int, name: str, fields: Fields) -> None:
+        """Take up what an earlier run of the server has stored of a schedule."""
+        entry = self._entry(name)
+        entry.number = number
+        entry.last = max(entry.last, float(fields.get(b"last", b"0")))
+        if b"paused" in fields:
+            entry.paused = fields[b"paused"] == b"1"
+
+    def restore_run(self, name: str, time: float) -> None:
+        """Take up that a stored job is the run of a schedule for this time."""
+        entry = self._entry(name)
+        entry.last = max(entry.last, time)
+
+    def restored(self, wall: float) -> None:
+        """Make up for runs that were missed while no server ran."""
+        for entry in self.known.values():
+            if self._times is not None and entry.last:
+                missed = self._times.preceding(entry.schedule, wall)
+                if entry.last < missed and wall - missed <= entry.schedule.catch_up:
+                    entry.next = missed
+        self._set_first()
+
+    def _entry(self, name: str) -> Entry:
+        entry = self.known.get(name) or self._absent.get(name)
+        if entry is None:
+            # It gets its schedule when it is loaded.
+            entry = self._absent[name] = Entry(Schedule(name, "", UTC, b""))
+        return entry
+
+    # -- runs
+
+    def _run_next(self, entry: Entry, wall: float) -> None:
+        assert self._times is not None  # noqa: S101
+        time = entry.next
+        entry.next = self._times.following(entry.schedule, wall)
+        if self.stopped or entry.is_paused() or time <= entry.last:
+            return
+        if wall - time > max(entry.schedule.catch_up, LATE):
+            name = entry.schedule.name
+            self.notices.append(f"schedule {name}: a run was missed by too much")
+            return
+        entry.last = time
+        entry.again = 0.0
+        self._call(entry, time)
+        self._store(entry)
+
+    def _run_again(self, entry: Entry, wall: float) -> None:
+        late = wall - entry.last
+        entry.again = 0.0
+        if not self.stopped and late <= entry.schedule.catch_up:
+            self._call(entry, entry.last)
+            if entry.again:
+                entry.again = wall + PAUSE
+
+    def _call(self, entry: Entry, time: float) -> None:
+        """Submit the job of a run, and note in it which run it is."""
+        jobs, schedule = self._jobs, entry.schedule
+        number = jobs.next_number
+        options = replace(schedule.options, background=True)
+        peer, name = Caller(self, entry, time), schedule.function
+        self._submit(peer, name, schedule.unique, schedule.workload, options)
+        job = jobs.known.get(number)
+        if job is not None and job.stored:
+            extra = jobs.extend(job)
+            extra.run = (schedule.name, time)
+            jobs.store(job)
+
+    def _store(self, entry: Entry) -> None:
+        if not self._persistent:
+            return
+        if not entry.number:
+            entry.number = self._jobs.take_number()
+        fields: Fields = {b"kind": SETTING, b"what": b"schedule"}
+        fields[b"last"] = b"%.6f" % entry.last
+        if entry.paused is not None:
+            fields[b"paused"] = b"%d" % entry.paused
+        name = entry.schedule.name.encode()
+        record = Record(entry.number, join(fields), b"", name)
+        self._jobs.records.append(record)
+
+    def store_again(self, number: int) -> None:
+        """Store the schedule of this number, if there still is one."""
+        for entry in self.known.values():
+            if entry.number == number:
+                self._store(entry)
+
+    def _set_first(self) -> None:
+        self.first = inf
+        for entry in self.known.values():
+            self.first = min(self.first, entry.next, entry.again or inf)
