@@ -52,8 +52,6 @@ class Uniques:
     def remove(self, job: Job) -> None:
         """Make submissions not find this job any more."""
         unique = job.unique
-        if not unique:
-            return
         if unique == b"-":
             if job.function.twins.get(job.workload) is job:
                 del job.function.twins[job.workload]

@@ -113,6 +113,14 @@ class TestHandles:
     def test_own_handle_counts_as_ended(self, server, client, worker):
         assert follows(client, b"H:test:1") == worker.grab()
 
+    def test_handle_of_a_later_job_counts_as_ended(self, server, client, worker):
+        handle = follows(client, first(client), b"H:test:3")
+        later = first(client)
+        assert later == b"H:test:3"
+        assert server.broker.cancel(handle)
+        assert server.broker.jobs._followers == {}
+        assert len(server.broker.jobs.known) == 2
+
     def test_dead_job_counts_as_ended(self, server, client, worker):
         other = first(client, b"dead=list")
         worker.send(Command.WORK_FAIL, taken(server, worker))
