@@ -104,6 +104,7 @@ Answer = (
     | tuple[ConnectedPeer, ...]
     | tuple[KnownJob, ...]
     | tuple[KnownUnique, ...]
+    | ProtocolError
     | None
 )
 

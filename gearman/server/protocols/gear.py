@@ -7,7 +7,6 @@ from functools import partial
 
 from ...commands import (
     COMMAND_LIMIT,
-    COMMANDS,
     DEFAULT_PORT,
     MAX_CLIENT_ID,
     RESPONSE,
@@ -16,10 +15,10 @@ from ...commands import (
 from ...errors import OptionError, PacketTooLarge, ProtocolError
 from ...framing import MAX_BODY, Decoder, Packet
 from ...options import parse_job_options
-from ...text import shown
 from ..broker import HIGH, LOW, NORMAL, Broker, Peer
 from .admin import Admin
 from .calendar import next_time
+from .describe import describe
 from .interface import HIGH_WATER, Protocol, Server, Service, Trace
 
 # It is called with the peer and the packet's arguments, as in the command table.
@@ -43,9 +42,6 @@ _SLICE = 16 * 1024
 
 # Packets that are carried out between two looks at the clock.
 _LOOK = 8
-
-# Arguments that the log does not show: they are data of clients and workers.
-_OPAQUE = {"workload", "result", "data"}
 
 _SUBMITS = {
     Command.SUBMIT_JOB: (NORMAL, False),
@@ -381,25 +377,6 @@ class TracedProtocol(GearProtocol):
         for piece in pieces:
             for packet in sent.feed(piece):
                 self._trace(f"sent {describe(packet)}")
-
-
-def describe(packet: Packet) -> str:
-    """Return a packet as text for the log: its names, but no workload or result."""
-    number, arguments = packet
-    if isinstance(arguments, ProtocolError):
-        return f"an invalid packet: {arguments}"
-    row = COMMANDS.get(number)
-    if row is None:
-        words = [f"command {number}" if number else "TEXT"]
-        fields = tuple("line" for _ in arguments)
-    else:
-        words, fields = [row.command.name], row.arguments
-    for field, argument in zip(fields, arguments, strict=True):
-        if field in _OPAQUE:
-            words.append(f"({len(argument)} bytes)")
-        else:
-            words.append(shown(argument))
-    return " ".join(words)
 
 
 def _submit(broker: Broker, priority: int, background: bool) -> Verb:

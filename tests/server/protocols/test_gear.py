@@ -5,7 +5,7 @@ import pytest
 from gearman import _framing
 from gearman.commands import COMMANDS, MAX_CLIENT_ID, REQUEST, RESPONSE, Command, Sender
 from gearman.errors import PacketTooLarge
-from gearman.server.protocols.gear import describe
+from gearman.server.protocols.describe import describe
 from gearman.server.protocols.interface import HIGH_WATER
 from gearman.server.protocols.lines import PIECE_LINES
 

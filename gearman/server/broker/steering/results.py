@@ -22,7 +22,7 @@ WAITS, RUNS, UNKNOWN = b"waiting", b"running", b"unknown"
 MAX_RESULTS = 64 * 1024 * 1024
 
 # Measured bytes that a kept result takes besides its data.
-RESULT_MEMORY = 500
+RESULT_MEMORY = 540
 
 # At most so many results are dropped in one turn.
 MANY_RESULTS = 1000
