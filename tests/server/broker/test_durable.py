@@ -244,6 +244,16 @@ class TestRemoval:
         worker.leave()
         assert len(removed(server)) == 1
 
+    def test_lost_worker_leaves_a_restored_job_its_options(self, server):
+        extra = b"submitted=1.000000&options=retries%3D3&attempts=2"
+        job = 7, b"H:test:7", b"f", b"", b"w", 1, 0, 0, None
+        server.broker.stored.restore(*job, extra)
+        worker = server.connect().can_do()
+        assert worker.grab() == b"H:test:7"
+        worker.leave()
+        (job,) = taken(server)
+        assert job.extra.record == extra
+
     def test_lost_worker_has_the_retries_stored(self, server):
         worker = server.connect().can_do()
         stored(server, server.connect())
