@@ -79,6 +79,8 @@ class Store:
         self._outcomes: list[Outcome] = []
         self._lingers_until = 0.0
         self._closing = False
+        # Whether the last commit is over, and nothing more is stored.
+        self._ended = False
         # During an outage: the text for clients, the reason, the time of the next
         # attempt (on the monotonic clock), and the pause before it.
         self._outage = b""
@@ -113,8 +115,14 @@ class Store:
     def write(
         self, changes: Iterable[Job | int], records: Sequence[Record] = ()
     ) -> None:
-        """Add jobs, and remove the jobs of these numbers, in order; and add records."""
+        """Add jobs, and remove the jobs of these numbers, in order; and add records.
+
+        After the last commit this does nothing: jobs stay in the store as they are,
+        also if they end because their time is over.
+        """
         with self._lock:
+            if self._ended:
+                return
             first = not self._journal
             if first:
                 self._lingers_until = time.monotonic() + LINGER
@@ -153,6 +161,7 @@ class Store:
         while True:
             with self._lock:
                 if self._closing and not self._journal:
+                    self._ended = True
                     break
                 due = self._due() or self._closing
                 changes = self._journal.take(self._most) if due else {}

@@ -268,6 +268,15 @@ class TestClose:
         assert queue.calls.get_nowait() == ([], [7])
         assert queue.closed
 
+    def test_what_comes_after_the_last_commit_is_left_as_it_is(
+        self, queue, landing, jobs
+    ):
+        with running(queue, landing) as store:
+            assert store.close(DEADLINE)
+            store.write([7, *jobs[:1]])
+            assert store.close(DEADLINE)
+        assert queue.calls.empty()
+
     def test_it_is_tried_once_where_the_back_end_fails(
         self, queue, landing, jobs, monkeypatch
     ):
