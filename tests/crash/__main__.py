@@ -49,7 +49,9 @@ def _run(name: str, cycles: int, seed: int, disk: int | None) -> str | None:
         nullcontext() if disk is None else small_disk(Path(folder), disk),
         new_store(name, Path(folder)) as store,
     ):
-        run = Run(store, seed, may_be_full=disk is not None)
+        full = disk is not None
+        # What is stored again because of a failure is not what the books expect.
+        run = Run(store, seed, may_be_full=full, steered=not full)
         try:
             asyncio.run(run.play(run.some(cycles)))
         except (AssertionError, TimeoutError, ExceptionGroup) as error:

@@ -7,13 +7,15 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from tests.servers import HOST
 from tests.wire import NAMES, RESPONSE, packet
 
-from .books import Books, Submission
+from . import plans
+from .books import Attempt, Books, Submission
+from .plans import FREE, KEEP, POLICIES, STEERED, Plan
 
 FUNCTIONS = (b"resize", b"mail", b"count")
 
@@ -85,7 +87,8 @@ class Play:
     """The base of players.
 
     Clients pause while more than `backlog` jobs wait. Workloads are of `usual` numbers
-    of bytes, and a few of `large` ones.
+    of bytes, and a few of `large` ones. Some jobs are `steered`, if the server has the
+    policies of `plans`.
     """
 
     books: Books
@@ -94,6 +97,9 @@ class Play:
     backlog: int = 2000
     usual: tuple[int, int] = (8, 400)
     large: tuple[int, int] = (100_000, 1 << 20)
+    steered: bool = False
+    # Handles that were acknowledged lately.
+    recent: deque[bytes] = field(default_factory=lambda: deque(maxlen=300))
     # The texts of refusals, and the numbers of bursts and answers.
     errors: set[bytes] = field(default_factory=set)
     bursts: int = 0
@@ -135,6 +141,7 @@ class Play:
             except ConnectionError:
                 await self._answers(wire, unanswered, len(unanswered))
             self.bursts += 1
+            self.books.bury()
             self._news.set()
             some = self.random.randint(0, len(unanswered))
             await self._answers(wire, unanswered, some)
@@ -152,6 +159,8 @@ class Play:
             name, body = await wire.receive()
         if name == "JOB_CREATED":
             self.books.acknowledged(submission, body)
+            if submission.background:
+                self.recent.append(body)
         else:
             code, _, text = body.partition(b"\0")
             assert (name, code) == ("ERROR", b"QUEUE_ERROR"), (name, body)
@@ -162,19 +171,45 @@ class Play:
 
     def _submission(self) -> Submission:
         chance = self.random.random
+        if self.steered and chance() < 0.15:
+            return self._with_options()
         unique = b"u%d" % self.random.randrange(300) if chance() < 0.3 else b""
         if not unique and chance() < 0.1:
             unique = b"-"
         sizes = self.large if chance() < 0.003 else self.usual
         size = self.random.randint(*sizes)
-        function = self.random.choice(FUNCTIONS)
+        function, plan = self.random.choice(FUNCTIONS), plans.PLAIN
+        if self.steered and chance() < 0.2:
+            function = self.random.choice(STEERED)
+            plan = POLICIES[function]
         if chance() < 0.05:
             # If a background submission joins it, it becomes a background job.
-            return self.books.submit(function, unique, size, background=False)
+            return self.books.submit(
+                function, unique, size, background=False, plan=plan
+            )
         when = int(time.time()) + self.random.randint(1, 2) if chance() < 0.05 else 0
-        return self.books.submit(function, unique, size, when)
+        return self.books.submit(function, unique, size, when, plan=plan)
+
+    def _with_options(self) -> Submission:
+        """Return a submission of a job that has options of its own."""
+        chance, choice = self.random.random, self.random.choice
+        plan = Plan(
+            retries=choice((0, 0, 1, 2)),
+            dead=choice(("none", "none", "list", "function")),
+            keep=KEEP if chance() < 0.3 else 0.0,
+            delay=choice((0.01, 0.3, 1.5)) if chance() < 0.2 else 0.0,
+        )
+        if chance() < 0.2:
+            plan = replace(plan, ttl=choice((0.05, 0.5, 2.0)))
+        elif self.recent and chance() < 0.3:
+            plan = replace(plan, after=choice(self.recent))
+        size = self.random.randint(*self.usual)
+        return self.books.submit(FREE, b"", size, plan=plan, with_options=True)
 
     def _packet(self, one: Submission) -> bytes:
+        if one.with_options:
+            arguments = one.function, one.unique, one.plan.options(), one.workload
+            return packet("SUBMIT_JOB_WITH", *arguments)
         if one.when:
             when = b"%d" % one.when
             arguments = one.function, one.unique, when, one.workload
@@ -190,8 +225,9 @@ class Play:
 
     async def _work(self, wire: Wire) -> None:
         """Work; at a random time, disconnect while holding jobs."""
-        await wire.send(b"".join(packet("CAN_DO", name) for name in FUNCTIONS))
-        done: list[bytes] = []
+        functions = (*FUNCTIONS, *plans.FUNCTIONS) if self.steered else FUNCTIONS
+        await wire.send(b"".join(packet("CAN_DO", name) for name in functions))
+        done: list[tuple[bytes, Attempt | None]] = []
         results = b""
         while True:
             some = self.random.randint(1, 16)
@@ -203,17 +239,19 @@ class Play:
                 await wire.send(packet("PRE_SLEEP"))
                 await wire.receive()
             results = b"".join(map(self._result, held))
-            done = list(held)
+            done = [(each, self.books.tickets[each].finishing) for each in held]
 
-    async def _grabbed(self, wire: Wire, count: int, done: list[bytes]) -> set[bytes]:
+    async def _grabbed(
+        self, wire: Wire, count: int, done: list[tuple[bytes, Attempt | None]]
+    ) -> set[bytes]:
         """Return the handles from so many requests, which followed results."""
         held: set[bytes] = set()
         while count:
             name, body = await wire.receive()
             if name == "NOOP":
                 continue
-            for handle in done:
-                self.books.finished(handle)
+            for handle, attempt in done:
+                self.books.finished(handle, attempt)
                 self._news.set()
             done.clear()
             count -= 1
@@ -227,10 +265,78 @@ class Play:
         return held
 
     def _result(self, handle: bytes) -> bytes:
-        self.books.finishing(handle)
+        ticket = self.books.tickets[handle]
+        assert ticket.owner is not None
+        if ticket.owner.plan != plans.PLAIN and self.random.random() < 0.5:
+            return self._trouble(handle)
         if self.random.random() < 0.05:
-            return packet("WORK_FAIL", handle)
-        return packet("WORK_COMPLETE", handle, b"done")
+            return self._failure(handle, packet("WORK_FAIL", handle))
+        result = b"%s/%d" % (handle, self.books.clock)
+        self.books.finishing(handle, Attempt(result))
+        return packet("WORK_COMPLETE", handle, result)
+
+    def _trouble(self, handle: bytes) -> bytes:
+        """Let an attempt of a job fail in one of several ways, or give it back."""
+        pause = self.random.choice((0.0, 0.05, 0.4))
+        seconds = b"%.2f" % pause
+        which = self.random.randrange(10)
+        if which < 4:
+            return self._failure(handle, packet("WORK_FAIL", handle))
+        if which < 7:
+            data = b"%s is in trouble" % handle
+            return self._failure(handle, packet("WORK_EXCEPTION", handle, data))
+        if which < 9:
+            retry = packet("WORK_RETRY", handle, seconds, b"not now")
+            return self._failure(handle, retry, pause=pause)
+        retry = packet("WORK_RETRY", handle, seconds + b"+", b"later")
+        return self._failure(handle, retry, counts=False, pause=pause)
+
+    def _failure(
+        self, handle: bytes, data: bytes, counts: bool = True, pause: float = 0.0
+    ) -> bytes:
+        self.books.finishing(handle, Attempt(counts=counts, pause=pause))
+        return data
+
+    # -- those who ask
+
+    async def asker(self) -> None:
+        """Ask how jobs have ended until the server is gone."""
+        await self._again_and_again(self._ask)
+
+    async def _ask(self, wire: Wire) -> None:
+        """Ask for results, and now and then wait for the end of a job."""
+        await wire.send(packet("OPTION_REQ", b"exceptions"))
+        await wire.receive()
+        await wire.send(packet("OPTION_REQ", b"extensions"))
+        assert await wire.receive() == ("OPTION_RES", b"extensions")
+        while self.random.random() < 0.9:
+            await self.until(lambda: bool(self.recent or self.books.interesting))
+            await self._get_results(wire)
+            await asyncio.sleep(0.005)
+        if self.recent:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._watch(wire, self.random.choice(self.recent))
+
+    async def _get_results(self, wire: Wire) -> None:
+        """Ask for the results of some jobs; those that are kept come again."""
+        known = [*self.recent, *self.books.interesting]
+        handles = self.random.choices(known, k=10)
+        asked = time.time()
+        await wire.send(b"".join(packet("GET_RESULT", each) for each in handles))
+        for handle in handles:
+            name, body = await wire.receive()
+            told, state, data = body.split(b"\0", 2)
+            assert (name, told) == ("RESULT_RES", handle), (name, body)
+            self.books.told(handle, state, data, asked)
+
+    async def _watch(self, wire: Wire, handle: bytes) -> None:
+        """Wait for the end of a job."""
+        await wire.send(packet("WATCH_JOB", handle))
+        name, body = await wire.receive()
+        if name == "ERROR":
+            assert body.startswith(b"JOB_NOT_FOUND"), body
+        self.books.watched(handle, name, body.partition(b"\0")[2])
 
 
 class Load:
@@ -239,6 +345,8 @@ class Load:
     def __init__(self, play: Play, clients: int = 4, workers: int = 3) -> None:
         self._play = play
         self._players = [*[play.client] * clients, *[play.worker] * workers]
+        if play.steered:
+            self._players.append(play.asker)
         self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import shutil
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,7 +14,9 @@ from tests.queues.backend import Arguments, Store
 from tests.queues.backends import BACKENDS
 from tests.servers import DEADLINE
 
+from . import plans
 from .books import Books
+from .inspection import Inspection
 from .players import Load, Play, drained
 from .process import Server, queue_options
 
@@ -27,6 +31,9 @@ COMPLAINTS = (" CRITICAL ", " ERROR ", "Traceback", "is left alone")
 
 # What it may log when its disk is full.
 WITHOUT_ROOM = ("jobs cannot be stored for now", "jobs still cannot be stored")
+
+# Seconds between two runs of a schedule; a binary fraction.
+STEP = "0.25"
 
 Ending = Callable[[Server], Awaitable[None]]
 
@@ -43,7 +50,8 @@ class Run:
 
     Timing differs in each run, so the same seed makes a failure more likely, but not
     certain. A server runs for at most `seconds`, and uses the plugin `queue`, where {}
-    stands for the name of the back end. Its disk `may_be_full`.
+    stands for the name of the back end. Its disk `may_be_full`. In a `steered` run
+    there are policies, options of jobs and schedules.
     """
 
     def __init__(
@@ -53,9 +61,14 @@ class Run:
         longest_life: float = 1.5,
         queue: str = "{}",
         may_be_full: bool = False,
+        steered: bool = True,
     ) -> None:
         self.store = store
-        self.books = Books()
+        self._steered = steered
+        self._folder = Path(tempfile.mkdtemp(prefix="gearman-crash-"))
+        self._diary = self._folder / "diary"
+        self._diary.touch()
+        self.books = Books(self._diary)
         self.random = random.Random(seed)
         self._longest_life = longest_life
         self._queue = queue
@@ -81,20 +94,42 @@ class Run:
 
         Raises AssertionError if a job was lost, came back, or is left.
         """
-        for ending in endings:
-            await self._life(ending)
-        await self._life(self._drain)
-        lost = self.books.lost()
-        assert not lost, f"{len(lost)} acknowledged jobs were not run: {lost[:10]}"
-        left = self.store.content()
-        assert not left, f"{len(left)} finished jobs are left: {left[:10]}"
+        try:
+            for ending in endings:
+                await self._life(ending)
+                if self._steered and self.random.random() < 0.5:
+                    self._inspect()
+            await self._life(self._drain)
+            lost = self.books.lost()
+            some = {each: self.books.tickets[each] for each in lost[:3]}
+            assert not lost, f"{len(lost)} acknowledged jobs were not run: {some}"
+            left = self._inspect()
+            assert not left, f"{len(left)} finished jobs are left: {[*left][:10]}"
+        finally:
+            shutil.rmtree(self._folder)
+
+    def _inspect(self) -> set[bytes]:
+        """Check what is in the store, and return the handles of the jobs there."""
+        inspection = Inspection(self.books, self.store.content())
+        inspection.check()
+        return inspection.jobs
 
     async def _life(self, ending: Ending) -> None:
         self.books.counts[ending.__name__.strip("_").replace("_", " ")] += 1
         plugin, fate = self._queue, {}
         if ending == self.die_in_a_commit:
             plugin, fate = "dying-{}", self._fate()
-        server = await Server.start(*queue_options(self.store, plugin), **fate)
+        options = [*queue_options(self.store, plugin)]
+        program: tuple[str, ...] = ("-m", "gearman.server")
+        if self._steered:
+            # In the end, there are no more runs.
+            schedules = "" if ending == self._drain else plans.SCHEDULES
+            settings = self._folder / "settings.toml"
+            settings.write_text(plans.SETTINGS + schedules)
+            options += ["--settings", str(settings), "--max-dead", "1000000"]
+            program = ("-m", "crash_server")
+            fate |= {"CRASH_DIARY": str(self._diary), "CRASH_STEP": STEP}
+        server = await Server.start(*options, program=program, **fate)
         try:
             async with asyncio.timeout(2 * DEADLINE):
                 await ending(server)
@@ -187,7 +222,9 @@ class Run:
         self._replay_takes = time.monotonic() - began
         largest = min(self.store.backend.largest, 1 << 20)
         large = min(100_000, largest), largest
-        return Play(self.books, self.random, server.port, large=large)
+        return Play(
+            self.books, self.random, server.port, large=large, steered=self._steered
+        )
 
     async def _some_time(self) -> None:
         await asyncio.sleep(self.random.uniform(0, self._longest_life))

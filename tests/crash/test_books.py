@@ -1,8 +1,14 @@
 """Which behaviour of the server the books reject, and which they allow."""
 
+import time
+
 import pytest
 
-from .books import Books
+from gearman.queue import StoredJob
+
+from .books import Attempt, Books
+from .inspection import Inspection
+from .plans import EXPIRED, FREE, HEIR, RUN, TICK, Plan
 
 
 class Story:
@@ -179,3 +185,247 @@ def test_job_before_its_time_is_noticed(story):
     story.submit(b"1", when=100)
     with pytest.raises(AssertionError, match="before its time"):
         story.assign(b"1", now=99.9)
+
+
+class Steered:
+    """The same with jobs that have options, and a store."""
+
+    def __init__(self):
+        self.books = Books()
+        self.made = {}
+
+    def submit(self, handle, **plan):
+        one = self.books.submit(FREE, b"", 10, plan=Plan(**plan))
+        self.made[handle] = one
+        self.books.acknowledged(one, handle)
+
+    def later(self):
+        """Have all that happened so far stored."""
+        self.submit(b"later%d" % len(self.made))
+
+    def assign(self, handle, function=FREE):
+        one = self.made[handle]
+        self.books.assigned(handle, function, b"", one.workload, time.time())
+
+    def end(self, handle, attempt, function=FREE):
+        self.assign(handle, function)
+        self.books.finishing(handle, attempt)
+        self.books.finished(handle)
+
+    def fail(self, handle, **options):
+        self.end(handle, Attempt(**options))
+
+    def stored(self, handle, extra=b"", workload=b""):
+        return StoredJob(1, handle, FREE, b"", workload, extra=extra)
+
+    def inspect(self, *content):
+        """Inspect a store that has also the later jobs."""
+        later = [self.stored(each) for each in self.made if each.startswith(b"later")]
+        Inspection(self.books, [*content, *later]).check()
+
+
+DEAD = b"kind=dead&died=1.0&reason=trouble&attempts=%d"
+DONE = b"kind=result&state=done&expires=9.0"
+
+
+@pytest.fixture
+def steered():
+    return Steered()
+
+
+def test_failed_job_must_be_tried_again(steered):
+    steered.submit(b"1", retries=1)
+    steered.fail(b"1")
+    assert steered.books.lost() == [b"1"]
+    steered.end(b"1", Attempt(b"r"))
+    assert steered.books.lost() == []
+
+
+def test_job_that_failed_too_often_may_not_run_again(steered):
+    steered.submit(b"1", retries=1)
+    steered.fail(b"1")
+    steered.fail(b"1")
+    assert steered.books.lost() == []
+    with pytest.raises(AssertionError, match="when finished"):
+        steered.assign(b"1")
+
+
+def test_durable_attempts_count_after_a_kill(steered):
+    steered.submit(b"1", retries=1)
+    steered.fail(b"1")
+    steered.later()
+    steered.books.killed()
+    steered.fail(b"1")
+    with pytest.raises(AssertionError, match="when finished"):
+        steered.assign(b"1")
+
+
+def test_attempt_that_was_not_durable_may_be_forgotten(steered):
+    steered.submit(b"1", retries=1)
+    steered.fail(b"1")
+    steered.books.killed()
+    steered.fail(b"1")
+    # Now it may be dead, or not.
+    assert steered.books.lost() == []
+    steered.fail(b"1")
+
+
+def test_job_that_is_given_back_is_not_tried_before_its_time(steered):
+    steered.submit(b"1", retries=1)
+    steered.fail(b"1", counts=False, pause=60.0)
+    with pytest.raises(AssertionError, match="before its time"):
+        steered.assign(b"1")
+
+
+def test_job_may_be_handed_over_after_its_attempts_only(steered):
+    steered.submit(b"1", retries=1, dead="function")
+    steered.fail(b"1")
+    with pytest.raises(AssertionError, match="given up too early"):
+        steered.assign(b"1", HEIR)
+    steered.submit(b"2", dead="function")
+    steered.fail(b"2")
+    assert b"2" in steered.books.lost()
+    steered.end(b"2", Attempt(b"r"), HEIR)
+    assert b"2" not in steered.books.lost()
+
+
+def test_job_that_was_handed_over_does_not_come_back(steered):
+    steered.submit(b"1", dead="function")
+    steered.fail(b"1")
+    steered.later()
+    steered.books.killed()
+    with pytest.raises(AssertionError, match="failed too often"):
+        steered.assign(b"1")
+
+
+def test_job_may_not_start_before_the_one_that_it_follows(steered):
+    steered.submit(b"1")
+    steered.submit(b"2", after=b"1")
+    with pytest.raises(AssertionError, match="did not wait"):
+        steered.assign(b"2")
+
+
+def test_job_may_expire(steered):
+    steered.submit(b"1", ttl=1e-6)
+    time.sleep(0.01)
+    assert steered.books.lost() == []
+    assert steered.books.open == {b"1"}
+    steered.books.bury()
+    assert steered.books.open == set()
+
+
+def test_result_that_was_told_stays(steered):
+    steered.submit(b"1", keep=60.0)
+    steered.end(b"1", Attempt(b"r"))
+    steered.books.told(b"1", b"running", b"", 0.0)
+    steered.books.told(b"1", b"done", b"r", 0.0)
+    with pytest.raises(AssertionError, match="was lost"):
+        steered.books.told(b"1", b"unknown", b"", 0.0)
+    with pytest.raises(AssertionError, match="was lost"):
+        steered.books.watched(b"1", "ERROR", b"")
+    steered.books.watched(b"1", "WORK_COMPLETE", b"r")
+
+
+def test_result_of_nobody_is_noticed(steered):
+    steered.submit(b"1", keep=60.0)
+    steered.end(b"1", Attempt(b"r"))
+    with pytest.raises(AssertionError, match="strange result"):
+        steered.books.told(b"1", b"done", b"s", 0.0)
+
+
+def test_job_that_is_unknown_but_waits_is_noticed(steered):
+    steered.submit(b"1")
+    with pytest.raises(AssertionError, match="was lost"):
+        steered.books.told(b"1", b"unknown", b"", 0.0)
+
+
+def test_store_must_have_the_open_jobs(steered):
+    steered.submit(b"1")
+    steered.inspect(steered.stored(b"1"))
+    with pytest.raises(AssertionError, match="not in the store"):
+        steered.inspect()
+
+
+@pytest.mark.parametrize("attempts", [0, 2])
+def test_store_must_have_the_attempts(steered, attempts):
+    steered.submit(b"1", retries=3)
+    steered.fail(b"1")
+    steered.later()
+    steered.books.killed()
+    steered.inspect(steered.stored(b"1", b"attempts=1"))
+    with pytest.raises(AssertionError, match="failed attempts"):
+        steered.inspect(steered.stored(b"1", b"attempts=%d" % attempts))
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_store_must_have_dead_jobs_with_their_attempts(steered, attempts):
+    steered.submit(b"1", retries=1, dead="list")
+    steered.fail(b"1")
+    steered.fail(b"1")
+    steered.later()
+    steered.books.killed()
+    steered.inspect(steered.stored(b"1", DEAD % 2))
+    with pytest.raises(AssertionError, match="are missing"):
+        steered.inspect()
+    with pytest.raises(AssertionError, match="is dead after"):
+        steered.inspect(steered.stored(b"1", DEAD % attempts))
+    with pytest.raises(AssertionError, match="still there"):
+        steered.inspect(steered.stored(b"1"))
+
+
+def test_job_that_died_too_early_is_noticed(steered):
+    steered.submit(b"1", ttl=60.0, dead="list")
+    with pytest.raises(AssertionError, match="too early"):
+        steered.inspect(
+            steered.stored(b"1", b"kind=dead&died=1.0&reason=" + EXPIRED),
+        )
+
+
+def test_store_must_have_the_results(steered):
+    steered.submit(b"1", keep=60.0)
+    steered.end(b"1", Attempt(b"r"))
+    steered.later()
+    steered.books.killed()
+    steered.inspect(steered.stored(b"1", DONE, b"r"))
+    with pytest.raises(AssertionError, match="result of"):
+        steered.inspect()
+
+
+class Clockwork:
+    """Runs of a schedule, and the file that names them."""
+
+    def __init__(self, path):
+        self.path = path / "diary"
+        self.books = Books(self.path)
+
+    def note(self, handle, time):
+        with self.path.open("ab") as file:
+            file.write(b"%s schedule=often&run=%d\n" % (handle, time))
+
+    def assign(self, handle):
+        self.books.assigned(handle, TICK, b"", RUN, 0.0)
+
+
+def test_only_one_job_of_a_time_may_run(tmp_path):
+    clockwork = Clockwork(tmp_path)
+    clockwork.note(b"1", 60)
+    clockwork.note(b"2", 120)
+    clockwork.assign(b"1")
+    clockwork.assign(b"2")
+    clockwork.note(b"3", 60)
+    with pytest.raises(AssertionError, match="has the jobs"):
+        clockwork.assign(b"3")
+
+
+def test_run_that_was_noted_as_the_last_must_be_there(tmp_path):
+    clockwork = Clockwork(tmp_path)
+    clockwork.note(b"1", 60)
+    last = b"kind=setting&what=schedule&last=60.0"
+    setting = StoredJob(1, b"", b"often", b"", b"", extra=last)
+    with pytest.raises(AssertionError, match="is not there"):
+        Inspection(clockwork.books, [setting]).check()
+    clockwork.assign(b"1")
+    with pytest.raises(AssertionError, match="not in the store"):
+        Inspection(clockwork.books, [setting]).check()
+    run = StoredJob(1, b"1", TICK, b"", RUN)
+    Inspection(clockwork.books, [setting, run]).check()

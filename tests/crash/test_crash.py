@@ -35,13 +35,13 @@ def test_acknowledged_jobs_run_and_finished_ones_are_gone(store, seed):
 
 
 def test_plugin_that_acknowledges_too_early_is_found_out(store, seed):
-    run = Run(store, seed, queue="forgetful")
+    run = Run(store, seed, queue="forgetful", steered=False)
     with pytest.raises(AssertionError, match="acknowledged jobs were not run"):
         asyncio.run(run.play([run.kill_when_full]))
 
 
 def test_plugin_that_does_not_remove_jobs_is_found_out(store, seed):
-    run = Run(store, seed, queue="undead")
+    run = Run(store, seed, queue="undead", steered=False)
     with pytest.raises(ExceptionGroup) as group:
         asyncio.run(run.play([run.kill_when_busy]))
     assert group.group_contains(AssertionError, match="came back")
