@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Any, Protocol
 
 from ...errors import QueueError, StartupError
@@ -148,6 +149,8 @@ def replay(queue: Queue, broker: Broker) -> None:
     Items that are not jobs are logged and left in the store. Raises StartupError if the
     back end fails.
     """
+    # No schedule may run before its last run and its pause are known.
+    broker.schedules.first = inf
     broker.tick(time.monotonic(), time.time())
     progress = _Progress()
     count = 0

@@ -4,11 +4,13 @@ import logging
 import socket
 import sys
 import time
+from datetime import UTC
 
 import pytest
 
 from gearman.errors import QueueError, StartupError
 from gearman.framing import BUILD
+from gearman.options import Schedule
 from gearman.queue import StoredJob, Unreadable
 from gearman.server.broker import Broker
 from gearman.server.net.engine import Engine
@@ -303,6 +305,25 @@ class TestReplay:
             "taking up stored jobs: 2 so far",
             "taking up stored jobs: 4 so far",
         ]
+
+    def test_no_schedule_runs_before_its_pause_is_known(self):
+        class Always:
+            def following(self, schedule, after):
+                return 1.0
+
+            def preceding(self, schedule, until):
+                return 0.0
+
+        broker = Broker(persistent=True)
+        schedule = Schedule("s", "* * * * *", UTC, b"f")
+        broker.schedules.load([schedule], Always(), 0.0)
+        extra = b"kind=setting&what=schedule&last=0.0&paused=1"
+        replay(Slow(StoredJob(7, b"", b"s", b"", b"", extra=extra)), broker)
+        assert broker.schedules.first == 1.0
+        assert broker.schedules.known["s"].number == 7
+        assert broker.jobs.known == {}
+        assert not broker.jobs.changes
+        assert not broker.jobs.records
 
     def test_back_end_that_fails_is_a_start_error(self):
         class Failing(Slow):
