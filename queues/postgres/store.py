@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -93,6 +92,8 @@ class Store:
         check_name(schema, "postgres-schema")
         self._session = Session(conninfo)
         self._left: list[Unreadable] = []
+        # The highest number that was ever in the table, as far as is known.
+        self._highest = 0
         try:
             self._open(table, schema)
         except QueueError as error:
@@ -117,6 +118,7 @@ class Store:
         while rows := self._select(self._statements.select, last, SMALL, PAGE):
             yield from map(self._read, rows)
             last = rows[-1][0]
+            self._highest = max(self._highest, last)
 
     def _select(self, statement: Composed, *values: int) -> list[tuple[Any, ...]]:
         with self._session.connection() as connection:
@@ -134,13 +136,17 @@ class Store:
 
     def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
         refuse(added)
+        # New jobs have higher numbers than those before them; others may replace rows.
+        # ON CONFLICT would make every batch slower, by a sixth.
+        numbers = [job.number for job in added]
+        replaced = [number for number in numbers if number <= self._highest]
         with self._session.connection() as connection:
-            with suppress(errors.UniqueViolation):
-                return self._write(connection, added, done)
-            # Rare: rows exist already after a failure whose outcome is unknown.
-            # ON CONFLICT would make every batch slower, by a sixth.
-            replaced = [job.number for job in added]
-            return self._write(connection, added, [*done, *replaced])
+            try:
+                self._write(connection, added, [*done, *replaced])
+            except errors.UniqueViolation:
+                # Rare: rows exist already after a failure whose outcome is unknown.
+                self._write(connection, added, [*done, *numbers])
+        self._highest = max(self._highest, *numbers, 0)
 
     def _write(
         self, connection: Connection, added: Sequence[StoredJob], done: Sequence[int]

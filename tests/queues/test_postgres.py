@@ -3,8 +3,10 @@
 import signal
 import sys
 from contextlib import closing
+from typing import Any
 
 import pytest
+from gearman.queues.postgres.store import Store
 
 from gearman.commands import MAX_FUNCTION
 from gearman.errors import ConfigurationError, JobRefused, QueueError, StartupError
@@ -247,6 +249,25 @@ def test_replacing_removes_what_is_to_be_removed_as_well(database: Database) -> 
         queue.commit([ONE, TWO], [])
         queue.commit([ONE._replace(workload=b"new"), THREE], [2])
     assert content(database) == [ONE._replace(workload=b"new"), THREE]
+
+
+def test_row_is_replaced_at_the_first_attempt(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(database, ONE)
+    with closing(opened(database)) as queue:
+        assert list(queue.replay()) == [ONE]
+        attempts, write = [], Store._write
+
+        def counted(*given: Any) -> None:
+            attempts.append(given)
+            write(*given)
+
+        monkeypatch.setattr(Store, "_write", counted)
+        queue.commit([ONE._replace(retries=1), TWO], [])
+        queue.commit([TWO._replace(retries=1)], [1])
+        assert len(attempts) == 2
+    assert content(database) == [TWO._replace(retries=1)]
 
 
 def test_workload_over_the_limit_is_refused(database: Database) -> None:
