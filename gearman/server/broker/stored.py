@@ -92,10 +92,12 @@ class StoredJobs:
         self._answers.pay()
 
     def store_again(self, numbers: Sequence[int]) -> None:
-        """Store again jobs that the store has lost."""
+        """Store again jobs, and other things, that the store has lost."""
         for number in numbers:
             job = self._jobs.known.get(number) or self._dead.known.get(number)
-            if job is not None and job.stored:
+            if job is None:
+                self.record_again((number,))
+            elif job.stored:
                 self._jobs.store(job)
 
     def restore(

@@ -5,6 +5,7 @@ from math import inf
 import pytest
 
 from gearman.commands import MAX_UNIQUE, Command
+from gearman.options import Policies, Policy
 
 NOOP = (Command.NOOP,)
 NO_JOB = (Command.NO_JOB,)
@@ -544,6 +545,19 @@ def test_jobs_that_the_store_has_lost_are_stored_again(server):
     assert commit(server) == [first, second]
     assert client.got() == []
     assert worker.grab() == second.handle
+
+
+def test_result_that_the_store_has_lost_is_stored_again(server):
+    server.broker.policies.load(Policies({b"f": Policy(keep=60.0)}))
+    worker = server.connect().can_do()
+    stored(server, server.connect())
+    worker.send(Command.WORK_COMPLETE, worker.grab(), b"r")
+    records = server.broker.jobs.records
+    (record,) = records
+    records.clear()
+    server.broker.stored.store_again([record.number, 99])
+    (again,) = records
+    assert (again.number, again.workload) == (record.number, b"r")
 
 
 class TestShelve:
