@@ -21,6 +21,7 @@ message from the server after it has arrived. So the record claims only what is 
   result that a client was told as kept.
 - A job of a schedule whose run was noted (see plugins/crash_server.py) is the only one
   of its schedule and time.
+- A policy that was set is durable as a removal is.
 """
 
 import time
@@ -76,6 +77,18 @@ class Attempt:
     counts: bool = True
     pause: float = 0.0
     wall: float = field(default_factory=time.time)
+
+
+@dataclass(slots=True)
+class Setting:
+    """A policy that was set, and the number of the entry at which that was confirmed.
+
+    It is `durable` if the store has it, or a later one of its function.
+    """
+
+    text: bytes
+    confirmed: int = -1
+    durable: bool = False
 
 
 @dataclass(slots=True)
@@ -172,6 +185,8 @@ class Books:
         # Handles that were acknowledged and have not run since.
         self.open: set[bytes] = set()
         self._mortal: set[bytes] = set()
+        # The policies that were set, by function.
+        self._settings: dict[bytes, list[Setting]] = {}
         # Handles whose results should be asked for again.
         self.interesting: deque[bytes] = deque(maxlen=200)
         # Handles of dead jobs that must be in the store.
@@ -416,6 +431,32 @@ class Books:
             self.counts["left by their worker"] += 1
             self.tickets[handle].held = False
 
+    # -- policies
+
+    def setting(self, function: bytes, text: bytes) -> Setting:
+        """Record that a policy is about to be set."""
+        made = Setting(text)
+        self._settings.setdefault(function, []).append(made)
+        return made
+
+    def was_set(self, setting: Setting) -> None:
+        self.counts["policies set"] += 1
+        setting.confirmed = self._tick()
+
+    def policies(self) -> dict[bytes, tuple[list[bytes], bool]]:
+        """Return by function which policies it may have, and whether it has one."""
+        found = {}
+        for name, settings in self._settings.items():
+            last = max((n for n, one in enumerate(settings) if one.durable), default=-1)
+            texts = [one.text for one in settings[max(last, 0) :]]
+            found[name] = texts, last >= 0
+        return found
+
+    def policy_is(self, function: bytes, text: bytes) -> None:
+        """A function has this policy, and none was set."""
+        allowed, _ = self.policies().get(function, ([text], False))
+        assert text in allowed, f"{function!r} has got another policy: {text!r}"
+
     # -- the server
 
     def killed(self) -> None:
@@ -434,6 +475,10 @@ class Books:
             if end < durable:
                 self._over_for_good(handle, self.tickets[handle])
         self._finished.clear()
+        for settings in self._settings.values():
+            for setting in settings:
+                setting.durable |= 0 <= setting.confirmed < durable
+                setting.confirmed = -1
         for handle, ticket in self.tickets.items():
             ticket.certain += sum(each < durable for each in ticket.failures)
             ticket.failures.clear()

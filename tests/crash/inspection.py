@@ -20,7 +20,7 @@ class Inspection:
         self._dead: set[bytes] = set()
         self._results: dict[bytes, bytes] = {}
         self._last: dict[bytes, float] = {}
-        self.policies: dict[bytes, bytes] = {}
+        self._policies: dict[bytes, bytes] = {}
         for each in content:
             self._take(each, fields_of(each.extra))
 
@@ -31,7 +31,8 @@ class Inspection:
         if kind == b"setting" and fields[b"what"] == b"schedule":
             self._last[job.function] = float(fields[b"last"])
         elif kind == b"setting":
-            self.policies[job.function] = job.workload
+            self._policies[job.function] = job.workload
+            self._books.policy_is(job.function, job.workload)
         elif kind == b"result":
             assert handle not in self._results, f"{handle!r} has two results"
             self._results[handle] = job.workload
@@ -83,6 +84,8 @@ class Inspection:
         books, now = self._books, self._now
         for handle in books.open - self.jobs:
             assert books.tickets[handle].expired(now), f"{handle!r} is not in the store"
+        for name, (_, needed) in books.policies().items():
+            assert not needed or name in self._policies, f"{name!r} has no policy"
         assert books.dead <= self._dead, "dead jobs are missing"
         for handle, ticket in books.tickets.items():
             if ticket.keeps(now):

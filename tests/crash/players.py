@@ -78,6 +78,13 @@ class Wire:
         answer = await self._take(len(self._pending))
         return [line.split(b"\t") for line in answer.split(b"\n")[:-2]]
 
+    async def ask(self, line: bytes) -> bytes:
+        """Return the answer to an admin line, which is one line."""
+        await self.send(line + b"\n")
+        while not self._pending.endswith(b"\n"):
+            await self._read_more()
+        return (await self._take(len(self._pending))).rstrip()
+
     def close(self) -> None:
         self._socket.close()
 
@@ -338,6 +345,34 @@ class Play:
             assert body.startswith(b"JOB_NOT_FOUND"), body
         self.books.watched(handle, name, body.partition(b"\0")[2])
 
+    # -- the one who sets policies
+
+    async def setter(self) -> None:
+        """Set policies until the server is gone."""
+        await self._again_and_again(self._set)
+
+    async def _set(self, wire: Wire) -> None:
+        """Set policies, and look first whether those of earlier servers are there."""
+        if not await self._set_one(wire):
+            await self.until(lambda: False)
+            return
+        for name, *rest in await wire.ask_list(b"show policies"):
+            if name in FUNCTIONS:
+                self.books.policy_is(name, rest[-1])
+        while not self._ended:
+            await asyncio.sleep(0.02)
+            await self._set_one(wire)
+
+    async def _set_one(self, wire: Wire) -> bool:
+        """Return False if the server has no such command."""
+        name = self.random.choice(FUNCTIONS)
+        setting = self.books.setting(name, b"weight=%d" % self.random.randint(1, 1000))
+        answer = await wire.ask(b"set function %s %s" % (name, setting.text))
+        if answer != b"OK":
+            return False
+        self.books.was_set(setting)
+        return True
+
 
 class Load:
     """Clients and workers that play until the server is gone."""
@@ -346,7 +381,7 @@ class Load:
         self._play = play
         self._players = [*[play.client] * clients, *[play.worker] * workers]
         if play.steered:
-            self._players.append(play.asker)
+            self._players += [play.asker, play.setter]
         self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> None:

@@ -391,6 +391,24 @@ def test_store_must_have_the_results(steered):
         steered.inspect()
 
 
+def test_store_must_have_the_policies_that_were_set(steered):
+    books = steered.books
+    for text in b"weight=1", b"weight=2", b"weight=3":
+        setting = books.setting(b"f", text)
+        if text != b"weight=3":
+            books.was_set(setting)
+    steered.later()
+    books.killed()
+    extra = b"kind=setting&what=policy"
+    row = StoredJob(1, b"", b"f", b"", b"weight=3", extra=extra)
+    steered.inspect(row)
+    steered.inspect(row._replace(workload=b"weight=2"))
+    with pytest.raises(AssertionError, match="another policy"):
+        steered.inspect(row._replace(workload=b"weight=1"))
+    with pytest.raises(AssertionError, match="has no policy"):
+        steered.inspect()
+
+
 class Clockwork:
     """Runs of a schedule, and the file that names them."""
 
