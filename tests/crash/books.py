@@ -187,7 +187,8 @@ class Books:
         self._mortal: set[bytes] = set()
         # The policies that were set, by function.
         self._settings: dict[bytes, list[Setting]] = {}
-        # Handles whose results should be asked for again.
+        # Handles whose results should be asked for, and asked for again.
+        self.ending: deque[bytes] = deque(maxlen=10)
         self.interesting: deque[bytes] = deque(maxlen=200)
         # Handles of dead jobs that must be in the store.
         self.dead: set[bytes] = set()
@@ -380,6 +381,8 @@ class Books:
             ticket.reported += attempt.counts
         elif ticket.plan.keep and not ticket.inherited:
             ticket.results[attempt.result] = attempt.wall + ticket.plan.keep
+            if handle in self.open:
+                self.ending.append(handle)
         else:
             ticket.results[attempt.result] = 0.0
 

@@ -319,7 +319,7 @@ class Play:
         while self.random.random() < 0.9:
             await self.until(lambda: bool(self.recent or self.books.interesting))
             await self._get_results(wire)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.002)
         if self.recent:
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):
@@ -328,7 +328,7 @@ class Play:
     async def _get_results(self, wire: Wire) -> None:
         """Ask for the results of some jobs; those that are kept come again."""
         known = [*self.recent, *self.books.interesting]
-        handles = self.random.choices(known, k=10)
+        handles = [*self.random.choices(known, k=6), *self.books.ending]
         asked = time.time()
         await wire.send(b"".join(packet("GET_RESULT", each) for each in handles))
         for handle in handles:

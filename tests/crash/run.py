@@ -32,8 +32,8 @@ COMPLAINTS = (" CRITICAL ", " ERROR ", "Traceback", "is left alone")
 # What it may log when its disk is full.
 WITHOUT_ROOM = ("jobs cannot be stored for now", "jobs still cannot be stored")
 
-# Seconds between two runs of a schedule; a binary fraction.
-STEP = "0.25"
+# Seconds between two runs of a schedule: less and more than a start takes.
+STEPS = ("0.25", "2")
 
 Ending = Callable[[Server], Awaitable[None]]
 
@@ -128,7 +128,8 @@ class Run:
             settings.write_text(plans.SETTINGS + schedules)
             options += ["--settings", str(settings), "--max-dead", "1000000"]
             program = ("-m", "crash_server")
-            fate |= {"CRASH_DIARY": str(self._diary), "CRASH_STEP": STEP}
+            step = self.random.choice(STEPS)
+            fate |= {"CRASH_DIARY": str(self._diary), "CRASH_STEP": step}
         server = await Server.start(*options, program=program, **fate)
         try:
             async with asyncio.timeout(2 * DEADLINE):
