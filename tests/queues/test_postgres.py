@@ -270,6 +270,14 @@ def test_row_is_replaced_at_the_first_attempt(
     assert content(database) == [TWO._replace(retries=1)]
 
 
+def test_row_that_is_there_unexpectedly_is_replaced(database: Database) -> None:
+    fill(database, ONE, TWO)
+    with closing(opened(database)) as queue:
+        # As if the outcome of a commit were unknown.
+        queue.commit([ONE._replace(retries=1)], [2])
+    assert content(database) == [ONE._replace(retries=1)]
+
+
 def test_workload_over_the_limit_is_refused(database: Database) -> None:
     large = TWO._replace(workload=bytes(256 * 1024 * 1024 + 1))
     with closing(opened(database)) as queue:
