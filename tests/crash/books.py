@@ -328,7 +328,7 @@ class Books:
             self.counts["handed over"] += 1
         else:
             assert not ticket.used_up, f"{handle!r} has failed too often to run again"
-        if first and owner.plan.ttl and owner.latest:
+        if first and not ticket.inherited and owner.plan.ttl and owner.latest:
             late = owner.latest + owner.plan.delay + owner.plan.ttl + LATE
             assert now < late, f"{handle!r} was started after its time to live"
         if owner.plan.after:

@@ -314,6 +314,17 @@ def test_job_may_expire(steered):
     assert steered.books.open == set()
 
 
+def test_job_must_start_within_its_time_to_live(steered):
+    for handle in b"1", b"2":
+        steered.submit(handle, ttl=1.0, dead="function")
+        steered.made[handle].wall -= 100.0
+        steered.made[handle].latest -= 100.0
+    with pytest.raises(AssertionError, match="after its time to live"):
+        steered.assign(b"1")
+    # It has expired, and so it was handed over.
+    steered.assign(b"2", HEIR)
+
+
 def test_result_that_was_told_stays(steered):
     steered.submit(b"1", keep=60.0)
     steered.end(b"1", Attempt(b"r"))
