@@ -54,6 +54,8 @@ class StoredJobs:
         self._dead = dead
         self._results = results
         self._schedules = schedules
+        # Numbers of what could not be stored in an outage.
+        self._unsaved: dict[int, None] = {}
 
     def add(self, job: Job) -> None:
         """Have a job stored. A new job is pending until then."""
@@ -75,7 +77,8 @@ class StoredJobs:
         """Refuse jobs that could not be stored.
 
         A failed commit may still have stored them, so they are removed from the store.
-        If a job was stored before, and only a change of it failed, it stays as it was.
+        If a job was stored before, and only a change of it failed, it stays as it was;
+        see `keep_unsaved`.
         """
         for job in jobs:
             if job.receipts is None:
@@ -99,6 +102,20 @@ class StoredJobs:
                 self.record_again((number,))
             elif job.stored:
                 self._jobs.store(job)
+
+    def keep_unsaved(self, jobs: list[Job], numbers: Sequence[int]) -> None:
+        """Remember changes of stored jobs, and records, that an outage prevented."""
+        for job in jobs:
+            self._unsaved[job.number] = None
+        for number in numbers:
+            self._unsaved[number] = None
+
+    def store_unsaved(self) -> None:
+        """Store as they are by now what could not be stored in an outage."""
+        if self._unsaved:
+            numbers = list(self._unsaved)
+            self._unsaved.clear()
+            self.store_again(numbers)
 
     def restore(
         self,

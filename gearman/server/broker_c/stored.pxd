@@ -27,6 +27,7 @@ cdef class StoredJobs:
     cdef DeadJobs _dead
     cdef Results _results
     cdef Schedules _schedules
+    cdef dict _unsaved
 
     cpdef add(self, Job job)
     @cython.locals(job=Job)
@@ -42,6 +43,9 @@ cdef class StoredJobs:
         self, int64_t number, bytes handle, bytes name, bytes unique, bytes workload,
         int priority, int64_t when, int retries, bytes reducer, bytes extra=*,
     )
+    @cython.locals(job=Job)
+    cpdef keep_unsaved(self, list jobs, numbers)
+    cpdef store_unsaved(self)
     cpdef restored(self)
     cdef _restore_dead(self, Job job)
     @cython.locals(result=Result)

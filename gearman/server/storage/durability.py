@@ -11,7 +11,7 @@ from ...errors import QueueError, StartupError
 from ...queue import Queue, StoredJob, Unreadable, replayed
 from ..broker import Broker, Job, Peer
 from ..settings.levels import NOTICE
-from .store import Store
+from .store import OUTAGE, Store
 
 # Seconds between two lines in the log about the progress of the replay, and jobs
 # between two looks at the clock.
@@ -127,16 +127,19 @@ class Durability:
 
     def _tell_broker(self) -> None:
         """Tell the broker the outcomes of jobs, and release held connections."""
-        self._broker.outage = self._store.outage
+        outage = self._broker.outage = self._store.outage
         stored = self._broker.stored
         for jobs, reason, lost, records in self._store.outcomes():
             stored.store_again(lost)
             if reason:
                 stored.failed(jobs, reason)
-                stored.record_again(records)
+                if reason == OUTAGE:
+                    stored.keep_unsaved(jobs, records)
             else:
                 stored.durable(jobs)
                 stored.recorded(records)
+        if not outage and not self._closing:
+            stored.store_unsaved()
         if not self._store.full and not self._closing:
             waiting, self._waiting = self._waiting, set()
             for producer in waiting:

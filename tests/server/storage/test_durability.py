@@ -190,6 +190,29 @@ class TestOutage:
             worker.send("CAN_DO", b"f")
             assert grabbed(worker) == handle
 
+    def test_attempts_and_results_are_stored_when_it_is_over(self, server, queue):
+        steered = "SUBMIT_JOB_WITH", b"f", b"", b"background=1&retries=1&keep=60", b"w"
+        with server.peer() as client, server.peer() as worker:
+            for _ in range(2):
+                client.send(*steered)
+                queue.call()
+            failed, done = created(client), created(client)
+            worker.send("CAN_DO", b"f")
+            assert [grabbed(worker), grabbed(worker)] == [failed, done]
+            worker.send("WORK_FAIL", failed)
+            worker.send("WORK_COMPLETE", done, b"r")
+            worker.fence()
+            # Two attempts of the commit fail; then the store works again.
+            queue.call(QueueError("no disk"))
+            queue.call(QueueError("no disk"))
+            stored = {}
+            while {number_of(failed), number_of(done)} - stored.keys():
+                added, _ = queue.calls.get(timeout=DEADLINE)
+                stored.update((job.number, job) for job in added)
+                queue.results.put(None)
+            assert b"attempts=1" in stored[number_of(failed)].extra
+            assert b"kind=result" in stored[number_of(done)].extra
+
 
 def test_what_waits_is_stored_before_the_server_stops(server, queue):
     with server.peer() as client, server.peer() as worker:
