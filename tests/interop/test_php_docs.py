@@ -16,6 +16,7 @@ BLOCK = re.compile(r"^```php\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PRINTED = re.compile(r"^ *echo .*;  +// (.*)$", re.MULTILINE)
 
 WORKER, *CLIENTS = BLOCK.findall(PAGE.read_text())
+NAMES = re.findall(r"addFunction\('(\w+)'", WORKER)
 
 
 def write(program: str, server: Server, folder: Path) -> list[str]:
@@ -32,7 +33,9 @@ def worker(server: Server, tmp_path: Path) -> Iterator[Program]:
     folder = tmp_path / "worker"
     folder.mkdir()
     with Program(*write(WORKER, server, folder)) as running, Peer(server.port) as peer:
-        until(lambda: b"careless\t0\t0\t1" in peer.ask_list(b"status"))
+        # libgearman registers them in any order.
+        lines = {b"%b\t0\t0\t1" % name.encode() for name in NAMES}
+        until(lambda: lines <= {*peer.ask_list(b"status")})
         yield running
 
 
