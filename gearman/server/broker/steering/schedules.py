@@ -24,6 +24,11 @@ LATE = 60.0
 # When a run was refused, it is tried again after so many seconds.
 PAUSE = 5.0
 
+# The time of a run that somebody asked for.
+BY_HAND = -1.0
+
+STOPPED = "the server is shutting down"
+
 Submit = Callable[[Peer, bytes, bytes, bytes, JobOptions], None]
 
 
@@ -61,18 +66,22 @@ class Entry:
 
 
 class Caller(Peer):
-    """The client of one run: it gets the answer to the submission."""
+    """The client of one run: it gets the answer to the submission.
+
+    `refusal` says why there is no job, as soon as that is known.
+    """
 
     def __init__(self, schedules: "Schedules", entry: Entry, time: float) -> None:
         super().__init__("schedule")
+        self.refusal = ""
         self._schedules = schedules
         self._entry = entry
         self._time = time
 
     def send(self, command: int, arguments: tuple[bytes, ...]) -> None:
         if command != JOB_CREATED:
-            reason = arguments[-1].decode(errors="replace")
-            self._schedules.refused(self._entry, self._time, reason)
+            self.refusal = arguments[-1].decode(errors="replace")
+            self._schedules.refused(self._entry, self._time, self.refusal)
 
 
 class Schedules:
@@ -126,13 +135,14 @@ class Schedules:
                 self._run_next(entry, wall)
         self._set_first()
 
-    def run(self, name: str, wall: float) -> bool:
-        """Submit the job of a schedule now. Returns False if there is none."""
-        entry = self.known.get(name)
-        if entry is None:
-            return False
-        self._call(entry, wall)
-        return True
+    def run(self, name: str) -> str:
+        """Submit the job of a known schedule now; return why it was refused, or "".
+
+        This does not count as a run at one of the schedule's times.
+        """
+        if self.stopped:
+            return STOPPED
+        return str(self._call(self.known[name], BY_HAND))
 
     def pause(self, name: str, paused: bool, wall: float) -> bool:
         """Pause or resume a schedule. Returns False if there is none."""
@@ -211,18 +221,22 @@ class Schedules:
             if entry.again:
                 entry.again = wall + PAUSE
 
-    def _call(self, entry: Entry, time: float) -> None:
-        """Submit the job of a run, and note in it which run it is."""
+    def _call(self, entry: Entry, time: float) -> str:
+        """Submit the job of a run, and note in it which run it is.
+
+        Returns why it was refused, or "".
+        """
         jobs, schedule = self._jobs, entry.schedule
         number = jobs.next_number
         options = replace(schedule.options, background=True)
         peer, name = Caller(self, entry, time), schedule.function
         self._submit(peer, name, schedule.unique, schedule.workload, options)
         job = jobs.known.get(number)
-        if job is not None and job.stored:
+        if job is not None and job.stored and time != BY_HAND:
             extra = jobs.extend(job)
             extra.run = (schedule.name, time)
             jobs.store(job)
+        return peer.refusal
 
     def _store(self, entry: Entry) -> None:
         if not self._persistent:

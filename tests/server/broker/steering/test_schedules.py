@@ -9,6 +9,7 @@ from gearman.commands import Command
 from gearman.options import Policies, Policy, Schedule, job_options
 from gearman.server.broker import Job, Record
 from gearman.server.broker.steering.records import split
+from gearman.server.broker.steering.schedules import STOPPED
 from tests.server.conftest import Server
 
 # The clock of a Server begins here; it is 20 seconds after a whole minute.
@@ -152,11 +153,22 @@ def test_paused_schedule_waits_to_be_resumed(server: Server) -> None:
 
 def test_run_at_once_changes_nothing_else(server: Server) -> None:
     load(server, schedule())
-    assert server.broker.schedules.run("s", server.wall)
-    assert not server.broker.schedules.run("x", server.wall)
+    assert server.broker.schedules.run("s") == ""
     assert len(jobs(server)) == 1
+    assert server.broker.schedules.known["s"].last == 0
     server.after(41)
     assert len(jobs(server)) == 2
+
+
+def test_run_at_once_tells_why_it_was_refused(server: Server) -> None:
+    server.broker.policies.load(Policies({b"f": Policy(need_worker=True)}))
+    load(server, schedule(catch_up=600))
+    assert server.broker.schedules.run("s").startswith("No worker")
+    server.worker()
+    server.after(10)
+    assert jobs(server) == []
+    server.broker.schedules.stopped = True
+    assert server.broker.schedules.run("s") == STOPPED
 
 
 def test_schedules_can_be_replaced(server: Server) -> None:
@@ -258,6 +270,14 @@ class TestRestart:
         store.commit(site)
         again = store.restart(MINUTE + 310, schedule())
         assert len(jobs(again)) == 1
+
+    def test_run_at_once_is_not_taken_for_the_last_run(self, site: Server) -> None:
+        store = Store()
+        site.broker.schedules.run("s")
+        store.commit(site)
+        again = store.restart(MINUTE + 10, schedule(catch_up=600))
+        assert len(jobs(again)) == 1
+        assert again.broker.schedules.known["s"].last == 0
 
     def test_new_schedule_has_missed_nothing(self) -> None:
         again = Store().restart(MINUTE + 5, schedule(catch_up=600))
