@@ -100,6 +100,8 @@ LINES = [
     *(b"show job " + CREATED + b"\n", b"show job " + ASSIGNED + b"\n"),
     *(b"retry job " + ASSIGNED + b"\n", b"forget job " + CREATED + b"\n"),
     *(b"retry function f\n", b"forget function f\n", b"purge function f\n"),
+    *(b"show schedules\n", b"run schedule s\n", b"pause schedule s\n"),
+    *(b"resume schedule s\n", b"run schedule x\n", b"pause schedule \xff\n"),
     *(b"1 2 3 4 5 6\n", b"GET / HTTP/1.1\r\n", b"\xff\xfe\n", b"cancel job\n"),
 ]
 

@@ -72,7 +72,7 @@ _CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue"})
 _OURS: Final = frozenset(
     {
         *(b"set", b"unset", b"pause", b"resume", b"purge", b"retry", b"forget"),
-        _SHUTDOWN,
+        *(b"run", _SHUTDOWN),
     }
 )
 
@@ -188,6 +188,8 @@ class Admin:
                 return pieces(map(_usage, self._limits()))
             case [b"policies"]:
                 return self._steering.policies()
+            case [b"schedules"]:
+                return self._steering.schedules()
             case [b"dead"]:
                 return self._jobs.dead()
             case [b"job", _]:

@@ -1,4 +1,4 @@
-"""The admin commands that steer: policies of functions, and jobs that wait or are dead.
+"""The admin commands that steer: policies, jobs that wait or are dead, and schedules.
 
 A command for all jobs of a function is carried out in pieces. It counts for the jobs
 that are there when it begins. If the connection is closed before its answer, the rest
@@ -8,6 +8,7 @@ is not done.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Final
 
 from ...errors import OptionError
@@ -28,6 +29,7 @@ from .lines import (
     too_long,
 )
 
+_NO_SCHEDULE: Final = b"ERR schedule not found\r\n"
 _NOTHING_SET: Final = b"ERR nothing was set for this function\r\n"
 _TOO_MANY: Final = (
     b"ERR something is set for too many functions: use 'unset function NAME'\r\n"
@@ -54,6 +56,9 @@ class Steering:
             (b"retry", b"function"): (1, partial(self._dead_jobs, revive)),
             (b"forget", b"job"): (1, partial(self._dead_job, forget)),
             (b"forget", b"function"): (1, partial(self._dead_jobs, forget)),
+            (b"run", b"schedule"): (1, self._run_schedule),
+            (b"pause", b"schedule"): (1, partial(self._pause_schedule, True)),
+            (b"resume", b"schedule"): (1, partial(self._pause_schedule, False)),
         }
         self.verbs = sorted({verb for verb, _ in self._commands})
 
@@ -156,3 +161,45 @@ class Steering:
             for job in dead.of(name, 1):
                 act(job)
                 yield True
+
+    # -- schedules
+
+    def schedules(self) -> Answer:
+        """Answer `show schedules`."""
+        return pieces(map(self._schedule_line, list(self._broker.schedules.known)))
+
+    def _schedule_line(self, name: str) -> bytes:
+        """Return name, cron, function, next and last run, and paused (0 or 1)."""
+        entry = self._broker.schedules.known.get(name)
+        if entry is None:
+            return b""
+        schedule = entry.schedule
+        # Between the fields of cron, there may be more than a space.
+        cron = " ".join(schedule.cron.split())
+        texts = (name.encode(), cron.encode(), schedule.function)
+        times = (_time(entry.next), _time(entry.last))
+        cells = (*map(printable, texts), *times, b"%d" % entry.is_paused())
+        return b"\t".join(cells) + b"\n"
+
+    def _run_schedule(self, name: bytes) -> Answer:
+        schedules, text = self._broker.schedules, _name_of_schedule(name)
+        if text not in schedules.known:
+            return _NO_SCHEDULE
+        refusal = schedules.run(text)
+        if refusal:
+            return b"ERR its job was refused: %b\r\n" % printable(refusal.encode())
+        return OK
+
+    def _pause_schedule(self, paused: bool, name: bytes) -> Answer:
+        broker = self._broker
+        found = broker.schedules.pause(_name_of_schedule(name), paused, broker.wall)
+        return OK if found else _NO_SCHEDULE
+
+
+def _name_of_schedule(name: bytes) -> str:
+    # No schedule has a name with bytes that are not UTF-8.
+    return name.decode(errors="surrogateescape")
+
+
+def _time(time: float) -> bytes:
+    return b"%d" % time if 0 < time < inf else b"-"

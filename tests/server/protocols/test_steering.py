@@ -1,21 +1,27 @@
-"""The admin commands that steer functions, and jobs that wait or are dead."""
+"""The admin commands that steer: functions, jobs that wait or are dead, schedules."""
 
+from datetime import UTC
 from ipaddress import ip_network
 
 import pytest
 
 from gearman.commands import MAX_FUNCTION, Command
-from gearman.options import Policies, parse_policy
+from gearman.options import Policies, Policy, Schedule, parse_policy
 from gearman.server.broker.steering.policies import MOST_SET
 from gearman.server.protocols.admin import Admin, Identity
 from gearman.server.protocols.lines import PIECE_LINES
+from tests.server.broker.steering.test_schedules import MINUTE, load, schedule
+from tests.server.conftest import Server
 
 OK = b"OK\r\n"
 INCOMPLETE = (
     b"ERR INVALID_ARGUMENTS "
     b"An+incomplete+set+of+arguments+was+sent+to+this+command+%b\r\n"
 )
-VERBS = [b"set", b"unset", b"pause", b"resume", b"purge", b"retry", b"forget"]
+VERBS = [
+    *(b"set", b"unset", b"pause", b"resume", b"purge", b"retry", b"forget"),
+    b"run",
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -40,7 +46,7 @@ def test_only_some_hosts_may_steer_if_that_is_asked_for(server, verb):
     denied = ask(verb + b" function f x=1", "192.0.2.2")
     assert denied.startswith(b"ERR PERMISSION_DENIED %b+is" % verb)
     assert not ask(verb, "192.0.2.1").startswith(b"ERR PERMISSION_DENIED")
-    for line in (b"show policies", b"show dead", b"list jobs"):
+    for line in (b"show policies", b"show dead", b"show schedules", b"list jobs"):
         assert ask(line, "192.0.2.2") == b".\n"
 
 
@@ -286,3 +292,70 @@ class TestDeadJobs:
         next(steps)
         dead.drop_old(dead.first)
         assert list(steps) == []
+
+
+class TestSchedules:
+    NOT_FOUND = b"ERR schedule not found\r\n"
+
+    def test_schedules_are_shown(self, server: Server) -> None:
+        cron = "30  3\t* * *"
+        never = Schedule("\xfcb", "never", UTC, b"\xff\t")
+        load(server, schedule("s", cron), never, schedule("t", "@daily", paused=True))
+        row = b"s\t30 3 * * *\tf\t%d\t%b\t0\n"
+        others = b"\xc3\xbcb\tnever\t\xff\\x09\t-\t-\t0\nt\t@daily\tf\t%d\t-\t1\n.\n"
+        shown = server.connect().ask(b"show schedules")
+        assert shown == row % (MINUTE, b"-") + others % MINUTE
+        server.after(41)
+        shown = server.connect().ask(b"SHOW Schedules")
+        ran = row % (MINUTE + 60, b"%d" % MINUTE)
+        assert shown == ran + others % (MINUTE + 60)
+
+    def test_server_without_schedules_has_none(self, server: Server) -> None:
+        admin = server.connect()
+        assert admin.ask(b"show schedules") == b".\n"
+        for verb in (b"run", b"pause", b"resume"):
+            assert admin.ask(verb + b" schedule s") == self.NOT_FOUND
+
+    def test_schedule_is_paused_and_resumed(self, server: Server) -> None:
+        load(server, schedule())
+        admin = server.connect()
+        assert admin.ask(b"pause schedule s") == OK
+        assert admin.ask(b"show schedules").endswith(b"\t-\t1\n.\n")
+        server.after(41)
+        assert admin.ask(b"list jobs") == b".\n"
+        assert admin.ask(b"resume schedule s") == OK
+        assert admin.ask(b"show schedules").endswith(b"\t-\t0\n.\n")
+        server.after(60)
+        assert admin.ask(b"list jobs").count(b"\n") == 2
+
+    def test_schedule_is_run_at_once_even_if_it_is_paused(self, server: Server) -> None:
+        load(server, schedule(paused=True))
+        admin = server.connect()
+        before = admin.ask(b"show schedules")
+        assert admin.ask(b"Run Schedule s") == OK
+        assert admin.ask(b"status") == b"f\t1\t0\t0\n.\n"
+        assert admin.ask(b"show schedules") == before
+
+    def test_refused_run_is_an_error_with_the_reason(self, server: Server) -> None:
+        server.broker.policies.load(Policies({b"f": Policy(need_worker=True)}))
+        load(server, schedule())
+        answer = server.connect().ask(b"run schedule s")
+        assert answer.startswith(b"ERR its job was refused: No worker")
+        server.broker.schedules.stopped = True
+        answer = b"ERR its job was refused: the server is shutting down\r\n"
+        assert server.connect().ask(b"run schedule s") == answer
+
+    @pytest.mark.parametrize("name", [b"S", b"\xff", b"\xef\xbf\xbd"])
+    def test_other_names_are_not_found(self, server: Server, name: bytes) -> None:
+        load(server, schedule())
+        for verb in (b"run", b"pause", b"resume"):
+            assert server.connect().ask(verb + b" schedule " + name) == self.NOT_FOUND
+
+    def test_schedule_that_is_gone_has_no_line(self, server: Server) -> None:
+        many = [schedule(f"s{number}") for number in range(PIECE_LINES + 1)]
+        load(server, *many)
+        answer = server.gear.admin.answer(b"show schedules", "unix")
+        assert not isinstance(answer, bytes)
+        assert next(answer).count(b"\n") == PIECE_LINES
+        load(server)
+        assert b"".join(answer) == b".\n"
