@@ -18,7 +18,7 @@ from .admin_client_handler import (
 from .blocking.options import Options, Server
 from .blocking.sharing import Shared
 from .client_core import steering
-from .client_core.steering import DeadJob, FunctionPolicy, JobRecord
+from .client_core.steering import DeadJob, FunctionPolicy, JobRecord, KnownSchedule
 from .connection import GearmanConnection
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .errors import (
@@ -331,3 +331,26 @@ class GearmanAdminClient(Shared):
         words = [text] if text else []
         answer: tuple[JobRecord, ...] = self._ask(steering.LIST_JOBS, *words)
         return answer
+
+    def get_schedules(self) -> tuple[KnownSchedule, ...]:
+        """Return a dict for each schedule of the server.
+
+        It has name, cron, task, next, last, paused.
+        """
+        answer: tuple[KnownSchedule, ...] = self._ask(steering.SHOW_SCHEDULES)
+        return answer
+
+    def run_schedule(self, name: str) -> str:
+        """Have the server submit the job of a schedule now; return the line it sends.
+
+        This counts for no run of the schedule, and can be done while it is paused.
+        """
+        return self._ask_line(steering.RUN_SCHEDULE, name)
+
+    def pause_schedule(self, name: str) -> str:
+        """Let a schedule submit no more jobs; return the line of the answer."""
+        return self._ask_line(steering.PAUSE_SCHEDULE, name)
+
+    def resume_schedule(self, name: str) -> str:
+        """Let a schedule submit jobs again; return the line of the answer."""
+        return self._ask_line(steering.RESUME_SCHEDULE, name)

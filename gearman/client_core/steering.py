@@ -20,6 +20,10 @@ SHOW_POLICIES: Final = "show policies"
 SHOW_DEAD: Final = "show dead"
 SHOW_JOB: Final = "show job"
 LIST_JOBS: Final = "list jobs"
+SHOW_SCHEDULES: Final = "show schedules"
+RUN_SCHEDULE: Final = "run schedule"
+PAUSE_SCHEDULE: Final = "pause schedule"
+RESUME_SCHEDULE: Final = "resume schedule"
 
 
 class FunctionPolicy(TypedDict):
@@ -37,6 +41,17 @@ class DeadJob(TypedDict):
     attempts: int
     died: int
     reason: str
+
+
+class KnownSchedule(TypedDict):
+    """A schedule; `next` and `last` run are in seconds since 1970, None without one."""
+
+    name: str
+    cron: str
+    task: str
+    next: int | None
+    last: int | None
+    paused: bool
 
 
 class JobWorker(TypedDict):
@@ -116,6 +131,29 @@ def _dead(line: str) -> DeadJob:
     }
 
 
+def _schedule(line: str) -> KnownSchedule:
+    fields = line.split("\t")
+    if len(fields) < 6 or fields[5] not in ("0", "1"):
+        raise ProtocolError(f"This is no line of a schedule: {line}")
+    name, cron, task, following, last, paused = fields[:6]
+    return {
+        "name": name,
+        "cron": cron,
+        "task": task,
+        "next": _time(following, line),
+        "last": _time(last, line),
+        "paused": paused == "1",
+    }
+
+
+def _time(text: str, line: str) -> int | None:
+    if text == "-":
+        return None
+    if not text.isdecimal():
+        raise ProtocolError(f"This is no line of a schedule: {line}")
+    return int(text)
+
+
 def _record(line: str) -> Any:
     try:
         record = json.loads(line)
@@ -132,10 +170,12 @@ LISTS: Final[Mapping[str, Callable[[str], object]]] = {
     SHOW_DEAD: _dead,
     SHOW_JOB: _record,
     LIST_JOBS: _record,
+    SHOW_SCHEDULES: _schedule,
 }
 LINES: Final = frozenset(
     {
         *(SET_FUNCTION, UNSET_FUNCTION, PAUSE_FUNCTION, RESUME_FUNCTION),
         *(PURGE_FUNCTION, RETRY_FUNCTION, FORGET_FUNCTION, RETRY_JOB, FORGET_JOB),
+        *(RUN_SCHEDULE, PAUSE_SCHEDULE, RESUME_SCHEDULE),
     }
 )

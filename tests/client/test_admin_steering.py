@@ -1,6 +1,8 @@
 """The admin client steers functions and jobs of this server."""
 
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,6 +93,27 @@ def test_jobs_are_listed_by_pages(client: Any, admin: Any, task: str) -> None:
     assert last in admin.list_jobs()
     with pytest.raises(ProtocolError, match="state must be one of waiting"):
         admin.list_jobs(state="odd")
+
+
+def test_schedules_are_shown_run_and_paused(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[schedules.s]\ncron = '@yearly'\nfunction = 'f'")
+    with (
+        servers.ours("--settings", str(file)) as server,
+        gearman.GearmanAdminClient([server.address]) as admin,
+    ):
+        (schedule,) = admin.get_schedules()
+        following = schedule["next"]
+        assert following is not None
+        assert time.time() < following < time.time() + 367 * 86400
+        rest = {"name": "s", "cron": "@yearly", "task": "f", "last": None}
+        assert schedule == {**rest, "next": following, "paused": False}
+        assert admin.pause_schedule("s") == admin.run_schedule("s") == "OK"
+        assert [job["function"] for job in admin.list_jobs()] == ["f"]
+        assert admin.get_schedules()[0]["paused"]
+        assert admin.resume_schedule("s") == "OK"
+        assert not admin.get_schedules()[0]["paused"]
+        assert admin.resume_schedule("x") == "ERR schedule not found"
 
 
 def test_server_without_these_commands_says_so() -> None:

@@ -7,6 +7,7 @@ from gearman.client_core.steering import (
     LISTS,
     SHOW_DEAD,
     SHOW_POLICIES,
+    SHOW_SCHEDULES,
     number_in,
     pairs,
 )
@@ -50,6 +51,26 @@ def test_dead_jobs_are_split() -> None:
     }
 
 
+def test_schedules_are_split() -> None:
+    schedule = LISTS[SHOW_SCHEDULES]("s\t30 3 * * *\tf\t1700000000\t-\t1")
+    assert schedule == {
+        "name": "s",
+        "cron": "30 3 * * *",
+        "task": "f",
+        "next": 1700000000,
+        "last": None,
+        "paused": True,
+    }
+    assert LISTS[SHOW_SCHEDULES]("s\tc\tf\t-\t1\t0") == {
+        "name": "s",
+        "cron": "c",
+        "task": "f",
+        "next": None,
+        "last": 1,
+        "paused": False,
+    }
+
+
 def test_jobs_are_objects() -> None:
     assert LISTS[LIST_JOBS]('{"size": 1}') == {"size": 1}
 
@@ -61,6 +82,10 @@ def test_jobs_are_objects() -> None:
         (SHOW_POLICIES, "f\tx", "no line of a policy"),
         (SHOW_DEAD, "a\tb\t1\t2", "no line of a dead job"),
         (SHOW_DEAD, "a\tb\t1\tx\ty", "no line of a dead job"),
+        (SHOW_SCHEDULES, "s\t* * * * *\tf\t-\t-", "no line of a schedule: s"),
+        (SHOW_SCHEDULES, "s\tc\tf\t-\t-\t2", "no line of a schedule"),
+        (SHOW_SCHEDULES, "s\tc\tf\tx\t-\t1", "no line of a schedule"),
+        (SHOW_SCHEDULES, "s\tc\tf\t1\tx\t1", "no line of a schedule"),
         (LIST_JOBS, "{", "no JSON: {"),
         (LIST_JOBS, "[]", "no object in JSON"),
     ],

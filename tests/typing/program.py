@@ -346,6 +346,11 @@ def administer() -> None:
         jobs = admin.list_jobs(task="name", state="dead", limit=10, after="H:host:1")
         assert_type(jobs[0]["state"], str)
         assert_type(jobs[0].get("due"), float | None)
+        assert_type(admin.get_schedules()[0]["next"], int | None)
+        assert_type(admin.get_schedules()[0]["paused"], bool)
+        assert_type(admin.run_schedule("name"), str)
+        assert_type(admin.pause_schedule("name"), str)
+        assert_type(admin.resume_schedule("name"), str)
 
 
 def encode() -> None:
