@@ -55,6 +55,10 @@ DEAD: Final = Table(
     ("handle", "function", "attempts", "died", "reason"),
     texts=frozenset({"function", "reason"}),
 )
+SCHEDULES: Final = Table(
+    ("schedule", "cron", "function", "next", "last", "paused"),
+    texts=frozenset({"cron", "function"}),
+)
 RECORDS: Final = Table((), json=True)
 LIMITS: Final = Table(("limit", "value", "used", "hits"))
 WORKERS: Final = Table(("descriptor", "address", "id", "functions"), words=True)

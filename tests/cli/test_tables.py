@@ -4,6 +4,7 @@ from gearman.cli.tables import (
     DEAD,
     JOBS,
     RECORDS,
+    SCHEDULES,
     STATUS,
     UNIQUES,
     WORKERS,
@@ -78,3 +79,19 @@ def test_texts_are_left_aligned_and_stay_texts() -> None:
 def test_objects_are_shown_as_they_are() -> None:
     assert aligned(RECORDS, ['{"a": 1}']) == ['{"a": 1}']
     assert RECORDS.record('{"a": 1}') == {"a": 1}
+
+
+def test_schedules_have_a_cron_with_spaces() -> None:
+    line = "nightly\t30 3 * * *\treport\t1700000000\t-\t0"
+    assert aligned(SCHEDULES, [line]) == [
+        "Schedule  Cron        Function        Next  Last  Paused",
+        "nightly   30 3 * * *  report    1700000000     -       0",
+    ]
+    assert SCHEDULES.record(line) == {
+        "schedule": "nightly",
+        "cron": "30 3 * * *",
+        "function": "report",
+        "next": 1700000000,
+        "last": "-",
+        "paused": 0,
+    }

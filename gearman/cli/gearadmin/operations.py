@@ -185,6 +185,18 @@ OPERATIONS: Final = (
         table=tables.RECORDS,
         pairs=True,
     ),
+    Operation(
+        "show-schedules",
+        "show schedules",
+        "schedules: cron, function, next and last run (in seconds since 1970), and"
+        " whether they are paused",
+        table=tables.SCHEDULES,
+    ),
+    Operation(
+        "run-schedule", "run schedule", "submit the job of a schedule now", "NAME"
+    ),
+    Operation("pause-schedule", "pause schedule", "let it submit no more jobs", "NAME"),
+    Operation("resume-schedule", "resume schedule", "let it submit jobs again", "NAME"),
     Operation("getpid", "getpid", "process id of the server"),
     Operation("server-version", "version", "version of the server"),
     Operation("server-verbose", "verbose", "log level of the server"),

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -223,6 +224,22 @@ def test_dead_jobs_are_shown_and_tried_again_or_forgotten(server: Server) -> Non
     options = ["--forget-function", "mortal", "--forget-job", name]
     said = gearadmin(server, *options)
     assert (said.status, said.out, said.err) == (1, b"0\n", "Error: UNKNOWN_JOB\n")
+
+
+def test_schedules_are_shown_run_and_paused(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[schedules.s]\ncron = '30 3 * * *'\nfunction = 'f g'")
+    with servers.ours("--settings", str(file)) as server:
+        options = ["--pause-schedule", "s", "--run-schedule", "s", "--show-schedules"]
+        said = gearadmin(server, *options, "--resume-schedule", "s")
+        assert re.fullmatch(
+            rb"OK\nOK\ns\t30 3 \* \* \*\tf g\t\d+\t-\t1\n\.\nOK\n", said.out
+        )
+        assert gearadmin(server, "--status").out == b"f g\t1\t0\t0\n.\n"
+        (row,) = json.loads(gearadmin(server, "--json", "--show-schedules").out)
+        assert (row["schedule"], row["cron"]) == ("s", "30 3 * * *")
+        said = gearadmin(server, "--run-schedule", "x")
+        assert (said.status, said.err) == (1, "Error: schedule not found\n")
 
 
 def test_jobs_are_objects_on_a_terminal_too(server: Server, queued: Peer) -> None:
