@@ -7,6 +7,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from gearman.options import KEYS, Policy
 from gearman.server.protocols.job_lists import LIMIT, MOST
 from tests import servers
@@ -16,6 +18,7 @@ from tests.test_docs_protocols import sessions
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "steering.md").read_text()
 HANDLE = re.compile(r"H:localhost:\d+")
 TIME = re.compile(r"\b1\d{9}(\.\d+)?\b")
+SCHEDULE = re.compile(r"^\[schedules\.nightly\]\n(?:.+\n)+", re.MULTILINE)
 
 
 def alike(text: str) -> str:
@@ -23,10 +26,20 @@ def alike(text: str) -> str:
     return TIME.sub("now", HANDLE.sub("HANDLE", text)).rstrip("\n")
 
 
-def test_commands_of_the_page_print_what_it_says() -> None:
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """A settings file with the schedule of the page."""
+    (text,) = SCHEDULE.findall(PAGE)
+    (tmp_path / "report.json").write_text("{}")
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    return file
+
+
+def test_commands_of_the_page_print_what_it_says(settings: Path) -> None:
     port = servers.free_port()
-    words = ("--job-handle-prefix=H:localhost", "-r", "http", f"--http-port={port}")
-    with servers.ours(*words) as server:
+    words = ["--job-handle-prefix=H:localhost", "-r", "http", f"--http-port={port}"]
+    with servers.ours(*words, "--settings", str(settings)) as server:
         handle = ""
         for command, expected in sessions("steering.md"):
             place = command.replace(":8080", f":{port}")
