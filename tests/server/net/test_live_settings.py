@@ -5,12 +5,13 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.server.net.test_show_limits import limits
-from tests.servers import Server, ours, until
+from tests.servers import DEADLINE, Server, ours, until
 from tests.wire import Peer
 
 
@@ -125,6 +126,66 @@ def test_bad_file_changes_nothing(file: Path) -> None:
         assert " ERROR " in line
         assert f"the settings in use are kept: {file}: [limits]: max-functions " in line
         assert limits(peer)[b"max-jobs"][0] == b"2"
+
+
+def schedules(peer: Peer) -> dict[bytes, list[bytes]]:
+    """Return the columns of `show schedules` by name: cron, function, and so on."""
+    rows = (row.split(b"\t") for row in peer.ask_list(b"show schedules"))
+    return {name: columns for name, *columns in rows}
+
+
+def schedule(name: str, cron: str, function: str, more: str = "") -> str:
+    return f"[schedules.{name}]\ncron='{cron}'\nfunction='{function}'\n{more}\n"
+
+
+def test_schedules_are_added_changed_and_removed(file: Path, pure: bool) -> None:
+    utc = "timezone = 'UTC'"
+    file.write_text(schedule("a", "@yearly", "f", utc) + schedule("b", "@daily", "f"))
+    with ours("--settings", str(file), pure=pure) as server, Peer(server.port) as peer:
+        first = schedules(peer)
+        assert list(first) == [b"a", b"b"]
+        assert first[b"a"][:2] == [b"@yearly", b"f"]
+        assert peer.ask(b"pause schedule a") == b"OK\r\n"
+        text = schedule("a", "0  0 1 7 *", "g", utc) + schedule("c", "@hourly", "f")
+        line = reload(server, file, text)
+        assert line.endswith("settings read again: 0 policies, 2 schedules, 0 limits")
+        second = schedules(peer)
+        assert list(second) == [b"a", b"c"]
+        # What the command has set stays.
+        assert (*second[b"a"][:2], second[b"a"][4]) == (b"0 0 1 7 *", b"g", b"1")
+        following = datetime.fromtimestamp(int(second[b"a"][2]), UTC)
+        assert (following.month, following.day, following.hour) == (7, 1, 0)
+        assert peer.ask(b"run schedule b") == b"ERR schedule not found\r\n"
+        assert peer.ask(b"run schedule a") == b"OK\r\n"
+        assert peer.ask_list(b"status") == [b"g\t1\t0\t0"]
+        reload(server, file, "")
+        assert schedules(peer) == {}
+
+
+def test_pause_of_a_schedule_outlives_a_restart(
+    file: Path, tmp_path: Path, pure: bool
+) -> None:
+    file.write_text("".join(schedule(name, "@yearly", "f") for name in "abc"))
+    database = f"--sqlite-db={tmp_path}/jobs.db"
+    options = ["--settings", str(file), "-q", "sqlite", database]
+    with ours(*options, pure=pure) as server, Peer(server.port) as peer:
+        for verb in (b"pause schedule a", b"pause schedule b", b"resume schedule b"):
+            assert peer.ask(verb) == b"OK\r\n"
+        # When the job is stored, so is what was to be stored before it.
+        assert submit(peer, b"f", 1) == ["JOB_CREATED"]
+        server.process.kill()
+        server.process.wait(DEADLINE)
+    # Now the file says that all are paused.
+    paused = "paused = true"
+    file.write_text("".join(schedule(name, "@yearly", "f", paused) for name in "abc"))
+    with ours(*options, pure=pure) as server, Peer(server.port) as peer:
+        rows = schedules(peer)
+        states = {name: columns[4] for name, columns in rows.items()}
+        assert states == {b"a": b"1", b"b": b"0", b"c": b"1"}
+        assert peer.ask(b"resume schedule a") == b"OK\r\n"
+    with ours(*options, pure=pure) as server, Peer(server.port) as peer:
+        assert schedules(peer)[b"a"][4] == b"0"
+        assert peer.ask_list(b"status") == [b"f\t1\t0\t0"]
 
 
 def test_server_without_a_file_ignores_hup() -> None:
