@@ -3,12 +3,13 @@
 import os
 import time
 from collections.abc import Callable
+from datetime import UTC
 from math import inf
 from typing import Any
 
 from gearman import __version__
 from gearman.commands import HEADER_SIZE
-from gearman.options import parse_policy
+from gearman.options import Schedule, job_options, parse_policy
 from tests.fuzz.answers import READERS, HttpAnswers
 from tests.fuzz.builds import Build
 from tests.fuzz.script import ASSIGNED, CREATED, FIRST_HANDLE, Script, Step
@@ -101,6 +102,22 @@ class Guest:
         return not (waits or protocol._input)
 
 
+# The schedule that the admin commands of scripts name.
+SCHEDULE = Schedule(
+    "s", "never", UTC, b"f", b"w", b"u", job_options({"retries": 1}), catch_up=5.0
+)
+
+
+class Never:
+    """The times of a schedule that runs only when it is asked to."""
+
+    def following(self, schedule: Schedule, after: float) -> float:
+        return inf
+
+    def preceding(self, schedule: Schedule, until: float) -> float:
+        return -inf
+
+
 class Site:
     """A server of one build, and its guests.
 
@@ -152,6 +169,8 @@ class Site:
         self.begin_turn()
         for name, text in script.policies.items():
             self._policy(name, text)
+        if script.scheduled:
+            self.broker.schedules.load([SCHEDULE], Never(), self.wall)
 
     # -- steps
 
@@ -247,7 +266,7 @@ class Site:
         self.broker.outage = b"no disk" if there_is_one else b""
 
     def _drain(self) -> None:
-        self.server.draining = True
+        self.server.draining = self.broker.schedules.stopped = True
         if self.broker.persistent:
             self.begin_turn()
             self.broker.stored.shelve()
@@ -334,6 +353,10 @@ def state(broker: Any) -> list[Any]:
         (it.handle, it.name, it.state, it.data, it.durable)
         for it in broker.results.known.values()
     ]
+    schedules = [
+        (it.schedule.name, it.next, it.last, it.paused, it.number, it.again)
+        for it in broker.schedules.known.values()
+    ]
     others = {key: len(jobs) for key, jobs in broker.jobs.uniques._others.items()}
     return [
         jobs,
@@ -342,6 +365,7 @@ def state(broker: Any) -> list[Any]:
         others,
         dead,
         results,
+        schedules,
         broker.memory.jobs,
     ]
 

@@ -46,9 +46,15 @@ class Script:
         return policies
 
     @property
+    def scheduled(self) -> bool:
+        """Whether there is a schedule, which admin commands may run."""
+        scheduled: bool = self.options.get("scheduled", False)
+        return scheduled
+
+    @property
     def of_broker(self) -> dict[str, Any]:
-        """The options that a broker is made with, without its limits."""
-        other = ("limits", "policies")
+        """The options that a broker is made with, without those of its parts."""
+        other = ("limits", "policies", "scheduled")
         return {name: it for name, it in self.options.items() if name not in other}
 
     def without(self, start: int, end: int) -> "Script":

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,8 @@ from tests.fuzz.play import (
     DESCRIPTOR,
     HTTP_TIMEOUT,
     MAX_PACKET,
+    SCHEDULE,
+    Never,
     Site,
     Transcript,
     check_empty,
@@ -99,6 +102,8 @@ class Stage:
         self._choose({**script.of_broker, "limits": script.limits})
         for name, text in script.policies.items():
             self.broker.policies.set(name, parse_policy(text))
+        if script.scheduled:
+            self.broker.schedules.load([SCHEDULE], Never(), time.time())
         jobs = self.broker.jobs
         jobs.handle_prefix, jobs.next_number = b"H", FIRST_HANDLE
         self._accept = listener._accept

@@ -57,6 +57,7 @@ class Writer:
             for name in (b"f", b"g")
             if rng.random() < 0.2
         }
+        options["scheduled"] = rng.random() < 0.2
         return Script(options, play, trace=rng.random() < 0.02)
 
     def _steps(
