@@ -8,7 +8,8 @@ check every move against MOVES.
 
 NEW, PENDING, SCHEDULED, QUEUED, RUNNING, GONE, AWAITING, DEAD = range(8)
 
-# A client has submitted the job, or an earlier run of the server has stored it.
+# A client has submitted the job, or it takes the place of one that was given up; an
+# earlier run of the server has stored it.
 SUBMITTED, RESTORED = 0, 1
 # It was stored, or could not be stored.
 STORED, UNSTORED = 2, 3
@@ -31,7 +32,7 @@ REVIVED, FORGOTTEN = 15, 16
 
 # For each event, the places from which and to which it may move a job.
 MOVES: dict[int, dict[int, tuple[int, ...]]] = {
-    SUBMITTED: {NEW: (PENDING, AWAITING, SCHEDULED, QUEUED)},
+    SUBMITTED: {NEW: (PENDING, AWAITING, SCHEDULED, QUEUED, GONE)},
     RESTORED: {NEW: (AWAITING, SCHEDULED, QUEUED, DEAD, GONE)},
     STORED: {PENDING: (AWAITING, SCHEDULED, QUEUED, GONE)},
     UNSTORED: {

@@ -426,6 +426,18 @@ class TestStore:
         worker = server.connect().can_do(b"f", b"g")
         assert worker.send(Command.GRAB_JOB)[0][1:3] == (handle, b"g")
 
+    def test_job_of_another_function_is_left_to_the_next_run(
+        self, server, store, worker
+    ):
+        handle = self.stored(server, store, b"dead=function:g")
+        assert worker.grab() == handle
+        server.broker.stored.shelve()
+        worker.send(Command.WORK_FAIL, handle)
+        assert server.broker.jobs.known == {}
+        assert server.broker.memory.jobs == 0
+        store.commit(server)
+        assert store.restart().connect().can_do(b"g").grab() == handle
+
     def test_it_goes_no_further_after_a_restart(self, server, store, worker):
         handle = self.stored(server, store, b"dead=function:g")
         fail(server, worker)
