@@ -305,7 +305,7 @@ class TestRestart:
         site.after(40)
         (record,) = site.broker.jobs.records
         site.broker.jobs.records.clear()
-        site.broker.stored.record_again([record.number])
+        site.broker.stored.record_again([record.number + 1, record.number])
         (again,) = site.broker.jobs.records
         assert (again.number, again.extra) == (record.number, record.extra)
         assert split(again.extra)[b"what"] == b"schedule"
