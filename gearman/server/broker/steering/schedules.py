@@ -112,13 +112,16 @@ class Schedules:
         `wall` is the time, in seconds since the epoch.
         """
         self._times = times
-        before = {**self._absent, **self.known}
+        there, before = self.known, {**self._absent, **self.known}
         self.known = {}
         for schedule in schedules:
             entry = before.pop(schedule.name, None) or Entry(schedule)
             changed = entry.schedule.cron != schedule.cron
             changed = changed or entry.schedule.timezone != schedule.timezone
             entry.schedule = schedule
+            if schedule.name not in there:
+                # It has missed nothing while it was not there.
+                entry.again, entry.next = 0.0, inf
             if changed or entry.next == inf:
                 entry.next = times.following(schedule, wall)
             self.known[schedule.name] = entry

@@ -186,6 +186,16 @@ def test_schedules_can_be_replaced(server: Server) -> None:
     assert server.after(0) == inf
 
 
+def test_schedule_that_was_away_has_missed_nothing(server: Server) -> None:
+    load(server, schedule(catch_up=600))
+    load(server)
+    server.after(100)
+    load(server, schedule(catch_up=600))
+    assert server.after(0) == 60
+    assert jobs(server) == []
+    assert server.broker.schedules.notices == []
+
+
 def test_nothing_is_submitted_while_the_server_ends(server: Server) -> None:
     load(server, schedule())
     server.broker.schedules.stopped = True
