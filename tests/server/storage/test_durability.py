@@ -205,7 +205,7 @@ class TestOutage:
             # Two attempts of the commit fail; then the store works again.
             queue.call(QueueError("no disk"))
             queue.call(QueueError("no disk"))
-            stored = {}
+            stored: dict[int, StoredJob] = {}
             while {number_of(failed), number_of(done)} - stored.keys():
                 added, _ = queue.calls.get(timeout=DEADLINE)
                 stored.update((job.number, job) for job in added)
