@@ -5,6 +5,10 @@ function, unique, workload, priority and time. The other fields are not compared
 a server changes them, or some stores do not keep them. If another job has the number,
 the job gets a second number, which is computed from the first; or a third, and so on.
 So if the same jobs are added again, nothing is added.
+
+A policy or a schedule is already there if the store has one of that name, since a
+server has only one. A result is of use only under the number in the handle of its job:
+if another record has that number, the result is refused.
 """
 
 from array import array
@@ -15,6 +19,7 @@ from typing import Final
 
 from ...errors import JobRefused, QueueError
 from ...queue import Queue, StoredJob
+from .kinds import KEPT_RESULT, SETTINGS, kind
 
 # The most jobs of one commit, and the most bytes of their workloads and extras; one job
 # may be larger.
@@ -89,8 +94,11 @@ class Intake:
         self._queue = queue
         self._refuse = refuse
         self._ledger = Ledger()
+        # The kinds and names of policies and schedules.
+        self._settings: set[tuple[str, bytes]] = set()
         for job in stored:
             self._ledger.put(job.number, digest(job))
+            self._note(job, kind(job))
         self._moved: set[int] = set()
         self.added = self.moved = self.present = 0
 
@@ -101,24 +109,42 @@ class Intake:
 
     def _placed(self, jobs: Iterable[StoredJob]) -> Iterator[StoredJob]:
         for job in jobs:
-            number = self._place(job)
+            what = kind(job)
+            number = self._place(job, what)
             if number is None:
                 self.present += 1
-            elif number == job.number:
-                yield job
+            elif number != job.number and what == KEPT_RESULT:
+                self._refuse(
+                    f"result {job.number} cannot be stored: another record has its"
+                    " number, by which clients ask for it"
+                )
             else:
-                self._moved.add(number)
-                yield job._replace(number=number, handle=b"")
+                self._note(job, what)
+                self._ledger.put(number, digest(job))
+                yield self._numbered(job, number)
 
-    def _place(self, job: StoredJob) -> int | None:
+    def _numbered(self, job: StoredJob, number: int) -> StoredJob:
+        """Return a job with this number; with a new one it has no handle."""
+        if number == job.number:
+            return job
+        self._moved.add(number)
+        return job._replace(number=number, handle=b"")
+
+    def _note(self, job: StoredJob, what: str) -> None:
+        """Remember a policy or a schedule."""
+        if what in SETTINGS:
+            self._settings.add((what, job.function))
+
+    def _place(self, job: StoredJob, what: str) -> int | None:
         """Return the number for a job, or None if the job is already there."""
+        if (what, job.function) in self._settings:
+            return None
         own = digest(job)
         for number in places(job.number):
             found = self._ledger.get(number)
             if found == own:
                 return None
             if found is None:
-                self._ledger.put(number, own)
                 return number
         raise QueueError(f"there is no number left for the job {job.number}")
 

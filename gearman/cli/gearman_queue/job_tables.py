@@ -1,4 +1,4 @@
-"""Background jobs as tables: a row for each job, or counts by function."""
+"""The records of a store as tables: a row for each, or counts by function."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -11,17 +11,27 @@ from ...text import printable, text_or_base64
 from .. import tables
 from ..tables import Table
 from .job_lines import PRIORITIES, summary
+from .kinds import DEAD, KEPT_RESULT, POLICY, SCHEDULE, UNKNOWN, WAITING, kind, start
 
 # Jobs that are aligned together, since all of them may not fit into memory.
 _PAGE: Final = 1000
 
 _COLUMNS: Final = (
     *("number", "handle", "function", "unique", "priority", "when", "retries"),
-    *("bytes", "extra_bytes"),
+    *("bytes", "extra_bytes", "kind"),
 )
 _NUMBERS: Final = frozenset({"number", "retries", "bytes", "extra_bytes"})
 
-_COUNTS: Final = Table(("function", "jobs", *PRIORITIES, "scheduled"))
+_OTHERS: Final = {
+    DEAD: "dead",
+    KEPT_RESULT: "results",
+    POLICY: "settings",
+    SCHEDULE: "settings",
+    UNKNOWN: "unknown",
+}
+_COUNTS: Final = Table(
+    ("function", "jobs", *PRIORITIES, "scheduled", *dict.fromkeys(_OTHERS.values()))
+)
 
 
 def tabbed(jobs: Iterable[StoredJob]) -> Iterator[str]:
@@ -47,7 +57,7 @@ def records(jobs: Iterable[StoredJob]) -> Iterator[dict[str, object]]:
     """Yield an object for JSON for each job."""
     for job in jobs:
         sizes = {"bytes": len(job.workload), "extra_bytes": len(job.extra)}
-        yield summary(job) | sizes
+        yield summary(job) | sizes | {"kind": kind(job)}
 
 
 def _cells(job: StoredJob, time: Callable[[int], str]) -> list[str]:
@@ -61,6 +71,7 @@ def _cells(job: StoredJob, time: Callable[[int], str]) -> list[str]:
         str(job.retries),
         str(len(job.workload)),
         str(len(job.extra)),
+        kind(job),
     ]
 
 
@@ -87,7 +98,7 @@ def _padded(row: list[str], widths: list[int]) -> str:
 
 
 class Counts:
-    """The numbers of jobs by function and priority.
+    """The numbers of jobs by function and priority, and of the other records.
 
     Jobs whose time is after `now`, in seconds since the epoch, count as scheduled.
     """
@@ -96,9 +107,13 @@ class Counts:
         self._numbers: dict[bytes, Counter[str]] = {}
         for job in jobs:
             numbers = self._numbers.setdefault(job.function, Counter())
-            numbers["jobs"] += 1
-            numbers[PRIORITIES[job.priority]] += 1
-            numbers["scheduled"] += job.when > now
+            what = kind(job)
+            if what == WAITING:
+                numbers["jobs"] += 1
+                numbers[PRIORITIES[job.priority]] += 1
+                numbers["scheduled"] += start(job) > now
+            else:
+                numbers[_OTHERS[what]] += 1
 
     def _rows(self) -> Iterator[tuple[bytes | None, list[int]]]:
         """Yield functions with their numbers; None stands for all functions."""

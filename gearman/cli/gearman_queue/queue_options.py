@@ -35,7 +35,7 @@ Show a store of background jobs, and copy jobs from one store to another, while
 no server uses them. No job is ever removed.
 
 operations:
-  list                  a line for each job
+  list                  a line for each job, and what else the server keeps
   count                 how many jobs there are, by function and priority
   export [FILE]         write all jobs as lines of JSON (default: standard
                         output)

@@ -64,6 +64,56 @@ def test_extra_is_kept_by_a_job_that_gets_another_number(queue) -> None:
     assert [job.extra for job in queue.replay()] == [b"\0", b""]
 
 
+POLICY = JOB._replace(handle=b"", unique=b"", extra=b"kind=setting&what=policy")
+SCHEDULE = POLICY._replace(workload=b"", extra=b"kind=setting&what=schedule&last=0")
+RESULT = JOB._replace(unique=b"", extra=b"kind=result&state=done&expires=9")
+
+
+def test_setting_that_is_there_by_its_name_stays(queue) -> None:
+    take(queue, POLICY)
+    changed = POLICY._replace(number=NOW + 1, workload=b"retries=9")
+    assert take(queue, changed, changed._replace(number=NOW)) == (0, 0, 2)
+    assert list(queue.replay()) == [POLICY]
+
+
+def test_only_the_first_of_several_settings_is_added(queue) -> None:
+    again = SCHEDULE._replace(number=NOW + 1)
+    assert take(queue, SCHEDULE, again) == (1, 0, 1)
+    assert list(queue.replay()) == [SCHEDULE]
+
+
+def test_policy_and_schedule_of_the_same_name_are_two(queue) -> None:
+    assert take(queue, POLICY, SCHEDULE) == (2, 1, 0)
+
+
+def test_setting_whose_number_is_taken_gets_another_number(queue) -> None:
+    take(queue, JOB)
+    assert take(queue, POLICY) == (1, 1, 0)
+    assert take(queue, POLICY) == (0, 0, 1)
+
+
+def test_result_whose_number_is_taken_is_refused(queue) -> None:
+    take(queue, JOB)
+    refused: list[str] = []
+    assert take(queue, RESULT, refused=refused) == (0, 0, 0)
+    assert refused == [
+        f"result {NOW} cannot be stored: another record has its number, by which"
+        " clients ask for it"
+    ]
+    assert list(queue.replay()) == [JOB]
+
+
+def test_result_that_is_there_is_not_added_again(queue) -> None:
+    take(queue, RESULT)
+    assert take(queue, RESULT) == (0, 0, 1)
+
+
+def test_dead_job_is_the_job_that_it_was(queue) -> None:
+    dead = JOB._replace(extra=b"submitted=1&kind=dead&died=2&reason=so")
+    take(queue, dead)
+    assert take(queue, JOB) == (0, 0, 1)
+
+
 @pytest.mark.parametrize(
     "other",
     [
