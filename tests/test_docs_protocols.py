@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gearman import __version__
+from gearman.commands import COMMANDS, FIRST_EXTENSION, Sender
 from gearman.server.protocols.http.answers import (
     created,
     not_allowed,
@@ -83,6 +84,18 @@ def test_every_reserved_path_is_on_the_page() -> None:
     page = (DOCS / "http.md").read_text()
     for path in (path.decode() for path in _FIXED if path != b"*"):
         assert f"| `{path}` |" in page
+
+
+def test_packets_of_our_own_are_on_the_page() -> None:
+    names = {Sender.CLIENT: "client", Sender.WORKER: "worker", Sender.SERVER: "server"}
+    rows = [
+        f"| {number} | {row.command.name} | {names[row.senders]}"
+        f" | {', '.join(row.arguments)} |"
+        for number, row in COMMANDS.items()
+        if number >= FIRST_EXTENSION
+    ]
+    assert len(rows) > 5
+    assert "\n".join(rows) in (DOCS / "protocols.md").read_text()
 
 
 @pytest.mark.parametrize(
