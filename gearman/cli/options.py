@@ -240,6 +240,13 @@ def _setting(name: str, value: str) -> dict[str, object]:
     return {}
 
 
+# What a job may have for which the tool has options of its own.
+_OWN_OPTIONS: Final = {
+    "priority": "use -I for high, -L for low priority",
+    "background": "use -b",
+}
+
+
 def _job_options(found: Sequence[tuple[str, str]]) -> JobOptions | None:
     """Return the options of the jobs, None if there are none."""
     values: dict[str, object] = {}
@@ -254,6 +261,8 @@ def _job_options(found: Sequence[tuple[str, str]]) -> JobOptions | None:
             raise ConfigurationError(f"--option takes KEY=VALUE, not {value!r}")
         if key in values:
             raise ConfigurationError(f"the option {key} is given twice: leave one out")
+        if key in _OWN_OPTIONS:
+            raise ConfigurationError(f"--option takes no {key}: {_OWN_OPTIONS[key]}")
         values[key] = text
     return checked(values) if values else None
 

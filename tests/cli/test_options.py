@@ -99,6 +99,10 @@ def test_help_names_every_option() -> None:
             "the option delay is given twice: leave one out",
         ),
         (
+            ["-f", "f", "--option", "background=1"],
+            "--option takes no background: use -b",
+        ),
+        (
             ["-f", "f", "--option", "retries=x"],
             "retries must be a whole number from 0 to 2147483647, not 'x'",
         ),
