@@ -24,8 +24,9 @@ cdef class Job:
     cdef public int retries
     cdef public char priority
     cdef public char state
-    cdef public bint background
-    cdef public bint stored
+    # Truth values; as bint they would take eight bytes.
+    cdef public unsigned char background
+    cdef public unsigned char stored
     cdef public list receipts
     cdef public Extra extra
 
