@@ -38,8 +38,10 @@ def get_result(
     client: Client, job: Job, wait: float | None, poll_timeout: float | None
 ) -> Any:
     """Return the result of a job, as GearmanClient.get_result does."""
+    known = None
     if isinstance(job, str | bytes):
         handle, connections = checked_handle(job), client.connection_list
+        known = _open_request(client, handle)
     else:
         if not job.background and job.state != JOB_UNKNOWN:
             # The server tells its end without being asked.
@@ -49,9 +51,23 @@ def get_result(
                 return _end_of(job)
         handle, connections = _place(client, job)
     answer = _ask(client, handle, connections, poll_timeout)
+    if known is not None and known.state in (JOB_COMPLETE, JOB_FAILED):
+        # Its end was told before the answer.
+        return _end_of(known)
     if wait and answer.unended:
         return _watch(client, answer, wait, poll_timeout)
     return answer.result(client.data_encoder.decode)
+
+
+def _open_request(client: Client, handle: str) -> GearmanJobRequest | None:
+    """Return the request of this client that is told the end of a job, if any."""
+    with client._exclusively():
+        for connection in client.connection_list:
+            if connection.connected:
+                request = client._handler(connection).open_requests.watcher(handle)
+                if request is not None:
+                    return request
+    return None
 
 
 def _end_of(request: GearmanJobRequest) -> Any:

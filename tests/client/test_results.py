@@ -27,7 +27,7 @@ from tests.client.stage import (
     unanswered,
     working,
 )
-from tests.servers import DEADLINE, Server
+from tests.servers import DEADLINE, Server, until
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +285,24 @@ def test_the_result_of_a_foreground_job_can_be_had_by_its_handle(
         # No second watcher: the request itself hears of the end.
         assert client.get_result(request.job.handle, wait=DEADLINE) == "x"
     assert request.result == "x"
+
+
+def test_a_foreground_job_may_have_ended_before_its_handle_is_asked_for(
+    client: GearmanClient, worker: Any, task: str
+) -> None:
+    request = client.submit_job(task, "x", wait_until_complete=False)
+    assert request.job.handle is not None
+    worker.register_task(task, lambda worker, job: job.data)
+    with working(worker):
+        admin = gearman.GearmanAdminClient([client.connection_list[0].get_address()])
+        until(lambda: count(admin, task) == 0)
+        admin.shutdown()
+        assert client.get_result(request.job.handle) == "x"
+
+
+def count(admin: gearman.GearmanAdminClient, task: str) -> int:
+    """Return how many jobs of a task there are."""
+    return sum(row["queued"] for row in admin.get_status() if row["task"] == task)
 
 
 def test_a_request_must_have_been_submitted(client: GearmanClient, task: str) -> None:
