@@ -28,3 +28,7 @@ SWEEP = 32
 
 # How many numbers of jobs are in a range (see `steering.ranges`).
 RANGE = 256
+
+# The states that RESULT_RES tells: of jobs that have ended, and of other jobs.
+DONE, FAILURE, EXCEPTION = b"done", b"failed", b"exception"
+WAITS, RUNS, UNKNOWN = b"waiting", b"running", b"unknown"

@@ -8,14 +8,14 @@ another function, or the store keeps for some time that it has failed.
 from collections.abc import Callable
 
 from ....options import Dead
-from ..constants import WORK_CANCEL, WORK_FAIL
+from ..constants import DONE, EXCEPTION, FAILURE, WORK_CANCEL, WORK_FAIL
 from ..functions import Functions
 from ..jobs import Jobs
 from ..model import Extra, Job, Notice, Peer
 from ..places import Places
 from ..states import DEAD, EXPIRED, FAILED, GONE, RETURNED, SUBMITTED
 from .dead import DeadJobs
-from .results import DONE, EXCEPTION, FAILURE, Results
+from .results import Results
 from .values import dead_of, longest_pause, retries_of
 
 # So many bytes of the last exception are kept with a dead job.

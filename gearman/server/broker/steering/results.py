@@ -4,7 +4,19 @@ from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 from math import inf
 
-from ..constants import RESULT_RES, SWEEP, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
+from ..constants import (
+    DONE,
+    EXCEPTION,
+    FAILURE,
+    RESULT_RES,
+    RUNS,
+    SWEEP,
+    UNKNOWN,
+    WAITS,
+    WORK_COMPLETE,
+    WORK_EXCEPTION,
+    WORK_FAIL,
+)
 from ..jobs import Jobs
 from ..memory import Memory
 from ..model import Job, Peer, Record
@@ -13,10 +25,6 @@ from ..states import PENDING, RUNNING
 from .dead import DeadJobs
 from .records import RESULT, Fields, join
 from .values import keep_of
-
-# The states that RESULT_RES tells: of jobs that have ended, and of other jobs.
-DONE, FAILURE, EXCEPTION = b"done", b"failed", b"exception"
-WAITS, RUNS, UNKNOWN = b"waiting", b"running", b"unknown"
 
 # Bytes of all kept results, by default.
 MAX_RESULTS = 64 * 1024 * 1024

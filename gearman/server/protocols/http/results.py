@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...broker import Broker
+from ...broker.constants import DONE, EXCEPTION, FAILURE, RUNS, UNKNOWN
 from . import answers
 from .answers import RETRY_AFTER, Answer
 
@@ -26,13 +27,13 @@ class Wait:
 def ended(broker: Broker, handle: bytes) -> Answer | None:
     """Return how a job has ended; None if it waits or runs."""
     state, data = broker.results.of(handle)
-    if state == b"done":
+    if state == DONE:
         return answers.completed(handle, data)
-    if state == b"exception":
+    if state == EXCEPTION:
         return answers.raised(handle, data)
-    if state == b"failed":
+    if state == FAILURE:
         return answers.failed(handle, data)
-    if state == b"unknown":
+    if state == UNKNOWN:
         text = "There is no such job, and no result of one is kept."
         return answers.sentence(404, text)
     return None
@@ -41,6 +42,6 @@ def ended(broker: Broker, handle: bytes) -> Answer | None:
 def unfinished(broker: Broker, handle: bytes) -> Answer:
     """Answer for a job that has not ended yet."""
     state, _ = broker.results.of(handle)
-    text = "The job runs." if state == b"running" else "The job waits."
+    text = "The job runs." if state == RUNS else "The job waits."
     named = (b"X-Gearman-Job-Handle", handle)
     return answers.sentence(202, f"{text} Ask again later.", named, RETRY_AFTER)
