@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ...text import shown
 from .answers import Answers
-from .constants import ERROR, JOB_CREATED
+from .constants import DONE, ERROR, EXCEPTION, FAILURE, JOB_CREATED
 from .functions import Functions
 from .jobs import Jobs
 from .making import make_handle
@@ -28,7 +28,7 @@ from .steering.records import (
     split,
     time_of,
 )
-from .steering.results import DONE, EXCEPTION, FAILURE, Result, Results
+from .steering.results import Result, Results
 from .steering.schedules import Schedules
 
 
@@ -96,17 +96,20 @@ class StoredJobs:
 
     def store_again(self, numbers: Sequence[int]) -> None:
         """Store again jobs, and other things, that the store has lost."""
+        others: list[int] = []
         for number in numbers:
             job = self._jobs.known.get(number) or self._dead.known.get(number)
             if job is None:
-                self.record_again((number,))
+                others.append(number)
             elif job.stored:
                 self._jobs.store(job)
+        self.record_again(others)
 
     def keep_unsaved(self, jobs: list[Job], numbers: Sequence[int]) -> None:
         """Remember changes of stored jobs, and records, that an outage prevented."""
         for job in jobs:
-            self._unsaved[job.number] = None
+            if job.stored and job.state != GONE:
+                self._unsaved[job.number] = None
         for number in numbers:
             self._unsaved[number] = None
 
@@ -206,13 +209,16 @@ class StoredJobs:
 
     def record_again(self, numbers: Sequence[int]) -> None:
         """Store records again that could not be stored, as they are by now."""
+        settings: set[int] = set()
         for number in numbers:
             result = self._results.known.get(number)
             if result is not None:
                 self._results.store(result)
             else:
-                self._policies.store_again(number)
-                self._schedules.store_again(number)
+                settings.add(number)
+        if settings:
+            self._policies.store_again(settings)
+            self._schedules.store_again(settings)
 
     def shelve(self) -> int:
         """Leave stored jobs to the next run of the server; return how many there are.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gearman.commands import Command
-from gearman.options import parse_policy
+from gearman.options import Policy, parse_policy
 from tests.server.conftest import Server, Wire
 
 NO_JOB = (Command.NO_JOB,)
@@ -112,3 +112,9 @@ class Store:
             server.broker.stored.restore(number, *row)
         server.broker.stored.restored()
         return server
+
+
+def policies_of(broker) -> dict[bytes, Policy]:
+    """Return the policies of the functions that are known or were set."""
+    found = {name: broker.policies.of(name) for name in broker.policies.names()}
+    return {name: policy for name, policy in found.items() if policy is not None}

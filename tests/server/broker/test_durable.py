@@ -657,3 +657,27 @@ class TestShelve:
         (job,) = commit(server)
         assert other.got() == [(Command.JOB_CREATED, job.handle)]
         assert server.broker.jobs.known == {}
+
+
+def test_job_that_an_outage_refused_is_not_stored_when_it_is_over(make_server):
+    server = make_server(persistent=True)
+    server.connect().send(Command.SUBMIT_JOB_BG, b"f", b"", b"w")
+    jobs = list(server.broker.jobs.changes)
+    server.broker.stored.failed(jobs, b"down")
+    server.broker.stored.keep_unsaved(jobs, [])
+    server.broker.jobs.changes.clear()
+    server.broker.stored.store_unsaved()
+    assert server.broker.jobs.changes == []
+
+
+def test_change_that_an_outage_prevented_is_stored_when_it_is_over(make_server):
+    server = make_server(persistent=True)
+    server.connect().send(Command.SUBMIT_JOB_BG, b"f", b"", b"w")
+    jobs = list(server.broker.jobs.changes)
+    server.broker.stored.durable(jobs)
+    server.broker.jobs.changes.clear()
+    server.broker.stored.failed(jobs, b"down")
+    server.broker.stored.keep_unsaved(jobs, [])
+    for _ in range(2):
+        server.broker.stored.store_unsaved()
+    assert server.broker.jobs.changes == jobs

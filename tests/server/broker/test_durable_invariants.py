@@ -15,6 +15,7 @@ from gearman.server.broker.states import PENDING
 from gearman.server.broker.steering.records import job_extra, job_record, split
 from gearman.server.storage.journal import Journal, jobs_of
 from tests.server.broker.sizes import counted, counted_for
+from tests.server.broker.steered import policies_of
 from tests.server.conftest import Server
 
 UNIQUES = (b"u", b"")
@@ -346,7 +347,7 @@ class Crashes(RuleBasedStateMachine):
             others = self.stored.keys() - stored.keys() - kept
             assert stored.keys() | kept <= self.stored.keys()
             assert all(b"kind=setting" in self.stored[n][8] for n in others)
-            assert len(others) == len(self.broker.policies.shown())
+            assert len(others) == len(policies_of(self.broker))
             assert all(job.retries == self.stored[n][6] for n, job in stored.items())
             for number, job in stored.items():
                 if job.extra is not None and number not in kept:

@@ -1,5 +1,7 @@
 """The policies of functions: of the settings file, and those set while running."""
 
+from collections.abc import Set as AbstractSet
+
 from ....options import Policies, Policy, format_options, merged, parse_policy
 from ..choice import Choice
 from ..constants import NORMAL
@@ -74,19 +76,10 @@ class PolicyTable:
         """Return the names of the functions that are known or were set."""
         return list(dict.fromkeys((*self._functions.known, *self._set)))
 
-    def shown(self) -> dict[bytes, Policy]:
-        """Return the policies of the functions that are known or were set."""
-        policies: dict[bytes, Policy] = {}
-        for name in self.names():
-            policy = self.of(name)
-            if policy is not None:
-                policies[name] = policy
-        return policies
-
-    def store_again(self, number: int) -> None:
-        """Store what was set and has this number, if it is still set."""
-        for name, known in self._numbers.items():
-            if known == number:
+    def store_again(self, numbers: AbstractSet[int]) -> None:
+        """Store what was set and has one of these numbers, if it is still set."""
+        for name, number in self._numbers.items():
+            if number in numbers:
                 self._store(name)
 
     def restore(self, number: int, name: bytes, text: bytes) -> None:

@@ -6,6 +6,7 @@ which run was the last.
 """
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import UTC
 from math import inf
@@ -254,10 +255,10 @@ class Schedules:
         record = Record(entry.number, join(fields), b"", name)
         self._jobs.records.append(record)
 
-    def store_again(self, number: int) -> None:
-        """Store the schedule of this number, if there still is one."""
+    def store_again(self, numbers: AbstractSet[int]) -> None:
+        """Store the schedules of these numbers that are still there."""
         for entry in self.known.values():
-            if entry.number == number:
+            if entry.number in numbers:
                 self._store(entry)
 
     def _set_first(self) -> None:

@@ -8,7 +8,15 @@ from gearman.server.broker.choice import Choice
 from gearman.server.broker.functions import Functions
 from gearman.server.broker.limits import Hits, Limits
 from gearman.server.broker.memory import Memory
-from tests.server.broker.steered import NOOP, Store, background, policy, submit, taken
+from tests.server.broker.steered import (
+    NOOP,
+    Store,
+    background,
+    policies_of,
+    policy,
+    submit,
+    taken,
+)
 
 
 def load(server, **rows: bytes) -> None:
@@ -28,7 +36,7 @@ class TestSources:
     def test_function_has_no_policy_at_first(self, server):
         server.broker.functions.of(b"f")
         assert server.broker.functions.known[b"f"].policy is None
-        assert server.broker.policies.shown() == {}
+        assert policies_of(server.broker) == {}
 
     def test_functions_without_a_table_of_policies_have_none(self):
         choice = Choice(priority_first=True, round_robin=True)
@@ -72,7 +80,7 @@ class TestSources:
         server.broker.functions.of(b"f1")
         server.broker.functions.of(b"g")
         policy(server, b"weight=2", b"h")
-        shown = server.broker.policies.shown()
+        shown = policies_of(server.broker)
         assert {name: format_options(found) for name, found in shown.items()} == {
             b"f1": b"retries=1",
             b"h": b"weight=2",
