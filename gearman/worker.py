@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import Any, Self, TypeVar, Unpack, cast
 
 from . import compat as compat
-from .blocking.job_execution import JobExecution
 from .blocking.options import Options, Server
 from .blocking.polling import Wakeup, ready
 from .blocking.seams import Seams
+from .blocking.worker.job_execution import JobExecution
 from .connection import GearmanConnection
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .errors import ConnectionError as ConnectionError

@@ -1,5 +1,6 @@
 """Limits of folders and files, and the folders that CONTRIBUTING.md describes."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -18,20 +19,32 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 MOST_MODULES = {"gearman": 26}
 MANY_MODULES = 16
 
-# Lines of a file.
+# Lines of a file, and of a function.
 MOST_LINES = {".py": 450, ".pyx": 600, ".pxi": 600}
+LONG_FUNCTION = 60
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in SOURCES}))
 def test_folder_is_not_crowded(folder: Path) -> None:
     name = str(folder.relative_to(ROOT))
-    modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
-    assert len(modules) <= MOST_MODULES.get(name, MANY_MODULES)
+    assert len(list(folder.glob("*.py"))) <= MOST_MODULES.get(name, MANY_MODULES)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_file_is_not_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MOST_LINES[path.suffix]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SOURCES if path.suffix == ".py"],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_function_is_long(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < LONG_FUNCTION, node.name
 
 
 def test_rooms_of_the_page_are_there() -> None:

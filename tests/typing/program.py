@@ -8,7 +8,7 @@ from typing import Any, assert_type
 
 import gearman
 from gearman.admin_client_handler import Answer
-from gearman.blocking.job_execution import ExcInfo
+from gearman.blocking.worker.job_execution import ExcInfo
 from gearman.command_handler import GearmanCommandHandler
 from gearman.connection import GearmanConnection
 from gearman.job import JobStatus, UniqueStatus

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from .answers import Answers
-from .choice import Choice
+from .assignment.choice import Choice
+from .assignment.sleepers import Sleepers
 from .constants import (
     ERROR,
     JOB_CREATED,
@@ -36,7 +37,6 @@ from .memory import (
 )
 from .model import Job, Notice, Peer, Receipt
 from .places import Places
-from .sleepers import Sleepers
 from .states import CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
 from .steering.attempts import Attempts
 from .steering.dead import DeadJobs
@@ -97,8 +97,7 @@ class Broker:
         self.exceptions = exceptions
         self.persistent = persistent
         self.outage = b""
-        self.now = 0.0
-        self.wall = 0.0
+        self.now = self.wall = 0.0
         self.limits = limits or Limits()
         self.hits = Hits()
         self.memory = Memory()
@@ -111,42 +110,32 @@ class Broker:
             self.places, self.answers, self.memory, handle_prefix, first_handle
         )
         functions, places, jobs = self.functions, self.places, self.jobs
-        self.policies = PolicyTable(functions, places, self.choice, jobs, persistent)
+        choice, answers = self.choice, self.answers
+        self.policies = PolicyTable(functions, places, choice, jobs, persistent)
         functions.policies = self.policies
-        self.dead = DeadJobs(places, functions, jobs)
-        self.results = Results(places, jobs, self.dead, self.memory)
+        self.dead = dead = DeadJobs(places, functions, jobs)
+        self.results = results = Results(places, jobs, dead, self.memory)
         self.schedules = Schedules(places, jobs, self.submit_with, persistent)
         self._notices: list[Notice] = []
+        notices, chance = self._notices, chance or _highest
         self.attempts = Attempts(
-            places,
-            functions,
-            jobs,
-            self.dead,
-            self.results,
-            self._notices,
-            chance or _highest,
+            places, functions, jobs, dead, results, notices, chance
         )
         self.workers = Workers(
             functions,
-            self.choice,
+            choice,
             self.sleepers,
             places,
-            self.answers,
+            answers,
             jobs,
             self.attempts,
-            self._notices,
+            notices,
             retries,
             timeout_fails,
         )
         self.stored = StoredJobs(
-            functions,
-            places,
-            self.answers,
-            jobs,
-            self.policies,
-            self.dead,
-            self.results,
-            self.schedules,
+            *(functions, places, answers, jobs),
+            *(self.policies, dead, results, self.schedules),
         )
 
     # -- time and connections
@@ -230,28 +219,23 @@ class Broker:
     ) -> None:
         """Create a job, or join the job that has the same function and unique.
 
-        `when` is in seconds since the epoch. If a background submission joins a
-        foreground job, this becomes a background job: it remains without clients. A
-        submission that had to wait has a `receipt`, which gets the answer.
+        `when` is in seconds since the epoch. A background submission makes the job that
+        it joins a background job. One that had to wait has a `receipt` for its answer.
         """
         if receipt is None and peer.receipts and not background:
             request = (name, unique, workload, priority, False, when, reducer, options)
             return self.answers.defer(peer, request)
         if len(unique) > MAX_UNIQUE:
-            text = b"Unique value too large"
-            return self._refuse(receipt, peer, b"ARGUMENT_TOO_LARGE", text)
+            return self._too_large(receipt, peer, b"Unique value too large")
         if len(name) > MAX_FUNCTION or (reducer and len(reducer) > MAX_FUNCTION):
-            text = b"Function name too large"
-            return self._refuse(receipt, peer, b"ARGUMENT_TOO_LARGE", text)
+            return self._too_large(receipt, peer, b"Function name too large")
         function = self.functions.known.get(name)
         if function is None:
             if not self.functions.admits(name):
-                text = FULL["max-functions"]
-                return self._refuse(receipt, peer, b"QUEUE_ERROR", text)
+                return self._full(receipt, peer, "max-functions")
             function = self.functions.of(name)
         jobs = self.jobs
-        steered = function.policy is not None or options is not None
-        if steered:
+        if function.policy is not None or options is not None:
             if not function.workers and needs_worker(function, options):
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", NO_WORKER)
             if priority == NORMAL:
@@ -266,22 +250,11 @@ class Broker:
             )
             if limit is not None:
                 self.hits.add(limit)
-                return self._refuse(receipt, peer, b"QUEUE_ERROR", FULL[limit])
-            job = jobs.make(function, unique, workload, size)
-            job.priority = priority
-            job.background = background
-            job.when = when
-            if steered:
-                extend(job, options, jobs, self.wall, background and self.persistent)
-            if reducer is not None:
-                jobs.reduce(job, reducer)
-            if unique:
-                jobs.uniques.add(job)
-            if background and self.persistent:
-                self.places.move(job, SUBMITTED, PENDING)
-                self.stored.add(job)
-            else:
-                jobs.place(job, SUBMITTED)
+                return self._full(receipt, peer, limit)
+            job = jobs.make(
+                function, unique, workload, size, priority, background, when
+            )
+            self._begin(job, reducer, options)
         elif background and not job.background:
             job.background = True
             if self.persistent:
@@ -291,6 +264,24 @@ class Broker:
         if job.receipts is not None and (background or job.state == PENDING):
             return self.answers.owe(receipt, peer, job)
         return self.answers.answer(receipt, peer, JOB_CREATED, (job.handle,))
+
+    def _begin(
+        self, job: Job, reducer: bytes | None, options: "JobOptions | None"
+    ) -> None:
+        """Give a new job what it has beyond the standard, and its place."""
+        jobs = self.jobs
+        stored = job.background and self.persistent
+        if job.function.policy is not None or options is not None:
+            extend(job, options, jobs, self.wall, stored)
+        if reducer is not None:
+            jobs.reduce(job, reducer)
+        if job.unique:
+            jobs.uniques.add(job)
+        if stored:
+            self.places.move(job, SUBMITTED, PENDING)
+            self.stored.add(job)
+        else:
+            jobs.place(job, SUBMITTED)
 
     def submit_with(
         self,
@@ -326,6 +317,12 @@ class Broker:
     def refuse(self, peer: Peer, code: bytes, text: bytes) -> None:
         """Refuse a request that may be a submission, after the earlier answers."""
         self._refuse(None, peer, code, text)
+
+    def _too_large(self, receipt: Receipt | None, peer: Peer, text: bytes) -> None:
+        self._refuse(receipt, peer, b"ARGUMENT_TOO_LARGE", text)
+
+    def _full(self, receipt: Receipt | None, peer: Peer, limit: str) -> None:
+        self._refuse(receipt, peer, b"QUEUE_ERROR", FULL[limit])
 
     def _refuse(
         self, receipt: Receipt | None, peer: Peer, code: bytes, text: bytes

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Protocol
 
-from .choice import Choice
+from .assignment.choice import Choice
 from .constants import SWEEP
 from .limits import Hits, Limits
 from .memory import FUNCTION_MEMORY, Memory

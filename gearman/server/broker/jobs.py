@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from .answers import Answers
 from .constants import (
     JOB_CREATED,
-    NORMAL,
     WORK_CANCEL,
     WORK_EXCEPTION,
     WORK_FAIL,
@@ -82,9 +81,16 @@ class Jobs:
         self._followers: dict[int, dict[Job, None]] = {}
 
     def make(
-        self, function: Function, unique: bytes, workload: bytes, size: int
+        self,
+        function: Function,
+        unique: bytes,
+        workload: bytes,
+        size: int,
+        priority: int,
+        background: bool,
+        when: int,
     ) -> Job:
-        """Make a job of normal priority that takes `size` bytes of memory.
+        """Make a job that takes `size` bytes of memory.
 
         Its state is NEW; `place` must follow.
         """
@@ -97,9 +103,9 @@ class Jobs:
         job.function = function
         job.unique = unique
         job.workload = workload
-        job.priority = NORMAL
-        job.background = False
-        job.when = 0
+        job.priority = priority
+        job.background = background
+        job.when = when
         job.reducer = None
         job.state = NEW
         job.retries = 0
@@ -126,11 +132,12 @@ class Jobs:
         unique: bytes,
         workload: bytes,
         size: int,
+        priority: int,
     ) -> Job:
-        """Make a job with a given number, and a handle that belongs to the number."""
+        """Make a background job with a given number, and a handle that ends with it."""
         following = max(self.next_number, number + 1)
         self.next_number = number
-        job = self.make(function, unique, workload, size)
+        job = self.make(function, unique, workload, size, priority, True, 0)
         self.next_number = following
         job.handle = handle
         return job
@@ -142,9 +149,9 @@ class Jobs:
         """
         number, handle, unique = job.number, job.handle, job.unique
         size = job_size(workload, unique)
-        new = self.make_as(number, handle, function, unique, workload, size)
-        new.priority = job.priority
-        new.background = True
+        new = self.make_as(
+            number, handle, function, unique, workload, size, job.priority
+        )
         new.stored = job.stored
         if job.reducer is not None:
             self.reduce(new, job.reducer)
@@ -341,8 +348,8 @@ class Jobs:
         self._memory.peers += WAIT_MEMORY
 
     def leave(self, peer: Peer) -> None:
-        """Detach a client from all jobs that it waits for."""
-        for job in peer.waiting:
+        """Detach a client from all jobs that it waits for, in their order."""
+        for job in sorted(peer.waiting, key=_number):
             self._detach(job, peer)
         peer.waiting.clear()
 
@@ -404,3 +411,7 @@ class Jobs:
             # Dead entries of queues still refer to the job: free its workload.
             # A stored job keeps its workload, which the store may still need.
             job.workload = b""
+
+
+def _number(job: Job) -> int:
+    return job.number

@@ -9,11 +9,11 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Protocol
 
-from .choice import Choice
+from .assignment.choice import Choice
+from .assignment.sleepers import Sleepers
 from .constants import SWEEP
 from .memory import RUN_MEMORY, TIMER_MEMORY, Memory
 from .model import Function, Job, Peer, Queue
-from .sleepers import Sleepers
 from .states import (
     ASSIGNED,
     AWAITING,

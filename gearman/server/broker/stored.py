@@ -155,9 +155,7 @@ class StoredJobs:
         if not handle.endswith(b":%d" % number):
             handle = make_handle(jobs.handle_prefix, number)
         function = self._functions.of(name)
-        job = jobs.make_as(number, handle, function, unique, workload, size)
-        job.priority = priority
-        job.background = True
+        job = jobs.make_as(number, handle, function, unique, workload, size, priority)
         job.stored = True
         job.when = when
         job.retries = retries

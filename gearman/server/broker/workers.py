@@ -6,7 +6,8 @@ from collections import deque
 from ...commands import MAX_FUNCTION
 from ...text import shown
 from .answers import Answers
-from .choice import Choice
+from .assignment.choice import Choice
+from .assignment.sleepers import Sleepers
 from .constants import (
     AWAKE,
     JOB_ASSIGN,
@@ -28,7 +29,6 @@ from .limits import FULL
 from .memory import ABILITY_MEMORY
 from .model import Function, Job, Notice, Peer
 from .places import Places
-from .sleepers import Sleepers
 from .states import ENDED, FAILED, GONE, LOST, RUNNING
 from .steering.attempts import Attempts
 from .steering.values import steered, timeout_of

@@ -2,14 +2,14 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from gearman.server.broker_c.answers cimport Answers
-from gearman.server.broker_c.choice cimport Choice
+from gearman.server.broker_c.assignment.choice cimport Choice
 from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.limits cimport Hits, Limits
 from gearman.server.broker_c.memory cimport Memory, job_size
 from gearman.server.broker_c.model cimport Function, Job, Peer, Receipt
 from gearman.server.broker_c.places cimport Places
-from gearman.server.broker_c.sleepers cimport Sleepers
+from gearman.server.broker_c.assignment.sleepers cimport Sleepers
 from gearman.server.broker_c.steering.attempts cimport Attempts
 from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.new_jobs cimport extend, needs_worker, priority_of
@@ -63,12 +63,14 @@ cdef class Broker:
     cpdef connect(self, Peer peer)
     cpdef disconnect(self, Peer peer)
 
-    @cython.locals(function=Function, job=Job, jobs=Jobs, size=Py_ssize_t, steered=bint)
+    @cython.locals(function=Function, job=Job, jobs=Jobs, size=Py_ssize_t)
     cpdef submit(
         self, Peer peer, bytes name, bytes unique, bytes workload,
         int priority=*, bint background=*, int64_t when=*, bytes reducer=*,
         Receipt receipt=*, options=*,
     )
+    @cython.locals(jobs=Jobs, stored=bint)
+    cdef _begin(self, Job job, bytes reducer, options)
     @cython.locals(priority=int, background=bint)
     cpdef submit_with(
         self, Peer peer, bytes name, bytes unique, bytes workload, options
@@ -79,6 +81,8 @@ cdef class Broker:
     )
     cpdef resume(self, Receipt receipt, tuple request)
     cpdef refuse(self, Peer peer, bytes code, bytes text)
+    cdef _too_large(self, Receipt receipt, Peer peer, bytes text)
+    cdef _full(self, Receipt receipt, Peer peer, str limit)
     cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)
     cpdef get_status(self, Peer peer, bytes handle)
     @cython.locals(job=Job, client=Peer, joins=Py_ssize_t)

@@ -1,6 +1,6 @@
 cimport cython
 
-from gearman.server.broker_c.choice cimport Choice
+from gearman.server.broker_c.assignment.choice cimport Choice
 from gearman.server.broker_c.limits cimport Hits, Limits
 from gearman.server.broker_c.memory cimport Memory
 from gearman.server.broker_c.model cimport Function

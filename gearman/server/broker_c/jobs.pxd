@@ -11,7 +11,7 @@ from gearman.server.broker_c.uniques cimport Uniques
 
 cdef int ABANDONED, AWAITING, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDULED
 cdef int SHELVED
-cdef int JOB_CREATED, NORMAL, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
+cdef int JOB_CREATED, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
 cdef Py_ssize_t FOLLOWED_MEMORY, FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
 
 
@@ -33,12 +33,13 @@ cdef class Jobs:
 
     @cython.locals(job=Job, ranges=Ranges)
     cpdef Job make(
-        self, Function function, bytes unique, bytes workload, Py_ssize_t size
+        self, Function function, bytes unique, bytes workload, Py_ssize_t size,
+        int priority, bint background, int64_t when,
     )
     @cython.locals(job=Job, following=int64_t)
     cpdef Job make_as(
         self, int64_t number, bytes handle, Function function, bytes unique,
-        bytes workload, Py_ssize_t size,
+        bytes workload, Py_ssize_t size, int priority,
     )
     cpdef reduce(self, Job job, bytes reducer)
     cpdef int64_t take_number(self)

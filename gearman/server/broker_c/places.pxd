@@ -1,10 +1,10 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from gearman.server.broker_c.choice cimport Choice
+from gearman.server.broker_c.assignment.choice cimport Choice
 from gearman.server.broker_c.memory cimport Memory
 from gearman.server.broker_c.model cimport Extra, Function, Job, Peer, Queue
-from gearman.server.broker_c.sleepers cimport Sleepers
+from gearman.server.broker_c.assignment.sleepers cimport Sleepers
 from gearman.server.broker_c.steering.expiry cimport Expiry
 from gearman.server.broker_c.steering.starts cimport Starts
 from gearman.server.broker_c.steering.values cimport shorter, timeout_of, value

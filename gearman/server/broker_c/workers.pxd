@@ -1,12 +1,12 @@
 cimport cython
 
 from gearman.server.broker_c.answers cimport Answers
-from gearman.server.broker_c.choice cimport Choice
+from gearman.server.broker_c.assignment.choice cimport Choice
 from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.model cimport Function, Job, Peer, Queue
 from gearman.server.broker_c.places cimport Places
-from gearman.server.broker_c.sleepers cimport Sleepers
+from gearman.server.broker_c.assignment.sleepers cimport Sleepers
 from gearman.server.broker_c.steering.attempts cimport Attempts
 from gearman.server.broker_c.steering.values cimport steered, timeout_of
 

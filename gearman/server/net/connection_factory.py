@@ -8,8 +8,8 @@ from ..connections.access import AddressFilter, ConnectionCounter
 from ..connections.channel import EngineConnection
 from ..connections.context import Context
 from ..connections.peers import Address, host_of
-from ..connections.stream import StreamConnection
-from ..connections.tls import TlsConnection
+from ..connections.streams.stream import StreamConnection
+from ..connections.streams.tls import TlsConnection
 from ..protocols.gear import Gear
 from ..protocols.interface import Service
 from ..settings.certificates import Certificates

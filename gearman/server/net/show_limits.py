@@ -23,7 +23,7 @@ def usages(
     last three rows are no limits. They count refused addresses, connections that were
     closed because of bad input, and connections that were closed because of a bug.
     """
-    hits, limits = broker.hits.counts, broker.limits
+    hits, limits, memory = broker.hits.counts, broker.limits, broker.memory
     functions, jobs = broker.functions.known.values(), broker.jobs.known
     rows: tuple[tuple[str, float | None, int | None], ...] = (
         ("max-connections", counter.limit, counter.count),
@@ -40,15 +40,11 @@ def usages(
             limits.jobs_per_function,
             _most(function.total() for function in functions),
         ),
-        ("max-job-memory", limits.job_memory, broker.memory.jobs),
-        (
-            "max-memory",
-            limits.memory,
-            broker.memory.jobs + broker.memory.peers + broker.memory.buffers,
-        ),
-        ("max-memory-jobs", None, broker.memory.jobs),
-        ("max-memory-peers", None, broker.memory.peers),
-        ("max-memory-buffers", None, broker.memory.buffers),
+        ("max-job-memory", limits.job_memory, memory.jobs),
+        ("max-memory", limits.memory, memory.jobs + memory.peers + memory.buffers),
+        ("max-memory-jobs", None, memory.jobs),
+        ("max-memory-peers", None, memory.peers),
+        ("max-memory-buffers", None, memory.buffers),
         ("max-dead", broker.dead.most, len(broker.dead.known)),
         ("dead-age", broker.dead.age, None),
         ("max-results", broker.results.most, broker.results.total),

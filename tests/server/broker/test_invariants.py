@@ -17,9 +17,9 @@ from hypothesis.stateful import (
 
 from gearman.commands import Command
 from gearman.options import Policies, parse_policy
-from gearman.server.broker.choice import FEW
+from gearman.server.broker.assignment.choice import FEW
+from gearman.server.broker.assignment.sleepers import WAKE_PATIENCE
 from gearman.server.broker.constants import SLEEPING, WOKEN
-from gearman.server.broker.sleepers import WAKE_PATIENCE
 from gearman.server.broker.states import (
     AWAITING,
     DEAD,

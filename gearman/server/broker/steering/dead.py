@@ -89,6 +89,9 @@ class DeadJobs:
         jobs.resize(extra, extra_size(extra.options) + len(extra.record))
         if new.stored:
             jobs.store(new)
+        else:
+            # A dead entry of a queue may still have the old job.
+            job.workload = b""
         jobs.place(new, REVIVED)
 
     def forget(self, job: Job) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Set as AbstractSet
 
 from ....options import Policies, Policy, format_options, merged, parse_policy
-from ..choice import Choice
+from ..assignment.choice import Choice
 from ..constants import NORMAL
 from ..functions import Functions
 from ..jobs import Jobs

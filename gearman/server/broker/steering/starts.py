@@ -8,10 +8,10 @@ from heapq import heappop, heappush
 from math import inf
 
 from ....options import Policy
-from ..choice import Choice
+from ..assignment.choice import Choice
+from ..assignment.sleepers import Sleepers
 from ..constants import HIGH, LOW
 from ..model import Function, StartGroup, StartLimits
-from ..sleepers import Sleepers
 
 # The times of starts are kept as exactly as this part of the window.
 EXACTNESS = 1000

@@ -1,6 +1,6 @@
 cimport cython
 
-from gearman.server.broker_c.choice cimport Choice
+from gearman.server.broker_c.assignment.choice cimport Choice
 from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.model cimport Function

@@ -1,9 +1,9 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from gearman.server.broker_c.choice cimport Choice
+from gearman.server.broker_c.assignment.choice cimport Choice
 from gearman.server.broker_c.model cimport Function, Queue, StartGroup, StartLimits
-from gearman.server.broker_c.sleepers cimport Sleepers
+from gearman.server.broker_c.assignment.sleepers cimport Sleepers
 
 cdef int HIGH, LOW
 cdef double EXACTNESS

@@ -287,7 +287,7 @@ def _status(job: Job) -> dict[str, Any]:
         "handle": _text(job.handle),
         "function": _text(job.function.name),
         "unique": _text(job.unique),
-        "background": job.background,
+        "background": bool(job.background),
         "priority": _NAMES[job.priority],
         "retries": job.retries,
         "running": job.worker is not None,

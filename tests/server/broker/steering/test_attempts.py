@@ -492,6 +492,14 @@ class TestCancelling:
         other.leave()
         assert worker.got() == [(Command.WORK_CANCEL, handle)]
 
+    def test_worker_is_told_of_several_jobs_in_their_order(self, server):
+        client, worker = server.connect(), extended(server)
+        handles = [client.submit() for _ in range(50)]
+        for _ in handles:
+            taken(server, worker)
+        client.leave()
+        assert worker.got() == [(Command.WORK_CANCEL, handle) for handle in handles]
+
     def test_nobody_joins_a_job_whose_worker_was_told_to_end_it(self, server):
         client, other, worker = server.connect(), server.connect(), extended(server)
         handle = client.submit(unique=b"u")

@@ -237,6 +237,15 @@ class TestReviving:
         server.broker.dead.revive(server.broker.dead.find(handle))
         assert [worker.grab() for _ in range(4)] == [*others, handle, None]
 
+    def test_queue_does_not_keep_the_workload_of_the_dead_job(self, server):
+        server.connect().submit()
+        handle = background(server.connect(), b"ttl=5&" + LIST, workload=b"work")
+        server.after(5)
+        job = server.broker.dead.find(handle)
+        server.broker.dead.revive(job)
+        assert job.workload == b""
+        assert server.broker.jobs.find(handle).workload == b"work"
+
     def test_function_may_have_been_dropped(self, server, worker):
         handle = die(server, worker)
         worker.leave()

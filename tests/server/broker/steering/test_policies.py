@@ -4,7 +4,7 @@ import pytest
 
 from gearman.commands import Command
 from gearman.options import Policies, format_options, parse_policy
-from gearman.server.broker.choice import Choice
+from gearman.server.broker.assignment.choice import Choice
 from gearman.server.broker.functions import Functions
 from gearman.server.broker.limits import Hits, Limits
 from gearman.server.broker.memory import Memory

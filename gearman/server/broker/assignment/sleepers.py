@@ -8,8 +8,8 @@ workers are woken. So no job waits while a worker of its function sleeps.
 from collections import OrderedDict
 from math import inf
 
-from .constants import NOOP, SLEEPING, WOKEN
-from .model import Function, Peer
+from ..constants import NOOP, SLEEPING, WOKEN
+from ..model import Function, Peer
 
 # With `-w`: if a woken worker grabs nothing for so many seconds, others are woken.
 WAKE_PATIENCE = 1.0

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Unpack, cast
 
-from ..command_handler import GearmanCommandHandler
-from ..errors import JobRetry, UnsupportedByServer
-from ..job import Connection, GearmanJob
+from ...command_handler import GearmanCommandHandler
+from ...errors import JobRetry, UnsupportedByServer
+from ...job import Connection, GearmanJob
+from ..options import Options, Server
 from .job_updates import JobUpdates
-from .options import Options, Server
 
 # The result of `sys.exc_info` while an exception is handled.
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]

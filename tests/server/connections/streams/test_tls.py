@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 import gearman
 from gearman.errors import StartupError
-from gearman.server.connections.tls import TlsProtocol
+from gearman.server.connections.streams.tls import TlsProtocol
 from gearman.server.net.listener import Listener
 from gearman.server.protocols.interface import Protocol
 from gearman.server.settings.certificates import Certificates
@@ -37,7 +37,7 @@ from tests.wire import Peer, packet
 
 __all__ = ["running"]
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Which job a worker gets next."""
 
-from .constants import HIGH, LOW
-from .model import Function, Peer, Queue
+from ..constants import HIGH, LOW
+from ..model import Function, Peer, Queue
 
 # If a worker has up to this many functions, all are searched for a job. If it has more,
 # the search begins with the functions that have jobs.

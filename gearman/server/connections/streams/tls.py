@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from ...errors import ProtocolError
-from ..protocols.interface import Protocol, Service
-from .context import Context
-from .peers import Address
+from ....errors import ProtocolError
+from ...protocols.interface import Protocol, Service
+from ..context import Context
+from ..peers import Address
 from .stream import StreamConnection
 
 # Bytes that a record can hold, and bytes that are encrypted by one call.

@@ -5,11 +5,11 @@ import logging
 from math import inf
 from typing import cast
 
-from ..protocols.interface import Service, Trace
-from .connection import Connection, State
-from .context import Context
+from ...protocols.interface import Service, Trace
+from ..connection import Connection, State
+from ..context import Context
+from ..peers import Address, hung_up
 from .outgoing import Outgoing
-from .peers import Address, hung_up
 
 # If more bytes are to be sent, they are not joined into one object.
 MUCH = 4 * 1024 * 1024

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from typing import Any, cast
 from weakref import ref
 
-from ..client_core.attempts import retry_seconds
-from ..connection import GearmanConnection
-from ..connection_manager import GearmanConnectionManager
-from ..errors import ServerUnavailable
-from ..job import Connection, GearmanJob
-from ..worker_handler import GearmanWorkerCommandHandler
+from ...client_core.attempts import retry_seconds
+from ...connection import GearmanConnection
+from ...connection_manager import GearmanConnectionManager
+from ...errors import ServerUnavailable
+from ...job import Connection, GearmanJob
+from ...worker_handler import GearmanWorkerCommandHandler
 
 # Seconds that a server may take to say whether it has the extensions.
 _ANSWER = 10.0

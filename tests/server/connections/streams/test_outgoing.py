@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from gearman.server.connections.outgoing import Outgoing
+from gearman.server.connections.streams.outgoing import Outgoing
 
 
 class Transport:

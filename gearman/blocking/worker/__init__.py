@@ -1,0 +1,1 @@
+"""What a blocking worker does with a job."""

@@ -1,0 +1,1 @@
+"""Which job a worker gets, and which sleeping workers are woken for a job."""

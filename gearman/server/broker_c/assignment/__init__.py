@@ -1,0 +1,1 @@
+"""The compiled modules of `broker.assignment`, and their C types."""

@@ -1,0 +1,1 @@
+"""Connections on the transports of asyncio, with TLS and without it."""
