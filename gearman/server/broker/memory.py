@@ -15,7 +15,7 @@ UNIQUE_MEMORY = 50
 # waits for; a pending answer, for each object that refers to it; a waiting request,
 # besides its arguments; a job that others wait for, and each of these; what a job has
 # beyond the standard, besides its options; options of its own; a text and a handle in
-# these; when a job expires; what a dead job takes more.
+# these; a job that may expire, and a group of these; what a dead job takes more.
 FUNCTION_MEMORY = 3200
 ABILITY_MEMORY = 155
 PEER_MEMORY = 860
@@ -24,13 +24,14 @@ RUN_MEMORY = 60
 WAIT_MEMORY = 200
 RECEIPT_MEMORY = 40
 REQUEST_MEMORY = 200
-FOLLOWED_MEMORY = 195
+FOLLOWED_MEMORY = 205
 FOLLOW_MEMORY = 20
 EXTRA_MEMORY = 130
 OPTIONS_MEMORY = 150
 TEXT_MEMORY = 50
 HANDLE_MEMORY = 40
-EXPIRY_MEMORY = 90
+EXPIRY_MEMORY = 9
+GROUP_MEMORY = 190
 DEAD_MEMORY = 350
 
 

@@ -201,6 +201,35 @@ class StartLimits:
         self.until = 0.0
 
 
+class ExpiryGroup:
+    """Jobs of a function that expire at the same time.
+
+    `passed` of them, the first ones, are None by now; `following` is the next group.
+    """
+
+    __slots__ = ("expires", "following", "jobs", "passed")
+
+    def __init__(self, expires: float) -> None:
+        self.expires = expires
+        self.jobs: list[Job | None] = []
+        self.passed = 0
+        self.following: ExpiryGroup | None = None
+
+
+class ExpiryLine:
+    """Jobs of a function and a priority, in the order in which they expire.
+
+    `count` is how many there are. No group is empty.
+    """
+
+    __slots__ = ("count", "first", "last")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: ExpiryGroup | None = None
+        self.last: ExpiryGroup | None = None
+
+
 class Function:
     """One function: its jobs, workers and limits."""
 
@@ -232,9 +261,9 @@ class Function:
         # Whether a worker has ever registered it, or an admin has created it.
         self.offered = False
         # The policy, and what follows from it: the limits of its starts; the jobs that
-        # may expire, with the times, for each priority, and when to `look` at them; how
-        # many of its jobs a worker takes before it is another function's turn. While it
-        # is `held`, none of its jobs may start.
+        # may expire, for each priority, and when to `look` at them; how many of its
+        # jobs a worker takes before it is another function's turn. While it is `held`,
+        # none of its jobs may start.
         self.policy: Policy | None = None
         # Values of the policy that are needed often: seconds, 0 for none; the priority
         # instead of the normal one; whether a job needs a worker at once, and whether a
@@ -243,7 +272,7 @@ class Function:
         self.priority = NORMAL
         self.exacting = self.mortal = False
         self.starts: StartLimits | None = None
-        self.fresh: tuple[deque[tuple[float, Job]], ...] | None = None
+        self.fresh: tuple[ExpiryLine, ExpiryLine, ExpiryLine] | None = None
         self.look = inf
         self.weight = 1
         self.held = False

@@ -93,6 +93,21 @@ cdef class StartLimits:
 
 
 @cython.final
+cdef class ExpiryGroup:
+    cdef public double expires
+    cdef public list jobs
+    cdef public Py_ssize_t passed
+    cdef public ExpiryGroup following
+
+
+@cython.final
+cdef class ExpiryLine:
+    cdef public Py_ssize_t count
+    cdef public ExpiryGroup first
+    cdef public ExpiryGroup last
+
+
+@cython.final
 cdef class Function:
     cdef public bytes name
     cdef public tuple queues

@@ -13,6 +13,7 @@ from gearman.server.broker.memory import (
     FOLLOW_MEMORY,
     FOLLOWED_MEMORY,
     FUNCTION_MEMORY,
+    GROUP_MEMORY,
     HANDLE_MEMORY,
     JOB_MEMORY,
     OPTIONS_MEMORY,
@@ -38,7 +39,7 @@ def counted(broker) -> tuple[int, int]:
     places = broker.places
     for timers in (places.scheduled, places.deadlines, places.lives):
         peers += TIMER_MEMORY * len(timers._jobs)
-    peers += EXPIRY_MEMORY * _expiring(broker)
+    peers += _expiring(broker)
     peers += _following(jobs)
     peers += WAIT_MEMORY * sum(len(job.clients or ()) for job in jobs)
     # Also the jobs of peers that have disconnected.
@@ -99,11 +100,24 @@ def _number(handle: bytes) -> int:
 
 
 def _expiring(broker) -> int:
-    """Count the times of jobs that expire, in all functions."""
+    """Count the memory of what is kept about jobs that expire, in all functions."""
     # A function that was dropped may still have some.
     functions = {*broker.functions.known.values()}
     functions.update(function for *_, function in broker.places.expiry._looks)
-    return sum(len(line) for it in functions for line in it.fresh or ())
+    lines = [line for function in functions for line in function.fresh or ()]
+    return sum(_group(group) for line in lines for group in groups(line))
+
+
+def groups(line) -> Iterator[object]:
+    """Yield the groups of jobs that expire at the same time."""
+    group = line.first
+    while group is not None:
+        yield group
+        group = group.following
+
+
+def _group(group) -> int:
+    return GROUP_MEMORY + EXPIRY_MEMORY * len(group.jobs)
 
 
 def _peer(peer) -> int:

@@ -1,17 +1,16 @@
 """Jobs that are given up if no worker has got them within their time to live.
 
 Jobs with options have a timer each. Jobs that only have the `ttl` of their function's
-policy come in the order in which they expire, so they are kept in that order: that
-costs less than timers.
+policy come in the order in which they expire, so they are kept in that order, those of
+one turn in a group: that costs less than timers.
 """
 
-from collections import deque
 from heapq import heappop, heappush
 from math import inf
 
-from ..constants import HIGH, LOW, SWEEP
-from ..memory import EXPIRY_MEMORY, Memory
-from ..model import Function, Job
+from ..constants import SWEEP
+from ..memory import EXPIRY_MEMORY, GROUP_MEMORY, Memory
+from ..model import ExpiryGroup, ExpiryLine, Function, Job
 from ..states import QUEUED
 
 # At most so many jobs expire in one turn.
@@ -36,7 +35,7 @@ class Expiry:
     def apply(self, function: Function) -> None:
         """Begin to keep the times of jobs, if there is a `ttl` for jobs to come."""
         if function.ttl and function.fresh is None:
-            function.fresh = (deque(), deque(), deque())
+            function.fresh = (ExpiryLine(), ExpiryLine(), ExpiryLine())
 
     def add(self, job: Job, expires: float) -> bool:
         """Remember when a job expires that has just been queued for the first time.
@@ -48,11 +47,15 @@ class Expiry:
         fresh = function.fresh
         assert fresh is not None  # noqa: S101
         line = fresh[job.priority]
-        if len(line) > 2 * function.queues[job.priority].count + SWEEP:
+        if line.count > 2 * function.queues[job.priority].count + SWEEP:
             self._sweep(line)
-        if line and line[-1][0] > expires:
+        group = line.last
+        if group is None or group.expires < expires:
+            group = self._add_group(line, expires)
+        elif expires < group.expires:
             return False
-        line.append((expires, job))
+        group.jobs.append(job)
+        line.count += 1
         self._memory.peers += EXPIRY_MEMORY
         if expires < function.look:
             self._look_at(function, expires)
@@ -63,9 +66,8 @@ class Expiry:
         fresh = job.function.fresh
         if fresh is not None:
             line = fresh[job.priority]
-            while line and not _fresh(line[0][1]):
-                line.popleft()
-                self._memory.peers -= EXPIRY_MEMORY
+            if line.count:
+                self._pass(line, -inf, None)
 
     def due(self, now: float) -> list[Job]:
         """Remove and return jobs that expire, at most about MANY_EXPIRE."""
@@ -79,27 +81,61 @@ class Expiry:
 
     def _find(self, function: Function, now: float, jobs: list[Job]) -> None:
         function.look = following = inf
-        for priority in range(HIGH, LOW + 1):
-            line = function.fresh[priority] if function.fresh else deque()
-            while line:
-                expires, job = line[0]
-                fresh = _fresh(job)
-                if fresh and (expires > now or len(jobs) >= MANY_EXPIRE):
-                    following = min(following, expires)
-                    break
-                line.popleft()
-                self._memory.peers -= EXPIRY_MEMORY
-                if fresh:
-                    jobs.append(job)
+        for line in function.fresh or ():
+            self._pass(line, now, jobs)
+            if line.first is not None:
+                following = min(following, line.first.expires)
         if following < inf:
             self._look_at(function, following)
 
-    def _sweep(self, line: deque[tuple[float, Job]]) -> None:
+    def _pass(self, line: ExpiryLine, now: float, due: list[Job] | None) -> None:
+        """Remove jobs that were started or are gone, up to the next one that waits.
+
+        Those that wait and expire now are moved to `due`, up to MANY_EXPIRE.
+        """
+        group = line.first
+        while group is not None:
+            for at in range(group.passed, len(group.jobs)):
+                job = group.jobs[at]
+                if job is not None and _fresh(job):
+                    if due is None or group.expires > now or len(due) >= MANY_EXPIRE:
+                        return
+                    due.append(job)
+                group.jobs[at] = None
+                group.passed += 1
+                line.count -= 1
+            line.first = group.following
+            self._forget(group)
+            group = line.first
+        line.last = None
+
+    def _sweep(self, line: ExpiryLine) -> None:
         """Remove the jobs that were started or are gone."""
-        kept = [entry for entry in line if _fresh(entry[1])]
-        self._memory.peers -= EXPIRY_MEMORY * (len(line) - len(kept))
-        line.clear()
-        line.extend(kept)
+        group, line.first, line.last = line.first, None, None
+        line.count = 0
+        while group is not None:
+            jobs = [job for job in group.jobs if job is not None and _fresh(job)]
+            if jobs:
+                kept = self._add_group(line, group.expires)
+                kept.jobs += jobs
+                line.count += len(jobs)
+                self._memory.peers += EXPIRY_MEMORY * len(jobs)
+            self._forget(group)
+            group = group.following
+
+    def _add_group(self, line: ExpiryLine, expires: float) -> ExpiryGroup:
+        group = ExpiryGroup(expires)
+        if line.last is None:
+            line.first = group
+        else:
+            line.last.following = group
+        line.last = group
+        self._memory.peers += GROUP_MEMORY
+        return group
+
+    def _forget(self, group: ExpiryGroup) -> None:
+        """Count the memory of a group that is not needed any more."""
+        self._memory.peers -= GROUP_MEMORY + EXPIRY_MEMORY * len(group.jobs)
 
     def _look_at(self, function: Function, when: float) -> None:
         function.look = when

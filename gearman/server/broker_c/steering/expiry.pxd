@@ -2,10 +2,10 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from gearman.server.broker_c.memory cimport Memory
-from gearman.server.broker_c.model cimport Function, Job
+from gearman.server.broker_c.model cimport ExpiryGroup, ExpiryLine, Function, Job
 
-cdef int HIGH, LOW, QUEUED
-cdef Py_ssize_t EXPIRY_MEMORY, MANY_EXPIRE, SWEEP
+cdef int QUEUED
+cdef Py_ssize_t EXPIRY_MEMORY, GROUP_MEMORY, MANY_EXPIRE, SWEEP
 
 
 @cython.final
@@ -16,16 +16,21 @@ cdef class Expiry:
     cdef int64_t _last
 
     cpdef apply(self, Function function)
-    @cython.locals(function=Function)
+    @cython.locals(function=Function, line=ExpiryLine, group=ExpiryGroup)
     cpdef bint add(self, Job job, double expires)
+    @cython.locals(line=ExpiryLine)
     cpdef started(self, Job job)
     @cython.locals(function=Function, when=double)
     cpdef list due(self, double now)
-    @cython.locals(
-        following=double, expires=double, priority=int, job=Job, fresh=bint
-    )
+    @cython.locals(following=double, line=ExpiryLine)
     cdef _find(self, Function function, double now, list jobs)
-    cdef _sweep(self, object line)
+    @cython.locals(group=ExpiryGroup, at=Py_ssize_t, job=Job)
+    cdef _pass(self, ExpiryLine line, double now, list due)
+    @cython.locals(group=ExpiryGroup, kept=ExpiryGroup, jobs=list)
+    cdef _sweep(self, ExpiryLine line)
+    @cython.locals(group=ExpiryGroup)
+    cdef ExpiryGroup _add_group(self, ExpiryLine line, double expires)
+    cdef _forget(self, ExpiryGroup group)
     cdef _look_at(self, Function function, double when)
 
 
