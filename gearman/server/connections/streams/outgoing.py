@@ -13,6 +13,9 @@ from typing import Any, Final, Protocol
 # Small pieces are joined up to so many bytes before the transport gets them.
 _TOGETHER: Final = 256 * 1024
 
+# A peer that accepts all data at once gets about so many bytes in a turn.
+AT_ONCE: Final = 4 * 1024 * 1024
+
 
 class Owner(Protocol):
     """A connection, as far as it is told about its output."""
@@ -22,6 +25,8 @@ class Owner(Protocol):
     def caught_up(self) -> None: ...
 
     def sent(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
 
 
 class Outgoing:
@@ -44,7 +49,7 @@ class Outgoing:
         self._shared = 0
         self._high = self._low = 0
         self._behind = False
-        # Whether the transport has data left to send.
+        # Whether the transport has data left to send, or the next turn goes on with it.
         self.busy = False
         # Called once all data was sent.
         self._when_sent: Callable[[], None] | None = None
@@ -99,9 +104,23 @@ class Outgoing:
             self._connection.caught_up()
 
     def _pass_on(self) -> None:
-        """Give the transport pieces of the queue, as long as it sends them at once."""
+        """Give the transport pieces of the queue, as long as it sends them at once.
+
+        After AT_ONCE bytes it is the turn of other connections first.
+        """
+        left = AT_ONCE
         while self._pieces and not self.busy:
-            self._transport.write(self._next())
+            if left <= 0:
+                self.busy = True
+                asyncio.get_running_loop().call_soon(self._go_on)
+                break
+            data = self._next()
+            left -= len(data)
+            self._transport.write(data)
+
+    def _go_on(self) -> None:
+        if not self._transport.is_closing():
+            self._connection.resume_writing()
 
     def set_busy(self) -> None:
         """Note that the transport has data left to send."""

@@ -1,10 +1,11 @@
 """The queue before a transport: the transport gets one piece after the other."""
 
+import asyncio
 from typing import Any, cast
 
 import pytest
 
-from gearman.server.connections.streams.outgoing import Outgoing
+from gearman.server.connections.streams.outgoing import AT_ONCE, Outgoing
 
 
 class Transport:
@@ -43,6 +44,9 @@ class Transport:
         if pieces and not self.waits:
             self.protocol.set_idle()
 
+    def is_closing(self) -> bool:
+        return bool({"close", "abort"} & {*self.ends})
+
     def pause_reading(self) -> None:
         self.ends.append("pause_reading")
 
@@ -61,6 +65,7 @@ class Told:
 
     def __init__(self) -> None:
         self.words: list[str] = []
+        self.outgoing: Any = None
 
     def fell_behind(self) -> None:
         self.words.append("fell behind")
@@ -70,6 +75,9 @@ class Told:
 
     def sent(self) -> None:
         pass
+
+    def resume_writing(self) -> None:
+        self.outgoing.set_idle()
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def transport() -> Transport:
 def outgoing(transport: Transport, told: Told) -> Outgoing:
     outgoing = Outgoing(cast("Any", transport), told)
     outgoing.set_write_buffer_limits(100, 50)
-    transport.protocol = outgoing
+    transport.protocol = told.outgoing = outgoing
     return outgoing
 
 
@@ -118,6 +126,31 @@ def test_transport_holds_one_piece_and_all_arrives_in_order(
         transport.take(700)
     assert transport.sent == b"".join(data)
     assert transport.most == 1
+
+
+@pytest.mark.parametrize("ends", [[], ["close"], ["abort"]])
+def test_peer_that_accepts_everything_does_not_keep_others_waiting(
+    outgoing: Outgoing, transport: Transport, ends: list[str]
+) -> None:
+    piece = bytes(AT_ONCE // 4)
+    transport.room = 100 * AT_ONCE
+
+    async def write() -> list[int]:
+        outgoing.write_all([piece] * 10)
+        counts = [len(transport.sent) // len(piece)]
+        outgoing.write(b"the end")
+        transport.ends += ends
+        for _ in range(4):
+            await asyncio.sleep(0)
+            counts.append(len(transport.sent) // len(piece))
+        return counts
+
+    if ends:
+        assert asyncio.run(write()) == [4] * 5
+    else:
+        assert asyncio.run(write()) == [4, 8, 10, 10, 10]
+        assert transport.sent == piece * 10 + b"the end"
+        assert not outgoing.busy
 
 
 def test_large_pieces_are_not_put_together(
