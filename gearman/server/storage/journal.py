@@ -10,8 +10,8 @@ from itertools import islice
 
 from ..broker import Job, Record
 
-# The most changes of one commit, and the most bytes of its workloads; one job may be
-# larger.
+# The most changes of one commit, and the most bytes of its workloads, options and
+# attempts; one job may be larger.
 MAX_CHANGES = 8192
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -34,8 +34,11 @@ class Journal:
         self._changes: Changes = {}
         # Whether there ever was a record.
         self.mixed = False
-        # Jobs to be added, and the bytes of their workloads; and the same for the jobs
-        # that were taken out, until their outcome is known.
+        # By number, the bytes that are stored of options and attempts. They are kept
+        # here, since a job may have others before its commit.
+        self._extras: dict[int, int] = {}
+        # Jobs to be added, and their bytes; and the same for the jobs that were taken
+        # out, until their outcome is known.
         self._jobs = self._bytes = 0
         self._taken_jobs = self._taken_bytes = 0
 
@@ -62,6 +65,11 @@ class Journal:
                 self._note(change.number, change)
                 self._jobs += 1
                 self._bytes += len(change.workload)
+                extra = change.extra
+                if extra is not None:
+                    record = extra if isinstance(extra, bytes) else extra.record
+                    self._extras[change.number] = len(record)
+                    self._bytes += len(record)
 
     def write_records(self, records: Iterable[Record]) -> None:
         """Add records; one without `extra` stands for a removal."""
@@ -77,11 +85,15 @@ class Journal:
             self._strike(number)
         self._changes[number] = job
 
+    def _size(self, job: Added) -> int:
+        return len(job.workload) + self._extras.get(job.number, 0)
+
     def _strike(self, number: int) -> None:
         job = self._changes.pop(number)
         if job is not None:
             self._jobs -= 1
-            self._bytes -= len(job.workload)
+            self._bytes -= self._size(job)
+            self._extras.pop(number, None)
 
     def take(self, most: int = MAX_CHANGES) -> Changes:
         """Take out the changes of the next commit, at most `most` of them.
@@ -92,6 +104,7 @@ class Journal:
             taken, self._changes = self._changes, {}
             self._taken_jobs, self._taken_bytes = self._jobs, self._bytes
             self._jobs = self._bytes = 0
+            self._extras.clear()
             return taken
         return self._take_some(most)
 
@@ -99,10 +112,11 @@ class Journal:
         taken: Changes = {}
         for number, job in islice(self._changes.items(), most):
             if job is not None:
-                if taken and self._taken_bytes + len(job.workload) > MAX_BYTES:
+                size = self._size(job)
+                if taken and self._taken_bytes + size > MAX_BYTES:
                     break
                 self._taken_jobs += 1
-                self._taken_bytes += len(job.workload)
+                self._taken_bytes += size
             taken[number] = job
         for number in taken:
             self._strike(number)
@@ -122,6 +136,7 @@ class Journal:
         jobs = jobs_of(self._changes)
         self._changes = {n: None for n, job in self._changes.items() if job is None}
         self._jobs = self._bytes = 0
+        self._extras.clear()
         return jobs
 
 

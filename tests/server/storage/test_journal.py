@@ -2,6 +2,7 @@
 
 import pytest
 
+from gearman.server.broker import Record
 from gearman.server.storage import journal
 from gearman.server.storage.journal import FULL_BYTES, FULL_JOBS, MANY, Journal
 
@@ -105,6 +106,35 @@ def test_one_commit_takes_no_more_than_so_many_bytes(jobs, monkeypatch):
         taken.append(list(changes.take().values()))
         changes.landed()
     assert taken == [[one], [two, three], [four]]
+
+
+def test_what_is_kept_of_options_and_attempts_counts_as_it_was(
+    make_server, monkeypatch
+):
+    monkeypatch.setattr(journal, "MAX_BYTES", 10)
+    server = make_server()
+    client = server.connect()
+    for _ in range(3):
+        client.submit(b"f", b"", b"w")
+    one, two, three = server.broker.jobs.known.values()
+    for job in (one, two, three):
+        server.broker.jobs.extend(job).record = b"x" * 6
+    changes = Journal()
+    changes.write([one, two, three])
+    # It is made anew while the job waits for its commit.
+    one.extra.record = b""
+    changes.write([three, Record(9, b"x" * 10)])
+    taken = []
+    while changes:
+        taken.append(list(changes.take()))
+        changes.landed()
+    assert taken == [[one.number], [two.number], [three.number], [9]]
+    # Nothing of them is left.
+    one.workload, two.workload = b"w" * 4, b"w" * 6
+    changes.write([one])
+    two.extra = None
+    changes.write([two])
+    assert len(changes.take()) == 2
 
 
 def test_it_is_full_of_so_many_jobs_until_there_is_an_outcome(jobs):
