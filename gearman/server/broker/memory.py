@@ -11,15 +11,17 @@ JOB_MEMORY = 350
 UNIQUE_MEMORY = 50
 
 # Measured bytes of other things, in this order: a function, besides its name; a
-# function of a worker; a peer; a timer; a job that a worker runs; a job that a client
-# waits for; a pending answer, for each object that refers to it; a waiting request,
-# besides its arguments; a job that others wait for, and each of these; what a job has
-# beyond the standard, besides its options; options of its own; a text and a handle in
-# these; a job that may expire, and a group of these; what a dead job takes more.
+# function of a worker; a peer; a timer, and a group of these; a job that a worker runs;
+# a job that a client waits for; a pending answer, for each object that refers to it; a
+# waiting request, besides its arguments; a job that others wait for, and each of these;
+# what a job has beyond the standard, besides its options; options of its own; a text
+# and a handle in these; a job that may expire, and a group of these; what a dead job
+# takes more.
 FUNCTION_MEMORY = 3200
 ABILITY_MEMORY = 155
 PEER_MEMORY = 860
-TIMER_MEMORY = 150
+TIMER_MEMORY = 65
+TIMERS_MEMORY = 110
 RUN_MEMORY = 60
 WAIT_MEMORY = 200
 RECEIPT_MEMORY = 40

@@ -12,7 +12,7 @@ from typing import Protocol
 from .assignment.choice import Choice
 from .assignment.sleepers import Sleepers
 from .constants import SWEEP
-from .memory import RUN_MEMORY, TIMER_MEMORY, Memory
+from .memory import RUN_MEMORY, TIMER_MEMORY, TIMERS_MEMORY, Memory
 from .model import Function, Job, Peer, Queue
 from .states import (
     ASSIGNED,
@@ -31,8 +31,19 @@ from .steering.values import shorter, timeout_of, value
 # At most so many jobs become due in one turn, as a million may have the same second.
 MANY_DUE = 1000
 
-# So many entries of a large heap are swept at a time.
+# So many entries of a large heap are swept at a time, and so many stopped timers of a
+# group are skipped at a time.
 MANY_SWEPT = 8
+MANY_SKIPPED = 10_000
+
+
+class TimerGroup:
+    """Timers with the same time and successive numbers, up to the number `last`."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = 0
 
 
 class Timers:
@@ -41,14 +52,20 @@ class Timers:
     `first` is when to call `due` next. There may be no job that is due then.
     """
 
-    __slots__ = ("_entries", "_jobs", "_last", "_memory", "_old", "first")
+    __slots__ = (
+        "_entries", "_group", "_jobs", "_last", "_memory", "_old", "_when", "first",
+    )  # fmt: skip
 
     def __init__(self, memory: Memory) -> None:
-        # A heap of times and timer numbers; and the jobs of running timers, by number.
-        self._entries: list[tuple[float, int]] = []
+        # A heap of times, the first numbers of groups of timers, and these groups; and
+        # the jobs of running timers, by number.
+        self._entries: list[tuple[float, int, TimerGroup]] = []
         self._jobs: dict[int, Job] = {}
         # A heap that is being swept, some entries at a time, as it may be large.
-        self._old: list[tuple[float, int]] = []
+        self._old: list[tuple[float, int, TimerGroup]] = []
+        # The latest group, if it is in a heap, and its time.
+        self._group: TimerGroup | None = None
+        self._when = 0.0
         self._last = 0
         self._memory = memory
         self.first = inf
@@ -56,11 +73,17 @@ class Timers:
     def start(self, job: Job, when: float) -> None:
         self._last += 1
         job.timer = self._last
-        self._jobs[job.timer] = job
+        self._jobs[self._last] = job
         self._memory.peers += TIMER_MEMORY
-        heappush(self._entries, (when, job.timer))
-        if when < self.first:
-            self.first = when
+        group = self._group
+        if group is None or self._when != when:
+            group = self._group = TimerGroup()
+            self._when = when
+            heappush(self._entries, (when, self._last, group))
+            self._memory.peers += TIMERS_MEMORY
+            if when < self.first:
+                self.first = when
+        group.last = self._last
         if self._old:
             self._sweep()
 
@@ -80,18 +103,30 @@ class Timers:
         If there are more than MANY_DUE, the rest is left to the next call.
         """
         jobs: list[Job] = []
+        self._group = None
         self._set_first()
-        while self.first <= now and len(jobs) < MANY_DUE:
-            _, timer = heappop(self._heap())
-            job = self._jobs.pop(timer, None)
-            if job is not None:
-                job.timer = 0
-                jobs.append(job)
+        skipped = 0
+        while self.first <= now and len(jobs) < MANY_DUE and skipped < MANY_SKIPPED:
+            heap = self._heap()
+            when, timer, group = heappop(heap)
+            last = min(group.last, timer + MANY_DUE)
+            while timer <= last and len(jobs) < MANY_DUE:
+                job = self._jobs.pop(timer, None)
+                if job is None:
+                    skipped += 1
+                else:
+                    job.timer = 0
+                    jobs.append(job)
+                timer += 1
+            if timer <= group.last:
+                heappush(heap, (when, timer, group))
+            else:
+                self._memory.peers -= TIMERS_MEMORY
             self._set_first()
         self._memory.peers -= TIMER_MEMORY * len(jobs)
         return jobs
 
-    def _heap(self) -> list[tuple[float, int]]:
+    def _heap(self) -> list[tuple[float, int, TimerGroup]]:
         """Return the heap that has the first entry."""
         if self._old and (not self._entries or self._old[0] < self._entries[0]):
             return self._old
@@ -99,11 +134,17 @@ class Timers:
 
     def _sweep(self) -> None:
         """Move some entries from the old heap to the new one, or drop them."""
+        self._group = None
         # Without its last entries, a heap is still a heap.
         for _ in range(min(MANY_SWEPT, len(self._old))):
-            entry = self._old.pop()
-            if entry[1] in self._jobs:
-                heappush(self._entries, entry)
+            when, timer, group = self._old.pop()
+            last = min(group.last, timer + MANY_SKIPPED)
+            while timer <= last and timer not in self._jobs:
+                timer += 1
+            if timer <= group.last:
+                heappush(self._entries, (when, timer, group))
+            else:
+                self._memory.peers -= TIMERS_MEMORY
         if not self._old:
             self._set_first()
 

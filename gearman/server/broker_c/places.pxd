@@ -10,24 +10,35 @@ from gearman.server.broker_c.steering.starts cimport Starts
 from gearman.server.broker_c.steering.values cimport shorter, timeout_of, value
 
 cdef int ASSIGNED, AWAITING, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
-cdef Py_ssize_t MANY_DUE, MANY_SWEPT, RUN_MEMORY, SWEEP, TIMER_MEMORY
+cdef Py_ssize_t MANY_DUE, MANY_SKIPPED, MANY_SWEPT, RUN_MEMORY, SWEEP, TIMER_MEMORY, TIMERS_MEMORY
+
+
+@cython.final
+cdef class TimerGroup:
+    cdef public int64_t last
 
 
 @cython.final
 cdef class Timers:
     cdef public list _entries
     cdef public list _old
+    cdef TimerGroup _group
+    cdef double _when
     cdef public dict _jobs
     cdef public int64_t _last
     cdef Memory _memory
     cdef public double first
 
+    @cython.locals(group=TimerGroup)
     cpdef start(self, Job job, double when)
     cpdef stop(self, Job job)
-    @cython.locals(job=Job, timer=int64_t, jobs=list)
+    @cython.locals(
+        job=Job, timer=int64_t, last=int64_t, jobs=list, when=double,
+        group=TimerGroup, skipped=Py_ssize_t,
+    )
     cpdef list due(self, double now)
     cdef list _heap(self)
-    @cython.locals(entry=tuple)
+    @cython.locals(timer=int64_t, last=int64_t, when=double, group=TimerGroup)
     cdef _sweep(self)
     cdef _set_first(self)
 

@@ -23,10 +23,11 @@ from gearman.server.broker.memory import (
     RUN_MEMORY,
     TEXT_MEMORY,
     TIMER_MEMORY,
+    TIMERS_MEMORY,
     UNIQUE_MEMORY,
     WAIT_MEMORY,
 )
-from gearman.server.broker.steering.results import RESULT_MEMORY
+from gearman.server.broker.steering.results import ENDS_MEMORY, RESULT_MEMORY
 
 
 def counted(broker) -> tuple[int, int]:
@@ -39,6 +40,8 @@ def counted(broker) -> tuple[int, int]:
     places = broker.places
     for timers in (places.scheduled, places.deadlines, places.lives):
         peers += TIMER_MEMORY * len(timers._jobs)
+        peers += TIMERS_MEMORY * (len(timers._entries) + len(timers._old))
+    peers += ENDS_MEMORY * len(broker.results._ends)
     peers += _expiring(broker)
     peers += _following(jobs)
     peers += WAIT_MEMORY * sum(len(job.clients or ()) for job in jobs)

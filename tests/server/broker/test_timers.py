@@ -1,10 +1,12 @@
 """Timers of many jobs: what is due comes in order, however many were stopped."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gearman.commands import Command
 from gearman.server.broker.constants import SWEEP
+from gearman.server.broker.places import MANY_SKIPPED
 from tests.server.conftest import Server
 
 
@@ -60,6 +62,20 @@ def test_scheduled_jobs_are_started_in_the_order_of_their_times(
         assert not due or server.broker.delay() <= min(due.values()) - server.wall
     go_on(1000)
     assert ran == expected
+
+
+def test_many_timers_of_one_time_that_were_stopped_are_skipped_in_several_turns(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    count = 2 * MANY_SKIPPED + 50
+    handles = [schedule(server, 10) for _ in range(count)]
+    for handle in handles[:-1]:
+        server.broker.cancel(handle)
+    turns = 1
+    while server.after(10 if turns == 1 else 0) <= 0:
+        turns += 1
+    assert turns == 3
+    assert started(server) == [handles[-1]]
 
 
 def test_stopped_timers_do_not_pile_up(server: Server):

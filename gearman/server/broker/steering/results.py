@@ -29,8 +29,10 @@ from .values import keep_of
 # Bytes of all kept results, by default.
 MAX_RESULTS = 64 * 1024 * 1024
 
-# Measured bytes that a kept result takes besides its data.
-RESULT_MEMORY = 540
+# Measured bytes that a kept result takes besides its data, and that the results of one
+# time take together.
+RESULT_MEMORY = 500
+ENDS_MEMORY = 170
 
 # At most so many results are dropped in one turn.
 MANY_RESULTS = 1000
@@ -89,7 +91,12 @@ class Results:
         self._jobs = jobs
         self._dead = dead
         self._memory = memory
-        self._ends: list[tuple[float, int]] = []
+        # A heap of times, a number, and the numbers of the results that expire then;
+        # how many numbers these are; the latest ones, and their time.
+        self._ends: list[tuple[float, int, list[int]]] = []
+        self._count = 0
+        self._latest: list[int] = []
+        self._when = 0.0
 
     def keep(self, job: Job, state: bytes, data: bytes) -> None:
         """Keep the end of a job that was just retired, if that is wanted."""
@@ -104,20 +111,38 @@ class Results:
 
     def add(self, result: Result) -> bool:
         """Add a result; return False if it is too large."""
-        if result.size() > self.most:
+        size, number = result.size(), result.number
+        if size > self.most:
             return False
         self._places.steered = True
-        self.known[result.number] = result
-        self.total += result.size()
-        self._memory.jobs += result.size()
-        if len(self._ends) > 2 * len(self.known) + SWEEP:
-            # Results that were forgotten before their time.
-            self._ends = [e for e in self._ends if e[1] in self.known]
-            heapify(self._ends)
-        heappush(self._ends, (result.expires, result.number))
-        self.first = self._ends[0][0]
-        self.keep_at_most(self.most)
+        self.known[number] = result
+        self.total += size
+        self._memory.jobs += size
+        if self._count > 2 * len(self.known) + SWEEP:
+            self._sweep()
+        if not self._latest or result.expires != self._when:
+            self._when = result.expires
+            self._latest = []
+            heappush(self._ends, (self._when, number, self._latest))
+            self._memory.peers += ENDS_MEMORY
+            self.first = self._ends[0][0]
+        self._latest.append(number)
+        self._count += 1
+        if self.total > self.most:
+            self.keep_at_most(self.most)
         return True
+
+    def _sweep(self) -> None:
+        """Drop the times of results that were forgotten before their time."""
+        ends, self._ends, self._latest = self._ends, [], []
+        self._count = 0
+        for when, first, numbers in ends:
+            kept = [number for number in numbers if number in self.known]
+            if kept:
+                self._ends.append((when, first, kept))
+                self._count += len(kept)
+        heapify(self._ends)
+        self._memory.peers -= ENDS_MEMORY * (len(ends) - len(self._ends))
 
     def keep_at_most(self, most: int) -> None:
         """Set the limit in bytes, and drop the oldest results that are over it."""
@@ -146,8 +171,13 @@ class Results:
         for _ in range(MANY_RESULTS):
             if not self._ends or self._ends[0][0] > now:
                 break
-            expires, number = heappop(self._ends)
-            result = self.known.get(number)
+            expires, _, numbers = self._ends[0]
+            if not numbers:
+                heappop(self._ends)
+                self._memory.peers -= ENDS_MEMORY
+                continue
+            result = self.known.get(numbers.pop())
+            self._count -= 1
             if result is not None and result.expires == expires:
                 self.forget(result)
         self.first = self._ends[0][0] if self._ends else inf

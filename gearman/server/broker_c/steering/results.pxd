@@ -9,7 +9,7 @@ from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.values cimport keep_of
 
 cdef int PENDING, RESULT_RES, RUNNING, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
-cdef Py_ssize_t MANY_RESULTS, RESULT_MEMORY, SWEEP
+cdef Py_ssize_t ENDS_MEMORY, MANY_RESULTS, RESULT_MEMORY, SWEEP
 
 
 @cython.final
@@ -37,14 +37,20 @@ cdef class Results:
     cdef DeadJobs _dead
     cdef Memory _memory
     cdef public list _ends
+    cdef public Py_ssize_t _count
+    cdef list _latest
+    cdef double _when
 
     @cython.locals(seconds=double, result=Result)
     cpdef keep(self, Job job, bytes state, bytes data)
+    @cython.locals(size=Py_ssize_t, number=int64_t)
     cpdef bint add(self, Result result)
+    @cython.locals(ends=list, numbers=list, kept=list, when=double)
+    cdef _sweep(self)
     cpdef keep_at_most(self, Py_ssize_t most)
     cpdef store(self, Result result)
     cpdef forget(self, Result result)
-    @cython.locals(expires=double, number=int64_t, result=Result)
+    @cython.locals(expires=double, numbers=list, result=Result)
     cpdef drop_old(self, double now)
     @cython.locals(result=Result)
     cpdef Result find(self, bytes handle)

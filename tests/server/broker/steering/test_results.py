@@ -167,7 +167,7 @@ class TestLimits:
         server.broker.results.most = 2 * (RESULT_MEMORY + 8)
         for _ in range(20 * SWEEP):
             done(server, worker)
-        assert len(server.broker.results._ends) <= SWEEP + 8
+        assert server.broker.results._count <= SWEEP + 8
 
     def test_time_of_a_result_that_went_early_drops_nothing_else(
         self, server, client, worker
