@@ -16,7 +16,7 @@ from benchmarks.chart import chart  # noqa: E402
 from benchmarks.loads import Load, loads  # noqa: E402
 from benchmarks.options import add_names, add_repeat, repeat  # noqa: E402
 from benchmarks.play import Outcome, play_all  # noqa: E402
-from benchmarks.servers import GROUPS, Server, ServerError, find  # noqa: E402
+from benchmarks.servers import EXTRA, GROUPS, Server, ServerError, find  # noqa: E402
 from benchmarks.table import TABLES, Row, rows, table  # noqa: E402
 from gearman.errors import GearmanError  # noqa: E402
 
@@ -37,7 +37,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         nargs="+",
         choices=list(GROUPS),
         metavar="NAME",
-        help=f"of {', '.join(GROUPS)} (default: all that are found, but floor)",
+        help=f"of {', '.join(GROUPS)} (default: all that are found,"
+        f" but {' and '.join(sorted(EXTRA))})",
     )
     parser.add_argument(
         "--floor",
@@ -91,13 +92,15 @@ def _choose(options: argparse.Namespace, found: Sequence[Server]) -> list[Server
     """
     present = {server.group for server in found}
     for group, remedy in GROUPS.items():
-        if group in present or group == "floor":
+        if group in present or group in EXTRA:
             continue
         sentence = f"there is no {group}; {remedy}"
         if options.servers and group in options.servers:
             raise LookupError(sentence)
         tell(sentence)
-    wanted = set(options.servers or GROUPS) | ({"floor"} if options.floor else set())
+    wanted = set(options.servers or GROUPS.keys() - EXTRA)
+    if options.floor:
+        wanted.add("floor")
     return [server for server in found if server.group in wanted]
 
 

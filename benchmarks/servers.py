@@ -24,10 +24,23 @@ _PATIENCE = 15.0
 GROUPS = {
     "ours-speedups": "build it: GEARMAN_SPEEDUPS=yes python setup.py build_ext -i",
     "ours-pure": "",
+    "ours-steered": "",
     "gearmand": "on Debian: apt-get install gearman-job-server",
     "perl": "on Debian: apt-get install gearman-server",
     "floor": "",
 }
+
+# Those that run only if they are asked for.
+EXTRA = {"ours-steered", "floor"}
+
+# What `ours-steered` does for each job, whatever the client says.
+POLICIES = """\
+[functions."*"]
+retries = 3
+timeout = 60
+ttl = 3600
+keep = 60
+"""
 
 
 class ServerError(Exception):
@@ -38,7 +51,8 @@ class ServerError(Exception):
 class Server:
     """A way to run a server; `{port}` in its command stands for the port.
 
-    If a `group` has several servers, the best one for each load is reported.
+    If a `group` has several servers, the best one for each load is reported. It is
+    started with a file that has the `settings`, if there are any.
     """
 
     group: str
@@ -46,6 +60,7 @@ class Server:
     version: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    settings: str = ""
 
     @contextmanager
     def running(self) -> Iterator[tuple[int, int]]:
@@ -53,9 +68,14 @@ class Server:
         port = free_port()
         with tempfile.TemporaryDirectory(prefix="gearman-benchmark-") as folder:
             log = Path(folder, "log")
+            command = [word.format(port=port) for word in self.command]
+            if self.settings:
+                file = Path(folder, "settings.toml")
+                file.write_text(self.settings)
+                command += ["--settings", str(file)]
             with log.open("wb") as output:
                 process = subprocess.Popen(
-                    [word.format(port=port) for word in self.command],
+                    command,
                     cwd=folder,
                     env=with_gearman(self.environment),
                     stdin=subprocess.DEVNULL,
@@ -86,6 +106,9 @@ def _ours() -> Iterator[Server]:
         version = _output((*module, "--version"), environment)
         if pure == "1" or not version.endswith("pure"):
             yield Server(group, group, version, (*module, *listen), environment)
+    group, command = "ours-steered", (*module, *listen)
+    version = _output((*module, "--version"), {})
+    yield Server(group, group, version, command, {}, POLICIES)
 
 
 def _foreign() -> Iterator[Server]:

@@ -10,6 +10,7 @@ from benchmarks.play import play
 from benchmarks.programs import build
 from benchmarks.run import main
 from benchmarks.servers import Server, find
+from gearman import GearmanAdminClient
 from tests.servers import missing
 
 
@@ -55,6 +56,16 @@ def test_foreground_jobs_are_played(program: Path, server: Server) -> None:
     assert outcome.failure == ""
     assert outcome.figures["done"] == 100
     assert outcome.figures["cpu"] > 0
+
+
+def test_steered_server_has_policies() -> None:
+    (server,) = (found for found in find(None) if found.group == "ours-steered")
+    with server.running() as (_, port):
+        client = GearmanAdminClient([f"127.0.0.1:{port}"])
+        client.set_function("f", weight=2)
+        (row,) = client.get_policies()
+        client.shutdown()
+        assert row["policy"].keys() == {"retries", "timeout", "ttl", "keep", "weight"}
 
 
 def test_backlog_is_drained_as_far_as_it_was_filled(
