@@ -238,6 +238,15 @@ class GearmanAdminClient(Shared):
 
     # Commands that other servers do not have: these answer `ERR UNKNOWN_COMMAND ...`.
 
+    def get_stats(self) -> tuple[dict[str, Any], ...]:
+        """Return dicts with what has happened: of the server, and of each task.
+
+        The first one has the `kind` server, the last one the `kind` forgotten: it is of
+        tasks that the server has forgotten. Their keys are in docs/monitoring.md.
+        """
+        answer: tuple[dict[str, Any], ...] = self._ask(steering.SHOW_STATS)
+        return answer
+
     def set_function(self, task: str | bytes, **values: object) -> str:
         """Set values of a task's policy; return the line of the answer.
 

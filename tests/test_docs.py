@@ -19,7 +19,11 @@ from tests import servers
 from tests.client.stage import meanwhile
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "client.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs" / "client.md",
+    ROOT / "docs" / "monitoring.md",
+]
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PRINTED = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)

@@ -16,6 +16,7 @@ RETRY_FUNCTION: Final = "retry function"
 FORGET_FUNCTION: Final = "forget function"
 RETRY_JOB: Final = "retry job"
 FORGET_JOB: Final = "forget job"
+SHOW_STATS: Final = "show stats"
 SHOW_POLICIES: Final = "show policies"
 SHOW_DEAD: Final = "show dead"
 SHOW_JOB: Final = "show job"
@@ -166,6 +167,7 @@ def _record(line: str) -> Any:
 
 # How the lines of lists are read; the other commands are answered with one line.
 LISTS: Final[Mapping[str, Callable[[str], object]]] = {
+    SHOW_STATS: _record,
     SHOW_POLICIES: _policy,
     SHOW_DEAD: _dead,
     SHOW_JOB: _record,

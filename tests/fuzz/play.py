@@ -10,6 +10,7 @@ from typing import Any
 from gearman import __version__
 from gearman.commands import HEADER_SIZE
 from gearman.options import Schedule, job_options, parse_policy
+from gearman.server.broker.stats import COUNTERS
 from tests.fuzz.answers import READERS, HttpAnswers
 from tests.fuzz.builds import Build
 from tests.fuzz.script import ASSIGNED, CREATED, FIRST_HANDLE, Script, Step
@@ -345,7 +346,7 @@ def state(broker: Any) -> list[Any]:
     ]
     functions = [
         (it.name, it.workers, it.running, it.pending, it.limits, it.scheduled)
-        + ([q.count for q in it.queues], list(it.twins))
+        + ([q.count for q in it.queues], list(it.twins), counted(it.stats))
         for it in broker.functions.known.values()
     ]
     dead = [(it.handle, extra(it.extra)) for it in broker.dead.known.values()]
@@ -367,7 +368,14 @@ def state(broker: Any) -> list[Any]:
         results,
         schedules,
         broker.memory.jobs,
+        counted(broker.functions.gone),
     ]
+
+
+def counted(stats: Any) -> list[Any]:
+    """Return what was counted for a function, without times."""
+    numbers = [getattr(stats, name) for name in COUNTERS]
+    return [*numbers, stats.waits.count(), stats.runs.count()]
 
 
 def extra(it: Any) -> tuple[Any, ...]:

@@ -134,6 +134,12 @@ OPERATIONS: Final = (
         "NAME",
     ),
     Operation(
+        "show-stats",
+        "show stats",
+        "what has happened on the server and to the jobs of each function, as JSON",
+        table=tables.RECORDS,
+    ),
+    Operation(
         "show-policies",
         "show policies",
         "functions and their policies",

@@ -255,10 +255,12 @@ class Broker:
                 function, unique, workload, size, priority, background, when
             )
             self._begin(job, reducer, options)
-        elif background and not job.background:
-            job.background = True
-            if self.persistent:
-                self.stored.add(job)
+        else:
+            function.stats.joined += 1
+            if background and not job.background:
+                job.background = True
+                if self.persistent:
+                    self.stored.add(job)
         if not background:
             jobs.join(job, peer)
         if job.receipts is not None and (background or job.state == PENDING):
@@ -269,7 +271,9 @@ class Broker:
         self, job: Job, reducer: bytes | None, options: "JobOptions | None"
     ) -> None:
         """Give a new job what it has beyond the standard, and its place."""
-        jobs = self.jobs
+        jobs, stats = self.jobs, job.function.stats
+        stats.submitted += 1
+        stats.bytes_in += len(job.workload)
         stored = job.background and self.persistent
         if job.function.policy is not None or options is not None:
             extend(job, options, jobs, self.wall, stored)
@@ -358,6 +362,7 @@ class Broker:
         job = self.jobs.find(handle)
         if job is None:
             return False
+        job.function.stats.cancelled += 1
         self.jobs.forward(job, WORK_FAIL, (handle,))
         job.background = False
         if job.state == RUNNING:

@@ -8,6 +8,7 @@ from .constants import SWEEP
 from .limits import Hits, Limits
 from .memory import FUNCTION_MEMORY, Memory
 from .model import Function
+from .stats import Stats
 
 # If there is no limit, unused functions are forgotten from this number on.
 MANY_FUNCTIONS = 50_000
@@ -35,6 +36,8 @@ class Functions:
         self.hits = hits
         self.memory = memory
         self.policies: PolicySource | None = None
+        # What has happened to the jobs of functions that were forgotten.
+        self.gone = Stats()
         self._choice = choice
         # All functions, in the order in which they are checked for being unused.
         self._round: deque[Function] = deque()
@@ -95,5 +98,6 @@ class Functions:
     def _forget(self, function: Function) -> None:
         del self.known[function.name]
         self.memory.peers -= FUNCTION_MEMORY + len(function.name)
+        self.gone.merge(function.stats)
         self._choice.forget(function)
         function.clear()

@@ -111,6 +111,7 @@ class Jobs:
         job.retries = 0
         job.numerator = job.denominator = 0
         job.timer = 0
+        job.since = 0.0
         job.worker = None
         job.clients = None
         job.joins = None
@@ -387,6 +388,7 @@ class Jobs:
         if job.wanted():
             self.shelve(job)
         elif job.state != RUNNING:
+            job.function.stats.abandoned += 1
             self._places.move(job, ABANDONED, GONE)
             self.retire(job)
         elif job.worker is peer:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...framing import encode
 from .constants import AWAKE, ERROR, HIGH, LOW, NORMAL, SWEEP
 from .states import QUEUED
+from .stats import Stats
 
 if TYPE_CHECKING:
     from ...options import JobOptions, Policy
@@ -25,8 +26,8 @@ class Job:
     # fmt: off
     __slots__ = (
         "background", "clients", "denominator", "extra", "function", "handle", "joins",
-        "number", "numerator", "priority", "receipts", "reducer", "retries", "state",
-        "stored", "timer", "unique", "when", "worker", "workload",
+        "number", "numerator", "priority", "receipts", "reducer", "retries", "since",
+        "state", "stored", "timer", "unique", "when", "worker", "workload",
     )
     # fmt: on
 
@@ -44,6 +45,8 @@ class Job:
     numerator: int
     denominator: int
     timer: int
+    # When it was queued, or when its worker got it, in seconds of the monotonic clock.
+    since: float
     worker: "Peer | None"
     # Each client is in the list once, even if it has joined several times. `joins` has
     # how often, for clients that have joined more than once.
@@ -237,8 +240,8 @@ class Function:
     __slots__ = (
         "awaiting", "exacting", "fresh", "held", "keep", "limits", "look", "mortal",
         "name", "offered", "pending", "policy", "priority", "queues", "running",
-        "scheduled", "sleepers", "starts", "timeout", "ttl", "twins", "weight",
-        "workers",
+        "scheduled", "sleepers", "starts", "stats", "timeout", "ttl", "twins",
+        "unstaffed", "weight", "workers",
     )
     # fmt: on
 
@@ -253,6 +256,10 @@ class Function:
         # Jobs that wait for others to end, by priority.
         self.awaiting = [0, 0, 0]
         self.workers = 0
+        # Since when it has had no worker, in seconds of the monotonic clock; -1 if it
+        # never had one.
+        self.unstaffed = -1.0
+        self.stats = Stats()
         # Peers that were asleep when they were added. A peer that was woken since then
         # is skipped, and is added again when it goes to sleep.
         self.sleepers: OrderedDict[Peer, None] = OrderedDict()

@@ -217,6 +217,7 @@ class Places:
         if to == QUEUED:
             queue = function.queues[job.priority]
             queue.push(job)
+            job.since = self.now
             if not queue.listed:
                 self._choice.add(function, job.priority)
             if function.policy is not None or job.extra is not None:
@@ -251,6 +252,8 @@ class Places:
         worker.jobs[job.handle] = job
         self._memory.peers += RUN_MEMORY
         function.running += 1
+        function.stats.waits.add(self.now - job.since)
+        job.since = self.now
         timeout = worker.abilities[function.name]
         if function.policy is not None or job.extra is not None:
             timeout = shorter(timeout, timeout_of(job))
@@ -263,16 +266,17 @@ class Places:
             self.starts.started(function)
 
     def _stop(self, job: Job) -> None:
-        worker = job.worker
+        worker, function = job.worker, job.function
         assert worker is not None  # noqa: S101
         del worker.jobs[job.handle]
         self._memory.peers -= RUN_MEMORY
         job.worker = None
-        job.function.running -= 1
+        function.running -= 1
+        function.stats.runs.add(self.now - job.since)
         if job.timer:
             self.deadlines.stop(job)
-        if job.function.starts is not None:
-            self.starts.stopped(job.function)
+        if function.starts is not None:
+            self.starts.stopped(function)
 
     def _limit_life(self, job: Job, function: Function) -> None:
         """Remember until when a worker must have got a job that was just queued."""

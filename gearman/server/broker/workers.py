@@ -139,6 +139,7 @@ class Workers:
         self._functions.memory.peers -= ABILITY_MEMORY
         if not function.workers:
             self._functions.staffed -= 1
+            function.unstaffed = self._places.now
         function.sleepers.pop(peer, None)
         if peer.sleep == WOKEN:
             self._sleepers.pass_on([function])
@@ -209,6 +210,7 @@ class Workers:
     def data(self, peer: Peer, handle: bytes, data: bytes) -> None:
         job = self._owned(peer, handle, b"Job does not exist on server")
         if job is not None:
+            job.function.stats.bytes_out += len(data)
             self._jobs.forward(job, WORK_DATA, (handle, data))
         elif peer.late:
             # A late result without this part would be incomplete, so it no longer
@@ -224,6 +226,9 @@ class Workers:
         """End a job, also by a late result while it is queued or running again."""
         job = self._ended(peer, handle)
         if job is not None:
+            stats = job.function.stats
+            stats.completed += 1
+            stats.bytes_out += len(result)
             self._jobs.forward(job, WORK_COMPLETE, (handle, result))
             self._finish(job)
             if job.background and steered(job):
@@ -241,6 +246,7 @@ class Workers:
         job = self._ended(peer, handle)
         if job is None:
             return
+        job.function.stats.failed += 1
         if steered(job):
             self._attempt_failed(job, peer, "its worker sent WORK_FAIL", None)
         else:
@@ -254,6 +260,7 @@ class Workers:
         if job is None:
             return
         peer.raised = handle
+        job.function.stats.exceptions += 1
         if steered(job):
             reason = "its worker sent WORK_EXCEPTION"
             self._attempt_failed(job, peer, reason, data)
@@ -305,6 +312,7 @@ class Workers:
             self._attempts.give_up(job, FAILED, reason, reason.encode())
             self._answers.pay()
         else:
+            job.function.stats.given_up += 1
             self._jobs.forward_exception(job, reason.encode())
             self._finish(job)
 
@@ -351,6 +359,7 @@ class Workers:
         self._sleepers.forget(worker)
         self.reset_abilities(worker)
         for job in list(worker.jobs.values()):
+            job.function.stats.lost += 1
             self._lost(job, worker, "its worker was lost")
 
     def expire(self) -> None:
@@ -361,6 +370,7 @@ class Workers:
     def _expire(self, job: Job) -> None:
         worker = job.worker
         assert worker is not None  # noqa: S101
+        job.function.stats.timeouts += 1
         if steered(job) and self._is_own_timeout(job, worker):
             self._attempts.timed_out(job, worker)
             if self._jobs.find(job.handle) is job:
@@ -379,6 +389,7 @@ class Workers:
     def _lost(self, job: Job, worker: Peer, reason: str) -> None:
         """Queue again a job whose worker was lost or too slow."""
         if not job.wanted():
+            job.function.stats.abandoned += 1
             self._places.move(job, LOST, GONE)
             return self._jobs.retire(job)
         job.retries += 1
@@ -416,6 +427,7 @@ class Workers:
         self._note("given up", job, worker, reason)
         if steered(job):
             return self._attempts.give_up(job, LOST, reason, None)
+        job.function.stats.given_up += 1
         self._places.move(job, LOST, GONE)
         self._jobs.forward(job, WORK_FAIL, (job.handle,))
         return self._jobs.retire(job)

@@ -10,6 +10,7 @@ from gearman.server.broker_c.memory cimport Memory, job_size
 from gearman.server.broker_c.model cimport Function, Job, Peer, Receipt
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.assignment.sleepers cimport Sleepers
+from gearman.server.broker_c.stats cimport Stats
 from gearman.server.broker_c.steering.attempts cimport Attempts
 from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.new_jobs cimport extend, needs_worker, priority_of
@@ -69,7 +70,7 @@ cdef class Broker:
         int priority=*, bint background=*, int64_t when=*, bytes reducer=*,
         Receipt receipt=*, options=*,
     )
-    @cython.locals(jobs=Jobs, stored=bint)
+    @cython.locals(jobs=Jobs, stats=Stats, stored=bint)
     cdef _begin(self, Job job, bytes reducer, options)
     @cython.locals(priority=int, background=bint)
     cpdef submit_with(

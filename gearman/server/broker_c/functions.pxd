@@ -4,6 +4,7 @@ from gearman.server.broker_c.assignment.choice cimport Choice
 from gearman.server.broker_c.limits cimport Hits, Limits
 from gearman.server.broker_c.memory cimport Memory
 from gearman.server.broker_c.model cimport Function
+from gearman.server.broker_c.stats cimport Stats
 
 cdef Py_ssize_t FUNCTION_MEMORY, MANY_FUNCTIONS, SWEEP
 
@@ -16,6 +17,7 @@ cdef class Functions:
     cdef public Hits hits
     cdef public Memory memory
     cdef public object policies
+    cdef public Stats gone
     cdef Choice _choice
     cdef public object _round
 

@@ -1,6 +1,8 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from gearman.server.broker_c.stats cimport Stats
+
 cdef int AWAKE, ERROR, HIGH, NORMAL, LOW, QUEUED
 cdef Py_ssize_t SWEEP, SWEEP_BYTES
 
@@ -19,6 +21,7 @@ cdef class Job:
     cdef public dict joins
     cdef public int64_t when
     cdef public int64_t timer
+    cdef public double since
     cdef public unsigned int numerator
     cdef public unsigned int denominator
     cdef public int retries
@@ -117,6 +120,8 @@ cdef class Function:
     cdef public Py_ssize_t running
     cdef public Py_ssize_t pending
     cdef public Py_ssize_t workers
+    cdef public double unstaffed
+    cdef public Stats stats
     cdef public object sleepers
     cdef public dict twins
     cdef public bint offered

@@ -66,7 +66,7 @@ cdef class Places:
     cpdef queue_due(self)
     @cython.locals(worker=Peer, function=Function, timeout=double)
     cdef _start(self, Job job)
-    @cython.locals(worker=Peer)
+    @cython.locals(worker=Peer, function=Function)
     cdef _stop(self, Job job)
     @cython.locals(extra=Extra, expires=double)
     cdef _limit_life(self, Job job, Function function)

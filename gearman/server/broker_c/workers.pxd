@@ -7,6 +7,7 @@ from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.model cimport Function, Job, Peer, Queue
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.assignment.sleepers cimport Sleepers
+from gearman.server.broker_c.stats cimport Stats
 from gearman.server.broker_c.steering.attempts cimport Attempts
 from gearman.server.broker_c.steering.values cimport steered, timeout_of
 
@@ -53,7 +54,7 @@ cdef class Workers:
     cpdef data(self, Peer peer, bytes handle, bytes data)
     @cython.locals(job=Job)
     cpdef warning(self, Peer peer, bytes handle, bytes data)
-    @cython.locals(job=Job)
+    @cython.locals(job=Job, stats=Stats)
     cpdef complete(self, Peer peer, bytes handle, bytes result)
     @cython.locals(job=Job)
     cpdef fail(self, Peer peer, bytes handle)

@@ -45,6 +45,7 @@ from ..watch.notices import Sentence
 from .acceptor import Acceptor
 from .connection_factory import ConnectionFactory
 from .engine import Engine
+from .facts import Facts
 from .live_settings import set_limits
 from .loop import Selector
 from .show_limits import usages
@@ -110,7 +111,10 @@ class Listener:
             config.admin_from or LOOPBACK,
             hostname=socket.gethostname(),
         )
-        admin = Admin(self.broker, identity, config.admin_from, self._limits)
+        self._facts = Facts()
+        admin = Admin(
+            self.broker, identity, config.admin_from, self._limits, self._facts
+        )
         self._gear = Gear(self._server, admin)
         self._others = [
             (spoken.name, spoken.service(self._server, **spoken.options), group)
@@ -150,6 +154,7 @@ class Listener:
         self.connections = Connections(
             self.broker, self._turns, self._watchdog, self._counter, connected
         )
+        self._facts.connections = self.connections
         self._accept = ConnectionFactory(
             self._context(), self._counter, self._certificates, self._engine
         ).accept
@@ -206,6 +211,7 @@ class Listener:
         self._durability = Durability(
             self._queue, self.broker, self._turns.begin, self._flush
         )
+        self._facts.durability = self._durability
         self._durability.start(self._loop, self._engine)
         return self._durability.connected
 

@@ -9,7 +9,7 @@ commands. Where gearmand's answer does harm, this server's differs:
 docs/compatibility.md lists these cases.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
@@ -31,6 +31,7 @@ from .lines import (
     too_long,
     unknown,
 )
+from .stats import Statistics, no_facts
 from .steering import Steering
 
 _HAS_JOBS: Final = (
@@ -87,7 +88,7 @@ class Admin:
     Peers in the networks `changers`, and those on a Unix socket, may use all commands;
     others may use those that change nothing. If there are no `changers`, all peers may
     use the commands that gearmand has, too, and this machine all. `limits` returns the
-    rows of `show limits`.
+    rows of `show limits`, `facts` what the broker does not know for `show stats`.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Admin:
         identity: Identity,
         changers: Sequence[Network] = (),
         limits: Callable[[], Iterable[Usage]] = lambda: (),
+        facts: Callable[[], Mapping[str, object]] = no_facts,
     ) -> None:
         self._broker = broker
         self._limits = limits
@@ -106,6 +108,7 @@ class Admin:
         self._last_state = (0, 0)
         self._jobs = JobLists(broker)
         self._steering = Steering(broker)
+        self._statistics = Statistics(broker, facts)
         self._commands: dict[bytes, Callable[[list[bytes]], Answer]] = {
             b"cancel": self._cancel,
             b"create": self._create,
@@ -186,6 +189,8 @@ class Admin:
                 return self._list_jobs(lambda job: printable(job.unique) + b"\n")
             case [b"limits"]:
                 return pieces(map(_usage, self._limits()))
+            case [b"stats"]:
+                return self._statistics.answer()
             case [b"policies"]:
                 return self._steering.policies()
             case [b"schedules"]:

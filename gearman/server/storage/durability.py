@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ...errors import QueueError, StartupError
 from ...queue import Queue, StoredJob, Unreadable, replayed
 from ..broker import Broker, Job, Peer
+from ..protocols.stats import histogram
 from ..settings.levels import NOTICE
 from .store import OUTAGE, Store
 
@@ -53,6 +54,18 @@ class Durability:
         self._waiting: set[Producer] = set()
         self._closing = False
         self._ring: Callable[[], None] | None = None
+
+    def facts(self) -> dict[str, object]:
+        """Return what was stored so far, for `show stats`; times are in seconds."""
+        store = self._store
+        return {
+            "outage": bool(store.outage),
+            "waiting": store.waiting,
+            "stored": store.stored,
+            "removed": store.removed,
+            "failures": store.failures,
+            "commits": histogram(store.commits),
+        }
 
     def start(self, loop: asyncio.AbstractEventLoop, engine: Any) -> None:
         self._loop = loop

@@ -21,6 +21,7 @@ from ...errors import JobRefused, JobsLost, QueueError
 from ...queue import Queue, StoredJob
 from ...text import printable, shown
 from ..broker import Job, Record
+from ..broker.stats import Histogram
 from ..settings.levels import NOTICE
 from ..watch.limited_log import LimitedLog
 from .journal import MAX_CHANGES, Added, Changes, Journal, jobs_of
@@ -92,6 +93,10 @@ class Store:
         self._most = MAX_CHANGES
         self._partial = False
         self._failed = 0
+        # What was done since the start: jobs and records that were stored, removals,
+        # how long commits took, and how often a commit has failed.
+        self.stored = self.removed = self.failures = 0
+        self.commits = Histogram()
         self._lines = LimitedLog()
         self._thread = threading.Thread(
             target=self._run, name="gearman-store", daemon=True
@@ -106,6 +111,11 @@ class Store:
     def outage(self) -> bytes:
         """The text for clients while jobs can't be stored; empty if they can."""
         return self._outage
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait for their commit."""
+        return len(self._journal)
 
     @property
     def full(self) -> bool:
@@ -209,8 +219,10 @@ class Store:
         done = [number for number, job in changes.items() if job is None]
         patience = 0 if self._outage else 1
         for _ in range(MAX_ATTEMPTS):
+            began = time.monotonic()
             try:
-                return self._queue.commit(added, done)
+                self._queue.commit(added, done)
+                return self.commits.add(time.monotonic() - began)
             except JobRefused:
                 raise
             except JobsLost as error:
@@ -242,6 +254,9 @@ class Store:
         return self._commit(rest)
 
     def _succeed(self, changes: Changes) -> None:
+        added = jobs_of(changes)
+        self.stored += len(added)
+        self.removed += len(changes) - len(added)
         self._most = min(self._most * GROW, MAX_CHANGES)
         self._pause = FIRST_PAUSE
         if self._outage and self._partial:
@@ -254,7 +269,7 @@ class Store:
             self._outage = b""
         with self._lock:
             self._journal.landed()
-        self._report(self._outcome(jobs_of(changes)))
+        self._report(self._outcome(added))
 
     def _takes_jobs(self) -> bool:
         """Whether jobs can be added again, now that removals have worked."""
@@ -264,6 +279,7 @@ class Store:
         return False
 
     def _fail(self, changes: Changes, reason: str) -> None:
+        self.failures += 1
         if not self._outage:
             log.error("jobs cannot be stored for now: %s", reason)
         elif reason != self._reason:

@@ -192,6 +192,19 @@ def test_functions_are_steered(server: Server) -> None:
     assert said.err.startswith("Error: INVALID_ARGUMENTS 'retrys' is no key of a")
 
 
+def test_stats_are_shown(server: Server) -> None:
+    with Peer(server.port) as peer:
+        peer.send("SUBMIT_JOB_BG", b"counted", b"", b"data")
+        peer.expect("JOB_CREATED")
+    said = gearadmin(server, "--show-stats", "--json")
+    first, *functions, last = json.loads(said.out)
+    assert first["version"] == __version__
+    assert first["connections"] >= 1
+    (record,) = (each for each in functions if each["function"] == "counted")
+    assert (record["submitted"], record["queued"]) == (1, 1)
+    assert last["kind"] == "forgotten"
+
+
 def test_dead_jobs_are_shown_and_tried_again_or_forgotten(server: Server) -> None:
     gearadmin(server, "--set-function", "mortal", "dead=list")
     with Peer(server.port) as peer:

@@ -491,6 +491,16 @@ class Peers(RuleBasedStateMachine):
         assert all(job.state != GONE for job in broker.jobs.known.values())
 
     @invariant()
+    def starts_that_were_counted_have_ended_or_run(self):
+        for function in self.broker.functions.known.values():
+            stats = function.stats
+            assert stats.waits.count() == stats.runs.count() + function.running
+            assert stats.expired <= stats.given_up
+            ends = stats.completed + stats.failed + stats.exceptions
+            # A late result may end a job that is queued again.
+            assert ends <= stats.runs.count() + stats.timeouts
+
+    @invariant()
     def counts_are_those_of_the_jobs(self):
         for function in self.broker.functions.known.values():
             jobs = [

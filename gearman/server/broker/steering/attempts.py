@@ -84,6 +84,7 @@ class Attempts:
         for jobs in (places.lives.due(places.wall), places.expiry.due(places.wall)):
             for job in jobs:
                 reason = "no worker took it within its time to live"
+                job.function.stats.expired += 1
                 self._note("given up", job, None, reason)
                 self.give_up(job, EXPIRED, reason, None)
 
@@ -95,6 +96,7 @@ class Attempts:
         """Let a job fail for good."""
         jobs = self._jobs
         extra = jobs.extend(job)
+        job.function.stats.given_up += 1
         if error is None:
             jobs.forward(job, WORK_FAIL, (job.handle,))
         else:
@@ -127,6 +129,7 @@ class Attempts:
         pause: float,
         reason: str,
     ) -> None:
+        job.function.stats.retried += 1
         job.numerator = job.denominator = 0
         extra.due = self._places.wall + pause if pause > 0 else 0.0
         self._note("tried again", job, worker, reason)

@@ -1,0 +1,42 @@
+"""What a server knows of its process and its store, for `show stats`."""
+
+import os
+import time
+from collections.abc import Sized
+from contextlib import suppress
+
+from ... import __version__
+from ...framing import BUILD
+from ..storage.durability import Durability
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Facts:
+    """Returns facts: version, build, process, connections, processor time, store."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        # Those that exist once the server has started.
+        self.connections: Sized = ()
+        self.durability: Durability | None = None
+
+    def __call__(self) -> dict[str, object]:
+        store = self.durability
+        return {
+            "version": __version__,
+            "build": BUILD,
+            "process": os.getpid(),
+            "uptime": round(time.monotonic() - self._started, 3),
+            "connections": len(self.connections),
+            "cpu": round(time.process_time(), 3),
+            "resident": _resident(),
+            "store": None if store is None else store.facts(),
+        }
+
+
+def _resident() -> int | None:
+    """Return the bytes of memory of this process, None if the system does not say."""
+    with suppress(OSError, ValueError, IndexError), open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * _PAGE
+    return None
