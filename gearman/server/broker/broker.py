@@ -256,11 +256,7 @@ class Broker:
             )
             self._begin(job, reducer, options)
         else:
-            function.stats.joined += 1
-            if background and not job.background:
-                job.background = True
-                if self.persistent:
-                    self.stored.add(job)
+            self._joined(job, background)
         if not background:
             jobs.join(job, peer)
         if job.receipts is not None and (background or job.state == PENDING):
@@ -286,6 +282,14 @@ class Broker:
             self.stored.add(job)
         else:
             jobs.place(job, SUBMITTED)
+
+    def _joined(self, job: Job, background: bool) -> None:
+        """Count a submission that joins a job, and make that a background job too."""
+        job.function.stats.joined += 1
+        if background and not job.background:
+            job.background = True
+            if self.persistent:
+                self.stored.add(job)
 
     def submit_with(
         self,

@@ -207,29 +207,28 @@ class StartLimits:
 class ExpiryGroup:
     """Jobs of a function that expire at the same time.
 
-    `passed` of them, the first ones, are None by now; `following` is the next group.
+    `passed` of them, the first ones, are None by now.
     """
 
-    __slots__ = ("expires", "following", "jobs", "passed")
+    __slots__ = ("expires", "jobs", "passed")
 
     def __init__(self, expires: float) -> None:
         self.expires = expires
         self.jobs: list[Job | None] = []
         self.passed = 0
-        self.following: ExpiryGroup | None = None
 
 
 class ExpiryLine:
     """Jobs of a function and a priority, in the order in which they expire.
 
-    `count` is how many there are. No group is empty.
+    `count` is how many there are. No group is empty; `last` is the last one.
     """
 
-    __slots__ = ("count", "first", "last")
+    __slots__ = ("count", "groups", "last")
 
     def __init__(self) -> None:
         self.count = 0
-        self.first: ExpiryGroup | None = None
+        self.groups: deque[ExpiryGroup] = deque()
         self.last: ExpiryGroup | None = None
 
 

@@ -33,8 +33,7 @@ from .states import ENDED, FAILED, GONE, LOST, RUNNING
 from .steering.attempts import Attempts
 from .steering.values import steered, timeout_of
 
-# The shortest timeout of a function, as with gearmand; a shorter one is raised to it
-# (seconds).
+# The shortest timeout of a function in seconds, as with gearmand; others are raised.
 MIN_TIMEOUT = 1.0
 
 # For so many jobs that exceeded their timeout a worker may still send the result.

@@ -82,6 +82,7 @@ cdef class Broker:
     )
     cpdef resume(self, Receipt receipt, tuple request)
     cpdef refuse(self, Peer peer, bytes code, bytes text)
+    cdef _joined(self, Job job, bint background)
     cdef _too_large(self, Receipt receipt, Peer peer, bytes text)
     cdef _full(self, Receipt receipt, Peer peer, str limit)
     cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)

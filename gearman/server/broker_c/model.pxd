@@ -100,13 +100,12 @@ cdef class ExpiryGroup:
     cdef public double expires
     cdef public list jobs
     cdef public Py_ssize_t passed
-    cdef public ExpiryGroup following
 
 
 @cython.final
 cdef class ExpiryLine:
     cdef public Py_ssize_t count
-    cdef public ExpiryGroup first
+    cdef public object groups
     cdef public ExpiryGroup last
 
 

@@ -108,15 +108,7 @@ def _expiring(broker) -> int:
     functions = {*broker.functions.known.values()}
     functions.update(function for *_, function in broker.places.expiry._looks)
     lines = [line for function in functions for line in function.fresh or ()]
-    return sum(_group(group) for line in lines for group in groups(line))
-
-
-def groups(line) -> Iterator[object]:
-    """Yield the groups of jobs that expire at the same time."""
-    group = line.first
-    while group is not None:
-        yield group
-        group = group.following
+    return sum(_group(group) for line in lines for group in line.groups)
 
 
 def _group(group) -> int:

@@ -5,6 +5,7 @@ policy come in the order in which they expire, so they are kept in that order, t
 one turn in a group: that costs less than timers.
 """
 
+from collections import deque
 from heapq import heappop, heappush
 from math import inf
 
@@ -83,8 +84,8 @@ class Expiry:
         function.look = following = inf
         for line in function.fresh or ():
             self._pass(line, now, jobs)
-            if line.first is not None:
-                following = min(following, line.first.expires)
+            if line.groups:
+                following = min(following, line.groups[0].expires)
         if following < inf:
             self._look_at(function, following)
 
@@ -93,8 +94,9 @@ class Expiry:
 
         Those that wait and expire now are moved to `due`, up to MANY_EXPIRE.
         """
-        group = line.first
-        while group is not None:
+        groups = line.groups
+        while groups:
+            group = groups[0]
             for at in range(group.passed, len(group.jobs)):
                 job = group.jobs[at]
                 if job is not None and _fresh(job):
@@ -104,16 +106,16 @@ class Expiry:
                 group.jobs[at] = None
                 group.passed += 1
                 line.count -= 1
-            line.first = group.following
+            groups.popleft()
             self._forget(group)
-            group = line.first
         line.last = None
 
     def _sweep(self, line: ExpiryLine) -> None:
         """Remove the jobs that were started or are gone."""
-        group, line.first, line.last = line.first, None, None
+        groups, line.groups = line.groups, deque()
+        line.last = None
         line.count = 0
-        while group is not None:
+        for group in groups:
             jobs = [job for job in group.jobs if job is not None and _fresh(job)]
             if jobs:
                 kept = self._add_group(line, group.expires)
@@ -121,15 +123,10 @@ class Expiry:
                 line.count += len(jobs)
                 self._memory.peers += EXPIRY_MEMORY * len(jobs)
             self._forget(group)
-            group = group.following
 
     def _add_group(self, line: ExpiryLine, expires: float) -> ExpiryGroup:
-        group = ExpiryGroup(expires)
-        if line.last is None:
-            line.first = group
-        else:
-            line.last.following = group
-        line.last = group
+        group = line.last = ExpiryGroup(expires)
+        line.groups.append(group)
         self._memory.peers += GROUP_MEMORY
         return group
 
