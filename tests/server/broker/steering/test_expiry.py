@@ -239,6 +239,20 @@ class TestPolicies:
         assert times(server) == 0
         assert server.broker.jobs.known == {}
 
+    def test_turns_of_jobs_that_are_gone_are_not_kept_for_long(self, server):
+        policy(server, b"ttl=1000")
+        client = server.connect()
+        client.submit()
+        for _ in range(10 * SWEEP):
+            server.after(0.01)
+            server.broker.cancel(client.submit())
+            client.got()
+        (_, line, _) = server.broker.functions.known[b"f"].fresh
+        assert len(line.groups) <= SWEEP + 4
+        server.after(1000)
+        assert not line.groups
+        assert server.broker.jobs.known == {}
+
     def test_restored_job_without_a_time_to_live_gets_that_of_the_policy(
         self, make_server
     ):
