@@ -23,6 +23,7 @@ from .settings.config import Config, parse
 from .settings.ownership import may_write
 from .settings.settings_file import open_settings
 from .watch.logs import NOTICE, Log, configure
+from .watch.systemd import Systemd
 
 log = logging.getLogger("gearman.server")
 
@@ -137,15 +138,30 @@ async def _serve(
     listener: Listener, config: Config, log_file: Log, report: Callable[[str], None]
 ) -> None:
     loop = asyncio.get_running_loop()
+    manager = Systemd(os.environ)
 
     def reload() -> None:
+        manager.reloading()
         log_file.reopen()
         listener.reload()
+        manager.ready()
+
+    def stop() -> None:
+        manager.stopping("stopping")
+        listener.stop()
+
+    def drain() -> None:
+        manager.stopping("stopping when no job is left")
+        listener.drain()
+
+    def be_alive() -> None:
+        manager.alive()
+        loop.call_later(manager.interval, be_alive)
 
     for number, action in (
-        (signal.SIGTERM, listener.stop),
-        (signal.SIGINT, listener.stop),
-        (signal.SIGUSR1, listener.drain),
+        (signal.SIGTERM, stop),
+        (signal.SIGINT, stop),
+        (signal.SIGUSR1, drain),
         (signal.SIGHUP, reload),
     ):
         loop.add_signal_handler(number, action)
@@ -155,6 +171,9 @@ async def _serve(
             log.log(NOTICE, "%s", sentence)
         log.log(NOTICE, "ready (process %d, %s build)", os.getpid(), BUILD)
         report("")
+        manager.ready()
+        if manager.interval:
+            be_alive()
 
     await listener.serve(ready)
     log.log(NOTICE, "stopped")
