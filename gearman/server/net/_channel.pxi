@@ -461,7 +461,9 @@ cdef class Channel(Peer):
                 self.answering = None
                 break
             self.write(piece)
-            if self._late() or self._waiting() > self._high:
+            # After the end of a list it goes on at once: see GearProtocol.
+            late = self._late() and not piece.endswith(b".\n")
+            if late or self._waiting() > self._high:
                 self._reader._stop = True
         return 0
 

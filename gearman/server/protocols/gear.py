@@ -20,6 +20,7 @@ from .admin import Admin
 from .calendar import next_time
 from .describe import describe
 from .interface import HIGH_WATER, Protocol, Server, Service, Trace
+from .lines import END
 
 # It is called with the peer and the packet's arguments, as in the command table.
 Verb = Callable[..., None]
@@ -302,7 +303,8 @@ class GearProtocol(Protocol):
         done = 0
         while peer.size <= HIGH_WATER:
             if peer.answering is not None:
-                self._answer_on(peer.answering)
+                if self._answer_on(peer.answering):
+                    continue
                 done = _LOOK
             elif packets:
                 packet = packets.popleft()
@@ -332,12 +334,18 @@ class GearProtocol(Protocol):
         self._packet_bytes = self._decoder.buffered + len(data)
         self._packets.extend(self._decoder.feed(data))
 
-    def _answer_on(self, pieces: Iterator[bytes]) -> None:
+    def _answer_on(self, pieces: Iterator[bytes]) -> bool:
+        """Make the next step of an answer. Returns whether to go on at once.
+
+        This is so after the end of a list: the answers to several lines that came
+        together leave together, for monitors that read once only.
+        """
         piece = next(pieces, None)
         if piece is None:
             self.peer.answering = None
         else:
             self.peer.write(piece)
+        return piece is None or piece.endswith(END)
 
     def pieces_to_send(self) -> list[bytes]:
         pieces, self.peer.outbox = self.peer.outbox, []

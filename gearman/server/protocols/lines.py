@@ -10,7 +10,9 @@ from ..broker import FULL
 OK: Final = b"OK\r\n"
 END: Final = b".\n"
 
-# A piece of a list ends after so many bytes or lines; omitted items count as lines.
+# A piece of a list has about so many bytes, and takes several steps of so many lines;
+# omitted items count as lines. Some monitors read once only, so a list that is not
+# longer must come as a whole.
 PIECE_SIZE: Final = 64 * 1024
 PIECE_LINES: Final = 100
 
@@ -22,16 +24,21 @@ NO_JOB: Final = b"ERR UNKNOWN_JOB\r\n"
 
 
 def pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the pieces of a list; the last one ends with the line `.`."""
+    """Yield the pieces of a list; the last one ends with the line `.`.
+
+    Other peers may be served after each step: a step that fills no piece is empty.
+    """
     piece: list[bytes] = []
     size = 0
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         piece.append(line)
         size += len(line)
-        if size >= PIECE_SIZE or len(piece) >= PIECE_LINES:
+        if size >= PIECE_SIZE:
             yield b"".join(piece)
             piece.clear()
             size = 0
+        elif not number % PIECE_LINES:
+            yield b""
     yield b"".join([*piece, END])
 
 

@@ -293,6 +293,7 @@ class TestPieces:
         handles = [client.submit() for _ in range(2 * PIECE_LINES)]
         one, two = (self.ask(server, b"show jobs") for _ in range(2))
         first = next(one)
+        assert first == b""
         server.broker.cancel(handles[0])
         three = self.ask(server, b"show jobs")
         listed = [first + b"".join(one), b"".join(two), b"".join(three)]

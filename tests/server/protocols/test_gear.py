@@ -5,6 +5,7 @@ import pytest
 from gearman import _framing
 from gearman.commands import COMMANDS, MAX_CLIENT_ID, REQUEST, RESPONSE, Command, Sender
 from gearman.errors import PacketTooLarge
+from gearman.server.protocols import lines
 from gearman.server.protocols.describe import describe
 from gearman.server.protocols.interface import HIGH_WATER
 from gearman.server.protocols.lines import PIECE_LINES
@@ -339,7 +340,10 @@ class TestTurns:
         assert b"".join(self.turns(peer)) == b"OK 1.2.3\n"
         assert peer.protocol.error is not None
 
-    def test_list_comes_in_pieces_without_what_has_gone_meanwhile(self, server):
+    def test_list_comes_in_pieces_without_what_has_gone_meanwhile(
+        self, server, monkeypatch
+    ):
+        monkeypatch.setattr(lines, "PIECE_SIZE", 2000)
         server.site.late = lambda: True
         peer, client = server.connect(), server.connect()
         handles = [client.submit() for _ in range(3 * PIECE_LINES)]
@@ -351,11 +355,25 @@ class TestTurns:
         server.broker.cancel(handles[-1])
         new = server.connect().submit()
         rest = b"".join(self.turns(peer))
-        assert first.count(b"\n") == PIECE_LINES
+        assert PIECE_LINES < first.count(b"\n") < 2 * PIECE_LINES
         listed, answer = (first + rest).split(b".\n", 1)
         assert [line.split(b"\t")[0] for line in listed.splitlines()] == handles[:-1]
         assert new not in listed
         assert answer == b"OK 1.2.3\n"
+
+    def test_answers_to_lines_that_came_together_leave_together(self, server):
+        server.site.late = lambda: True
+        peer = server.connect()
+        for number in range(5 * PIECE_LINES):
+            server.broker.functions.of(b"f%d" % number)
+        peer.protocol.receive(b"status\nversion\n")
+        answers = [peer.protocol.data_to_send()]
+        while not answers[-1]:
+            peer.protocol.resume()
+            answers.append(peer.protocol.data_to_send())
+        assert len(answers) > 5
+        assert answers[-1].count(b"\n") == 5 * PIECE_LINES + 2
+        assert answers[-1].endswith(b"\n.\nOK 1.2.3\n")
 
     def test_what_is_traced_need_not_be_put_together(self, server):
         peer = server.connect()
