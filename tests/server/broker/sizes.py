@@ -43,7 +43,7 @@ def counted(broker) -> tuple[int, int]:
         peers += TIMERS_MEMORY * (len(timers._entries) + len(timers._old))
     peers += ENDS_MEMORY * len(broker.results._ends)
     peers += _expiring(broker)
-    peers += _following(jobs)
+    peers += _following(broker)
     peers += WAIT_MEMORY * sum(len(job.clients or ()) for job in jobs)
     # Also the jobs of peers that have disconnected.
     peers += RECEIPT_MEMORY * sum(len(job.receipts or ()) for job in jobs)
@@ -84,22 +84,10 @@ def _result(result) -> int:
     return RESULT_MEMORY + len(result.data) + len(result.name)
 
 
-def _following(jobs) -> int:
+def _following(broker) -> int:
     """Count what is kept of jobs that wait for others."""
-    pairs = {
-        (job.number, number)
-        for job in jobs
-        if job.extra and job.extra.awaits
-        for number in map(_number, job.extra.options.after)
-        if any(number == other.number < job.number for other in jobs)
-    }
-    followed = {number for _, number in pairs}
-    return FOLLOW_MEMORY * len(pairs) + FOLLOWED_MEMORY * len(followed)
-
-
-def _number(handle: bytes) -> int:
-    digits = handle.rpartition(b":")[2]
-    return int(digits) if digits.isdigit() else -1
+    followers = broker.jobs._followers.values()
+    return FOLLOWED_MEMORY * len(followers) + FOLLOW_MEMORY * sum(map(len, followers))
 
 
 def _expiring(broker) -> int:
