@@ -454,17 +454,15 @@ cdef class Channel(Peer):
         return 0
 
     cdef int _answer_on(self) except -1:
-        """Make pieces of an answer, until time or room is used up."""
+        """Make pieces of an answer, until time or room is used up: see GearProtocol."""
         while self.answering is not None and not self._reader._stop:
             piece = next(self.answering, None)
             if piece is None:
                 self.answering = None
                 break
             self.write(piece)
-            # After the end of a list it goes on at once: see GearProtocol.
             late = self._late() and not piece.endswith(b".\n")
-            if late or self._waiting() > self._high:
-                self._reader._stop = True
+            self._reader._stop = late or self._waiting() > self._high
         return 0
 
     cdef bint _late(self) noexcept:
