@@ -5,7 +5,6 @@ a list begins after any handle, even if its job is gone, and what comes before t
 costs nothing.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol
@@ -16,7 +15,7 @@ from ...text import printable, shown, text_or_base64
 from ..broker import HIGH, LOW, NORMAL, Broker, Job
 from ..broker.constants import RANGE
 from ..broker.states import AWAITING, DEAD, PENDING, QUEUED, RUNNING, SCHEDULED
-from .lines import END, NO_JOB, Answer, invalid, pieces
+from .lines import END, NO_JOB, Answer, invalid, json_line, pieces
 
 # The lines of `list jobs`, unless another limit is given; and the highest limit.
 LIMIT: Final = 100
@@ -82,7 +81,7 @@ class JobLists:
         record = _record(job)
         if job.extra is not None and job.extra.error is not None:
             record["error"] = text_or_base64(job.extra.error)
-        return _line(record) + END
+        return json_line(record) + END
 
     def page(self, words: bytes) -> Answer:
         """Answer `list jobs key=value&...`."""
@@ -109,7 +108,7 @@ class JobLists:
             elif job.number >= end:
                 return
             else:
-                yield _line(_record(job))
+                yield json_line(_record(job))
                 left -= 1
                 if not left:
                     return
@@ -185,11 +184,6 @@ def _unescaped(text: bytes) -> bytes:
             f"'{shown(text)}' must have two hexadecimal digits after each %"
         )
     return unquote_to_bytes(text)
-
-
-def _line(record: dict[str, object]) -> bytes:
-    # Only ASCII, and control characters are escaped: it forges no line.
-    return json.dumps(record).encode() + b"\n"
 
 
 def _record(job: Job) -> dict[str, object]:

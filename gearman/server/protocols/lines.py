@@ -1,6 +1,7 @@
 """The lines that answer admin commands: of gearmand, and of this server."""
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ...commands import MAX_FUNCTION
@@ -40,6 +41,12 @@ def pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
         elif not number % PIECE_LINES:
             yield b""
     yield b"".join([*piece, END])
+
+
+def json_line(record: Mapping[str, object]) -> bytes:
+    """Return an object as a line of JSON, in ASCII."""
+    # Control characters are escaped: it forges no line.
+    return json.dumps(record).encode() + b"\n"
 
 
 def counted(steps: Iterable[bool]) -> Iterator[bytes]:

@@ -1,15 +1,12 @@
 """What has happened to jobs, as objects for JSON: the admin command `show stats`."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from ...text import text_or_base64
-from ..broker import HIGH, LOW, Broker, Function
+from ..broker import Broker, Function
 from ..broker.stats import COUNTERS, Histogram, Stats
-from .lines import pieces
-
-PRIORITIES: Final = range(HIGH, LOW + 1)
+from .lines import json_line, pieces
 
 # An object of JSON.
 Record = dict[str, object]
@@ -34,7 +31,7 @@ class Statistics:
 
     def answer(self) -> Iterator[bytes]:
         """Return the lines of `show stats`."""
-        return pieces(map(line, self.records()))
+        return pieces(map(json_line, self.records()))
 
     def records(self) -> Iterator[Record]:
         """Yield an object for the server, and one for each function."""
@@ -42,12 +39,6 @@ class Statistics:
         for function in list(self._broker.functions.known.values()):
             yield function_record(self._broker, function)
         yield {"kind": "forgotten", **counters(self._broker.functions.gone)}
-
-
-def line(record: Record) -> bytes:
-    """Return an object as a line of JSON, in ASCII."""
-    # Control characters are escaped, so it forges no line.
-    return json.dumps(record).encode() + b"\n"
 
 
 def server(broker: Broker) -> Record:
