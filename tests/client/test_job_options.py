@@ -157,7 +157,7 @@ def test_a_request_may_have_options_of_its_own(
         request.options = options
         requests.add(request)
     with working(worker):
-        servers.until(lambda: steering.get_unique_status("")["known"] is False)
+        steering.submit_job(task, "", poll_timeout=DEADLINE)  # the worker is there
         steering.submit_multiple_requests(requests, poll_timeout=DEADLINE)
     assert {each.result for each in requests} == {"x"}
 
