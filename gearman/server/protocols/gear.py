@@ -2,8 +2,9 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 from ...commands import (
     COMMAND_LIMIT,
@@ -262,20 +263,20 @@ class GearProtocol(Protocol):
             self._packet_bytes = len(data)
             self.resume()
 
-    def _carry_out_few(self, packets: list[Packet]) -> int:
-        """Carry out the first packets, if they take no time to speak of.
+    def _carry_out_few(self, packets: Iterable[tuple[int, Any]]) -> int:
+        """Carry out the first packets, until the time is used up.
 
-        Returns how many. The others are left to `resume`, which looks at the clock.
+        Returns how many. What takes long or is wrong is left to `resume`.
         """
-        peer, verbs = self.peer, self._gear.verbs
+        peer, verbs, late = self.peer, self._gear.verbs, self._gear.server.late
         done = 0
-        if len(packets) < _LOOK and len(peer.functions) <= _LOOK:
+        if len(peer.functions) <= _LOOK:
             for number, arguments in packets:
-                if not number or isinstance(arguments, ProtocolError):
+                if number <= 0:
                     break
                 verbs[number](peer, *arguments)
                 done += 1
-                if peer.size > HIGH_WATER:
+                if peer.size > HIGH_WATER or (not done % _LOOK and late()):
                     break
         return done
 
@@ -360,7 +361,7 @@ class TracedProtocol(GearProtocol):
         super().__init__(peer, gear)
         self._trace = trace
 
-    def _carry_out_few(self, packets: list[Packet]) -> int:
+    def _carry_out_few(self, packets: Iterable[tuple[int, Any]]) -> int:
         return 0
 
     def _dispatcher(self) -> Dispatch:
