@@ -135,7 +135,7 @@ class Site:
             limits=build.broker.Limits(**script.limits),
             **script.of_broker,
         )
-        self.broker.places.moves = Moves()
+        self.broker.places.watch = Moves()
         shutdown = None if like_listener else lambda graceful: None
         identity = build.admin.Identity(__version__, os.getpid(), "NOTICE", shutdown)
         self.server = build.protocol.Server(self.broker, __version__, MAX_PACKET)
@@ -303,7 +303,7 @@ class Site:
             broker.answers.deferring,
         ):
             done.clear()
-        broker.workers.notices.clear()
+        broker.losses.notices.clear()
         broker.hits.reached.clear()
 
     # -- the end

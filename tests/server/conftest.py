@@ -101,7 +101,7 @@ class Server:
         self.trace: list[str] = []
         self.limits: list[Usage] = []
         self.broker = Broker(handle_prefix=b"H:test", **options)
-        self.broker.places.moves = Moves()
+        self.broker.places.watch = Moves()
         identity = Identity("1.2.3", 4321, "NOTICE", self.shutdowns.append)
         self.site = Site(self.broker, "1.2.3")
         admin = Admin(self.broker, identity, limits=lambda: self.limits)

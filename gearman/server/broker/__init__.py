@@ -6,14 +6,14 @@ from ..compiled import BROKER, compiled
 from .constants import HIGH, LOW, NORMAL
 from .limits import FULL
 
-__all__ = ["FULL", "HIGH", "LOW", "NORMAL"]
+__all__ = ["FULL", "HIGH", "LOW", "NORMAL", "is_wanted"]
 __all__ += ["Broker", "Function", "Job", "Limits", "Notice", "Peer", "Record"]
 
 if TYPE_CHECKING or not compiled(BROKER):
     from .broker import Broker
     from .limits import Limits
-    from .model import Function, Job, Notice, Peer, Record
+    from .model import Function, Job, Notice, Peer, Record, is_wanted
 else:
     from ..broker_c.broker import Broker
     from ..broker_c.limits import Limits
-    from ..broker_c.model import Function, Job, Notice, Peer, Record
+    from ..broker_c.model import Function, Job, Notice, Peer, Record, is_wanted

@@ -27,6 +27,7 @@ from .constants import (
 from .functions import Functions
 from .jobs import Jobs
 from .limits import FULL, Hits, Limits
+from .losses import Losses
 from .memory import (
     ABILITY_MEMORY,
     PEER_MEMORY,
@@ -35,7 +36,7 @@ from .memory import (
     Memory,
     job_size,
 )
-from .model import Job, Notice, Peer, Receipt
+from .model import Job, Notice, Peer, Receipt, joins_of
 from .places import Places
 from .states import CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
 from .steering.attempts import Attempts
@@ -121,17 +122,12 @@ class Broker:
         self.attempts = Attempts(
             places, functions, jobs, dead, results, notices, chance
         )
+        self.losses = losses = Losses(
+            places, jobs, self.attempts, notices, retries, timeout_fails
+        )
         self.workers = Workers(
-            functions,
-            choice,
-            self.sleepers,
-            places,
-            answers,
-            jobs,
-            self.attempts,
-            notices,
-            retries,
-            timeout_fails,
+            *(functions, choice, self.sleepers, places),
+            *(answers, jobs, self.attempts, losses),
         )
         self.stored = StoredJobs(
             *(functions, places, answers, jobs),
@@ -153,7 +149,7 @@ class Broker:
         if places.scheduled.first <= wall:
             places.queue_due()
         if places.deadlines.first <= now:
-            self.workers.expire()
+            self.losses.expire()
             self.answers.pay()
         if sleepers.first <= now:
             sleepers.pass_over()
@@ -199,7 +195,9 @@ class Broker:
         peer.touched = None
         self.answers.forget(peer)
         self.jobs.leave(peer)
-        self.workers.lose(peer)
+        self.workers.leave(peer)
+        if self.places.watch is not None:
+            self.places.watch.left(peer)
         self.answers.pay()
 
     # -- clients
@@ -261,6 +259,8 @@ class Broker:
             jobs.join(job, peer)
         if job.receipts is not None and (background or job.state == PENDING):
             return self.answers.owe(receipt, peer, job)
+        if receipt is None and not peer.receipts:
+            return peer.send(JOB_CREATED, (job.handle,))
         return self.answers.answer(receipt, peer, JOB_CREATED, (job.handle,))
 
     def _begin(
@@ -351,7 +351,7 @@ class Broker:
         joins = 0
         if job is not None and job.clients is not None:
             for client in job.clients:
-                joins += job.joined(client)
+                joins += joins_of(job, client)
         answer = (unique, *_status(job), b"%d" % joins)
         return peer.send(STATUS_RES_UNIQUE, answer)
 
@@ -370,7 +370,7 @@ class Broker:
         self.jobs.forward(job, WORK_FAIL, (handle,))
         job.background = False
         if job.state == RUNNING:
-            self.workers.dismiss(job)
+            self.losses.dismiss(job)
         self.places.move(job, CANCELLED, GONE)
         self.jobs.retire(job)
         self.answers.pay()

@@ -18,7 +18,7 @@ from .memory import (
     extra_size,
     job_size,
 )
-from .model import Extra, Function, Job, Peer, Record
+from .model import Extra, Function, Job, Peer, Record, is_wanted, joins_of
 from .places import Places
 from .states import (
     ABANDONED,
@@ -214,7 +214,7 @@ class Jobs:
         wall, extra = self._places.wall, job.extra
         if self.shelving and job.stored and not job.clients and not self._blocks(job):
             self.forget(job)
-            self._places.move(job, event, GONE)
+            self._places.move(job, SHELVED, GONE)
             for other in self._before(job):
                 self.shelve(other)
         elif extra is not None and extra.awaits:
@@ -342,7 +342,7 @@ class Jobs:
         elif job in peer.waiting:
             if job.joins is None:
                 job.joins = {}
-            job.joins[peer] = job.joined(peer) + 1
+            job.joins[peer] = joins_of(job, peer) + 1
             return
         job.clients.append(peer)
         peer.waiting.add(job)
@@ -363,7 +363,7 @@ class Jobs:
             if job.joins is None:
                 client.send(command, arguments)
             else:
-                client.repeat(job.joined(client), command, arguments)
+                client.repeat(joins_of(job, client), command, arguments)
             if client.blocked and job.worker is not None:
                 self.congested.append((job.worker, client))
 
@@ -375,9 +375,9 @@ class Jobs:
         for client in job.clients or ():
             if client.exceptions:
                 exception = (job.handle, data)
-                client.repeat(job.joined(client), WORK_EXCEPTION, exception)
+                client.repeat(joins_of(job, client), WORK_EXCEPTION, exception)
             else:
-                client.repeat(job.joined(client), WORK_FAIL, (job.handle,))
+                client.repeat(joins_of(job, client), WORK_FAIL, (job.handle,))
 
     def _detach(self, job: Job, peer: Peer) -> None:
         assert job.clients is not None  # noqa: S101
@@ -385,7 +385,7 @@ class Jobs:
         if job.joins is not None:
             job.joins.pop(peer, None)
         self._memory.peers -= WAIT_MEMORY
-        if job.wanted():
+        if is_wanted(job):
             self.shelve(job)
         elif job.state != RUNNING:
             job.function.stats.abandoned += 1

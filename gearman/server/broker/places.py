@@ -154,10 +154,23 @@ class Timers:
             self.first = min(self.first, self._old[0][0])
 
 
-class Moves(Protocol):
-    """Gets every move: the event, from which place, to which place."""
+class Watch(Protocol):
+    """Is told what happens. It must be quick, must not raise, and changes nothing."""
 
-    def append(self, move: tuple[int, int, int], /) -> None: ...
+    def moved(self, job: Job, event: int, to: int) -> None:
+        """Note a move of a job, which is still at its old place, with its worker."""
+
+    def worker(self, peer: Peer, *, came: bool) -> None:
+        """Note that a worker has registered its first function, or has none left."""
+
+    def paused(self, function: Function, *, on: bool) -> None:
+        """Note that a policy pauses a function, or no longer does."""
+
+    def outage(self, reason: bytes) -> None:
+        """Note that nothing can be stored for a reason; b"" is the end of that."""
+
+    def left(self, peer: Peer) -> None:
+        """Forget a peer that has disconnected."""
 
 
 class Places:
@@ -167,8 +180,8 @@ class Places:
     jobs; `wall` since the epoch, for the `scheduled` jobs, and for the `lives` of
     queued jobs and `expiry`, which have what remains of their time to live. `starts`
     holds functions back. These three are in use once anything is `steered`: by an
-    option, a policy, a kept result or a schedule. If `moves` is not None, each move is
-    appended to it.
+    option, a policy, a kept result or a schedule. `watch` is told what happens; it is
+    None if nobody wants to know.
     """
 
     def __init__(self, choice: Choice, sleepers: Sleepers, memory: Memory) -> None:
@@ -180,7 +193,7 @@ class Places:
         self.expiry = Expiry(memory)
         self.starts = Starts(choice, sleepers)
         self.steered = False
-        self.moves: Moves | None = None
+        self.watch: Watch | None = None
         self._choice = choice
         self._sleepers = sleepers
         self._memory = memory
@@ -193,8 +206,8 @@ class Places:
         """
         function = job.function
         place = job.state
-        if self.moves is not None:
-            self.moves.append((event, place, to))
+        if self.watch is not None:
+            self.watch.moved(job, event, to)
         job.state = to
         if place == NEW:
             pass

@@ -15,9 +15,9 @@ SUBMITTED, RESTORED = 0, 1
 STORED, UNSTORED = 2, 3
 # Its scheduled time has come.
 DUE = 4
-# A worker has got it; the worker was lost, or exceeded the timeout; a worker has ended
+# A worker has got it; the worker was lost, or exceeded the timeout; a worker has done
 # it. A late result may end a job that is queued again.
-ASSIGNED, LOST, ENDED = 5, 6, 7
+ASSIGNED, LOST, COMPLETED = 5, 6, 7
 # No client waits for it any more: if it runs, it stays with its worker, and its result
 # is dropped. An admin has cancelled it.
 ABANDONED, CANCELLED = 8, 9
@@ -25,6 +25,9 @@ ABANDONED, CANCELLED = 8, 9
 SHELVED = 10
 # An attempt has failed; a worker has given it back; its time to live is over.
 FAILED, RETURNED, EXPIRED = 11, 12, 13
+# An attempt has failed with an exception; the job is not tried again although that was
+# asked for, or because too many workers were lost with it.
+RAISED, GIVEN_UP = 17, 18
 # The jobs that it waited for have ended.
 RELEASED = 14
 # A dead job is tried again, as a new one; the dead list drops it.
@@ -32,9 +35,9 @@ REVIVED, FORGOTTEN = 15, 16
 
 # For each event, the places from which and to which it may move a job.
 MOVES: dict[int, dict[int, tuple[int, ...]]] = {
-    SUBMITTED: {NEW: (PENDING, AWAITING, SCHEDULED, QUEUED, GONE)},
-    RESTORED: {NEW: (AWAITING, SCHEDULED, QUEUED, DEAD, GONE)},
-    STORED: {PENDING: (AWAITING, SCHEDULED, QUEUED, GONE)},
+    SUBMITTED: {NEW: (PENDING, AWAITING, SCHEDULED, QUEUED)},
+    RESTORED: {NEW: (AWAITING, SCHEDULED, QUEUED, DEAD)},
+    STORED: {PENDING: (AWAITING, SCHEDULED, QUEUED)},
     UNSTORED: {
         PENDING: (GONE,),
         AWAITING: (GONE,),
@@ -43,9 +46,14 @@ MOVES: dict[int, dict[int, tuple[int, ...]]] = {
     },
     DUE: {SCHEDULED: (QUEUED,)},
     ASSIGNED: {QUEUED: (RUNNING,)},
-    LOST: {RUNNING: (SCHEDULED, QUEUED, DEAD, GONE)},
-    ENDED: {RUNNING: (GONE,), SCHEDULED: (GONE,), QUEUED: (GONE,)},
-    ABANDONED: {AWAITING: (GONE,), SCHEDULED: (GONE,), QUEUED: (GONE,)},
+    LOST: {RUNNING: (SCHEDULED, QUEUED)},
+    COMPLETED: {RUNNING: (GONE,), SCHEDULED: (GONE,), QUEUED: (GONE,)},
+    ABANDONED: {
+        AWAITING: (GONE,),
+        SCHEDULED: (GONE,),
+        QUEUED: (GONE,),
+        RUNNING: (GONE,),
+    },
     CANCELLED: {
         PENDING: (GONE,),
         AWAITING: (GONE,),
@@ -53,11 +61,28 @@ MOVES: dict[int, dict[int, tuple[int, ...]]] = {
         QUEUED: (GONE,),
         RUNNING: (GONE,),
     },
-    SHELVED: {AWAITING: (GONE,), SCHEDULED: (GONE,), QUEUED: (GONE,)},
-    FAILED: {RUNNING: (SCHEDULED, QUEUED, DEAD, GONE)},
-    RETURNED: {RUNNING: (SCHEDULED, QUEUED, DEAD, GONE)},
+    SHELVED: {
+        NEW: (GONE,),
+        PENDING: (GONE,),
+        AWAITING: (GONE,),
+        SCHEDULED: (GONE,),
+        QUEUED: (GONE,),
+        RUNNING: (GONE,),
+    },
+    FAILED: {
+        RUNNING: (SCHEDULED, QUEUED, GONE),
+        SCHEDULED: (GONE,),
+        QUEUED: (GONE,),
+    },
+    RAISED: {
+        RUNNING: (SCHEDULED, QUEUED, GONE),
+        SCHEDULED: (GONE,),
+        QUEUED: (GONE,),
+    },
+    GIVEN_UP: {RUNNING: (DEAD, GONE), SCHEDULED: (GONE,), QUEUED: (GONE,)},
+    RETURNED: {RUNNING: (SCHEDULED, QUEUED)},
     EXPIRED: {QUEUED: (DEAD, GONE)},
-    RELEASED: {AWAITING: (SCHEDULED, QUEUED, GONE)},
-    REVIVED: {DEAD: (GONE,), NEW: (SCHEDULED, QUEUED, GONE)},
+    RELEASED: {AWAITING: (SCHEDULED, QUEUED)},
+    REVIVED: {DEAD: (GONE,), NEW: (SCHEDULED, QUEUED)},
     FORGOTTEN: {DEAD: (GONE,)},
 }

@@ -13,7 +13,7 @@ from .functions import Functions
 from .jobs import Jobs
 from .making import make_handle
 from .memory import extra_size, job_size
-from .model import Job, Record
+from .model import Job, Record, is_wanted
 from .places import Places
 from .states import DEAD, GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
 from .steering.dead import DeadJobs
@@ -85,7 +85,7 @@ class StoredJobs:
                 continue
             self._answers.settle(job, ERROR, (b"QUEUE_ERROR", reason))
             job.background = False
-            if job.state == RUNNING or (job.state != PENDING and job.wanted()):
+            if job.state == RUNNING or (job.state != PENDING and is_wanted(job)):
                 # It continues for the clients that wait for its result.
                 job.stored = False
                 self._jobs.changes.append(job.number)

@@ -1,7 +1,6 @@
 """The verbs of workers: registering functions, sleeping, grabbing, results."""
 
 import re
-from collections import deque
 
 from ...commands import MAX_FUNCTION
 from ...text import shown
@@ -16,7 +15,6 @@ from .constants import (
     NO_JOB,
     SLEEPING,
     WOKEN,
-    WORK_CANCEL,
     WORK_COMPLETE,
     WORK_DATA,
     WORK_FAIL,
@@ -26,21 +24,16 @@ from .constants import (
 from .functions import Functions
 from .jobs import Jobs
 from .limits import FULL
+from .losses import Losses
 from .memory import ABILITY_MEMORY
-from .model import Function, Job, Notice, Peer
+from .model import Function, Job, Peer, is_wanted
 from .places import Places
-from .states import ENDED, FAILED, GONE, LOST, RUNNING
+from .states import COMPLETED, FAILED, GIVEN_UP, GONE, RAISED, RUNNING
 from .steering.attempts import Attempts
-from .steering.values import steered, timeout_of
+from .steering.values import steered
 
 # The shortest timeout of a function in seconds, as with gearmand; others are raised.
 MIN_TIMEOUT = 1.0
-
-# For so many jobs that exceeded their timeout a worker may still send the result.
-MAX_LATE = 1000
-
-# For so many jobs whose result was refused, further packets of the worker are ignored.
-MAX_REFUSED = 100
 
 # So many bytes of a number that is sent as text are read.
 MAX_NUMBER_TEXT = 100
@@ -51,10 +44,8 @@ _DIGITS = re.compile(rb"\s*\+?(\d{0,20})")
 class Workers:
     """The verbs of workers.
 
-    A job fails when `retries` workers were lost with it (-1: never; 0 counts as 1).
-    With `timeout_fails` a job that exceeds its timeout fails; otherwise its worker
-    counts as lost. `notices` has the failed attempts of jobs, for the log. `attempts`
-    decides about jobs that have options, or whose function has a policy.
+    `attempts` decides about jobs that have options, or whose function has a policy;
+    `losses` about those whose worker is lost.
     """
 
     def __init__(
@@ -66,13 +57,9 @@ class Workers:
         answers: Answers,
         jobs: Jobs,
         attempts: Attempts,
-        notices: list[Notice],
-        retries: int,
-        timeout_fails: bool,
+        losses: Losses,
     ) -> None:
-        self.retries = retries
-        self.timeout_fails = timeout_fails
-        self.notices = notices
+        self._losses = losses
         self._attempts = attempts
         self._functions = functions
         self._choice = choice
@@ -100,6 +87,8 @@ class Workers:
         if not functions.admits(name, True):
             return peer.refuse(b"QUEUE_ERROR", FULL["max-functions"])
         function = functions.of(name)
+        if not peer.functions and self._places.watch is not None:
+            self._places.watch.worker(peer, came=True)
         # The function's own name object, so that all its workers share one.
         peer.abilities[function.name] = timeout
         peer.functions.insert(0, function)
@@ -124,6 +113,8 @@ class Workers:
             if function in peer.unlisted:
                 peer.unlisted.remove(function)
             self._unregister(peer, function)
+            if not peer.functions and self._places.watch is not None:
+                self._places.watch.worker(peer, came=False)
 
     def reset_abilities(self, peer: Peer) -> None:
         """Remove all registrations. Running jobs may still be ended."""
@@ -132,6 +123,8 @@ class Workers:
         peer.abilities.clear()
         for function in functions:
             self._unregister(peer, function)
+        if functions and self._places.watch is not None:
+            self._places.watch.worker(peer, came=False)
 
     def _unregister(self, peer: Peer, function: Function) -> None:
         function.workers -= 1
@@ -142,6 +135,12 @@ class Workers:
         function.sleepers.pop(peer, None)
         if peer.sleep == WOKEN:
             self._sleepers.pass_on([function])
+
+    def leave(self, peer: Peer) -> None:
+        """Forget a worker that has disconnected, and queue its jobs again."""
+        self._sleepers.forget(peer)
+        self.reset_abilities(peer)
+        self._losses.lose(peer)
 
     # -- sleeping and grabbing
 
@@ -229,7 +228,7 @@ class Workers:
             stats.completed += 1
             stats.bytes_out += len(result)
             self._jobs.forward(job, WORK_COMPLETE, (handle, result))
-            self._finish(job)
+            self._finish(job, COMPLETED)
             if job.background and steered(job):
                 self._attempts.ended(job, result)
 
@@ -250,7 +249,7 @@ class Workers:
             self._attempt_failed(job, peer, "its worker sent WORK_FAIL", None)
         else:
             self._jobs.forward(job, WORK_FAIL, (job.handle,))
-            self._finish(job)
+            self._finish(job, FAILED)
 
     def exception(self, peer: Peer, handle: bytes, data: bytes) -> None:
         """End a job; clients that did not ask for exceptions get WORK_FAIL."""
@@ -265,7 +264,7 @@ class Workers:
             self._attempt_failed(job, peer, reason, data)
         else:
             self._jobs.forward_exception(job, data)
-            self._finish(job)
+            self._finish(job, RAISED)
 
     def retry(
         self, peer: Peer, handle: bytes, pause: float, reason: bytes, counts: bool
@@ -300,26 +299,20 @@ class Workers:
         job = self._ended(peer, handle)
         if job is None:
             return
-        self._ignore(peer, handle)
+        self._losses.ignore(peer, handle)
         if steered(job) and job.worker is not peer:
             # It is tried again already.
             return
         reason = f"a packet of {size} bytes for it is over the limit of {limit}"
         job.retries += 1
-        self._note("given up", job, peer, reason)
+        self._losses.note("given up", job, peer, reason)
         if steered(job):
-            self._attempts.give_up(job, FAILED, reason, reason.encode())
+            self._attempts.give_up(job, GIVEN_UP, reason, reason.encode())
             self._answers.pay()
         else:
             job.function.stats.given_up += 1
             self._jobs.forward_exception(job, reason.encode())
-            self._finish(job)
-
-    def _ignore(self, peer: Peer, handle: bytes) -> None:
-        """Ignore further packets of a worker for a job."""
-        if peer.refused is None:
-            peer.refused = deque(maxlen=MAX_REFUSED)
-        peer.refused.append(handle)
+            self._finish(job, GIVEN_UP)
 
     def _owned(
         self,
@@ -339,101 +332,20 @@ class Workers:
         text: bytes = b"Job given in work result not found",
     ) -> Job | None:
         """Return the job that a result is for, even if the result is late."""
+        job = peer.jobs.get(handle)
         if peer.late and handle in peer.late:
             name = peer.late.pop(handle)
-            job = self._jobs.find(handle)
-            if job is not None and job.wanted() and job.function.name == name:
-                return job
+            late = self._jobs.find(handle)
+            if late is not None and is_wanted(late) and late.function.name == name:
+                return late
+        if job is not None:
+            return job
         return self._owned(peer, handle, text)
 
-    def _finish(self, job: Job) -> None:
-        self._places.move(job, ENDED, GONE)
+    def _finish(self, job: Job, event: int) -> None:
+        self._places.move(job, event, GONE)
         self._jobs.retire(job)
         self._answers.pay()
-
-    # -- workers that are lost or too slow
-
-    def lose(self, worker: Peer) -> None:
-        """Queue again the jobs of a worker that has disconnected."""
-        self._sleepers.forget(worker)
-        self.reset_abilities(worker)
-        for job in list(worker.jobs.values()):
-            job.function.stats.lost += 1
-            self._lost(job, worker, "its worker was lost")
-
-    def expire(self) -> None:
-        """Let jobs that exceeded their timeout fail, or queue them again."""
-        for job in self._places.deadlines.due(self._places.now):
-            self._expire(job)
-
-    def _expire(self, job: Job) -> None:
-        worker = job.worker
-        assert worker is not None  # noqa: S101
-        job.function.stats.timeouts += 1
-        if steered(job) and self._is_own_timeout(job, worker):
-            self._attempts.timed_out(job, worker)
-            if self._jobs.find(job.handle) is job:
-                self._expect(worker, job)
-            else:
-                self._ignore(worker, job.handle)
-            return
-        reason = "it took longer than its timeout"
-        if self.timeout_fails:
-            job.retries += 1
-            self._give_up(job, worker, reason)
-        else:
-            self._lost(job, worker, reason)
-            self._expect(worker, job)
-
-    def _lost(self, job: Job, worker: Peer, reason: str) -> None:
-        """Queue again a job whose worker was lost or too slow."""
-        if not job.wanted():
-            job.function.stats.abandoned += 1
-            self._places.move(job, LOST, GONE)
-            return self._jobs.retire(job)
-        job.retries += 1
-        job.numerator = job.denominator = 0
-        if 0 <= self.retries <= job.retries:
-            return self._give_up(job, worker, reason)
-        self._note("queued again", job, worker, reason)
-        if job.stored:
-            self._jobs.store(job)
-        return self._jobs.place(job, LOST)
-
-    def _is_own_timeout(self, job: Job, worker: Peer) -> bool:
-        """Whether the job's timeout was over, and not that of its worker."""
-        own = timeout_of(job)
-        limit: float = worker.abilities.get(job.function.name, 0.0)
-        return own > 0 and not 0 < limit < own
-
-    def dismiss(self, job: Job) -> None:
-        """Take a job from its worker, which is told so if it asked for that."""
-        worker = job.worker
-        assert worker is not None  # noqa: S101
-        if worker.extensions:
-            worker.send(WORK_CANCEL, (job.handle,))
-        self._ignore(worker, job.handle)
-
-    def _expect(self, worker: Peer, job: Job) -> None:
-        """Let a late result of this worker count."""
-        if worker.late is None:
-            worker.late = {}
-        worker.late[job.handle] = job.function.name
-        if len(worker.late) > MAX_LATE:
-            del worker.late[next(iter(worker.late))]
-
-    def _give_up(self, job: Job, worker: Peer, reason: str) -> None:
-        self._note("given up", job, worker, reason)
-        if steered(job):
-            return self._attempts.give_up(job, LOST, reason, None)
-        job.function.stats.given_up += 1
-        self._places.move(job, LOST, GONE)
-        self._jobs.forward(job, WORK_FAIL, (job.handle,))
-        return self._jobs.retire(job)
-
-    def _note(self, event: str, job: Job, worker: Peer, reason: str) -> None:
-        name = job.function.name
-        self.notices.append((event, job.handle, name, worker, reason, job.retries))
 
 
 def _forget_attempts(peer: Peer, job: Job) -> None:

@@ -33,8 +33,9 @@ cdef class Job:
     cdef public list receipts
     cdef public Extra extra
 
-    cpdef bint wanted(self)
-    cpdef Py_ssize_t joined(self, Peer client)
+
+cpdef bint is_wanted(Job job)
+cpdef Py_ssize_t joins_of(Job job, Peer client)
 
 
 @cython.final

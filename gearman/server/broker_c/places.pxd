@@ -53,7 +53,7 @@ cdef class Places:
     cdef public Expiry expiry
     cdef public Starts starts
     cdef public bint steered
-    cdef public object moves
+    cdef public object watch
     cdef Choice _choice
     cdef Sleepers _sleepers
     cdef Memory _memory

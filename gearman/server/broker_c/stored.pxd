@@ -6,7 +6,7 @@ from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.making cimport make_handle
 from gearman.server.broker_c.memory cimport extra_size, job_size
-from gearman.server.broker_c.model cimport Extra, Function, Job
+from gearman.server.broker_c.model cimport Extra, Function, Job, is_wanted
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.policies cimport PolicyTable

@@ -4,25 +4,23 @@ from gearman.server.broker_c.answers cimport Answers
 from gearman.server.broker_c.assignment.choice cimport Choice
 from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
-from gearman.server.broker_c.model cimport Function, Job, Peer, Queue
+from gearman.server.broker_c.losses cimport Losses
+from gearman.server.broker_c.model cimport Function, Job, Peer, Queue, is_wanted
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.assignment.sleepers cimport Sleepers
 from gearman.server.broker_c.stats cimport Stats
 from gearman.server.broker_c.steering.attempts cimport Attempts
-from gearman.server.broker_c.steering.values cimport steered, timeout_of
+from gearman.server.broker_c.steering.values cimport steered
 
 cdef int AWAKE, JOB_ASSIGN, JOB_ASSIGN_ALL, JOB_ASSIGN_UNIQ, NO_JOB, SLEEPING, WOKEN
-cdef int WORK_CANCEL, WORK_COMPLETE, WORK_DATA, WORK_FAIL, WORK_STATUS, WORK_WARNING
-cdef int ENDED, FAILED, GONE, LOST, RUNNING
-cdef Py_ssize_t ABILITY_MEMORY, MAX_FUNCTION, MAX_LATE, MAX_NUMBER_TEXT, MAX_REFUSED
+cdef int WORK_COMPLETE, WORK_DATA, WORK_FAIL, WORK_STATUS, WORK_WARNING
+cdef int COMPLETED, FAILED, GIVEN_UP, GONE, RAISED, RUNNING
+cdef Py_ssize_t ABILITY_MEMORY, MAX_FUNCTION, MAX_NUMBER_TEXT
 cdef dict FULL
 
 
 @cython.final
 cdef class Workers:
-    cdef public int retries
-    cdef public bint timeout_fails
-    cdef public list notices
     cdef Functions _functions
     cdef Choice _choice
     cdef Sleepers _sleepers
@@ -30,6 +28,7 @@ cdef class Workers:
     cdef Answers _answers
     cdef Jobs _jobs
     cdef Attempts _attempts
+    cdef Losses _losses
 
     @cython.locals(function=Function, functions=Functions)
     cpdef can_do(self, Peer peer, bytes name, double timeout=*)
@@ -38,6 +37,7 @@ cdef class Workers:
     @cython.locals(function=Function)
     cpdef reset_abilities(self, Peer peer)
     cdef _unregister(self, Peer peer, Function function)
+    cpdef leave(self, Peer peer)
     cpdef pre_sleep(self, Peer peer)
     @cython.locals(job=Job)
     cpdef grab(self, Peer peer)
@@ -65,30 +65,15 @@ cdef class Workers:
         self, Peer peer, bytes handle, double pause, bytes reason, bint counts
     )
     cdef _attempt_failed(self, Job job, Peer peer, reason, bytes error)
-    cdef _ignore(self, Peer peer, bytes handle)
-    @cython.locals(own=double, limit=double)
-    cdef bint _is_own_timeout(self, Job job, Peer worker)
-    @cython.locals(worker=Peer)
-    cpdef dismiss(self, Job job)
     @cython.locals(job=Job)
     cpdef refuse_result(
         self, Peer peer, bytes handle, Py_ssize_t size, Py_ssize_t limit
     )
     @cython.locals(job=Job)
     cdef Job _owned(self, Peer peer, bytes handle, bytes text=*)
-    @cython.locals(job=Job)
+    @cython.locals(job=Job, late=Job)
     cdef Job _ended(self, Peer peer, bytes handle, bytes text=*)
-    cdef _finish(self, Job job)
-    @cython.locals(job=Job)
-    cpdef lose(self, Peer worker)
-    @cython.locals(job=Job)
-    cpdef expire(self)
-    @cython.locals(worker=Peer)
-    cdef _expire(self, Job job)
-    cdef _lost(self, Job job, Peer worker, reason)
-    cdef _expect(self, Peer worker, Job job)
-    cdef _give_up(self, Job job, Peer worker, reason)
-    cdef _note(self, event, Job job, Peer worker, reason)
+    cdef _finish(self, Job job, int event)
 
 
 cdef _forget_attempts(Peer peer, Job job)

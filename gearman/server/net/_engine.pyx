@@ -391,7 +391,7 @@ cdef class Engine:
         cdef double delay = self._broker.delay()
         cdef Broker broker = self._broker
         self.flush()
-        if delay != self._delay or broker.jobs.congested or broker.workers.notices:
+        if delay != self._delay or broker.jobs.congested or broker.losses.notices:
             self._delay = delay
             self._settle()
         elif broker.jobs.changes or broker.answers.deferring or broker.hits.reached:

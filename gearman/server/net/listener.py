@@ -322,7 +322,7 @@ class Listener:
         if self.broker.jobs.congested:
             hold_workers(self.broker.jobs.congested, self._worker_limit)
         broker = self.broker
-        if broker.workers.notices or broker.hits.reached or broker.schedules.notices:
+        if broker.losses.notices or broker.hits.reached or broker.schedules.notices:
             self._log_events()
         if self.broker.over_budget():
             self._close_largest()
@@ -361,7 +361,7 @@ class Listener:
 
     def _log_events(self) -> None:
         """Log the broker's notices about jobs, and the limits that were reached."""
-        notices, reached = self.broker.workers.notices, self.broker.hits.reached
+        notices, reached = self.broker.losses.notices, self.broker.hits.reached
         for notice in notices:
             self._report.complain(notice[0], Sentence(notice))
         for limit in reached:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from weakref import ref
 
 from ...text import printable, split
-from ..broker import HIGH, LOW, NORMAL, Broker, Function, Job, Peer
+from ..broker import HIGH, LOW, NORMAL, Broker, Function, Job, Peer, is_wanted
 from ..networks import LOOPBACK, Network, contains
 from .job_lists import JobLists
 from .lines import (
@@ -311,7 +311,7 @@ def _worker(peer: Peer) -> Iterator[bytes]:
 
 def _job(job: Job) -> bytes:
     """Return a job's handle, retries, ignored (0 or 1), background (0 or 1)."""
-    ignored = not job.wanted()
+    ignored = not is_wanted(job)
     return b"%b\t%d\t%d\t%d\n" % (job.handle, job.retries, ignored, job.background)
 
 

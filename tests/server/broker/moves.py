@@ -1,11 +1,29 @@
 """Checks every move of a job against the table of allowed moves."""
 
+from typing import Any
+
 from gearman.server.broker.states import MOVES
 
 
 class Moves:
-    """The `moves` of a broker's places: a move that is not allowed is an error."""
+    """The `watch` of a broker's places: a move that is not allowed is an error."""
 
-    def append(self, move: tuple[int, int, int]) -> None:
-        event, place, to = move
-        assert to in MOVES[event].get(place, ()), move
+    def __init__(self) -> None:
+        self.made: list[tuple[int, int, int]] = []
+
+    def moved(self, job: Any, event: int, to: int) -> None:
+        move = (event, job.state, to)
+        assert to in MOVES[event].get(job.state, ()), move
+        self.made[:] = [move]
+
+    def worker(self, peer: Any, *, came: bool) -> None:
+        """Workers don't matter."""
+
+    def paused(self, function: Any, *, on: bool) -> None:
+        """Pauses don't matter."""
+
+    def outage(self, reason: bytes) -> None:
+        """Outages don't matter."""
+
+    def left(self, peer: Any) -> None:
+        """Connections don't matter."""

@@ -11,7 +11,7 @@ from gearman.server.broker.assignment.sleepers import WAKE_PATIENCE
 from gearman.server.broker.constants import SWEEP
 from gearman.server.broker.model import SWEEP_BYTES
 from gearman.server.broker.places import MANY_DUE
-from gearman.server.broker.workers import MAX_LATE
+from gearman.server.broker.losses import MAX_LATE
 
 NOOP = (Command.NOOP,)
 NO_JOB = (Command.NO_JOB,)
@@ -765,7 +765,7 @@ class TestLoss:
             worker.leave()
         assert client.got() == [(Command.WORK_FAIL, handle)]
         assert server.broker.jobs.known == {}
-        events = [notice[0] for notice in server.broker.workers.notices]
+        events = [notice[0] for notice in server.broker.losses.notices]
         assert events == ["queued again"] * (attempts - 1) + ["given up"]
 
     def test_each_loss_is_noted_with_the_job_its_worker_and_the_reason(self, server):
@@ -774,7 +774,7 @@ class TestLoss:
         for worker in workers:
             assert worker.grab() == handle
             worker.leave()
-        assert server.broker.workers.notices == [
+        assert server.broker.losses.notices == [
             ("queued again", handle, b"f", worker.peer, "its worker was lost", count)
             for count, worker in enumerate(workers, 1)
         ]
@@ -785,7 +785,7 @@ class TestLoss:
         worker.grab()
         client.leave()
         worker.leave()
-        assert server.broker.workers.notices == []
+        assert server.broker.losses.notices == []
 
     def test_retries_are_unlimited_by_default(self, server):
         handle = server.connect().submit()
@@ -927,7 +927,7 @@ class TestTimeout:
         assert client.got() == [(Command.WORK_FAIL, handle)]
         assert status(client, handle) == UNKNOWN
         assert worker.send(Command.WORK_FAIL, handle) == [NOT_FOUND]
-        assert len(server.broker.workers.notices) == 1
+        assert len(server.broker.losses.notices) == 1
 
     def test_counts_as_a_retry(self, make_server):
         server = make_server(retries=1)

@@ -11,6 +11,7 @@ from gearman import _framing
 from gearman.commands import REQUEST, Command
 from gearman.options import parse_policy
 from gearman.server.broker import Record
+from gearman.server.broker.model import joins_of
 from gearman.server.broker.states import PENDING
 from gearman.server.broker.steering.records import job_extra, job_record, split
 from gearman.server.storage.journal import Journal, jobs_of
@@ -312,7 +313,7 @@ class Crashes(RuleBasedStateMachine):
             for awaited in client.wire.peer.waiting:
                 assert self.broker.jobs.known[awaited.number] is awaited
                 assert (awaited.clients or []).count(client.wire.peer) == 1
-                waits[awaited.handle] = awaited.joined(client.wire.peer)
+                waits[awaited.handle] = joins_of(awaited, client.wire.peer)
             owed = sum(c == Command.SUBMIT_JOB for c, _ in client.unanswered)
             awaits = +client.awaits
             assert awaits <= waits

@@ -20,6 +20,7 @@ from gearman.options import Policies, parse_policy
 from gearman.server.broker.assignment.choice import FEW
 from gearman.server.broker.assignment.sleepers import WAKE_PATIENCE
 from gearman.server.broker.constants import SLEEPING, WOKEN
+from gearman.server.broker.model import is_wanted, joins_of
 from gearman.server.broker.states import (
     AWAITING,
     DEAD,
@@ -354,13 +355,13 @@ class Peers(RuleBasedStateMachine):
         peer = person.wire.peer
         job: Any = self.broker.jobs.find(handle)
         mine = handle in peer.jobs
-        late = handle in (peer.late or ()) and job is not None and job.wanted()
+        late = handle in (peer.late or ()) and job is not None and is_wanted(job)
         if not mine and not (late and peer.late[handle] == job.function.name):
             person.send(*end)
             return
         steers = steered(job) or end[0] == Command.WORK_RETRY
         attempts = counts + (job.extra.attempts if job.extra else 0)
-        again = job.wanted() and (not counts or attempts <= retries_of(job))
+        again = is_wanted(job) and (not counts or attempts <= retries_of(job))
         goes = dead_of(job) if job.background else None
         person.send(*end)
         if not (failed and steers):
@@ -462,7 +463,7 @@ class Peers(RuleBasedStateMachine):
             awaited: Counter[bytes] = Counter()
             for job in person.wire.peer.waiting:
                 assert job.clients.count(person.wire.peer) == 1
-                awaited[job.handle] = job.joined(person.wire.peer)
+                awaited[job.handle] = joins_of(job, person.wire.peer)
             assert +person.awaits == awaited
 
     @invariant()
@@ -525,7 +526,7 @@ class Peers(RuleBasedStateMachine):
             j for j in self.broker.jobs.known.values() if j.unique not in (b"", b"-")
         ]
         # Nobody joins a job whose worker was told to end it.
-        left = {job for job in jobs if job.state == RUNNING and not job.wanted()}
+        left = {job for job in jobs if job.state == RUNNING and not is_wanted(job)}
         others = [j for known in uniques._others.values() for j in known.values()]
         found = {*uniques._first.values(), *others}
         assert len(found) == len(uniques._first) + len(others)

@@ -180,7 +180,7 @@ def end(broker, verb, data) -> None:
         (handle,) = worker.jobs
         verb(worker, handle, data % number)
     broker.disconnect(worker)
-    broker.workers.notices.clear()
+    broker.losses.notices.clear()
 
 
 @pytest.mark.parametrize(

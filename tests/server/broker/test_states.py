@@ -10,15 +10,17 @@ from gearman.server.broker.states import (
     ASSIGNED,
     AWAITING,
     CANCELLED,
+    COMPLETED,
     DEAD,
     DUE,
-    ENDED,
+    FAILED,
     GONE,
     LOST,
     MOVES,
     NEW,
     PENDING,
     QUEUED,
+    RAISED,
     RESTORED,
     RUNNING,
     SCHEDULED,
@@ -27,6 +29,7 @@ from gearman.server.broker.states import (
     SUBMITTED,
     UNSTORED,
 )
+from tests.server.broker.moves import Moves
 from tests.server.conftest import Server, Wire
 
 PLACES = {PENDING, AWAITING, SCHEDULED, QUEUED, RUNNING, DEAD}
@@ -43,15 +46,15 @@ def storing() -> Server:
 
 
 def recorded(server: Server) -> Server:
-    server.broker.places.moves = []
+    server.broker.places.watch = Moves()
     return server
 
 
 def last(server: Server) -> tuple[int, int, int]:
-    moves: Any = server.broker.places.moves
-    event, place, to = moves[-1]
-    assert to in MOVES[event][place]
-    return event, place, to
+    moves: Any = server.broker.places.watch
+    (move,) = moves.made
+    assert isinstance(move, tuple)
+    return move
 
 
 def later(wire: Wire, server: Server, seconds: int = 60) -> bytes:
@@ -115,7 +118,7 @@ def test_stored_job_of_a_server_that_stops_is_left_to_the_next(storing: Server) 
     jobs = stored(storing)
     storing.broker.stored.shelve()
     storing.broker.stored.durable(jobs)
-    assert last(storing) == (STORED, PENDING, GONE)
+    assert last(storing) == (SHELVED, PENDING, GONE)
 
 
 def test_job_that_cannot_be_stored_is_gone(storing: Server) -> None:
@@ -136,7 +139,7 @@ def test_restored_job_of_a_server_that_stops_is_left_to_the_next(
 ) -> None:
     storing.broker.stored.shelve()
     restore(storing)
-    assert last(storing) == (RESTORED, NEW, GONE)
+    assert last(storing) == (SHELVED, NEW, GONE)
 
 
 @pytest.mark.parametrize(("seconds", "place"), [(0, QUEUED), (60, SCHEDULED)])
@@ -157,18 +160,26 @@ def test_grabbed_job_runs(site: Server) -> None:
     assert last(site) == (ASSIGNED, QUEUED, RUNNING)
 
 
-@pytest.mark.parametrize("end", [Command.WORK_COMPLETE, Command.WORK_EXCEPTION])
-def test_ended_job_is_gone(site: Server, end: Command) -> None:
+@pytest.mark.parametrize(
+    ("end", "event"),
+    [
+        ((Command.WORK_COMPLETE, b"r"), COMPLETED),
+        ((Command.WORK_EXCEPTION, b"r"), RAISED),
+        ((Command.WORK_FAIL,), FAILED),
+    ],
+)
+def test_ended_job_is_gone(site: Server, end: tuple[Any, ...], event: int) -> None:
     _, worker, handle = running(site)
-    worker.send(end, handle, b"r")
-    assert last(site) == (ENDED, RUNNING, GONE)
+    command, *data = end
+    worker.send(command, handle, *data)
+    assert last(site) == (event, RUNNING, GONE)
 
 
 def test_late_result_ends_a_job_that_is_queued_again(site: Server) -> None:
     _, worker, handle = running(site, timeout=b"1000")
     site.after(1)
     worker.send(Command.WORK_COMPLETE, handle, b"r")
-    assert last(site) == (ENDED, QUEUED, GONE)
+    assert last(site) == (COMPLETED, QUEUED, GONE)
 
 
 def test_job_of_a_lost_worker_is_queued_again(site: Server) -> None:
@@ -181,7 +192,7 @@ def test_job_of_a_lost_worker_for_nobody_is_gone(site: Server) -> None:
     client, worker, _ = running(site)
     client.leave()
     worker.leave()
-    assert last(site) == (LOST, RUNNING, GONE)
+    assert last(site) == (ABANDONED, RUNNING, GONE)
 
 
 def test_job_that_nobody_waits_for_is_gone(site: Server) -> None:

@@ -11,9 +11,9 @@ from ....options import Dead
 from ..constants import DONE, EXCEPTION, FAILURE, WORK_CANCEL, WORK_FAIL
 from ..functions import Functions
 from ..jobs import Jobs
-from ..model import Extra, Job, Notice, Peer
+from ..model import Extra, Job, Notice, Peer, is_wanted
 from ..places import Places
-from ..states import DEAD, EXPIRED, FAILED, GONE, RETURNED, SUBMITTED
+from ..states import DEAD, EXPIRED, FAILED, GIVEN_UP, GONE, RAISED, RETURNED, SUBMITTED
 from .dead import DeadJobs
 from .results import Results
 from .values import dead_of, longest_pause, retries_of
@@ -50,12 +50,13 @@ class Attempts:
         """Count an attempt that failed, with an exception (`error`) or without one."""
         extra = self._jobs.extend(job)
         extra.attempts += 1
-        if extra.attempts > retries_of(job) or not job.wanted():
+        if extra.attempts > retries_of(job) or not is_wanted(job):
             self._note_end(job, worker, reason)
-            self.give_up(job, FAILED, reason, error)
+            self.give_up(job, GIVEN_UP, reason, error)
         else:
             pause = longest_pause(job, extra.attempts) * self._chance()
-            self._try_again(job, extra, worker, FAILED, pause, reason)
+            event = FAILED if error is None else RAISED
+            self._try_again(job, extra, worker, event, pause, reason)
 
     def returned(
         self, job: Job, worker: Peer, pause: float, reason: str, counts: bool
@@ -66,9 +67,9 @@ class Attempts:
         """
         extra = self._jobs.extend(job)
         extra.attempts += counts
-        if not job.wanted() or (counts and extra.attempts > retries_of(job)):
+        if not is_wanted(job) or (counts and extra.attempts > retries_of(job)):
             self._note_end(job, worker, reason)
-            self.give_up(job, RETURNED, reason, None)
+            self.give_up(job, GIVEN_UP, reason, None)
         else:
             self._try_again(job, extra, worker, RETURNED, pause, reason)
 

@@ -93,6 +93,9 @@ class PolicyTable:
         before, function.policy = function.policy, policy
         if policy is not None:
             self._places.steered = True
+        watch, paused = self._places.watch, bool(policy and policy.paused)
+        if watch is not None and paused != bool(before and before.paused):
+            watch.paused(function, on=paused)
         if policy is not None and policy.max_queue is not None:
             function.limits = [policy.max_queue] * 3
         elif before is not None and before.max_queue is not None:

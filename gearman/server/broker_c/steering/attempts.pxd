@@ -2,13 +2,14 @@ cimport cython
 
 from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
-from gearman.server.broker_c.model cimport Extra, Function, Job, Peer
+from gearman.server.broker_c.model cimport Extra, Function, Job, Peer, is_wanted
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.results cimport Results
 from gearman.server.broker_c.steering.values cimport dead_of, longest_pause, retries_of
 
-cdef int DEAD, EXPIRED, FAILED, GONE, RETURNED, SUBMITTED, WORK_CANCEL, WORK_FAIL
+cdef int DEAD, EXPIRED, FAILED, GIVEN_UP, GONE, RAISED, RETURNED, SUBMITTED
+cdef int WORK_CANCEL, WORK_FAIL
 cdef Py_ssize_t MAX_ERROR
 
 
@@ -22,7 +23,7 @@ cdef class Attempts:
     cdef list _notices
     cdef object _chance
 
-    @cython.locals(extra=Extra, pause=double)
+    @cython.locals(extra=Extra, event=int, pause=double)
     cpdef failed(self, Job job, Peer worker, str reason, bytes error)
     @cython.locals(extra=Extra)
     cpdef returned(self, Job job, Peer worker, double pause, str reason, bint counts)

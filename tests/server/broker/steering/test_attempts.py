@@ -3,7 +3,7 @@
 import pytest
 
 from gearman.commands import Command
-from gearman.server.broker.workers import MAX_LATE
+from gearman.server.broker.losses import MAX_LATE
 from tests.server.broker.steered import (
     LOST,
     NO_JOB,
@@ -37,7 +37,7 @@ def notices(server: Server) -> list[tuple[str, str, int]]:
 
     class Kept(list[tuple[str, str, int]]):
         def __iter__(self):
-            found = server.broker.workers.notices
+            found = server.broker.losses.notices
             return iter([(event, why, n) for event, _, _, _, why, n in found])
 
     return Kept()
@@ -210,7 +210,7 @@ class TestRetries:
         policy(server, b"max-running=3")
         client.submit()
         fail(worker, taken(server, worker))
-        assert server.broker.workers.notices == []
+        assert server.broker.losses.notices == []
 
 
 class TestPauses:

@@ -92,7 +92,7 @@ class TestJobs:
         handle = self.queue(server, server.connect(), options)
         server.broker.cancel(handle)
         server.after(20)
-        assert server.broker.workers.notices == []
+        assert server.broker.losses.notices == []
         assert server.broker.delay() == inf
 
 
@@ -121,7 +121,7 @@ class TestOptions:
         handle = background(client, b"ttl=10&dead=list")
         server.after(10)
         assert result(client, handle) == (b"failed", REASON)
-        (notice,) = server.broker.workers.notices
+        (notice,) = server.broker.losses.notices
         assert notice == ("given up", handle, b"f", None, REASON.decode(), 0)
 
     def test_job_for_later_has_the_time_to_live_of_the_policy(self, server):
