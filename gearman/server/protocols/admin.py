@@ -18,6 +18,7 @@ from weakref import ref
 from ...text import printable, split
 from ..broker import HIGH, LOW, NORMAL, Broker, Function, Job, Peer, is_wanted
 from ..networks import LOOPBACK, Network, contains
+from .events import Wish, parse_wish
 from .job_lists import JobLists
 from .lines import (
     NO_FUNCTION,
@@ -27,6 +28,7 @@ from .lines import (
     denied,
     full,
     incomplete,
+    invalid,
     pieces,
     too_long,
     unknown,
@@ -109,7 +111,7 @@ class Admin:
         self._jobs = JobLists(broker)
         self._steering = Steering(broker)
         self._statistics = Statistics(broker, facts)
-        self._commands: dict[bytes, Callable[[list[bytes]], Answer]] = {
+        self._commands: dict[bytes, Callable[[list[bytes]], Answer | Wish]] = {
             b"cancel": self._cancel,
             b"create": self._create,
             b"drop": self._drop,
@@ -121,6 +123,7 @@ class Admin:
             b"status": lambda _: self._list_functions(_counts),
             b"verbose": lambda _: f"OK {identity.verbosity}\n".encode(),
             b"version": lambda _: f"OK {identity.version}\n".encode(),
+            b"watch": _watch,
             b"workers": lambda _: pieces(self._peers(list(broker.peers))),
         }
         for verb in self._steering.verbs:
@@ -128,11 +131,12 @@ class Admin:
         if identity.shutdown is not None:
             self._commands[_SHUTDOWN] = self._shutdown
 
-    def answer(self, line: bytes, address: str) -> Answer:
+    def answer(self, line: bytes, address: str) -> Answer | Wish:
         """Carry out a line, given without its end, and return the answer.
 
         `address` is the peer's IP address, or `unix`. The pieces of a list are made
-        when they are asked for. Raises ProtocolError (fatal) if the connection must be
+        when they are asked for. A Wish is that of a peer that wants to be told what
+        happens from now on. Raises ProtocolError (fatal) if the connection must be
         closed.
         """
         command, *words = split(line)
@@ -273,6 +277,16 @@ class Admin:
         assert self._identity.shutdown is not None  # noqa: S101
         self._identity.shutdown(graceful)
         return OK
+
+
+def _watch(words: list[bytes]) -> bytes | Wish:
+    """Return which events `watch events [key=value&...]` asks for."""
+    if len(words) not in (1, 2) or words[0].lower() != b"events":
+        return incomplete(b"watch")
+    try:
+        return parse_wish(words[1] if len(words) > 1 else b"")
+    except ValueError as error:
+        return invalid(str(error))
 
 
 def _function_name(words: list[bytes]) -> bytes | None:

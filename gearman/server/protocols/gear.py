@@ -20,6 +20,8 @@ from ..broker import HIGH, LOW, NORMAL, Broker, Peer
 from .admin import Admin
 from .calendar import next_time
 from .describe import describe
+from .event_stream import Stream
+from .events import Wish
 from .interface import HIGH_WATER, Protocol, Server, Service, Trace
 from .lines import END
 
@@ -142,6 +144,8 @@ class Gear(Service):
         answer = self.admin.answer(line, peer.address)
         if isinstance(answer, bytes):
             peer.write(answer)
+        elif isinstance(answer, Wish):
+            Stream(self.server.events, peer, answer)
         else:
             peer.answering = answer
 

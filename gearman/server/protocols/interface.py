@@ -8,7 +8,7 @@ docs/protocols.md says how to write a protocol.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from ...errors import ProtocolError
 from ...queue import Option
 from ..broker import Broker, Peer
 from ..networks import LOOPBACK, Network, contains
+from .events import Events
 
 __all__ = ["Option", "Peer", "Protocol", "Recipient", "Server", "Service", "Trace"]
 
@@ -39,6 +40,7 @@ class Server:
     `changers` are the networks of --admin-from. While the server is `draining`, it runs
     until no job is left, and protocols should accept no new jobs. `late()` says that
     other connections should be served: leave the rest of a long task to a later turn.
+    `events` tells listeners what happens.
     """
 
     broker: Broker
@@ -51,6 +53,10 @@ class Server:
     hostname: str = ""
     # By default never: bool() is False.
     late: Callable[[], bool] = bool
+    events: Events = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.events = Events(self.broker)
 
     def may_change(self, peer: Peer) -> bool:
         """Whether a peer may change other peers' jobs, for example cancel them.

@@ -6,33 +6,27 @@ costs nothing.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple, Protocol
-from urllib.parse import unquote_to_bytes
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from ...options import format_options
 from ...text import printable, shown, text_or_base64
-from ..broker import HIGH, LOW, NORMAL, Broker, Job
+from ..broker import Broker, Job
 from ..broker.constants import RANGE
-from ..broker.states import AWAITING, DEAD, PENDING, QUEUED, RUNNING, SCHEDULED
+from ..broker.states import DEAD, GONE
+from .fields import PRIORITIES, STATES, worker_fields
 from .lines import END, NO_JOB, Answer, invalid, json_line, pieces
+from .query import parse_query, unescaped
 
 # The lines of `list jobs`, unless another limit is given; and the highest limit.
 LIMIT: Final = 100
 MOST: Final = 10_000
 
-_STATES: Final = {
-    QUEUED: "waiting",
-    SCHEDULED: "scheduled",
-    AWAITING: "awaiting",
-    PENDING: "pending",
-    RUNNING: "running",
-    DEAD: "dead",
+# The states that a list may be of.
+_NUMBERS: Final = {
+    name.encode(): number for number, name in STATES.items() if number != GONE
 }
-_NUMBERS: Final = {name.encode(): number for number, name in _STATES.items()}
-_PRIORITIES: Final = {HIGH: "high", NORMAL: "normal", LOW: "low"}
 
-_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _LIMIT = re.compile(rb"[0-9]{1,9}")
 
 
@@ -115,24 +109,16 @@ class JobLists:
 
     def _page(self, text: bytes) -> _Page:
         """Return the page that a text describes. Raises ValueError."""
-        reads: dict[str, Callable[[bytes], Any]] = {
-            "function": bytes,
-            "unique": bytes,
-            "state": _state,
-            "limit": _limit,
-            "after": self._after,
-        }
-        values: dict[str, Any] = {}
-        for part in text.split(b"&") if text else ():
-            key, equals, value = part.partition(b"=")
-            name = key.decode(errors="replace")
-            if not equals or name not in reads:
-                raise ValueError(
-                    f"'{shown(part)}' is none of {', '.join(reads)} with = and a value"
-                )
-            if name in values:
-                raise ValueError(f"{name} is given twice: leave one out")
-            values[name] = reads[name](_unescaped(value))
+        values = parse_query(
+            text,
+            {
+                "function": unescaped,
+                "unique": unescaped,
+                "state": lambda value: _state(unescaped(value)),
+                "limit": lambda value: _limit(unescaped(value)),
+                "after": lambda value: self._after(unescaped(value)),
+            },
+        )
         return _Page(**values)
 
     def _after(self, handle: bytes) -> int:
@@ -165,7 +151,7 @@ def walk(number: int, *tables: Table) -> Iterator[Job | None]:
 
 def _state(text: bytes) -> int:
     if text not in _NUMBERS:
-        states = ", ".join(_STATES.values())
+        states = b", ".join(_NUMBERS).decode()
         raise ValueError(f"state must be one of {states}, not '{shown(text)}'")
     return _NUMBERS[text]
 
@@ -178,14 +164,6 @@ def _limit(text: bytes) -> int:
     return int(text)
 
 
-def _unescaped(text: bytes) -> bytes:
-    if _BAD_ESCAPE.search(text):
-        raise ValueError(
-            f"'{shown(text)}' must have two hexadecimal digits after each %"
-        )
-    return unquote_to_bytes(text)
-
-
 def _record(job: Job) -> dict[str, object]:
     """Return a job as an object for JSON."""
     extra, worker = job.extra, job.worker
@@ -193,8 +171,8 @@ def _record(job: Job) -> dict[str, object]:
         "handle": text_or_base64(job.handle),
         "function": text_or_base64(job.function.name),
         "unique": text_or_base64(job.unique),
-        "state": _STATES[job.state],
-        "priority": _PRIORITIES[job.priority],
+        "state": STATES[job.state],
+        "priority": PRIORITIES[job.priority],
         "background": bool(job.background),
         "attempts": 0 if extra is None else extra.attempts,
         "retries": job.retries,
@@ -207,11 +185,7 @@ def _record(job: Job) -> dict[str, object]:
         times["died"] = extra.died
     record |= {name: time for name, time in times.items() if time > 0}
     if worker is not None:
-        record["worker"] = {
-            "descriptor": worker.descriptor,
-            "address": worker.address,
-            "id": text_or_base64(worker.client_id),
-        }
+        record["worker"] = worker_fields(worker)
     if extra is not None and extra.options is not None:
         record["options"] = format_options(extra.options).decode()
     if job.state == DEAD and extra is not None:

@@ -140,7 +140,11 @@ class Durability:
 
     def _tell_broker(self) -> None:
         """Tell the broker the outcomes of jobs, and release held connections."""
-        outage = self._broker.outage = self._store.outage
+        before, outage = self._broker.outage, self._store.outage
+        self._broker.outage = outage
+        watch = self._broker.places.watch
+        if watch is not None and outage != before:
+            watch.outage(outage)
         stored = self._broker.stored
         for jobs, reason, lost, records in self._store.outcomes():
             stored.store_again(lost)
