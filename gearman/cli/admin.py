@@ -63,13 +63,23 @@ class Admin(GearmanConnectionManager):
             rows.append(answer)
         return rows
 
-    def _answers(self, line: str) -> Iterator[str]:
+    def follow(self, line: str) -> Iterator[str]:
+        """Send a line, and yield lines as they come, until the connection ends."""
+        for number, answer in enumerate(self._answers(line, endless=True)):
+            if not number and answer.startswith("ERR "):
+                raise Refused(answer.removeprefix("ERR "))
+            yield answer
+
+    def _answers(self, line: str, *, endless: bool = False) -> Iterator[str]:
         connection = self._connected()
         handler = cast(_Lines, self.connection_to_handler_map[connection])
         handler.ask(line)
+        timeout: float | None = self._timeout
         while True:
-            self._await_line(connection, handler)
+            self._await_line(connection, handler, timeout)
             yield handler.lines.popleft()
+            if endless:
+                timeout = None
 
     def _connected(self) -> Any:
         problems: dict[str, BaseException] = {}
@@ -80,19 +90,19 @@ class Admin(GearmanConnectionManager):
                 problems[servers.name(connection.get_address())] = error
         raise servers.unreachable(problems)
 
-    def _await_line(self, connection: Any, handler: _Lines) -> None:
+    def _await_line(
+        self, connection: Any, handler: _Lines, timeout: float | None
+    ) -> None:
         name = servers.name(connection.get_address())
         if handler.lines:
             return
         try:
             silent = self.poll_connections_until_stopped(
-                [connection], lambda _: not handler.lines, self._timeout
+                [connection], lambda _: not handler.lines, timeout
             )
         except ServerUnavailable as error:
             if handler.lines:
                 return
             raise ServerUnavailable(f"{name} has closed the connection") from error
         if silent:
-            raise ServerUnavailable(
-                f"{name} did not answer within {self._timeout:g} seconds"
-            )
+            raise ServerUnavailable(f"{name} did not answer within {timeout:g} seconds")

@@ -44,6 +44,13 @@ def _check(options: Namespace) -> None:
         operation.request(words)
     if options.timeout <= 0 or (options.watch is not None and options.watch <= 0):
         raise ConfigurationError("--timeout and --watch take more than 0")
+    *earlier, (last, _) = options.requests
+    if any(operation.endless for operation, _ in earlier) or (
+        last.endless and options.watch is not None
+    ):
+        raise ConfigurationError(
+            "--watch-events does not end: give it last, and without --watch"
+        )
 
 
 def _talk(options: Namespace) -> int:
@@ -85,6 +92,9 @@ def _round(admin: Admin, options: Namespace, write: Callable[[str], None]) -> in
     for operation, words in options.requests:
         try:
             line = operation.request(words)
+            if operation.endless:
+                for event in admin.follow(line):
+                    write(f"{event}\n")
             write(_answer(admin, operation, line, options.json))
         except Refused as error:
             status = program.FAILURE

@@ -37,7 +37,8 @@ class Operation:
 
     `line` is sent, followed by the value of the option if it has one; `value` is the
     value's name in the help. With `pairs`, words of the form KEY=VALUE follow. If there
-    is a `table`, the answer is a list.
+    is a `table`, the answer is a list. An `endless` answer has lines of JSON, until the
+    tool is interrupted.
     """
 
     option: str
@@ -46,6 +47,7 @@ class Operation:
     value: str | None = None
     table: Table | None = None
     pairs: bool = False
+    endless: bool = False
 
     def request(self, words: Sequence[str]) -> str:
         """Return the line to be sent. Raises ConfigurationError for wrong words."""
@@ -190,6 +192,14 @@ OPERATIONS: Final = (
         " 100), and after (a handle: for the next page)",
         table=tables.RECORDS,
         pairs=True,
+    ),
+    Operation(
+        "watch-events",
+        "watch events",
+        "what happens from now on, as JSON, until Ctrl-C; keys: events and functions,"
+        " with names separated by commas",
+        pairs=True,
+        endless=True,
     ),
     Operation(
         "show-schedules",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from .answers import Answers
 from .assignment.choice import Choice
+from .assignment.losses import Losses
 from .assignment.sleepers import Sleepers
 from .constants import (
     ERROR,
@@ -27,7 +28,6 @@ from .constants import (
 from .functions import Functions
 from .jobs import Jobs
 from .limits import FULL, Hits, Limits
-from .losses import Losses
 from .memory import (
     ABILITY_MEMORY,
     PEER_MEMORY,

@@ -6,6 +6,7 @@ from ...commands import MAX_FUNCTION
 from ...text import shown
 from .answers import Answers
 from .assignment.choice import Choice
+from .assignment.losses import Losses
 from .assignment.sleepers import Sleepers
 from .constants import (
     AWAKE,
@@ -24,7 +25,6 @@ from .constants import (
 from .functions import Functions
 from .jobs import Jobs
 from .limits import FULL
-from .losses import Losses
 from .memory import ABILITY_MEMORY
 from .model import Function, Job, Peer, is_wanted
 from .places import Places

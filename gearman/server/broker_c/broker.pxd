@@ -7,7 +7,7 @@ from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.limits cimport Hits, Limits
 from gearman.server.broker_c.memory cimport Memory, job_size
-from gearman.server.broker_c.losses cimport Losses
+from gearman.server.broker_c.assignment.losses cimport Losses
 from gearman.server.broker_c.model cimport Function, Job, Peer, Receipt, joins_of
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.assignment.sleepers cimport Sleepers

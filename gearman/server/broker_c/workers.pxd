@@ -4,7 +4,7 @@ from gearman.server.broker_c.answers cimport Answers
 from gearman.server.broker_c.assignment.choice cimport Choice
 from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
-from gearman.server.broker_c.losses cimport Losses
+from gearman.server.broker_c.assignment.losses cimport Losses
 from gearman.server.broker_c.model cimport Function, Job, Peer, Queue, is_wanted
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.assignment.sleepers cimport Sleepers

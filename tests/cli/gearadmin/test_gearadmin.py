@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,6 +205,36 @@ def test_stats_are_shown(server: Server) -> None:
     (record,) = (each for each in functions if each["function"] == "counted")
     assert (record["submitted"], record["queued"]) == (1, 1)
     assert last["kind"] == "forgotten"
+
+
+def test_events_are_followed_until_ctrl_c(server: Server) -> None:
+    command = our_tool("gearadmin", server, "--watch-events", "functions=seen*")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["event"] == "watching"
+        with Peer(server.port) as peer:
+            for name in (b"unseen", b"seen too"):
+                peer.send("SUBMIT_JOB_BG", name, b"", b"data")
+                peer.expect("JOB_CREATED")
+        event = json.loads(process.stdout.readline())
+        assert (event["event"], event["function"]) == ("submitted", "seen too")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE) == 130
+
+
+def test_events_that_do_not_exist_are_refused(server: Server) -> None:
+    said = gearadmin(server, "--watch-events", "events=x")
+    assert said.status == 1
+    assert said.err.startswith("Error: INVALID_ARGUMENTS 'x' is no event: choose")
+
+
+@pytest.mark.parametrize(
+    "options", [("--watch-events", "--status"), ("--watch-events", "--watch")]
+)
+def test_nothing_can_follow_events(server: Server, options: tuple[str, ...]) -> None:
+    said = gearadmin(server, *options)
+    assert (said.status, said.out) == (1, b"")
+    assert "--watch-events does not end: give it last, and without --watch" in said.err
 
 
 def test_dead_jobs_are_shown_and_tried_again_or_forgotten(server: Server) -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from gearman.commands import MAX_FUNCTION, MAX_UNIQUE, Command
 from gearman.server.broker.assignment.choice import FEW
+from gearman.server.broker.assignment.losses import MAX_LATE
 from gearman.server.broker.assignment.sleepers import WAKE_PATIENCE
 from gearman.server.broker.constants import SWEEP
 from gearman.server.broker.model import SWEEP_BYTES
 from gearman.server.broker.places import MANY_DUE
-from gearman.server.broker.losses import MAX_LATE
 
 NOOP = (Command.NOOP,)
 NO_JOB = (Command.NO_JOB,)

@@ -1,1 +1,1 @@
-"""Which job a worker gets, and which sleeping workers are woken for a job."""
+"""Which job a worker gets, which one is woken, and what is done when it is lost."""

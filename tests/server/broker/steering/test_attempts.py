@@ -3,7 +3,7 @@
 import pytest
 
 from gearman.commands import Command
-from gearman.server.broker.losses import MAX_LATE
+from gearman.server.broker.assignment.losses import MAX_LATE
 from tests.server.broker.steered import (
     LOST,
     NO_JOB,

@@ -2,13 +2,13 @@
 
 from collections import deque
 
-from .constants import WORK_CANCEL, WORK_FAIL
-from .jobs import Jobs
-from .model import Job, Notice, Peer, is_wanted
-from .places import Places
-from .states import ABANDONED, GIVEN_UP, GONE, LOST
-from .steering.attempts import Attempts
-from .steering.values import steered, timeout_of
+from ..constants import WORK_CANCEL, WORK_FAIL
+from ..jobs import Jobs
+from ..model import Job, Notice, Peer, is_wanted
+from ..places import Places
+from ..states import ABANDONED, GIVEN_UP, GONE, LOST
+from ..steering.attempts import Attempts
+from ..steering.values import steered, timeout_of
 
 # For so many jobs that exceeded their timeout a worker may still send the result.
 MAX_LATE = 1000
