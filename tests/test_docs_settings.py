@@ -4,15 +4,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gearman.errors import ConfigurationError
 from gearman.options.keys import KEYS_OF, POLICY
 from gearman.options.schedule import NAMED_TIMES
+from gearman.server.protocols.events import NAMES
 from gearman.server.settings.options import GROUPS
-from gearman.server.settings.schedules import KEYS
 from gearman.server.settings.settings_file import CHANGEABLE, read_settings
+from gearman.server.settings.tables.hooks import KEYS as HOOK_KEYS
+from gearman.server.settings.tables.schedules import KEYS
+from gearman.server.watch.hooks.url import signature
 from tests.servers import DEADLINE, package_environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,3 +83,37 @@ def test_manual_of_the_server_tells_for_each_option_what_hup_does() -> None:
     assert named[3] == [f"--{name}" for name in CHANGEABLE]
     options = {name for rows in GROUPS.values() for names, _ in rows for name in names}
     assert {name for row in named for name in row} <= options
+
+
+def test_hooks_of_the_page_are_right(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "monitoring.md").read_text()
+    (text,) = re.findall("^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "hook.key").write_text("secret")
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    assert [hook.kind for hook in read_settings(str(file)).hooks] == [
+        *("url", "command", "function"),
+    ]
+    table = section(page, "Hooks")
+    rows = re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE)
+    assert tuple(re.findall(r"`([a-z-]+)`", " ".join(rows))) == HOOK_KEYS
+
+
+def test_receiver_of_the_page_checks_signatures() -> None:
+    page = (ROOT / "docs" / "monitoring.md").read_text()
+    (text,) = re.findall(
+        r"^```python\n(import hmac\n.*?)^```$", page, re.MULTILINE | re.DOTALL
+    )
+    names: dict[str, Any] = {}
+    exec(text, names)
+    good = signature(b"secret", 1700000000, b"[]")
+    assert names["is_genuine"](b"secret", good, b"[]")
+    assert not names["is_genuine"](b"secret", good, b"[1]")
+    assert not names["is_genuine"](b"other", good, b"[]")
+
+
+def test_events_of_the_page_are_those_that_there_are() -> None:
+    page = section((ROOT / "docs" / "monitoring.md").read_text(), "Events")
+    table = page[page.index("| event |") : page.index("| key |")]
+    rows = re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE)
+    assert set(re.findall(r"`([a-z_]+)`", " ".join(rows))) == NAMES | {"left_out"}

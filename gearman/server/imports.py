@@ -22,6 +22,9 @@ _MODULES: Final = ("concurrent.futures.thread", "linecache", "tokenize", "traceb
 # What reading a settings file again may need.
 _FOR_SETTINGS: Final = ("cronsim", "importlib.resources", "tzdata")
 
+# The targets of hooks, which a settings file may have later.
+_FOR_HOOKS: Final = ("command", "url")
+
 
 def import_all(config: Config) -> None:
     """Import all modules that a server with these settings may need.
@@ -37,6 +40,8 @@ def import_all(config: Config) -> None:
         with suppress(ImportError):
             import_module("ctypes")
     if config.settings:
+        for name in _FOR_HOOKS:
+            import_module(f"{__package__}.watch.hooks.{name}")
         # cronsim may be missing if there are no schedules.
         for name in _FOR_SETTINGS:
             with suppress(ImportError):

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from contextlib import suppress
 
 from ... import __version__
@@ -13,9 +13,13 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Facts:
-    """Returns facts: version, build, process, connections, processor time, store."""
+    """Returns facts: version, build, process, connections, processor time, store.
 
-    def __init__(self) -> None:
+    `hooks` returns those of the hooks.
+    """
+
+    def __init__(self, hooks: Callable[[], object]) -> None:
+        self._hooks = hooks
         self._started = time.monotonic()
         # Those that exist once the server has started.
         self.connections: Sized = ()
@@ -32,6 +36,7 @@ class Facts:
             "cpu": round(time.process_time(), 3),
             "resident": _resident(),
             "store": None if store is None else store.facts(),
+            "hooks": self._hooks(),
         }
 
 

@@ -41,6 +41,7 @@ from ..settings.memory import budget
 from ..settings.settings_file import SettingsFile
 from ..settings.values import MAX_HANDLE_PREFIX
 from ..storage.durability import Durability, Producer, replay
+from ..watch.hooks.hooks import Hooks
 from ..watch.notices import Sentence
 from .acceptor import Acceptor
 from .connection_factory import ConnectionFactory
@@ -111,7 +112,8 @@ class Listener:
             config.admin_from or LOOPBACK,
             hostname=socket.gethostname(),
         )
-        self._facts = Facts()
+        self._hooks = Hooks(self._server.events, self._submit_hooks_soon)
+        self._facts = Facts(self._hooks.facts)
         admin = Admin(
             self.broker, identity, config.admin_from, self._limits, self._facts
         )
@@ -163,6 +165,7 @@ class Listener:
         for name, service, sockets in self._others:
             for sock in sockets:
                 self._listen(sock, name, service)
+        self._apply_hooks()
         # Something may be due already.
         self._turns.begin()
         ready()
@@ -226,6 +229,7 @@ class Listener:
             self._certificates.reload()
         if self._settings is not None and self._settings.reload():
             self._apply_settings()
+            self._apply_hooks()
             # The broker may have something to tell peers.
             self._turns.begin()
 
@@ -237,6 +241,21 @@ class Listener:
             self.broker.policies.load(current.policies)
             self.broker.schedules.load(current.schedules, CronTimes(), time.time())
         set_limits(config, budget(config), self.broker, self._counter)
+
+    def _apply_hooks(self) -> None:
+        if self._settings is not None:
+            self._hooks.apply(self._settings.current.hooks)
+
+    def _submit_hooks_soon(self) -> None:
+        # Not while the broker carries out a verb.
+        self._loop.call_soon(self._submit_hooks)
+        self._interrupt()
+
+    def _submit_hooks(self) -> None:
+        # A server that ends when no job is left takes no more, unless it stores them.
+        if not self._draining or self.broker.persistent:
+            self._turns.begin()
+            self._hooks.submit(self.broker)
 
     def stop(self) -> None:
         """Stop immediately."""
@@ -295,6 +314,7 @@ class Listener:
             self._timer.cancel()
         for connection in list(self.connections):
             connection.close()
+        self._hooks.close()
         # Lets the transports close their sockets.
         await asyncio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""The settings file (--settings): policies of functions, schedules, and limits.
+"""The settings file (--settings): policies of functions, schedules, limits, hooks.
 
 It is read at the start, and again on HUP.
 """
@@ -20,7 +20,8 @@ from ...text import shown
 from .config import Config
 from .levels import NOTICE
 from .options import GROUPS
-from .schedules import schedule
+from .tables.hooks import Hook, hooks
+from .tables.schedules import schedule
 
 log = logging.getLogger("gearman.server")
 
@@ -52,6 +53,7 @@ class Settings:
     policies: Policies = field(default_factory=Policies)
     schedules: tuple[Schedule, ...] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
+    hooks: tuple[Hook, ...] = ()
 
     def over(self, config: Config) -> Config:
         """Return the settings of the command line, with the limits of this file."""
@@ -61,7 +63,7 @@ class Settings:
     def __str__(self) -> str:
         return (
             f"{len(self.policies.rows)} policies, {len(self.schedules)} schedules,"
-            f" {len(self.limits)} limits"
+            f" {len(self.limits)} limits, {len(self.hooks)} hooks"
         )
 
 
@@ -103,15 +105,16 @@ def read_settings(path: str) -> Settings:
         tables = _load(path)
         folder = os.path.dirname(path)
         for name in tables:
-            if name not in ("functions", "schedules", "limits"):
+            if name not in ("functions", "schedules", "limits", "hooks"):
                 raise ConfigurationError(
                     f"there is no table {_title(name)}: the tables are"
-                    " [functions.NAME], [schedules.NAME] and [limits]"
+                    " [functions.NAME], [schedules.NAME], [limits] and [[hooks]]"
                 )
         return Settings(
             Policies(dict(_policies(_table(tables, "functions")))),
             tuple(_schedules(_table(tables, "schedules"), folder)),
             dict(_limits(_table(tables, "limits"))),
+            tuple(hooks(tables.get("hooks", []), folder)),
         )
 
 

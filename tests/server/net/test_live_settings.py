@@ -60,7 +60,9 @@ def test_limits_of_the_file_replace_those_of_the_command_line(
         answers = submit(peer, b"f", 3)
         assert answers == ["JOB_CREATED", "JOB_CREATED", "ERROR"]
         line = reload(server, file, "[limits]\nmax-jobs = 3\nmax-functions = 1")
-        assert line.endswith("settings read again: 0 policies, 0 schedules, 2 limits")
+        assert line.endswith(
+            "settings read again: 0 policies, 0 schedules, 2 limits, 0 hooks"
+        )
         assert " NOTICE " in line
         assert submit(peer, b"f", 2) == ["JOB_CREATED", "ERROR"]
         assert limits(peer)[b"max-jobs"] == [b"3", b"3", b"2"]
@@ -148,7 +150,9 @@ def test_schedules_are_added_changed_and_removed(file: Path, pure: bool) -> None
         assert peer.ask(b"pause schedule a") == b"OK\r\n"
         text = schedule("a", "0  0 1 7 *", "g", utc) + schedule("c", "@hourly", "f")
         line = reload(server, file, text)
-        assert line.endswith("settings read again: 0 policies, 2 schedules, 0 limits")
+        assert line.endswith(
+            "settings read again: 0 policies, 2 schedules, 0 limits, 0 hooks"
+        )
         second = schedules(peer)
         assert list(second) == [b"a", b"c"]
         # What the command has set stays.

@@ -11,10 +11,8 @@ import pytest
 
 from gearman.errors import ConfigurationError
 from gearman.options import Backoff, Dead, JobOptions, Policy, Rate, Schedule
-from gearman.server.settings import schedules
 from gearman.server.settings.config import Config
 from gearman.server.settings.options import GROUPS
-from gearman.server.settings.schedules import local_zone
 from gearman.server.settings.settings_file import (
     CHANGEABLE,
     Settings,
@@ -22,6 +20,8 @@ from gearman.server.settings.settings_file import (
     open_settings,
     read_settings,
 )
+from gearman.server.settings.tables import schedules
+from gearman.server.settings.tables.schedules import local_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -394,7 +394,7 @@ def test_good_file_replaces_the_settings_and_a_bad_one_does_not(file: Path) -> N
     file.write_text("[limits]\nmax-jobs = 6\n[functions.f]\n[functions.g]")
     assert settings.reload()
     assert settings.current.limits == {"max_jobs": 6}
-    assert str(settings.current) == "2 policies, 0 schedules, 1 limits"
+    assert str(settings.current) == "2 policies, 0 schedules, 1 limits, 0 hooks"
     file.write_text("[limits]\nmax-jobs = x")
     assert not settings.reload()
     assert settings.current.limits == {"max_jobs": 6}

@@ -162,11 +162,13 @@ class TestOutage:
         monkeypatch.setattr("gearman.server.storage.store.LAST_PAUSE", 0.002)
 
     def test_jobs_are_refused_until_it_is_over(self, server, queue):
-        with server.peer() as client:
+        with server.peer() as client, server.peer() as watcher:
+            watcher.ask(b"watch events events=outage_began,outage_ended")
             client.send(*BACKGROUND)
             for _ in range(2):
                 queue.call(QueueError("no disk"))
             assert client.expect("ERROR") == [b"QUEUE_ERROR", OUTAGE]
+            assert b'"outage_began"' in watcher.receive_line()
             queue.started()
             client.send(*BACKGROUND)
             assert client.expect("ERROR") == [b"QUEUE_ERROR", OUTAGE]
@@ -174,6 +176,7 @@ class TestOutage:
             for _ in range(2):
                 queue.results.put(None)
             server.until(lambda: not server.listener.broker.outage)
+            assert b'"outage_ended"' in watcher.receive_line()
             client.send(*BACKGROUND)
             queue.call()
             created(client)

@@ -9,13 +9,13 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from ...commands import MAX_FUNCTION, MAX_UNIQUE
-from ...errors import ConfigurationError
-from ...options import JobOptions, Schedule, job_options, parse_job_options
-from ...options.forms import value_of
-from ...options.kinds import FLAG, PRIORITY, TIME
-from ...text import shown
-from .cron import check_cron
+from ....commands import MAX_FUNCTION, MAX_UNIQUE
+from ....errors import ConfigurationError
+from ....options import JobOptions, Schedule, job_options, parse_job_options
+from ....options.forms import value_of
+from ....options.kinds import FLAG, PRIORITY, TIME
+from ....text import shown
+from ..cron import check_cron
 
 KEYS: Final = (
     *("cron", "timezone", "function", "workload", "workload-file", "unique"),

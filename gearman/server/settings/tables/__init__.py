@@ -1,0 +1,1 @@
+"""Tables of the settings file: schedules and hooks."""

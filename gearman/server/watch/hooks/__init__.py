@@ -1,0 +1,1 @@
+"""Hooks: events go to a URL, to a program, or to a function as jobs."""
