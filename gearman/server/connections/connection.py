@@ -87,7 +87,7 @@ class Connection(ABC):
         self._advance(State.OPEN)
         if not self._may_read():
             asyncio.get_running_loop().call_soon(self._pause_again)
-        log.info("%s: connected", self.name)
+        log.info("%s: connected", self.name, extra=self._facts("connected"))
 
     def _advance(self, state: State) -> None:
         self._state = max(self._state, state)
@@ -213,7 +213,7 @@ class Connection(ABC):
     def broken(self, error: Exception) -> None:
         """End this connection, whose protocol has a bug, and no other one."""
         text = f"{self.name}: a bug in its protocol"
-        self._context.report.complain("bug", text, error)
+        self._context.report.complain("bug", text, error, self._who)
         self.abort("bugs", "its protocol failed")
 
     def abort(self, limit: str, reason: str) -> None:
@@ -224,13 +224,26 @@ class Connection(ABC):
 
     def _complain(self, limit: str, reason: object) -> None:
         self._context.report.count(limit)
-        self._context.report.complain(limit, f"{self.name}: closed: {reason}")
+        text = f"{self.name}: closed: {reason}"
+        self._context.report.complain(limit, text, facts=self._who)
+
+    def _who(self) -> dict[str, object]:
+        return {"peer": self.name}
+
+    def _facts(self, event: str) -> dict[str, object]:
+        """Return the facts of a record of the log."""
+        return {"facts": {"event": event, "peer": self.name}}
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._advance(State.GONE)
         self._detach()
         self._context.connections.remove(self)
-        log.info("%s: disconnected%s", self.name, f": {exc}" if exc else "")
+        log.info(
+            "%s: disconnected%s",
+            self.name,
+            f": {exc}" if exc else "",
+            extra=self._facts("disconnected"),
+        )
         # After the end of the turn, since the peer may have been touched in it.
         asyncio.get_running_loop().call_soon(self._break_cycles)
 

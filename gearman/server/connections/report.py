@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..watch.limited_log import LimitedLog
@@ -24,15 +24,24 @@ class Report:
         self._hits[limit] += 1
 
     def complain(
-        self, kind: str, text: object, bug: BaseException | None = None
+        self,
+        kind: str,
+        text: object,
+        bug: BaseException | None = None,
+        facts: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
         """Log a line about a peer, unless there were too many lines of this kind.
 
-        For a `bug`, the traceback is logged as well.
+        For a `bug`, the traceback is logged as well. `facts` returns those for JSON.
         """
         if line := self._lines.line(kind, text, self._time()):
             level = log.critical if bug else log.warning
-            level("%s", line, exc_info=bug)
+            level("%s", line, exc_info=bug, extra={"facts": {"event": kind, **facts()}})
+
+    def tell(self, kind: str, text: object, facts: Mapping[str, object]) -> None:
+        """Log a line that is no complaint, in the same way."""
+        if line := self._lines.line(kind, text, self._time()):
+            log.info("%s", line, extra={"facts": facts})
 
     def exception(
         self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]

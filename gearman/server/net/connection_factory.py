@@ -71,7 +71,8 @@ class ConnectionFactory:
     def _refuse(self, sock: socket.socket, host: str, option: str) -> None:
         sock.close()
         self._context.report.count(option)
-        self._context.report.complain(option, f"{host}: refused, {_REASONS[option]}")
+        text = f"{host}: refused, {_REASONS[option]}"
+        self._context.report.complain(option, text, facts=lambda: {"peer": host})
 
     def _start(self, sock: socket.socket, connection: StreamConnection) -> None:
         task = asyncio.get_running_loop().create_task(self._connect(sock, connection))

@@ -42,6 +42,7 @@ from ..settings.settings_file import SettingsFile
 from ..settings.values import MAX_HANDLE_PREFIX
 from ..storage.durability import Durability, Producer, replay
 from ..watch.hooks.hooks import Hooks
+from ..watch.job_log import JobLog
 from ..watch.notices import Sentence
 from .acceptor import Acceptor
 from .connection_factory import ConnectionFactory
@@ -166,6 +167,8 @@ class Listener:
             for sock in sockets:
                 self._listen(sock, name, service)
         self._apply_hooks()
+        if log.isEnabledFor(logging.INFO):
+            self._server.events.add(JobLog(self._report.tell))
         # Something may be due already.
         self._turns.begin()
         ready()
@@ -383,7 +386,8 @@ class Listener:
         """Log the broker's notices about jobs, and the limits that were reached."""
         notices, reached = self.broker.losses.notices, self.broker.hits.reached
         for notice in notices:
-            self._report.complain(notice[0], Sentence(notice))
+            sentence = Sentence(notice)
+            self._report.complain(notice[0], sentence, facts=sentence.facts)
         for limit in reached:
             self._report.complain(limit, f"refused: {FULL[limit].decode()}")
         for line in self.broker.schedules.notices:

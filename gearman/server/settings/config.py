@@ -114,6 +114,7 @@ class Config:
     descriptors: int | None = None
 
     log_file: str = "stderr"
+    log_format: Literal["text", "json"] = "text"
     level: int = NOTICE
     syslog: bool = False
 

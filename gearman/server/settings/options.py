@@ -330,6 +330,13 @@ _LOGGING = (
         " (default: stderr)",
     ),
     row(
+        "--log-format",
+        choices=["text", "json"],
+        help="format of a line of the log: text, or an object of JSON with the keys"
+        " time, level and text, and with facts such as handle, function, peer, event"
+        " (default: text)",
+    ),
+    row(
         "--verbose",
         metavar="LEVEL",
         dest="level",

@@ -1,4 +1,4 @@
-"""The log of the server: where it is written, and the format of its lines.
+"""The log of the server: where it is written.
 
 A problem with the log must neither stop the server nor delay it. Records that cannot be
 written are counted, and the next line that can be written tells how many are missing.
@@ -20,26 +20,23 @@ import stat
 import syslog
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from pwd import struct_passwd
 from typing import TYPE_CHECKING, Final
 
 from ...errors import StartupError
 from ..settings.levels import ALERT, FATAL, NOTICE, level_name
 from ..settings.ownership import open_for
+from .log_formats import FORMATS, MAX_RECORD, Format, as_json, text_lines
 
 if TYPE_CHECKING:
     from ..settings.config import Config
 
-__all__ = ["ALERT", "FATAL", "NOTICE", "Log", "configure", "level_name"]
+__all__ = ["ALERT", "FATAL", "MAX_RECORD", "NOTICE", "Log", "configure", "level_name"]
 
 NAME: Final = "gearman.server"
 
 # Warnings and errors of asyncio go to this log as well.
 _LOGGERS = {NAME: logging.DEBUG, "asyncio": logging.WARNING}
-
-# Characters of one record, so that a single packet can't fill the disk.
-MAX_RECORD: Final = 16 * 1024
 
 # A pipe that is ready accepts so many bytes without blocking.
 _PIECE = select.PIPE_BUF
@@ -55,8 +52,6 @@ _PRIORITIES = {
     "INFO": syslog.LOG_INFO,
     "DEBUG": syslog.LOG_DEBUG,
 }
-
-_format_traceback = logging.Formatter().formatException
 
 
 class Log:
@@ -104,25 +99,26 @@ def configure(config: "Config", user: struct_passwd | None = None) -> Log:
     can't be opened.
     """
     handlers: list[logging.Handler] = []
+    form = FORMATS[config.log_format]
     if config.log_file == "stderr":
-        handlers += _standard_error()
+        handlers += _standard_error(form)
     elif config.log_file != "none":
-        handlers.append(_open(config.log_file, user))
+        handlers.append(_open(config.log_file, user, form))
     if config.syslog:
-        handlers.append(_Syslog())
+        handlers.append(_Syslog(config.log_format))
     return Log(handlers, config.level)
 
 
-def _standard_error() -> list[logging.Handler]:
+def _standard_error(form: Format) -> list[logging.Handler]:
     try:
-        return [_Descriptor(_unshared(2))]
+        return [_Descriptor(_unshared(2), form)]
     except OSError:
         return []
 
 
-def _open(path: str, user: struct_passwd | None) -> logging.Handler:
+def _open(path: str, user: struct_passwd | None, form: Format) -> logging.Handler:
     try:
-        return _File(path, user)
+        return _File(path, user, form)
     except OSError as error:
         reason = error.strerror
         if error.errno == errno.ENXIO:
@@ -145,8 +141,9 @@ def _unshared(descriptor: int) -> int:
 class _Descriptor(logging.Handler):
     """Writes to a descriptor, and closes it at the end."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, form: Format) -> None:
         super().__init__()
+        self._format = form
         self._lost = 0
         self._torn = False
         self._use(descriptor)
@@ -158,15 +155,10 @@ class _Descriptor(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(Exception):
-            self._write(_head(record), _lines(record))
+            self._write(self._format(record, self._lost))
 
-    def _write(self, head: str, lines: list[str]) -> None:
-        text = "\n    ".join(lines)
-        if self._lost:
-            text = (
-                f"{self._lost} earlier log records could not be written\n{head}{text}"
-            )
-        data = f"{head}{text}"[:MAX_RECORD].encode() + b"\n"
+    def _write(self, text: str) -> None:
+        data = text.encode() + b"\n"
         if self._torn:
             data = b"\n" + data
         written = self._put(data)
@@ -196,9 +188,9 @@ class _Descriptor(logging.Handler):
 class _File(_Descriptor):
     """Appends to a file that log rotation may move away."""
 
-    def __init__(self, path: str, user: struct_passwd | None) -> None:
+    def __init__(self, path: str, user: struct_passwd | None, form: Format) -> None:
         self.path = path
-        super().__init__(self._open(user))
+        super().__init__(self._open(user), form)
 
     def _open(self, user: struct_passwd | None = None) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK
@@ -215,33 +207,14 @@ class _File(_Descriptor):
 
 
 class _Syslog(logging.Handler):
-    def __init__(self) -> None:
+    def __init__(self, form: str) -> None:
         super().__init__()
+        self._json = form == "json"
         syslog.openlog("gearmand", syslog.LOG_PID, syslog.LOG_DAEMON)
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(Exception):
             priority = _PRIORITIES[level_name(record.levelno)]
-            for line in _lines(record):
-                syslog.syslog(priority, line[:MAX_RECORD])
-
-
-def _head(record: logging.LogRecord) -> str:
-    time = datetime.fromtimestamp(record.created)
-    stamp = time.isoformat(sep=" ", timespec="microseconds")
-    return f"{level_name(record.levelno):>8} {stamp} "
-
-
-def _lines(record: logging.LogRecord) -> list[str]:
-    lines = [record.getMessage()]
-    if record.exc_info:
-        lines += _format_traceback(record.exc_info).splitlines()
-    return [_escaped(line) for line in lines]
-
-
-def _escaped(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
+            lines = [as_json(record, 0)] if self._json else text_lines(record)
+            for line in lines:
+                syslog.syslog(priority, line if self._json else line[:MAX_RECORD])

@@ -1,5 +1,6 @@
 """The log: lines, targets, and failures that must not stop the server."""
 
+import json
 import logging
 import os
 import pty
@@ -26,7 +27,8 @@ from gearman.server.watch.logs import (
     configure,
     level_name,
 )
-from tests.servers import DEADLINE, package_environment
+from tests.servers import DEADLINE, ours, package_environment
+from tests.wire import Peer
 
 log = logging.getLogger("gearman.server")
 
@@ -418,3 +420,41 @@ def test_interpreter_ends_without_complaint_when_the_log_is_gone() -> None:
         check=False,
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "alive\n", "")
+
+
+def test_file_and_syslog_get_objects_of_json_if_that_is_wished(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(syslog, "syslog", lambda priority, text: told.append(text))
+    path = tmp_path / "log"
+    start(log_file=str(path), syslog=True, log_format="json")
+    log.error("%s\nbad", "very", extra={"facts": {"peer": "10.0.0.5"}})
+    found = json.loads(path.read_text())
+    assert (found["level"], found["text"]) == ("ERROR", "very\nbad")
+    assert found["peer"] == "10.0.0.5"
+    assert [json.loads(line) for line in told] == [found]
+
+
+def test_server_logs_connections_jobs_and_complaints_as_json() -> None:
+    with ours("--log-format=json", "-v") as server:
+        with Peer(server.port) as peer, Peer(server.port) as bad:
+            peer.send("CAN_DO", b"f")
+            peer.send("SUBMIT_JOB", b"f", b"", b"w")
+            (handle,) = peer.expect("JOB_CREATED")
+            peer.send("GRAB_JOB")
+            peer.expect("JOB_ASSIGN")
+            peer.send("WORK_COMPLETE", handle, b"r")
+            peer.expect("WORK_COMPLETE")
+            bad.send_bytes(b"\0BAD" + bytes(8))
+            assert bad.socket.recv(1) == b""
+        server.process.terminate()
+        server.process.wait(DEADLINE)
+        lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    (job,) = (line for line in lines if line.get("handle") == handle.decode())
+    assert (job["event"], job["function"], job["level"]) == ("completed", "f", "INFO")
+    (complaint,) = (line for line in lines if line["level"] == "WARNING")
+    assert complaint["event"] == "bad-input"
+    peers = {line["peer"] for line in lines if line.get("event") == "connected"}
+    assert complaint["peer"] in peers
+    assert lines[-1]["text"] == "stopped"

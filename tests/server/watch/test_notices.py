@@ -5,6 +5,24 @@ from gearman.server.watch.notices import Sentence
 from gearman.text import SHOWN
 
 
+def test_what_is_said_is_there_for_json():
+    peer = Peer("10.0.0.5", 9)
+    peer.client_id = b"\xff"
+    notice = ("given up", b"H:a:1", b"f", peer, "its worker was lost", 2)
+    found = {
+        "event": "given up",
+        "handle": "H:a:1",
+        "function": "f",
+        "reason": "its worker was lost",
+        "attempts": 2,
+    }
+    who = {"peer": "10.0.0.5", "client_id": {"base64": "/w=="}}
+    assert Sentence(notice).facts() == found | who
+    without = Sentence((*notice[:3], None, *notice[4:]))
+    assert without.facts() == found
+    assert str(without) == "job H:a:1 of f is given up: its worker was lost"
+
+
 def sentence(function=b"f", count=1, connection=None, client_id=b"w1"):
     peer = Peer("10.0.0.5", 9)
     peer.client_id = client_id
