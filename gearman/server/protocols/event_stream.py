@@ -13,7 +13,7 @@ class Stream:
     """
 
     def __init__(self, events: Events, peer: Peer, wish: Wish) -> None:
-        self.wish = wish
+        self._wish = wish
         self._events = events
         self._peer = peer
         self._left_out = 0
@@ -21,16 +21,20 @@ class Stream:
         # So that the peer knows from when on it misses nothing.
         peer.write(events.event("watching").line())
 
-    def take(self, event: Event) -> None:
-        """Send an event, or count it."""
-        peer = self._peer
-        if peer.blocked or peer.size > HIGH_WATER:
+    def wants(self, name: str, function: bytes | None) -> bool:
+        """Whether to send such an event now; if there is no room, it is counted."""
+        wanted = self._wish.has(name, function)
+        if wanted and (self._peer.blocked or self._peer.size > HIGH_WATER):
             self._left_out += 1
-            return
+            return False
+        return wanted
+
+    def take(self, event: Event) -> None:
+        """Send an event."""
         if self._left_out:
             count, self._left_out = self._left_out, 0
-            peer.write(self._events.event("left_out", {"count": count}).line())
-        peer.write(event.line())
+            self._peer.write(self._events.event("left_out", {"count": count}).line())
+        self._peer.write(event.line())
 
     def left(self, peer: Peer) -> None:
         """End, if it is the peer of this stream."""

@@ -148,10 +148,10 @@ def check_event(name: str) -> None:
 
 
 class Listener(Protocol):
-    """Gets the events that it wishes."""
+    """Gets the events that it wants."""
 
-    @property
-    def wish(self) -> Wish: ...
+    def wants(self, name: str, function: bytes | None) -> bool:
+        """Whether it takes such an event now. An event that nobody wants costs less."""
 
     def take(self, event: Event) -> None:
         """Take an event. Must be quick, and must not raise or call the broker."""
@@ -202,7 +202,7 @@ class Events:
         if event in (FAILED, RAISED) and to != GONE:
             name = "retried"
         function = job.function.name
-        takers = [each for each in self._listeners if each.wish.has(name, function)]
+        takers = [each for each in self._listeners if each.wants(name, function)]
         if takers:
             record = _job_fields(job, to)
             if waited is not None:
@@ -233,7 +233,7 @@ class Events:
     def _pass_on(
         self, name: str, function: bytes | None, fields: dict[str, object]
     ) -> None:
-        takers = [each for each in self._listeners if each.wish.has(name, function)]
+        takers = [each for each in self._listeners if each.wants(name, function)]
         if takers:
             self._give(takers, name, function, fields)
 

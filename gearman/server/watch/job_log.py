@@ -1,25 +1,24 @@
 """A line of the log for each job that ends, at the level INFO."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from ...text import shown
 from ..broker import Peer
-from ..protocols.events import ENDS, Event, Wish
+from ..protocols.events import ENDS, Event
 
 # Called with a kind of lines, the text of one, and its facts.
 Tell = Callable[[str, object, Mapping[str, object]], None]
-
-_WISH: Final = Wish(ENDS)
 
 
 class JobLog:
     """Tells the log of each end of a job; it leaves out what comes too often."""
 
-    wish = _WISH
-
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
+
+    def wants(self, name: str, function: bytes | None) -> bool:
+        """Whether a job has ended."""
+        return name in ENDS
 
     def take(self, event: Event) -> None:
         """Log the end of a job."""

@@ -29,13 +29,16 @@ class Backlog:
     def waiting(self) -> int:
         return len(self._lines)
 
+    def has_room(self) -> bool:
+        """Whether a line can be put; otherwise it counts as dropped."""
+        full = len(self._lines) >= MOST_EVENTS or self._size >= MOST_BYTES
+        if full or self._closed:
+            self.dropped += 1
+        return not (full or self._closed)
+
     def put(self, line: bytes) -> None:
-        """Add a line, or drop it. Never waits for longer than a moment."""
+        """Add a line; see `has_room`. Never waits for longer than a moment."""
         with self._changed:
-            full = len(self._lines) >= MOST_EVENTS or self._size >= MOST_BYTES
-            if full or self._closed:
-                self.dropped += 1
-                return
             self._lines.append(line)
             self._size += len(line)
             if len(self._lines) == 1:

@@ -25,10 +25,12 @@ class _Carried:
     def __init__(self, hook: Hook) -> None:
         self.hook = hook
         self.own: frozenset[bytes] = frozenset()
-        self.wish = hook.wish
         self._backlog = Backlog()
         self._courier = Courier(hook.name, self._backlog, _target(hook))
         self._courier.start()
+
+    def wants(self, name: str, function: bytes | None) -> bool:
+        return self.hook.wish.has(name, function) and self._backlog.has_room()
 
     def take(self, event: Event) -> None:
         self._backlog.put(event.line())
@@ -86,19 +88,21 @@ class _Submitted:
         self, hook: Hook, own: frozenset[bytes], wake: Callable[[], None]
     ) -> None:
         self.hook = hook
-        self.wish = hook.wish
         self.own = own
         self._wake = wake
         self._lines: deque[bytes] = deque()
         self._client = _Client()
         self._submitted = self._dropped = 0
 
-    def take(self, event: Event) -> None:
-        if event.function in self.own:
-            return
+    def wants(self, name: str, function: bytes | None) -> bool:
+        if function in self.own or not self.hook.wish.has(name, function):
+            return False
         if len(self._lines) >= MOST_EVENTS:
             self._dropped += 1
-            return
+            return False
+        return True
+
+    def take(self, event: Event) -> None:
         self._lines.append(event.line())
         if len(self._lines) == 1:
             self._wake()

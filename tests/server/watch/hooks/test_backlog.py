@@ -14,6 +14,12 @@ def backlog():
     return Backlog()
 
 
+def put(backlog, line):
+    """Put a line if there is room."""
+    if backlog.has_room():
+        backlog.put(line)
+
+
 def test_lines_come_in_their_order_until_they_are_removed(backlog):
     backlog.put(b"1")
     backlog.put(b"2")
@@ -31,24 +37,24 @@ def test_a_batch_is_limited(backlog):
 
 def test_too_many_lines_are_dropped(backlog):
     for _ in range(MOST_EVENTS + 2):
-        backlog.put(b"")
+        put(backlog, b"")
     assert (backlog.waiting, backlog.dropped) == (MOST_EVENTS, 2)
 
 
 def test_too_many_bytes_are_dropped(backlog, monkeypatch):
     monkeypatch.setattr(module, "MOST_BYTES", 10)
     for _ in range(3):
-        backlog.put(bytes(8))
+        put(backlog, bytes(8))
     assert (backlog.waiting, backlog.dropped) == (2, 1)
     backlog.remove(1)
-    backlog.put(b"1")
+    put(backlog, b"1")
     assert (backlog.waiting, backlog.dropped) == (2, 1)
 
 
 def test_a_closed_backlog_takes_nothing_but_gives_what_it_has(backlog):
     backlog.put(b"1")
     backlog.close()
-    backlog.put(b"2")
+    put(backlog, b"2")
     assert backlog.batch() == [b"1"]
     backlog.remove(1)
     assert backlog.batch() == []
