@@ -21,9 +21,12 @@ from tests.queues.backends import BACKENDS
 
 TESTS = Path(__file__).resolve().parent
 EXPECTED = os.environ.get("GEARMAN_EXPECT_BUILD", "")
-# Queues and their tool are plain Python with every build, and the few tests that start
-# a server are no tests of it; the benchmarks start servers of both builds.
-ANY_BUILD = ("queues/", "benchmarks/", "cli/gearman_queue/", "interop/test_debian.py")
+# Queues and tools are plain Python with every build, on top of what has tests of its
+# own with both; the benchmarks start servers of both builds.
+ANY_BUILD = (
+    *("queues/", "benchmarks/", "cli/"),
+    *("client/test_same_as_2_0_2.py", "interop/test_debian.py"),
+)
 NOT_BUILT = (
     "the speedups are not built; GEARMAN_SPEEDUPS=yes python -m pip install -e . "
     "builds them"
