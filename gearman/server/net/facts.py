@@ -13,16 +13,14 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Facts:
-    """Returns facts: version, build, process, connections, processor time, store.
+    """Returns facts: version, build, process, connections, time, store, hooks."""
 
-    `hooks` returns those of the hooks.
-    """
-
-    def __init__(self, hooks: Callable[[], object]) -> None:
-        self._hooks = hooks
+    def __init__(self) -> None:
         self._started = time.monotonic()
+        self._wall = round(time.time(), 3)
         # Those that exist once the server has started.
         self.connections: Sized = ()
+        self.hooks: Callable[[], object] = list
         self.durability: Durability | None = None
 
     def __call__(self) -> dict[str, object]:
@@ -31,12 +29,13 @@ class Facts:
             "version": __version__,
             "build": BUILD,
             "process": os.getpid(),
+            "started": self._wall,
             "uptime": round(time.monotonic() - self._started, 3),
             "connections": len(self.connections),
             "cpu": round(time.process_time(), 3),
             "resident": _resident(),
             "store": None if store is None else store.facts(),
-            "hooks": self._hooks(),
+            "hooks": self.hooks(),
         }
 
 

@@ -99,6 +99,7 @@ class Listener:
         self._apply_settings()
         self._queue = queue
         self._durability: Durability | None = None
+        self._facts = Facts()
         identity = Identity(
             __version__,
             os.getpid(),
@@ -112,9 +113,11 @@ class Listener:
             config.request_timeout,
             config.admin_from or LOOPBACK,
             hostname=socket.gethostname(),
+            facts=self._facts,
+            metrics_functions=config.metrics_functions,
         )
         self._hooks = Hooks(self._server.events, self._submit_hooks_soon)
-        self._facts = Facts(self._hooks.facts)
+        self._facts.hooks = self._hooks.facts
         admin = Admin(
             self.broker, identity, config.admin_from, self._limits, self._facts
         )
@@ -129,7 +132,8 @@ class Listener:
         # Until then, on the loop's clock, no connection is closed for its memory.
         self._no_closing_until = -inf
         self._draining = False
-        self._acceptors: list[Acceptor] = []
+        # Each with whether it accepts connections also while the server drains.
+        self._acceptors: list[tuple[Acceptor, bool]] = []
         self._stopped = asyncio.Event()
 
     def replay(self) -> None:
@@ -190,7 +194,7 @@ class Listener:
     def _listen(self, sock: socket.socket, name: str, service: Service) -> None:
         sock.setblocking(False)
         acceptor = Acceptor(self._loop, sock, partial(self._accept, service))
-        self._acceptors.append(acceptor)
+        self._acceptors.append((acceptor, service.stays))
         acceptor.start()
         where = describe(sock.getsockname())
         what = "" if service is self._gear else f" for {name}"
@@ -271,7 +275,7 @@ class Listener:
         Stored jobs that are neither running nor waited for stay in the queue for the
         next start.
         """
-        self._stop_accepting()
+        self._stop_accepting(but=True)
         self._draining = self._server.draining = True
         self.broker.schedules.stopped = True
         if self._engine is not None:
@@ -300,12 +304,17 @@ class Listener:
         else:
             self.stop()
 
-    def _stop_accepting(self) -> None:
+    def _stop_accepting(self, but: bool = False) -> None:
+        """Close the listening sockets, but for those that stay while it drains."""
         for sock in self._sockets:
             remove_file(sock)
-        for acceptor in self._acceptors:
-            acceptor.close()
-        self._acceptors.clear()
+        staying: list[tuple[Acceptor, bool]] = []
+        for acceptor, stays in self._acceptors:
+            if but and stays:
+                staying.append((acceptor, stays))
+            else:
+                acceptor.close()
+        self._acceptors = staying
 
     async def _close(self) -> None:
         self._stop_accepting()

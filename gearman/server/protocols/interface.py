@@ -7,10 +7,10 @@ docs/protocols.md says how to write a protocol.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ...commands import MAX_PACKET
 from ...errors import ProtocolError
@@ -51,6 +51,10 @@ class Server:
     draining: bool = False
     # The machine's name.
     hostname: str = ""
+    # What the broker does not know, for statistics: version, connections, store.
+    facts: Callable[[], Mapping[str, Any]] = dict
+    # For how many functions there are metrics.
+    metrics_functions: int = 1000
     # By default never: bool() is False.
     late: Callable[[], bool] = bool
     events: Events = field(init=False)
@@ -182,6 +186,8 @@ class Service(ABC):
     # Bytes that are read from a connection at once. `receive` gets them in one call,
     # before other connections are served.
     read_size: ClassVar[int] = 32 * 1024
+    # Whether connections are also accepted while the server drains.
+    stays: ClassVar[bool] = False
 
     @classmethod  # noqa: B027
     def prepare(cls) -> None:

@@ -39,7 +39,7 @@ def load(name: str) -> type[Service]:
     Raises ConfigurationError if there is none, or if it cannot be used.
     """
     if name in NAMES:
-        _require(name)
+        require(name, f"the protocol {name!r}")
         return own(name)
     service: type[Service] | None = entries.load(GROUP, name, "protocol")
     if service is not None:
@@ -50,12 +50,16 @@ def load(name: str) -> type[Service]:
     )
 
 
-def _require(name: str) -> None:
+def require(name: str, what: str) -> None:
+    """Raise ConfigurationError if the module that a protocol needs is missing.
+
+    `what` is what needs it, for the sentence.
+    """
     try:
         if module := _NEEDS.get(name):
             import_module(module)
     except ImportError as error:
         raise ConfigurationError(
-            f"the protocol {name!r} needs {_NEEDS[name]} ({error}): install it by"
+            f"{what} needs {_NEEDS[name]} ({error}): install it by"
             f" pip install 'gearman-py[{name}]'"
         ) from error

@@ -65,8 +65,7 @@ def function_record(broker: Broker, function: Function) -> Record:
     `unstaffed` is for how many seconds the function has had no worker. Both are None if
     that is not so; `unstaffed` also if there never was a worker.
     """
-    queues = function.queues
-    since = [job.since for queue in queues if (job := queue.first()) is not None]
+    waited = oldest(function, broker.now)
     unstaffed = None
     if not function.workers and function.unstaffed >= 0:
         unstaffed = broker.now - function.unstaffed
@@ -75,16 +74,23 @@ def function_record(broker: Broker, function: Function) -> Record:
         "function": text_or_base64(function.name),
         "workers": function.workers,
         "running": function.running,
-        "queued": sum(queue.count for queue in queues),
+        "queued": sum(queue.count for queue in function.queues),
         "scheduled": sum(function.scheduled),
         "awaiting": sum(function.awaiting),
         "pending": function.pending,
         "dead": broker.dead.count(function.name),
         "held": bool(function.held),
-        "oldest": _seconds(broker.now - min(since)) if since else None,
+        "oldest": None if waited is None else _seconds(waited),
         "unstaffed": None if unstaffed is None else _seconds(unstaffed),
         **counters(function.stats),
     }
+
+
+def oldest(function: Function, now: float) -> float | None:
+    """Return for how many seconds the first job in a queue has waited."""
+    queues = function.queues
+    since = [job.since for queue in queues if (job := queue.first()) is not None]
+    return max(now - min(since), 0.0) if since else None
 
 
 def counters(stats: Stats) -> Record:

@@ -80,6 +80,7 @@ class Config:
     listen: tuple[Endpoint, ...] = (Endpoint(),)
     backlog: int = 1024
     protocols: tuple[ChosenProtocol, ...] = ()
+    metrics_functions: int = 1000
     keepalive: Keepalive | None = None
     tls: Tls | None = None
     allow_from: tuple[Network, ...] = ()

@@ -91,6 +91,20 @@ _LISTENING = (
         help=f"protocol to speak in addition to gear: {', '.join(NAMES)}; may be"
         " repeated (default: gear)",
     ),
+    row(
+        "--metrics-port",
+        metavar="PORT",
+        type=port,
+        help="port on each address for monitoring by HTTP: /metrics for Prometheus,"
+        " /healthz and /readyz; without this option there is none",
+    ),
+    row(
+        "--metrics-functions",
+        metavar="N",
+        type=whole_number(0),
+        help="functions with metrics of their own, those with most jobs; the others are"
+        " added up (default: 1000)",
+    ),
 )
 
 _ACCESS = (

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ...errors import ConfigurationError
 from ...queue import plugin_arguments
 from ..protocols.interface import Service
-from ..protocols.registry import GEAR, NAMES, load, own
+from ..protocols.metrics.service import Metrics
+from ..protocols.registry import GEAR, NAMES, load, own, require
 from .values import Endpoint
+
+# Keys among the parsed options.
+METRICS_PORT: Final = "metrics_port"
+HTTP_HOST: Final = "http_host"
 
 Services = Mapping[str, type[Service]]
 
@@ -26,12 +31,17 @@ class ChosenProtocol:
 def chosen_protocols(
     options: Mapping[str, Any], addresses: Sequence[Endpoint]
 ) -> tuple[ChosenProtocol, ...]:
-    """Return the protocols of -r, on the hosts of these addresses.
+    """Return what is spoken on the hosts of these addresses besides gear.
+
+    These are the protocols of -r, and that of --metrics-port.
 
     Raises ConfigurationError if a protocol can't be used.
     """
     names = dict.fromkeys(options.get("protocol", ()))
-    return tuple(_chosen(n, options, addresses) for n in names if n != GEAR)
+    chosen = [_chosen(n, options, addresses) for n in names if n != GEAR]
+    if METRICS_PORT in options:
+        chosen.append(_metrics(options, addresses))
+    return tuple(chosen)
 
 
 def _chosen(
@@ -39,14 +49,30 @@ def _chosen(
 ) -> ChosenProtocol:
     service = load(name)
     port = options.get(port_key(name), service.port)
+    listen = _endpoints(f"-r {name}", port, addresses)
+    return ChosenProtocol(name, service, listen, plugin_arguments(options, service))
+
+
+def _metrics(
+    options: Mapping[str, Any], addresses: Sequence[Endpoint]
+) -> ChosenProtocol:
+    require("http", "--metrics-port")
+    listen = _endpoints("--metrics-port", options[METRICS_PORT], addresses)
+    hosts = {"host": options[HTTP_HOST]} if HTTP_HOST in options else {}
+    return ChosenProtocol("metrics", Metrics, listen, hosts)
+
+
+def _endpoints(
+    option: str, port: int, addresses: Sequence[Endpoint]
+) -> tuple[Endpoint, ...]:
+    """Return a port of each host of these addresses."""
     hosts = dict.fromkeys(address.host for address in addresses if not address.path)
     if not hosts:
         raise ConfigurationError(
-            f"-r {name}: it is spoken on TCP addresses only; add one by -L, such as"
+            f"{option}: it is spoken on TCP addresses only; add one by -L, such as"
             " -L localhost"
         )
-    listen = tuple(Endpoint(host, port) for host in hosts)
-    return ChosenProtocol(name, service, listen, plugin_arguments(options, service))
+    return tuple(Endpoint(host, port) for host in hosts)
 
 
 def port_key(name: str) -> str:
@@ -70,4 +96,7 @@ def without_effect(
     for name, service in services.items():
         if name not in options.get("protocol", ()):
             for key in (port_key(name), *(option.key for option in service.options)):
-                yield key, f"the protocol {name} is not in use"
+                if key != HTTP_HOST or METRICS_PORT not in options:
+                    yield key, f"the protocol {name} is not in use"
+    if METRICS_PORT not in options and "http" not in options.get("protocol", ()):
+        yield "metrics_functions", "neither --metrics-port nor -r http was given"

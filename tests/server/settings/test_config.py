@@ -17,6 +17,7 @@ import pytest
 from gearman.commands import MAX_PACKET
 from gearman.queue import NAMES, Option, Queue, load
 from gearman.server.protocols.http.service import Http
+from gearman.server.protocols.metrics.service import Metrics
 from gearman.server.settings.config import Config, Endpoint, Keepalive, Tls, parse
 from gearman.server.settings.levels import LEVELS
 from gearman.server.settings.plugin_options import HIDDEN
@@ -331,6 +332,52 @@ def test_protocol_that_lacks_what_it_needs_names_the_extra(
     assert printed(capsys, "--help")
 
 
+def test_metrics_have_a_port_on_each_host() -> None:
+    words = "--metrics-port 9730 -r memcached -L a -L b:1 -L unix:/g"
+    _, found = parsed(*words.split()).protocols
+    listen = (Endpoint("a", 9730), Endpoint("b", 9730))
+    assert found == ChosenProtocol("metrics", Metrics, listen, {})
+
+
+def test_metrics_need_a_tcp_address(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, "--metrics-port=1", "-L", "unix:/g") == (
+        "--metrics-port: it is spoken on TCP addresses only; add one by -L, such as"
+        " -L localhost"
+    )
+
+
+def test_metrics_that_lack_what_they_need_name_the_extra(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "h11", None)
+    assert refused(capsys, "--metrics-port=1") == (
+        "--metrics-port needs h11 (import of h11 halted; None in sys.modules):"
+        " install it by pip install 'gearman-py[http]'"
+    )
+
+
+def test_host_names_of_http_are_also_those_of_metrics() -> None:
+    config = parsed("--metrics-port=1", "--http-host=a,b")
+    assert config.protocols[0].options == {"host": "a,b"}
+    assert config.ignored == ()
+
+
+@pytest.mark.parametrize("words", [["--metrics-port=1"], ["-r", "http"]])
+def test_number_of_functions_with_metrics_is_that_of_both_ports(
+    words: list[str],
+) -> None:
+    config = parsed("--metrics-functions=5", *words)
+    assert config.metrics_functions == 5
+    assert config.ignored == ()
+
+
+def test_number_of_functions_has_no_effect_without_metrics() -> None:
+    assert parsed("--metrics-functions=5").ignored == (
+        "--metrics-functions has no effect: neither --metrics-port nor -r http was"
+        " given",
+    )
+
+
 # -- invalid options
 
 
@@ -640,6 +687,7 @@ def test_help_tells_the_real_defaults(
         "--ssl-": ["--ssl", "--ssl-certificate=/c"],
         "--http": ["-r", "http"],
         "--memc": ["-r", "memcached"],
+        "--metr": ["-r", "http"],
     }
     for option, default in told:
         extra = needs.get(option[:6], [])

@@ -1,8 +1,9 @@
 """The answers to HTTP clients: a status, headers, a body."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -24,6 +25,13 @@ class Answer:
     body: bytes = b""
     headers: Headers = ()
     close: bool = False
+
+
+class Listing(NamedTuple):
+    """A long answer that is made in pieces, some of which may be empty."""
+
+    headers: Headers
+    pieces: Iterator[bytes]
 
 
 class Refused(Exception):

@@ -4,19 +4,23 @@ Requests are carried out in order, each after the answer to the one before. Inpu
 arrives in between is kept up to a limit; after that the peer is not read from.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import Enum, auto
 from math import inf
 from typing import Final
+from typing import Protocol as Interface
+
+import h11
 
 from ....commands import Command
-from ..interface import Protocol, Recipient, Trace
+from ...broker import Peer
+from ..interface import HIGH_WATER, Protocol, Recipient, Server, Trace
 from . import answers
-from .answers import DATA, Answer, Headers, Refused, job_headers
+from .answers import DATA, Answer, Headers, Listing, Refused, job_headers
 from .exchange import Exchange, cut_head, server_headers
 from .results import LOOK, Wait, ended, unfinished
-from .routes import Call, Found, Routes
+from .routes import Call, Found
 
 # Bytes of later requests that are read while a job runs. Reading goes on because that
 # is how a server notices that the peer has hung up.
@@ -43,15 +47,28 @@ class _Stage(Enum):
     RESULT = auto()
     # The rest of a result, whose first data was sent.
     REST = auto()
+    # The next pieces of a long answer.
+    LISTING = auto()
     # Nothing more: the connection is closed once all data was sent.
     END = auto()
+
+
+_BUSY: Final = (_Stage.JOB, _Stage.RESULT, _Stage.REST, _Stage.LISTING)
+
+
+class Finder(Interface):
+    """Finds out what the requests to a server ask for."""
+
+    server: Server
+
+    def find(self, request: h11.Request, peer: Peer, /) -> Found: ...
 
 
 class HttpProtocol(Protocol):
     """A connection that speaks HTTP/1.1 or HTTP/1.0."""
 
     def __init__(
-        self, routes: Routes, address: str, descriptor: int, trace: Trace | None
+        self, routes: Finder, address: str, descriptor: int, trace: Trace | None
     ) -> None:
         super().__init__(Recipient(address, descriptor, self._deliver))
         self._routes = routes
@@ -73,6 +90,7 @@ class HttpProtocol(Protocol):
             _Stage.RESULT: self._look,
             _Stage.REST: self._leave,
         }
+        self._pieces: Iterator[bytes] = iter(())
         self._found: Found = Answer(500)
         self._background = False
         self._timeout = 0.0
@@ -111,17 +129,22 @@ class HttpProtocol(Protocol):
         """Handle the input, as far as possible now."""
         while self._step():
             pass
-        self.ready = False
+        self.ready = self._stage is _Stage.LISTING
         self.paused = self._is_busy() and len(self._input) > READ_AHEAD
 
     def _is_busy(self) -> bool:
-        return self._stage in (_Stage.JOB, _Stage.RESULT, _Stage.REST)
+        return self._stage in _BUSY
 
     def _step(self) -> bool:
-        """Take a head or a body from the input; return False if there is none."""
+        """Take a head or a body from the input; return False if there is none.
+
+        Or make the next pieces of a long answer.
+        """
         try:
             if self._stage is _Stage.HEAD:
                 return self._take_head()
+            if self._stage is _Stage.LISTING:
+                return self._list_on()
             return self._stage is _Stage.BODY and self._take_body()
         except Refused as refused:
             self._refuse(refused.answer)
@@ -140,6 +163,8 @@ class HttpProtocol(Protocol):
                 # The body is not needed.
                 self._refuse(self._found)
                 return False
+            if isinstance(self._found, Listing):
+                raise Refused(400, "A request for this path has no body.")
             self._invite()
         self._stage = _Stage.BODY
         return True
@@ -167,6 +192,8 @@ class HttpProtocol(Protocol):
             self._answer(found)
         elif isinstance(found, Wait):
             self._await(found)
+        elif isinstance(found, Listing):
+            self._list(found)
         else:
             self._submit(found)
 
@@ -210,6 +237,34 @@ class HttpProtocol(Protocol):
             self.deadline = min(self._until, broker.now + LOOK)
 
     # -- answers
+
+    def _list(self, listing: Listing) -> None:
+        """Begin a long answer."""
+        self._stage = _Stage.LISTING
+        self.deadline = inf
+        self._pieces = listing.pieces
+        self._note("sent 200")
+        self.peer.write(self._exchange.begin((*listing.headers, *self._common())))
+
+    def _list_on(self) -> bool:
+        """Make pieces of a long answer, until the time is used up.
+
+        Returns whether that was the last one.
+        """
+        peer, late = self.peer, self._server.late
+        while peer.size <= HIGH_WATER:
+            piece = next(self._pieces, None)
+            if piece is None:
+                peer.write(self._exchange.end(()))
+                self._end_exchange()
+                return True
+            if piece:
+                peer.write(self._exchange.more(piece))
+            if late():
+                break
+        # So that the connection calls `resume` at the end of the turn.
+        peer.write(b"")
+        return False
 
     def _answer(self, answer: Answer) -> None:
         """Answer the request that was read, and go on with the next one."""

@@ -1,7 +1,8 @@
 """Paths that browsers, crawlers and monitoring request by themselves.
 
 Such a request is not meant for a function, so GET of these paths never runs a job, even
-if a worker has a function of that name.
+if a worker has a function of that name. GET of /metrics is answered with metrics, but
+not that of another spelling of it, such as //metrics.
 """
 
 from typing import Final

@@ -12,11 +12,15 @@ from ....errors import OptionError
 from ....options import JobOptions, parse_job_options
 from ...broker import HIGH, LOW, NORMAL, Job, Peer
 from ..interface import Server
+from ..metrics.exposition import Exposition
+from ..metrics.pages import listing
 from . import answers
-from .answers import Answer, Refused
+from .answers import Answer, Listing, Refused
+from .health import alive, ready
 from .origin import Origins
 from .reserved import is_reserved
 from .results import MAX_WAIT, Wait, ended, unfinished
+from .target import split
 
 _T = TypeVar("_T")
 
@@ -24,7 +28,6 @@ _PRIORITIES: Final = {b"high": HIGH, b"normal": NORMAL, b"low": LOW}
 _NAMES: Final = {number: name.decode() for name, number in _PRIORITIES.items()}
 _TRUTHS: Final = {b"true": True, b"false": False}
 
-_ORIGIN = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SECONDS = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,9})?")
 
@@ -34,6 +37,7 @@ _PATHS: Final = {
     "result of a job": "/jobs/HANDLE/result",
     "whether the server is alive": "/healthz",
     "whether it takes jobs": "/readyz",
+    "metrics for Prometheus": "/metrics",
 }
 
 
@@ -53,14 +57,14 @@ class Call:
 
 
 # What a request asks for: an answer, a job, or the end of a job.
-Found = Answer | Call | Wait
+Found = Answer | Listing | Call | Wait
 
 
 class _Resource(NamedTuple):
     """A path that runs no job: its methods, and the function that answers."""
 
     methods: bytes
-    get: Callable[["Routes", bytes, bytes], Answer | Wait]
+    get: Callable[["Routes", bytes, bytes], Answer | Listing | Wait]
 
 
 class Routes:
@@ -82,6 +86,7 @@ class Routes:
     ) -> None:
         self.server = server
         self._origins = origins or Origins()
+        self._exposition = Exposition(server)
         self._timeout = timeout
         self._any = get == "any"
         self._methods = _SENDING if get == "never" else _METHODS
@@ -94,7 +99,7 @@ class Routes:
             return refused.answer
 
     def _find(self, request: h11.Request, peer: Peer) -> Found:
-        method, (path, query) = request.method, _split(request.target)
+        method, (path, query) = request.method, split(request.target)
         self._origins.check_host(request)
         if path.startswith(_JOBS) and path.endswith(_RESULT):
             handle = path[len(_JOBS) : -len(_RESULT)]
@@ -107,7 +112,7 @@ class Routes:
                         403, "That is only for hosts named with --admin-from."
                     )
             return self._known(_JOB, method, path.removeprefix(_JOBS))
-        if path in _FIXED and not (path == b"/" and method in _BY_POST):
+        if path in _FIXED and not (path in _BY_GET_ONLY and method in _BY_POST):
             return self._known(_FIXED[path], method, b"")
         if method == b"OPTIONS":
             return answers.options(self._methods)
@@ -115,7 +120,9 @@ class Routes:
             return answers.not_allowed(method, self._methods)
         return self._call(path, request)
 
-    def _known(self, resource: _Resource, method: bytes, rest: bytes) -> Answer | Wait:
+    def _known(
+        self, resource: _Resource, method: bytes, rest: bytes
+    ) -> Answer | Listing | Wait:
         if method == b"OPTIONS":
             return answers.options(resource.methods)
         if method not in resource.methods.split(b", "):
@@ -169,14 +176,13 @@ class Routes:
         )
 
     def _alive(self, method: bytes, rest: bytes) -> Answer:
-        return answers.sentence(200, "alive")
+        return alive()
 
     def _ready(self, method: bytes, rest: bytes) -> Answer:
-        if self.server.draining:
-            return answers.shutting_down()
-        if outage := self.server.broker.outage:
-            return answers.refused(b"QUEUE_ERROR", outage)
-        return answers.sentence(200, "ready")
+        return ready(self.server)
+
+    def _metrics(self, method: bytes, rest: bytes) -> Listing:
+        return listing(self._exposition, method)
 
     def _job(self, method: bytes, rest: bytes) -> Answer:
         handle = _unescaped(rest)
@@ -247,16 +253,6 @@ def _title(key: bytes) -> str:
     return f"X-Gearman-{key.decode().title()}"
 
 
-def _split(target: bytes) -> tuple[bytes, bytes]:
-    """Return the path of a request target, with its escapes, and the query."""
-    path, _, query = target.partition(b"?")
-    if origin := _ORIGIN.match(target):
-        path = path[origin.end() :] or b"/"
-    if not path.startswith((b"/", b"*")):
-        raise Refused(400, "The path of a request begins with a slash.")
-    return path, query
-
-
 def _wait(query: bytes) -> float:
     """Return the seconds of `wait=SECONDS` in a query; 0 if there is none."""
     for pair in query.split(b"&"):
@@ -314,12 +310,15 @@ _UNKNOWN: Final = (
     "No worker has registered this function yet. GET runs only functions that a worker"
     " has registered; POST runs any."
 )
+# With POST and PUT, these are paths of functions.
+_BY_GET_ONLY: Final = (b"/", b"/metrics")
 _READ: Final = b"GET, HEAD, OPTIONS"
 _FIXED: Final = {
     b"*": _Resource(b"OPTIONS", Routes._root),
     b"/": _Resource(_READ, Routes._root),
     b"/healthz": _Resource(_READ, Routes._alive),
     b"/readyz": _Resource(_READ, Routes._ready),
+    b"/metrics": _Resource(_METHODS, Routes._metrics),
 }
 _JOBS: Final = b"/jobs/"
 _JOB: Final = _Resource(b"GET, HEAD, DELETE, OPTIONS", Routes._job)

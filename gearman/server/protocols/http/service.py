@@ -5,6 +5,12 @@ from typing import ClassVar
 from ..interface import Option, Protocol, Server, Service, Trace
 
 
+def own_names(server: Server, host: str) -> list[str]:
+    """Return the host names of a server; `host` has further ones."""
+    own = server.hostname
+    return [own, own.partition(".")[0], *host.replace(",", " ").split()]
+
+
 class Http(Service):
     """The protocol http: the part that all connections share.
 
@@ -51,9 +57,8 @@ class Http(Service):
         from .origin import Origins
         from .routes import Routes
 
-        own = server.hostname
-        names = [own, own.partition(".")[0], *host.replace(",", " ").split()]
-        self._routes: Routes = Routes(server, timeout, get, Origins(names))
+        origins = Origins(own_names(server, host))
+        self._routes: Routes = Routes(server, timeout, get, origins)
 
     def connect(self, address: str, descriptor: int, trace: Trace | None) -> Protocol:
         from .connection import HttpProtocol

@@ -183,7 +183,7 @@ class TestGet:
     @pytest.mark.parametrize(
         "path",
         [
-            *("/metrics", "/metrics?x", "/%6detrics", "//metrics", "/status"),
+            *("/%6detrics", "//metrics", "/status"),
             *("/favicon.ico", "/robots.txt", "/sitemap.xml", "/browserconfig.xml"),
             "/apple-touch-icon-120x120-precomposed.png",
             "/.well-known/security.txt",
@@ -196,6 +196,16 @@ class TestGet:
         server.worker(name.encode())
         answer = Web(server, get=get).ask(request(method, path))
         assert answer.status == 404
+        assert server.broker.jobs.known == {}
+
+    @pytest.mark.parametrize("get", ["known", "any", "never"])
+    @pytest.mark.parametrize("path", ["/metrics", "/metrics?x"])
+    def test_metrics_are_no_job(self, server, method, path, get):
+        server.worker(b"metrics")
+        answer = Web(server, get=get).ask(request(method, path))
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert (b"gearman_up 1\n" in answer.body) is (method == "GET")
         assert server.broker.jobs.known == {}
 
     def test_reserved_name_that_is_meant_is_run(self, server, web, method):
@@ -235,6 +245,7 @@ class TestMethods:
             ("/", "GET, HEAD, OPTIONS"),
             ("/healthz", "GET, HEAD, OPTIONS"),
             ("/readyz", "GET, HEAD, OPTIONS"),
+            ("/metrics", "GET, HEAD, POST, PUT, OPTIONS"),
             ("/jobs/x", "GET, HEAD, DELETE, OPTIONS"),
             ("*", "OPTIONS"),
         ],

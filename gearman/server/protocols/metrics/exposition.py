@@ -1,0 +1,179 @@
+"""All metrics of a server in the text format of Prometheus."""
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import Any, Final
+
+from ...broker.stats import BOUNDS
+from ..interface import Server
+from ..lines import PIECE_SIZE
+from .families import FAMILIES, buckets, head
+from .rows import Row, Rows
+
+CONTENT_TYPE: Final = (b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
+
+# Each has a sample from the start on, so that its first hit is seen as an increase.
+LIMITS: Final = (
+    *("max-connections", "max-connections-per-address", "max-functions"),
+    *("max-functions-per-worker", "max-jobs", "max-jobs-per-function"),
+    *("max-job-memory", "max-memory", "max-packet", "max-outbox"),
+    *("request-timeout", "write-timeout", "allow-from", "bad-input", "bugs"),
+)
+
+# The keys of what is known of the store, and the families of them.
+_STORE: Final = {
+    "outage": ("gearman_store_outage", "gauge", "Whether jobs cannot be stored."),
+    "waiting": (
+        "gearman_store_waiting_changes",
+        "gauge",
+        "Changes of jobs that wait for their commit.",
+    ),
+    "stored": (
+        "gearman_store_stored_total",
+        "counter",
+        "Jobs and records that were stored.",
+    ),
+    "removed": ("gearman_store_removed_total", "counter", "Removals from the store."),
+    "failures": (
+        "gearman_store_failures_total",
+        "counter",
+        "Commits that have failed.",
+    ),
+}
+_COMMITS: Final = "gearman_store_commit_seconds"
+
+
+class Exposition:
+    """Makes the metrics of a server when they are asked for."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._rows = Rows(server.broker, server.metrics_functions)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the text in pieces of about PIECE_SIZE bytes.
+
+        Other peers may be served after each step: a step that fills no piece is empty.
+        """
+        piece: list[bytes] = []
+        size = 0
+        for part in self._parts():
+            piece.append(part)
+            size += len(part)
+            if size < PIECE_SIZE:
+                yield b""
+                continue
+            yield b"".join(piece)
+            piece.clear()
+            size = 0
+        yield b"".join(piece)
+
+    def _parts(self) -> Iterator[bytes]:
+        yield self._of_server()
+        rows: list[Row] = []
+        for _ in self._rows.fill(rows):
+            yield b""
+        for family in FAMILIES:
+            yield from family.pieces(rows)
+
+    def _of_server(self) -> bytes:
+        """Return the families that have a few samples for the whole server."""
+        broker, facts = self._server.broker, self._server.facts()
+        memory, hits = broker.memory, broker.hits.counts
+        version = f'version="{self._server.version}"'
+        kinds = {
+            "jobs": memory.jobs,
+            "peers": memory.peers,
+            "buffers": memory.buffers,
+        }
+        limits = dict.fromkeys((*LIMITS, *sorted(hits)), 0) | hits
+        texts = [
+            family("gearman_up", "gauge", "Whether the server runs.", 1),
+            family(
+                "gearman_version_info",
+                "gauge",
+                "The version of the server; the value is 1.",
+                {version: 1},
+            ),
+            family(
+                "gearman_connections",
+                "gauge",
+                "Open connections.",
+                len(broker.peers),
+            ),
+            family(
+                "gearman_functions",
+                "gauge",
+                "Functions that the server knows.",
+                len(broker.functions.known),
+            ),
+            family(
+                "gearman_dead_jobs",
+                "gauge",
+                "Jobs in the dead list.",
+                len(broker.dead.known),
+            ),
+            family(
+                "gearman_results",
+                "gauge",
+                "Results that are kept.",
+                len(broker.results.known),
+            ),
+            family(
+                "gearman_memory_bytes",
+                "gauge",
+                "Memory of what peers make the server keep: jobs, peers, buffers.",
+                {f'kind="{kind}"': size for kind, size in kinds.items()},
+            ),
+            family(
+                "gearman_limit_hits_total",
+                "counter",
+                "How often a limit was hit, by the option that sets it.",
+                {f'limit="{limit}"': count for limit, count in limits.items()},
+            ),
+            *_of_process(facts),
+            *_of_store(facts.get("store")),
+        ]
+        return b"".join(texts)
+
+
+def family(
+    name: str, kind: str, text: str, value: float | Mapping[str, float]
+) -> bytes:
+    """Return a family with one value, or with values by their labels."""
+    if isinstance(value, Mapping):
+        lines = [f"{name}{{{labels}}} {each}\n" for labels, each in value.items()]
+    else:
+        lines = [f"{name} {value}\n"]
+    return head(name, kind, text) + "".join(lines).encode()
+
+
+def _of_process(facts: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield families by the names that Prometheus's own libraries use."""
+    rows = (
+        ("process_cpu_seconds_total", "counter", "Processor time used.", "cpu"),
+        ("process_resident_memory_bytes", "gauge", "Resident memory.", "resident"),
+        (
+            "process_start_time_seconds",
+            "gauge",
+            "When the server started, in seconds since 1970.",
+            "started",
+        ),
+    )
+    for name, kind, text, key in rows:
+        # The system does not tell all of them everywhere.
+        if (value := facts.get(key)) is not None:
+            yield family(name, kind, text, value)
+
+
+def _of_store(store: Mapping[str, Any] | None) -> Iterator[bytes]:
+    """Yield what is known of the store, if there is one."""
+    if store is None:
+        return
+    for key, (name, kind, text) in _STORE.items():
+        yield family(name, kind, text, int(store[key]))
+    seconds, counts = store["commits"]["seconds"], store["commits"]["counts"]
+    counts = [*accumulate([*counts, *[0] * (len(BOUNDS) + 1 - len(counts))])]
+    lines = "".join(buckets(_COMMITS, BOUNDS)) % (*counts,)
+    lines += f"{_COMMITS}_sum {seconds}\n{_COMMITS}_count {counts[-1]}\n"
+    yield head(_COMMITS, "histogram", "How long commits took.") + lines.encode()

@@ -1,0 +1,149 @@
+"""The families of metrics that have a sample for each function, as %-templates.
+
+A template has what stands for one function; a NUL in it stands for the label. To put
+numbers into a template is the cheapest way to make many lines.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from operator import attrgetter, itemgetter
+from typing import Any, Final, NamedTuple
+
+from ...broker import Stats
+from ...broker.stats import BOUNDS, COUNTERS, Histogram
+from .rows import Row, steps
+
+# The numbers of the buckets that are shown: up to 1 ms, 16 ms, 128 ms, 1 s, 8 s, 66 s,
+# 17 min, 5 h. All that are counted would take too long for a thousand functions.
+SHOWN: Final = (0, 4, 7, 10, 13, 16, 20, 24)
+
+Values = tuple[Any, ...]
+
+_BYTES: Final = ("bytes_in", "bytes_out")
+_EVENTS: Final = tuple(name for name in COUNTERS if name not in _BYTES)
+_events: Final[Callable[[Stats], Values]] = attrgetter(*_EVENTS)
+_shown: Final[Callable[[list[int]], Values]] = itemgetter(*SHOWN, -1)
+
+
+def head(name: str, kind: str, text: str) -> bytes:
+    """Return the first lines of a family."""
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n".encode()
+
+
+class Family(NamedTuple):
+    """A family of metrics, for all functions.
+
+    `values` returns the numbers for the template of one function; none if it has no
+    samples.
+    """
+
+    head: bytes
+    template: bytes
+    values: Callable[[Row], Values]
+
+    def pieces(self, rows: Sequence[Row]) -> Iterator[bytes]:
+        """Yield the text of the family, in steps."""
+        yield self.head
+        template, values = self.template, self.values
+        for batch in steps(rows):
+            lines = []
+            for row in batch:
+                if numbers := values(row):
+                    lines.append(template.replace(b"\0", row.label) % numbers)
+            yield b"".join(lines)
+
+
+def _gauge(name: str, text: str, value: Callable[[Row], Values], form: str) -> Family:
+    line = f'{name}{{function="\0"}} {form}\n'
+    return Family(head(name, "gauge", text), line.encode(), value)
+
+
+def _labelled(
+    name: str,
+    text: str,
+    key: str,
+    words: Sequence[str],
+    values: Callable[[Row], Values],
+) -> Family:
+    """Return a family of counters with one more label."""
+    lines = (f'{name}{{function="\0",{key}="{word}"}} %d\n' for word in words)
+    return Family(head(name, "counter", text), "".join(lines).encode(), values)
+
+
+def _times(name: str, text: str, times: Callable[[Row], Histogram]) -> Family:
+    label = 'function="\0"'
+    template = "".join(buckets(name, [BOUNDS[number] for number in SHOWN], label))
+    template += f"{name}_sum{{{label}}} %.6f\n{name}_count{{{label}}} %d\n"
+
+    def values(row: Row) -> Values:
+        histogram = times(row)
+        counts = _shown([*accumulate(histogram.counts())])
+        count = counts[-1]
+        return (*counts, histogram.total, count) if count else ()
+
+    return Family(head(name, "histogram", text), template.encode(), values)
+
+
+def buckets(name: str, bounds: Sequence[float], label: str = "") -> Iterator[str]:
+    """Yield the lines of the buckets of a histogram."""
+    label += "," if label else ""
+    for bound in (*map(str, bounds), "+Inf"):
+        yield f'{name}_bucket{{{label}le="{bound}"}} %d\n'
+
+
+FAMILIES: Final = (
+    _gauge(
+        "gearman_jobs",
+        "Jobs of a function, waiting and running.",
+        lambda row: (row.jobs,),
+        "%d",
+    ),
+    _gauge(
+        "gearman_jobs_running",
+        "Jobs of a function that workers have.",
+        lambda row: (row.running,),
+        "%d",
+    ),
+    _gauge(
+        "gearman_jobs_waiting",
+        "Jobs of a function that wait: for a worker, their time, or other jobs.",
+        lambda row: (row.jobs - row.running,),
+        "%d",
+    ),
+    _gauge(
+        "gearman_workers",
+        "Workers that have a function.",
+        lambda row: (row.workers,),
+        "%d",
+    ),
+    _gauge(
+        "gearman_oldest_waiting_seconds",
+        "How long the job has waited for a worker that is first in its queue.",
+        lambda row: (row.oldest,),
+        "%.3f",
+    ),
+    _labelled(
+        "gearman_jobs_total",
+        "What has happened to jobs of a function; docs/monitoring.md has the events.",
+        "event",
+        _EVENTS,
+        lambda row: _events(row.stats),
+    ),
+    _labelled(
+        "gearman_workload_bytes_total",
+        "Bytes of workloads (in), and of results and data from workers (out).",
+        "direction",
+        ("in", "out"),
+        lambda row: (row.stats.bytes_in, row.stats.bytes_out),
+    ),
+    _times(
+        "gearman_job_wait_seconds",
+        "How long jobs have waited in their queue until a worker got them.",
+        lambda row: row.stats.waits,
+    ),
+    _times(
+        "gearman_job_run_seconds",
+        "How long workers have had jobs.",
+        lambda row: row.stats.runs,
+    ),
+)
