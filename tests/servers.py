@@ -66,6 +66,8 @@ PACKAGES = {
     "psycopg": "python3-psycopg",
     "logrotate": "logrotate",
     "systemd-analyze": "systemd",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
 }
 
 
