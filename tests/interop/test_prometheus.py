@@ -143,6 +143,88 @@ def test_rules_are_valid() -> None:
     subprocess.run([promtool, "check", "rules", RULES], check=True, timeout=DEADLINE)
 
 
+# What makes each alert fire, in samples a minute.
+CAUSES = {
+    "GearmanServerDown": {'up{job="gearman"}': "0x40"},
+    "GearmanJobsWithoutWorkers": {
+        'gearman_oldest_waiting_seconds{function="f"}': "10+60x40",
+        'gearman_workers{function="f"}': "0x40",
+    },
+    "GearmanQueueGrows": {
+        'gearman_jobs_waiting{function="f"}': "101+10x40",
+        'gearman_workers{function="f"}': "1x40",
+    },
+    "GearmanJobsWaitLong": {
+        'gearman_oldest_waiting_seconds{function="f"}': "700x40",
+        'gearman_workers{function="f"}': "1x40",
+    },
+    "GearmanJobsFail": {
+        'gearman_jobs_total{function="f",event="failed"}': "0+1x40",
+        'gearman_jobs_total{function="f",event="completed"}': "0+8x40",
+    },
+    "GearmanJobsGivenUp": {
+        'gearman_jobs_total{function="f",event="given_up"}': "0+1x40"
+    },
+    "GearmanWorkersLost": {'gearman_jobs_total{function="f",event="lost"}': "0+1x40"},
+    "GearmanStoreOutage": {"gearman_store_outage": "1x40"},
+    "GearmanStoreSlow": {
+        'gearman_store_commit_seconds_bucket{le="1.024"}': "0+98x40",
+        'gearman_store_commit_seconds_bucket{le="2.048"}': "0+100x40",
+        'gearman_store_commit_seconds_bucket{le="+Inf"}': "0+100x40",
+    },
+    "GearmanLimitHit": {'gearman_limit_hits_total{limit="max-jobs"}': "0+1x40"},
+}
+WELL = {
+    'up{job="gearman"}': "1x40",
+    "gearman_up": "1x40",
+    'gearman_oldest_waiting_seconds{function="f"}': "0x20 5x20",
+    'gearman_jobs_waiting{function="f"}': "200x40",
+    'gearman_workers{function="f"}': "1x40",
+    'gearman_jobs_total{function="f",event="failed"}': "0+1x40",
+    'gearman_jobs_total{function="f",event="completed"}': "0+10x40",
+    'gearman_jobs_total{function="f",event="given_up"}': "7x40",
+    'gearman_jobs_total{function="f",event="lost"}': "7x40",
+    "gearman_store_outage": "0x40",
+    'gearman_store_commit_seconds_bucket{le="1.024"}': "0+100x40",
+    'gearman_store_commit_seconds_bucket{le="+Inf"}': "0+100x40",
+    'gearman_limit_hits_total{limit="max-jobs"}': "7x40",
+}
+
+
+def play(series: dict[str, str], expected: list[str]) -> dict[str, Any]:
+    """Return a test for promtool: which alerts fire after 40 minutes."""
+    query = 'count by (alertname) (ALERTS{alertstate="firing"})'
+    samples = [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in expected]
+    return {
+        "interval": "1m",
+        "input_series": [{"series": k, "values": v} for k, v in series.items()],
+        "promql_expr_test": [
+            {"expr": query, "eval_time": "40m", "exp_samples": samples}
+        ],
+    }
+
+
+def test_each_alert_fires_for_its_cause_and_none_if_all_is_well(tmp_path: Path) -> None:
+    promtool = servers.foreign("promtool")
+    assert {*CAUSES} == set(re.findall(r"- alert: (\w+)", RULES.read_text()))
+    tests = [play(series, [name]) for name, series in CAUSES.items()]
+    tests.append(play(WELL, []))
+    file = tmp_path / "tests.yml"
+    file.write_text(
+        json.dumps(
+            {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}
+        )
+    )
+    done = subprocess.run(
+        [promtool, "test", "rules", file],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_expressions_of_the_dashboard_are_valid(tmp_path: Path) -> None:
     promtool = servers.foreign("promtool")
     rules = [
