@@ -1,6 +1,6 @@
 """All metrics of a server in the text format of Prometheus."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
@@ -38,6 +38,25 @@ _STORE: Final = {
         "gearman_store_failures_total",
         "counter",
         "Commits that have failed.",
+    ),
+}
+# The same of each hook.
+_HOOK: Final = {
+    "waiting": ("gearman_hook_waiting_events", "gauge", "Events that wait for a hook."),
+    "delivered": (
+        "gearman_hook_delivered_total",
+        "counter",
+        "Events that a hook has delivered.",
+    ),
+    "dropped": (
+        "gearman_hook_dropped_total",
+        "counter",
+        "Events for which a hook had no room, or that were refused for good.",
+    ),
+    "failures": (
+        "gearman_hook_failures_total",
+        "counter",
+        "Attempts to deliver that have failed.",
     ),
 }
 _COMMITS: Final = "gearman_store_commit_seconds"
@@ -133,6 +152,7 @@ class Exposition:
             ),
             *_of_process(facts),
             *_of_store(facts.get("store")),
+            *_of_hooks(facts.get("hooks", ())),
         ]
         return b"".join(texts)
 
@@ -177,3 +197,16 @@ def _of_store(store: Mapping[str, Any] | None) -> Iterator[bytes]:
     lines = "".join(buckets(_COMMITS, BOUNDS)) % (*counts,)
     lines += f"{_COMMITS}_sum {seconds}\n{_COMMITS}_count {counts[-1]}\n"
     yield head(_COMMITS, "histogram", "How long commits took.") + lines.encode()
+
+
+def _of_hooks(hooks: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
+    """Yield how each hook does, if there are hooks."""
+    if hooks:
+        labels = [f'hook="{_escaped(hook["name"])}"' for hook in hooks]
+        for key, (name, kind, text) in _HOOK.items():
+            values = [hook[key] for hook in hooks]
+            yield family(name, kind, text, dict(zip(labels, values, strict=True)))
+
+
+def _escaped(name: str) -> str:
+    return name.replace("\\", r"\\").replace('"', r"\"")

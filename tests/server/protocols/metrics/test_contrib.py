@@ -34,7 +34,8 @@ def labels(server) -> dict[str, set[str]]:
     server.connect().submit()
     worker = server.connect().can_do()
     worker.send(Command.WORK_COMPLETE, worker.grab(), b"")
-    facts = {"store": store(), "cpu": 1, "resident": 1, "started": 1}
+    hook = {"name": "h", "waiting": 0, "delivered": 0, "dropped": 0, "failures": 0}
+    facts = {"store": store(), "cpu": 1, "resident": 1, "started": 1, "hooks": [hook]}
     server.site.facts = lambda: facts
     text = b"".join(Exposition(server.site).pieces()).decode()
     found: dict[str, set[str]] = {}

@@ -272,3 +272,15 @@ def test_text_comes_in_pieces_of_a_limited_size(server):
     assert max(map(len, pieces)) < 2 * PIECE_SIZE
     assert len([piece for piece in pieces if piece]) > 5
     assert len([piece for piece in pieces if not piece]) > 50
+
+
+def test_hooks_have_metrics(server):
+    hook = {"waiting": 1, "delivered": 2, "dropped": 3, "failures": 4, "error": None}
+    hooks = [{"name": 'a "b" \\ 5%', **hook}, {"name": "hook 2", **hook}]
+    server.site.facts = lambda: {"hooks": hooks}
+    found = samples(server)
+    name = ('a "b" \\ 5%',)
+    assert found["gearman_hook_waiting_events"] == {name: 1, ("hook 2",): 1}
+    assert found["gearman_hook_delivered_total"][name] == 2
+    assert found["gearman_hook_dropped_total"][name] == 3
+    assert found["gearman_hook_failures_total"][name] == 4
