@@ -14,7 +14,7 @@ from gearman.server.broker.stats import COUNTERS
 from tests.fuzz.answers import READERS, HttpAnswers
 from tests.fuzz.builds import Build
 from tests.fuzz.script import ASSIGNED, CREATED, FIRST_HANDLE, Script, Step
-from tests.server.broker.moves import Moves
+from tests.server.broker.moves import ALL, Moves
 from tests.wire import packet
 
 # Small, so that the limit is reached often.
@@ -136,6 +136,7 @@ class Site:
             **script.of_broker,
         )
         self.broker.places.watch = Moves()
+        self.broker.places.watched = ALL
         shutdown = None if like_listener else lambda graceful: None
         identity = build.admin.Identity(__version__, os.getpid(), "NOTICE", shutdown)
         self.server = build.protocol.Server(self.broker, __version__, MAX_PACKET)

@@ -13,7 +13,7 @@ from gearman.server.connections import watchdog
 from gearman.server.protocols.admin import Admin, Identity, Usage
 from gearman.server.protocols.gear import Gear
 from gearman.server.protocols.interface import Server as Site
-from tests.server.broker.moves import Moves
+from tests.server.broker.moves import ALL, Moves
 
 Packet = tuple[Any, ...]
 
@@ -102,6 +102,7 @@ class Server:
         self.limits: list[Usage] = []
         self.broker = Broker(handle_prefix=b"H:test", **options)
         self.broker.places.watch = Moves()
+        self.broker.places.watched = ALL
         identity = Identity("1.2.3", 4321, "NOTICE", self.shutdowns.append)
         self.site = Site(self.broker, "1.2.3")
         admin = Admin(self.broker, identity, limits=lambda: self.limits)

@@ -181,7 +181,8 @@ class Places:
     queued jobs and `expiry`, which have what remains of their time to live. `starts`
     holds functions back. These three are in use once anything is `steered`: by an
     option, a policy, a kept result or a schedule. `watch` is told what happens; it is
-    None if nobody wants to know.
+    None if nobody wants to know. Of moves it is told those by the events whose bits are
+    set in `watched`.
     """
 
     def __init__(self, choice: Choice, sleepers: Sleepers, memory: Memory) -> None:
@@ -194,6 +195,7 @@ class Places:
         self.starts = Starts(choice, sleepers)
         self.steered = False
         self.watch: Watch | None = None
+        self.watched = 0
         self._choice = choice
         self._sleepers = sleepers
         self._memory = memory
@@ -206,7 +208,8 @@ class Places:
         """
         function = job.function
         place = job.state
-        if self.watch is not None:
+        if self.watched and self.watched >> event & 1:
+            assert self.watch is not None  # noqa: S101
             self.watch.moved(job, event, to)
         job.state = to
         if place == NEW:

@@ -54,6 +54,7 @@ cdef class Places:
     cdef public Starts starts
     cdef public bint steered
     cdef public object watch
+    cdef public int watched
     cdef Choice _choice
     cdef Sleepers _sleepers
     cdef Memory _memory

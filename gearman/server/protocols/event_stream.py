@@ -13,6 +13,7 @@ class Stream:
     """
 
     def __init__(self, events: Events, peer: Peer, wish: Wish) -> None:
+        self.names = wish.names
         self._wish = wish
         self._events = events
         self._peer = peer

@@ -61,6 +61,13 @@ _NAMES: Final = {
     REVIVED: "revived",
     FORGOTTEN: "forgotten",
 }
+# By these a job may leave its worker.
+_LEAVING: Final = frozenset(
+    {
+        *(LOST, COMPLETED, FAILED, RAISED, RETURNED),
+        *(GIVEN_UP, CANCELLED, ABANDONED, SHELVED),
+    }
+)
 JOB_EVENTS: Final = frozenset(_NAMES.values())
 # What workers, functions and the store do.
 OTHER_EVENTS: Final = frozenset(
@@ -148,7 +155,13 @@ def check_event(name: str) -> None:
 
 
 class Listener(Protocol):
-    """Gets the events that it wants."""
+    """Gets the events that it wants, of these names.
+
+    What an event says of waiting is known only if `started` is among the names.
+    """
+
+    @property
+    def names(self) -> frozenset[str]: ...
 
     def wants(self, name: str, function: bytes | None) -> bool:
         """Whether it takes such an event now. An event that nobody wants costs less."""
@@ -175,14 +188,25 @@ class Events:
     def add(self, listener: Listener) -> None:
         """Give a listener what happens from now on."""
         self._listeners = [*self._listeners, listener]
-        self._places.watch = self
+        self._watch()
 
     def remove(self, listener: Listener) -> None:
         """Give a listener nothing more."""
         self._listeners = [each for each in self._listeners if each is not listener]
-        if not self._listeners:
-            self._places.watch = None
+        self._watch()
+
+    def _watch(self) -> None:
+        """Have the broker tell what listeners want, and nothing else."""
+        names = frozenset[str]().union(*(each.names for each in self._listeners))
+        events = {event for event, name in _NAMES.items() if name in names}
+        if "retried" in names:
+            events |= {FAILED, RAISED}
+        if ASSIGNED in events:
+            events |= _LEAVING
+        else:
             self._waited.clear()
+        self._places.watched = sum(1 << event for event in events)
+        self._places.watch = self if self._listeners else None
 
     # -- told by the broker
 

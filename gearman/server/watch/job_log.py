@@ -13,6 +13,9 @@ Tell = Callable[[str, object, Mapping[str, object]], None]
 class JobLog:
     """Tells the log of each end of a job; it leaves out what comes too often."""
 
+    # With `started`, ends say for how long jobs have waited.
+    names = ENDS | {"started"}
+
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
 

@@ -4,6 +4,9 @@ from typing import Any
 
 from gearman.server.broker.states import MOVES
 
+# The `watched` of a broker's places for all events.
+ALL = (1 << max(MOVES) + 1) - 1
+
 
 class Moves:
     """The `watch` of a broker's places: a move that is not allowed is an error."""

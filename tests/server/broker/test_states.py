@@ -29,7 +29,7 @@ from gearman.server.broker.states import (
     SUBMITTED,
     UNSTORED,
 )
-from tests.server.broker.moves import Moves
+from tests.server.broker.moves import ALL, Moves
 from tests.server.conftest import Server, Wire
 
 PLACES = {PENDING, AWAITING, SCHEDULED, QUEUED, RUNNING, DEAD}
@@ -47,6 +47,7 @@ def storing() -> Server:
 
 def recorded(server: Server) -> Server:
     server.broker.places.watch = Moves()
+    server.broker.places.watched = ALL
     return server
 
 

@@ -249,6 +249,26 @@ def test_watcher_gets_only_what_it_wishes(server, client):
     assert [each["function"] for each in ends.got()] == ["a", "ab", "b,c", "b,cd", "c"]
 
 
+def test_only_what_somebody_wants_is_told(server, client):
+    def told():
+        return bin(server.broker.places.watched).count("1")
+
+    ends = Watcher(server, b"events=completed")
+    assert told() == 1
+    retried = Watcher(server, b"events=retried")
+    assert told() == 4
+    worker = server.connect().can_do()
+    handle = client.submit()
+    worker.grab()
+    worker.send(Command.WORK_COMPLETE, handle, b"")
+    (event,) = ends.got()
+    assert "waited" not in event
+    assert retried.got() == []
+    # To know how long a job has waited, each end must be told.
+    Watcher(server, b"events=started")
+    assert told() == 10
+
+
 def test_names_that_are_not_utf_8_do_not_break_a_line(client, watcher):
     client.submit(b"\xff\n", unique=b"\x80")
     (event,) = watcher.got()

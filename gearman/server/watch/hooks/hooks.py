@@ -24,6 +24,7 @@ class _Carried:
 
     def __init__(self, hook: Hook) -> None:
         self.hook = hook
+        self.names = hook.wish.names
         self.own: frozenset[bytes] = frozenset()
         self._backlog = Backlog()
         self._courier = Courier(hook.name, self._backlog, _target(hook))
@@ -88,6 +89,7 @@ class _Submitted:
         self, hook: Hook, own: frozenset[bytes], wake: Callable[[], None]
     ) -> None:
         self.hook = hook
+        self.names = hook.wish.names
         self.own = own
         self._wake = wake
         self._lines: deque[bytes] = deque()
