@@ -19,7 +19,6 @@ from typing import Final, TypeAlias
 from .commands import (
     COMMAND_LIMIT,
     COMMANDS,
-    FIRST_EXTENSION,
     HEADER_SIZE,
     MAX_HANDLE,
     MAX_LINE,
@@ -296,7 +295,7 @@ def _long_line(limit: int) -> ProtocolError:
 
 def _check_extension(number: int) -> None:
     """Refuse a number that is neither of the standard nor one of ours."""
-    if not FIRST_EXTENSION <= number < COMMAND_LIMIT:
+    if number not in COMMANDS:
         raise _unknown_type(number)
 
 

@@ -70,6 +70,8 @@ class Command(IntEnum):
     WATCH_JOB = 259
     WORK_RETRY = 260
     WORK_CANCEL = 261
+    # The numbers from 262 to 264 are kept free.
+    JOB_TRACE = 265
 
 
 class Sender(Flag):
@@ -151,12 +153,13 @@ _ROWS = (
     Row(Command.WATCH_JOB, ("handle",), _C),
     Row(Command.WORK_RETRY, ("handle", "seconds", "reason"), _W),
     Row(Command.WORK_CANCEL, ("handle",), _J),
+    Row(Command.JOB_TRACE, ("handle", "trace"), _J),
 )
 
 COMMANDS: dict[int, Row] = {int(row.command): row for row in _ROWS}
 
-# A number below the first one is a packet type, even where no row names it (5); so is
-# one from the second up to, but not including, the third.
+# A number below the first one is a packet type, even where no row names it (5). From
+# the second up to, but not including, the third one, it is one if it has a row.
 STANDARD_LIMIT = Command.STATUS_RES_UNIQUE + 1
 FIRST_EXTENSION = int(Command.SUBMIT_JOB_WITH)
 COMMAND_LIMIT = max(COMMANDS) + 1

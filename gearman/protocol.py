@@ -72,6 +72,7 @@ GEARMAN_COMMAND_RESULT_RES: Final = int(Command.RESULT_RES)
 GEARMAN_COMMAND_WATCH_JOB: Final = int(Command.WATCH_JOB)
 GEARMAN_COMMAND_WORK_RETRY: Final = int(Command.WORK_RETRY)
 GEARMAN_COMMAND_WORK_CANCEL: Final = int(Command.WORK_CANCEL)
+GEARMAN_COMMAND_JOB_TRACE: Final = int(Command.JOB_TRACE)
 
 # A number of our own for a line of the admin protocol.
 GEARMAN_COMMAND_TEXT_COMMAND: Final = 9999

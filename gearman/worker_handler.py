@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any, Protocol
 
-from .client_core.server_options import EXTENSIONS, ServerOptions
+from .client_core.server_options import EXTENSIONS, TRACES, ServerOptions
 from .client_core.steered import server_name
 from .command_handler import GearmanCommandHandler, Manager
 from .errors import InvalidWorkerState, ServerUnavailable, UnsupportedByServer
@@ -97,6 +97,8 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         # The handle of the running job, if nobody wants it any more.
         self._cancelled: str | None = None
         self._options = ServerOptions()
+        # The handle and the trace of the job that comes next.
+        self._trace = ("", "")
         # The error of the encoder for the last result that could not be encoded.
         self.unsendable: Exception | None = None
 
@@ -171,6 +173,16 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         if options.extensions is None and not options.awaited:
             options.asked(EXTENSIONS)
             self.send_command(GEARMAN_COMMAND_OPTION_REQ, option_name=EXTENSIONS)
+
+    def ask_traces(self) -> None:
+        """Ask the server for the traces of jobs."""
+        self._options.asked(TRACES)
+        self.send_command(GEARMAN_COMMAND_OPTION_REQ, option_name=TRACES)
+
+    def trace_of(self, job_handle: str) -> str:
+        """Return the W3C traceparent of a job that has just come, "" if it has none."""
+        handle, trace = self._trace
+        return trace if handle == job_handle else ""
 
     def is_cancelled(self, current_job: GearmanJob) -> bool:
         """Whether the server has said that nobody wants a running job any more."""
@@ -300,9 +312,13 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         self._cancelled = job_handle
         return True
 
+    def recv_job_trace(self, job_handle: str, trace: str) -> bool:
+        self._trace = (job_handle, trace)
+        return True
+
     def recv_error(self, error_code: str, error_text: str) -> bool:
         """Tell the worker, and stop waiting: this may be the answer to a grab."""
-        if error_code.upper() == "UNKNOWN_OPTION" and self._options.awaited:
+        if error_code.upper() == "UNKNOWN_OPTION" and self._options.unanswered:
             self._options.refused()
             return True
         announce_soon = getattr(self.connection_manager, "announce_soon", None)

@@ -63,6 +63,7 @@ PROTOCOL = """
 259 WATCH_JOB                    C  handle
 260 WORK_RETRY                   W  handle seconds reason
 261 WORK_CANCEL                  J  handle
+265 JOB_TRACE                    J  handle trace
 """  # noqa: E501
 SENDERS = {"C": Sender.CLIENT, "W": Sender.WORKER, "J": Sender.SERVER}
 
@@ -92,7 +93,7 @@ def test_every_command_but_text_has_a_row() -> None:
 
 
 def test_numbers_from_43_are_no_packet_types_but_for_our_own() -> None:
-    assert (STANDARD_LIMIT, FIRST_EXTENSION, COMMAND_LIMIT) == (43, 256, 262)
+    assert (STANDARD_LIMIT, FIRST_EXTENSION, COMMAND_LIMIT) == (43, 256, 266)
 
 
 def test_a_row_cannot_be_changed() -> None:

@@ -165,6 +165,8 @@ FATAL = {
     "zeros": (bytes(12), fatal("no packet begins with \\x00\\x00\\x00\\x00")),
     "type 0": (packet(0), fatal("unknown packet type 0")),
     "type 43": (packet(43), fatal("unknown packet type 43")),
+    "type 262": (packet(262), fatal("unknown packet type 262")),
+    "type 264": (packet(264), fatal("unknown packet type 264")),
     "type 2^31": (packet(2**31), fatal("unknown packet type 2147483648")),
     "type 2^32-1": (packet(2**32 - 1), fatal("unknown packet type 4294967295")),
     "type 43 of the other direction": (

@@ -31,6 +31,7 @@ _OUR_WORDS = """
     SUBMIT_JOB_WITH GET_RESULT RESULT_RES WATCH_JOB WORK_RETRY WORK_CANCEL
 """
 NAMES = dict([*enumerate(_WORDS.split()), *enumerate(_OUR_WORDS.split(), _OURS)])
+NAMES[265] = "JOB_TRACE"
 NUMBERS = {name: number for number, name in NAMES.items()}
 
 

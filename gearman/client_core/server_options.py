@@ -5,6 +5,7 @@ from typing import Final
 
 EXCEPTIONS: Final = "exceptions"
 EXTENSIONS: Final = "extensions"
+TRACES: Final = "traces"
 
 
 class ServerOptions:
@@ -24,6 +25,11 @@ class ServerOptions:
     def awaited(self) -> bool:
         """Whether the server was asked for the extensions, and has not answered."""
         return EXTENSIONS in self._unanswered
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the server has not answered a question for any option."""
+        return bool(self._unanswered)
 
     def asked(self, name: str) -> None:
         """OPTION_REQ is sent."""

@@ -64,6 +64,7 @@ ARGUMENTS = {
     "seconds": SECONDS,
     "option": [
         b"extensions",
+        b"traces",
         b"exceptions",
         b"EXCEPTIONS",
         b"exceptions\0",
@@ -148,6 +149,7 @@ WORK = [
     packet("WORK_FAIL", ASSIGNED) + packet("GRAB_JOB"),
     packet("WORK_RETRY", ASSIGNED, b"0+", b"again") + packet("GRAB_JOB"),
     packet("OPTION_REQ", b"extensions") + packet("CAN_DO", b"g") + packet("GRAB_JOB"),
+    packet("OPTION_REQ", b"traces") + packet("CAN_DO", b"f") + packet("GRAB_JOB_UNIQ"),
 ]
 
 

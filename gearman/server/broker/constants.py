@@ -22,6 +22,7 @@ JOB_ASSIGN_ALL = int(Command.JOB_ASSIGN_ALL)
 STATUS_RES_UNIQUE = int(Command.STATUS_RES_UNIQUE)
 RESULT_RES = int(Command.RESULT_RES)
 WORK_CANCEL = int(Command.WORK_CANCEL)
+JOB_TRACE = int(Command.JOB_TRACE)
 
 # A container with up to this many dead entries is not swept.
 SWEEP = 32

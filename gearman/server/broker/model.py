@@ -341,7 +341,7 @@ class Peer:
         "__weakref__", "abilities", "address", "answering", "blocked", "client_id",
         "connection", "descriptor", "exceptions", "extensions", "functions", "jobs",
         "late", "outbox", "patience", "raised", "receipts", "refused", "size", "sleep",
-        "touched", "turn", "turns", "unlisted", "waiting",
+        "touched", "traces", "turn", "turns", "unlisted", "waiting",
     )
     # fmt: on
 
@@ -360,6 +360,8 @@ class Peer:
         self.exceptions = False
         # Whether it asked for the packets from 256 on.
         self.extensions = False
+        # Whether it asked for the traces of the jobs that it gets.
+        self.traces = False
         self.sleep = AWAKE
         # Timeouts in seconds by function name (0: none). The functions, in the order in
         # which they are searched for jobs.

@@ -1,6 +1,7 @@
 """The verbs of workers: registering functions, sleeping, grabbing, results."""
 
 import re
+from typing import TYPE_CHECKING
 
 from ...commands import MAX_FUNCTION
 from ...text import shown
@@ -13,6 +14,7 @@ from .constants import (
     JOB_ASSIGN,
     JOB_ASSIGN_ALL,
     JOB_ASSIGN_UNIQ,
+    JOB_TRACE,
     NO_JOB,
     SLEEPING,
     WOKEN,
@@ -31,6 +33,9 @@ from .places import Places
 from .states import COMPLETED, FAILED, GIVEN_UP, GONE, RAISED, RUNNING
 from .steering.attempts import Attempts
 from .steering.values import steered
+
+if TYPE_CHECKING:
+    from ...options import JobOptions
 
 # The shortest timeout of a function in seconds, as with gearmand; others are raised.
 MIN_TIMEOUT = 1.0
@@ -185,6 +190,8 @@ class Workers:
         job = None if queue is None else self._places.assign(queue, peer)
         if job is not None and (peer.raised or peer.late):
             _forget_attempts(peer, job)
+        if job is not None and peer.traces and job.extra is not None:
+            _tell_trace(peer, job.handle, job.extra.options)
         if woken and self._sleepers.wakeup:
             self._sleepers.pass_on(peer.functions)
         return job
@@ -354,6 +361,12 @@ def _forget_attempts(peer: Peer, job: Job) -> None:
         peer.raised = b""
     if peer.late:
         peer.late.pop(job.handle, None)
+
+
+def _tell_trace(peer: Peer, handle: bytes, options: "JobOptions | None") -> None:
+    """Tell a worker the trace of the job that it gets, directly before the job."""
+    if options is not None and options.trace is not None:
+        peer.send(JOB_TRACE, (handle, options.trace.encode()))
 
 
 def _number(text: bytes) -> int:

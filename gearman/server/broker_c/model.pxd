@@ -167,6 +167,7 @@ cdef class Peer:
     cdef public bint blocked
     cdef public bint exceptions
     cdef public bint extensions
+    cdef public bint traces
     cdef public char sleep
     cdef public dict abilities
     cdef public list functions

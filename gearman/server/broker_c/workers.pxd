@@ -12,7 +12,8 @@ from gearman.server.broker_c.stats cimport Stats
 from gearman.server.broker_c.steering.attempts cimport Attempts
 from gearman.server.broker_c.steering.values cimport steered
 
-cdef int AWAKE, JOB_ASSIGN, JOB_ASSIGN_ALL, JOB_ASSIGN_UNIQ, NO_JOB, SLEEPING, WOKEN
+cdef int AWAKE, JOB_ASSIGN, JOB_ASSIGN_ALL, JOB_ASSIGN_UNIQ, JOB_TRACE, NO_JOB
+cdef int SLEEPING, WOKEN
 cdef int WORK_COMPLETE, WORK_DATA, WORK_FAIL, WORK_STATUS, WORK_WARNING
 cdef int COMPLETED, FAILED, GIVEN_UP, GONE, RAISED, RUNNING
 cdef Py_ssize_t ABILITY_MEMORY, MAX_FUNCTION, MAX_NUMBER_TEXT
@@ -77,3 +78,4 @@ cdef class Workers:
 
 
 cdef _forget_attempts(Peer peer, Job job)
+cdef _tell_trace(Peer peer, bytes handle, options)

@@ -24,6 +24,7 @@ from ..broker.states import (
     GONE,
     LOST,
     PENDING,
+    QUEUED,
     RAISED,
     RELEASED,
     RESTORED,
@@ -219,6 +220,8 @@ class Events:
         elif place == RUNNING:
             ran = self._places.now - job.since
             waited = self._waited.pop(number, None)
+        elif place == QUEUED:
+            waited = self._places.now - job.since
         if to == PENDING or (event == REVIVED and place == DEAD):
             # Not before the job is stored; not what becomes of the dead one.
             return
@@ -298,6 +301,8 @@ def _job_fields(job: Job, to: int) -> dict[str, object]:
         fields["attempts"] = extra.attempts
     if extra is not None and extra.reason:
         fields["reason"] = text_or_base64(extra.reason)
+    if extra is not None and extra.options is not None and extra.options.trace:
+        fields["trace"] = extra.options.trace
     if job.worker is not None:
         fields["worker"] = worker_fields(job.worker)
     return fields

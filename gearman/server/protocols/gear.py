@@ -432,6 +432,8 @@ def _option(peer: Peer, name: bytes) -> None:
         peer.exceptions = True
     elif option == b"extensions":
         peer.extensions = True
+    elif option == b"traces":
+        peer.traces = True
     else:
         text = b"Server does not recognize given option"
         return peer.refuse(b"UNKNOWN_OPTION", text)

@@ -30,4 +30,6 @@ def test_end_of_a_job_that_did_not_run(server):
     server.connect().ask(b"cancel job " + handle)
     server.connect().submit()
     server.worker(b"g").leave()
-    assert told == [f"job {handle.decode()} of f\\x0a has ended: cancelled"]
+    assert told == [
+        f"job {handle.decode()} of f\\x0a has ended: cancelled (waited 0.0 s)"
+    ]
