@@ -34,6 +34,7 @@ LAYERS = (
         *("connection", "connection_manager", "util"),
         *("client", "worker", "admin_client"),
     ),
+    ("tracing",),
     ("server.settings",),
     ("server.watch",),
     ("server.storage",),
