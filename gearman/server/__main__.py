@@ -24,6 +24,7 @@ from .settings.ownership import may_write
 from .settings.settings_file import open_settings
 from .watch.logs import NOTICE, Log, configure
 from .watch.systemd import Systemd
+from .watch.traces import QueueSpans, open_provider
 
 log = logging.getLogger("gearman.server")
 
@@ -84,10 +85,12 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
     user = process.find_user(config.user) if config.user else None
     log_file = configure(config, user)
     pid_file = process.PidFile(config.pid_file, user) if config.pid_file else None
+    spans = None
     try:
         # Before the user changes: the new one may not be allowed to read the files.
         certificates = open_certificates(config.tls)
         settings = open_settings(config.settings)
+        spans = QueueSpans(open_provider()) if config.traces else None
         groups = (config.listen, *(spoken.listen for spoken in config.protocols))
         sockets, *others = open_groups(groups, config.backlog)
         if pid_file:
@@ -108,11 +111,15 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
             settings=settings,
         )
         listener.replay()
+        if spans:
+            listener.events.add(spans)
         gc.freeze()
         run(_serve(listener, config, log_file, report), selector)
     finally:
         if pid_file:
             pid_file.remove()
+        if spans:
+            spans.close()
         log_file.close()
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from ..queue import load
 from .settings.config import Config
+from .watch import traces
 
 # The codecs of host names, and of escapes in the log.
 _CODECS: Final = ("ascii", "idna", "latin-1", "punycode", "unicode_escape")
@@ -29,7 +30,8 @@ _FOR_HOOKS: Final = ("command", "url")
 def import_all(config: Config) -> None:
     """Import all modules that a server with these settings may need.
 
-    Raises ConfigurationError if a module of a queue or a protocol is missing.
+    Raises ConfigurationError if a module of a queue or a protocol is missing,
+    or one that exports traces.
     """
     for name in _CODECS:
         lookup(name)
@@ -46,6 +48,8 @@ def import_all(config: Config) -> None:
         for name in _FOR_SETTINGS:
             with suppress(ImportError):
                 import_module(name)
+    if config.traces:
+        traces.prepare()
     if config.queue != "builtin":
         load(config.queue).prepare()
     for spoken in config.protocols:

@@ -52,6 +52,25 @@ def test_good_options_are_passed_without_a_word(place: Path) -> None:
     assert os.listdir(place) == []
 
 
+def test_exporters_of_traces_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, problems in (
+        ("otlp, console", []),
+        ("none", []),
+        ("", []),
+        (
+            "zipkin",
+            [
+                "--traces needs the exporter 'zipkin' of OpenTelemetry: install it, for"
+                " example by pip install opentelemetry-exporter-zipkin, or name another"
+                " one in OTEL_TRACES_EXPORTER"
+            ],
+        ),
+    ):
+        monkeypatch.setenv("OTEL_TRACES_EXPORTER", name)
+        assert check("--traces") == problems
+    assert check() == []
+
+
 def test_ports_are_not_opened() -> None:
     with socket.create_server((HOST, 0)) as busy:
         assert check("-L", f"{HOST}:{busy.getsockname()[1]}") == []

@@ -19,6 +19,7 @@ from tests import servers
 from tests.certificates import Authority
 from tests.queues import backend_memcached
 from tests.servers import HOST
+from tests.tracing.collector import collector
 from tests.wire import Peer
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
@@ -191,3 +192,25 @@ def test_drivers_of_queues_and_protocols_are_imported_by_their_names() -> None:
 def test_protocol_imports_all_that_its_connections_need() -> None:
     load("http").prepare()
     assert "gearman.server.protocols.http.connection" in sys.modules
+
+
+@as_root
+def test_neither_is_anything_for_traces(
+    watched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01".encode()
+    http = servers.free_port()
+    with collector() as collected:
+        for name, value in collected.environment.items():
+            monkeypatch.setenv(name, value)
+        options = [*words(http), "--traces"]
+        with servers.ours(*options, path=watched.parent) as server:
+            with Peer(server.port) as peer:
+                peer.send("SUBMIT_JOB_WITH", b"f", b"", b"trace=" + trace, b"w")
+                peer.expect("JOB_CREATED")
+                peer.send("CAN_DO", b"f")
+                peer.send("GRAB_JOB")
+                peer.expect("JOB_ASSIGN")
+                collected.wait_for(1)
+            use(server, http)
+    assert watched.read_text() == ""

@@ -31,6 +31,7 @@ from ..connections.turns import Turns
 from ..connections.watchdog import Watchdog
 from ..networks import LOOPBACK
 from ..protocols.admin import Admin, Identity, Usage
+from ..protocols.events import Events
 from ..protocols.gear import Gear
 from ..protocols.interface import Server, Service
 from ..settings.certificates import Certificates, open_certificates
@@ -135,6 +136,11 @@ class Listener:
         # Each with whether it accepts connections also while the server drains.
         self._acceptors: list[tuple[Acceptor, bool]] = []
         self._stopped = asyncio.Event()
+
+    @property
+    def events(self) -> Events:
+        """What tells listeners what happens to jobs."""
+        return self._server.events
 
     def replay(self) -> None:
         """Load the jobs that are in the queue. Raises StartupError if that fails.

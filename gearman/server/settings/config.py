@@ -118,6 +118,7 @@ class Config:
     log_format: Literal["text", "json"] = "text"
     level: int = NOTICE
     syslog: bool = False
+    traces: bool = False
 
     daemon: bool = False
     pid_file: str | None = None

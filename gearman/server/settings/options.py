@@ -365,6 +365,11 @@ _LOGGING = (
         help="log one more level for each v: -v is INFO, -vv is DEBUG",
     ),
     flag("--syslog", help="log to syslog as well"),
+    flag(
+        "--traces",
+        help="make OpenTelemetry spans for the time that jobs with a trace wait, and"
+        " export them as the environment variables OTEL_* say",
+    ),
 )
 
 _PROCESS = (

@@ -36,7 +36,11 @@ __all__ = ["ALERT", "FATAL", "MAX_RECORD", "NOTICE", "Log", "configure", "level_
 NAME: Final = "gearman.server"
 
 # Warnings and errors of asyncio go to this log as well.
-_LOGGERS = {NAME: logging.DEBUG, "asyncio": logging.WARNING}
+_LOGGERS = {
+    NAME: logging.DEBUG,
+    "asyncio": logging.WARNING,
+    "opentelemetry": logging.WARNING,
+}
 
 # A pipe that is ready accepts so many bytes without blocking.
 _PIECE = select.PIPE_BUF
