@@ -68,6 +68,7 @@ PACKAGES = {
     "systemd-analyze": "systemd",
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "systemd-socket-activate": "systemd",
 }
 
 

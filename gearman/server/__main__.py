@@ -13,9 +13,9 @@ from ..framing import BUILD
 from ..queue import Queue, load
 from .check import problems
 from .imports import import_all
+from .net.inherited import Given, open_sockets, take
 from .net.listener import Listener
 from .net.loop import Selector, run
-from .net.sockets import open_groups
 from .settings import process
 from .settings.certificates import open_certificates
 from .settings.command_line import say
@@ -46,16 +46,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(config: Config) -> int:
-    found = list(problems(config))
+    found = list(problems(config, os.environ))
     for problem in found:
         _say(problem)
     return 1 if found else 0
 
 
 def _start(config: Config) -> int:
-    report = process.daemonize() if config.daemon else _say
+    report: Callable[[str], None] = _say
     try:
-        _run(config, report)
+        # Before the process forks: they are for this process id.
+        given = take(os.environ)
+        if config.daemon:
+            report = process.daemonize()
+        _run(config, given, report)
     except (ConfigurationError, StartupError) as error:
         report(str(error))
         return 1
@@ -78,7 +82,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(10_000, 20, 1_000_000)
 
 
-def _run(config: Config, report: Callable[[str], None]) -> None:
+def _run(config: Config, given: Sequence[Given], report: Callable[[str], None]) -> None:
     _spare_the_collector()
     process.limit_descriptors(config.descriptors)
     import_all(config)
@@ -91,8 +95,7 @@ def _run(config: Config, report: Callable[[str], None]) -> None:
         certificates = open_certificates(config.tls)
         settings = open_settings(config.settings)
         spans = QueueSpans(open_provider()) if config.traces else None
-        groups = (config.listen, *(spoken.listen for spoken in config.protocols))
-        sockets, *others = open_groups(groups, config.backlog)
+        sockets, *others = open_sockets(config, given)
         if pid_file:
             pid_file.write()
         if config.user:

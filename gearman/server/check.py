@@ -6,7 +6,7 @@ created or changed, so that a server may be running with the same settings.
 
 import grp
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
 from pwd import struct_passwd
 from typing import Final
@@ -14,7 +14,9 @@ from typing import Final
 from ..errors import ConfigurationError, StartupError
 from ..queue import load
 from .imports import import_all
+from .net.inherited import adopt, take
 from .net.sockets import resolve
+from .protocols.registry import GEAR
 from .settings import process
 from .settings.certificates import open_certificates
 from .settings.config import Config
@@ -24,15 +26,21 @@ from .settings.settings_file import open_settings
 _ROOT: Final = 0
 
 
-def problems(config: Config) -> Iterator[str]:
-    """Yield a sentence for each problem."""
+def problems(config: Config, environment: MutableMapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each problem.
+
+    `environment` is that of the process, and may say that it has inherited sockets.
+    """
     user, *unknown = _user(config)
     yield from unknown
     yield from _raised(partial(process.limit_descriptors, config.descriptors))
     yield from _raised(partial(open_certificates, config.tls))
     yield from _raised(partial(open_settings, config.settings))
     yield from _queue(config, user)
-    yield from _sockets(config)
+    inherited, *unusable = _inherited(config, environment)
+    yield from unusable
+    if not inherited:
+        yield from _sockets(config)
     if config.log_file not in ("stderr", "none"):
         yield from _file(config.log_file, "log file", "--log-file", user)
     if config.pid_file:
@@ -69,6 +77,16 @@ def _queue(config: Config, user: struct_passwd | None) -> Iterator[str]:
         with acting_as(user):
             check = partial(load(config.queue).check, config.queue_options)
             yield from list(_raised(check))
+
+
+def _inherited(
+    config: Config, environment: MutableMapping[str, str]
+) -> tuple[bool, *tuple[str, ...]]:
+    """Return whether systemd passes sockets for gear, and what is wrong with them."""
+    try:
+        return (GEAR in adopt(config, take(environment)),)
+    except StartupError as error:
+        return True, str(error)
 
 
 def _sockets(config: Config) -> Iterator[str]:

@@ -52,7 +52,7 @@ from .facts import Facts
 from .live_settings import set_limits
 from .loop import Selector
 from .show_limits import usages
-from .sockets import remove_file
+from .sockets import InheritedSocket, remove_file
 
 # Seconds between two looks at the wall clock, which may be changed while scheduled jobs
 # wait for their time.
@@ -204,7 +204,8 @@ class Listener:
         acceptor.start()
         where = describe(sock.getsockname())
         what = "" if service is self._gear else f" for {name}"
-        log.log(NOTICE, "listening on %s%s", where, what)
+        origin = ", by systemd" if isinstance(sock, InheritedSocket) else ""
+        log.log(NOTICE, "listening on %s%s%s", where, what, origin)
 
     def _start_engine(self) -> None:
         # At the level DEBUG, packets are logged, which the engine does not do.

@@ -20,6 +20,13 @@ _ANY = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))  # noqa: S104
 _MISSING_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 
 
+class InheritedSocket(socket.socket):
+    """A listening socket that another process has opened, which keeps it open.
+
+    If it is a Unix socket, its file is not removed.
+    """
+
+
 def open_all(endpoints: Iterable[Endpoint], backlog: int) -> list[socket.socket]:
     """Listen on every endpoint; `backlog` connections may wait to be accepted.
 
@@ -65,7 +72,7 @@ def close_all(opened: Iterable[socket.socket]) -> None:
 
 def remove_file(sock: socket.socket) -> None:
     """Remove the file of an open Unix socket, so that no more peers connect."""
-    if sock.family == socket.AF_UNIX:
+    if sock.family == socket.AF_UNIX and not isinstance(sock, InheritedSocket):
         with suppress(OSError):
             os.unlink(sock.getsockname())
 

@@ -45,6 +45,8 @@ environment:
   GEARMAND_PORT         port to listen on
   GEARMAND_CA_CERTIFICATE, GEARMAND_SERVER_PEM, GEARMAND_SERVER_KEY
                         files for --ssl-ca-file, --ssl-certificate, --ssl-key
+  LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES
+                        sockets from systemd, used instead of those of --listen
 
 signals:
   TERM, INT             stop
