@@ -115,7 +115,7 @@ class Stage:
     def _choose(self, options: dict[str, Any]) -> None:
         """Give the broker the options that the script has, as if it were made so."""
         broker = self.broker
-        parts = (broker, broker.workers, broker.sleepers, broker.choice)
+        parts = (broker, broker.losses, broker.sleepers, broker.choice)
         limits = dict.fromkeys(LIMITS, 0) | options.pop("limits")
         for name, limit in limits.items():
             setattr(broker.limits, name, limit)
