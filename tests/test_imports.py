@@ -25,7 +25,8 @@ LAYERS = (
         "encoders",
         "blocking.seams",
     ),
-    ("protocol", "client_core", "*_handler", "queue"),
+    ("protocol", "client_core", "*_handler", "queue", "monitor.text"),
+    ("monitor.model",),
     ("server.compiled", "server.networks"),
     ("server.broker", "server.broker_c"),
     ("server.protocols", "server.storage.journal"),
@@ -42,8 +43,11 @@ LAYERS = (
     ("server.net",),
     ("server.check", "server.imports", "server"),
     ("", "cli", "server.__main__"),
+    ("monitor.reading",),
+    ("monitor.acting", "monitor.history", "monitor.access"),
+    ("monitor",),
 )
-WITHOUT_IO = range(6)
+WITHOUT_IO = range(7)
 IO = {
     *("asyncio", "multiprocessing", "select", "selectors", "signal", "socket"),
     *("ssl", "subprocess", "threading", "random", "secrets", "time", "uuid"),

@@ -1,0 +1,39 @@
+"""The tool `gearman-monitor`: web pages about any number of job servers.
+
+Rooms: `model` has values and rules, without I/O; `reading` asks servers; `history`
+keeps the past; `acting` changes something on servers; `access` says who may; `web` has
+the API and the pages; `demo` starts something to look at. The extra `monitor` has what
+`web` needs.
+
+How a page is added: write a handler in `web/pages.py`, or in a module `web/pages_*.py`,
+and put a row into a table `PAGES`:
+
+    async def function(visit: Visit) -> Response:
+        view = visit.service.fleet.function(visit.request.query_params["function"]...)
+        return visit.render("function.html", function=view)
+
+    PAGES = (Page("/function", function),)
+
+`visit` (`web/visit.py`) has the request, who asks (`visit.who`, with `name`, `role`,
+`may_act` and `token`), the fields of a form that was sent (`visit.form`), and
+`visit.service` (`web/service.py`). The service has
+
+* `fleet` (`model/fleet.py`): `servers()`, `functions()`, `function(name)`, `totals()`,
+  which return views (`model/views.py`);
+* `archive` (`history/archive.py`): `chart(...)`, `notes(...)`;
+* `targets`, to ask a server with the functions of `reading/queries.py`;
+* `act(...)` and `submit(...)`, which also write the audit;
+* `attention.glance()`, which a page calls so that servers are read often.
+
+A template (`web/templates/`, Jinja2) extends `layout.html`. All values are escaped.
+Filters: `number`, `rate`, `duration`, `size`, `name` (bytes for people), `query` (bytes
+as a value in a URL: `/function?function={{ function.name | query }}`). Its forms need
+`<input type="hidden" name="csrf" value="{{ visitor.token }}">`; a script sends the
+token in the header `X-CSRF-Token`. There are no inline scripts and styles, as the
+headers (`web/guard.py`) forbid them: they are files in `web/static/`, at `/static/`. A
+script listens to `/api/live` and asks the API for what has changed: `/api/openapi.json`
+lists its endpoints.
+
+Names of functions are bytes. In a query, %XX stands for any byte:
+`queries.read(visit.request.scope["query_string"], {...})` reads them.
+"""

@@ -1,0 +1,1 @@
+"""Something to look at: a job server with workers and load, in own processes."""

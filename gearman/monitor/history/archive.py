@@ -1,0 +1,122 @@
+"""The history for the rest of the monitor: a thread of its own uses the file."""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from ..model.readings import Reading
+from . import spans
+from .file import File, Note
+from .recorder import Moment, Recorder
+from .spans import Chart, Span
+
+__all__ = ["Archive", "Note"]
+
+T = TypeVar("T")
+
+# Seconds between two commits, and between two rounds of packing and pruning.
+COMMIT: Final = 1.0
+TIDY: Final = 60.0
+# Moments that may wait for a disk that does not accept them; more are dropped.
+WAITING: Final = 10_000
+
+_log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+_NOTE_KEYS: Final = ("id", "time", *Note.__slots__)
+
+
+class Archive:
+    """Takes readings and notes, and answers questions about them.
+
+    If the file can't be written any more, the log says so, and the monitor goes on.
+    """
+
+    def __init__(self, file: File, clock: Callable[[], float] = time.time) -> None:
+        self._file = file
+        self._clock = clock
+        self._recorder = Recorder()
+        self._waiting: list[Moment] = []
+        self._thread = ThreadPoolExecutor(1, "history")
+        self._trouble = ""
+
+    def take(self, address: str, reading: Reading) -> None:
+        """Take what a server answered."""
+        self._waiting += self._recorder.take(address, reading)
+        del self._waiting[:-WAITING]
+
+    async def run(self) -> None:
+        """Write what was taken until this is cancelled; then write the rest."""
+        tidied = float("-inf")
+        try:
+            while True:
+                await self._commit()
+                if time.monotonic() - tidied >= TIDY:
+                    await self._attempt(self._file.tidy, self._clock())
+                    tidied = time.monotonic()
+                await asyncio.sleep(COMMIT)
+        finally:
+            await self._commit()
+
+    async def close(self) -> None:
+        await self._call(self._file.close)
+        self._thread.shutdown()
+
+    async def _commit(self) -> None:
+        if not self._waiting:
+            return
+        moments, self._waiting = self._waiting, []
+        if not await self._attempt(self._file.write, moments):
+            self._waiting = [*moments, *self._waiting][-WAITING:]
+
+    async def _attempt(self, function: Callable[[Any], None], argument: object) -> bool:
+        """Call a function; log why if it fails, and return whether it did not."""
+        try:
+            await self._call(function, argument)
+        except sqlite3.Error as error:
+            if self._trouble != (text := str(error)):
+                self._trouble = text
+                _log.error("the history can't be written: %s", text)
+            return False
+        if self._trouble:
+            self._trouble = ""
+            _log.warning("the history can be written again")
+        return True
+
+    async def _call(self, function: Callable[..., T], *arguments: object) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, function, *arguments)
+
+    # -- questions
+
+    async def chart(
+        self, addresses: Sequence[str], name: bytes, span: Span, fields: Sequence[str]
+    ) -> Chart:
+        """Return the history of a function, or of all if the name is empty."""
+        return await self._call(
+            spans.chart, self._file, addresses, name, span, fields, self._clock()
+        )
+
+    async def charts(
+        self, addresses: Sequence[str], names: Sequence[bytes], span: Span, field: str
+    ) -> list[Chart]:
+        """Return one field of several functions."""
+        return [await self.chart(addresses, name, span, [field]) for name in names]
+
+    async def note(self, notes: Iterable[Note]) -> None:
+        """Note what somebody did. If that can't be stored, the log has it."""
+        several = list(notes)
+        try:
+            await self._call(self._file.note, several, self._clock())
+        except sqlite3.Error as error:
+            for note in several:
+                _log.error("not noted, as %s: %s", error, note)
+
+    async def notes(self, limit: int, before: int = 0) -> list[Record]:
+        """Return who did what, newest first; those `before` an id, if it is not 0."""
+        rows = await self._call(self._file.notes, limit, before)
+        return [dict(zip(_NOTE_KEYS, row, strict=True)) for row in rows]

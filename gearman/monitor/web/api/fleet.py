@@ -1,0 +1,149 @@
+"""Endpoints about servers, functions, workers, and what a server says of itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from ....text import printable, text_or_base64
+from ...model.readings import Worker
+from ...reading import queries as asking
+from ...reading.failures import reason
+from ...reading.link import Refused, Target
+from ...text import name_text
+from ..problems import Problem
+from ..visit import Visit
+from .records import Record, function_record, server_record, worker_record
+
+
+async def overview(visit: Visit) -> Record:
+    """Return totals, servers, and the functions with the worst trouble."""
+    fleet = visit.service.fleet
+    functions = fleet.functions()
+    visit.service.attention.glance()
+    return {
+        "totals": server_record(fleet.totals()),
+        "servers": [server_record(view) for view in fleet.servers()],
+        "functions": [function_record(v) for v in functions[: visit.query["limit"]]],
+        "count": len(functions),
+    }
+
+
+async def servers(visit: Visit) -> Record:
+    visit.service.attention.glance()
+    return {"servers": [server_record(v) for v in visit.service.fleet.servers()]}
+
+
+async def functions(visit: Visit) -> Record:
+    """Return functions, worst trouble first, of one server or of all."""
+    query, service = visit.query, visit.service
+    service.chosen(query["server"])
+    service.attention.glance()
+    found = service.fleet.functions(query["server"])
+    if query["search"]:
+        wanted = query["search"].lower()
+        found = [view for view in found if wanted in name_text(view.name).lower()]
+    start = query["offset"]
+    page = found[start : start + query["limit"]]
+    return {"functions": [function_record(v) for v in page], "count": len(found)}
+
+
+async def function(visit: Visit) -> Record:
+    """Return a function with its parts, and its policy on each server that has one."""
+    name, service = visit.query["function"], visit.service
+    service.attention.glance()
+    view = service.fleet.function(name)
+    if view is None:
+        raise Problem(404, "no server has this function now")
+    targets = [service.target(part.server) for part in view.parts]
+    answers, _ = await ask(targets, asking.policies)
+    policies = [
+        {"server": address, "policy": found.get(printable(name), "")}
+        for address, found in answers.items()
+    ]
+    return {**function_record(view, parts=True), "policies": policies}
+
+
+async def workers(visit: Visit) -> Record:
+    """Return workers, with the jobs that they have now where a server tells."""
+    query, service = visit.query, visit.service
+    targets = service.chosen(query["server"])
+    answers, problems = await ask(targets, _workers_and_jobs)
+    wanted = printable(query["function"])
+    records = [
+        worker_record(address, worker, jobs.get(worker.descriptor, []))
+        for address, (found, jobs) in answers.items()
+        for worker in found
+        if not wanted or wanted in worker.functions
+    ]
+    return {"workers": records, "problems": problems}
+
+
+# Running jobs of a server that are shown with their workers.
+_MOST_RUNNING = 10_000
+
+
+async def _workers_and_jobs(
+    target: Target,
+) -> tuple[list[Worker], dict[int, list[Record]]]:
+    found = await asking.workers(target)
+    jobs: dict[int, list[Record]] = {}
+    try:
+        wanted = asking.Jobs(state="running", limit=_MOST_RUNNING)
+        for record in await asking.jobs(target, wanted):
+            worker = record.get("worker") or {}
+            jobs.setdefault(worker.get("descriptor", -1), []).append(record)
+    except Refused:
+        # gearmand does not say who has which job.
+        pass
+    return found, jobs
+
+
+async def schedules(visit: Visit) -> Record:
+    return await _listed(visit, "schedules", asking.schedules)
+
+
+async def limits(visit: Visit) -> Record:
+    return await _listed(visit, "limits", asking.limits)
+
+
+async def policies(visit: Visit) -> Record:
+    """Return the policies of functions, as text."""
+
+    async def listed(target: Target) -> list[Record]:
+        found = await asking.policies(target)
+        return [
+            {"function": text_or_base64(name), "policy": text}
+            for name, text in found.items()
+        ]
+
+    return await _listed(visit, "policies", listed)
+
+
+async def _listed(
+    visit: Visit, key: str, question: Callable[[Target], Awaitable[list[Record]]]
+) -> Record:
+    targets = visit.service.chosen(visit.query["server"])
+    answers, problems = await ask(targets, question)
+    rows = [
+        {"server": address, **row} for address, rows in answers.items() for row in rows
+    ]
+    return {key: rows, "problems": problems}
+
+
+async def ask(
+    targets: Sequence[Target], question: Callable[[Target], Awaitable[Any]]
+) -> tuple[dict[str, Any], list[Record]]:
+    """Ask servers at the same time; return answers by address, and what went wrong."""
+    results = await asyncio.gather(
+        *(question(target) for target in targets), return_exceptions=True
+    )
+    answers: dict[str, Any] = {}
+    problems: list[Record] = []
+    for target, result in zip(targets, results, strict=True):
+        if isinstance(result, OSError | ValueError | Refused):
+            problems.append({"server": target.address, "reason": reason(result)})
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            answers[target.address] = result
+    return answers, problems

@@ -1,0 +1,131 @@
+"""One request: who asks, for what, and with which words."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from jinja2 import Environment
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from ..access.browsers import is_foreign
+from ..access.sessions import Visitor
+from .problems import Problem
+from .service import Service
+
+TOKEN_HEADER: Final = "x-csrf-token"
+TOKEN_FIELD: Final = "csrf"
+# Bytes of a body: a workload, as base64, and what is around it.
+MOST_BODY: Final = 16 << 20
+
+_FORM: Final = "application/x-www-form-urlencoded"
+
+
+@dataclass(slots=True)
+class Visit:
+    """A request, with what its endpoint needs.
+
+    `query` has the parameters of an endpoint of the API, `body` its body. `form` has
+    the fields of a form that a page sent.
+    """
+
+    request: Request
+    service: Service
+    visitor: Visitor | None
+    templates: Environment
+    query: dict[str, Any] = field(default_factory=dict)
+    body: Any = None
+    form: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The address of the client, empty for a Unix socket."""
+        return self.request.client.host if self.request.client else ""
+
+    @property
+    def who(self) -> Visitor:
+        """Who asks, at an endpoint for those who have logged in."""
+        assert self.visitor is not None  # noqa: S101
+        return self.visitor
+
+    def render(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+        """Return a page. Templates also get `visitor`, `service`, and `path`.
+
+        All values are escaped.
+        """
+        text = self.templates.get_template(template).render(
+            visitor=self.visitor,
+            service=self.service,
+            path=self.request.url.path,
+            needs_login=self.service.sessions.are_needed,
+            **context,
+        )
+        return HTMLResponse(text, status)
+
+    def redirect(self, path: str) -> RedirectResponse:
+        """Send the browser to another page, which it gets with GET."""
+        return RedirectResponse(path, 303)
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body. Raises Problem if it is too long."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BODY:
+            raise Problem(413, f"a body has {MOST_BODY} bytes at most")
+    return b"".join(parts)
+
+
+def parse_json(request: Request, body: bytes) -> Any:
+    """Return what is in a body of JSON. Raises Problem."""
+    if _media_type(request) != "application/json":
+        raise Problem(415, "the body must be JSON, with its Content-Type")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Problem(400, "the body is no JSON") from None
+
+
+def parse_form(request: Request, body: bytes) -> dict[str, str]:
+    """Return the fields of a form. Raises Problem."""
+    if _media_type(request) != _FORM:
+        raise Problem(415, f"a form must be {_FORM}")
+    try:
+        pairs = parse_qsl(
+            body.decode(),
+            keep_blank_values=True,
+            max_num_fields=20_000,
+            errors="strict",
+        )
+    except ValueError:
+        raise Problem(400, "the form can't be read") from None
+    return dict(pairs)
+
+
+def check_token(visit: Visit) -> None:
+    """Raise Problem unless a change is asked for by a page of ours, or by a program.
+
+    The token is in a header, or in a field of a form.
+    """
+    refuse_foreign(visit.request)
+    given = visit.request.headers.get(TOKEN_HEADER) or visit.form.get(TOKEN_FIELD, "")
+    if not visit.who.is_token(given):
+        raise Problem(
+            403,
+            f"the header {TOKEN_HEADER.upper()} must have the token that"
+            " GET /api/session tells",
+        )
+
+
+def refuse_foreign(request: Request) -> None:
+    """Raise Problem if a page of another site sends this."""
+    if is_foreign(request.headers):
+        raise Problem(403, "this request comes from a page of another site")
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
