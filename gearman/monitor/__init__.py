@@ -9,14 +9,15 @@ How a page is added: write a handler in `web/pages.py`, or in a module `web/page
 and put a row into a table `PAGES`:
 
     async def function(visit: Visit) -> Response:
-        view = visit.service.fleet.function(visit.request.query_params["function"]...)
+        view = visit.service.fleet.function(visit.query["function"])
         return visit.render("function.html", function=view)
 
-    PAGES = (Page("/function", function),)
+    PAGES = (Page("/function", function, query={"function": name("the function")}),)
 
 `visit` (`web/visit.py`) has the request, who asks (`visit.who`, with `name`, `role`,
-`may_act` and `token`), the fields of a form that was sent (`visit.form`), and
-`visit.service` (`web/service.py`). The service has
+`may_act` and `token`), the parameters of the query (`visit.query`, read as the row of
+the page says: `web/queries.py`), the fields of a form that was sent (`visit.form`,
+`visit.field`), and `visit.service` (`web/service.py`). The service has
 
 * `fleet` (`model/fleet.py`): `servers()`, `functions()`, `function(name)`, `totals()`,
   which return views (`model/views.py`);
@@ -34,6 +35,7 @@ headers (`web/guard.py`) forbid them: they are files in `web/static/`, at `/stat
 script listens to `/api/live` and asks the API for what has changed: `/api/openapi.json`
 lists its endpoints.
 
-Names of functions are bytes. In a query, %XX stands for any byte:
-`queries.read(visit.request.scope["query_string"], {...})` reads them.
+Names of functions are bytes. In the query of a URL they are written with the filter
+`query`, and read as a `queries.name(...)`; in a form they are written with the filter,
+and read with `visit.names(field)`.
 """

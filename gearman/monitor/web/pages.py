@@ -26,7 +26,7 @@ async def login(visit: Visit) -> Response:
     """Show the form, or begin a session."""
     if visit.request.method != "POST":
         return visit.render("login.html", error="", name="")
-    name, password = (visit.form.get(key, "") for key in ("name", "password"))
+    name, password = (visit.field(key) for key in ("name", "password"))
     try:
         key = await session.begin(
             visit.service, visit.address, name[:200], password[:1000]
@@ -54,6 +54,6 @@ async def logout(visit: Visit) -> Response:
 
 PAGES: Final[tuple[Page, ...]] = (
     Page("/", overview),
-    Page(LOGIN, login, role="", methods=("GET", "POST")),
-    Page("/logout", logout, methods=("POST",)),
+    Page(LOGIN, login, role="", methods=("GET", "POST"), post_role=""),
+    Page("/logout", logout, methods=("POST",), post_role="view"),
 )

@@ -19,7 +19,8 @@ LONGEST: Final = 1024
 class Parameter:
     """A parameter: its values are bytes if `is_bytes`.
 
-    `default` counts if it is not given. A schema has a type, and an enum or a minimum and a maximum.
+    `default` counts if it is not given. A schema has a type, and may have an enum, or a
+    minimum and a maximum.
     """
 
     meaning: str

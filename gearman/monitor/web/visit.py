@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, unquote_to_bytes
 
 from jinja2 import Environment
 from starlette.requests import Request
@@ -26,8 +26,8 @@ _FORM: Final = "application/x-www-form-urlencoded"
 class Visit:
     """A request, with what its endpoint needs.
 
-    `query` has the parameters of an endpoint of the API, `body` its body. `form` has
-    the fields of a form that a page sent.
+    `query` has the parameters that the table has for an endpoint or a page. `body` is
+    what was sent to an endpoint, `form` has the fields that were sent to a page.
     """
 
     request: Request
@@ -36,7 +36,7 @@ class Visit:
     templates: Environment
     query: dict[str, Any] = field(default_factory=dict)
     body: Any = None
-    form: dict[str, str] = field(default_factory=dict)
+    form: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -48,6 +48,17 @@ class Visit:
         """Who asks, at an endpoint for those who have logged in."""
         assert self.visitor is not None  # noqa: S101
         return self.visitor
+
+    def field(self, name: str) -> str:
+        """Return the first value of a field of the form, empty if there is none."""
+        return self.form.get(name, [""])[0]
+
+    def names(self, name: str) -> list[bytes]:
+        """Return the values of a field whose values were written by the filter `query`.
+
+        So bytes that are not UTF-8 get through a form.
+        """
+        return [unquote_to_bytes(value) for value in self.form.get(name, [])]
 
     def render(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """Return a page. Templates also get `visitor`, `service`, and `path`.
@@ -90,12 +101,12 @@ def parse_json(request: Request, body: bytes) -> Any:
         raise Problem(400, "the body is no JSON") from None
 
 
-def parse_form(request: Request, body: bytes) -> dict[str, str]:
+def parse_form(request: Request, body: bytes) -> dict[str, list[str]]:
     """Return the fields of a form. Raises Problem."""
     if _media_type(request) != _FORM:
         raise Problem(415, f"a form must be {_FORM}")
     try:
-        pairs = parse_qsl(
+        return parse_qs(
             body.decode(),
             keep_blank_values=True,
             max_num_fields=20_000,
@@ -103,7 +114,6 @@ def parse_form(request: Request, body: bytes) -> dict[str, str]:
         )
     except ValueError:
         raise Problem(400, "the form can't be read") from None
-    return dict(pairs)
 
 
 def check_token(visit: Visit) -> None:
@@ -112,7 +122,7 @@ def check_token(visit: Visit) -> None:
     The token is in a header, or in a field of a form.
     """
     refuse_foreign(visit.request)
-    given = visit.request.headers.get(TOKEN_HEADER) or visit.form.get(TOKEN_FIELD, "")
+    given = visit.request.headers.get(TOKEN_HEADER) or visit.field(TOKEN_FIELD)
     if not visit.who.is_token(given):
         raise Problem(
             403,
