@@ -24,7 +24,7 @@ the page says: `web/queries.py`), the fields of a form that was sent (`visit.for
 * `archive` (`history/archive.py`): `chart(...)`, `notes(...)`;
 * `targets`, to ask a server with the functions of `reading/queries.py`;
 * `act(...)` and `submit(...)`, which also write the audit;
-* `attention.glance()`, which a page calls so that servers are read often.
+* `look()`, which a page awaits first, so that servers are read often.
 
 A template (`web/templates/`, Jinja2) extends `layout.html`. All values are escaped.
 Filters: `number`, `rate`, `duration`, `size`, `name` (bytes for people), `query` (bytes

@@ -31,9 +31,9 @@ def _run(arguments: Sequence[str]) -> int:
             f"it needs {error.name}: pip install 'gearman-py[monitor]'"
         ) from error
     if options.demo:
-        from .demo import stage
+        from .demo.stage import started
 
-        with stage.started() as target:
+        with started() as target:
             return run(options, (target,))
     return run(options, options.targets)
 

@@ -27,12 +27,13 @@ class Attention:
     def is_there(self) -> bool:
         return bool(self._watchers) or self._clock() < self._until
 
-    def glance(self) -> None:
-        """Note that somebody has looked once."""
+    def glance(self) -> bool:
+        """Note that somebody looks once; return whether somebody did before."""
         was = self.is_there
         self._until = self._clock() + GLANCE
         if not was:
             self._wake()
+        return was
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from .visit import Visit
 
 async def overview(visit: Visit) -> Response:
     fleet = visit.service.fleet
-    visit.service.attention.glance()
+    await visit.service.look()
     return visit.render(
         "overview.html",
         totals=fleet.totals(),

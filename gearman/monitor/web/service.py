@@ -1,6 +1,8 @@
 """All that the monitor shows and does, for the API and the pages."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +21,8 @@ from .news import News
 from .problems import Problem
 
 COOKIE: Final = "gearman-monitor"
+# Seconds that a page waits for new readings, after nobody had looked.
+_MOMENT: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -42,6 +46,15 @@ class Service:
     def visitor(self, request: Request) -> Visitor | None:
         """Return who sends a request, None if nobody has logged in."""
         return self.sessions.find(request.cookies.get(COOKIE, ""))
+
+    async def look(self) -> None:
+        """Have servers read often; if they were not, wait a moment for new readings."""
+        if self.attention.glance():
+            return
+        number = self.news.number + len(self.targets)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_MOMENT):
+                await self.news.after(number - 1)
 
     def target(self, address: str) -> Target:
         """Return a server by its address. Raises Problem."""

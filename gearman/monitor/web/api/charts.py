@@ -21,7 +21,7 @@ async def history(visit: Visit) -> Record:
         if field not in FIELDS:
             raise Problem(400, f"{field[:80]!r} is no field: there are {_KNOWN}")
     addresses = [each.address for each in service.chosen(query["server"])]
-    service.attention.glance()
+    await service.look()
     chart = await service.archive.chart(
         addresses, query["function"], SPANS[query["span"]], fields
     )

@@ -18,8 +18,8 @@ from .records import Record, function_record, server_record, worker_record
 async def overview(visit: Visit) -> Record:
     """Return totals, servers, and the functions with the worst trouble."""
     fleet = visit.service.fleet
+    await visit.service.look()
     functions = fleet.functions()
-    visit.service.attention.glance()
     return {
         "totals": server_record(fleet.totals()),
         "servers": [server_record(view) for view in fleet.servers()],
@@ -29,7 +29,7 @@ async def overview(visit: Visit) -> Record:
 
 
 async def servers(visit: Visit) -> Record:
-    visit.service.attention.glance()
+    await visit.service.look()
     return {"servers": [server_record(v) for v in visit.service.fleet.servers()]}
 
 
@@ -37,7 +37,7 @@ async def functions(visit: Visit) -> Record:
     """Return functions, worst trouble first, of one server or of all."""
     query, service = visit.query, visit.service
     service.chosen(query["server"])
-    service.attention.glance()
+    await service.look()
     found = service.fleet.functions(query["server"])
     if query["search"]:
         wanted = query["search"].lower()
@@ -50,7 +50,7 @@ async def functions(visit: Visit) -> Record:
 async def function(visit: Visit) -> Record:
     """Return a function with its parts, and its policy on each server that has one."""
     name, service = visit.query["function"], visit.service
-    service.attention.glance()
+    await service.look()
     view = service.fleet.function(name)
     if view is None:
         raise Problem(404, "no server has this function now")
