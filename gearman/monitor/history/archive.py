@@ -97,15 +97,19 @@ class Archive:
         self, addresses: Sequence[str], name: bytes, span: Span, fields: Sequence[str]
     ) -> Chart:
         """Return the history of a function, or of all if the name is empty."""
-        return await self._call(
-            spans.chart, self._file, addresses, name, span, fields, self._clock()
-        )
+        return (await self.charts(addresses, [name], span, fields))[0]
 
     async def charts(
-        self, addresses: Sequence[str], names: Sequence[bytes], span: Span, field: str
+        self,
+        addresses: Sequence[str],
+        names: Sequence[bytes],
+        span: Span,
+        fields: Sequence[str],
     ) -> list[Chart]:
-        """Return one field of several functions."""
-        return [await self.chart(addresses, name, span, [field]) for name in names]
+        """Return the history of several functions."""
+        return await self._call(
+            spans.charts, self._file, addresses, names, span, fields, self._clock()
+        )
 
     async def note(self, notes: Iterable[Note]) -> None:
         """Note what somebody did. If that can't be stored, the log has it."""

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -35,17 +35,22 @@ NOTES_KEPT: Final = 366 * DAY
 
 MEMORY: Final = ":memory:"
 
-# The key of a moment has its tier, its time and its server; that of a chunk its tier,
-# the number of the chunk, and the function. So new rows are at the end of a table, old
-# ones at its beginning, and no index is needed.
-_TABLES: Final = """
+# The key of a moment has its tier, its time and its server; that of a chunk its number
+# and its function. So new rows are at the end of a table, old ones at its beginning, no
+# index is needed, and pages are full.
+_TABLES: Final = f"""
 CREATE TABLE server (id INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE);
 CREATE TABLE function (
     id INTEGER PRIMARY KEY AUTOINCREMENT, server INTEGER NOT NULL, name BLOB NOT NULL,
     day INTEGER NOT NULL, UNIQUE (server, name)
 );
 CREATE TABLE moment (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE chunk (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+{
+    "".join(
+        f"CREATE TABLE chunk{tier.number} (id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+        for tier in TIERS
+    )
+}
 CREATE TABLE note (
     id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, who TEXT NOT NULL,
     action TEXT NOT NULL, server TEXT NOT NULL, target TEXT NOT NULL,
@@ -54,8 +59,7 @@ CREATE TABLE note (
 """
 _SERVER_BITS: Final = 16
 _TIME_BITS: Final = 40
-_FUNCTION_BITS: Final = 32
-_CHUNK_BITS: Final = 24
+_FUNCTION_BITS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,9 @@ def moment_key(tier: int, start: int, server: int) -> int:
     return (tier << _TIME_BITS | start) << _SERVER_BITS | server
 
 
-def chunk_key(tier: int, chunk: int, function: int) -> int:
-    return (tier << _CHUNK_BITS | chunk) << _FUNCTION_BITS | function
+def chunk_key(chunk: int, function: int) -> int:
+    """Return the key of a chunk in the table of its tier."""
+    return chunk << _FUNCTION_BITS | function
 
 
 class File:
@@ -175,8 +180,7 @@ class File:
     def tidy(self, now: float) -> None:
         """Pack what is over, and drop what is too old."""
         for tier in TIERS:
-            if tier.chunk:
-                self._pack(tier, int(now) // tier.chunk)
+            self._pack(tier, int(now) // tier.chunk)
         with self._database:
             self._prune(int(now))
         while self.size() > MOST_BYTES and self._drop_oldest_day():
@@ -220,22 +224,28 @@ class File:
         for function in sorted(entries):
             points = self._known(tier, chunk, function)
             points |= {slot: point_of(e) for slot, e in entries[function].items()}
-            self._database.execute(
-                "INSERT OR REPLACE INTO chunk VALUES (?, ?)",
-                (
-                    chunk_key(tier.number, chunk, function),
-                    pack_chunk(points, tier.slots),
-                ),
-            )
+            self.put_chunk(tier, chunk, function, points)
         self._database.executemany(
             "DELETE FROM moment WHERE id = ?", ((key,) for key in keys)
         )
 
+    def put_chunk(
+        self, tier: Tier, chunk: int, function: int, points: Mapping[int, Point]
+    ) -> None:
+        """Store the points of a function, by their slots in a chunk."""
+        self._database.execute(
+            f"INSERT OR REPLACE INTO chunk{tier.number} VALUES (?, ?)",
+            (
+                chunk_key(chunk, function),
+                pack_chunk(points, tier.slots, dense=tier.is_dense),
+            ),
+        )
+
     def _known(self, tier: Tier, chunk: int, function: int) -> dict[int, Point]:
         """Return what is packed already, as after the clock was set back."""
-        key = chunk_key(tier.number, chunk, function)
         for (data,) in self._database.execute(
-            "SELECT data FROM chunk WHERE id = ?", (key,)
+            f"SELECT data FROM chunk{tier.number} WHERE id = ?",
+            (chunk_key(chunk, function),),
         ):
             slots, columns = unpack_chunk(data, tier.slots, range(len(FIELDS)))
             rows = zip(*(columns[field] for field in range(len(FIELDS))), strict=True)
@@ -255,8 +265,7 @@ class File:
                     moment_key(tier.number, max(oldest, 0), 0),
                 ),
             )
-            if tier.chunk:
-                self._drop_chunks(tier, oldest // tier.chunk)
+            self._drop_chunks(tier, oldest // tier.chunk)
         # After a year without points nothing is left of a function.
         gone = execute(
             "DELETE FROM function WHERE day < ? RETURNING server, name",
@@ -269,36 +278,29 @@ class File:
             (now - NOTES_KEPT, MOST_NOTES),
         )
 
-    def _drop_chunks(self, tier: Tier, before: int) -> int:
-        cursor = self._database.execute(
-            "DELETE FROM chunk WHERE id >= ? AND id < ?",
-            (
-                chunk_key(tier.number, 0, 0),
-                chunk_key(tier.number, max(before, 0), 0),
-            ),
+    def _drop_chunks(self, tier: Tier, before: int) -> None:
+        self._database.execute(
+            f"DELETE FROM chunk{tier.number} WHERE id < ?", (chunk_key(before, 0),)
         )
-        return cursor.rowcount
 
     def _drop_oldest_day(self) -> bool:
         """Drop the oldest day, or the oldest hour of the last day; False: none left."""
         for tier in (COARSE, MIDDLE):
             (key,) = self._database.execute(
-                "SELECT min(id) FROM chunk WHERE id >= ? AND id < ?",
-                (chunk_key(tier.number, 0, 0), chunk_key(tier.number + 1, 0, 0)),
+                f"SELECT min(id) FROM chunk{tier.number}"
             ).fetchone()
             if key is not None:
-                chunk = key >> _FUNCTION_BITS & (1 << _CHUNK_BITS) - 1
                 with self._database:
-                    self._drop_chunks(tier, chunk + 1)
+                    self._drop_chunks(tier, (key >> _FUNCTION_BITS) + 1)
                 return True
         return False
 
     # -- reading
 
     def moments(
-        self, tier: Tier, server: int, function: int, start: int, end: int
-    ) -> Iterator[tuple[int, Point]]:
-        """Yield the points of a function that are not packed, with their times."""
+        self, tier: Tier, server: int, start: int, end: int
+    ) -> Iterator[tuple[int, dict[int, bytes]]]:
+        """Yield times that are not packed, with entries by functions."""
         rows = self._database.execute(
             "SELECT id, data FROM moment WHERE id >= ? AND id < ? AND id & ? = ?",
             (
@@ -309,9 +311,7 @@ class File:
             ),
         )
         for key, data in rows:
-            entry = moment_entries(data).get(function)
-            if entry is not None:
-                yield key >> _SERVER_BITS & (1 << _TIME_BITS) - 1, point_of(entry)
+            yield key >> _SERVER_BITS & (1 << _TIME_BITS) - 1, moment_entries(data)
 
     def chunks(
         self,
@@ -324,8 +324,8 @@ class File:
         """Yield times, and the values of fields at these times, a chunk at a time."""
         for chunk in range(start // tier.chunk, (end - 1) // tier.chunk + 1):
             row = self._database.execute(
-                "SELECT data FROM chunk WHERE id = ?",
-                (chunk_key(tier.number, chunk, function),),
+                f"SELECT data FROM chunk{tier.number} WHERE id = ?",
+                (chunk_key(chunk, function),),
             ).fetchone()
             if row is not None:
                 slots, columns = unpack_chunk(row[0], tier.slots, fields)

@@ -3,15 +3,17 @@
 A *moment* has the points of all functions of a server at one time. It is written as
 soon as it is over: an entry a function, compressed.
 
-A *chunk* has the points of one function for an hour or a day. It is made of moments,
-when the hour or day is over. It has a bit for each time of which there is a point; then
-a column for each field: the number of bytes of a value, and the first bytes of all
-values, the second bytes of all values, and so on. `started` and `completed` are
-differences from `submitted`, which are near to zero. The columns are compressed. So a
-chunk of a function that is quiet has some 20 bytes, and columns are unpacked by few
-operations however many values they have.
+A *chunk* has the points of one function for some time. It is made of moments, when that
+time is over. Few points are written one after the other, each with its slot, as in a
+moment. For many there is a bit for each slot that has a point, and then a column for
+each field: the number of bytes of a value, the first bytes of all values, the second
+bytes of all values, and so on. `started` and `completed` are differences from
+`submitted`, which are near to zero. The columns are compressed. So a point of a
+function that is seldom used has some 15 bytes, one of a busy function fewer than 5, and
+columns are unpacked by few operations however many values they have.
 """
 
+import lzma
 import sys
 import zlib
 from array import array
@@ -20,11 +22,21 @@ from typing import Final
 
 from .points import COUNTED, FIELDS, Point
 
+# A small dictionary: a chunk has a few KiB.
+_FILTERS: Final = [
+    {"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16, "lc": 0, "lp": 0, "pb": 0}
+]
 # The array type codes for numbers of so many bytes.
 _TYPES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 # Without the header and the check sum of zlib: SQLite checks its pages itself.
 _RAW: Final = -15
 _MOST: Final = (1 << 63) - 1
+
+# The first byte of a chunk says how it is written; so many points may be rows.
+_ROWS: Final = 0
+_COLUMNS: Final = 1
+_DENSE_COLUMNS: Final = 2
+_FEW: Final = 24
 
 # What is written as a difference from `submitted`.
 _NEAR: Final = frozenset({COUNTED.index("started"), COUNTED.index("completed")})
@@ -35,6 +47,16 @@ _NEAR: Final = frozenset({COUNTED.index("started"), COUNTED.index("completed")})
 
 def pack_moment(points: Mapping[int, Point]) -> bytes:
     """Return the bytes of points by the numbers of their functions."""
+    return _compressed(_rows(points))
+
+
+def moment_entries(data: bytes) -> dict[int, bytes]:
+    """Return the points of a moment, each as bytes for `point_of`."""
+    return _entries(_decompressed(data))
+
+
+def _rows(points: Mapping[int, Point]) -> bytes:
+    """Return points one after the other: step to the number, size, and entry."""
     written = bytearray()
     last = 0
     for number in sorted(points):
@@ -43,12 +65,10 @@ def pack_moment(points: Mapping[int, Point]) -> bytes:
         _write(written, len(entry))
         written += entry
         last = number
-    return _compressed(bytes(written))
+    return bytes(written)
 
 
-def moment_entries(data: bytes) -> dict[int, bytes]:
-    """Return the points of a moment, each as bytes for `point_of`."""
-    text = _decompressed(data)
+def _entries(text: bytes) -> dict[int, bytes]:
     entries: dict[int, bytes] = {}
     place = number = 0
     while place < len(text):
@@ -104,41 +124,69 @@ def _read(text: bytes, place: int) -> tuple[int, int]:
 # -- chunks
 
 
-def pack_chunk(points: Mapping[int, Point], slots: int) -> bytes:
-    """Return the bytes of points by their slots, which are from 0 to below `slots`."""
-    order = sorted(points)
-    columns = list(zip(*(points[slot] for slot in order), strict=True))
-    bits = sum(1 << slot for slot in order)
-    written = [bits.to_bytes((slots + 7) // 8, "little")]
-    for field, values in enumerate(columns):
-        if field in _NEAR:
-            values = tuple(map(_zigzag, values, columns[0]))
-        written.append(_column(values))
-    return _compressed(b"".join(written))
+def pack_chunk(
+    points: Mapping[int, Point], slots: int, *, dense: bool = False
+) -> bytes:
+    """Return the bytes of points by their slots, which are from 0 to below `slots`.
+
+    Those that are kept for long are packed more densely, which takes more time.
+    """
+    text = _columns(points, slots)
+    if dense:
+        packed = lzma.compress(text, lzma.FORMAT_RAW, filters=_FILTERS)
+        columns = bytes([_DENSE_COLUMNS]) + packed
+    else:
+        columns = bytes([_COLUMNS]) + _compressed(text)
+    if len(points) > _FEW:
+        return columns
+    rows = bytes([_ROWS]) + _rows(points)
+    return min(rows, columns, key=len)
 
 
 def unpack_chunk(
     data: bytes, slots: int, fields: Iterable[int]
 ) -> tuple[list[int], dict[int, list[int]]]:
     """Return the slots that have points, and the values of the wanted fields."""
-    text = _decompressed(data)
+    if data[0] == _ROWS:
+        points = {slot: point_of(entry) for slot, entry in _entries(data[1:]).items()}
+        return [*points], {
+            field: [point[field] for point in points.values()] for field in fields
+        }
+    if data[0] == _COLUMNS:
+        text = _decompressed(data[1:])
+    else:
+        text = lzma.decompress(data[1:], lzma.FORMAT_RAW, filters=_FILTERS)
+    return _read_columns(text, slots, set(fields))
+
+
+def _columns(points: Mapping[int, Point], slots: int) -> bytes:
+    order = sorted(points)
+    bits = sum(1 << slot for slot in order)
+    written = [bits.to_bytes((slots + 7) // 8, "little")]
+    columns = list(zip(*(points[slot] for slot in order), strict=True))
+    for field, values in enumerate(columns):
+        if field in _NEAR:
+            values = tuple(map(_zigzag, values, columns[0]))
+        written.append(_column(values))
+    return b"".join(written)
+
+
+def _read_columns(
+    text: bytes, slots: int, wanted: set[int]
+) -> tuple[list[int], dict[int, list[int]]]:
     place = (slots + 7) // 8
     bits = int.from_bytes(text[:place], "little")
     order = [slot for slot in range(slots) if bits >> slot & 1]
-    wanted = set(fields)
     columns: dict[int, list[int]] = {}
-    submitted = [0]
     for field in range(len(FIELDS)):
         width = text[place]
         place += 1
         planes = text[place : place + width * len(order)]
         place += len(planes)
-        if field in wanted or field == 0:
+        if field == 0 or field in wanted:
             values = _values(planes, width, len(order))
-            if field == 0:
-                submitted = values
-            elif field in _NEAR:
-                values = list(map(_unzigzag, values, submitted))
+            if field in _NEAR:
+                values = list(map(_unzigzag, values, columns[0]))
             columns[field] = values
     return order, {field: columns[field] for field in wanted}
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from .file import File
-from .points import COUNTED, FIELDS, FIRST_GAUGE, FIRST_PERCENTILE, decoded
+from .packing import point_of
+from .points import FIELDS, FIRST_GAUGE, FIRST_PERCENTILE, decoded
 from .recorder import ALL
 from .tiers import COARSE, DAY, FINE, HOUR, MIDDLE, Tier
 
@@ -44,15 +45,15 @@ class Chart:
     fields: Mapping[str, Values]
 
 
-def chart(
+def charts(
     file: File,
     addresses: Sequence[str],
-    name: bytes,
+    names: Sequence[bytes],
     span: Span,
     fields: Sequence[str],
     now: float,
-) -> Chart:
-    """Return the history of a function on some servers, as that of one.
+) -> list[Chart]:
+    """Return the history of functions on some servers, each as that of one.
 
     An empty name stands for all functions. Counts and gauges are summed, of percentiles
     and ages the highest is taken.
@@ -60,17 +61,21 @@ def chart(
     end = int(now) // span.step * span.step
     start = end - span.seconds // span.step * span.step
     wanted = [FIELDS.index(field) for field in fields]
-    grids = [
-        _Grid(file, address, name, span, start, end).read(wanted)
-        for address in addresses
-        if file.server(address) is not None
-    ]
+    servers = [number for a in addresses if (number := file.server(a)) is not None]
+    grids = [_Grid(file, server, span, start, end) for server in servers]
+    read = [grid.read(names, wanted) for grid in grids]
     count = (end - start) // span.step
-    found = {
-        field: _united(place, [grid[place] for grid in grids], count)
-        for field, place in zip(fields, wanted, strict=True)
-    }
-    return Chart(start, span.step, found)
+    return [
+        Chart(
+            start,
+            span.step,
+            {
+                field: _united(place, [found[name][place] for found in read], count)
+                for field, place in zip(fields, wanted, strict=True)
+            },
+        )
+        for name in names
+    ]
 
 
 def _united(place: int, several: Sequence[Values], count: int) -> Values:
@@ -93,52 +98,91 @@ def _is_peak(place: int) -> bool:
     return place >= FIRST_PERCENTILE or place == _OLDEST
 
 
+# Times, and the values of some fields at these times.
+_Columns = tuple[list[int], Mapping[int, list[int]]]
+
+
 class _Grid:
-    """The numbers of a function on one server, at the steps of a chart."""
+    """The numbers of functions on one server, at the steps of a chart."""
 
     def __init__(
-        self, file: File, address: str, name: bytes, span: Span, start: int, end: int
+        self, file: File, server: int, span: Span, start: int, end: int
     ) -> None:
         self._file = file
-        server = file.server(address)
-        assert server is not None  # noqa: S101
         self._server = server
-        self._function = file.function(server, name)
-        self._all = file.function(server, ALL)
         self._span = span
         self._start = start
         self._end = end
         self._count = (end - start) // span.step
 
-    def read(self, wanted: Sequence[int]) -> dict[int, Values]:
+    def read(
+        self, names: Sequence[bytes], wanted: Sequence[int]
+    ) -> dict[bytes, dict[int, Values]]:
+        """Return the values of the wanted fields, by the names of functions."""
+        found: dict[bytes, dict[int, Values]] = {
+            name: {place: [None] * self._count for place in wanted} for name in names
+        }
         # Where a finer tier has nothing, as while nobody looked, a coarser one does.
         tiers = [FINE, MIDDLE] if self._span.tier is FINE else [self._span.tier]
-        found: dict[int, Values] = {place: [None] * self._count for place in wanted}
         for tier in tiers:
-            self._fill(found, tier, wanted)
+            moments = list(
+                self._file.moments(
+                    tier, self._server, self._start - tier.seconds, self._end
+                )
+            )
+            seen = self._seen(tier, moments)
+            for name in names:
+                self._fill(
+                    found[name], seen, tier, self._columns(tier, moments, name, wanted)
+                )
+        return found
+
+    def _seen(self, tier: Tier, moments: "_Moments") -> list[int]:
+        """Return how many seconds of each step were read: what is missing there is 0.
+
+        The sum of all functions has a point for each time that was read.
+        """
+        seen = [0] * self._count
+        for times, _ in self._columns(tier, moments, ALL, ()):
+            for time in times:
+                for step in self._steps(time, tier):
+                    seen[step] += min(tier.seconds, self._span.step)
+        return seen
+
+    def _columns(
+        self, tier: Tier, moments: "_Moments", name: bytes, wanted: Sequence[int]
+    ) -> list[_Columns]:
+        function = self._file.function(self._server, name)
+        if function is None:
+            return []
+        found: list[_Columns] = list(
+            self._file.chunks(
+                tier, function, self._start - tier.seconds, self._end, wanted
+            )
+        )
+        rows = [(time, e[function]) for time, e in moments if function in e]
+        if rows:
+            points = [point_of(entry) for _, entry in rows]
+            columns = {place: [point[place] for point in points] for place in wanted}
+            found.append(([time for time, _ in rows], columns))
         return found
 
     def _fill(
-        self, found: dict[int, Values], tier: Tier, wanted: Sequence[int]
+        self,
+        found: dict[int, Values],
+        seen: Sequence[int],
+        tier: Tier,
+        several: Sequence[_Columns],
     ) -> None:
-        # How many seconds of each step were read: then what is missing is 0.
-        seen = [0] * self._count
-        if self._all is not None:
-            for times, _ in self._columns(tier, self._all, ()):
-                for time in times:
-                    for step in self._steps(time, tier):
-                        seen[step] += min(tier.seconds, self._span.step)
-        sums = {place: [0.0] * self._count for place in wanted}
-        if self._function is not None:
-            for times, columns in self._columns(tier, self._function, wanted):
-                for place in wanted:
-                    self._add(sums[place], place, tier, times, columns[place])
-        for place in wanted:
-            values, total = found[place], sums[place]
+        """Set the values that are not known yet, at steps that were read."""
+        for place, values in found.items():
+            sums = [0.0] * self._count
+            for times, columns in several:
+                self._add(sums, place, tier, times, columns[place])
             for step, seconds in enumerate(seen):
                 if seconds and values[step] is None:
-                    counted = place < len(COUNTED)
-                    values[step] = total[step] / seconds if counted else total[step]
+                    counted = place < FIRST_GAUGE
+                    values[step] = sums[step] / seconds if counted else sums[step]
 
     def _add(
         self,
@@ -148,13 +192,13 @@ class _Grid:
         times: Sequence[int],
         values: Sequence[int],
     ) -> None:
+        share = min(1.0, self._span.step / tier.seconds)
         for time, value in zip(times, values, strict=True):
             if not value:
                 continue
-            steps = self._steps(time, tier)
-            for step in steps:
+            for step in self._steps(time, tier):
                 if place < FIRST_GAUGE:
-                    sums[step] += value * min(1.0, self._span.step / tier.seconds)
+                    sums[step] += value * share
                 else:
                     sums[step] = max(sums[step], value)
 
@@ -164,16 +208,5 @@ class _Grid:
         width = max(tier.seconds // self._span.step, 1)
         return range(max(first, 0), min(first + width, self._count))
 
-    def _columns(
-        self, tier: Tier, function: int, wanted: Sequence[int]
-    ) -> list[tuple[list[int], dict[int, list[int]]]]:
-        start, end = self._start - tier.seconds, self._end
-        found = []
-        if tier.chunk:
-            found = list(self._file.chunks(tier, function, start, end, wanted))
-        rows = list(self._file.moments(tier, self._server, function, start, end))
-        if rows:
-            times = [time for time, _ in rows]
-            columns = {place: [point[place] for _, point in rows] for place in wanted}
-            found.append((times, columns))
-        return found
+
+_Moments = Sequence[tuple[int, Mapping[int, bytes]]]

@@ -42,7 +42,7 @@ async def sparklines(visit: Visit) -> Record:
     views = service.fleet.functions(query["server"])[: query["limit"]]
     names = [view.name for view in views]
     span = SPANS[query["span"]]
-    charts = await service.archive.charts(addresses, names, span, query["field"])
+    charts = await service.archive.charts(addresses, names, span, [query["field"]])
     return {
         "lines": [
             {
