@@ -5,7 +5,7 @@ from urllib.parse import quote_from_bytes
 
 from ..text import printable
 
-_UNITS: Final = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def number(value: float) -> str:
@@ -20,19 +20,15 @@ def rate(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time with two units at most: 3 d 4 h, 5 min 6 s, 1.2 s, 12 ms."""
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
-    whole = int(seconds)
-    for place, (size, unit) in enumerate(_UNITS):
-        count, rest = divmod(whole, int(size))
-        if count:
-            lower, name = (*_UNITS, (1.0, "s"))[place + 1]
-            return f"{count} {unit}" + (
-                f" {rest // int(lower)} {name}" if rest >= lower else ""
-            )
-    raise AssertionError(seconds)
+    whole = max(int(seconds), 60)
+    place = next(place for place, (size, _) in enumerate(_UNITS) if whole >= size)
+    (size, unit), (lower, name) = _UNITS[place : place + 2]
+    rest = whole % size // lower
+    return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
 
 
 def size(value: float) -> str:

@@ -33,6 +33,7 @@ _HIGHEST_CODE: Final = 255
 
 Point = tuple[int, ...]
 Gauges = tuple[int, ...]
+NO_GAUGES: Final[Gauges] = (0,) * len(GAUGES)
 
 
 def gauges(function: FunctionReading) -> Gauges:

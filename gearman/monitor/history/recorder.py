@@ -7,7 +7,17 @@ from typing import Final
 from ..model import counters as counting
 from ..model.counters import NOTHING, Counters
 from ..model.readings import FunctionReading, Reading
-from .points import Gauges, Point, gauges, highest, is_silent, make, parts, summed
+from .points import (
+    NO_GAUGES,
+    Gauges,
+    Point,
+    gauges,
+    highest,
+    is_silent,
+    make,
+    parts,
+    summed,
+)
 from .tiers import TIERS, Tier
 
 # The name under which the sum of all functions of a server is kept.
@@ -31,20 +41,14 @@ class _Open:
     start: int
     first: Reading
     highest: dict[bytes, Gauges] = field(default_factory=dict)
-    total: Gauges = (0,) * 6
+    total: Gauges = NO_GAUGES
 
-    def look(self, reading: Reading) -> None:
-        """Keep the highest gauges. Functions without jobs cost nothing."""
-        busy: list[Gauges] = []
-        for name, function in reading.functions.items():
-            if function.is_idle and name not in self.highest:
-                continue
-            now = gauges(function)
-            busy.append(now)
+    def look(self, busy: Mapping[bytes, Gauges], total: Gauges) -> None:
+        """Keep the highest gauges."""
+        for name, now in busy.items():
             before = self.highest.get(name)
             self.highest[name] = now if before is None else highest((now, before))
-        if busy:
-            self.total = highest((self.total, summed(busy)))
+        self.total = highest((self.total, total))
 
 
 class Recorder:
@@ -55,12 +59,16 @@ class Recorder:
 
     def take(self, address: str, reading: Reading) -> list[Moment]:
         moments: list[Moment] = []
+        # Functions without jobs cost nothing.
+        functions = reading.functions.values()
+        busy = {each.name: gauges(each) for each in functions if not each.is_idle}
+        total = summed(map(gauges, functions)) if functions else NO_GAUGES
         for tier in TIERS:
             start = int(reading.time) // tier.seconds * tier.seconds
             key = address, tier.number
             opened = self._open.get(key)
             if opened is not None:
-                opened.look(reading)
+                opened.look(busy, total)
                 if start == opened.start:
                     continue
                 moments += _moments(tier, address, opened, reading, start)

@@ -231,8 +231,8 @@ def _rates(server: _Server, function: FunctionReading) -> Rates | None:
     seconds = last.time - before.time
     if seconds <= 0:
         return None
-    new = function.counters.since(_counters(before.functions.get(function.name)))
-    return rates(new, seconds)
+    then = _counters(before.functions.get(function.name))
+    return rates(function.counters, then, seconds)
 
 
 def _sum_of_rates(several: Sequence[Rates]) -> Rates | None:

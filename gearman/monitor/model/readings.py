@@ -5,16 +5,21 @@ what nobody can read raises ValueError.
 """
 
 import json
+import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..text import name_text
 from .counters import NOTHING, NUMBERS, Counters
 from .histogram import BUCKETS, Histogram
 
 # Functions of one server that are read; more of them are left out.
 MOST_FUNCTIONS: Final = 100_000
+
+
+_WORKER = re.compile(rb"(-?\d{1,18}) (\S*) (.*?) :(?: (.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class StatsReader:
         for line in lines[: MOST_FUNCTIONS + 2]:
             known = self._last.get(line)
             if known is None:
-                record = _object(line)
+                record = json_object(line)
                 kind = record.get("kind")
                 if kind == "server":
                     facts = record
@@ -116,7 +121,7 @@ class StatsReader:
         self._last = seen
         if not facts:
             raise unreadable(b"show stats has no server")
-        version = str(facts.get("version", ""))
+        version = name_text(as_bytes(facts.get("version", "")))
         return Reading(time, version, functions, True, facts, forgotten)
 
 
@@ -143,16 +148,15 @@ def worker(line: bytes) -> Worker:
 
     It is `DESCRIPTOR ADDRESS ID : FUNCTION FUNCTION`; an id may have blanks.
     """
-    before, colon, after = line.partition(b" :")
-    descriptor, _, rest = before.partition(b" ")
-    address, _, client_id = rest.partition(b" ")
-    if not colon or not descriptor.lstrip(b"-").isdigit():
+    found = _WORKER.fullmatch(line)
+    if found is None:
         raise unreadable(line)
+    descriptor, address, client_id, functions = found.groups(b"")
     return Worker(
         int(descriptor),
         address.decode(errors="backslashreplace"),
         client_id.decode(errors="backslashreplace"),
-        tuple(after.split()),
+        tuple(functions.split()),
     )
 
 
@@ -165,14 +169,20 @@ def as_bytes(value: object) -> bytes:
     raise ValueError("a name must be a text, or an object with base64")
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def json_object(line: bytes) -> dict[str, Any]:
+    """Return an object that a server sent as a line of JSON. Raises ValueError."""
     try:
-        record = json.loads(line)
-    except ValueError:
+        record = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):
         raise unreadable(line) from None
     if not isinstance(record, dict):
         raise unreadable(line)
     return record
+
+
+def _refuse(word: str) -> None:
+    """Refuse NaN and Infinity, which are no JSON."""
+    raise ValueError(word)
 
 
 _GAUGES: Final = (

@@ -58,8 +58,10 @@ def _lost_workers(part: FunctionPart) -> _Finding:
     if recent is None or not recent.lost + recent.timeouts:
         return _NONE
     count = recent.lost + recent.timeouts
-    jobs = "a job" if count == 1 else "jobs"
-    return 300 + _size(count), f"{number(count)} workers lost with {jobs}"
+    text = "1 worker lost with a job"
+    if count > 1:
+        text = f"{number(count)} workers lost with jobs"
+    return 300 + _size(count), text
 
 
 def _growing(part: FunctionPart) -> _Finding:
@@ -86,7 +88,8 @@ def _held(part: FunctionPart) -> _Finding:
 def _dead(part: FunctionPart) -> _Finding:
     if not part.dead:
         return _NONE
-    return 10 + _size(part.dead), f"{number(part.dead)} dead jobs"
+    jobs = "1 dead job" if part.dead == 1 else f"{number(part.dead)} dead jobs"
+    return 10 + _size(part.dead), jobs
 
 
 _RULES: Final[tuple[Callable[[FunctionPart], _Finding], ...]] = (

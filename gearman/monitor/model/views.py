@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from .counters import Counters
 from .histogram import Histogram
@@ -111,12 +111,26 @@ def percentiles(times: Histogram) -> Percentiles:
     return Percentiles(*map(times.quantile, (0.5, 0.95, 0.99)))
 
 
-def rates(counters: Counters, seconds: float) -> Rates:
-    """Return how often a second what was counted in so many seconds."""
-    return Rates(
-        counters.submitted / seconds,
-        counters.started / seconds,
-        counters.completed / seconds,
-        (counters.failed + counters.exceptions) / seconds,
-        counters.retried / seconds,
+def rates(new: Counters, old: Counters, seconds: float) -> Rates:
+    """Return how often a second what was counted between two moments.
+
+    If a counter is smaller than before, the server began again: then all is new.
+    """
+    if new is old:
+        return _STILL
+    now, then = _rated(new), _rated(old)
+    if any(a < b for a, b in zip(now, then, strict=True)):
+        then = (0,) * len(then)
+    return Rates(*((a - b) / seconds for a, b in zip(now, then, strict=True)))
+
+
+def _rated(counters: Counters) -> tuple[int, ...]:
+    """Return what there are rates of, in the order of Rates."""
+    failed = counters.failed + counters.exceptions
+    return (
+        *(counters.submitted, counters.started, counters.completed),
+        *(failed, counters.retried),
     )
+
+
+_STILL: Final = Rates()

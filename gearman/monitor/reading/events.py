@@ -1,13 +1,13 @@
 """What happens on servers, as it happens: `watch events`."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 from urllib.parse import quote_from_bytes
 
+from ..model.readings import json_object
 from .failures import reason
 from .link import Link, Refused, Target
 
@@ -98,7 +98,4 @@ def _record(line: bytes) -> Record:
             if b"UNKNOWN_COMMAND" in line
             else line.removeprefix(b"ERR ").decode(errors="backslashreplace")
         )
-    record = json.loads(line)
-    if not isinstance(record, dict):
-        raise ValueError("an event that can't be read")
-    return record
+    return json_object(line)

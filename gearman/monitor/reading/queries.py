@@ -4,13 +4,12 @@ Each opens a connection of its own, and raises what `Link` raises; Refused if th
 does not know the command.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote_from_bytes
 
-from ..model.readings import Worker, unreadable, worker
+from ..model.readings import Worker, json_object, unreadable, worker
 from .link import Link, Refused, Target
 
 Record = dict[str, Any]
@@ -63,7 +62,7 @@ async def jobs(target: Target, wanted: Jobs) -> list[Record]:
     """
     async with Link.to(target) as link:
         try:
-            return list(map(_object, await link.lines(wanted.command())))
+            return list(map(json_object, await link.lines(wanted.command())))
         except Refused:
             if await _counts(link):
                 raise
@@ -95,7 +94,7 @@ async def job(target: Target, handle: bytes) -> Record | None:
             if str(refused) == "UNKNOWN_JOB":
                 return None
             raise
-    return _object(lines[0]) if lines else None
+    return json_object(lines[0]) if lines else None
 
 
 async def policies(target: Target) -> dict[bytes, str]:
@@ -142,13 +141,6 @@ async def _rows(target: Target, command: bytes, columns: int) -> list[Sequence[b
         if len(row) != columns:
             raise unreadable(line)
     return [*rows]
-
-
-def _object(line: bytes) -> Record:
-    record = json.loads(line)
-    if not isinstance(record, Mapping):
-        raise unreadable(line)
-    return dict(record)
 
 
 def _shown_job(line: bytes) -> Record:

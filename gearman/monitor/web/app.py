@@ -8,9 +8,8 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -20,7 +19,7 @@ from .guard import Guard
 from .openapi import describe
 from .page import Page
 from .pages import PAGES
-from .problems import Problem
+from .problems import Json, Problem
 from .service import Service
 from .visit import Visit
 
@@ -30,7 +29,7 @@ API: Final = "/api/"
 _FOLDER: Final = files(__package__)
 
 
-def create(service: Service) -> Starlette:
+def create(service: Service) -> Guard:
     """Return the application for a service."""
     templates = environment()
 
@@ -41,7 +40,7 @@ def create(service: Service) -> Starlette:
     description = describe(ENDPOINTS)
 
     async def openapi(request: Request) -> Response:
-        return JSONResponse(description)
+        return Json(description)
 
     async def failed(request: Request, error: Exception) -> Response:
         return _failure(visit(request), error)
@@ -57,8 +56,9 @@ def create(service: Service) -> Starlette:
         HTTPException: failed,
         Exception: failed,
     }
-    guard = Middleware(Guard, only_local=not service.sessions.are_needed)
-    return Starlette(routes=routes, exception_handlers=handlers, middleware=[guard])
+    # Around the whole, so that also what Starlette answers by itself has the headers.
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    return Guard(app, only_local=not service.sessions.are_needed)
 
 
 def environment() -> Environment:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from ..access.users import ACT
@@ -41,7 +42,7 @@ class Page:
         request = visit.request
         role = self.post_role if request.method == "POST" else self.role
         if role and visit.visitor is None:
-            return visit.redirect(f"{LOGIN}?next={quote(_local(request.url.path))}")
+            return visit.redirect(f"{LOGIN}?next={quote(_asked(request))}")
         if role == ACT and not visit.who.may_act:
             raise Problem(403, "this needs the role act")
         if self.query is not None:
@@ -55,5 +56,7 @@ class Page:
         return await self.handler(visit)
 
 
-def _local(path: str) -> str:
-    return path if path.startswith("/") and not path.startswith("//") else "/"
+def _asked(request: Request) -> str:
+    """Return the path of a request, with its query."""
+    query = request.url.query
+    return f"{request.url.path}?{query}" if query else request.url.path

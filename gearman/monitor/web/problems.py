@@ -1,5 +1,6 @@
 """Answers to requests that can't be fulfilled: application/problem+json, RFC 9457."""
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -7,6 +8,13 @@ from typing import Final
 from starlette.responses import JSONResponse
 
 MEDIA_TYPE: Final = "application/problem+json"
+
+
+class Json(JSONResponse):
+    """JSON in ASCII, so that halves of surrogate pairs in it do no harm."""
+
+    def render(self, content: object) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 class Problem(Exception):
@@ -24,8 +32,8 @@ class Problem(Exception):
     def title(self) -> str:
         return HTTPStatus(self.status).phrase
 
-    def response(self) -> JSONResponse:
-        return JSONResponse(
+    def response(self) -> Json:
+        return Json(
             {
                 "type": "about:blank",
                 "title": self.title,

@@ -80,9 +80,9 @@ class Service:
         outcomes = await perform(ACTIONS[action], target, names, values)
         detail = ""
         if values:
-            detail = "&".join(f"{key}={value}" for key, value in values.items())
+            detail = _text("&".join(f"{key}={v}" for key, v in values.items()))
         await self.archive.note(
-            Note(who, action, address, name_text(name), detail[:1000], _result(outcome))
+            Note(who, action, address, name_text(name), detail, _result(outcome))
             for name, outcome in zip(names, outcomes, strict=True)
         )
         return outcomes
@@ -104,6 +104,11 @@ class Service:
                 [Note(who, "submit", address, name, detail, result)]
             )
         return handle
+
+
+def _text(text: str) -> str:
+    """Return the beginning of a text, without what can't be stored as UTF-8."""
+    return text[:1000].encode(errors="backslashreplace").decode()
 
 
 def _result(outcome: Outcome) -> str:

@@ -96,9 +96,13 @@ def parse_json(request: Request, body: bytes) -> Any:
     if _media_type(request) != "application/json":
         raise Problem(415, "the body must be JSON, with its Content-Type")
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise Problem(400, "the body is no JSON") from None
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(word)
 
 
 def parse_form(request: Request, body: bytes) -> dict[str, list[str]]:

@@ -3,14 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ...access.users import ACT
 from ...reading.failures import reason
 from ...reading.link import Refused
 from .. import queries
-from ..problems import Problem
+from ..problems import Json, Problem
 from ..queries import Parameter
 from ..schema import Schema, check
 from ..visit import Visit, check_token, parse_json, read_body
@@ -50,11 +49,11 @@ class Endpoint:
             _check_body(self.body, visit.body)
         try:
             answer = await self.handler(visit)
+            return answer if isinstance(answer, Response) else Json(answer)
         except Refused as refused:
             raise Problem(409, str(refused)) from refused
         except (OSError, ValueError) as error:
             raise Problem(502, f"the server can't be asked: {reason(error)}") from error
-        return answer if isinstance(answer, Response) else JSONResponse(answer)
 
     async def _admit(self, visit: Visit) -> None:
         if not self.role:
@@ -72,6 +71,3 @@ def _check_body(schema: Schema, body: object) -> None:
         check(schema, body)
     except ValueError as error:
         raise Problem(400, str(error)) from None
-
-
-MakeVisit = Callable[[Request], Visit]

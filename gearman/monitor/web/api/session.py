@@ -4,11 +4,11 @@ import asyncio
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ...access.sessions import Visitor
 from ...access.users import User
-from ..problems import Problem
+from ..problems import Json, Problem
 from ..service import COOKIE, Service
 from ..visit import Visit, refuse_foreign
 from .records import Record
@@ -30,7 +30,7 @@ async def log_in(visit: Visit) -> Response:
     key = await begin(visit.service, visit.address, body["name"], body["password"])
     visitor = visit.service.sessions.find(key)
     assert visitor is not None  # noqa: S101
-    response = JSONResponse(_record(visitor))
+    response = Json(_record(visitor))
     set_cookie(response, visit.request, key)
     return response
 

@@ -1,0 +1,149 @@
+"""The history as the rest of the monitor uses it."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
+
+import pytest
+
+from gearman.monitor.history import archive as archives
+from gearman.monitor.history.archive import Archive, Note
+from gearman.monitor.history.file import MEMORY, File
+from gearman.monitor.history.recorder import Moment
+from gearman.monitor.history.spans import SPANS
+from tests.monitor.readings import function, reading
+
+A = "a:4730"
+NOTE = Note("ann", "pause", A, "mail", "", "done")
+
+
+class FullDisk(File):
+    """A file that can't be written while `full` is true."""
+
+    full = True
+
+    def write(self, moments: Iterable[Moment]) -> None:
+        self._check()
+        super().write(moments)
+
+    def note(self, notes: Iterable[Note], now: float) -> None:
+        self._check()
+        super().note(notes, now)
+
+    def _check(self) -> None:
+        if self.full:
+            raise sqlite3.OperationalError("database or disk is full")
+
+
+def play(file: File, story: Callable[[Archive], Awaitable[None]]) -> None:
+    """Run a story with an archive whose time is 1100 seconds after the epoch."""
+
+    async def run() -> None:
+        archive = Archive(file, lambda: 1100.0)
+        await story(archive)
+        await archive.close()
+
+    asyncio.run(run())
+
+
+def fill(archive: Archive) -> None:
+    archive.take(A, reading(function(submitted=0), time=1000.0))
+    archive.take(A, reading(function(submitted=10), time=1010.0))
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def test_what_was_taken_is_written_at_the_end() -> None:
+    async def story(archive: Archive) -> None:
+        fill(archive)
+        task = asyncio.create_task(archive.run())
+        await asyncio.sleep(0)
+        await ended(task)
+        chart = await archive.chart([A], b"mail", SPANS["hour"], ["submitted"])
+        assert 1.0 in chart.fields["submitted"]
+
+    play(File(MEMORY), story)
+
+
+def test_nothing_taken_is_nothing_written() -> None:
+    async def story(archive: Archive) -> None:
+        await archive._commit()
+
+    play(File(MEMORY), story)
+
+
+def test_notes_are_objects() -> None:
+    async def story(archive: Archive) -> None:
+        await archive.note([NOTE])
+        (note,) = await archive.notes(10)
+        assert note == {
+            **{"id": 1, "time": 1100.0, "who": "ann", "action": "pause"},
+            **{"server": A, "target": "mail", "detail": "", "result": "done"},
+        }
+
+    play(File(MEMORY), story)
+
+
+def test_monitor_goes_on_while_the_disk_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    monkeypatch.setattr(archives, "_log", logging.Logger("history"))
+    archives._log.addHandler(handler)
+    file = FullDisk(MEMORY)
+
+    async def story(archive: Archive) -> None:
+        fill(archive)
+        await archive._commit()
+        await archive._commit()
+        await archive.note([NOTE])
+        assert lines[0] == "the history can't be written: database or disk is full"
+        assert lines[1].startswith("not noted, as database or disk is full: Note(")
+        file.full = False
+        await archive._commit()
+        assert lines[2:] == ["the history can be written again"]
+        chart = await archive.chart([A], b"mail", SPANS["hour"], ["submitted"])
+        assert 1.0 in chart.fields["submitted"]
+
+    play(file, story)
+
+
+def test_what_waits_for_a_full_disk_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(archives, "WAITING", 2)
+    monkeypatch.setattr(archives, "_log", logging.Logger("history"))
+
+    async def story(archive: Archive) -> None:
+        for number in range(10):
+            archive.take(A, reading(function(), time=1000.0 + 10 * number))
+            await archive._commit()
+        assert len(archive._waiting) == 2
+
+    play(FullDisk(MEMORY), story)
+
+
+def test_history_is_tidied_while_the_monitor_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tidied: list[float] = []
+    file = File(MEMORY)
+    monkeypatch.setattr(file, "tidy", tidied.append)
+    monkeypatch.setattr(archives, "COMMIT", 0.0)
+
+    async def story(archive: Archive) -> None:
+        task = asyncio.create_task(archive.run())
+        while not tidied:
+            await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await ended(task)
+        assert tidied == [1100.0]
+
+    play(file, story)
