@@ -21,8 +21,8 @@ NAME: Final = "gearman-monitor"
 VERSION: Final = f"{NAME} (gearman-py) {__version__}\n"
 
 _DESCRIPTION: Final = """\
-Show on web pages what Gearman job servers do, and what they did: this package's
-server, and gearmand with the numbers that it has."""
+Show on web pages what Gearman job servers do, and what they did: those of this
+package, and gearmand with the numbers that it has."""
 
 _EPILOG: Final = """\
 environment:

@@ -32,7 +32,7 @@ SOURCES: Final = (
     Source("cache.warm", 60, 0.9),
     Source("video.encode", 2.0, 0.9),
     # No worker has it.
-    Source("archive.old", 0.1),
+    Source("archive.old", 0.5),
 )
 
 

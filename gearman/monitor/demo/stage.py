@@ -29,6 +29,9 @@ dead = "list"
 max-running = 2
 dead = "list"
 
+[functions."archive.old"]
+ttl = 900
+
 [functions."report.*"]
 retries = 1
 dead = "list"

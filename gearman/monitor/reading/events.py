@@ -7,9 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 from urllib.parse import quote_from_bytes
 
+from ...server.protocols.events import NAMES
 from ..model.readings import json_object
 from .failures import reason
 from .link import Link, Refused, Target
+
+# The names of events of servers.
+EVENTS: Final = tuple(sorted(NAMES))
 
 # Events that may wait for a reader; while there are so many, servers are not read,
 # and leave out what they can't send.

@@ -47,22 +47,19 @@ class Poller:
             self._failures = min(self._failures + 1, 10)
 
     async def _follow(self, link: Link) -> None:
-        read = await _way(link)
+        read: _Stats | _Status = _Stats(link)
         while True:
             began = time.monotonic()
-            reading = await read()
+            try:
+                reading = await read()
+            except Refused:
+                if isinstance(read, _Status):
+                    raise
+                read = _Status(link, await version(link))
+                continue
             self._failures = 0
             self._took(self._target.address, reading)
             await self._attention.pause(time.monotonic() - began)
-
-
-async def _way(link: Link) -> "_Stats | _Status":
-    """Find out whether a server counts."""
-    try:
-        await link.lines(b"show stats")
-    except Refused:
-        return _Status(link, await version(link))
-    return _Stats(link)
 
 
 async def version(link: Link) -> str:

@@ -151,6 +151,7 @@ def _shown_job(line: bytes) -> Record:
     return {
         "handle": _text(handle),
         "retries": _number(numbers[0], int) or 0,
+        "ignored": numbers[1] == b"1",
         "background": numbers[2] == b"1",
     }
 

@@ -3,7 +3,8 @@
 Names of functions are bytes: %XX stands for any byte, UTF-8 or not.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -39,6 +40,13 @@ def name(meaning: str, *, required: bool = False) -> Parameter:
 def text(meaning: str, *, required: bool = False) -> Parameter:
     schema = {"type": "string", "maxLength": LONGEST, "minLength": int(required)}
     return Parameter(meaning, schema, "", required)
+
+
+def words(meaning: str, allowed: Iterable[str]) -> Parameter:
+    """Return a parameter with words that have commas between them; it may be empty."""
+    word = "|".join(allowed)
+    schema = {"type": "string", "pattern": f"^(({word})(,({word}))*)?$"}
+    return Parameter(meaning, schema, "")
 
 
 def choice(meaning: str, words: list[str], default: str) -> Parameter:
@@ -98,6 +106,8 @@ def _value(key: str, parameter: Parameter, value: bytes) -> Any:
         decoded = value.decode()
     except UnicodeDecodeError:
         raise Problem(400, f"{key} must be UTF-8") from None
+    if "pattern" in schema and not re.fullmatch(schema["pattern"], decoded):
+        raise Problem(400, f"{key} must be {parameter.meaning}")
     if "enum" in schema and decoded not in schema["enum"]:
         raise Problem(400, f"{key} must be one of {', '.join(schema['enum'])}")
     return decoded

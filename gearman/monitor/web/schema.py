@@ -31,6 +31,20 @@ BYTES: Final[Schema] = {
         },
     ]
 }
+# The same, but not empty.
+NAME: Final[Schema] = {
+    "oneOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "properties": {
+                "base64": {"type": "string", "pattern": _BASE64, "minLength": 4}
+            },
+            "required": ["base64"],
+            "additionalProperties": False,
+        },
+    ]
+}
 
 
 def one_of(*words: str) -> Schema:
@@ -113,7 +127,7 @@ def _check_text(schema: Schema, value: str, where: str) -> None:
         raise ValueError(f"{where} must not be empty")
     if "maxLength" in schema and len(value) > schema["maxLength"]:
         raise ValueError(f"{where} is longer than {schema['maxLength']} characters")
-    if "pattern" in schema and not re.search(schema["pattern"], value):
+    if "pattern" in schema and not re.fullmatch(schema["pattern"], value):
         raise ValueError(f"{where} must fit {schema['pattern']}")
 
 

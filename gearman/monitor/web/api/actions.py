@@ -25,7 +25,7 @@ async def act(visit: Visit) -> Record:
     body: dict[str, Any] = visit.body
     values = body.get("policy")
     if ACTIONS[body["action"]].has_policy != (values is not None):
-        raise Problem(400, "policy is for the action set-policy, which needs it")
+        raise Problem(409, "policy is for the action set-policy, which needs it")
     by_server: dict[str, list[bytes]] = {}
     for each in body["targets"]:
         visit.service.target(each["server"])

@@ -61,7 +61,5 @@ async def submit(visit: Visit) -> Record:
         body.get("priority", "normal"),
         body.get("options", {}),
     )
-    if not job.function:
-        raise Problem(400, "a job needs the name of a function")
     handle = await visit.service.submit(visit.who.name, body["server"], job)
     return {"server": body["server"], "handle": handle}

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from starlette.responses import Response, StreamingResponse
 
-from ....server.protocols.events import NAMES
 from ...reading.events import Watch
+from ...reading.link import Target
 from ..problems import Problem
 from ..visit import Visit
 
@@ -16,7 +16,6 @@ from ..visit import Visit
 ALIVE: Final = 15.0
 # Streams at the same time, of both kinds.
 MOST: Final = 100
-# Seconds after which a session is looked at again.
 _streams: set[object] = set()
 
 
@@ -28,11 +27,9 @@ async def live(visit: Visit) -> Response:
 async def events(visit: Visit) -> Response:
     """Tell what happens on servers, as it happens."""
     names = list(filter(None, visit.query["events"].split(",")))
-    for name in names:
-        if name not in NAMES:
-            known = ", ".join(sorted(NAMES))
-            raise Problem(400, f"{name[:80]!r} is no event: there are {known}")
-    return _response(visit, _events(visit, names))
+    patterns = list(filter(None, [visit.query["function"]]))
+    targets = visit.service.chosen(visit.query["server"])
+    return _response(visit, _events(visit, targets, names, patterns))
 
 
 async def _readings(visit: Visit) -> AsyncIterator[bytes]:
@@ -51,9 +48,9 @@ async def _readings(visit: Visit) -> AsyncIterator[bytes]:
                 return
 
 
-async def _events(visit: Visit, names: list[str]) -> AsyncIterator[bytes]:
-    patterns = [visit.query["function"]] if visit.query["function"] else []
-    targets = visit.service.chosen(visit.query["server"])
+async def _events(
+    visit: Visit, targets: Sequence[Target], names: list[str], patterns: list[bytes]
+) -> AsyncIterator[bytes]:
     async with Watch.on(targets, names, patterns) as watch:
         while True:
             try:

@@ -6,11 +6,13 @@ from ...access.users import ROLES
 from ...acting import ACTIONS
 from ...history.points import FIELDS
 from ...history.spans import SPANS
-from ..queries import choice, integer, name, text
+from ...reading.events import EVENTS
+from ..queries import choice, integer, name, text, words
 from ..schema import (
     BOOLEAN,
     BYTES,
     INTEGER,
+    NAME,
     NUMBER,
     OBJECT,
     TEXT,
@@ -25,6 +27,8 @@ from .endpoints import Endpoint
 _SERVER: Final = text("the address of a server; without it, all servers")
 _NAMED_SERVER: Final = text("the address of a server", required=True)
 _FUNCTION: Final = name("the name of a function, with %XX for bytes")
+_FIELDS: Final = ", ".join(FIELDS)
+_EVENTS: Final = ", ".join(EVENTS)
 _SPAN: Final = choice("the time until now", [*SPANS], "10m")
 
 _PROBLEMS: Final = array(record({"server": TEXT, "reason": TEXT}))
@@ -178,7 +182,7 @@ _CHARTS: Final = (
             "server": _SERVER,
             "function": _FUNCTION,
             "span": _SPAN,
-            "fields": text(f"fields, with commas between them: {', '.join(FIELDS)}"),
+            "fields": words(f"of {_FIELDS}, with commas between them", FIELDS),
         },
         errors=(404,),
     ),
@@ -247,7 +251,7 @@ _JOBS: Final = (
         jobs.submit,
         record({"server": TEXT, "handle": TEXT}),
         body=record(
-            {"server": _SHORT, "function": BYTES},
+            {"server": _SHORT, "function": NAME},
             {
                 "workload": BYTES,
                 "unique": BYTES,
@@ -297,7 +301,7 @@ _ACTIONS: Final = (
             {
                 "action": one_of(*ACTIONS),
                 "targets": array(
-                    record({"server": _SHORT, "name": BYTES}),
+                    record({"server": _SHORT, "name": NAME}),
                     minItems=1,
                     maxItems=10_000,
                 ),
@@ -382,7 +386,7 @@ _STREAMS: Final = (
         {
             "server": _SERVER,
             "function": name("a pattern of functions, with * and ?"),
-            "events": text("names of events, with commas between them"),
+            "events": words(f"of {_EVENTS}, with commas between them", EVENTS),
         },
         errors=(404, 503),
     ),
