@@ -33,10 +33,11 @@ def duration(seconds: float) -> str:
 
 def size(value: float) -> str:
     """Return a number of bytes: 512 B, 1.5 KiB, 20 MiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
+    unit = "B"
+    for larger in ("KiB", "MiB", "GiB"):
+        if value < 1024:
             break
-        value /= 1024
+        value, unit = value / 1024, larger
     return (
         f"{value:,.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
     )

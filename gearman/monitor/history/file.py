@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -116,6 +115,7 @@ class File:
     def _load(self) -> None:
         rows = self._database.execute("SELECT address, id FROM server")
         self._servers = dict(rows.fetchall())
+        self._functions.clear()
         for server, name, number, day in self._database.execute(
             "SELECT server, name, id, day FROM function"
         ):
@@ -162,20 +162,26 @@ class File:
 
     def write(self, moments: Iterable[Moment]) -> None:
         """Store moments."""
-        with self._database:
-            for moment in moments:
-                server = self._server_number(moment.address)
-                points: dict[int, Point] = {}
-                for name, point in moment.points.items():
-                    day = moment.time // DAY
-                    number = self._function_number(server, name, day)
-                    if number is not None:
-                        points[number] = point
-                key = moment_key(moment.tier, moment.time, server)
-                self._database.execute(
-                    "INSERT OR REPLACE INTO moment VALUES (?, ?)",
-                    (key, pack_moment(points)),
-                )
+        try:
+            with self._database:
+                for moment in moments:
+                    self._write_one(moment)
+        except sqlite3.Error:
+            # Numbers that were given meanwhile are not in the file.
+            self._load()
+            raise
+
+    def _write_one(self, moment: Moment) -> None:
+        server = self._server_number(moment.address)
+        points: dict[int, Point] = {}
+        for name, point in moment.points.items():
+            number = self._function_number(server, name, moment.time // DAY)
+            if number is not None:
+                points[number] = point
+        key = moment_key(moment.tier, moment.time, server)
+        self._database.execute(
+            "INSERT OR REPLACE INTO moment VALUES (?, ?)", (key, pack_moment(points))
+        )
 
     def tidy(self, now: float) -> None:
         """Pack what is over, and drop what is too old."""
@@ -413,7 +419,3 @@ def _sentence(path: str, error: sqlite3.Error) -> str:
     else:
         why = f"cannot be used: {text}"
     return f"the history {path!r} {why}"
-
-
-def now() -> float:
-    return time.time()

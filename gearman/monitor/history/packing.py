@@ -14,9 +14,8 @@ columns are unpacked by few operations however many values they have.
 """
 
 import lzma
-import sys
+import struct
 import zlib
-from array import array
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -26,7 +25,7 @@ from .points import COUNTED, FIELDS, Point
 _FILTERS: Final = [
     {"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16, "lc": 0, "lp": 0, "pb": 0}
 ]
-# The array type codes for numbers of so many bytes.
+# The codes of `struct` for numbers of so many bytes.
 _TYPES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 # Without the header and the check sum of zlib: SQLite checks its pages itself.
 _RAW: Final = -15
@@ -198,10 +197,7 @@ def _column(values: Iterable[int]) -> bytes:
     if not top:
         return b"\0"
     width = next(width for width in _TYPES if top < 1 << 8 * width)
-    numbers = array(_TYPES[width], several)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    text = numbers.tobytes()
+    text = struct.pack(f"<{len(several)}{_TYPES[width]}", *several)
     return bytes([width]) + b"".join(text[plane::width] for plane in range(width))
 
 
@@ -211,11 +207,7 @@ def _values(planes: bytes, width: int, count: int) -> list[int]:
     text = bytearray(len(planes))
     for plane in range(width):
         text[plane::width] = planes[plane * count : (plane + 1) * count]
-    numbers = array(_TYPES[width])
-    numbers.frombytes(text)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tolist()
+    return list(struct.unpack(f"<{count}{_TYPES[width]}", text))
 
 
 def _zigzag(value: int, other: int) -> int:

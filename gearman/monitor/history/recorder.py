@@ -86,8 +86,6 @@ def _moments(
         return []
     points = _points(opened, reading)
     count = (start - opened.start) // tier.seconds
-    if count < 1:
-        return []
     several: list[dict[bytes, Point]] = [{} for _ in range(count)]
     for name, point in points.items():
         for moment, part in zip(several, parts(point, count), strict=True):
@@ -107,14 +105,12 @@ def _points(opened: _Open, reading: Reading) -> dict[bytes, Point]:
     for name, function in reading.functions.items():
         counters = _since(function, first.functions.get(name))
         numbers = opened.highest.get(name)
-        if counters is NOTHING and numbers is None:
-            continue
-        news.append(counters)
-        point = make(counters, numbers or gauges(function))
-        if not is_silent(point):
-            points[name] = point
-    total = make(counting.total(news), opened.total)
-    points[ALL] = total
+        if counters is not NOTHING or numbers is not None:
+            news.append(counters)
+            point = make(counters, numbers or gauges(function))
+            if not is_silent(point):
+                points[name] = point
+    points[ALL] = make(counting.total(news), opened.total)
     return points
 
 

@@ -187,12 +187,11 @@ def _part(server: _Server, name: bytes) -> FunctionPart | None:
         return None
     counters = function.counters
     recent = None
-    queued = 0 if older is not reading else function.queued
+    # A function that was not there then had no jobs.
     then = None if older is None else older.functions.get(name)
-    if then is not None:
-        queued = then.queued
+    queued = 0 if then is None else then.queued
     if counters is not None:
-        recent = counters.since(_counters(then)) if older is not reading else NOTHING
+        recent = counters.since(_counters(then))
     return FunctionPart(
         server=server.address,
         workers=function.workers,

@@ -142,6 +142,22 @@ def test_size_is_what_is_in_use() -> None:
     assert 0 < File(MEMORY).size() < 1 << 20
 
 
+def test_failed_write_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = File(MEMORY)
+
+    def fail(points: object) -> bytes:
+        raise sqlite3.OperationalError("disk is full")
+
+    monkeypatch.setattr(files, "pack_moment", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        file.write([moment(MIDDLE, START)])
+    monkeypatch.undo()
+    assert file.server(A) is None
+    file.write([moment(MIDDLE, START)])
+    found = charts(file, [A], [b"mail"], SPANS["hour"], ["submitted"], START + 10)
+    assert found[0].fields["submitted"][-1] == 0.1
+
+
 def test_notes_are_read_newest_first() -> None:
     file = File(MEMORY)
     file.note([NOTE], 1.0)

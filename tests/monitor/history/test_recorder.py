@@ -135,3 +135,10 @@ def test_server_without_functions_has_a_moment() -> None:
     moments(recorder, MIDDLE, 1000.0)
     (moment,) = moments(recorder, MIDDLE, 1010.0)
     assert set(moment.points[ALL]) == {0}
+
+
+def test_function_with_nothing_but_joined_jobs_is_silent() -> None:
+    recorder = Recorder()
+    moments(recorder, MIDDLE, 1000.0, function(joined=1))
+    (moment,) = moments(recorder, MIDDLE, 1010.0, function(joined=2))
+    assert [*moment.points] == [ALL]

@@ -200,3 +200,14 @@ def test_sum_of_servers_without_counters_has_none() -> None:
 
 def test_addresses_are_in_their_order() -> None:
     assert fleet(B, A).addresses == [B, A]
+
+
+def test_function_that_is_new_has_grown_from_nothing() -> None:
+    found = fleet()
+    found.take(A, reading(time=0.0))
+    found.take(A, reading(function(queued=7, submitted=9, scheduled=2), time=1.0))
+    view = found.function(b"mail")
+    assert view is not None
+    assert (view.total.growth, view.total.delayed) == (7, 2)
+    assert view.total.recent is not None
+    assert view.total.recent.submitted == 9
