@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 UNWANTED = shutil.ignore_patterns(
     ".*", "__pycache__", "*.egg-info", "*.so", "build", "dist"
 )
+_TEMPLATES = "gearman/monitor/web/templates/"
 WHERE = "import gearman.queues; print(gearman.queues.__file__)"
 
 
@@ -132,7 +133,10 @@ def test_wheel_holds_the_packages_and_the_alias_and_nothing_else(
     }
     assert "gearman/py.typed" in inside
     assert inside == {"python3_gearman.py"} | {
-        name for name in sources if name.endswith((".py", ".pyi", "py.typed"))
+        name
+        for name in sources
+        if name.endswith((".py", ".pyi", "py.typed"))
+        or name.startswith(("gearman/monitor/web/static/", _TEMPLATES))
     }
 
 

@@ -117,7 +117,11 @@ def command(*options: str) -> list[str]:
 
 
 @contextmanager
-def monitor(*addresses: str, options: tuple[str, ...] = ()) -> Iterator[Browser]:
+def monitor(
+    *addresses: str,
+    options: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Browser]:
     """Run a monitor of these servers, with its history in memory."""
     port = servers.free_port()
     given = ["--listen", f"{HOST}:{port}", "--db", ":memory:"]
@@ -125,7 +129,7 @@ def monitor(*addresses: str, options: tuple[str, ...] = ()) -> Iterator[Browser]
         given += ["--servers", ",".join(addresses)]
     process = subprocess.Popen(
         command(*given, *options),
-        env=servers.package_environment(),
+        env={**servers.package_environment(), **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )

@@ -2,11 +2,13 @@
 
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
 import gearman
 from tests import servers
+from tests.certificates import Authority
 from tests.monitor.monitors import Browser, monitor
 from tests.servers import HOST, until
 from tests.wire import Peer
@@ -163,3 +165,18 @@ def test_address_is_shown_as_it_is_used(name: str) -> None:
     with monitor(name) as browser:
         (found,) = browser.json("/api/servers")["servers"]
         assert found["address"] == {"::1": "[::1]:4730"}.get(name, f"{name}:4730")
+
+
+def test_servers_with_tls_are_read(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    trust = authority.trust(authority.client)
+    with servers.ours(*authority.options("required"), tls=trust) as server:
+        with monitor(
+            server.address, options=("--ssl",), environment=authority.environment()
+        ) as browser:
+            until(lambda: health(browser, server.address) == "up")
+            body = {"server": server.address, "function": "mail"}
+            assert browser.send("POST", "/api/jobs", body).status == 200
+            until(lambda: browser.function("mail"))
+        with monitor(server.address) as browser:
+            until(lambda: health(browser, server.address).startswith("down"))

@@ -40,6 +40,9 @@ class Counters:
         news = {name: getattr(self, name) - getattr(older, name) for name in NUMBERS}
         if min(news.values()) < 0:
             return self
+        same = self.waits == older.waits and self.runs == older.runs
+        if same and not any(news.values()):
+            return NOTHING
         return Counters(
             waits=self.waits.since(older.waits),
             runs=self.runs.since(older.runs),

@@ -66,6 +66,11 @@ def test_bytes_have_the_same_order_on_every_machine() -> None:
     assert packing._values(columns[1:], 2, 3) == [1, 0x1234, 0]
 
 
+def test_columns_without_numbers_come_back() -> None:
+    points = dict.fromkeys(range(SLOTS), (0,) * len(FIELDS))
+    assert rows(pack_chunk(points, SLOTS)) == points
+
+
 def test_point_of_a_seldom_used_function_has_few_bytes() -> None:
     point = (3, 3, 3, 0, 0, 0, 0, 1, 1, 0, 0, 2, 0, 1, 1, 1, 1, 1, 1)
     assert len(pack_chunk({5: point}, 576, dense=True)) < 25

@@ -21,6 +21,12 @@ def test_the_same_counters_have_no_difference() -> None:
     assert same.since(same) is NOTHING
 
 
+def test_equal_counters_have_no_difference() -> None:
+    assert Counters(submitted=5).since(Counters(submitted=5)) is NOTHING
+    runs = Histogram(1.0, (1,))
+    assert Counters(runs=runs).since(Counters()) == Counters(runs=runs)
+
+
 def test_after_a_restart_all_is_new() -> None:
     new = Counters(submitted=7, failed=1)
     assert new.since(Counters(submitted=3, failed=2)) == new
