@@ -12,6 +12,7 @@ import pytest
 
 from gearman.monitor.access.users import is_right
 from tests import servers
+from tests.monitor.event_streams import stream
 from tests.monitor.monitors import Browser, command, monitor
 from tests.servers import DEADLINE, HOST, until
 
@@ -134,8 +135,9 @@ def test_signal_ends_it_quietly(number: signal.Signals) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     until(lambda: Browser(port).get("/").status == 200)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=DEADLINE)
+    with stream(Browser(port), "/api/live"), stream(Browser(port), "/api/events"):
+        process.send_signal(number)
+        out, err = process.communicate(timeout=DEADLINE)
     assert (process.returncode, out, err) == (0, b"", b"")
 
 

@@ -56,7 +56,9 @@ NOTHING: Final = Counters()
 
 def total(counters: Iterable[Counters]) -> Counters:
     """Return the sum of several counters."""
-    several = list(counters)
+    several = [each for each in counters if each is not NOTHING]
+    if len(several) < 2:
+        return several[0] if several else NOTHING
     sums = {name: sum(getattr(each, name) for each in several) for name in NUMBERS}
     return Counters(
         waits=histogram.total(each.waits for each in several),

@@ -1,7 +1,8 @@
 """The last readings of all servers, and what follows from them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from operator import is_
 from typing import Final
 
 from . import counters as counting
@@ -28,6 +29,11 @@ UNKNOWN: Final = "unknown"
 _RATES: Final = ("submitted", "started", "completed", "failed", "retried")
 
 
+# The readings of a function that its part is made of: the last one, the one before, and
+# one of some time ago; and whether there was no reading before.
+_Sources = tuple[FunctionReading, FunctionReading | None, FunctionReading | None, bool]
+
+
 @dataclass(slots=True)
 class _Server:
     """A server: its last readings, and one of one or two windows ago.
@@ -44,6 +50,31 @@ class _Server:
     reason: str = "not read yet"
     since: float = 0.0
     read: float | None = None
+    # Parts of functions, with the readings that they were made of.
+    parts: dict[bytes, tuple[_Sources, FunctionPart]] = field(default_factory=dict)
+
+    def part(self, name: bytes) -> FunctionPart | None:
+        """Return a function of this server, None if it has none.
+
+        As long as its readings are the same objects, the part is the same: of many
+        functions most do nothing.
+        """
+        sources = self._sources(name)
+        if sources is None:
+            return None
+        known = self.parts.get(name)
+        if known is not None and _are_same(known[0], sources):
+            return known[1]
+        part = _part(self, sources)
+        self.parts[name] = sources, part
+        return part
+
+    def _sources(self, name: bytes) -> _Sources | None:
+        if self.last is None or name not in self.last.functions:
+            return None
+        before = None if self.before is None else self.before.functions.get(name)
+        then = None if self.older is None else self.older.functions.get(name)
+        return self.last.functions[name], before, then, self.before is None
 
     def take(self, reading: Reading) -> None:
         self.before, self.last = self.last, reading
@@ -52,6 +83,8 @@ class _Server:
         elif reading.time - self.newer.time >= WINDOW:
             self.older, self.newer = self.newer, reading
         self.read = reading.time
+        if len(self.parts) > 2 * len(reading.functions):
+            self.parts.clear()
 
 
 class Fleet:
@@ -62,6 +95,7 @@ class Fleet:
 
     def __init__(self, addresses: Iterable[str], now: float) -> None:
         self._servers = {each: _Server(each, since=now) for each in addresses}
+        self._views: dict[tuple[bytes, str], FunctionView] = {}
 
     @property
     def addresses(self) -> list[str]:
@@ -111,7 +145,10 @@ class Fleet:
 
     def functions(self, server: str = "") -> list[FunctionView]:
         """Return all functions, of one server if it is named: worst trouble first."""
-        views = [view for name in self.names() if (view := self.function(name, server))]
+        names = self.names()
+        if len(self._views) > 2 * len(names) * (len(self._servers) + 1):
+            self._views.clear()
+        views = [view for name in names if (view := self.function(name, server))]
         return sorted(views, key=lambda view: (-view.score, view.name))
 
     def function(self, name: bytes, server: str = "") -> FunctionView | None:
@@ -120,13 +157,19 @@ class Fleet:
             part
             for each in self._servers.values()
             if not server or each.address == server
-            if (part := _part(each, name)) is not None
+            if (part := each.part(name)) is not None
         ]
         if not parts:
             return None
+        known = self._views.get((name, server))
+        if known is not None and _are_same(known.parts, parts):
+            return known
         total = parts[0] if len(parts) == 1 else _sum(parts)
         score, sentence = max(map(trouble.find, (total, *parts)))
-        return FunctionView(name, score, sentence, replace(total, server=""), (*parts,))
+        total = replace(total, server="")
+        view = FunctionView(name, score, sentence, total, (*parts,))
+        self._views[name, server] = view
+        return view
 
     def totals(self) -> ServerView:
         """Return the sums of all servers, as those of one without an address."""
@@ -151,6 +194,10 @@ class Fleet:
             rates=_sum_of_rates(several),
             facts={},
         )
+
+
+def _are_same(some: Sequence[object], others: Sequence[object]) -> bool:
+    return len(some) == len(others) and all(map(is_, some, others))
 
 
 def _server_view(server: _Server) -> ServerView:
@@ -181,14 +228,11 @@ def _server_view(server: _Server) -> ServerView:
     )
 
 
-def _part(server: _Server, name: bytes) -> FunctionPart | None:
-    reading, older = server.last, server.older
-    if reading is None or (function := reading.functions.get(name)) is None:
-        return None
+def _part(server: _Server, sources: _Sources) -> FunctionPart:
+    function, _, then, _ = sources
     counters = function.counters
     recent = None
     # A function that was not there then had no jobs.
-    then = None if older is None else older.functions.get(name)
     queued = 0 if then is None else then.queued
     if counters is not None:
         recent = counters.since(_counters(then))

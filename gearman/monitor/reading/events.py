@@ -48,15 +48,15 @@ class Watch:
         """
         watch = cls()
         command = _command(names, functions)
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(watch._follow(target, command)) for target in targets
-            ]
-            try:
-                yield watch
-            finally:
-                for task in tasks:
-                    task.cancel()
+        tasks = [
+            asyncio.create_task(watch._follow(target, command)) for target in targets
+        ]
+        try:
+            yield watch
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def next(self) -> Record:
         """Return the next event, as long as that takes."""

@@ -42,6 +42,8 @@ class Service:
     users: Users | None = None
     hide_workloads: bool = False
     news: News = field(default_factory=News)
+    # Set when the monitor ends, for answers that go on.
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     def visitor(self, request: Request) -> Visitor | None:
         """Return who sends a request, None if nobody has logged in."""

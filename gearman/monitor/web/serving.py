@@ -80,8 +80,13 @@ async def _run(
     )
     server = _Server(config)
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        service.ending.set()
+        server.stop()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     tasks = [asyncio.create_task(poller.run()) for poller in _pollers(service)]
     writing = asyncio.create_task(service.archive.run())
     try:

@@ -211,3 +211,25 @@ def test_function_that_is_new_has_grown_from_nothing() -> None:
     assert (view.total.growth, view.total.delayed) == (7, 2)
     assert view.total.recent is not None
     assert view.total.recent.submitted == 9
+
+
+def test_what_has_not_changed_is_not_made_again() -> None:
+    found, reader = fleet(A, B), readings.StatsReader()
+    lines = [b'{"kind": "server"}', b'{"kind": "function", "function": "a"}']
+    for time in (1.0, 2.0):
+        found.take(A, reader.read(lines, time))
+    first = found.function(b"a")
+    found.take(A, reader.read(lines, 3.0))
+    assert first is not None
+    assert found.function(b"a") is first
+    found.take(B, reading(function("a")))
+    assert found.function(b"a") is not first
+
+
+def test_what_is_kept_of_functions_that_are_gone_is_bounded() -> None:
+    found = fleet()
+    for number in range(100):
+        found.take(A, reading(function(f"f{number}"), time=float(number)))
+        assert [view.name for view in found.functions()] == [b"f%d" % number]
+    assert len(found._servers[A].parts) < 5
+    assert len(found._views) < 10

@@ -1,10 +1,6 @@
 """Server-sent events: that servers were read, and what happens on them."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPConnection
-from typing import Any
 
 import pytest
 
@@ -12,47 +8,9 @@ import gearman
 from gearman.monitor.access.users import make_hash
 from gearman.monitor.web.api import streams
 from tests import servers
+from tests.monitor.event_streams import stream
 from tests.monitor.monitors import Browser, monitor
 from tests.servers import DEADLINE, HOST, Server
-
-
-class Stream:
-    """Events as they come."""
-
-    def __init__(self, lines: Iterator[bytes]) -> None:
-        self._lines = lines
-
-    def next(self, kind: str) -> Any:
-        """Return the data of the next event of a kind."""
-        for line in self._lines:
-            if line == b"event: %b\n" % kind.encode():
-                return json.loads(next(self._lines).removeprefix(b"data: "))
-        raise EOFError
-
-    def rest(self) -> None:
-        """Read until the stream ends."""
-        for _ in self._lines:
-            pass
-
-    def event(self, name: str) -> Any:
-        """Return the next event of a server with this name."""
-        while (found := self.next("event"))["event"] != name:
-            pass
-        return found
-
-
-@contextmanager
-def stream(browser: Browser, path: str) -> Iterator[Stream]:
-    connection = HTTPConnection(HOST, browser.port, timeout=DEADLINE)
-    try:
-        cookies = "; ".join(f"{key}={v}" for key, v in browser.cookies.items())
-        connection.request("GET", path, headers={"Cookie": cookies})
-        response = connection.getresponse()
-        assert response.status == 200
-        assert response.getheader("content-type") == "text/event-stream; charset=utf-8"
-        yield Stream(iter(response.readline, b""))
-    finally:
-        connection.close()
 
 
 def submit(server: Server, function: str) -> None:

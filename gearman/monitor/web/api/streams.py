@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 from starlette.responses import Response, StreamingResponse
 
@@ -12,10 +13,15 @@ from ...reading.link import Target
 from ..problems import Problem
 from ..visit import Visit
 
+T = TypeVar("T")
+
 # Seconds after which a comment shows that the connection is alive.
 ALIVE: Final = 15.0
+# Seconds between two messages that servers were read.
+PAUSE: Final = 0.5
 # Streams at the same time, of both kinds.
 MOST: Final = 100
+_ALIVE: Final = b": alive\n\n"
 _streams: set[object] = set()
 
 
@@ -38,14 +44,13 @@ async def _readings(visit: Visit) -> AsyncIterator[bytes]:
     with service.attention.watching():
         while True:
             try:
-                async with asyncio.timeout(ALIVE):
-                    number = await service.news.after(number)
+                number = await _wait(visit, service.news.after(number))
             except TimeoutError:
-                yield b": alive\n\n"
+                yield _ALIVE
             else:
                 yield _message("reading", {"number": number})
-            if not is_still_allowed(visit):
-                return
+            # With many servers, readings come all the time.
+            await _wait_for_end(visit, PAUSE)
 
 
 async def _events(
@@ -54,19 +59,39 @@ async def _events(
     async with Watch.on(targets, names, patterns) as watch:
         while True:
             try:
-                async with asyncio.timeout(ALIVE):
-                    record = await watch.next()
+                record = await _wait(visit, watch.next())
             except TimeoutError:
-                yield b": alive\n\n"
+                yield _ALIVE
             else:
                 yield _message("event", record)
-            if not is_still_allowed(visit):
-                return
 
 
-def is_still_allowed(visit: Visit) -> bool:
-    """Whether the one who began a stream has not logged out meanwhile."""
-    return visit.service.visitor(visit.request) is not None
+class _Over(Exception):
+    """The monitor ends, or who asked has logged out."""
+
+
+async def _wait(visit: Visit, event: Coroutine[Any, Any, T]) -> T:
+    """Wait for an event. Raises TimeoutError after ALIVE seconds, and _Over."""
+    task = asyncio.create_task(event)
+    ending = asyncio.create_task(visit.service.ending.wait())
+    try:
+        await asyncio.wait(
+            (task, ending), timeout=ALIVE, return_when=asyncio.FIRST_COMPLETED
+        )
+        if ending.done() or visit.service.visitor(visit.request) is None:
+            raise _Over
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        task.cancel()
+        ending.cancel()
+
+
+async def _wait_for_end(visit: Visit, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await visit.service.ending.wait()
 
 
 def _response(visit: Visit, messages: AsyncIterator[bytes]) -> Response:
@@ -86,6 +111,8 @@ async def _counted(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     try:
         async for message in messages:
             yield message
+    except _Over:
+        return
     finally:
         _streams.discard(stream)
 
