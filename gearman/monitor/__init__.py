@@ -22,7 +22,8 @@ the page says: `web/queries.py`), the fields of a form that was sent (`visit.for
 * `fleet` (`model/fleet.py`): `servers()`, `functions()`, `function(name)`, `totals()`,
   which return views (`model/views.py`);
 * `archive` (`history/archive.py`): `chart(...)`, `notes(...)`;
-* `targets`, to ask a server with the functions of `reading/queries.py`;
+* `targets`, to ask a server with the functions of `reading/queries.py`; a page may also
+  call a handler of `web/api/`, which returns what becomes JSON;
 * `act(...)` and `submit(...)`, which also write the audit;
 * `look()`, which a page awaits first, so that servers are read often.
 

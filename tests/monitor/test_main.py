@@ -1,6 +1,5 @@
 """The tool: how it starts, what it refuses, how it ends."""
 
-import os
 import re
 import signal
 import socket
@@ -201,5 +200,32 @@ def test_demonstration_shows_a_living_server() -> None:
 
         until(rates)
     # It has ended with the monitor.
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert not is_alive(pid)
+
+
+def test_demonstration_ends_with_a_killed_monitor() -> None:
+    port = servers.free_port()
+    process = subprocess.Popen(
+        command("--demo", "--listen", f"{HOST}:{port}"),
+        env=servers.package_environment(),
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    with process.stdout as output:
+        output.readline()
+    browser = Browser(port)
+    (found,) = browser.json("/api/servers")["servers"]
+    pid = until(lambda: browser.server(found["address"])["facts"].get("process"))
+    process.kill()
+    process.wait()
+    until(lambda: not is_alive(pid))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process that has not ended; it may be another's child."""
+    try:
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
+    except OSError:
+        return False

@@ -53,6 +53,15 @@ def test_gearmand_has_gauges_only() -> None:
         assert view["version"].startswith("1.1")
         assert "numbers of the moment only" in browser.get("/").text
 
+        def queued() -> bool:
+            chart = browser.json("/api/history", fields="queued,submitted")["fields"]
+            assert set(chart["submitted"]) == {None}
+            return 1 in chart["queued"]
+
+        until(queued)
+        (line,) = browser.json("/api/sparklines")["lines"]
+        assert set(line["values"]) == {None}
+
 
 @pytest.mark.interop
 def test_gearmand_shows_workers_and_jobs_and_refuses_the_rest() -> None:

@@ -10,6 +10,9 @@ from ..reading.failures import reason
 from ..reading.link import Link, Refused, Target
 from ..reading.queries import word
 
+# Seconds that an action may take: a function may have a million jobs.
+PATIENCE: Final = 120.0
+
 FUNCTION: Final = "function"
 JOB: Final = "job"
 SCHEDULE: Final = "schedule"
@@ -93,7 +96,8 @@ def _policy(values: Mapping[str, object]) -> bytes:
 async def _one(link: Link, action: Action, name: bytes, last: bytes) -> Outcome:
     try:
         named = word(name, f"the name of the {action.noun}")
-        answer = await link.line(b" ".join(filter(None, (action.command, named, last))))
+        command = b" ".join(filter(None, (action.command, named, last)))
+        answer = await link.line(command, PATIENCE)
     except Refused as refused:
         return Outcome(False, error=_SENTENCES.get(str(refused), str(refused)))
     count = answer.removeprefix(b"OK").strip()

@@ -66,9 +66,9 @@ class Link:
                 async with asyncio.timeout(1):
                     await writer.wait_closed()
 
-    async def line(self, command: bytes) -> bytes:
+    async def line(self, command: bytes, patience: float = PATIENCE) -> bytes:
         """Return the answer to a command that has one line. Raises Refused."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             await self._send(command)
             return _accepted(await self._line())
 

@@ -27,7 +27,7 @@ HEADERS: Final[Mapping[str, str]] = {
 class Guard:
     """Refuses who is not on this machine, or has another name for it, if `only_local`.
 
-    A `cache-control` is set where an answer has none: pages are for one user.
+    It adds the headers that every answer has.
     """
 
     def __init__(self, app: ASGIApp, only_local: bool) -> None:
@@ -41,7 +41,7 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _add_headers(message)
+                _add_headers(message, scope["path"])
             await send(message)
 
         refusal = self._refusal(scope)
@@ -65,8 +65,10 @@ class Guard:
         return None
 
 
-def _add_headers(message: Message) -> None:
+def _add_headers(message: Message, path: str) -> None:
     headers = MutableHeaders(scope=message)
     for name, value in HEADERS.items():
         headers[name] = value
-    headers.setdefault("Cache-Control", "no-store")
+    # Files are kept, and asked for again with their tags; answers are for one user.
+    usual = "no-cache" if path.startswith("/static/") else "no-store"
+    headers.setdefault("Cache-Control", usual)

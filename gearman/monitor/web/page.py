@@ -48,7 +48,7 @@ class Page:
         if self.query is not None:
             visit.query = queries.read(request.scope["query_string"], self.query)
         if request.method == "POST":
-            visit.form = parse_form(request, await read_body(request))
+            visit.form = parse_form(request, await read_body(request, role))
             if role:
                 check_token(visit)
             else:

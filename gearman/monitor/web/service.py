@@ -69,6 +69,10 @@ class Service:
         """Return a server by its address, or all servers if that is empty."""
         return [self.target(address)] if address else [*self.targets.values()]
 
+    def addresses(self, address: str) -> list[str]:
+        """Return this address, or those of all servers. Raises Problem."""
+        return [target.address for target in self.chosen(address)]
+
     async def act(
         self,
         who: str,

@@ -16,8 +16,10 @@ from .service import Service
 
 TOKEN_HEADER: Final = "x-csrf-token"
 TOKEN_FIELD: Final = "csrf"
-# Bytes of a body: a workload, as base64, and what is around it.
+# Bytes of a body: a workload, as base64, and what is around it; and of one that comes
+# from somebody who has not logged in.
 MOST_BODY: Final = 16 << 20
+MOST_OF_STRANGERS: Final = 64 << 10
 
 _FORM: Final = "application/x-www-form-urlencoded"
 
@@ -79,15 +81,16 @@ class Visit:
         return RedirectResponse(path, 303)
 
 
-async def read_body(request: Request) -> bytes:
-    """Return the body. Raises Problem if it is too long."""
+async def read_body(request: Request, role: str) -> bytes:
+    """Return the body, from who has a role. Raises Problem if it is too long."""
+    most = MOST_BODY if role else MOST_OF_STRANGERS
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         parts.append(part)
         size += len(part)
-        if size > MOST_BODY:
-            raise Problem(413, f"a body has {MOST_BODY} bytes at most")
+        if size > most:
+            raise Problem(413, f"a body has {most} bytes at most")
     return b"".join(parts)
 
 

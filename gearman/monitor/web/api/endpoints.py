@@ -45,7 +45,8 @@ class Endpoint:
         await self._admit(visit)
         visit.query = queries.read(visit.request.scope["query_string"], self.query)
         if self.body is not None:
-            visit.body = parse_json(visit.request, await read_body(visit.request))
+            body = await read_body(visit.request, self.role)
+            visit.body = parse_json(visit.request, body)
             _check_body(self.body, visit.body)
         try:
             answer = await self.handler(visit)
