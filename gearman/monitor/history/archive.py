@@ -77,8 +77,10 @@ class Archive:
         """Call a function; log why if it fails, and return whether it did not."""
         try:
             await self._call(function, argument)
-        except sqlite3.Error as error:
-            if self._trouble != (text := str(error)):
+        except Exception as error:
+            # Also a mistake of the monitor is to be seen, and not to end the writing.
+            text = str(error) if isinstance(error, sqlite3.Error) else repr(error)
+            if self._trouble != text:
                 self._trouble = text
                 _log.error("the history can't be written: %s", text)
             return False

@@ -1,6 +1,6 @@
 """The last readings of all servers, and what follows from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import is_
 from typing import Final
@@ -8,7 +8,7 @@ from typing import Final
 from . import counters as counting
 from . import trouble
 from .counters import NOTHING, Counters
-from .readings import FunctionReading, Reading
+from .readings import FunctionReading, Reading, seconds
 from .views import (
     FunctionPart,
     FunctionView,
@@ -105,8 +105,8 @@ class Fleet:
         """Take what a server answered."""
         server = self._servers[address]
         server.take(reading)
-        store = reading.facts.get("store") or {}
-        if store.get("outage"):
+        store = reading.facts.get("store")
+        if isinstance(store, Mapping) and store.get("outage"):
             self._becomes(server, OUTAGE, "it can't store jobs", reading.time)
         else:
             self._becomes(server, UP, "", reading.time)
@@ -204,7 +204,6 @@ def _server_view(server: _Server) -> ServerView:
     reading = server.last
     functions = [] if reading is None else list(reading.functions.values())
     facts = {} if reading is None else reading.facts
-    uptime = facts.get("uptime")
     return ServerView(
         address=server.address,
         health=server.health,
@@ -213,7 +212,7 @@ def _server_view(server: _Server) -> ServerView:
         read=server.read,
         version="" if reading is None else reading.version,
         build=str(facts.get("build", "")),
-        uptime=float(uptime) if isinstance(uptime, int | float) else None,
+        uptime=seconds(facts.get("uptime")),
         counts=reading is None or reading.counts,
         functions=len(functions),
         workers=sum(each.workers for each in functions),
@@ -271,11 +270,11 @@ def _rates(server: _Server, function: FunctionReading) -> Rates | None:
     last, before = server.last, server.before
     if function.counters is None or last is None or before is None:
         return None
-    seconds = last.time - before.time
-    if seconds <= 0:
+    elapsed = last.time - before.time
+    if elapsed <= 0:
         return None
     then = _counters(before.functions.get(function.name))
-    return rates(function.counters, then, seconds)
+    return rates(function.counters, then, elapsed)
 
 
 def _sum_of_rates(several: Sequence[Rates]) -> Rates | None:

@@ -17,8 +17,11 @@ from .histogram import BUCKETS, Histogram
 
 # Functions of one server that are read; more of them are left out.
 MOST_FUNCTIONS: Final = 100_000
+# What is more than this is no number of jobs, and no time.
+_MOST: Final = 1 << 62
 
 
+_STATUS = re.compile(rb"(.*)\t(\d{1,18})\t(\d{1,18})\t(\d{1,18})", re.DOTALL)
 _WORKER = re.compile(rb"(-?\d{1,18}) (\S*) (.*?) :(?: (.*))?", re.DOTALL)
 
 
@@ -129,13 +132,11 @@ def from_status(lines: Iterable[bytes], version: str, time: float) -> Reading:
     """Return what the lines of `status` say: NAME, jobs, running, workers."""
     functions: dict[bytes, FunctionReading] = {}
     for line in lines:
-        name, *numbers = line.rsplit(b"\t", 3)
-        if len(numbers) != 3:
+        found = _STATUS.fullmatch(line)
+        if found is None:
             raise unreadable(line)
-        try:
-            jobs, running, workers = map(int, numbers)
-        except ValueError:
-            raise unreadable(line) from None
+        name = found[1]
+        jobs, running, workers = map(int, found.groups()[1:])
         if len(functions) < MOST_FUNCTIONS:
             functions[name] = FunctionReading(
                 name, workers=workers, running=running, queued=max(jobs - running, 0)
@@ -195,8 +196,8 @@ def _function(record: Mapping[str, Any]) -> FunctionReading:
         as_bytes(record.get("function")),
         **{name: _number(record, name) for name in _GAUGES},
         held=bool(record.get("held")),
-        oldest=_seconds(record.get("oldest")),
-        unstaffed=_seconds(record.get("unstaffed")),
+        oldest=seconds(record.get("oldest")),
+        unstaffed=seconds(record.get("unstaffed")),
         counters=_counters(record),
     )
 
@@ -217,13 +218,16 @@ def _histogram(value: object) -> Histogram:
         return Histogram()
     if not all(isinstance(each, int) and each >= 0 for each in counts):
         return Histogram()
-    return Histogram(_seconds(value.get("seconds")) or 0.0, tuple(counts))
+    return Histogram(seconds(value.get("seconds")) or 0.0, tuple(counts))
 
 
 def _number(record: Mapping[str, Any], name: str) -> int:
     value = record.get(name, 0)
-    return value if isinstance(value, int) and value >= 0 else 0
+    return value if isinstance(value, int) and 0 <= value < _MOST else 0
 
 
-def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+def seconds(value: object) -> float | None:
+    """Return a time in seconds, None if it is none."""
+    if isinstance(value, int | float) and 0 <= value < _MOST:
+        return float(value)
+    return None

@@ -1,6 +1,7 @@
 """Reads one server again and again, for as long as the monitor runs."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
@@ -9,6 +10,8 @@ from ..model.readings import Reading, StatsReader, from_status
 from .attention import Attention
 from .failures import reason
 from .link import Link, Refused, Target
+
+_log = logging.getLogger(__name__)
 
 # Seconds after which a server that is down is tried again: at first, and at most.
 SHORTEST: Final = 0.5
@@ -42,6 +45,10 @@ class Poller:
                     await self._follow(link)
             except (OSError, ValueError, Refused) as error:
                 self._lost(self._target.address, reason(error), time.time())
+            except Exception as error:
+                # A mistake of the monitor is to be seen, and not to end the reading.
+                _log.exception("%s can't be read", self._target.address)
+                self._lost(self._target.address, repr(error), time.time())
             await asyncio.sleep(min(SHORTEST * 2**self._failures, LONGEST))
             # So that the exponent stays small.
             self._failures = min(self._failures + 1, 10)

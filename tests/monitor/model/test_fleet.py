@@ -1,5 +1,7 @@
 """What follows from the readings of several servers."""
 
+import pytest
+
 from gearman.monitor.model import readings
 from gearman.monitor.model.fleet import WINDOW, Fleet
 from gearman.monitor.model.readings import from_status
@@ -40,6 +42,14 @@ def test_server_that_cannot_store_jobs_has_an_outage() -> None:
     (view,) = found.servers()
     assert (view.health, view.reason) == ("outage", "it can't store jobs")
     assert found.totals().health == "down"
+
+
+@pytest.mark.parametrize("facts", [{"store": []}, {"uptime": "long"}, {"build": {}}])
+def test_facts_that_are_none_do_no_harm(facts: dict[str, object]) -> None:
+    found = fleet()
+    found.take(A, reading(**facts))  # type: ignore[arg-type]
+    (view,) = found.servers()
+    assert (view.health, view.uptime) == ("up", None)
 
 
 def test_server_that_is_down_has_no_functions_and_says_since_when() -> None:

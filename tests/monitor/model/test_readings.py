@@ -83,8 +83,16 @@ def test_histogram_that_is_none_is_empty(waits: object) -> None:
 
 
 def test_numbers_that_are_none_are_0() -> None:
-    found = reading(function(queued="many", running=-1, oldest="old")).functions
+    wrong = {"queued": "many", "running": -1, "dead": 10**400, "oldest": "old"}
+    wrong |= {"unstaffed": 10**400, "submitted": 1 << 64}
+    found = reading(function(**wrong)).functions
     assert found[b"mail"] == FunctionReading(b"mail", counters=Counters())
+
+
+def test_infinite_time_is_none() -> None:
+    line = b'{"kind": "function", "function": "a", "oldest": 1e999}'
+    found = StatsReader().read([b'{"kind": "server"}', line], 1.0)
+    assert found.functions[b"a"].oldest is None
 
 
 @pytest.mark.parametrize(
@@ -124,7 +132,16 @@ def test_status_is_read() -> None:
     }
 
 
-@pytest.mark.parametrize("line", [b"mail", b"mail\t1\t2", b"mail\tx\t2\t3"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"mail",
+        b"mail\t1\t2",
+        b"mail\tx\t2\t3",
+        b"mail\t-1\t2\t3",
+        b"a\t1\t1\t" + b"9" * 99,
+    ],
+)
 def test_line_that_is_none_of_status_is_refused(line: bytes) -> None:
     with pytest.raises(ValueError, match="can't be read"):
         from_status([line], "", 1.0)
