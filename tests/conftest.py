@@ -21,16 +21,11 @@ from tests.queues.backends import BACKENDS
 
 TESTS = Path(__file__).resolve().parent
 EXPECTED = os.environ.get("GEARMAN_EXPECT_BUILD", "")
-# Queues and tools are plain Python with every build, on top of what has tests of its
-# own with both; the benchmarks start servers of both builds.
+# Queues, tools and the monitor are plain Python with every build, on top of what has
+# tests of its own with both; the benchmarks start servers of both builds.
 ANY_BUILD = (
-    *("queues/", "benchmarks/", "cli/"),
+    *("queues/", "benchmarks/", "cli/", "monitor/web/", "monitor/test_"),
     *("client/test_same_as_2_0_2.py", "interop/test_debian.py"),
-# Queues, their tool and the monitor are plain Python with every build, and their tests
-# that start a server are no tests of it; the benchmarks start servers of both builds.
-ANY_BUILD = (
-    *("queues/", "benchmarks/", "cli/gearman_queue/", "interop/test_debian.py"),
-    *("monitor/web/", "monitor/test_"),
 )
 NOT_BUILT = (
     "the speedups are not built; GEARMAN_SPEEDUPS=yes python -m pip install -e . "
