@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
-from importlib.resources import files
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader
@@ -11,14 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from .. import text
+from . import assets
 from .api import ENDPOINTS, Endpoint
 from .guard import Guard
 from .openapi import describe
 from .page import Page
-from .pages import PAGES
+from .pages import PAGES, shown
 from .problems import Json, Problem
 from .service import Service
 from .visit import Visit
@@ -26,7 +25,6 @@ from .visit import Visit
 _Answer = Callable[[Request], Awaitable[Response]]
 
 API: Final = "/api/"
-_FOLDER: Final = files(__package__)
 
 
 def create(service: Service) -> Guard:
@@ -36,7 +34,6 @@ def create(service: Service) -> Guard:
     def visit(request: Request) -> Visit:
         return Visit(request, service, service.visitor(request), templates)
 
-    static = StaticFiles(directory=str(_FOLDER / "static"), check_dir=False)
     description = describe(ENDPOINTS)
 
     async def openapi(request: Request) -> Response:
@@ -49,7 +46,7 @@ def create(service: Service) -> Guard:
         *_api_routes(ENDPOINTS, visit),
         Route("/api/openapi.json", openapi),
         *(_page_route(page, visit) for page in PAGES),
-        Mount("/static", static, name="static"),
+        Mount(assets.PATH, assets.Assets()),
     ]
     handlers: dict[Any, Any] = {
         Problem: failed,
@@ -76,7 +73,9 @@ def environment() -> Environment:
         "size": text.size,
         "name": text.name_text,
         "query": text.query_text,
+        **shown.FILTERS,
     }
+    found.globals["static"] = assets.PATH
     return found
 
 

@@ -19,6 +19,8 @@ from ..reading.link import Refused, Target
 from ..text import name_text
 from .news import News
 from .problems import Problem
+from .remarks import Remarks
+from .sparks import Sparks
 
 COOKIE: Final = "gearman-monitor"
 # Seconds that a page waits for new readings, after nobody had looked.
@@ -44,6 +46,8 @@ class Service:
     news: News = field(default_factory=News)
     # Set when the monitor ends, for answers that go on.
     ending: asyncio.Event = field(default_factory=asyncio.Event)
+    remarks: Remarks = field(default_factory=Remarks)
+    sparks: Sparks = field(default_factory=Sparks)
 
     def visitor(self, request: Request) -> Visitor | None:
         """Return who sends a request, None if nobody has logged in."""

@@ -63,7 +63,9 @@ class Visit:
         return [unquote_to_bytes(value) for value in self.form.get(name, [])]
 
     def render(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
-        """Return a page. Templates also get `visitor`, `service`, and `path`.
+        """Return a page. Templates also get `visitor`, `service`, `path` and `query`.
+
+        `here` is the path with its query; `remark` is what is told about an action.
 
         All values are escaped.
         """
@@ -71,10 +73,19 @@ class Visit:
             visitor=self.visitor,
             service=self.service,
             path=self.request.url.path,
+            here=self._here(),
+            query=self.query,
+            remark=self.service.remarks.find(self.query.get("note", "")),
             needs_login=self.service.sessions.are_needed,
             **context,
         )
         return HTMLResponse(text, status)
+
+    def _here(self) -> str:
+        """Return the path and the query of a page, without the key of a remark."""
+        url = self.request.url
+        parts = [p for p in url.query.split("&") if p and not p.startswith("note=")]
+        return f"{url.path}?{'&'.join(parts)}" if parts else url.path
 
     def redirect(self, path: str) -> RedirectResponse:
         """Send the browser to another page, which it gets with GET."""

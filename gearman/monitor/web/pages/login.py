@@ -1,25 +1,12 @@
-"""The pages: a table, and what each of them shows."""
-
-from typing import Final
+"""Logging in and out."""
 
 from starlette.responses import Response
 
-from .api import session
-from .page import LOGIN, Page
-from .problems import Problem
-from .service import COOKIE
-from .visit import Visit
-
-
-async def overview(visit: Visit) -> Response:
-    fleet = visit.service.fleet
-    await visit.service.look()
-    return visit.render(
-        "overview.html",
-        totals=fleet.totals(),
-        servers=fleet.servers(),
-        functions=fleet.functions(),
-    )
+from ..api import session
+from ..page import LOGIN
+from ..problems import Problem
+from ..service import COOKIE
+from ..visit import Visit
 
 
 async def login(visit: Visit) -> Response:
@@ -50,10 +37,3 @@ async def logout(visit: Visit) -> Response:
     response = visit.redirect(LOGIN)
     response.delete_cookie(COOKIE)
     return response
-
-
-PAGES: Final[tuple[Page, ...]] = (
-    Page("/", overview),
-    Page(LOGIN, login, role="", methods=("GET", "POST"), post_role=""),
-    Page("/logout", logout, methods=("POST",), post_role="view"),
-)
