@@ -82,8 +82,12 @@ async def show(visit: Visit) -> Response:
     )
 
 
+# What gearmand answers to `show job`.
+_NO_COMMAND: Final = ("UNKNOWN_SHOW_ARGUMENTS", "Unknown server command")
+
+
 def _sentence(text: str) -> str:
-    if "ommand" in text:
+    if text in _NO_COMMAND:
         return "this server does not tell about single jobs: gearmand has no command"
     return text
 
