@@ -104,7 +104,4 @@ async def _one(link: Link, action: Action, name: bytes, last: bytes) -> Outcome:
     return Outcome(True, int(count) if count.isdigit() else None)
 
 
-_SENTENCES: Final = {
-    "UNKNOWN_JOB": "there is no such job any more",
-    "Unknown server command": "this server has no such command",
-}
+_SENTENCES: Final = {"UNKNOWN_JOB": "there is no such job any more"}

@@ -16,6 +16,9 @@ PATIENCE: Final = 10.0
 LINE: Final = 1 << 20
 ANSWER: Final = 256 << 20
 
+# What is told of a server that does not know a command.
+NO_COMMAND: Final = "this server has no such command"
+
 
 class Refused(Exception):
     """A server refused a command; the text is its sentence."""
@@ -131,6 +134,9 @@ def _accepted(line: bytes) -> bytes:
         return line
     text = line.removeprefix(b"ERR ").decode(errors="backslashreplace")
     code, _, sentence = text.partition(" ")
+    if code == "UNKNOWN_COMMAND":
+        # gearmand appends the first word of the command to the sentence.
+        raise Refused(NO_COMMAND)
     if code.isupper():
         # gearmand writes a plus for each blank of the sentence.
         raise Refused(sentence.replace("+", " ") if sentence else code)
