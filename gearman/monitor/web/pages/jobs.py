@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ...reading import queries as asking
 from ...reading.failures import reason
-from ...reading.link import Refused, Target
+from ...reading.link import NO_COMMAND, Refused, Target
 from ...text import name_text, query_text
 from ..api.fleet import ask
 from ..problems import Problem
@@ -83,7 +83,7 @@ async def show(visit: Visit) -> Response:
 
 
 # What gearmand answers to `show job`.
-_NO_COMMAND: Final = ("UNKNOWN_SHOW_ARGUMENTS", "Unknown server command")
+_NO_COMMAND: Final = ("UNKNOWN_SHOW_ARGUMENTS", NO_COMMAND)
 
 
 def _sentence(text: str) -> str:

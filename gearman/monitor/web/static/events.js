@@ -17,16 +17,23 @@ function follow(list) {
   let waiting = [];
   let count = 0;
   let paused = false;
+  let status = "";
+  const problems = new Map();
 
   function say(text) {
-    if (told.textContent !== text) told.textContent = text;
+    status = text;
+    const all = [text, ...[...problems].map(([server, reason]) => `${server}: ${reason}.`)];
+    const now = all.filter(Boolean).join(" ");
+    if (told.textContent !== now) told.textContent = now;
   }
 
   function take(event) {
     if (event.event === "watching") {
-      if (!count) say("Nothing has happened since this page was opened.");
+      problems.delete(event.server);
+      say(count ? status : "Nothing has happened since this page was opened.");
     } else if (event.event === "unwatched") {
-      say(`${event.server}: ${event.reason}`);
+      problems.set(event.server, event.reason);
+      say(status);
     } else if (event.event === "left_out" || !wanted || text(event.handle) === wanted) {
       waiting.push(event);
       if (waiting.length > MOST) waiting.shift();
@@ -54,6 +61,7 @@ function follow(list) {
   say("Listening for what happens.");
   stream(list.dataset.events, "event", take, (state) => {
     if (state === "lost") say("The monitor does not answer; it is asked again.");
+    else if (count) say("");
   });
 }
 

@@ -49,9 +49,20 @@ export function keepCurrent() {
 
 function put(text) {
   const page = new DOMParser().parseFromString(text, "text/html");
+  const parts = [...page.querySelectorAll("[data-live]")];
+  // There is more than before, as when a function comes into being.
+  if (parts.some((part) => !document.getElementById(part.id)) && !isBusy()) {
+    location.reload();
+    return;
+  }
   for (const part of document.querySelectorAll("[data-live]")) {
     const other = part.id && page.getElementById(part.id);
     if (other) update(part, other);
   }
   document.dispatchEvent(new CustomEvent("updated"));
+}
+
+// Whether somebody types.
+function isBusy() {
+  return document.activeElement.matches("input, textarea, select");
 }
