@@ -69,6 +69,8 @@ PACKAGES = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "systemd-socket-activate": "systemd",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
 }
 
 

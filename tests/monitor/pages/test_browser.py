@@ -259,16 +259,11 @@ def test_dead_jobs_are_retried_and_forgotten_in_bulk(tab: Page, server: Server) 
     tab.until_text(".remark", "Forget all dead jobs: breaks on")
 
 
-def test_ticked_boxes_stay_ticked(tab: Page, server: Server) -> None:
+def test_ticked_boxes_stay_ticked(tab: Page, browser: Browser, server: Server) -> None:
     for _ in range(2):
         queue(server, b"breaks")
+    until(lambda: browser.function("breaks").get("total", {}).get("dead", 0) >= 2)
     tab.go("/dead?function=breaks")
-    tab.until(
-        lambda: (
-            tab.run("return document.querySelectorAll('#dead-1 tbody tr').length")
-            or tab.go("/dead?function=breaks")
-        )
-    )
     tab.click("#dead-1 tbody input")
     rows = "return document.querySelectorAll('#dead-1 tbody tr').length"
     before = tab.run(rows)

@@ -52,8 +52,8 @@ def test_long_history_is_thinned_averages_for_rates_the_highest_for_gauges() -> 
 
 def test_what_does_not_divide_is_at_the_beginning() -> None:
     found = draw(QUEUE, chart("queued", *[1.0] * 301, None))
-    (line,) = found.data["lines"]  # type: ignore[misc]
-    assert len(line["values"]) <= drawing.POINTS + 1
+    assert found.data["step"] == pytest.approx(302 / 101)
+    assert found.lines[0].path.startswith("M0.0 1.0L6.0 1.0")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from tests.monitor.pages_of import HOSTILE, Shown, act, remark, show, until_show
 from tests.servers import Server, free_port, until
 from tests.wire import Peer, packet
 
+pytestmark = pytest.mark.any_build
+
 PAGES = (
     *("/", "/?span=year", "/dead", "/workers", "/schedules", "/limits", "/events"),
     *("/audit", "/submit", "/find?q=nothing-has-this"),
