@@ -75,7 +75,8 @@ _CHANGING: Final = frozenset({b"cancel", b"create", b"drop", b"maxqueue"})
 _OURS: Final = frozenset(
     {
         *(b"set", b"unset", b"pause", b"resume", b"purge", b"retry", b"forget"),
-        *(b"run", _SHUTDOWN),
+        # Workloads are for workers, and for those who may change something.
+        *(b"run", b"workload", _SHUTDOWN),
     }
 )
 
@@ -124,6 +125,7 @@ class Admin:
             b"verbose": lambda _: f"OK {identity.verbosity}\n".encode(),
             b"version": lambda _: f"OK {identity.version}\n".encode(),
             b"watch": _watch,
+            b"workload": self._workload,
             b"workers": lambda _: pieces(self._peers(list(broker.peers))),
         }
         for verb in self._steering.verbs:
@@ -212,6 +214,11 @@ class Admin:
         return self._list_jobs(
             lambda job: _job(job) if job.function is function else b""
         )
+
+    def _workload(self, words: list[bytes]) -> Answer:
+        if len(words) != 1:
+            return incomplete(b"workload")
+        return self._jobs.workload(words[0])
 
     def _list(self, words: list[bytes]) -> Answer:
         if len(words) not in (1, 2) or words[0].lower() != b"jobs":

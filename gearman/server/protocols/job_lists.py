@@ -1,4 +1,4 @@
-"""The admin commands that show jobs: `show job`, `list jobs` and `show dead`.
+"""The admin commands that show jobs: `show job`, `workload`, `list jobs`, `show dead`.
 
 Jobs are listed in the order of their numbers, dead ones among the others. So a page of
 a list begins after any handle, even if its job is gone, and what comes before the page
@@ -21,6 +21,8 @@ from .query import parse_query, unescaped
 # The lines of `list jobs`, unless another limit is given; and the highest limit.
 LIMIT: Final = 100
 MOST: Final = 10_000
+# Bytes of a workload that are shown.
+MOST_SHOWN: Final = 64 * 1024
 
 # The states that a list may be of.
 _NUMBERS: Final = {
@@ -69,13 +71,28 @@ class JobLists:
 
     def one(self, handle: bytes) -> Answer:
         """Answer `show job HANDLE`."""
-        job = self._broker.jobs.find(handle) or self._broker.dead.find(handle)
+        job = self._find(handle)
         if job is None:
             return NO_JOB
         record = _record(job)
         if job.extra is not None and job.extra.error is not None:
             record["error"] = text_or_base64(job.extra.error)
         return json_line(record) + END
+
+    def workload(self, handle: bytes) -> Answer:
+        """Answer `workload HANDLE`."""
+        job = self._find(handle)
+        if job is None:
+            return NO_JOB
+        record = {
+            "handle": text_or_base64(job.handle),
+            "size": len(job.workload),
+            "workload": text_or_base64(bytes(job.workload[:MOST_SHOWN])),
+        }
+        return json_line(record) + END
+
+    def _find(self, handle: bytes) -> Job | None:
+        return self._broker.jobs.find(handle) or self._broker.dead.find(handle)
 
     def page(self, words: bytes) -> Answer:
         """Answer `list jobs key=value&...`."""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gearman.commands import Command
-from gearman.server.protocols.job_lists import LIMIT, MOST
+from gearman.server.protocols.job_lists import LIMIT, MOST, MOST_SHOWN
 from gearman.server.protocols.lines import PIECE_LINES
 
 
@@ -88,6 +88,40 @@ class TestShowJob:
         assert server.connect().ask(b"show job x") == b"ERR UNKNOWN_JOB\r\n"
         answer = server.connect().ask(b"show job")
         assert answer == b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
+
+
+class TestWorkload:
+    @pytest.mark.parametrize(
+        ("data", "shown"),
+        [
+            (b"", ""),
+            (b'{"a": 1}\n.\n', '{"a": 1}\n.\n'),
+            (b"\xff\0", {"base64": "/wA="}),
+            (b"x" * (MOST_SHOWN + 1), "x" * MOST_SHOWN),
+        ],
+        ids=["empty", "text", "bytes", "long"],
+    )
+    def test_is_shown_up_to_a_limit(self, server, data, shown):
+        peer = server.connect()
+        handle = peer.submit(workload=data)
+        line, end = peer.ask(b"workload " + handle).splitlines()
+        expected = {"handle": handle.decode(), "size": len(data), "workload": shown}
+        assert json.loads(line) == expected
+        assert end == b"."
+
+    def test_of_a_dead_job(self, server):
+        peer = server.connect()
+        peer.ask(b"set function f dead=list")
+        handle = peer.submit(command=Command.SUBMIT_JOB_BG)
+        worker = server.connect().can_do()
+        worker.grab()
+        worker.send(Command.WORK_FAIL, handle)
+        assert b'"size": 1' in peer.ask(b"workload " + handle)
+
+    def test_of_no_job(self, server):
+        assert server.connect().ask(b"workload x") == b"ERR UNKNOWN_JOB\r\n"
+        for line in (b"workload", b"workload x y"):
+            assert server.connect().ask(line).startswith(b"ERR INVALID_ARGUMENTS")
 
 
 def test_names_that_are_no_text_or_would_forge_lines_are_written_safely(server):

@@ -51,7 +51,7 @@ def test_only_some_hosts_may_steer_if_that_is_asked_for(server, verb):
         assert ask(line, "192.0.2.2") == b".\n"
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*VERBS, b"workload"])
 def test_only_this_machine_may_steer_unless_others_are_named(server, verb):
     for address in ("127.0.0.1", "unix"):
         assert server.gear.admin.answer(verb, address) == INCOMPLETE % verb
