@@ -84,8 +84,14 @@ async def _counts(link: Link) -> bool:
     return True
 
 
-async def job(target: Target, handle: bytes) -> Record | None:
-    """Return a job by its handle, None if the server has none."""
+async def job(
+    target: Target, handle: bytes, *, workload: bool = False
+) -> Record | None:
+    """Return a job by its handle, None if the server has none.
+
+    With `workload` it has the beginning of its workload, or `unshown`: the sentence
+    why the server does not show it.
+    """
     command = b"show job " + word(handle, "the handle")
     async with Link.to(target) as link:
         try:
@@ -94,7 +100,17 @@ async def job(target: Target, handle: bytes) -> Record | None:
             if str(refused) == "UNKNOWN_JOB":
                 return None
             raise
-    return json_object(lines[0]) if lines else None
+        if not lines:
+            return None
+        record = json_object(lines[0])
+        if workload:
+            try:
+                lines = await link.lines(b"workload " + handle)
+                found = json_object(b"".join(lines[:1]))
+                record["workload"] = found.get("workload", "")
+            except Refused as refused:
+                record["unshown"] = str(refused)
+    return record
 
 
 async def policies(target: Target) -> dict[bytes, str]:

@@ -71,8 +71,8 @@ def test_function_with_a_hostile_name_has_a_page(
     found = show(browser, job)
     assert name_text(name) in found.text
     assert "waiting" in found.text
-    assert "6 B" not in found.text
     assert "4 B" in found.text
+    assert "000000 00 3c 62 3e .<b>" in found.text
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
@@ -108,6 +108,32 @@ def test_function_that_is_gone_says_so_and_shows_the_past(browser: Browser) -> N
 def test_job_that_is_gone_says_so(browser: Browser, server: Server) -> None:
     address = f"/job?server={quote(server.address)}&handle=H:x:99999999"
     assert "does not have this job any more" in show(browser, address, 404).text
+
+
+def test_workload_is_shown_as_text_json_or_numbers(
+    browser: Browser, server: Server
+) -> None:
+    handle = queue(server, b"loaded", b'{"key": ["<script>"]}').decode()
+    address = f"/job?server={quote(server.address)}&handle={handle}"
+    assert '"key": [ "<script>" ]' in show(browser, address).text
+    assert '{"key": ["<script>"]}' in show(browser, f"{address}&form=text").text
+    assert "000000 7b 22 6b" in show(browser, f"{address}&form=hex").text
+    large = queue(server, b"loaded", b"x" * 3_000_000).decode()
+    address = f"/job?server={quote(server.address)}&handle={large}"
+    assert "2.8 MiB more are not shown" in show(browser, address).text
+    empty = queue(server, b"loaded", b"").decode()
+    address = f"/job?server={quote(server.address)}&handle={empty}"
+    assert "It is empty" in show(browser, address).text
+
+
+def test_workload_is_hidden_if_that_is_asked_for(server: Server) -> None:
+    handle = queue(server, b"loaded", b"secret").decode()
+    with monitor(server.address, options=("--hide-workloads",)) as browser:
+        address = f"server={quote(server.address)}&handle={handle}"
+        page = show(browser, f"/job?{address}")
+        assert "secret" not in page.text
+        assert "are hidden" in page.text
+        assert "workload" not in browser.get(f"/api/job?{address}").json()
 
 
 def test_job_of_an_unknown_server_is_a_problem(browser: Browser) -> None:

@@ -69,6 +69,7 @@ def test_long_workload_is_cut_also_within_a_character() -> None:
     assert found.form == "text"
     assert found.left_out == shown.MOST_SHOWN + 1
     assert shown.workload(b"\xff" * (shown.MOST_SHOWN + 5)).left_out == 5
+    assert shown.workload(b'{"a": 1}', size=100).left_out == 92
 
 
 def test_json_that_becomes_too_long_is_shown_as_text() -> None:

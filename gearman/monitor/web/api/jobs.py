@@ -36,7 +36,9 @@ async def jobs(visit: Visit) -> Record:
 async def job(visit: Visit) -> Record:
     """Return what a server knows of a job, by its handle."""
     target = visit.service.target(visit.query["server"])
-    found = await asking.job(target, visit.query["handle"])
+    found = await asking.job(
+        target, visit.query["handle"], workload=not visit.service.hide_workloads
+    )
     if found is None:
         raise Problem(404, "the server has no such job (any more)")
     return _shown(visit, {"server": target.address, **found})

@@ -63,7 +63,9 @@ async def show(visit: Visit) -> Response:
     handle, problem = query["handle"], ""
     record: dict[str, Any] | None = None
     try:
-        record = await asking.job(target, handle)
+        record = await asking.job(target, handle, workload=not service.hide_workloads)
+        if record is not None and service.hide_workloads:
+            record = {**record, "error": ""}
     except Refused as refused:
         problem = _sentence(str(refused))
     except (OSError, ValueError) as error:
@@ -78,6 +80,7 @@ async def show(visit: Visit) -> Response:
         problem=problem,
         error=_bytes(record, "error", query["form"]),
         workload=_bytes(record, "workload", query["form"]),
+        hidden=service.hide_workloads,
         forms=FORMS,
     )
 
@@ -97,7 +100,8 @@ def _bytes(
 ) -> shown.ShownBytes | None:
     if record is None or key not in record:
         return None
-    return shown.workload(shown.known(record[key]), form)
+    size = record.get("size", 0) if key == "workload" else 0
+    return shown.workload(shown.known(record[key]), form, size)
 
 
 async def find(visit: Visit) -> Response:

@@ -130,9 +130,12 @@ class ShownBytes:
     left_out: int
 
 
-def workload(value: bytes, form: str = "") -> ShownBytes:
-    """Return bytes for people. Without a form it is the one that suits them."""
-    left_out = max(len(value) - MOST_SHOWN, 0)
+def workload(value: bytes, form: str = "", size: int = 0) -> ShownBytes:
+    """Return bytes for people. Without a form it is the one that suits them.
+
+    `size` is how many there are, if `value` is only the beginning.
+    """
+    left_out = max(len(value), size) - min(len(value), MOST_SHOWN)
     part = value[:MOST_SHOWN]
     if form in ("", "json"):
         found = _json(value) if not left_out else None
