@@ -19,6 +19,9 @@ HEIGHT: Final = 120
 # Numbers of a line: more would be less than a pixel or two apart.
 POINTS: Final = 150
 
+# The last number of a line is among so many points: the newest may not be read yet.
+RECENT: Final = 5
+
 SPARK_WIDTH: Final = 120
 SPARK_HEIGHT: Final = 24
 SPARK_POINTS: Final = 60
@@ -188,13 +191,14 @@ def _one(values: Values, is_summed: bool) -> float | None:
 
 def _line(line: Line, values: Values, top: float, unit: str) -> DrawnLine:
     known = [value for value in values if value is not None]
+    recent = [value for value in values[-RECENT:] if value is not None]
     path = _path(values, top, WIDTH, HEIGHT)
     return DrawnLine(
         line.label,
         line.colour,
         path,
         _area(values, top) if path else "",
-        shown(values[-1] if values else None, unit),
+        shown(recent[-1] if recent else None, unit),
         shown(max(known, default=None), unit),
     )
 

@@ -23,6 +23,8 @@ def test_line_has_its_highest_point_below_a_round_number() -> None:
     (line,) = found.lines
     assert line.path == "M0.0 119.0L300.0 48.2L600.0 24.6"
     assert (line.last, line.highest) == ("4/s", "4/s")
+    assert draw(RATES, chart("submitted", 2.0, None)).lines[0].last == "2/s"
+    assert draw(RATES, chart("submitted", 2.0, *[None] * 5)).lines[0].last == "-"
     assert found.sentence == "Rates: jobs 4/s, highest 4/s"
     assert (found.start, found.end) == (1000, 1003)
 

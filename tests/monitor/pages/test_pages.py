@@ -441,3 +441,21 @@ def test_viewer_sees_no_buttons_and_a_stranger_must_log_in(
         assert not show(browser, f"/function?function={name}").find_all("textarea")
         assert "may only look" in show(browser, "/submit").text
         assert act(browser, "pause", f"{server.address} f").status == 403
+
+
+@pytest.mark.interop
+def test_gearmand_alone_has_charts_of_gauges() -> None:
+    with servers.gearmand() as running, monitor(running.address) as browser:
+        handle = queue(running, b"old").decode()
+        page = until_shown(browser, "/", "1 job waiting, and no worker")
+        assert "gauges only" in page.text
+        charts = [each.get("id") for each in page.find_all("figure")]
+        assert charts == ["chart-waiting", "chart-running"]
+        for path in PAGES:
+            show(browser, path)
+        address = f"/job?server={quote(running.address)}&handle={handle}"
+        assert "does not tell about single jobs" in show(browser, address).text
+        told = remark(browser, act(browser, "pause", f"{running.address} old"))
+        assert told.endswith("failed: this server has no such command")
+        for path in ("/schedules", "/limits"):
+            assert running.address in show(browser, path).text

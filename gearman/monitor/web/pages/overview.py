@@ -7,7 +7,7 @@ from starlette.responses import Response
 from ...history.recorder import ALL
 from ...history.spans import SPANS
 from ...text import name_text
-from ..drawing import PER_SECOND, Drawing, Line, Plan, draw
+from ..drawing import JOBS, PER_SECOND, Drawing, Line, Plan, draw
 from ..visit import Visit
 
 # Functions on a page.
@@ -33,6 +33,11 @@ RATES: Final = (
     Plan("failed", "Failed", PER_SECOND, (Line("failed", "failed", "bad"),)),
 )
 
+GAUGES: Final = (
+    Plan("waiting", "Waiting", JOBS, (Line("queued", "jobs", "accent"),)),
+    Plan("running", "Running", JOBS, (Line("running", "jobs", "accent"),)),
+)
+
 
 async def show(visit: Visit) -> Response:
     query, service = visit.query, visit.service
@@ -45,10 +50,14 @@ async def show(visit: Visit) -> Response:
     offset = query["offset"]
     page = found[offset : offset + MANY]
     sparks = await service.sparks.of(service.archive, fleet.addresses, page)
+    servers = fleet.servers()
+    counts = any(view.counts for view in servers)
+    plans = RATES if counts else GAUGES
     return visit.render(
         "overview.html",
+        counts=counts,
         totals=fleet.totals(),
-        servers=fleet.servers(),
+        servers=servers,
         functions=page,
         sparks=sparks,
         shown=range(offset + 1, offset + len(page) + 1),
@@ -56,7 +65,7 @@ async def show(visit: Visit) -> Response:
         count=len(functions),
         troubled=sum(1 for view in functions if view.score),
         many=MANY,
-        drawings=await drawings(visit, fleet.addresses, ALL, query["span"], RATES),
+        drawings=await drawings(visit, fleet.addresses, ALL, query["span"], plans),
         span_names=SPAN_NAMES,
     )
 
