@@ -5,8 +5,8 @@ keeps the past; `acting` changes something on servers; `access` says who may; `w
 the API and the pages; `demo` starts something to look at. The extra `monitor` has what
 `web` needs.
 
-How a page is added: write a handler in `web/pages.py`, or in a module `web/pages_*.py`,
-and put a row into a table `PAGES`:
+How a page is added: write a handler in a module of `web/pages/`, and put a row into the
+table `PAGES` of that package:
 
     async def function(visit: Visit) -> Response:
         view = visit.service.fleet.function(visit.query["function"])

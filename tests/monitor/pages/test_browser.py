@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from gearman.monitor.access.users import make_hash, new_salt
@@ -35,6 +36,7 @@ workload = "demo"
 """
 PATHS = (
     *("/", "/?span=day", "/function?function=works", "/function?function=breaks"),
+    "/function?function=both",
     *("/function?function=foreign", "/workers", "/dead", "/schedules", "/limits"),
     *("/events", "/audit", "/submit", "/find?q=nothing-has-this"),
 )
@@ -92,9 +94,12 @@ def browser(server: Server, foreign: Server) -> Iterator[Browser]:
             queue(server, b"works")
             queue(server, b"breaks", b'{"text": "<b>"}')
         queue(foreign, b"foreign")
+        for each in (server, foreign):
+            queue(each, b"both")
         until(lambda: found.function("breaks").get("total", {}).get("dead", 0) >= 3)
         until(lambda: found.function("works").get("total", {}).get("workers"))
         until(lambda: found.function("foreign"))
+        until(lambda: len(found.function("both").get("servers", ())) == 2)
         yield found
 
 
@@ -165,6 +170,50 @@ def test_focus_stays_when_the_page_is_updated(tab: Page, server: Server) -> None
     queue(server, b"focused")
     tab.until_text("#functions", "2 jobs waiting")
     assert tab.run("return document.activeElement.textContent") == "focused"
+
+
+def test_row_under_the_pointer_stays_where_it_is(tab: Page, server: Server) -> None:
+    for function in (b"order.a", b"order.b", b"order.b"):
+        queue(server, function)
+    tab.go("/?search=order")
+    tab.until_text("#functions tbody tr:first-child", "order.b", "2 jobs")
+    pointer = ActionChains(tab.driver)
+    pointer.move_to_element(tab.find("#functions tbody tr:last-child")).perform()
+    for _ in range(20):
+        queue(server, b"order.a")
+    tab.until_text("#functions tbody tr:last-child", "order.a", "21")
+    pointer.move_to_element(tab.find(".brand")).perform()
+    tab.until_text("#functions tbody tr:first-child", "order.a", "21")
+
+
+def test_page_that_is_not_seen_rests(tab: Page, server: Server) -> None:
+    tab.go("/?search=unseen")
+    tab.until_text("#functions", "No function has")
+    hide = """
+        const value = {value: arguments[0], configurable: true};
+        Object.defineProperty(document, "hidden", value);
+        document.dispatchEvent(new Event("visibilitychange"));
+    """
+    tab.run(hide, True)
+    pages = "return performance.getEntriesByType('resource').length"
+    before = tab.run(pages)
+    queue(server, b"unseen")
+    number = tab.run("return performance.now()")
+    # Without resting it would have been read again by then.
+    tab.until(lambda: tab.run("return performance.now()") > number + 3000)
+    assert tab.run(pages) <= before + 1
+    tab.run(hide, False)
+    tab.until_text("#functions", "unseen")
+
+
+def test_function_on_two_servers_has_parts_and_a_choice(
+    tab: Page, server: Server, foreign: Server
+) -> None:
+    tab.go("/function?function=both")
+    tab.until_text("#by-server", server.address, foreign.address)
+    assert tab.text("#where").startswith("on all servers")
+    tab.press("Pause")
+    tab.until_text(".remark", "done for 1 of 2", "this server has no such command")
 
 
 def test_skip_link_and_chart_are_used_by_keyboard(tab: Page) -> None:
