@@ -52,6 +52,12 @@ def test_long_history_is_thinned_averages_for_rates_the_highest_for_gauges() -> 
     assert queue.data["lines"] == [{"label": "waiting", "values": [3.0] * 150}]
 
 
+def test_long_history_with_gaps_is_thinned_with_them() -> None:
+    values = [*[None] * 4, *[2.0] * 596]
+    (line,) = draw(RATES, chart("submitted", *values)).lines
+    assert line.path.startswith("M4.0 ")
+
+
 def test_what_does_not_divide_is_at_the_beginning() -> None:
     found = draw(QUEUE, chart("queued", *[1.0] * 301, None))
     assert found.data["step"] == pytest.approx(302 / 101)

@@ -84,11 +84,16 @@ def test_address_is_changed() -> None:
     assert shown.changed("/f", name=b"\xff&") == "/f?name=%FF%26"
 
 
+def test_target_of_a_form_is_a_server_and_a_name() -> None:
+    assert shown.target("[::1]:4730", b"a b\xff") == "[::1]:4730 a%20b%FF"
+
+
 def test_job_of_a_server_that_says_nonsense_is_shown() -> None:
     found = shown.job("s", {"handle": 5, "worker": "x", "due": "soon"})
     assert (found.handle, found.worker, found.time("due")) == (b"", "", None)
     record = {"worker": {"id": "w", "address": "a"}, "due": 3}
     assert shown.job("s", record).worker == "w (a)"
+    assert shown.job("s", {"reason": "a\x1b"}).text("reason") == "a\\x1b"
     assert shown.job("s", {"worker": {"id": "-", "address": "a"}}).worker == "a"
     assert shown.job("s", record).time("due") == 3.0
 
