@@ -10,7 +10,7 @@ from gearman.monitor.web.pages import shown
 
 @pytest.mark.parametrize(
     ("distance", "text"),
-    [(0, "now"), (-90, "1 min 30 s ago"), (7200, "in 2 h"), (-3, "3 s ago")],
+    [(0, "now"), (-90, "1 min ago"), (7200, "in 2 h"), (-3, "3 s ago")],
 )
 def test_time_is_told_from_now(distance: float, text: str) -> None:
     assert shown.ago(time.time() + distance) == text

@@ -40,7 +40,8 @@ def ago(seconds: float) -> str:
     distance = time.time() - seconds
     if abs(distance) < 1:
         return "now"
-    text = duration(float(round(abs(distance))))
+    # One unit is enough, and changes less often.
+    text = " ".join(duration(float(round(abs(distance)))).split()[:2])
     return f"{text} ago" if distance > 0 else f"in {text}"
 
 
