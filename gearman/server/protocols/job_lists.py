@@ -14,7 +14,7 @@ from ...text import printable, shown, text_or_base64
 from ..broker import Broker, Job
 from ..broker.constants import RANGE
 from ..broker.states import DEAD, GONE
-from .fields import PRIORITIES, STATES, worker_fields
+from .fields import PRIORITIES, STATES, seconds, worker_fields
 from .lines import END, NO_JOB, Answer, invalid, json_line, pieces
 from .query import parse_query, unescaped
 
@@ -74,7 +74,7 @@ class JobLists:
         job = self._find(handle)
         if job is None:
             return NO_JOB
-        record = _record(job)
+        record = _record(job, self._broker.places.now)
         if job.extra is not None and job.extra.error is not None:
             record["error"] = text_or_base64(job.extra.error)
         return json_line(record) + END
@@ -119,7 +119,7 @@ class JobLists:
             elif job.number >= end:
                 return
             else:
-                yield json_line(_record(job))
+                yield json_line(_record(job, self._broker.places.now))
                 left -= 1
                 if not left:
                     return
@@ -181,8 +181,8 @@ def _limit(text: bytes) -> int:
     return int(text)
 
 
-def _record(job: Job) -> dict[str, object]:
-    """Return a job as an object for JSON."""
+def _record(job: Job, now: float) -> dict[str, object]:
+    """Return a job as an object for JSON; `now` is on the broker's clock."""
     extra, worker = job.extra, job.worker
     record: dict[str, object] = {
         "handle": text_or_base64(job.handle),
@@ -203,6 +203,7 @@ def _record(job: Job) -> dict[str, object]:
     record |= {name: time for name, time in times.items() if time > 0}
     if worker is not None:
         record["worker"] = worker_fields(worker)
+        record["ran"] = seconds(now - job.since)
     if extra is not None and extra.options is not None:
         record["options"] = format_options(extra.options).decode()
     if job.state == DEAD and extra is not None:

@@ -48,7 +48,8 @@ class TestShowJob:
         assert json.loads(record) == expected
         peer.can_do().grab()
         worker = {"descriptor": 7, "address": "127.0.0.1", "id": "me"}
-        expected |= {"state": "running", "worker": worker}
+        server.after(2.5)
+        expected |= {"state": "running", "worker": worker, "ran": 2.5}
         del expected["expires"]
         record, _ = peer.ask(b"show job " + handle).splitlines()
         assert json.loads(record) == expected
