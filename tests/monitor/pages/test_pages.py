@@ -1,5 +1,6 @@
 """Each page, as it is without a script: what it shows, and hostile names."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
@@ -97,6 +98,21 @@ def test_workers_are_listed_with_hostile_ids(browser: Browser) -> None:
     name = quote_from_bytes(HOSTILE["quotes"], safe="")
     assert "1 worker" in show(browser, f"/workers?function={name}").text
     assert "No worker is connected" in show(browser, "/workers?function=nobody").text
+
+
+def test_worker_is_shown_with_its_job_and_for_how_long(
+    browser: Browser, server: Server
+) -> None:
+    handle = queue(server, b"lengthy").decode()
+    with Peer(server.port) as worker:
+        worker.send("CAN_DO", b"lengthy")
+        worker.send("GRAB_JOB")
+        worker.expect("JOB_ASSIGN")
+        page = show(browser, "/workers?function=lengthy")
+        assert re.search(rf"{handle} for \d", page.text)
+        page = show(browser, page.links("/job")[0])
+        assert re.search(r"Runs for \d", page.text)
+        assert "127.0.0.1" in page.text
 
 
 def test_function_that_is_gone_says_so_and_shows_the_past(browser: Browser) -> None:
