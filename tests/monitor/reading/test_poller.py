@@ -10,7 +10,7 @@ from gearman.monitor.model.readings import Reading
 from gearman.monitor.reading import Attention, Poller, Refused, Target
 from gearman.monitor.reading import link as links
 from gearman.monitor.reading.failures import reason
-from gearman.monitor.reading.link import Link
+from gearman.monitor.reading.link import NO_COMMAND, Link
 from gearman.monitor.reading.queries import Jobs, word
 from tests.servers import DEADLINE, HOST, Server
 
@@ -81,7 +81,8 @@ def test_function_with_the_name_of_an_error_is_none() -> None:
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (b"ERR UNKNOWN_COMMAND Unknown+server+command\r\n", "Unknown server command"),
+        (b"ERR UNKNOWN_COMMAND Unknown+server+command\r\n", NO_COMMAND),
+        (b"ERR INVALID_ARGUMENTS No+such+thing\r\n", "No such thing"),
         (b"ERR UNKNOWN_JOB\r\n", "UNKNOWN_JOB"),
         (b"ERR function not found\r\n", "function not found"),
     ],
