@@ -3,6 +3,7 @@
 The compiled build has another version of this file, with the same meaning.
 """
 
+from array import array
 from bisect import bisect_left
 
 # A histogram has a bucket for each of these longest times, in seconds: 1 ms, 2 ms, 4 ms
@@ -20,7 +21,8 @@ class Histogram:
     __slots__ = ("_counts", "total")
 
     def __init__(self) -> None:
-        self._counts = [0] * (BUCKETS + 1)
+        # An array takes less than a list: it has no object for each number.
+        self._counts = array("q", [0] * (BUCKETS + 1))
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
@@ -30,7 +32,7 @@ class Histogram:
 
     def counts(self) -> list[int]:
         """Return a number for each bucket."""
-        return self._counts.copy()
+        return self._counts.tolist()
 
     def count(self) -> int:
         """Return how many times were added."""
@@ -39,7 +41,8 @@ class Histogram:
     def merge(self, other: "Histogram") -> None:
         """Add all times of another histogram."""
         self.total += other.total
-        self._counts = [a + b for a, b in zip(self._counts, other._counts, strict=True)]
+        for bucket, count in enumerate(other._counts):
+            self._counts[bucket] += count
 
 
 class Stats:
