@@ -57,8 +57,10 @@ def collected() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="session", params=[True, False], ids=["pure", "speedups"])
-def server(request: pytest.FixtureRequest, speedups: object) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of each build."""
+    if not request.param:
+        request.getfixturevalue("speedups")
     with servers.ours(pure=request.param) as started:
         yield started
 

@@ -24,11 +24,12 @@ def collected() -> Iterator[Collector]:
 @pytest.fixture(params=[True, False], ids=["pure", "speedups"])
 def server(
     request: pytest.FixtureRequest,
-    speedups: object,
     collected: Collector,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Server]:
     """A server that makes spans."""
+    if not request.param:
+        request.getfixturevalue("speedups")
     for name, value in collected.environment.items():
         monkeypatch.setenv(name, value)
     with servers.ours("--traces", pure=request.param) as started:

@@ -581,3 +581,17 @@ class TestStop:
         with running() as server, server.peer() as peer:
             assert peer.ask(b"shutdown").startswith(b"ERR UNKNOWN_COMMAND")
             assert peer.fence() == []
+
+
+def test_part_of_a_request_that_is_left_after_many_others_is_waited_for(running):
+    with running(LOCAL) as server, server.peer() as peer:
+        # Each turn leaves the rest to the next one. The packets have 128 bytes each, so
+        # that the first part of the input that is split has no part of a packet.
+        server.listener._server.late = lambda: True
+        last = packet("ECHO_REQ", b"last")
+        peer.send_bytes(packet("ECHO_REQ", bytes(116)) * 400 + last[:-1])
+        for _ in range(400):
+            peer.expect("ECHO_RES")
+        server.call(server.listener._watchdog._look)
+        peer.send_bytes(last[-1:])
+        assert peer.expect("ECHO_RES") == [b"last"]

@@ -165,6 +165,9 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         if not (self.pressure.held_by or self.closing):
             self._turns.begin()
             self.protocol.resume()
+            # What is left may be a part of a request, which nobody has looked at yet.
+            if self.protocol.buffered:
+                self.partial()
 
     def released(self) -> None:
         super().released()
