@@ -1,5 +1,6 @@
 """The tool: how it starts, what it refuses, how it ends."""
 
+import os
 import re
 import signal
 import socket
@@ -19,13 +20,12 @@ from tests.servers import DEADLINE, HOST, until
 def run(
     *options: str,
     stdin: str = "",
-    path: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(*options),
         input=stdin,
-        env={**servers.package_environment(path=path), **(environment or {})},
+        env={**servers.package_environment(), **(environment or {})},
         capture_output=True,
         text=True,
         timeout=DEADLINE,
@@ -93,7 +93,12 @@ def test_history_of_somebody_else_is_a_sentence(tmp_path: Path) -> None:
 def test_missing_extra_is_named(module: str, tmp_path: Path) -> None:
     code = f"raise ModuleNotFoundError('no', name={module!r})"
     tmp_path.joinpath(f"{module}.py").write_text(code)
-    done = run("--listen", f"{HOST}:0", "--db", ":memory:", path=tmp_path)
+    # Before the folder of an installed package, which has the true module, too.
+    folders = os.pathsep.join(
+        [str(tmp_path), servers.package_environment()["PYTHONPATH"]]
+    )
+    environment = {"PYTHONPATH": folders}
+    done = run(*("--listen", f"{HOST}:0", "--db", ":memory:"), environment=environment)
     assert done.returncode == 1
     sentence = f"gearman-monitor: it needs {module}: pip install 'gearman-py[monitor]'"
     assert done.stderr == f"{sentence}\n"
