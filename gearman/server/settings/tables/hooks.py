@@ -11,6 +11,7 @@ from ....commands import MAX_FUNCTION
 from ....errors import ConfigurationError
 from ....text import shown
 from ...protocols.events import NAMES, Wish, check_event
+from .files import read_named
 
 KEYS: Final = (
     *("name", "url", "command", "function", "events", "functions"),
@@ -146,16 +147,10 @@ def _secret(table: Mapping[str, object], folder: str) -> bytes:
         return _text(table, "secret").encode() if "secret" in table else b""
     if "secret" in table:
         raise ConfigurationError("there are secret and secret-file: leave one out")
-    path = os.path.join(folder, _text(table, "secret-file"))
-    try:
-        with open(path, "rb") as file:
-            secret = file.read().strip()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(
-            f"secret-file {path!r} cannot be read: {reason}"
-        ) from error
+    name = _text(table, "secret-file")
+    secret = read_named("secret-file", folder, name).strip()
     if not secret:
+        path = os.path.join(folder, name)
         raise ConfigurationError(f"secret-file {path!r} is empty")
     return secret
 

@@ -16,6 +16,7 @@ from ....options.forms import value_of
 from ....options.kinds import FLAG, PRIORITY, TIME
 from ....text import shown
 from ..cron import check_cron
+from .files import read_named
 
 KEYS: Final = (
     *("cron", "timezone", "function", "workload", "workload-file", "unique"),
@@ -102,15 +103,7 @@ def _workload(table: Mapping[str, object], folder: str) -> bytes:
         return _text(table, "workload").encode() if "workload" in table else b""
     if "workload" in table:
         raise ConfigurationError("there are workload and workload-file: leave one out")
-    path = os.path.join(folder, _text(table, "workload-file"))
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(
-            f"workload-file {path!r} cannot be read: {reason}"
-        ) from error
+    return read_named("workload-file", folder, _text(table, "workload-file"))
 
 
 def _options(table: Mapping[str, object]) -> JobOptions:
