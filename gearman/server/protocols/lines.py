@@ -32,8 +32,10 @@ def pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
     piece: list[bytes] = []
     size = 0
     for number, line in enumerate(lines, 1):
-        piece.append(line)
-        size += len(line)
+        # A long search yields millions of empty lines: to join these takes long.
+        if line:
+            piece.append(line)
+            size += len(line)
         if size >= PIECE_SIZE:
             yield b"".join(piece)
             piece.clear()
