@@ -1,13 +1,13 @@
 """What a scrape of /metrics costs the server: ``python benchmarks/metrics.py``.
 
 Each function has jobs that waited and ran, so that it has all metrics. The processor
-time is the server's, by /proc/PID/stat, over many scrapes. Then another peer sends
-echoes one by one, without scrapes and beside them: what its longest waits have in
-common is the machine. See docs/performance.md.
+time is the server's, by /proc/PID/schedstat, over many scrapes: of functions that have
+had no job since the last scrape, and then with a job of each function before each. Then
+another peer sends echoes one by one, without scrapes and beside them: what its longest
+waits have in common is the machine. See docs/performance.md.
 """
 
 import argparse
-import os
 import socket
 import subprocess
 import sys
@@ -35,7 +35,6 @@ JOBS = 20
 # The bound for 1,000 functions: milliseconds of the server's processor time.
 BOUND = 10.0
 
-_TICK = os.sysconf("SC_CLK_TCK")
 _ECHO = encode(Command.ECHO_REQ, (b"this is the end",), REQUEST)
 _END = b"this is the end"
 
@@ -57,8 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print a table, and return the status of the command."""
     options = parse(sys.argv[1:] if argv is None else argv)
     names = options.server or BUILDS
-    print("| server        |     bytes | CPU ms | echo µs: p50 | p99 | max |", end="")
-    print(" beside scrapes: p50 | p99 | max |")
+    print(
+        "| server        |     bytes | CPU ms | after jobs | echo µs: p50 | p99 |",
+        end="",
+    )
+    print(" max | beside scrapes: p50 | p99 | max |")
     over: list[str] = []
     for server in find(None):
         if server.group in names and _measure(server, options) > BOUND:
@@ -82,14 +84,29 @@ def _measure(server: Server, options: argparse.Namespace) -> float:
         before = processor_seconds(process)
         size = scrape(port, options.scrapes)
         cost: float = 1000 * (processor_seconds(process) - before) / options.scrapes
+        after_jobs = _after_jobs(process, gear, port, options)
         alone = echoes(gear, options.seconds)
         # Not in this process, where it would hold up the echoes itself.
         with subprocess.Popen([sys.executable, "-c", _SCRAPER, str(port)]) as scraper:
             beside = echoes(gear, options.seconds)
             scraper.terminate()
-    row = [server.label.ljust(13), f"{size:9,}", f"{cost:6.2f}"]
+    row = [server.label.ljust(13), f"{size:9,}", f"{cost:6.2f}", f"{after_jobs:6.2f}"]
     print("| " + " | ".join([*row, *_cells(alone), *_cells(beside)]) + " |")
     return cost
+
+
+def _after_jobs(
+    process: int, gear: int, port: int, options: argparse.Namespace
+) -> float:
+    """Return the milliseconds of a scrape after a job of each function."""
+    spent = 0.0
+    times: int = options.scrapes // 5
+    for _ in range(times):
+        fill(gear, options.functions, 1)
+        before = processor_seconds(process)
+        scrape(port, 1)
+        spent += processor_seconds(process) - before
+    return 1000 * spent / times
 
 
 # Ten scrapes a second; Prometheus makes one in 15 seconds, or in 60.
@@ -103,26 +120,26 @@ while True:
 
 def processor_seconds(process: int) -> float:
     """Return the processor time that a process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    nanoseconds = Path(f"/proc/{process}/schedstat").read_text().split()[0]
+    return int(nanoseconds) / 1_000_000_000
 
 
-def fill(port: int, functions: int) -> None:
+def fill(port: int, functions: int, jobs: int = JOBS) -> None:
     """Have jobs of each function wait and run."""
     with socket.create_connection((HOST, port)) as peer:
         reader = threading.Thread(target=_read, args=(peer,))
         reader.start()
-        for packet in _packets(functions):
+        for packet in _packets(functions, jobs):
             peer.sendall(packet)
         peer.sendall(_ECHO)
         reader.join()
 
 
-def _packets(functions: int) -> Iterator[bytes]:
+def _packets(functions: int, jobs: int) -> Iterator[bytes]:
     for number in range(functions):
         name = b"a_function_%d" % number
         yield encode(Command.CAN_DO, (name,), REQUEST)
-        for _ in range(JOBS):
+        for _ in range(jobs):
             yield encode(Command.SUBMIT_JOB_BG, (name, b"", b"work"), REQUEST)
             yield encode(Command.GRAB_JOB, (), REQUEST)
 

@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ...framing import encode
-from .constants import AWAKE, ERROR, HIGH, LOW, NORMAL, SWEEP
+from .constants import AWAKE, ERROR, NORMAL, SWEEP
 from .states import QUEUED
 from .stats import Stats
 
@@ -302,7 +302,10 @@ class Function:
 
     def total(self) -> int:
         """How many jobs there are, the running and the pending ones included."""
-        return self.running + self.pending + sum(map(self.waiting, (HIGH, NORMAL, LOW)))
+        high, normal, low = self.queues
+        queued = high.count + normal.count + low.count
+        others = sum(self.scheduled) + sum(self.awaiting)
+        return self.running + self.pending + queued + others
 
     def clear(self) -> None:
         """Drop the dead entries of the queues.

@@ -142,6 +142,7 @@ cdef class Function:
     cpdef bint ready(self)
     @cython.locals(queue=Queue)
     cpdef Py_ssize_t waiting(self, int priority)
+    @cython.locals(high=Queue, normal=Queue, low=Queue, queued=Py_ssize_t)
     cpdef Py_ssize_t total(self)
     cpdef clear(self)
 

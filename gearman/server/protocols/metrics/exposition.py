@@ -7,7 +7,8 @@ from typing import Any, Final
 from ...broker.stats import BOUNDS
 from ..interface import Server
 from ..lines import PIECE_SIZE
-from .families import FAMILIES, buckets, head
+from .families import COUNTED, buckets, counted, gauges, head
+from .kept import Kept
 from .rows import Row, Rows
 
 CONTENT_TYPE: Final = (b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
@@ -68,6 +69,7 @@ class Exposition:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._rows = Rows(server.broker, server.metrics_functions)
+        self._counted = Kept(COUNTED, counted)
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the text in pieces of about PIECE_SIZE bytes.
@@ -92,8 +94,8 @@ class Exposition:
         rows: list[Row] = []
         for _ in self._rows.fill(rows):
             yield b""
-        for family in FAMILIES:
-            yield from family.pieces(rows)
+        yield from gauges(rows)
+        yield from self._counted.pieces(rows)
 
     def _of_server(self) -> bytes:
         """Return the families that have a few samples for the whole server."""

@@ -41,21 +41,10 @@ class Family(NamedTuple):
     template: bytes
     values: Callable[[Row], Values]
 
-    def pieces(self, rows: Sequence[Row]) -> Iterator[bytes]:
-        """Yield the text of the family, in steps."""
-        yield self.head
-        template, values = self.template, self.values
-        for batch in steps(rows):
-            lines = []
-            for row in batch:
-                if numbers := values(row):
-                    lines.append(template.replace(b"\0", row.label) % numbers)
-            yield b"".join(lines)
-
-
-def _gauge(name: str, text: str, value: Callable[[Row], Values], form: str) -> Family:
-    line = f'{name}{{function="\0"}} {form}\n'
-    return Family(head(name, "gauge", text), line.encode(), value)
+    def lines(self, row: Row) -> bytes:
+        """Return the lines of a function."""
+        numbers = self.values(row)
+        return self.template.replace(b"\0", row.label) % numbers if numbers else b""
 
 
 def _labelled(
@@ -91,37 +80,45 @@ def buckets(name: str, bounds: Sequence[float], label: str = "") -> Iterator[str
         yield f'{name}_bucket{{{label}le="{bound}"}} %d\n'
 
 
-FAMILIES: Final = (
-    _gauge(
-        "gearman_jobs",
-        "Jobs of a function, waiting and running.",
-        lambda row: (row.jobs,),
-        "%d",
-    ),
-    _gauge(
-        "gearman_jobs_running",
-        "Jobs of a function that workers have.",
-        lambda row: (row.running,),
-        "%d",
-    ),
-    _gauge(
+# The name of each gauge, its text, and the form of its number.
+_GAUGES: Final = (
+    ("gearman_jobs", "Jobs of a function, waiting and running.", "%d"),
+    ("gearman_jobs_running", "Jobs of a function that workers have.", "%d"),
+    (
         "gearman_jobs_waiting",
         "Jobs of a function that wait: for a worker, their time, or other jobs.",
-        lambda row: (row.jobs - row.running,),
         "%d",
     ),
-    _gauge(
-        "gearman_workers",
-        "Workers that have a function.",
-        lambda row: (row.workers,),
-        "%d",
-    ),
-    _gauge(
+    ("gearman_workers", "Workers that have a function.", "%d"),
+    (
         "gearman_oldest_waiting_seconds",
         "How long the job has waited for a worker that is first in its queue.",
-        lambda row: (row.oldest,),
         "%.3f",
     ),
+)
+# Between the gauges of a function, which are made at once. No label has it.
+_BREAK: Final = b"\1"
+_GAUGE_LINES: Final = _BREAK.join(
+    f'{name}{{function="\0"}} {form}\n'.encode() for name, _, form in _GAUGES
+)
+
+
+def gauges(rows: Sequence[Row]) -> Iterator[bytes]:
+    """Yield the text of the families of gauges, in steps; some yield nothing."""
+    made: list[list[bytes]] = []
+    for batch in steps(rows):
+        yield b""
+        for label, jobs, running, workers, oldest, _ in batch:
+            values = (jobs, running, jobs - running, workers, oldest)
+            template = _GAUGE_LINES.replace(b"\0", label)
+            made.append((template % values).split(_BREAK))
+    for number, (name, text, _) in enumerate(_GAUGES):
+        yield head(name, "gauge", text)
+        for part in steps(made):
+            yield b"".join([lines[number] for lines in part])
+
+
+COUNTED: Final = (
     _labelled(
         "gearman_jobs_total",
         "What has happened to jobs of a function; docs/monitoring.md has the events.",
@@ -147,3 +144,13 @@ FAMILIES: Final = (
         lambda row: row.stats.runs,
     ),
 )
+
+
+def counted(row: Row) -> Values:
+    """Return numbers that change when the lines of COUNTED do.
+
+    A job that starts or ends changes these, whatever its times are.
+    """
+    stats = row.stats
+    times = (stats.waits.total, stats.runs.total)
+    return row.running, times, stats.bytes_in, stats.bytes_out, _events(stats)

@@ -1,0 +1,55 @@
+"""The lines of functions, kept while their numbers do not change.
+
+Most functions of a server with a thousand of them have had no job since the last
+scrape. To make their lines anew would be most of what a scrape costs.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from .families import Family, Values
+from .rows import Row, steps
+
+# The numbers of a function; and its lines in each family, if they were kept.
+_Entry = tuple[Values, list[bytes] | None]
+
+
+class Kept:
+    """Makes the text of some families.
+
+    `numbers` returns all numbers that the lines of a function depend on. If they are
+    the same at two scrapes, the lines are kept for the next ones.
+    """
+
+    def __init__(
+        self, families: Sequence[Family], numbers: Callable[[Row], Values]
+    ) -> None:
+        self._families = families
+        self._numbers = numbers
+        self._entries: dict[bytes, _Entry] = {}
+
+    def pieces(self, rows: Sequence[Row]) -> Iterator[bytes]:
+        """Yield the text in steps; some of them yield nothing."""
+        last, entries = self._entries, dict[bytes, _Entry]()
+        for batch in steps(rows):
+            yield b""
+            for row in batch:
+                entries[row.label] = self._entry(row, last.get(row.label))
+        # Functions that have gone are not in it any more.
+        self._entries = entries
+        made = [*zip(rows, (lines for _, lines in entries.values()), strict=True)]
+        for index, family in enumerate(self._families):
+            yield family.head
+            for part in steps(made):
+                texts = [
+                    family.lines(row) if lines is None else lines[index]
+                    for row, lines in part
+                ]
+                yield b"".join(texts)
+
+    def _entry(self, row: Row, last: _Entry | None) -> _Entry:
+        numbers = self._numbers(row)
+        if last is None or last[0] != numbers:
+            return numbers, None
+        if last[1] is not None:
+            return last
+        return numbers, [family.lines(row) for family in self._families]
