@@ -3,7 +3,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.bytes cimport PyBytes_GET_SIZE
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from gearman.server.broker_c.model cimport Job
@@ -26,10 +26,12 @@ cpdef bytes make_handle(bytes prefix, int64_t number):
     cdef Py_ssize_t size = PyBytes_GET_SIZE(prefix)
     cdef Py_ssize_t length
     cdef bytes handle
-    while number or at == digits + sizeof(digits):
+    # Unsigned: then no digit needs a division, nor a check of signs.
+    cdef uint64_t rest = <uint64_t>number
+    while rest or at == digits + sizeof(digits):
         at -= 1
-        at[0] = c"0" + number % 10
-        number //= 10
+        at[0] = <char>(c"0" + rest % 10)
+        rest //= 10
     length = digits + sizeof(digits) - at
     handle = PyBytes_FromStringAndSize(NULL, size + 1 + length)
     memcpy(PyBytes_AS_STRING(handle), PyBytes_AS_STRING(prefix), size)
