@@ -150,6 +150,9 @@ async def _emptied(wire: Wire) -> None:
         answer = await wire.ask(b"cancel job " + handle)
         # A job may have expired since it was listed.
         assert answer in (b"OK\r\n", b"ERR UNKNOWN_JOB\r\n"), handle
+    for handle, *_ in await wire.ask_list(b"show dead"):
+        # The server keeps these for half a year.
+        assert await wire.ask(b"forget job " + handle) == b"OK\r\n", handle
     status = await wire.ask_list(b"status")
     left = [it for it in status if it[1:] != [b"0"] * 3]
     assert not left, f"something is left: {left}"
