@@ -46,7 +46,7 @@ BUFFER = 4 * 1024 * 1024
 # The time in an answer: a line, a value of JSON, or a column.
 CLOCK = re.compile(
     rb"\r\n(Date:|STAT time) [^\r\n]*"
-    rb'|"(submitted|due|expires|died|ran)": [0-9.]+|\t1[0-9]{9}(?=\t)'
+    rb'|"(submitted|due|expires|died|ran)": [0-9.]+(e-[0-9]+)?|\t1[0-9]{9}(?=\t)'
 )
 
 # After so many rounds of the event loop without data, no more is expected.
