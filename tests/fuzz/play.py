@@ -77,6 +77,9 @@ class Guest:
         self.sent += self.protocol.data_to_send()
         if self.protocol.ready and not self.ended:
             self.protocol.resume()
+        if self._unread:
+            # What has waited in the socket, if the connection is read from again.
+            self.receive(b"")
 
     def wait(self) -> None:
         if self.protocol.deadline <= self._site.broker.now and not self.ended:
