@@ -14,7 +14,7 @@ from .blocking import direct, job_statuses, results
 from .blocking.job_statuses import Job
 from .blocking.options import NamedOptions, Options, Server
 from .blocking.seams import Seams
-from .blocking.server_order import ServerOrder, first_open
+from .blocking.server_order import first_open, server_order
 from .blocking.sharing import Shared
 from .blocking.waiting import Acceptance, All, One, assert_several
 from .client_core.inquiry import checked_unique, has_old_status
@@ -70,7 +70,7 @@ class GearmanClient(Shared):
         super().__init__(host_list=host_list, **options)
         self._set("consistent_hashing", consistent_hashing)
         self.random_unique_bytes = random_unique_bytes
-        self._order = ServerOrder()
+        self._order = server_order()
         self.request_to_rotating_connection_queue = self._order.queues
 
     # Submitting.

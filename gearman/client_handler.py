@@ -130,12 +130,12 @@ class GearmanClientCommandHandler(GearmanCommandHandler):
 
     def send_get_status_of_handle(self, handle: str, status: JobStatus) -> None:
         """Ask for the status of a job without a request; `status` gets the answer."""
-        self.open_requests.asked_handle(handle, status)
+        self.open_requests.asked_handle(handle, status.update)
         self.send_command(GEARMAN_COMMAND_GET_STATUS, job_handle=handle)
 
     def send_get_status_of_unique(self, unique: str, status: UniqueStatus) -> None:
         """Ask for the status of the job with a unique; `status` gets the answer."""
-        self.open_requests.asked_unique(unique, status)
+        self.open_requests.asked_unique(unique, status.update)
         self.send_command(GEARMAN_COMMAND_GET_STATUS_UNIQUE, unique=unique)
 
     def on_io_error(self) -> None:

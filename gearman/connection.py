@@ -20,6 +20,7 @@ from .blocking.sockets import (
     poll_for_the_end,
     tls_context,
 )
+from .client_core.server_order import rest_after
 from .constants import _DEBUG_MODE_, DEFAULT_GEARMAN_PORT
 from .errors import ConnectionError, ServerUnavailable
 from .errors import ProtocolError as ProtocolError
@@ -171,8 +172,8 @@ class GearmanConnection:
 
     def rest(self) -> None:
         """Set the time of the next attempt; the delay grows with each failure."""
-        longest = self.connect_cooldown_seconds * 2.0 ** min(self._failures, 30)
-        delay = min(longest, self.max_cooldown_seconds) * random.uniform(0.5, 1.5)
+        first, longest = self.connect_cooldown_seconds, self.max_cooldown_seconds
+        delay = rest_after(self._failures, first, longest, random.uniform(0.5, 1.5))
         self._failures += 1
         self.allowed_connect_time = time.monotonic() + delay
 

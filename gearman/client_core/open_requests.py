@@ -36,6 +36,12 @@ gearman_logger = logging.getLogger(__name__)
 # References to background requests are checked for dead ones from this number on.
 _MANY = 1024
 
+Requests = tuple[GearmanJobRequest, ...]
+
+# They are called with the answers to questions for the status of jobs.
+Tell = Callable[[JobStatus], object]
+TellUnique = Callable[[UniqueStatus], object]
+
 
 class OpenRequests:
     """The requests of one connection that still expect packets.
@@ -55,8 +61,8 @@ class OpenRequests:
         self._joined: dict[str | None, deque[GearmanJobRequest]] = {}
         # Unanswered GET_STATUS_UNIQUE, in their order; and unanswered GET_STATUS for
         # jobs without a request, by handle.
-        self._unique_questions: deque[tuple[str, UniqueStatus]] = deque()
-        self._handle_questions: dict[str, list[JobStatus]] = {}
+        self._unique_questions: deque[tuple[str, TellUnique]] = deque()
+        self._handle_questions: dict[str, list[Tell]] = {}
         # Unanswered GET_RESULT, by handle.
         self._result_questions: dict[str, list[ResultAnswer]] = {}
         self.options = ServerOptions()
@@ -100,13 +106,13 @@ class OpenRequests:
         """Expect the status of a request that has a handle."""
         self._register(request)
 
-    def asked_handle(self, handle: str, status: JobStatus) -> None:
-        """Expect the status of a job without a request; `status` gets it."""
-        self._handle_questions.setdefault(handle, []).append(status)
+    def asked_handle(self, handle: str, tell: Tell) -> None:
+        """Expect the status of a job without a request; `tell` is called with it."""
+        self._handle_questions.setdefault(handle, []).append(tell)
 
-    def asked_unique(self, unique: str, status: UniqueStatus) -> None:
-        """Expect the status of the job with a unique; `status` gets it."""
-        self._unique_questions.append((unique, status))
+    def asked_unique(self, unique: str, tell: TellUnique) -> None:
+        """Expect the status of the job with a unique; `tell` is called with it."""
+        self._unique_questions.append((unique, tell))
 
     def asked_result(self, answer: ResultAnswer) -> None:
         """Expect the result of a job, or how the job stands; `answer` gets it."""
@@ -135,18 +141,17 @@ class OpenRequests:
             if joined:
                 self.by_handle[handle] = joined[0]
 
-    def lost(self) -> None:
-        """Make all open requests JOB_UNKNOWN, as the connection is lost."""
-        for request, _ in self._held:
+    def lost(self) -> list[GearmanJobRequest]:
+        """The connection is lost: make all open requests JOB_UNKNOWN; return them."""
+        requests = [request for request, _ in self._held]
+        requests += [*self.awaiting_handles, *self._living(), *self._in_flight()]
+        for request in requests:
             request.state = JOB_UNKNOWN
-        for request in self.awaiting_handles:
-            request.state = JOB_UNKNOWN
-        for request in [*self._living(), *self._in_flight()]:
-            request.state = JOB_UNKNOWN
+        return requests
 
-    # Packets from the server.
+    # Packets from the server. The methods return the requests that these are for.
 
-    def created(self, handle: str) -> None:
+    def created(self, handle: str) -> GearmanJobRequest:
         """JOB_CREATED: the oldest unanswered submission was accepted.
 
         Raises InvalidClientState if there is none.
@@ -165,6 +170,7 @@ class OpenRequests:
                 self._enough = max(_MANY, 2 * len(self._background))
         else:
             self._register(request)
+        return request
 
     def refused(self, code: str, text: str) -> bool:
         """ERROR: the oldest unanswered submission was refused, and gets no handle.
@@ -187,28 +193,34 @@ class OpenRequests:
 
     def data_came(
         self, handle: str, data: Payload, decode: Callable[[Payload], object]
-    ) -> None:
+    ) -> Requests:
         """WORK_DATA: a part of the result."""
-        for request in self._next_of(handle):
+        requests = self._next_of(handle)
+        for request in requests:
             request.data_updates.append(decode(data))
+        return requests
 
     def warned(
         self, handle: str, data: Payload, decode: Callable[[Payload], object]
-    ) -> None:
+    ) -> Requests:
         """WORK_WARNING: a warning."""
-        for request in self._next_of(handle):
+        requests = self._next_of(handle)
+        for request in requests:
             request.warning_updates.append(decode(data))
+        return requests
 
     def progressed(
         self, handle: str, numerator: str, denominator: str, now: float
-    ) -> None:
+    ) -> Requests:
         """WORK_STATUS: how far a job is; `now` is in seconds since the epoch."""
-        for request in self._next_of(handle):
+        requests = self._next_of(handle)
+        for request in requests:
             request.status = _status(handle, True, True, numerator, denominator, now)
+        return requests
 
     def completed(
         self, handle: str, data: Payload, decode: Callable[[Payload], object]
-    ) -> None:
+    ) -> Requests:
         """WORK_COMPLETE: a job has ended with a result.
 
         A request fails if its result cannot be decoded, as no other packet will come
@@ -216,7 +228,8 @@ class OpenRequests:
         ended.
         """
         problem: Exception | None = None
-        for request in self._end(handle):
+        requests = self._end(handle)
+        for request in requests:
             try:
                 request.result = decode(data)
             except Exception as error:
@@ -226,17 +239,20 @@ class OpenRequests:
                 request.state = JOB_COMPLETE
         if problem is not None:
             raise problem
+        return requests
 
-    def failed(self, handle: str) -> None:
+    def failed(self, handle: str) -> Requests:
         """WORK_FAIL: a job has ended without a result."""
-        self._end(handle)
+        return self._end(handle)
 
     def raised(
         self, handle: str, data: Payload, decode: Callable[[Payload], object]
-    ) -> None:
+    ) -> Requests:
         """WORK_EXCEPTION: a job has ended with an exception; no WORK_FAIL follows."""
-        for request in self._end(handle):
+        requests = self._end(handle)
+        for request in requests:
             request.exception = reported(data, decode)
+        return requests
 
     def status_told(
         self,
@@ -251,8 +267,8 @@ class OpenRequests:
         status = _status(
             handle, known == "1", running == "1", numerator, denominator, now
         )
-        for asked in self._handle_questions.pop(handle, ()):
-            asked.update(status)
+        for tell in self._handle_questions.pop(handle, ()):
+            tell(status)
         for request in self._requests_of(handle):
             request.status = status.copy()
             awaited = not request.background and request.state == JOB_CREATED
@@ -262,8 +278,7 @@ class OpenRequests:
     def result_told(self, handle: str, state: str, data: Payload) -> None:
         """RESULT_RES: the answer to GET_RESULT."""
         for answer in self._result_questions.pop(handle, ()):
-            answer.state = state
-            answer.data = data
+            answer.told(state, data)
 
     def unique_status_told(
         self,
@@ -285,12 +300,12 @@ class OpenRequests:
         if not names:
             return
         place = names.index(unique) if unique in names else 0
-        _, asked = questions[place]
+        _, tell = questions[place]
         del questions[place]
         status = _status(
             None, known == "1", running == "1", numerator, denominator, now
         )
-        asked.update({**status, "unique": unique, "clients": _number(clients)})
+        tell({**status, "unique": unique, "clients": _number(clients)})
 
     # The requests of a handle.
 
@@ -319,7 +334,7 @@ class OpenRequests:
         self._joined.pop(handle, None)
         self.by_handle.pop(handle, None)
 
-    def _requests_of(self, handle: str | None) -> tuple[GearmanJobRequest, ...]:
+    def _requests_of(self, handle: str | None) -> Requests:
         """Return the requests of a handle; none if no request waits for it any more."""
         joined = self._joined.get(handle)
         if joined:
@@ -330,7 +345,7 @@ class OpenRequests:
             return ()
         return (request,)
 
-    def _next_of(self, handle: str) -> tuple[GearmanJobRequest, ...]:
+    def _next_of(self, handle: str) -> Requests:
         """Return the request that this copy of an update is for, if there is one.
 
         Raises InvalidClientState if the request is not JOB_CREATED.
@@ -342,7 +357,7 @@ class OpenRequests:
             check_state(request, JOB_CREATED)
         return requests[:1]
 
-    def _end(self, handle: str) -> tuple[GearmanJobRequest, ...]:
+    def _end(self, handle: str) -> Requests:
         """Forget and return the requests of a job that has ended, now JOB_FAILED."""
         requests = self._requests_of(handle)
         for request in requests:

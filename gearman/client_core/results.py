@@ -36,6 +36,11 @@ class ResultAnswer:
         self.data = Payload()
         self.without = False
 
+    def told(self, state: str, data: Payload) -> None:
+        """Take the answer."""
+        self.state = state
+        self.data = data
+
     @property
     def is_open(self) -> bool:
         """Whether the answer may still come."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import gearman
-from gearman.blocking.server_order import ServerOrder
+from gearman.blocking.server_order import server_order
 from gearman.errors import (
     ExceededConnectionAttempts,
     InvalidClientState,
@@ -481,7 +481,7 @@ def test_consistent_hashing_keeps_a_unique_on_its_server(task: str) -> None:
         client = gearman.GearmanClient(hosts)
         job = {"task": task, "data": "", "unique": unique}
         request = client._create_request_from_dictionary(job)
-        order = ServerOrder().queue(request, client.connection_list, by_unique=True)
+        order = server_order().queue(request, client.connection_list, by_unique=True)
         return order[0].gearman_host
 
     uniques = [f"unique {number}" for number in range(200)]

@@ -152,7 +152,7 @@ def test_a_status_is_told_to_all_who_asked(
 ) -> None:
     one = accepted(core)
     told: JobStatus = {}  # type: ignore[typeddict-item]
-    core.asked_handle("H:1", told)
+    core.asked_handle("H:1", told.update)
     assert core.expects_answer
     core.status_told("H:1", known, "1", "3.9", "1e999", NOW)
     assert told == one.status
@@ -163,8 +163,8 @@ def test_a_status_is_told_to_all_who_asked(
 def test_uniques_are_answered_in_the_order_of_the_questions(core: OpenRequests) -> None:
     first: UniqueStatus = {}  # type: ignore[typeddict-item]
     second: UniqueStatus = {}  # type: ignore[typeddict-item]
-    core.asked_unique("long name", first)
-    core.asked_unique("name", second)
+    core.asked_unique("long name", first.update)
+    core.asked_unique("name", second.update)
     core.unique_status_told("name", "1", "0", "0", "0", "2", NOW)
     core.unique_status_told("long", "0", "0", "0", "0", "0", NOW)
     core.unique_status_told("more", "0", "0", "0", "0", "0", NOW)

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from ...blocking.polling import ready
-from ...blocking.server_order import rested_first
 from ...client import GearmanClient
+from ...client_core.server_order import rested_first
 from ...constants import JOB_UNKNOWN
 from ...errors import ConnectionError, GearmanError, ServerUnavailable
 from .. import servers
@@ -112,7 +112,7 @@ class Client(GearmanClient):
     def establish_request_connection(self, current_request: Any) -> Any:
         """Return a connection to the first server that can be reached."""
         problems: dict[str, BaseException] = {}
-        for connection in rested_first(self.connection_list):
+        for connection in rested_first(self.connection_list, time.monotonic()):
             try:
                 return self.establish_connection(connection)
             except ConnectionError as error:
