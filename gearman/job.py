@@ -22,9 +22,12 @@ from .payload import LIMIT, excerpt
 class Connection(Protocol):
     """What a job's function or a request may use of the job's connection."""
 
-    connected: bool
     gearman_host: str
     gearman_port: int
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is open."""
 
     def get_address(self) -> tuple[str, int]:
         """Return host and port of the server."""

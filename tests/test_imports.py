@@ -43,6 +43,7 @@ LAYERS = (
     ("server.net",),
     ("server.check", "server.imports", "server"),
     ("", "cli", "server.__main__"),
+    ("aio",),
     ("monitor.reading",),
     ("monitor.acting", "monitor.history", "monitor.access"),
     ("monitor",),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..client_core.inquiry import checked_handle
-from ..client_core.results import ResultAnswer, failure, of_all
+from ..client_core.results import ResultAnswer, end_of, failure, of_all
 from ..client_handler import GearmanClientCommandHandler
 from ..connection import GearmanConnection
 from ..constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED, JOB_UNKNOWN
@@ -48,12 +48,12 @@ def get_result(
             if wait:
                 client.wait_until_jobs_completed([job], poll_timeout=wait)
             if job.state != JOB_UNKNOWN:
-                return _end_of(job)
+                return end_of(job)
         handle, connections = _place(client, job)
     answer = _ask(client, handle, connections, poll_timeout)
     if known is not None and known.state in (JOB_COMPLETE, JOB_FAILED):
         # Its end was told before the answer.
-        return _end_of(known)
+        return end_of(known)
     if wait and answer.unended:
         return _watch(client, answer, wait, poll_timeout)
     return answer.result(client.data_encoder.decode)
@@ -68,15 +68,6 @@ def _open_request(client: Client, handle: str) -> GearmanJobRequest | None:
                 if request is not None:
                     return request
     return None
-
-
-def _end_of(request: GearmanJobRequest) -> Any:
-    handle = request.job.handle
-    if request.state == JOB_COMPLETE:
-        return request.result
-    if request.state == JOB_FAILED:
-        raise failure(handle, request.exception)
-    raise ResultNotReady(handle, "waiting" if handle else "")
 
 
 def _place(

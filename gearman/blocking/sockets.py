@@ -38,8 +38,7 @@ def open_socket(
         return _open_unix(host.removeprefix(UNIX), timeout)
     opened = socket.create_connection((host, port), timeout)
     try:
-        if opened.getsockname() == opened.getpeername():
-            # No server listens: TCP has connected the socket to itself.
+        if is_own_peer(opened):
             raise ConnectionRefusedError(f"nobody listens on port {port}")
         if context is None:
             return opened
@@ -47,6 +46,11 @@ def open_socket(
     except BaseException:
         opened.close()
         raise
+
+
+def is_own_peer(opened: socket.socket) -> bool:
+    """Whether TCP has connected a socket to itself, as no server listens."""
+    return bool(opened.getsockname() == opened.getpeername())
 
 
 def _open_unix(path: str, timeout: float | None) -> socket.socket:

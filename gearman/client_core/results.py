@@ -1,15 +1,16 @@
 """What a server says of the result of a job, and what that means for the caller."""
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
+from ..constants import JOB_COMPLETE, JOB_FAILED
 from ..errors import (
     JobFailed,
     ResultNotReady,
     UnknownJob,
     UnsupportedByServer,
 )
-from ..job import Connection, exception_details
+from ..job import Connection, GearmanJobRequest, exception_details
 from ..payload import Payload
 from .steered import server_name
 
@@ -82,6 +83,19 @@ def failure(handle: str | None, exception: object) -> JobFailed:
     details = exception_details(exception)
     reason = "" if details is None else f"{details.type}: {details.message}"
     return JobFailed(handle, reason, exception)
+
+
+def end_of(request: GearmanJobRequest) -> Any:
+    """Return the result of a request whose job has ended.
+
+    Raises JobFailed if it has failed, and ResultNotReady if it has not ended.
+    """
+    handle = request.job.handle
+    if request.state == JOB_COMPLETE:
+        return request.result
+    if request.state == JOB_FAILED:
+        raise failure(handle, request.exception)
+    raise ResultNotReady(handle, "waiting" if handle else "")
 
 
 def of_all(answers: Iterable[ResultAnswer]) -> ResultAnswer:

@@ -1,0 +1,23 @@
+"""Clients, workers and admin clients for asyncio.
+
+They stand on the same knowledge of the protocol as the blocking ones, which is in
+`gearman.client_core`. What they do not share with them is sockets and waiting.
+"""
+
+from ..blocking.sockets import Keepalive
+from .client import Client
+from .job import Data, Job, Progress, Status, Update, Warned
+from .submitting import NotAccepted, Submission
+
+__all__ = [
+    "Client",
+    "Data",
+    "Job",
+    "Keepalive",
+    "NotAccepted",
+    "Progress",
+    "Status",
+    "Submission",
+    "Update",
+    "Warned",
+]
