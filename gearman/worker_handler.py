@@ -15,9 +15,9 @@ when the answer comes. While `work` runs, the worker decides which handler grabs
 import logging
 import sys
 from collections.abc import Sequence
-from math import ceil
 from typing import Any, Protocol
 
+from .client_core.abilities import ability
 from .client_core.server_options import EXTENSIONS, TRACES, ServerOptions
 from .client_core.steered import server_name
 from .command_handler import GearmanCommandHandler, Manager
@@ -25,8 +25,6 @@ from .errors import InvalidWorkerState, ServerUnavailable, UnsupportedByServer
 from .job import GearmanJob
 from .payload import Payload, as_bytes, as_text
 from .protocol import (
-    GEARMAN_COMMAND_CAN_DO,
-    GEARMAN_COMMAND_CAN_DO_TIMEOUT,
     GEARMAN_COMMAND_GRAB_JOB_ALL,
     GEARMAN_COMMAND_GRAB_JOB_UNIQ,
     GEARMAN_COMMAND_OPTION_REQ,
@@ -40,6 +38,7 @@ from .protocol import (
     GEARMAN_COMMAND_WORK_RETRY,
     GEARMAN_COMMAND_WORK_STATUS,
     GEARMAN_COMMAND_WORK_WARNING,
+    by_name,
 )
 
 gearman_logger = logging.getLogger(__name__)
@@ -137,15 +136,8 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
     def _tell_abilities(self) -> None:
         timeouts = getattr(self.connection_manager, "task_timeouts", {})
         for task in self._handler_abilities:
-            seconds = timeouts.get(task)
-            if seconds is None:
-                self.send_command(GEARMAN_COMMAND_CAN_DO, task=task)
-            else:
-                # Rounded up: 0 would mean no timeout.
-                milliseconds = str(ceil(seconds * 1000))
-                self.send_command(
-                    GEARMAN_COMMAND_CAN_DO_TIMEOUT, task=task, timeout=milliseconds
-                )
+            command, arguments = ability(task, timeouts.get(task))
+            self.send_command(command, **by_name(command, arguments))
 
     def set_client_id(self, client_id: str | bytes | None) -> None:
         """Tell the server the name of this worker, unless it is None."""

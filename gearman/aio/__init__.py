@@ -7,7 +7,9 @@ They stand on the same knowledge of the protocol as the blocking ones, which is 
 from ..blocking.sockets import Keepalive
 from .client import Client
 from .job import Data, Job, Progress, Status, Update, Warned
+from .running_job import RunningJob
 from .submitting import NotAccepted, Submission
+from .worker import Worker
 
 __all__ = [
     "Client",
@@ -16,8 +18,10 @@ __all__ = [
     "Keepalive",
     "NotAccepted",
     "Progress",
+    "RunningJob",
     "Status",
     "Submission",
     "Update",
     "Warned",
+    "Worker",
 ]

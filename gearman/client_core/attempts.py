@@ -1,5 +1,6 @@
-"""What a worker says of an attempt that should be repeated."""
+"""What a worker says of an attempt that has failed."""
 
+import traceback
 from math import isfinite
 
 from ..options import MAX_TIME
@@ -13,3 +14,13 @@ def retry_seconds(delay: float, counts: bool) -> str:
     if not isfinite(delay) or not 0 <= delay <= MAX_TIME:
         raise ValueError(f"delay is a number of seconds up to 100 years, not {delay!r}")
     return f"{delay:.9f}".rstrip("0").rstrip(".") + ("" if counts else "+")
+
+
+def details(error: BaseException) -> dict[str, str]:
+    """Return what is reported of an exception: its type, message and traceback."""
+    kind = type(error)
+    return {
+        "type": f"{kind.__module__}.{kind.__qualname__}",
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }

@@ -2,11 +2,11 @@
 
 import json
 import logging
-import traceback
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Unpack, cast
 
+from ...client_core.attempts import details
 from ...command_handler import GearmanCommandHandler
 from ...errors import JobRetry, UnsupportedByServer
 from ...job import Connection, GearmanJob
@@ -90,18 +90,13 @@ class JobExecution(JobUpdates):
         return False
 
     def _report(self, job: GearmanJob, exc_info: ExcInfo) -> None:
-        kind, error, _ = exc_info
-        details = {
-            "type": f"{kind.__module__}.{kind.__qualname__}",
-            "message": str(error),
-            "traceback": "".join(traceback.format_exception(*exc_info)),
-        }
+        report = details(exc_info[1])
         try:
-            self.data_encoder.encode(details)
+            self.data_encoder.encode(report)
         except Exception:
-            self.send_job_exception(job, json.dumps(details))
+            self.send_job_exception(job, json.dumps(report))
         else:
-            self.send_job_exception(job, details)
+            self.send_job_exception(job, report)
 
     def on_job_complete(self, current_job: GearmanJob, job_result: Any) -> bool:
         """Send the result of a job to the server; return True."""
