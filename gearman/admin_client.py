@@ -18,18 +18,17 @@ from .admin_client_handler import (
 from .blocking.options import Options, Server
 from .blocking.sharing import Shared
 from .client_core import steering
+from .client_core.admin_lines import line, policy_text, wanted_jobs
 from .client_core.steering import DeadJob, FunctionPolicy, JobRecord, KnownSchedule
 from .connection import GearmanConnection
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .errors import (
     ConnectionError,
     InvalidAdminClientState,
-    OptionError,
     ProtocolError,
 )
 from .errors import ServerUnavailable as ServerUnavailable
-from .options import format_options, policy
-from .payload import as_text, excerpt
+from .payload import excerpt
 from .protocol import (
     GEARMAN_COMMAND_ECHO_REQ,
     GEARMAN_SERVER_COMMAND_CANCEL_JOB,
@@ -98,15 +97,10 @@ class GearmanAdminClient(Shared):
         return cast(GearmanAdminClientCommandHandler, self.current_handler)
 
     def _ask(self, command: str, *arguments: object) -> Any:
-        words = [as_text(a) if isinstance(a, bytes) else str(a) for a in arguments]
-        for word in words:
-            if not word or any(character.isspace() for character in word):
-                raise ProtocolError(
-                    f"{excerpt(word)} cannot be part of an admin command"
-                )
+        text = line(command, *arguments)
         with self._exclusively():
             self.establish_admin_connection()
-            self._handler().send_text_command(" ".join([command, *words]))
+            self._handler().send_text_command(text)
             answer = self.wait_until_server_responds(command)
         if isinstance(answer, ProtocolError):
             raise answer
@@ -254,10 +248,7 @@ class GearmanAdminClient(Shared):
         that are not named stay as they are. Raises OptionError if one is not allowed,
         or if there is none.
         """
-        text = format_options(policy(values))
-        if not text:
-            raise OptionError("set_function needs a value, such as retries=3")
-        return self._ask_line(steering.SET_FUNCTION, task, text)
+        return self._ask_line(steering.SET_FUNCTION, task, policy_text(values))
 
     def unset_function(self, task: str | bytes) -> str:
         """Forget all that was set for a task; return the line of the answer."""
@@ -335,9 +326,7 @@ class GearmanAdminClient(Shared):
         waiting, scheduled, awaiting, pending, running and dead. Raises ProtocolError if
         the server refuses.
         """
-        wanted = {"function": task, "unique": unique, "state": state}
-        text = steering.pairs(wanted | {"limit": limit, "after": after})
-        words = [text] if text else []
+        words = wanted_jobs(task, unique, state, limit, after)
         answer: tuple[JobRecord, ...] = self._ask(steering.LIST_JOBS, *words)
         return answer
 

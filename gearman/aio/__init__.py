@@ -5,6 +5,7 @@ They stand on the same knowledge of the protocol as the blocking ones, which is 
 """
 
 from ..blocking.sockets import Keepalive
+from .admin import Admin
 from .client import Client
 from .job import Data, Job, Progress, Status, Update, Warned
 from .running_job import RunningJob
@@ -12,6 +13,7 @@ from .submitting import NotAccepted, Submission
 from .worker import Worker
 
 __all__ = [
+    "Admin",
     "Client",
     "Data",
     "Job",
