@@ -115,9 +115,13 @@ class Client:
         request = request_of(self._uniques, function, workload, unique, False, options)
         link = self._link(request) or await self._find(request)
         link.submit(request)
+        # The same as `request.end`, without the time for a call.
+        future = link.loop.create_future()
+        request.ending = (future,)
         try:
-            await request.end()
+            await future
         except asyncio.CancelledError:
+            request.ending = ()
             link.abandon(request)
             raise
         return request.outcome()
