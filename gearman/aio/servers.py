@@ -109,8 +109,7 @@ class Server(Generic[AnyLink]):
                 link = await self._connect()
         except (OSError, UnicodeError) as error:
             self.rest()
-            why = tools.reason(error)
-            raise ConnectionError(f"{self.name}: {why}") from error
+            raise ConnectionError(f"{self.name}: {_reason(error)}") from error
         self._failures = 0
         self.allowed_connect_time = 0.0
         self.link = link
@@ -151,6 +150,14 @@ class Server(Generic[AnyLink]):
             await asyncio.wait([attempt])
         if self.link is not None:
             await self.link.close(reason, PATIENCE)
+
+
+def _reason(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) else None
+    if text is not None and text.startswith("Connect call failed"):
+        # asyncio has put the address in the place of the reason.
+        return os.strerror(cast(OSError, error).errno or 0)
+    return tools.reason(error)
 
 
 def servers_of(
