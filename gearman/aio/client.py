@@ -6,6 +6,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final, Self, Unpack, cast
 
 from ..blocking.sockets import Keepalive
@@ -90,6 +91,8 @@ class Client:
     async def close(self) -> None:
         """Close the connections; whoever still waits gets ServerUnavailable."""
         self._closed = True
+        for server in self.servers:
+            server.shut = True
         await close_all(self.servers, "the client was closed")
 
     # Submitting.
@@ -278,16 +281,25 @@ class Client:
                 self._order.queue(request, self.servers, self.consistent_hashing)
             ):
                 try:
-                    link = await server.open()
-                    await link.writable()
-                except (ConnectionError, ServerUnavailable) as error:
+                    return await _writable(server)
+                except ConnectionError as error:
                     problems.append(error)
-                else:
-                    return link
             if not self.reconnect or self._closed:
                 raise unavailable(problems)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, longest)
+
+
+async def _writable(server: Server[ClientLink]) -> ClientLink:
+    """Return the connection to a server when it accepts data.
+
+    Raises ConnectionError if there can be none.
+    """
+    while True:
+        link = await server.open()
+        with suppress(ServerUnavailable):
+            await link.writable()
+            return link
 
 
 def _job(request: Request) -> Job:

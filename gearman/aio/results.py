@@ -64,11 +64,14 @@ async def result_of(servers: Servers, handle: str, wait: float | None) -> bytes:
             while True:
                 answer = await _ask(servers, handle)
                 state = answer.state
-                if wait == 0 or not answer.unended:
+                if wait == 0 or (answer.state and not answer.unended):
                     return _result(answer)
-                found = await _watched(answer)
-                if found is not None:
-                    return found
+                if answer.state:
+                    found = await _watched(answer)
+                    if found is not None:
+                        return found
+                # The connection was lost.
+                await asyncio.sleep(_PAUSE)
     except TimeoutError as error:
         if isinstance(error, ResultNotReady):
             raise

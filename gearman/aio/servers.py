@@ -68,6 +68,8 @@ class Server(Generic[AnyLink]):
         self._make = link
         self.link: AnyLink | None = None
         self.allowed_connect_time = 0.0
+        # Whether it must not be opened again.
+        self.shut = False
         self._failures = 0
         self._attempt: asyncio.Task[AnyLink] | None = None
 
@@ -88,6 +90,8 @@ class Server(Generic[AnyLink]):
         """
         if self.link is not None and self.link.connected:
             return self.link
+        if self.shut:
+            raise ConnectionError(f"{self.name}: closed")
         if self._attempt is None:
             self._attempt = asyncio.create_task(self._open())
             self._attempt.add_done_callback(self._opened)

@@ -74,7 +74,7 @@ class Scripted:
 async def scripted() -> AsyncIterator[Scripted]:
     """Run a server whose answers the test writes."""
     script = Scripted()
-    server = await asyncio.start_server(script._accepted, HOST, 0, limit=1 << 26)
+    server = await asyncio.start_server(script._accepted, HOST, 0)
     host, port = server.sockets[0].getsockname()
     script.address = f"{host}:{port}"
     try:

@@ -1,0 +1,390 @@
+"""The client with a server whose packets the test writes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from gearman.aio import Client, Data, Job, NotAccepted, Update
+from gearman.aio import servers as aio_servers
+from gearman.errors import (
+    JobFailed,
+    ProtocolError,
+    ResultNotReady,
+    ServerUnavailable,
+    UnsupportedByServer,
+)
+from tests.aio.scripted import Scripted, Talk, scripted
+from tests.aio.stage import run, soon
+
+Scene = Callable[[Scripted, Client], Awaitable[None]]
+
+
+def play(scene: Scene) -> None:
+    """Play a scene with a scripted server, and a client of it."""
+
+    async def main() -> None:
+        async with scripted() as script, Client(script.address) as client:
+            await scene(script, client)
+
+    run(main())
+
+
+async def talk_of(script: Scripted) -> Talk:
+    """Return the next connection, which has asked for exceptions."""
+    return await script.accept("OPTION_REQ")
+
+
+async def called(
+    script: Scripted, client: Client, handle: bytes = b"H:1"
+) -> tuple[asyncio.Task[bytes], Talk]:
+    """Return a call whose job was accepted, and the connection."""
+    call = asyncio.create_task(client.call("f", b"x"))
+    talk = await talk_of(script)
+    await talk.expect("SUBMIT_JOB")
+    talk.send("JOB_CREATED", handle)
+    return call, talk
+
+
+def test_a_caller_is_told_why_the_connection_was_closed() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        for data, reason in (
+            (b"\0REX12345678", "begins with"),
+            (b"OK\r\n", "a line came without a question"),
+            (b"\0RES\0\0\0\x06\0\0\0\0", "unexpected packet 6"),
+            (b"\0RES\0\0\0\x08\0\0\0\x01H", "no pending requests"),
+            (b"\0REQ\0\0\0\x08\0\0\0\x01H", "magic"),
+        ):
+            call, talk = await called(script, client)
+            talk.writer.write(data)
+            with pytest.raises(ServerUnavailable, match=reason):
+                await call
+            assert await talk.ended()
+
+    play(scene)
+
+
+def test_a_lost_connection_ends_all_that_waits() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        call, talk = await called(script, client)
+        job = asyncio.create_task(client.submit("f", keep=1.0))
+        status = asyncio.create_task(client.job("H:1").status())
+        result = asyncio.create_task(client.job("H:1").result())
+        await talk.expect("OPTION_REQ", "GET_STATUS")
+        talk.close()
+        for task in (call, job, status):
+            with pytest.raises(ServerUnavailable, match="is lost"):
+                await task
+        # The result is asked for again.
+        talk = await talk_of(script)
+        await talk.expect("OPTION_REQ")
+        talk.send("OPTION_RES", b"extensions")
+        await talk.expect("GET_RESULT")
+        talk.send("RESULT_RES", b"H:1", b"done", b"x")
+        assert await result == b"x"
+
+    play(scene)
+
+
+def test_a_broken_connection_has_a_reason() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        call, talk = await called(script, client)
+        await soon(lambda: client.servers[0].link)
+        link = client.servers[0].link
+        assert link is not None
+        link.connection_lost(ConnectionResetError("reset"))
+        with pytest.raises(ServerUnavailable, match="reset"):
+            await call
+        link.lost = asyncio.get_running_loop().create_future()
+        link.abort("twice")
+        link.abort("three times")
+
+    play(scene)
+
+
+def test_a_server_without_extensions_gets_packets_of_the_standard() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        delayed = asyncio.create_task(client.submit("f", delay=5.0))
+        retried = asyncio.create_task(client.submit("f", retries=5))
+        many = asyncio.create_task(client.submit_many([("f", "", {"retries": 1})]))
+        result = asyncio.create_task(client.job("H:1").result())
+        talk = await talk_of(script)
+        await talk.expect("OPTION_REQ")
+        talk.send("ERROR", b"UNKNOWN_OPTION", b"no")
+        talk.send("ERROR", b"UNKNOWN_OPTION", b"no")
+        await talk.expect("SUBMIT_JOB_EPOCH")
+        talk.send("JOB_CREATED", b"H:1")
+        job = await delayed
+        assert job.handle == "H:1"
+        for task in (retried, result):
+            with pytest.raises(UnsupportedByServer):
+                await task
+        with pytest.raises(NotAccepted):
+            await many
+        with pytest.raises(UnsupportedByServer):
+            await client.submit("f", retries=5)
+        with pytest.raises(UnsupportedByServer):
+            await anext(aiter(job.updates()))
+
+    play(scene)
+
+
+def test_an_error_without_a_question_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        call, talk = await called(script, client)
+        talk.send("ERROR", b"SOME", b"thing")
+        talk.send("WORK_EXCEPTION", b"H:1", b"exception")
+        with pytest.raises(JobFailed) as caught:
+            await call
+        assert caught.value.exception == b"exception"
+        # Nobody waits for this one.
+        talk.send("WORK_COMPLETE", b"H:2", b"")
+
+    play(scene)
+
+
+def test_a_call_that_is_cancelled_early_is_cancelled_when_it_is_accepted() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        calls = [asyncio.create_task(client.call("f", b"x")) for _ in "ab"]
+        submission = asyncio.create_task(client.submit("f", background=False))
+        background = asyncio.create_task(client.submit("f"))
+        talk = await talk_of(script)
+        for call in (*calls, submission, background):
+            await talk.receive()
+            call.cancel()
+        await asyncio.wait([*calls, submission, background])
+        for number in range(4):
+            talk.send("JOB_CREATED", b"H:%d" % number)
+        for number in range(3):
+            assert await talk.line() == b"cancel job H:%d\r\n" % number
+        talk.close()
+        link = client.servers[0].link
+        assert link is not None
+        await asyncio.wait([link.lost])
+
+    play(scene)
+
+
+def test_a_refused_cancellation_is_an_error() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        job = client.job("H:1")
+        cancelling = asyncio.create_task(job.cancel())
+        talk = await talk_of(script)
+        assert await talk.line() == b"cancel job H:1\r\n"
+        talk.writer.write(b"ERR PERMISSION_DENIED\r\n")
+        with pytest.raises(ProtocolError, match="DENIED"):
+            await cancelling
+        # The next one is answered when nobody waits any more.
+        cancelling = asyncio.create_task(job.cancel())
+        await talk.line()
+        cancelling.cancel()
+        await asyncio.wait([cancelling])
+        status = asyncio.create_task(job.status())
+        await talk.expect("GET_STATUS")
+        talk.writer.write(b"OK\r\n")
+        talk.send("STATUS_RES", b"H:1", b"1", b"1", b"2", b"3")
+        assert (await status).numerator == 2
+
+    play(scene)
+
+
+async def _first(job: Job) -> Update:
+    return await anext(aiter(job.updates()))
+
+
+async def _asked(talk: Talk, state: bytes, data: bytes = b"") -> None:
+    await talk.expect("GET_RESULT")
+    talk.send("RESULT_RES", b"H:1", state, data)
+
+
+async def _waiting(
+    script: Scripted, client: Client, wait: float | None = None
+) -> tuple[asyncio.Task[bytes], Talk]:
+    """Return a task that waits for a result, when it has asked for it."""
+    waiting = asyncio.create_task(client.job("H:1").result(wait))
+    talk = await talk_of(script)
+    await talk.expect("OPTION_REQ")
+    talk.send("OPTION_RES", b"exceptions")
+    talk.send("OPTION_RES", b"extensions")
+    await _asked(talk, b"running")
+    await talk.expect("WATCH_JOB")
+    return waiting, talk
+
+
+def test_the_end_of_a_job_of_others_is_watched() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        waiting, talk = await _waiting(script, client)
+        await _asked(talk, b"running")
+        talk.send("WORK_COMPLETE", b"H:1", b"result")
+        assert await waiting == b"result"
+
+    play(scene)
+
+
+def test_a_job_may_end_before_it_is_watched() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        waiting, talk = await _waiting(script, client)
+        await _asked(talk, b"done", b"result")
+        assert await waiting == b"result"
+        link = client.servers[0].link
+        assert link is not None
+        assert not link.open.by_handle
+
+    play(scene)
+
+
+def test_an_exception_of_a_watched_job_is_told() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        waiting, talk = await _waiting(script, client)
+        await _asked(talk, b"running")
+        talk.send("WORK_EXCEPTION", b"H:1", b"exception")
+        with pytest.raises(JobFailed) as caught:
+            await waiting
+        assert caught.value.exception == b"exception"
+
+    play(scene)
+
+
+def test_a_failed_job_has_a_reason() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        waiting, talk = await _waiting(script, client)
+        await _asked(talk, b"running")
+        talk.send("WORK_FAIL", b"H:1")
+        # Its end is being stored.
+        await _asked(talk, b"running")
+        await _asked(talk, b"failed", b"too late")
+        with pytest.raises(JobFailed, match="too late"):
+            await waiting
+
+    play(scene)
+
+
+def test_a_reason_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gearman.aio.results._STORING", 0.0)
+
+    async def scene(script: Scripted, client: Client) -> None:
+        waiting, talk = await _waiting(script, client)
+        await _asked(talk, b"running")
+        talk.send("WORK_FAIL", b"H:1")
+        await asyncio.sleep(0.01)
+        await _asked(talk, b"running")
+        with pytest.raises(JobFailed):
+            await waiting
+
+    play(scene)
+
+
+def test_a_watched_job_is_asked_for_again_after_a_lost_connection() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        waiting, talk = await _waiting(script, client)
+        await _asked(talk, b"running")
+        talk.abort()
+        talk = await talk_of(script)
+        await talk.expect("OPTION_REQ")
+        talk.send("OPTION_RES", b"extensions")
+        await _asked(talk, b"done", b"result")
+        assert await waiting == b"result"
+
+    play(scene)
+
+
+def test_a_job_that_takes_long_is_watched_once() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        waiting, talk = await _waiting(script, client, wait=0.01)
+        await _asked(talk, b"running")
+        with pytest.raises(ResultNotReady, match="it is running"):
+            await waiting
+        job = client.job("H:1")
+        again = asyncio.create_task(job.result())
+        await _asked(talk, b"running")
+        await _asked(talk, b"running")
+        updating = asyncio.create_task(_first(job))
+        await talk.expect("GET_STATUS")
+        talk.send("STATUS_RES", b"H:1", b"1", b"1", b"0", b"0")
+        await asyncio.sleep(0.01)
+        talk.send("WORK_DATA", b"H:1", b"part")
+        assert await updating == Data(b"part")
+        talk.send("WORK_COMPLETE", b"H:1", b"result")
+        assert await again == b"result"
+
+    play(scene)
+
+
+def test_no_answer_in_time_is_no_result() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        with pytest.raises(ResultNotReady, match="no server has answered"):
+            await client.job("H:1").result(wait=0.01)
+
+    play(scene)
+
+
+def test_an_update_that_nobody_awaits_any_more_is_kept() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        submission = asyncio.create_task(client.submit("f", background=False))
+        talk = await talk_of(script)
+        await talk.expect("SUBMIT_JOB")
+        talk.send("JOB_CREATED", b"H:1")
+        job = await submission
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await anext(aiter(job.updates()))
+        talk.send("WORK_DATA", b"H:1", b"part")
+        assert await anext(aiter(job.updates())) == Data(b"part")
+
+    play(scene)
+
+
+def test_who_sends_much_waits() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        large = b"x" * 4_000_000
+        tasks = [asyncio.create_task(client.submit("f", large)) for _ in range(4)]
+        talk = await talk_of(script)
+        link = client.servers[0].link
+        assert link is not None
+        await soon(lambda: link.blocked and len(link._blocked) == 3)
+        tasks.pop().cancel()
+        await soon(lambda: len(link._blocked) == 2)
+        for number in range(3):
+            await talk.expect("SUBMIT_JOB_BG")
+            talk.send("JOB_CREATED", b"H:%d" % number)
+        assert {(await task).handle for task in tasks} == {"H:0", "H:1", "H:2"}
+
+    play(scene)
+
+
+def test_who_waits_to_send_hears_of_a_lost_connection() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        large = b"x" * 8_000_000
+        tasks = [asyncio.create_task(client.submit("f", large)) for _ in range(2)]
+        talk = await talk_of(script)
+        link = client.servers[0].link
+        assert link is not None
+        await soon(lambda: link._blocked)
+        talk.abort()
+        # The second one has another connection for its job.
+        talk = await talk_of(script)
+        await talk.expect("SUBMIT_JOB_BG")
+        talk.send("JOB_CREATED", b"H:2")
+        with pytest.raises(ServerUnavailable):
+            await tasks[0]
+        assert (await tasks[1]).handle == "H:2"
+
+    play(scene)
+
+
+def test_a_server_that_accepts_nothing_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aio_servers, "PATIENCE", 0.01)
+
+    async def scene(script: Scripted, client: Client) -> None:
+        submission = asyncio.create_task(client.submit("f", b"x" * 8_000_000))
+        await talk_of(script)
+        await client.close()
+        with pytest.raises(ServerUnavailable):
+            await submission
+        await client.close()
+
+    play(scene)
