@@ -292,6 +292,8 @@ class Worker:
             self._fail(job, error)
         except asyncio.CancelledError as error:
             if self._ending:
+                # Its function may go on in a thread.
+                job.cancelled = True
                 raise
             self._fail(job, error)
         finally:

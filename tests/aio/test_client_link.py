@@ -338,7 +338,7 @@ def test_an_update_that_nobody_awaits_any_more_is_kept() -> None:
 
 def test_who_sends_much_waits() -> None:
     async def scene(script: Scripted, client: Client) -> None:
-        large = b"x" * 4_000_000
+        large = b"x" * 8_000_000
         tasks = [asyncio.create_task(client.submit("f", large)) for _ in range(4)]
         talk = await talk_of(script)
         link = client.servers[0].link
