@@ -4,7 +4,6 @@ The handler of the blocking admin client joins the lines of an answer.
 """
 
 import asyncio
-import time
 from collections import deque
 from typing import Any
 
@@ -15,13 +14,12 @@ from ..errors import ProtocolError
 from ..framing import Packet
 from ..protocol import (
     GEARMAN_COMMAND_TEXT_COMMAND,
-    Received,
     Sendable,
     name_arguments,
     pack,
     pack_text_command,
 )
-from .link import Link, arguments_of, logger
+from .link import Link, arguments_of, fail, logger, tell
 from .servers import Server
 
 
@@ -53,13 +51,7 @@ class AdminLink(Link):
 
     def _fail_all(self) -> None:
         for future in self._waiting:
-            self._fail(future, self.error())
-
-    def _fail(self, future: asyncio.Future[Any], error: Exception) -> None:
-        if not future.done():
-            future.set_exception(error)
-            # Nobody may wait for it.
-            future.exception()
+            fail(future, self.error())
 
     def act(self, packets: list[Packet]) -> None:
         for packet in packets:
@@ -67,23 +59,17 @@ class AdminLink(Link):
             try:
                 self._handler.recv_command(number, **arguments)
             except ProtocolError as error:
-                self._fail(self._waiting.popleft(), error)
+                fail(self._waiting.popleft(), error)
                 raise
             if self._handler.response_ready:
                 answer = self._handler.pop_response().answer
                 future = self._waiting.popleft()
                 if isinstance(answer, ProtocolError):
-                    self._fail(future, answer)
-                elif not future.done():
-                    future.set_result(answer)
+                    fail(future, answer)
+                else:
+                    tell(future, answer)
 
     # What the handler needs of its manager.
-
-    def read_command(
-        self, command_handler: GearmanCommandHandler
-    ) -> tuple[int, Received] | None:
-        """There are none: the handler is called for each command."""
-        return None
 
     def send_command(
         self, command_handler: GearmanCommandHandler, cmd_type: int, cmd_args: Sendable
@@ -96,7 +82,3 @@ class AdminLink(Link):
         """Log an ERROR packet."""
         logger.warning("the server %s says: %s: %s", self.name, error_code, error_text)
         return True
-
-    def current_time(self) -> float:
-        """Return the seconds since the epoch."""
-        return time.time()

@@ -218,8 +218,7 @@ class Client:
 
     def _abandon(self, request: Request) -> None:
         server = cast("Server[ClientLink]", request.job.connection)
-        if server.link is not None:
-            server.link.abandon(request)
+        cast(ClientLink, server.link).abandon(request)
 
     def _request(self, submission: Submission, background: bool) -> Request:
         function, workload, options = (*submission, b"", {})[:3]

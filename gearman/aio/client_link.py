@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final, cast
 
 from ..client_core.open_requests import OpenRequests
@@ -18,10 +19,10 @@ from ..commands import Command
 from ..constants import JOB_CREATED, JOB_FAILED, JOB_PENDING, JOB_UNKNOWN
 from ..errors import GearmanError, ProtocolError
 from ..framing import Packet
-from ..job import GearmanJobRequest, JobStatus, UniqueStatus
+from ..job import GearmanJobRequest
 from ..payload import Payload
 from ..protocol import name_arguments, pack_request
-from .link import Link, arguments_of, logger
+from .link import Link, arguments_of, fail, logger, tell
 from .requests import Data, Progress, Request, Warned
 from .servers import Server
 
@@ -41,12 +42,11 @@ class Answer(ResultAnswer):
     def __init__(self, handle: str, server: "Server[ClientLink]") -> None:
         super().__init__(handle, server)
         self.server = server
-        self.come: Future | None = None
+        self.come: Future = asyncio.get_running_loop().create_future()
 
     def told(self, state: str, data: Payload) -> None:
         super().told(state, data)
-        if self.come is not None and not self.come.done():
-            self.come.set_result(None)
+        tell(self.come, None)
 
 
 class ClientLink(Link):
@@ -113,7 +113,7 @@ class ClientLink(Link):
                 self._drop(cast(Request, request), error)
         asked, self._asked_extensions = self._asked_extensions, []
         for future in asked:
-            _tell(future, self.open.options.extensions)
+            tell(future, self.open.options.extensions)
 
     def _drop(self, request: Request, error: Exception) -> None:
         request.problem = error
@@ -161,22 +161,16 @@ class ClientLink(Link):
         """Ask for the status of a job: a JobStatus."""
         future = self._question()
 
-        def tell(status: JobStatus) -> None:
-            _tell(future, status)
-
         self.send(pack_request(Command.GET_STATUS, (handle,)))
-        self.open.asked_handle(handle, tell)
+        self.open.asked_handle(handle, partial(tell, future))
         return future
 
     def ask_unique(self, unique: str) -> Future:
         """Ask for the status of the job with a unique: a UniqueStatus."""
         future = self._question()
 
-        def tell(status: UniqueStatus) -> None:
-            _tell(future, status)
-
         self.send(pack_request(Command.GET_STATUS_UNIQUE, (unique,)))
-        self.open.asked_unique(unique, tell)
+        self.open.asked_unique(unique, partial(tell, future))
         return future
 
     def ask_result(self, answer: Answer) -> Future:
@@ -197,10 +191,7 @@ class ClientLink(Link):
             request.problem = self.error()
             request.told_end()
         for future in tuple(self._questions):
-            if not future.done():
-                future.set_exception(self.error())
-                # Nobody may wait for it.
-                future.exception()
+            fail(future, self.error())
 
     # Packets from the server.
 
@@ -280,12 +271,7 @@ class ClientLink(Link):
     def _line(self, text: str) -> None:
         if not self._lines:
             raise ProtocolError("a line came without a question", fatal=True)
-        _tell(self._lines.popleft(), text)
-
-
-def _tell(future: Future, answer: object) -> None:
-    if not future.done():
-        future.set_result(answer)
+        tell(self._lines.popleft(), text)
 
 
 _ACTS: Final[dict[int, Callable[..., None]]] = {

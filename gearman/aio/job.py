@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ..errors import ProtocolError, UnsupportedByServer
+from ..errors import ProtocolError, UnknownJob, UnsupportedByServer
 from ..job import JobStatus
 from .client_link import ClientLink
 from .requests import Data as Data
@@ -125,8 +125,8 @@ class Job:
 
         A foreground job's updates are kept from the beginning on, and each is yielded
         once. Those of a background job are told from now on, by a server that has the
-        extensions. The end of the job is told by `result`. Raises UnsupportedByServer
-        and ServerUnavailable.
+        extensions. The end of the job is told by `result`. Raises UnsupportedByServer,
+        UnknownJob and ServerUnavailable.
         """
         request = self._request
         if request is None or request.background or request.updates is None:
@@ -137,10 +137,12 @@ class Job:
             raise request.problem
 
     async def _watched(self) -> Request:
-        for link in await open_links(self._servers):
-            if not await link.extensions():
-                continue
+        links = await open_links(self._servers)
+        able = [link for link in links if await link.extensions()]
+        if not able:
+            raise UnsupportedByServer("", ["updates of this job"])
+        for link in able:
             status: JobStatus = await link.ask_status(self.handle)
             if status["known"]:
                 return watch(link, self.handle)
-        raise UnsupportedByServer("", ["updates of this job"])
+        raise UnknownJob(self.handle)

@@ -7,7 +7,7 @@ much waits for `writable` before each packet.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from ..commands import RESPONSE
 from ..errors import GearmanError, ProtocolError, ServerUnavailable
@@ -94,8 +94,7 @@ class Link(asyncio.Protocol):
         self.blocked = False
         waiting, self._blocked = self._blocked, []
         for future in waiting:
-            if not future.done():
-                future.set_result(None)
+            tell(future, None)
 
     # Receiving.
 
@@ -108,7 +107,7 @@ class Link(asyncio.Protocol):
 
     def act(self, packets: list[Packet]) -> None:
         """Act on packets; the connection is closed if this raises a GearmanError."""
-        raise NotImplementedError
+        ...
 
     # Opening and closing.
 
@@ -135,23 +134,37 @@ class Link(asyncio.Protocol):
             self._reason = reason
         # No more may be sent on it.
         self.connected = False
-        if self._transport is not None:
-            self._transport.abort()
+        cast(asyncio.Transport, self._transport).abort()
 
     async def close(self, reason: str, patience: float) -> None:
         """Send what is queued, and close; after `patience` seconds close at once."""
         self.flush()
         self._reason = self._reason or reason
         self.connected = False
-        if self._transport is None or self.lost.done():
+        if self.lost.done():
             return
-        self._transport.close()
+        transport = cast(asyncio.Transport, self._transport)
+        transport.close()
         try:
             await asyncio.wait([self.lost], timeout=patience)
         finally:
             if not self.lost.done():
-                self._transport.abort()
+                transport.abort()
         await asyncio.wait([self.lost])
+
+
+def tell(future: asyncio.Future[Any], answer: object) -> None:
+    """Give an answer to who waits for it, unless nobody does any more."""
+    if not future.done():
+        future.set_result(answer)
+
+
+def fail(future: asyncio.Future[Any], error: Exception) -> None:
+    """Give an error to who waits for an answer; perhaps nobody does."""
+    if not future.done():
+        future.set_exception(error)
+        # Otherwise it would be logged.
+        future.exception()
 
 
 def arguments_of(packet: Packet) -> tuple[bytes, ...]:

@@ -9,6 +9,7 @@ from ..client_core.results import end_of
 from ..constants import JOB_CREATED, JOB_PENDING, JOB_UNKNOWN
 from ..errors import ResultNotReady
 from ..job import GearmanJob, GearmanJobRequest
+from .link import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,7 @@ class Request(GearmanJobRequest):
 
 def _wake(futures: tuple[Future, ...]) -> None:
     for future in futures:
-        if not future.done():
-            future.set_result(None)
+        tell(future, None)
 
 
 def _without(futures: tuple[Future, ...], gone: Future) -> tuple[Future, ...]:

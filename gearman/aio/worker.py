@@ -261,12 +261,11 @@ class Worker:
         """Release the slots that a server keeps without an answer."""
         self._patience = None
         awaiting = [link for link in self._links() if link.grabbing.awaits]
-        for link in awaiting:
-            if link.grabbed + _PATIENCE <= loop.time():
-                link.grabbing.lose_patience()
-            elif self._patience is None:
-                self._be_patient(loop)
-        for link in awaiting:
+        late = [link for link in awaiting if link.grabbed + _PATIENCE <= loop.time()]
+        if len(late) < len(awaiting):
+            self._be_patient(loop)
+        for link in late:
+            link.grabbing.lose_patience()
             self.may_grab(link)
 
     def answered(self) -> None:

@@ -97,7 +97,7 @@ def test_a_server_is_stopped(graceful: bool) -> None:
         async with Admin(address) as admin:
             await admin.shutdown(graceful)
 
-    with servers.ours() as server:
+    with servers.ours("--allow-shutdown") as server:
         run(main(server.address))
         assert server.process.wait(servers.DEADLINE) == 0
 

@@ -101,6 +101,21 @@ def test_a_job_that_has_not_ended_has_no_result(server: Server, task: str) -> No
     run(main())
 
 
+def test_a_background_job_tells_updates_while_it_is_there(ours: Server) -> None:
+    async def main() -> None:
+        async with Client(ours.address) as client:
+            job = await client.submit("updates")
+            updates = aiter(job.updates())
+            waiting = asyncio.ensure_future(anext(updates, None))
+            await asyncio.sleep(0.05)
+            await job.cancel()
+            assert await waiting is None
+            with pytest.raises(UnknownJob):
+                await anext(aiter(job.updates()))
+
+    run(main())
+
+
 def test_a_job_that_waits_has_a_status(server: Server, task: str) -> None:
     async def main() -> None:
         async with Client(server.address) as client:
@@ -241,6 +256,7 @@ def test_options_of_a_job_are_sent(ours: Server) -> None:
             before = await client.submit("options", delay=60.0, priority="high")
             job = await client.submit("options", unique="own", after=before)
             other = await client.submit("options", after=[before.handle], delay=None)
+            assert (await client.submit("options", after=None)).handle
             assert (job.function, job.unique) == ("options", "own")
             assert other.server is job.server is before.server
             for each in (before, job, other):
@@ -273,6 +289,19 @@ def test_many_jobs_may_be_accepted_in_part(ours: Server) -> None:
     run(main())
 
 
+def test_a_socket_that_is_connected_to_itself_has_no_server(
+    ours: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gearman.aio.servers.is_own_peer", lambda _: True)
+
+    async def main() -> None:
+        async with Client(ours.address) as client:
+            with pytest.raises(ServerUnavailable, match="nobody listens"):
+                await client.call("f")
+
+    run(main())
+
+
 def test_nobody_listens() -> None:
     async def main() -> None:
         async with Client(unanswered(), unanswered()) as client:
@@ -301,6 +330,8 @@ def test_a_closed_client_submits_no_more(server: Server, task: str) -> None:
             _ = [update async for update in job.updates()]
         with pytest.raises(InvalidClientState):
             await client.call(task)
+        with pytest.raises(ServerUnavailable, match="closed"):
+            await job.status()
 
     run(main())
 
@@ -343,6 +374,9 @@ def test_a_unique_stays_on_its_server(ours: Server, other: Server) -> None:
             assert len(places) == 2
             assert (await client.job(pair[0].handle).status()).known
             assert (await client.unique_status("u3"))["known"]
+            async with Client(*addresses) as another:
+                with pytest.raises(ServerUnavailable, match="there are no servers"):
+                    await another.submit("u", after=pair[0])
 
     run(main())
 

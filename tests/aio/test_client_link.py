@@ -7,6 +7,9 @@ import pytest
 
 from gearman.aio import Client, Data, Job, NotAccepted, Update
 from gearman.aio import servers as aio_servers
+from gearman.aio.client_link import Answer
+from gearman.aio.mapping import Results
+from gearman.aio.results import _watched
 from gearman.errors import (
     JobFailed,
     ProtocolError,
@@ -292,7 +295,7 @@ def test_a_watched_job_is_asked_for_again_after_a_lost_connection() -> None:
 
 def test_a_job_that_takes_long_is_watched_once() -> None:
     async def scene(script: Scripted, client: Client) -> None:
-        waiting, talk = await _waiting(script, client, wait=0.01)
+        waiting, talk = await _waiting(script, client, wait=0.3)
         await _asked(talk, b"running")
         with pytest.raises(ResultNotReady, match="it is running"):
             await waiting
@@ -310,6 +313,53 @@ def test_a_job_that_takes_long_is_watched_once() -> None:
         assert await again == b"result"
 
     play(scene)
+
+
+def test_an_answer_that_nobody_awaits_any_more_is_dropped() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        waiting = asyncio.create_task(client.job("H:1").result())
+        talk = await talk_of(script)
+        await talk.expect("OPTION_REQ")
+        talk.send("OPTION_RES", b"extensions")
+        await talk.expect("GET_RESULT")
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        talk.send("RESULT_RES", b"H:1", b"done", b"x")
+        status = asyncio.create_task(client.job("H:1").status())
+        await talk.expect("GET_STATUS")
+        talk.send("STATUS_RES", b"H:1", b"0", b"0", b"0", b"0")
+        assert not (await status).known
+        link = client.servers[0].link
+        assert link is not None
+        question = link.ask_status("H:1")
+        question.cancel()
+        link._fail_all()
+        # A connection that is lost in the meantime is not watched.
+        link.abort("by the test")
+        assert await _watched(Answer("H:1", client.servers[0])) is None
+
+    play(scene)
+
+
+def test_a_failed_map_does_not_cancel_what_has_ended() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        results = client.map("f", ["a", "b", "c"])
+        first = asyncio.create_task(_next(results))
+        talk = await talk_of(script)
+        for number in range(3):
+            await talk.expect("SUBMIT_JOB")
+            talk.send("JOB_CREATED", b"H:%d" % number)
+        talk.send("WORK_COMPLETE", b"H:1", b"b")
+        talk.send("WORK_FAIL", b"H:0")
+        with pytest.raises(JobFailed):
+            await first
+        assert await talk.line() == b"cancel job H:2\r\n"
+
+    play(scene)
+
+
+async def _next(results: Results) -> bytes:
+    return await anext(results)
 
 
 def test_no_answer_in_time_is_no_result() -> None:

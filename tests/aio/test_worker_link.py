@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gearman.aio import RunningJob, Worker
+from gearman.errors import JobRetry
 from tests.aio.scripted import Scripted, Talk, scripted
 from tests.aio.stage import run, soon
 
@@ -119,6 +120,26 @@ def test_a_refused_function_is_announced_again(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr("gearman.aio.worker_link._ANNOUNCE_AGAIN", 60)
         talk.send("ERROR", b"QUEUE_ERROR", b"too many functions")
         await soon(lambda: worker._links()[0]._again)
+
+    play(scene)
+
+
+def test_a_server_without_extensions_cannot_try_a_job_again() -> None:
+    async def retry(job: RunningJob) -> None:
+        raise JobRetry(1)
+
+    async def scene(script: Scripted, worker: Worker) -> None:
+        talk = await asleep(script)
+        talk.send("NOOP")
+        await talk.expect("GRAB_JOB_UNIQ")
+        await soon(lambda: worker._links()[0].grabbing.owed)
+        # It does not sleep, so it need not be told that it should look.
+        worker.register("retry", retry)
+        await talk.expect("CAN_DO")
+        assign(talk, b"H:1", b"retry")
+        assert b"UnsupportedByServer" in (await talk.expect("WORK_EXCEPTION"))[1]
+        await talk.expect("GRAB_JOB_UNIQ")
+        talk.send("NO_JOB")
 
     play(scene)
 
