@@ -21,6 +21,7 @@ from tests.client.stage import meanwhile
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "docs" / "asyncio.md",
     ROOT / "docs" / "client.md",
     ROOT / "docs" / "monitoring.md",
 ]
