@@ -201,3 +201,25 @@ class JobRetry(GearmanError):
         self.delay = delay
         self.reason = reason
         self.counts = counts
+
+
+# The errors of tasks.
+
+
+class NotAccepted(GearmanError):
+    """A server has not accepted jobs of tasks; the text says why.
+
+    `jobs` has an item for each job that should be submitted: those that were accepted,
+    and None for the others.
+    """
+
+    def __init__(self, text: str, jobs: Sequence[Any] = ()) -> None:
+        super().__init__(text)
+        self.jobs = list(jobs)
+
+
+class NoCurrentJob(GearmanError, LookupError):
+    """The current job was asked for where no job of the app is run."""
+
+    def __init__(self) -> None:
+        super().__init__("no job is run here: a worker sets it while it runs a task")

@@ -44,6 +44,7 @@ LAYERS = (
     ("server.check", "server.imports", "server"),
     ("", "cli", "server.__main__"),
     ("aio",),
+    ("tasks",),
     ("monitor.reading",),
     ("monitor.acting", "monitor.history", "monitor.access"),
     ("monitor",),

@@ -1,0 +1,37 @@
+"""Tasks: functions that are called here and run by workers.
+
+    app = App("localhost:4730")
+
+    @app.task(retries=5)
+    def resize(path: str, width: int = 800) -> str: ...
+
+`resize("a.jpg")` calls the function here, `resize.call("a.jpg")` has a worker run it
+and waits for the result, `resize.submit("a.jpg")` does not wait. docs/tasks.md has
+more.
+"""
+
+from ..errors import JobFailed, NoCurrentJob, ResultNotReady
+from ..errors import JobRetry as Retry
+from .app import App
+from .calls import Call
+from .current import CurrentJob
+from .jobs import Job
+from .options import TaskOptions
+from .task import AsyncTask, PlainTask, Task
+from .worker import TaskWorker
+
+__all__ = [
+    "App",
+    "AsyncTask",
+    "Call",
+    "CurrentJob",
+    "Job",
+    "JobFailed",
+    "NoCurrentJob",
+    "PlainTask",
+    "ResultNotReady",
+    "Retry",
+    "Task",
+    "TaskOptions",
+    "TaskWorker",
+]

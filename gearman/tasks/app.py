@@ -1,0 +1,191 @@
+"""The application object: its servers and its tasks."""
+
+import os
+import ssl
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from inspect import iscoroutinefunction
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+
+from ..address import format_address
+from ..cli.servers import addresses as usual
+from .calling import Calling
+from .calls import Call
+from .current import CurrentJob, current
+from .eager import Eager
+from .jobs import Job
+from .middleware import Middleware
+from .options import TaskOptions
+from .task import AsyncTask, PlainTask, Task
+from .wire.serializers import Name as Serializer
+
+P = ParamSpec("P")
+R = TypeVar("R")
+AnyTask = Task[..., Any]
+
+
+class Decorator(Protocol):
+    """Makes a task of a function."""
+
+    # A coroutine is a result, too; the first overload that fits counts.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]]
+    ) -> AsyncTask[P, R]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, R]) -> PlainTask[P, R]: ...
+
+
+class App:
+    """Tasks, and the servers where their jobs are.
+
+    `addresses` are "host", "host:port", "[::1]:4730" or "unix:/path". Without any, they
+    are those of the environment variable GEARMAN_SERVERS, or localhost:4730. Each job
+    goes to one of them. `tls` is for all connections. Seconds: `connect_timeout` for
+    opening a connection, `read_timeout` for an answer of the server (None: no limit).
+
+    With `eager`, nothing is submitted: tasks run where they are called or submitted,
+    for tests. It may be changed at any time.
+
+    An app may be used by several threads, and after a fork. It is a context manager,
+    which closes its connections at the end; so does `close`.
+    """
+
+    def __init__(
+        self,
+        *addresses: str,
+        eager: bool = False,
+        middleware: Iterable[Middleware] = (),
+        tls: ssl.SSLContext | None = None,
+        connect_timeout: float | None = 10.0,
+        read_timeout: float | None = None,
+    ) -> None:
+        self.tasks: dict[str, AnyTask] = {}
+        self.eager = eager
+        self.middleware = list(middleware)
+        self.tls = tls
+        self.connect_timeout = connect_timeout
+        self.read_timeout = read_timeout
+        self._addresses: Sequence[str] = addresses
+        self._calling: Calling | None = None
+        self._eagerly = Eager()
+
+    @property
+    def addresses(self) -> list[str]:
+        """The servers. When they are set, connections to the former ones are closed."""
+        return list(self._addresses) or _usual_addresses()
+
+    @addresses.setter
+    def addresses(self, addresses: Sequence[str]) -> None:
+        self.close()
+        self._addresses = addresses
+
+    # Tasks.
+
+    @overload
+    def task(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> PlainTask[P, R]: ...
+
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        serializer: Serializer | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Decorator: ...
+
+    def task(
+        self,
+        *functions: Callable[..., Any],
+        name: str | None = None,
+        serializer: Serializer | None = None,
+        **options: Any,
+    ) -> Any:
+        """Make a task of a function: `@app.task`, or with arguments `@app.task(...)`.
+
+        `name` is the function on the server; without it, it is the function's own name.
+        The serializer is "json", "bytes" or "pickle"; without it, JSON, or bytes for a
+        function whose only parameter is annotated with bytes. For the options see
+        TaskOptions; they hold for all jobs of the task that are submitted by it.
+
+        Raises ValueError if the app has a task of this name, or for a wrong option.
+        """
+
+        def decorate(function: Callable[..., Any]) -> AnyTask:
+            kind: type[AnyTask] = PlainTask
+            if iscoroutinefunction(function):
+                kind = AsyncTask
+            made = kind(self, function, name or function.__name__, serializer, options)
+            return self._add(made)
+
+        return decorate(*functions) if functions else decorate
+
+    def _add(self, task: AnyTask) -> AnyTask:
+        known = self.tasks.setdefault(task.name, task)
+        if known is not task:
+            raise ValueError(
+                f"there is a task {task.name} already: {known.function!r}; give"
+                " one of them another name"
+            )
+        return task
+
+    @property
+    def current(self) -> CurrentJob:
+        """The job of this app that is run here; raises NoCurrentJob if there is none.
+
+        Threads that a task starts have no current job.
+        """
+        return current(self)
+
+    # Jobs.
+
+    @property
+    def calling(self) -> Calling | Eager:
+        """What submits the jobs."""
+        if self.eager:
+            return self._eagerly
+        if self._calling is None:
+            self._calling = Calling(
+                self.addresses, self.tls, self.connect_timeout, self.read_timeout
+            )
+        return self._calling
+
+    def submit(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
+        """Submit background jobs of any tasks, all at once.
+
+        Raises NotAccepted if the server refuses some; its `jobs` are the others.
+        """
+        return self.calling.submit_many(self.prepared(calls))
+
+    def prepared(self, calls: Iterable[Call[R]]) -> list[Call[R]]:
+        """Return calls as the middleware leaves them."""
+        found = list(calls)
+        for each in self.middleware:
+            found = [each.submitting(call) for call in found]
+        return found
+
+    def close(self) -> None:
+        """Close the connections. They are opened again if the app is used again."""
+        calling, self._calling = self._calling, None
+        if calling is not None:
+            calling.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _usual_addresses() -> list[str]:
+    """Return the servers of the environment, which are those of the tools.
+
+    Raises ConfigurationError.
+    """
+    found = usual("localhost", "", os.environ, given=False)
+    return [format_address(*each) for each in found]

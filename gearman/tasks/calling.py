@@ -1,0 +1,235 @@
+"""Submitting jobs by the blocking client, and asking for them later."""
+
+import os
+import ssl
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..address import format_address
+from ..admin_client import GearmanAdminClient
+from ..client import GearmanClient
+from ..client_core.results import failure
+from ..constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED
+from ..errors import GearmanError, NotAccepted, ServerUnavailable
+from ..job import GearmanJob, GearmanJobRequest
+from .calls import Call
+from .jobs import Job, Status
+
+if TYPE_CHECKING:
+    from .task import Task
+
+R = TypeVar("R")
+
+# Bytes of a unique, which is written in hexadecimal.
+_UNIQUE = 16
+
+
+class Calling:
+    """Submits the jobs of an app over one client, which threads may share."""
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        tls: ssl.SSLContext | None,
+        connect_timeout: float | None,
+        read_timeout: float | None,
+    ) -> None:
+        self._servers = servers
+        self.client = GearmanClient(
+            servers,
+            ssl_context=tls,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+        )
+        self._tls = tls
+        self._connect_timeout = connect_timeout
+
+    def call(self, task: "Task[..., Any]", workload: bytes) -> Any:
+        """Run a foreground job; return its decoded result."""
+        steering = task.steering
+        request = self.client.submit_job(
+            task.name,
+            workload,
+            steering.unique,
+            steering.priority,
+            options=steering.options,
+        )
+        return _outcome(task, request)
+
+    def map(self, calls: Iterable[Call[R]], concurrency: int) -> Iterator[R]:
+        """Run foreground jobs; yield their results in order."""
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, not {concurrency}")
+        return self._mapped(iter(calls), concurrency)
+
+    def _mapped(self, calls: Iterator[Call[R]], concurrency: int) -> Iterator[R]:
+        # Half of the jobs are submitted at once, so that workers have work meanwhile.
+        batch = max(1, concurrency // 2)
+        waiting: deque[tuple[Call[R], GearmanJobRequest]] = deque()
+        while True:
+            while len(waiting) + batch <= concurrency:
+                new = list(islice(calls, batch))
+                if not new:
+                    break
+                waiting += self._start(new)
+            if not waiting:
+                return
+            for _ in range(min(batch, len(waiting))):
+                call, request = waiting.popleft()
+                if not request.complete:
+                    self.client.wait_until_jobs_completed([request])
+                yield _outcome(call.task, request)
+
+    def _start(self, calls: list[Call[R]]) -> list[tuple[Call[R], GearmanJobRequest]]:
+        requests = [_request(call.task, call.workload, False) for call in calls]
+        self.client.submit_multiple_requests(requests, wait_until_complete=False)
+        return list(zip(calls, requests, strict=True))
+
+    def submit(self, task: "Task[..., R]", workload: bytes) -> Job[R]:
+        """Submit a background job."""
+        steering = task.steering
+        request = self.client.submit_job(
+            task.name,
+            workload,
+            steering.unique,
+            steering.priority,
+            background=True,
+            options=steering.options,
+        )
+        job = _accepted(task, request)
+        if job is None:
+            raise _refusal([request], [job])
+        return job
+
+    def submit_many(
+        self, calls: Sequence[Call[R]], *, bound: bool = False
+    ) -> list[Job[R]]:
+        """Submit background jobs at once; if they are `bound`, all to one server."""
+        requests = [_request(call.task, call.workload, True) for call in calls]
+        problem: GearmanError | None = None
+        try:
+            if bound and len(self._servers) > 1:
+                self._bind(requests)
+            self.client.submit_multiple_requests(requests)
+        except GearmanError as error:
+            problem = error
+        jobs = [
+            _accepted(call.task, request)
+            for call, request in zip(calls, requests, strict=True)
+        ]
+        accepted = [job for job in jobs if job is not None]
+        if len(accepted) < len(jobs):
+            if problem is not None and not accepted:
+                raise problem
+            raise _refusal(requests, jobs) from problem
+        return accepted
+
+    def _bind(self, requests: list[GearmanJobRequest]) -> None:
+        """Submit the first request, and let the others go to the same server."""
+        first, *others = requests
+        self.client.submit_multiple_requests([first])
+        for request in others:
+            request.bound_to = first.job.connection
+
+    # Asking for jobs.
+
+    def result(self, job: Job[R], wait: float | None) -> R:
+        """Return the decoded result of a job."""
+        data = self.client.get_result(job.request or job.handle, wait)
+        result: R = job.task.serializer.load_result(data)
+        return result
+
+    def fetch(self, handle: str, wait: float | None) -> bytes:
+        """Return the result of any job, as bytes."""
+        return bytes(self.client.get_result(handle, wait))
+
+    def status(self, job: Job[Any]) -> Status:
+        """Ask for the status of a job."""
+        if job.request is not None:
+            request = self.client.get_job_status(job.request)
+        else:
+            request = self.client.get_job_status(job.handle)
+        said = request.status
+        return Status(
+            said["known"], said["running"], said["numerator"], said["denominator"]
+        )
+
+    def cancel(self, job: Job[Any]) -> bool:
+        """Have a job dropped; return whether a server knew it."""
+        return any(
+            self._admin(server, "cancel_job", job.handle) == "OK"
+            for server in self._servers_of(job)
+        )
+
+    def failed_attempts(self, server: str, handle: str) -> int | None:
+        """Ask a server how many attempts of a job have failed; None if unknown."""
+        try:
+            return int(self._admin(server, "get_job", handle)["attempts"])
+        except (GearmanError, KeyError, TypeError):
+            return None
+
+    def _servers_of(self, job: Job[Any]) -> Sequence[str]:
+        connection = None if job.request is None else job.request.job.connection
+        if connection is None:
+            return self._servers
+        return [format_address(*connection.get_address())]
+
+    def _admin(self, server: str, command: str, argument: str) -> Any:
+        with GearmanAdminClient(
+            [server], ssl_context=self._tls, connect_timeout=self._connect_timeout
+        ) as admin:
+            return getattr(admin, command)(argument)
+
+    def close(self) -> None:
+        """Close the connections. They are opened again if the client is used again."""
+        self.client.close()
+
+
+def _request(
+    task: "Task[..., Any]", workload: bytes, background: bool
+) -> GearmanJobRequest:
+    steering = task.steering
+    unique = steering.unique or os.urandom(_UNIQUE).hex()
+    job = GearmanJob(None, None, task.name, unique, workload)
+    request = GearmanJobRequest(job, steering.priority, background)
+    if steering.options is not None:
+        request.options = steering.options
+    return request
+
+
+def _outcome(task: "Task[..., R]", request: GearmanJobRequest) -> R:
+    """Return the result of a foreground job that should have ended."""
+    if request.state == JOB_COMPLETE:
+        result: R = task.serializer.load_result(request.result)
+        return result
+    handle = request.job.handle
+    if request.state == JOB_FAILED and handle is None:
+        raise _refusal([request], [None])
+    if request.state == JOB_FAILED:
+        raise failure(handle, request.exception)
+    raise ServerUnavailable(f"the connection was lost before {handle} has ended")
+
+
+def _accepted(task: "Task[..., R]", request: GearmanJobRequest) -> Job[R] | None:
+    handle = request.job.handle
+    if request.state != JOB_CREATED or handle is None:
+        return None
+    return Job(task, handle, request)
+
+
+def _refusal(
+    requests: Sequence[GearmanJobRequest], jobs: Sequence[Job[Any] | None]
+) -> NotAccepted:
+    """Return the error for jobs of which some were not accepted."""
+    lacking = [
+        request for request, job in zip(requests, jobs, strict=True) if job is None
+    ]
+    reasons = [str(each.exception) for each in lacking if each.exception is not None]
+    why = reasons[0] if reasons else "the connection was lost"
+    if len(requests) == 1:
+        return NotAccepted(f"the job was not accepted: {why:.200}", jobs)
+    return NotAccepted(
+        f"{len(lacking)} of {len(requests)} jobs were not accepted: {why:.200}", jobs
+    )

@@ -1,0 +1,130 @@
+"""Tasks that run where they are called or submitted, without a server: for tests.
+
+Arguments and results are made into bytes and back, as they travel. So what cannot
+travel is found, and a task gets copies.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..client_core.results import failure
+from ..errors import JobFailed, JobRetry, UnknownJob
+from .calls import Call
+from .current import CurrentJob
+from .jobs import Job, Status
+from .running import arun, run
+
+if TYPE_CHECKING:
+    from .task import Task
+
+R = TypeVar("R")
+
+# Jobs whose results are kept.
+_KEPT = 10_000
+
+
+class _Updates:
+    """Nobody gets what a task sends."""
+
+    def __init__(self, failed: int) -> None:
+        self._failed = failed
+
+    def status(self, numerator: int, denominator: int) -> None:
+        pass
+
+    def data(self, part: bytes) -> None:
+        pass
+
+    def warning(self, text: bytes) -> None:
+        pass
+
+    def cancelled(self) -> bool:
+        return False
+
+    def failed_attempts(self) -> int:
+        return self._failed
+
+
+class Eager:
+    """Does what Calling does, in place. Times are not waited for, nor limited."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._ended: dict[str, bytes | JobFailed] = {}
+
+    def call(self, task: "Task[..., Any]", workload: bytes) -> Any:
+        return self.submit(task, workload).result()
+
+    def map(self, calls: Iterable[Call[R]], concurrency: int) -> Iterator[R]:
+        for call in calls:
+            yield self.submit(call.task, call.workload).result()
+
+    def submit(self, task: "Task[..., R]", workload: bytes) -> Job[R]:
+        job = Job(task, f"eager:{next(self._numbers)}")
+        runner = _asyncio_run if task.is_async else run
+        for attempt in itertools.count():
+            current = CurrentJob(task, job.handle, job.unique, _Updates(attempt))
+            try:
+                return self._end(job, runner(current, workload))
+            except Exception as error:
+                if not _again(task, attempt, error):
+                    return self._end(job, _failure(job.handle, error))
+        raise AssertionError
+
+    def submit_many(
+        self, calls: Sequence[Call[R]], *, bound: bool = False
+    ) -> list[Job[R]]:
+        return [self.submit(call.task, call.workload) for call in calls]
+
+    def _end(self, job: Job[R], end: bytes | JobFailed) -> Job[R]:
+        self._ended[job.handle] = end
+        if len(self._ended) > _KEPT:
+            del self._ended[next(iter(self._ended))]
+        return job
+
+    def result(self, job: Job[R], wait: float | None) -> R:
+        result: R = job.task.serializer.load_result(self.fetch(job.handle, wait))
+        return result
+
+    def fetch(self, handle: str, wait: float | None) -> bytes:
+        end = self._ended.get(handle)
+        if end is None:
+            raise UnknownJob(handle)
+        if isinstance(end, JobFailed):
+            raise end
+        return end
+
+    def status(self, job: Job[Any]) -> Status:
+        return Status(False, False, 0, 0)
+
+    def cancel(self, job: Job[Any]) -> bool:
+        return False
+
+    def failed_attempts(self, server: str, handle: str) -> None:
+        return None
+
+
+def _asyncio_run(job: CurrentJob, workload: bytes) -> bytes:
+    return asyncio.run(arun(job, workload))
+
+
+def _again(task: "Task[..., Any]", attempt: int, error: Exception) -> bool:
+    """Whether there is one more attempt."""
+    if isinstance(error, JobRetry) and not error.counts:
+        return True
+    options = task.steering.options
+    return attempt < ((options and options.retries) or 0)
+
+
+def _failure(handle: str, error: Exception) -> JobFailed:
+    kind = type(error)
+    details = {
+        "type": f"{kind.__module__}.{kind.__qualname__}",
+        "message": str(error),
+        "traceback": "",
+    }
+    made = failure(handle, details)
+    made.__cause__ = error
+    return made

@@ -1,0 +1,100 @@
+"""The options of a task's jobs: as keyword arguments, and as values for the client."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
+
+from ..constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
+from ..errors import OptionError
+from ..options import Backoff, Dead, JobOptions, job_options
+
+
+@runtime_checkable
+class HasHandle(Protocol):
+    """A job whose handle is known, such as a Job of this package."""
+
+    @property
+    def handle(self) -> str:
+        """The name that the server has given to the job."""
+
+
+Priority = Literal["high", "normal", "low"]
+After = str | HasHandle
+
+_PRIORITIES = {
+    "high": PRIORITY_HIGH,
+    "normal": PRIORITY_NONE,
+    "low": PRIORITY_LOW,
+    None: PRIORITY_NONE,
+}
+
+
+class TaskOptions(TypedDict, total=False):
+    """Options of jobs; times are in seconds. None is not set.
+
+    priority: of the jobs that wait for the same workers.
+    at, delay: when the job may start: since the epoch (or a datetime), or from now.
+    ttl: how long it may wait for its start; then it fails.
+    timeout: how long an attempt may take. Workers announce it, too.
+    retries, backoff: how many attempts may follow a failed one, after which pauses:
+        "fixed:S", or "exponential:S:LONGEST" (the default is "exponential:5:3600"),
+        of which a random part is waited.
+    keep: how long the server keeps the result of a submitted job.
+    dead: what becomes of a submitted job that has failed for good: "list" (it goes to
+        the server's list of dead jobs), "function:NAME" or "none".
+    after: jobs, or their handles, that must have ended before.
+    need_worker: the job is refused if no worker has its function now.
+    unique: up to 64 bytes; while a job with it waits or runs, others join it.
+    trace: a W3C traceparent.
+    """
+
+    priority: Priority | None
+    at: float | datetime | None
+    delay: float | None
+    ttl: float | None
+    timeout: float | None
+    retries: int | None
+    backoff: str | Backoff | None
+    keep: float | None
+    dead: str | Dead | None
+    after: After | Collection[After] | None
+    need_worker: bool | None
+    unique: str | None
+    trace: str | None
+
+
+NAMES = frozenset(TaskOptions.__annotations__)
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """Options as the client takes them. `options` is None if none is set."""
+
+    options: JobOptions | None
+    priority: str | None
+    unique: str | None
+
+
+def steering(given: Mapping[str, Any]) -> Steering:
+    """Return checked options. Raises OptionError, or TypeError for a wrong name."""
+    for name in given:
+        if name not in NAMES:
+            raise TypeError(f"{name!r} is no option of a task")
+    values = {name: each for name, each in given.items() if each is not None}
+    priority = values.pop("priority", None)
+    if priority not in _PRIORITIES:
+        raise OptionError(f"priority must be high, normal or low, not {priority!r:.80}")
+    unique = values.pop("unique", None)
+    if isinstance(values.get("at"), datetime):
+        values["at"] = values["at"].timestamp()
+    if "after" in values:
+        values["after"] = _handles(values["after"])
+    options = job_options(values) if values else None
+    return Steering(options, _PRIORITIES[priority], unique)
+
+
+def _handles(after: After | Collection[After]) -> list[str]:
+    if isinstance(after, str | HasHandle):
+        after = [after]
+    return [job if isinstance(job, str) else job.handle for job in after]

@@ -1,0 +1,1 @@
+"""How the arguments and the result of a task travel, and how they are checked."""
