@@ -10,13 +10,16 @@ and waits for the result, `resize.submit("a.jpg")` does not wait. docs/tasks.md 
 more.
 """
 
-from ..errors import JobFailed, NoCurrentJob, ResultNotReady
+from ..errors import JobFailed, NoCurrentJob, NotAccepted, ResultNotReady
 from ..errors import JobRetry as Retry
 from .app import App
 from .calls import Call
 from .current import CurrentJob
-from .jobs import Job
+from .groups import Group
+from .jobs import Job, Status
+from .middleware import Middleware
 from .options import TaskOptions
+from .schedules import Schedule
 from .task import AsyncTask, PlainTask, Task
 from .worker import TaskWorker
 
@@ -25,12 +28,17 @@ __all__ = [
     "AsyncTask",
     "Call",
     "CurrentJob",
+    "Group",
     "Job",
     "JobFailed",
+    "Middleware",
     "NoCurrentJob",
+    "NotAccepted",
     "PlainTask",
     "ResultNotReady",
     "Retry",
+    "Schedule",
+    "Status",
     "Task",
     "TaskOptions",
     "TaskWorker",

@@ -7,14 +7,18 @@ from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from ..address import format_address
+from ..admin_client import GearmanAdminClient
 from ..cli.servers import addresses as usual
+from ..client import GearmanClient
 from .calling import Calling
 from .calls import Call
 from .current import CurrentJob, current
 from .eager import Eager
+from .groups import Group, with_results
 from .jobs import Job
 from .middleware import Middleware
 from .options import TaskOptions
+from .schedules import Schedule, settings
 from .task import AsyncTask, PlainTask, Task
 from .wire.serializers import Name as Serializer
 
@@ -96,6 +100,7 @@ class App:
         *,
         name: str | None = None,
         serializer: Serializer | None = None,
+        schedule: str | Schedule | None = None,
         **options: Unpack[TaskOptions],
     ) -> Decorator: ...
 
@@ -104,23 +109,29 @@ class App:
         *functions: Callable[..., Any],
         name: str | None = None,
         serializer: Serializer | None = None,
+        schedule: str | Schedule | None = None,
         **options: Any,
     ) -> Any:
         """Make a task of a function: `@app.task`, or with arguments `@app.task(...)`.
 
         `name` is the function on the server; without it, it is the function's own name.
         The serializer is "json", "bytes" or "pickle"; without it, JSON, or bytes for a
-        function whose only parameter is annotated with bytes. For the options see
-        TaskOptions; they hold for all jobs of the task that are submitted by it.
+        function whose only parameter is annotated with bytes. A `schedule` is cron's
+        five fields, or a Schedule; see `settings`. For the options see TaskOptions;
+        they hold for all jobs of the task that are submitted by it.
 
         Raises ValueError if the app has a task of this name, or for a wrong option.
         """
+
+        timing = Schedule(schedule) if isinstance(schedule, str) else schedule
 
         def decorate(function: Callable[..., Any]) -> AnyTask:
             kind: type[AnyTask] = PlainTask
             if iscoroutinefunction(function):
                 kind = AsyncTask
-            made = kind(self, function, name or function.__name__, serializer, options)
+            made = kind(
+                self, function, name or function.__name__, serializer, options, timing
+            )
             return self._add(made)
 
         return decorate(*functions) if functions else decorate
@@ -147,12 +158,18 @@ class App:
     @property
     def calling(self) -> Calling | Eager:
         """What submits the jobs."""
-        if self.eager:
-            return self._eagerly
+        return self._eagerly if self.eager else self._submitter()
+
+    def _submitter(self) -> Calling:
         if self._calling is None:
-            self._calling = Calling(
-                self.addresses, self.tls, self.connect_timeout, self.read_timeout
+            servers = self.addresses
+            client = GearmanClient(
+                servers,
+                ssl_context=self.tls,
+                connect_timeout=self.connect_timeout,
+                read_timeout=self.read_timeout,
             )
+            self._calling = Calling(client, servers, self.admin)
         return self._calling
 
     def submit(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
@@ -162,12 +179,38 @@ class App:
         """
         return self.calling.submit_many(self.prepared(calls))
 
+    def group(self, calls: Iterable[Call[R]]) -> Group[R]:
+        """Submit background jobs together; their results are kept for an hour.
+
+        A task may have another option `keep`. Raises as `submit` does.
+        """
+        prepared = self.prepared(with_results(calls))
+        return Group(self.calling.submit_many(prepared, bound=True))
+
+    def settings(self) -> str:
+        """Return the schedules of all tasks, as text for the server's settings file.
+
+        Raises TypeError if the arguments of a schedule do not fit its task.
+        """
+        return settings(self.tasks.values())
+
     def prepared(self, calls: Iterable[Call[R]]) -> list[Call[R]]:
         """Return calls as the middleware leaves them."""
         found = list(calls)
         for each in self.middleware:
             found = [each.submitting(call) for call in found]
         return found
+
+    @property
+    def client(self) -> GearmanClient:
+        """The blocking client that submits the jobs."""
+        return self._submitter().client
+
+    def admin(self, address: str) -> GearmanAdminClient:
+        """Return an admin client of one of the servers."""
+        return GearmanAdminClient(
+            [address], ssl_context=self.tls, connect_timeout=self.connect_timeout
+        )
 
     def close(self) -> None:
         """Close the connections. They are opened again if the app is used again."""

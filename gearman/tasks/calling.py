@@ -1,9 +1,8 @@
 """Submitting jobs by the blocking client, and asking for them later."""
 
 import os
-import ssl
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +11,7 @@ from ..admin_client import GearmanAdminClient
 from ..client import GearmanClient
 from ..client_core.results import failure
 from ..constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED
-from ..errors import GearmanError, NotAccepted, ServerUnavailable
+from ..errors import GearmanError, NotAccepted, ProtocolError, ServerUnavailable
 from ..job import GearmanJob, GearmanJobRequest
 from .calls import Call
 from .jobs import Job, Status
@@ -31,20 +30,13 @@ class Calling:
 
     def __init__(
         self,
+        client: GearmanClient,
         servers: Sequence[str],
-        tls: ssl.SSLContext | None,
-        connect_timeout: float | None,
-        read_timeout: float | None,
+        admin: Callable[[str], GearmanAdminClient],
     ) -> None:
+        self.client = client
         self._servers = servers
-        self.client = GearmanClient(
-            servers,
-            ssl_context=tls,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-        )
-        self._tls = tls
-        self._connect_timeout = connect_timeout
+        self._admin = admin
 
     def call(self, task: "Task[..., Any]", workload: bytes) -> Any:
         """Run a foreground job; return its decoded result."""
@@ -90,6 +82,8 @@ class Calling:
     def submit(self, task: "Task[..., R]", workload: bytes) -> Job[R]:
         """Submit a background job."""
         steering = task.steering
+        if steering.server is not None:
+            return self.submit_many([Call(task, workload)])[0]
         request = self.client.submit_job(
             task.name,
             workload,
@@ -151,23 +145,29 @@ class Calling:
             request = self.client.get_job_status(job.request)
         else:
             request = self.client.get_job_status(job.handle)
-        said = request.status
-        return Status(
-            said["known"], said["running"], said["numerator"], said["denominator"]
-        )
+        return _status(request)
+
+    def statuses(self, jobs: Sequence[Job[Any]]) -> list[Status]:
+        """Ask for the statuses of jobs at once."""
+        asked = [job.request or job.handle for job in jobs]
+        return [_status(request) for request in self.client.get_job_statuses(asked)]
 
     def cancel(self, job: Job[Any]) -> bool:
         """Have a job dropped; return whether a server knew it."""
         return any(
-            self._admin(server, "cancel_job", job.handle) == "OK"
-            for server in self._servers_of(job)
+            self._cancel(server, job.handle) == "OK" for server in self._servers_of(job)
         )
+
+    def _cancel(self, server: str, handle: str) -> str:
+        with self._admin(server) as admin:
+            return admin.cancel_job(handle)
 
     def failed_attempts(self, server: str, handle: str) -> int | None:
         """Ask a server how many attempts of a job have failed; None if unknown."""
         try:
-            return int(self._admin(server, "get_job", handle)["attempts"])
-        except (GearmanError, KeyError, TypeError):
+            with self._admin(server) as admin:
+                return int(admin.get_job(handle)["attempts"])
+        except ProtocolError:
             return None
 
     def _servers_of(self, job: Job[Any]) -> Sequence[str]:
@@ -176,15 +176,16 @@ class Calling:
             return self._servers
         return [format_address(*connection.get_address())]
 
-    def _admin(self, server: str, command: str, argument: str) -> Any:
-        with GearmanAdminClient(
-            [server], ssl_context=self._tls, connect_timeout=self._connect_timeout
-        ) as admin:
-            return getattr(admin, command)(argument)
-
     def close(self) -> None:
         """Close the connections. They are opened again if the client is used again."""
         self.client.close()
+
+
+def _status(request: GearmanJobRequest) -> Status:
+    said = request.status
+    return Status(
+        said["known"], said["running"], said["numerator"], said["denominator"]
+    )
 
 
 def _request(
@@ -196,6 +197,7 @@ def _request(
     request = GearmanJobRequest(job, steering.priority, background)
     if steering.options is not None:
         request.options = steering.options
+        request.bound_to = steering.server
     return request
 
 

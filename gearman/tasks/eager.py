@@ -64,14 +64,16 @@ class Eager:
     def submit(self, task: "Task[..., R]", workload: bytes) -> Job[R]:
         job = Job(task, f"eager:{next(self._numbers)}")
         runner = _asyncio_run if task.is_async else run
-        for attempt in itertools.count():
-            current = CurrentJob(task, job.handle, job.unique, _Updates(attempt))
+        failed = 0
+        while True:
+            current = CurrentJob(task, job.handle, job.unique, _Updates(failed))
             try:
                 return self._end(job, runner(current, workload))
             except Exception as error:
-                if not _again(task, attempt, error):
+                if not isinstance(error, JobRetry) or error.counts:
+                    failed += 1
+                if failed > _retries(task):
                     return self._end(job, _failure(job.handle, error))
-        raise AssertionError
 
     def submit_many(
         self, calls: Sequence[Call[R]], *, bound: bool = False
@@ -99,6 +101,9 @@ class Eager:
     def status(self, job: Job[Any]) -> Status:
         return Status(False, False, 0, 0)
 
+    def statuses(self, jobs: Sequence[Job[Any]]) -> list[Status]:
+        return [self.status(job) for job in jobs]
+
     def cancel(self, job: Job[Any]) -> bool:
         return False
 
@@ -110,12 +115,9 @@ def _asyncio_run(job: CurrentJob, workload: bytes) -> bytes:
     return asyncio.run(arun(job, workload))
 
 
-def _again(task: "Task[..., Any]", attempt: int, error: Exception) -> bool:
-    """Whether there is one more attempt."""
-    if isinstance(error, JobRetry) and not error.counts:
-        return True
+def _retries(task: "Task[..., Any]") -> int:
     options = task.steering.options
-    return attempt < ((options and options.retries) or 0)
+    return 0 if options is None or options.retries is None else options.retries
 
 
 def _failure(handle: str, error: Exception) -> JobFailed:

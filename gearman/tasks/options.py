@@ -7,20 +7,20 @@ from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
 
 from ..constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
 from ..errors import OptionError
+from ..job import Connection, GearmanJobRequest
 from ..options import Backoff, Dead, JobOptions, job_options
 
 
 @runtime_checkable
-class HasHandle(Protocol):
-    """A job whose handle is known, such as a Job of this package."""
+class SubmittedJob(Protocol):
+    """What is needed of a Job."""
 
-    @property
-    def handle(self) -> str:
-        """The name that the server has given to the job."""
+    handle: str
+    request: GearmanJobRequest | None
 
 
 Priority = Literal["high", "normal", "low"]
-After = str | HasHandle
+After = str | SubmittedJob
 
 _PRIORITIES = {
     "high": PRIORITY_HIGH,
@@ -69,11 +69,15 @@ NAMES = frozenset(TaskOptions.__annotations__)
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """Options as the client takes them. `options` is None if none is set."""
+    """Options as the client takes them. `options` is None if none is set.
+
+    With a `server`, that is the only one that may get the job.
+    """
 
     options: JobOptions | None
     priority: str | None
     unique: str | None
+    server: Connection | None = None
 
 
 def steering(given: Mapping[str, Any]) -> Steering:
@@ -88,13 +92,25 @@ def steering(given: Mapping[str, Any]) -> Steering:
     unique = values.pop("unique", None)
     if isinstance(values.get("at"), datetime):
         values["at"] = values["at"].timestamp()
+    server = None
     if "after" in values:
-        values["after"] = _handles(values["after"])
+        jobs = _listed(values["after"])
+        server = _server_of(jobs)
+        values["after"] = [
+            job.handle if isinstance(job, SubmittedJob) else job for job in jobs
+        ]
     options = job_options(values) if values else None
-    return Steering(options, _PRIORITIES[priority], unique)
+    return Steering(options, _PRIORITIES[priority], unique, server)
 
 
-def _handles(after: After | Collection[After]) -> list[str]:
-    if isinstance(after, str | HasHandle):
-        after = [after]
-    return [job if isinstance(job, str) else job.handle for job in after]
+def _listed(after: After | Collection[After]) -> Collection[After]:
+    return [after] if isinstance(after, str | SubmittedJob) else after
+
+
+def _server_of(jobs: Collection[After]) -> Connection | None:
+    """Return the only server of jobs, if that is known. Raises OptionError."""
+    requests = [job.request for job in jobs if isinstance(job, SubmittedJob)]
+    servers = {each.job.connection for each in requests if each is not None}
+    if len(servers) > 1:
+        raise OptionError("after must be jobs of one server, not of several")
+    return servers.pop() if servers else None

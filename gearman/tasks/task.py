@@ -7,14 +7,15 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
+    Sequence,
 )
 from functools import cached_property, update_wrapper
 from typing import (
     TYPE_CHECKING,
     Any,
-    Concatenate,
     Generic,
     ParamSpec,
+    Protocol,
     Self,
     TypeVar,
     Unpack,
@@ -25,6 +26,7 @@ from ..payload import as_text
 from .calls import Call, columns
 from .jobs import Job
 from .options import Steering, TaskOptions, steering
+from .schedules import Schedule
 from .wire.serializers import Name, Serializer, serializer
 from .wire.signatures import checker, signature_of
 
@@ -34,9 +36,18 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 A = TypeVar("A")
+A_contra = TypeVar("A_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 # Jobs of a `map` whose results are awaited at a time.
 CONCURRENCY = 1000
+
+
+class Mapped(Protocol[A_contra, R_co]):
+    """A task whose first parameter is an A: type checkers see that a map has such."""
+
+    def bind(self, first: A_contra, /, *args: Any, **kwargs: Any) -> Call[R_co]:
+        """Return a call of the task."""
 
 
 class Task(Generic[P, R]):
@@ -57,6 +68,7 @@ class Task(Generic[P, R]):
         name: str,
         serializer: Name | None,
         options: Mapping[str, Any],
+        schedule: Schedule | None = None,
     ) -> None:
         # The names, the docstring and the annotations of the function.
         update_wrapper(cast(Callable[..., Any], self), function)
@@ -64,6 +76,7 @@ class Task(Generic[P, R]):
         self.app = app
         self.function = function
         self.name = name
+        self.schedule = schedule
         self.options = dict(options)
         self._serializer_name = serializer
         self._steering = steering(options)
@@ -115,8 +128,8 @@ class Task(Generic[P, R]):
         self._check(*args, **kwargs)
         return self.serializer.dump_arguments(args, kwargs)
 
-    def _prepared(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call[R]:
-        call = Call(self, self._workload(args, kwargs))
+    def _prepared(self, call: Call[R]) -> Call[R]:
+        """Return a call as the middleware leaves it."""
         for each in self.app.middleware:
             call = each.submitting(call)
         return call
@@ -129,7 +142,7 @@ class Task(Generic[P, R]):
         Raises JobFailed if the job fails, NotAccepted if the server refuses it, and
         ServerUnavailable if no server can be reached, or the connection is lost.
         """
-        call = self._prepared(args, kwargs)
+        call = self._prepared(self.bind(*args, **kwargs))
         result: R = self.app.calling.call(call.task, call.workload)
         return result
 
@@ -138,11 +151,11 @@ class Task(Generic[P, R]):
 
         Raises NotAccepted if the server refuses it, and ServerUnavailable.
         """
-        call = self._prepared(args, kwargs)
+        call = self._prepared(self.bind(*args, **kwargs))
         return self.app.calling.submit(call.task, call.workload)
 
     def submit_many(
-        self: "Task[Concatenate[A, ...], R]",
+        self: "Mapped[A, R]",
         first: Iterable[A],
         *others: Iterable[Any],
     ) -> list[Job[R]]:
@@ -150,10 +163,31 @@ class Task(Generic[P, R]):
 
         The items are the arguments, as with `map`. Raises as `App.submit` does.
         """
-        return self.app.submit(self._calls(first, others))
+        task = cast(Task[..., Any], self)
+        return task.app.submit(task._calls(first, others))
+
+    def submit_after(
+        self,
+        jobs: Sequence[Job[Any]],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Job[R]:
+        """Submit a job that gets the results of these jobs: see `Group.then`."""
+        kwargs = kwargs or {}
+        self._check([], *args, **kwargs)
+        forms = {job.task.serializer.results for job in jobs}
+        if forms - {self.serializer.results_of}:
+            raise TypeError(
+                f"{self.name} takes results as {self.serializer.results_of}, not as"
+                f" {' and '.join(sorted(forms))}"
+            )
+        handles = [job.handle for job in jobs]
+        workload = self.serializer.dump_arguments(args, kwargs, handles)
+        call = self._prepared(Call(self.with_options(after=jobs), workload))
+        return self.app.calling.submit(call.task, call.workload)
 
     def map(
-        self: "Task[Concatenate[A, ...], R]",
+        self: "Mapped[A, R]",
         first: Iterable[A],
         *others: Iterable[Any],
         concurrency: int = CONCURRENCY,
@@ -164,10 +198,11 @@ class Task(Generic[P, R]):
         They must have the same length. `concurrency` is how many jobs are on their way
         at a time. Raises as `call` does; then results that follow are lost.
         """
-        calls: Iterable[Call[R]] = self._calls(first, others)
-        for each in self.app.middleware:
+        task = cast(Task[..., Any], self)
+        calls: Iterable[Call[Any]] = task._calls(first, others)
+        for each in task.app.middleware:
             calls = map(each.submitting, calls)
-        return self.app.calling.map(calls, concurrency)
+        return task.app.calling.map(calls, concurrency)
 
     def _calls(
         self, first: Iterable[Any], others: tuple[Iterable[Any], ...]

@@ -41,10 +41,12 @@ class Arguments(NamedTuple):
 class Serializer(Protocol):
     """Makes bytes of arguments and results, and the reverse.
 
-    `results` names the form of results, so that a group's last job can read them.
+    `results` names the form of the results, and `results_of` the form of those that a
+    group's last job can read.
     """
 
     results: Name
+    results_of: Name | None
 
     def dump_arguments(
         self,
@@ -92,6 +94,7 @@ class Json:
         self._converts: dict[str, Convert] = converts
         self._result = from_json(signature.return_annotation)
         self.results: Name = "json"
+        self.results_of: Name | None = "json"
         if signature.return_annotation in (bytes, "bytes"):
             self.results = "bytes"
 
@@ -178,7 +181,7 @@ def _read(value: Any) -> Arguments:
         raise ValueError("the workload needs an array `args` and an object `kwargs`")
     if not isinstance(results_of, list):
         raise ValueError("`results_of` must be an array of handles")
-    return Arguments(args, kwargs, results_of)
+    return Arguments(args, kwargs, tuple(results_of))
 
 
 class Raw:
@@ -199,6 +202,7 @@ class Raw:
         self._kind = signature.return_annotation
         self._json: Json | None = None
         self.results: Name = "bytes"
+        self.results_of: Name | None = None
         if self._kind not in (bytes, str, None, type(None), Any, signature.empty):
             self._json = Json(signature)
             self.results = "json"
@@ -244,6 +248,7 @@ class Pickle:
     """Any object of Python. Whoever can submit jobs can run code in the worker."""
 
     results: Name = "pickle"
+    results_of: Name | None = "pickle"
 
     def dump_arguments(
         self,
