@@ -1,10 +1,21 @@
 """The application object: its servers and its tasks."""
 
+import asyncio
 import os
 import ssl
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from inspect import iscoroutinefunction
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    Unpack,
+    overload,
+)
+from weakref import WeakKeyDictionary
 
 from ..address import format_address
 from ..admin_client import GearmanAdminClient
@@ -13,7 +24,7 @@ from ..client import GearmanClient
 from .calling import Calling
 from .calls import Call
 from .current import CurrentJob, current
-from .eager import Eager
+from .eager import Eager, EagerAsync
 from .groups import Group, with_results
 from .jobs import Job
 from .middleware import Middleware
@@ -21,6 +32,10 @@ from .options import TaskOptions
 from .schedules import Schedule, settings
 from .task import AsyncTask, PlainTask, Task
 from .wire.serializers import Name as Serializer
+
+if TYPE_CHECKING:
+    from .. import aio
+    from .acalling import AsyncCalling
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,8 +66,9 @@ class App:
     With `eager`, nothing is submitted: tasks run where they are called or submitted,
     for tests. It may be changed at any time.
 
-    An app may be used by several threads, and after a fork. It is a context manager,
-    which closes its connections at the end; so does `close`.
+    An app may be used by several threads, by several event loops, and after a fork. It
+    is a context manager, which closes its connections at the end; so do `close`, and
+    for those of an event loop `async with` and `aclose`.
     """
 
     def __init__(
@@ -72,11 +88,19 @@ class App:
         self.read_timeout = read_timeout
         self._addresses: Sequence[str] = addresses
         self._calling: Calling | None = None
+        # Clients for asyncio belong to their event loops.
+        self._acalling: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncCalling] = (
+            WeakKeyDictionary()
+        )
         self._eagerly = Eager()
+        self._eagerly_async = EagerAsync(self._eagerly)
 
     @property
     def addresses(self) -> list[str]:
-        """The servers. When they are set, connections to the former ones are closed."""
+        """The servers. When they are set, the blocking client's connections are closed.
+
+        In an event loop, use `aclose` before.
+        """
         return list(self._addresses) or _usual_addresses()
 
     @addresses.setter
@@ -172,12 +196,38 @@ class App:
             self._calling = Calling(client, servers, self.admin)
         return self._calling
 
+    @property
+    def acalling(self) -> "AsyncCalling | EagerAsync":
+        """What submits the jobs in the running event loop."""
+        if self.eager:
+            return self._eagerly_async
+        loop = asyncio.get_running_loop()
+        found = self._acalling.get(loop)
+        if found is None:
+            # It takes some time to import, which programs without asyncio save.
+            from .acalling import AsyncCalling
+
+            found = AsyncCalling(self._connected(*self.addresses), self._connected)
+            self._acalling[loop] = found
+        return found
+
+    def _connected(self, *addresses: str) -> "aio.Client":
+        from .. import aio
+
+        return aio.Client(
+            *addresses, tls=self.tls, connect_timeout=self.connect_timeout
+        )
+
     def submit(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
         """Submit background jobs of any tasks, all at once.
 
         Raises NotAccepted if the server refuses some; its `jobs` are the others.
         """
         return self.calling.submit_many(self.prepared(calls))
+
+    async def asubmit(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
+        """Submit background jobs of any tasks, as `submit` does."""
+        return await self.acalling.submit_many(self.prepared(calls))
 
     def group(self, calls: Iterable[Call[R]]) -> Group[R]:
         """Submit background jobs together; their results are kept for an hour.
@@ -186,6 +236,11 @@ class App:
         """
         prepared = self.prepared(with_results(calls))
         return Group(self.calling.submit_many(prepared, bound=True))
+
+    async def agroup(self, calls: Iterable[Call[R]]) -> Group[R]:
+        """Submit background jobs together, as `group` does."""
+        prepared = self.prepared(with_results(calls))
+        return Group(await self.acalling.submit_many(prepared, bound=True))
 
     def settings(self) -> str:
         """Return the schedules of all tasks, as text for the server's settings file.
@@ -217,6 +272,18 @@ class App:
         calling, self._calling = self._calling, None
         if calling is not None:
             calling.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        calling = self._acalling.pop(asyncio.get_running_loop(), None)
+        if calling is not None:
+            await calling.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,8 +12,14 @@ from ..admin_client import GearmanAdminClient
 from ..client import GearmanClient
 from ..client_core.results import failure
 from ..constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED
-from ..errors import GearmanError, NotAccepted, ProtocolError, ServerUnavailable
-from ..job import GearmanJob, GearmanJobRequest
+from ..errors import (
+    GearmanError,
+    NotAccepted,
+    ProtocolError,
+    ResultNotReady,
+    ServerUnavailable,
+)
+from ..job import Connection, GearmanJob, GearmanJobRequest
 from .calls import Call
 from .jobs import Job, Status
 
@@ -23,6 +30,12 @@ R = TypeVar("R")
 
 # Bytes of a unique, which is written in hexadecimal.
 _UNIQUE = 16
+
+# Seconds of one wait where there is no limit.
+_LONG = 86400.0
+
+# Of gearmand, which has changed it, and of this server.
+_UNKNOWN_JOB = ("ERR JOB_NOT_FOUND", "ERR NO_JOB", "ERR UNKNOWN_JOB")
 
 
 class Calling:
@@ -101,7 +114,10 @@ class Calling:
         self, calls: Sequence[Call[R]], *, bound: bool = False
     ) -> list[Job[R]]:
         """Submit background jobs at once; if they are `bound`, all to one server."""
-        requests = [_request(call.task, call.workload, True) for call in calls]
+        requests = [
+            _request(call.task, call.workload, True, self._bound_to(call.task))
+            for call in calls
+        ]
         problem: GearmanError | None = None
         try:
             if bound and len(self._servers) > 1:
@@ -120,6 +136,14 @@ class Calling:
             raise _refusal(requests, jobs) from problem
         return accepted
 
+    def _bound_to(self, task: "Task[..., Any]") -> Connection | None:
+        """Return the connection to the only server that may get a job, if any."""
+        server = task.steering.server
+        if server is None:
+            return None
+        connections = self.client.connection_list
+        return next((c for c in connections if c.get_address() == server), None)
+
     def _bind(self, requests: list[GearmanJobRequest]) -> None:
         """Submit the first request, and let the others go to the same server."""
         first, *others = requests
@@ -131,13 +155,19 @@ class Calling:
 
     def result(self, job: Job[R], wait: float | None) -> R:
         """Return the decoded result of a job."""
-        data = self.client.get_result(job.request or job.handle, wait)
+        data = self._fetch(job.request or job.handle, wait)
         result: R = job.task.serializer.load_result(data)
         return result
 
     def fetch(self, handle: str, wait: float | None) -> bytes:
         """Return the result of any job, as bytes."""
-        return bytes(self.client.get_result(handle, wait))
+        return self._fetch(handle, wait)
+
+    def _fetch(self, job: GearmanJobRequest | str, wait: float | None) -> bytes:
+        while wait is None:
+            with suppress(ResultNotReady):
+                return bytes(self.client.get_result(job, _LONG))
+        return bytes(self.client.get_result(job, wait))
 
     def status(self, job: Job[Any]) -> Status:
         """Ask for the status of a job."""
@@ -154,13 +184,14 @@ class Calling:
 
     def cancel(self, job: Job[Any]) -> bool:
         """Have a job dropped; return whether a server knew it."""
-        return any(
-            self._cancel(server, job.handle) == "OK" for server in self._servers_of(job)
-        )
+        return any(self._cancel(server, job.handle) for server in self._servers_of(job))
 
-    def _cancel(self, server: str, handle: str) -> str:
+    def _cancel(self, server: str, handle: str) -> bool:
         with self._admin(server) as admin:
-            return admin.cancel_job(handle)
+            line = admin.cancel_job(handle)
+        if not line.startswith(("OK", *_UNKNOWN_JOB)):
+            raise ProtocolError(line)
+        return line.startswith("OK")
 
     def failed_attempts(self, server: str, handle: str) -> int | None:
         """Ask a server how many attempts of a job have failed; None if unknown."""
@@ -171,10 +202,8 @@ class Calling:
             return None
 
     def _servers_of(self, job: Job[Any]) -> Sequence[str]:
-        connection = None if job.request is None else job.request.job.connection
-        if connection is None:
-            return self._servers
-        return [format_address(*connection.get_address())]
+        server = job.server
+        return self._servers if server is None else [format_address(*server)]
 
     def close(self) -> None:
         """Close the connections. They are opened again if the client is used again."""
@@ -189,7 +218,10 @@ def _status(request: GearmanJobRequest) -> Status:
 
 
 def _request(
-    task: "Task[..., Any]", workload: bytes, background: bool
+    task: "Task[..., Any]",
+    workload: bytes,
+    background: bool,
+    server: Connection | None = None,
 ) -> GearmanJobRequest:
     steering = task.steering
     unique = steering.unique or os.urandom(_UNIQUE).hex()
@@ -197,7 +229,7 @@ def _request(
     request = GearmanJobRequest(job, steering.priority, background)
     if steering.options is not None:
         request.options = steering.options
-        request.bound_to = steering.server
+        request.bound_to = server
     return request
 
 

@@ -6,8 +6,8 @@ travel is found, and a task gets copies.
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..client_core.results import failure
 from ..errors import JobFailed, JobRetry, UnknownJob
@@ -47,6 +47,37 @@ class _Updates:
         return self._failed
 
 
+class Attempts(Generic[R]):
+    """Yields a current job for each attempt, until one has `ended` or all `failed`."""
+
+    def __init__(
+        self, job: Job[R], keep: Callable[[str, bytes | JobFailed], None]
+    ) -> None:
+        self.job = job
+        self._keep = keep
+        self._failures = 0
+        self._open = True
+
+    def __iter__(self) -> Iterator[CurrentJob]:
+        job = self.job
+        while self._open:
+            updates = _Updates(self._failures)
+            yield CurrentJob(job.task, job.handle, job.unique, updates)
+
+    def ended(self, result: bytes) -> None:
+        """Keep the result; there is no further attempt."""
+        self._open = False
+        self._keep(self.job.handle, result)
+
+    def failed(self, error: Exception) -> None:
+        """Keep the failure if there is no further attempt."""
+        if not isinstance(error, JobRetry) or error.counts:
+            self._failures += 1
+        if self._failures > _retries(self.job.task):
+            self._open = False
+            self._keep(self.job.handle, _failure(self.job.handle, error))
+
+
 class Eager:
     """Does what Calling does, in place. Times are not waited for, nor limited."""
 
@@ -62,29 +93,28 @@ class Eager:
             yield self.submit(call.task, call.workload).result()
 
     def submit(self, task: "Task[..., R]", workload: bytes) -> Job[R]:
-        job = Job(task, f"eager:{next(self._numbers)}")
         runner = _asyncio_run if task.is_async else run
-        failed = 0
-        while True:
-            current = CurrentJob(task, job.handle, job.unique, _Updates(failed))
+        attempts = self.attempts(task)
+        for current in attempts:
             try:
-                return self._end(job, runner(current, workload))
+                attempts.ended(runner(current, workload))
             except Exception as error:
-                if not isinstance(error, JobRetry) or error.counts:
-                    failed += 1
-                if failed > _retries(task):
-                    return self._end(job, _failure(job.handle, error))
+                attempts.failed(error)
+        return attempts.job
+
+    def attempts(self, task: "Task[..., R]") -> "Attempts[R]":
+        """Return the attempts of a new job, whose end is kept."""
+        return Attempts(Job(task, f"eager:{next(self._numbers)}"), self._keep)
 
     def submit_many(
         self, calls: Sequence[Call[R]], *, bound: bool = False
     ) -> list[Job[R]]:
         return [self.submit(call.task, call.workload) for call in calls]
 
-    def _end(self, job: Job[R], end: bytes | JobFailed) -> Job[R]:
-        self._ended[job.handle] = end
+    def _keep(self, handle: str, end: bytes | JobFailed) -> None:
+        self._ended[handle] = end
         if len(self._ended) > _KEPT:
             del self._ended[next(iter(self._ended))]
-        return job
 
     def result(self, job: Job[R], wait: float | None) -> R:
         result: R = job.task.serializer.load_result(self.fetch(job.handle, wait))
@@ -109,6 +139,48 @@ class Eager:
 
     def failed_attempts(self, server: str, handle: str) -> None:
         return None
+
+
+class EagerAsync:
+    """Does what AsyncCalling does, in place. `async def` tasks run in this loop."""
+
+    def __init__(self, eager: Eager) -> None:
+        self._eager = eager
+
+    async def call(self, task: "Task[..., Any]", workload: bytes) -> Any:
+        return (await self.submit(task, workload)).result()
+
+    async def map(
+        self, calls: Iterable[Call[R]], concurrency: int, *, alike: bool
+    ) -> AsyncIterator[R]:
+        for call in calls:
+            yield await self.call(call.task, call.workload)
+
+    async def submit(self, task: "Task[..., R]", workload: bytes) -> Job[R]:
+        attempts = self._eager.attempts(task)
+        for current in attempts:
+            try:
+                if task.is_async:
+                    attempts.ended(await arun(current, workload))
+                else:
+                    attempts.ended(run(current, workload))
+            except Exception as error:
+                attempts.failed(error)
+        return attempts.job
+
+    async def submit_many(
+        self, calls: Sequence[Call[R]], *, bound: bool = False
+    ) -> list[Job[R]]:
+        return [await self.submit(call.task, call.workload) for call in calls]
+
+    async def result(self, job: Job[R], wait: float | None) -> R:
+        return self._eager.result(job, wait)
+
+    async def status(self, job: Job[Any]) -> Status:
+        return self._eager.status(job)
+
+    async def cancel(self, job: Job[Any]) -> bool:
+        return self._eager.cancel(job)
 
 
 def _asyncio_run(job: CurrentJob, workload: bytes) -> bytes:

@@ -1,10 +1,12 @@
 """Groups: jobs that were submitted together, to be waited for together."""
 
+import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from ..errors import ResultNotReady
+from ..errors import JobFailed, ResultNotReady, UnknownJob
 from .calls import Call
 from .jobs import Job
 
@@ -47,14 +49,14 @@ class Group(Generic[R]):
         return iter(self.jobs)
 
     def results(self, wait: float | None = None) -> list[R]:
-        """Return all results, waiting `wait` seconds in all (None: not at all).
+        """Return all results, waiting `wait` seconds in all (None: no limit).
 
         Raises as `Job.result` does, for the first job that has no result.
         """
         end = None if wait is None else time.monotonic() + wait
         return [job.result(_left(end)) for job in self.jobs]
 
-    def as_completed(self, wait: float | None = None) -> Iterator[Job[R]]:
+    def completed(self, wait: float | None = None) -> Iterator[Job[R]]:
         """Yield each job soon after it has ended, successful or not.
 
         Raises ResultNotReady after `wait` seconds (None: no limit).
@@ -86,6 +88,37 @@ class Group(Generic[R]):
         """
         return cast("Task[..., S]", task).submit_after(self.jobs, args, kwargs)
 
+    async def aresults(self, wait: float | None = None) -> list[R]:
+        """Return all results, as `results` does."""
+        end = None if wait is None else time.monotonic() + wait
+        return [await job.aresult(_left(end)) for job in self.jobs]
+
+    async def acompleted(self, wait: float | None = None) -> AsyncIterator[Job[R]]:
+        """Yield each job soon after it has ended, as `completed` does."""
+        end = None if wait is None else time.monotonic() + wait
+        waits = {asyncio.create_task(_end(job)): job for job in self.jobs}
+        try:
+            while waits:
+                done, _ = await asyncio.wait(
+                    waits, timeout=_left(end), return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    raise ResultNotReady(next(iter(waits.values())).handle, "waiting")
+                for each in done:
+                    each.result()
+                    yield waits.pop(each)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def athen(
+        self, task: Gathering[list[R], S], *args: Any, **kwargs: Any
+    ) -> Job[S]:
+        """Submit a last job, as `then` does."""
+        last = cast("Task[..., S]", task)
+        return await last.asubmit_after(self.jobs, args, kwargs)
+
     def cancel(self) -> int:
         """Drop the jobs that have not ended; return how many they were."""
         return sum(job.cancel() for job in self.jobs)
@@ -102,6 +135,12 @@ def with_results(calls: Iterable[Call[R]]) -> Iterator[Call[R]]:
                 task = task.with_options(keep=KEEP)
             keeping[id(call.task)] = task
         yield Call(task, call.workload)
+
+
+async def _end(job: Job[Any]) -> None:
+    """Wait for the end of a job, whatever it is."""
+    with suppress(JobFailed, UnknownJob):
+        await job.aresult()
 
 
 def _left(end: float | None) -> float | None:

@@ -1,13 +1,14 @@
 """A job that was submitted."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from ..job import GearmanJobRequest
 
 if TYPE_CHECKING:
     from .task import Task
 
+Address = tuple[str, int]
 R = TypeVar("R", covariant=True)
 
 
@@ -25,34 +26,68 @@ class Status:
     denominator: int
 
 
+class Origin(Protocol):
+    """A job of the client for asyncio."""
+
+    unique: str
+
+    @property
+    def server(self) -> "Place | None":
+        """The server of the job, if it is known."""
+
+
+class Place(Protocol):
+    """A server."""
+
+    def get_address(self) -> Address:
+        """Return host and port."""
+
+
 class Job(Generic[R]):
     """A job that a server has accepted. `handle` is its name there.
 
-    `request` is that of the client which has submitted it; of a job that was found by
-    its handle, it is None.
+    `origin` is what a client knows of it; None if it was found by its handle. Methods
+    that begin with `a` are for asyncio, and do the same.
     """
 
-    __slots__ = ("handle", "request", "task")
+    __slots__ = ("handle", "origin", "task")
 
     def __init__(
         self,
         task: "Task[..., R]",
         handle: str,
-        request: GearmanJobRequest | None = None,
+        origin: GearmanJobRequest | Origin | None = None,
     ) -> None:
         self.task = task
         self.handle = handle
-        self.request = request
+        self.origin = origin
+
+    @property
+    def request(self) -> GearmanJobRequest | None:
+        """What the blocking client knows of the job, if that has submitted it."""
+        return self.origin if isinstance(self.origin, GearmanJobRequest) else None
 
     @property
     def unique(self) -> str | None:
         """The unique that it was submitted with; None if it was found by its handle."""
-        if self.request is None:
+        if self.origin is None:
             return None
-        return cast("str | None", self.request.job.unique)
+        if isinstance(self.origin, GearmanJobRequest):
+            return cast(str, self.origin.job.unique)
+        return self.origin.unique
+
+    @property
+    def server(self) -> Address | None:
+        """Host and port of its server; None if it was found by its handle."""
+        origin = self.origin
+        if isinstance(origin, GearmanJobRequest):
+            place: Place | None = origin.job.connection
+        else:
+            place = None if origin is None else origin.server
+        return None if place is None else place.get_address()
 
     def result(self, wait: float | None = None) -> R:
-        """Return the result, waiting `wait` seconds for it (None: not at all).
+        """Return the result; wait up to `wait` seconds (None: no limit; 0: not).
 
         The server has it if the job runs, or has the option `keep`. Raises
         ResultNotReady (a TimeoutError) if the job has not ended, JobFailed, UnknownJob
@@ -60,13 +95,25 @@ class Job(Generic[R]):
         """
         return self.task.app.calling.result(self, wait)
 
+    async def aresult(self, wait: float | None = None) -> R:
+        """Return the result, as `result` does."""
+        return await self.task.app.acalling.result(self, wait)
+
     def status(self) -> Status:
         """Ask for the status."""
         return self.task.app.calling.status(self)
 
+    async def astatus(self) -> Status:
+        """Ask for the status."""
+        return await self.task.app.acalling.status(self)
+
     def cancel(self) -> bool:
         """Drop the job; return False if the server does not know it (any more)."""
         return self.task.app.calling.cancel(self)
+
+    async def acancel(self) -> bool:
+        """Drop the job, as `cancel` does."""
+        return await self.task.app.acalling.cancel(self)
 
     def __repr__(self) -> str:
         return f"<Job {self.handle} of {self.task.name}>"

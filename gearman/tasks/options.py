@@ -7,8 +7,9 @@ from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
 
 from ..constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
 from ..errors import OptionError
-from ..job import Connection, GearmanJobRequest
 from ..options import Backoff, Dead, JobOptions, job_options
+
+Address = tuple[str, int]
 
 
 @runtime_checkable
@@ -16,7 +17,10 @@ class SubmittedJob(Protocol):
     """What is needed of a Job."""
 
     handle: str
-    request: GearmanJobRequest | None
+
+    @property
+    def server(self) -> Address | None:
+        """Host and port of its server, if that is known."""
 
 
 Priority = Literal["high", "normal", "low"]
@@ -77,7 +81,7 @@ class Steering:
     options: JobOptions | None
     priority: str | None
     unique: str | None
-    server: Connection | None = None
+    server: Address | None = None
 
 
 def steering(given: Mapping[str, Any]) -> Steering:
@@ -107,10 +111,9 @@ def _listed(after: After | Collection[After]) -> Collection[After]:
     return [after] if isinstance(after, str | SubmittedJob) else after
 
 
-def _server_of(jobs: Collection[After]) -> Connection | None:
+def _server_of(jobs: Collection[After]) -> Address | None:
     """Return the only server of jobs, if that is known. Raises OptionError."""
-    requests = [job.request for job in jobs if isinstance(job, SubmittedJob)]
-    servers = {each.job.connection for each in requests if each is not None}
+    servers = {job.server for job in jobs if isinstance(job, SubmittedJob)} - {None}
     if len(servers) > 1:
         raise OptionError("after must be jobs of one server, not of several")
     return servers.pop() if servers else None

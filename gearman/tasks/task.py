@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import (
+    AsyncIterator,
     Callable,
     Coroutine,
     Iterable,
@@ -81,11 +82,9 @@ class Task(Generic[P, R]):
         self._serializer_name = serializer
         self._steering = steering(options)
 
-    # What type checkers see is the signature of the subclasses.
-    if not TYPE_CHECKING:
-
-        def __call__(self, *args, **kwargs):
-            return self.function(*args, **kwargs)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function here."""
+        return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -154,6 +153,47 @@ class Task(Generic[P, R]):
         call = self._prepared(self.bind(*args, **kwargs))
         return self.app.calling.submit(call.task, call.workload)
 
+    async def acall(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Have a worker run the task, and return the result.
+
+        If the caller is cancelled, for example by `asyncio.timeout`, so is the job.
+        Raises as `call` does.
+        """
+        call = self._prepared(self.bind(*args, **kwargs))
+        result: R = await self.app.acalling.call(call.task, call.workload)
+        return result
+
+    async def asubmit(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Submit a background job, as `submit` does."""
+        call = self._prepared(self.bind(*args, **kwargs))
+        return await self.app.acalling.submit(call.task, call.workload)
+
+    async def asubmit_many(
+        self: "Mapped[A, R]",
+        first: Iterable[A],
+        *others: Iterable[Any],
+    ) -> list[Job[R]]:
+        """Submit a job for each item of the iterables, as `submit_many` does."""
+        task = cast(Task[..., Any], self)
+        return await task.app.asubmit(task._calls(first, others))
+
+    def amap(
+        self: "Mapped[A, R]",
+        first: Iterable[A],
+        *others: Iterable[Any],
+        concurrency: int = CONCURRENCY,
+    ) -> AsyncIterator[R]:
+        """Have workers run the task for each item; yield the results in order.
+
+        As `map` does. When it is closed early, the jobs that have not ended are
+        cancelled.
+        """
+        task = cast(Task[..., Any], self)
+        calls, middleware = task._calls(first, others), task.app.middleware
+        for each in middleware:
+            calls = map(each.submitting, calls)
+        return task.app.acalling.map(calls, concurrency, alike=not middleware)
+
     def submit_many(
         self: "Mapped[A, R]",
         first: Iterable[A],
@@ -173,7 +213,22 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Job[R]:
         """Submit a job that gets the results of these jobs: see `Group.then`."""
-        kwargs = kwargs or {}
+        call = self._call_after(jobs, args, kwargs or {})
+        return self.app.calling.submit(call.task, call.workload)
+
+    async def asubmit_after(
+        self,
+        jobs: Sequence[Job[Any]],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Job[R]:
+        """Submit a job that gets the results of these jobs: see `Group.athen`."""
+        call = self._call_after(jobs, args, kwargs or {})
+        return await self.app.acalling.submit(call.task, call.workload)
+
+    def _call_after(
+        self, jobs: Sequence[Job[Any]], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Call[R]:
         self._check([], *args, **kwargs)
         forms = {job.task.serializer.results for job in jobs}
         if forms - {self.serializer.results_of}:
@@ -183,8 +238,7 @@ class Task(Generic[P, R]):
             )
         handles = [job.handle for job in jobs]
         workload = self.serializer.dump_arguments(args, kwargs, handles)
-        call = self._prepared(Call(self.with_options(after=jobs), workload))
-        return self.app.calling.submit(call.task, call.workload)
+        return self._prepared(Call(self.with_options(after=jobs), workload))
 
     def map(
         self: "Mapped[A, R]",
@@ -199,7 +253,7 @@ class Task(Generic[P, R]):
         at a time. Raises as `call` does; then results that follow are lost.
         """
         task = cast(Task[..., Any], self)
-        calls: Iterable[Call[Any]] = task._calls(first, others)
+        calls = task._calls(first, others)
         for each in task.app.middleware:
             calls = map(each.submitting, calls)
         return task.app.calling.map(calls, concurrency)

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from gearman.errors import NotAccepted, ResultNotReady, ServerUnavailable, UnknownJob
+from gearman.errors import (
+    NotAccepted,
+    ProtocolError,
+    ResultNotReady,
+    ServerUnavailable,
+    UnknownJob,
+)
 from gearman.tasks import App, JobFailed, Retry
 from tests import servers
 from tests.servers import Server
@@ -164,11 +170,12 @@ def test_options_of_some_jobs(app: App) -> None:
     assert scheduled.status().known
     assert repr(scheduled) == f"<Job {scheduled.handle} of later>"
     with pytest.raises(ResultNotReady):
-        scheduled.result()
+        scheduled.result(wait=0)
     assert later.with_options(unique="one").submit() == scheduled
     after = later.with_options(delay=None, after=[scheduled]).submit()
     with app.admin(app.addresses[0]) as admin:
         assert admin.get_job(after.handle)["state"] == "awaiting"
+    assert later.job(after.handle).status().known
     assert later.job(after.handle).cancel()
     assert scheduled.cancel()
     assert later.options == {"delay": 3600, "keep": 60}
@@ -206,6 +213,24 @@ def test_a_refused_job_is_not_accepted(app: App) -> None:
         ]
         admin.purge_function("limited")
         admin.unset_function("limited")
+
+
+def test_a_refused_cancellation_is_an_error() -> None:
+    with (
+        servers.ours("--admin-from", "192.0.2.1") as server,
+        App(server.address) as app,
+    ):
+
+        @app.task
+        def task() -> None: ...
+
+        with pytest.raises(ProtocolError, match="ERR"):
+            task.submit().cancel()
+
+
+def test_attempts_of_an_unknown_job_are_unknown(app: App) -> None:
+    (server,) = app.addresses
+    assert app.calling.failed_attempts(server, "H:nobody:1") is None
 
 
 def test_without_a_server_nothing_is_submitted() -> None:
