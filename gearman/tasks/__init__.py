@@ -10,6 +10,8 @@ and waits for the result, `resize.submit("a.jpg")` does not wait. docs/tasks.md 
 more.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ..errors import JobFailed, NoCurrentJob, NotAccepted, ResultNotReady
 from ..errors import JobRetry as Retry
 from .app import App
@@ -23,9 +25,13 @@ from .schedules import Schedule
 from .task import AsyncTask, PlainTask, Task
 from .worker import TaskWorker
 
+if TYPE_CHECKING:
+    from .async_worker import AsyncTaskWorker
+
 __all__ = [
     "App",
     "AsyncTask",
+    "AsyncTaskWorker",
     "Call",
     "CurrentJob",
     "Group",
@@ -43,3 +49,12 @@ __all__ = [
     "TaskOptions",
     "TaskWorker",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs asyncio when it is used: many programs do not."""
+    if name == "AsyncTaskWorker":
+        from .async_worker import AsyncTaskWorker
+
+        return AsyncTaskWorker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,10 +21,10 @@ from ..address import format_address
 from ..admin_client import GearmanAdminClient
 from ..cli.servers import addresses as usual
 from ..client import GearmanClient
-from .calling import Calling
+from .calling.blocking import Calling
+from .calling.eager import Eager, EagerAsync
 from .calls import Call
 from .current import CurrentJob, current
-from .eager import Eager, EagerAsync
 from .groups import Group, with_results
 from .jobs import Job
 from .middleware import Middleware
@@ -35,7 +35,7 @@ from .wire.serializers import Name as Serializer
 
 if TYPE_CHECKING:
     from .. import aio
-    from .acalling import AsyncCalling
+    from .calling.asynchronous import AsyncCalling
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -205,7 +205,7 @@ class App:
         found = self._acalling.get(loop)
         if found is None:
             # It takes some time to import, which programs without asyncio save.
-            from .acalling import AsyncCalling
+            from .calling.asynchronous import AsyncCalling
 
             found = AsyncCalling(self._connected(*self.addresses), self._connected)
             self._acalling[loop] = found

@@ -1,5 +1,6 @@
 """The job that is run here, for its function."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator
@@ -81,6 +82,10 @@ class CurrentJob:
         """
         failed = self._updates.failed_attempts()
         return None if failed is None else failed + 1
+
+    async def aattempt(self) -> int | None:
+        """Return `attempt`; the event loop goes on while the server is asked."""
+        return await asyncio.to_thread(lambda: self.attempt)
 
     @property
     def cancelled(self) -> bool:

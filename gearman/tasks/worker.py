@@ -1,8 +1,7 @@
 """Workers of an app's plain tasks, one job at a time."""
 
 import os
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 from typing import Any, cast
 
@@ -11,11 +10,9 @@ from ..job import Connection, GearmanJob
 from ..worker import GearmanWorker
 from .app import App
 from .current import CurrentJob
+from .observing import OnEnd, OnStart, chosen, teller
 from .running import run
 from .task import Task
-
-OnStart = Callable[[str, str], object]
-OnEnd = Callable[[str, str, float, BaseException | None], object]
 
 
 class TaskWorker:
@@ -42,8 +39,7 @@ class TaskWorker:
         self.app = app
         self._tasks = chosen(app, functions, is_async=False)
         self._max_jobs = max_jobs
-        self._on_start = on_start
-        self._on_end = on_end
+        self._telling = teller(on_start, on_end)
         self._ran = 0
         self._worker = GearmanWorker(
             app.addresses,
@@ -86,30 +82,10 @@ class TaskWorker:
         self._ran += 1
         if self._ran == self._max_jobs:
             worker.stop()
-        current = CurrentJob(
-            task,
-            handle,
-            cast("str | None", job.unique),
-            _Updates(task.app, worker, job),
-        )
-        if self._on_start is None and self._on_end is None:
+        updates = _Updates(task.app, worker, job)
+        current = CurrentJob(task, handle, cast("str | None", job.unique), updates)
+        with self._telling(current):
             return run(current, job.data)
-        return self._told(current, job.data)
-
-    def _told(self, current: CurrentJob, workload: bytes) -> bytes:
-        """Run a job, and tell its start and its end."""
-        if self._on_start is not None:
-            self._on_start(current.function, current.handle)
-        start, problem = time.monotonic(), None
-        try:
-            return run(current, workload)
-        except BaseException as error:
-            problem = error
-            raise
-        finally:
-            if self._on_end is not None:
-                seconds = time.monotonic() - start
-                self._on_end(current.function, current.handle, seconds, problem)
 
 
 class _Updates:
@@ -138,21 +114,3 @@ class _Updates:
         connection = cast(Connection, self._job.connection)
         server = format_address(*connection.get_address())
         return self._app.calling.failed_attempts(server, cast(str, self._job.handle))
-
-
-def chosen(
-    app: App, functions: Collection[str] | None, *, is_async: bool
-) -> list[Task[..., Any]]:
-    """Return the tasks of a worker: all of a kind, or those that are named.
-
-    Raises ValueError for a name that is no task, or one of the other kind.
-    """
-    if functions is None:
-        return [task for task in app.tasks.values() if task.is_async is is_async]
-    for name in functions:
-        if name not in app.tasks:
-            raise ValueError(f"the app has no task {name!r:.80}")
-        if app.tasks[name].is_async is not is_async:
-            kind = "a plain function" if is_async else "async def"
-            raise ValueError(f"the task {name} is {kind}: use the other worker for it")
-    return [app.tasks[name] for name in functions]

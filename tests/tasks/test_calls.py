@@ -11,7 +11,9 @@ from gearman.errors import (
     ServerUnavailable,
     UnknownJob,
 )
+from gearman.job import GearmanJob, GearmanJobRequest
 from gearman.tasks import App, JobFailed, Retry
+from gearman.tasks.calling.blocking import outcome
 from tests import servers
 from tests.servers import Server
 from tests.tasks.stage import working
@@ -257,10 +259,19 @@ def test_a_lost_connection_ends_a_call(server: Server) -> None:
             end.call()
 
 
+def test_a_job_that_was_lost_has_no_outcome(app: App) -> None:
+    @app.task
+    def task() -> None: ...
+
+    request = GearmanJobRequest(GearmanJob(None, "H:1", "task", "u", b""))
+    with pytest.raises(ServerUnavailable, match="lost before H:1 has ended"):
+        outcome(task, request)
+
+
 def test_eager_results_are_kept_for_a_while(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gearman.tasks.eager._KEPT", 1)
+    monkeypatch.setattr("gearman.tasks.calling.eager._KEPT", 1)
     app.eager = True
 
     @app.task

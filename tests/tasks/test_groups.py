@@ -157,7 +157,7 @@ def test_jobs_of_two_servers_cannot_be_waited_for(two: App) -> None:
 def test_results_are_waited_for_without_limit(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gearman.tasks.calling._LONG", 0.01)
+    monkeypatch.setattr("gearman.tasks.calling.blocking._LONG", 0.01)
     hold = threading.Event()
 
     @app.task(keep=60)

@@ -9,15 +9,15 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..client_core.results import failure
-from ..errors import JobFailed, JobRetry, UnknownJob
-from .calls import Call
-from .current import CurrentJob
-from .jobs import Job, Status
-from .running import arun, run
+from ...client_core.results import failure
+from ...errors import JobFailed, JobRetry, UnknownJob
+from ..calls import Call
+from ..current import CurrentJob
+from ..jobs import Job, Status
+from ..running import arun, run
 
 if TYPE_CHECKING:
-    from .task import Task
+    from ..task import Task
 
 R = TypeVar("R")
 

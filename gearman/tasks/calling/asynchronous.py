@@ -7,18 +7,18 @@ from dataclasses import fields
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .. import aio
-from ..address import format_address
-from ..aio.client_link import ClientLink
-from ..aio.servers import Server
-from ..errors import JobFailed, NotAccepted
-from ..options import JobOptions
-from .calls import Call
-from .jobs import Job, Status
-from .options import Address
+from ... import aio
+from ...address import format_address
+from ...aio.client_link import ClientLink
+from ...aio.servers import Server
+from ...errors import JobFailed, NotAccepted
+from ...options import JobOptions
+from ..calls import Call
+from ..jobs import Job, Status
+from ..options import Address
 
 if TYPE_CHECKING:
-    from .task import Task
+    from ..task import Task
 
 R = TypeVar("R")
 

@@ -7,24 +7,24 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..address import format_address
-from ..admin_client import GearmanAdminClient
-from ..client import GearmanClient
-from ..client_core.results import failure
-from ..constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED
-from ..errors import (
+from ...address import format_address
+from ...admin_client import GearmanAdminClient
+from ...client import GearmanClient
+from ...client_core.results import failure
+from ...constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED
+from ...errors import (
     GearmanError,
     NotAccepted,
     ProtocolError,
     ResultNotReady,
     ServerUnavailable,
 )
-from ..job import Connection, GearmanJob, GearmanJobRequest
-from .calls import Call
-from .jobs import Job, Status
+from ...job import Connection, GearmanJob, GearmanJobRequest
+from ..calls import Call
+from ..jobs import Job, Status
 
 if TYPE_CHECKING:
-    from .task import Task
+    from ..task import Task
 
 R = TypeVar("R")
 
@@ -61,7 +61,7 @@ class Calling:
             steering.priority,
             options=steering.options,
         )
-        return _outcome(task, request)
+        return outcome(task, request)
 
     def map(self, calls: Iterable[Call[R]], concurrency: int) -> Iterator[R]:
         """Run foreground jobs; yield their results in order."""
@@ -85,7 +85,7 @@ class Calling:
                 call, request = waiting.popleft()
                 if not request.complete:
                     self.client.wait_until_jobs_completed([request])
-                yield _outcome(call.task, request)
+                yield outcome(call.task, request)
 
     def _start(self, calls: list[Call[R]]) -> list[tuple[Call[R], GearmanJobRequest]]:
         requests = [_request(call.task, call.workload, False) for call in calls]
@@ -233,7 +233,7 @@ def _request(
     return request
 
 
-def _outcome(task: "Task[..., R]", request: GearmanJobRequest) -> R:
+def outcome(task: "Task[..., R]", request: GearmanJobRequest) -> R:
     """Return the result of a foreground job that should have ended."""
     if request.state == JOB_COMPLETE:
         result: R = task.serializer.load_result(request.result)
