@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -118,11 +116,6 @@ def current(app: "App") -> CurrentJob:
     return job
 
 
-@contextmanager
-def running(job: CurrentJob) -> Iterator[None]:
-    """Make a job the current one."""
-    token = _current.set(job)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+# Make a job the current one, and end that.
+set_current = _current.set
+reset_current = _current.reset

@@ -127,11 +127,12 @@ class Task(Generic[P, R]):
         self._check(*args, **kwargs)
         return self.serializer.dump_arguments(args, kwargs)
 
-    def _prepared(self, call: Call[R]) -> Call[R]:
-        """Return a call as the middleware leaves it."""
-        for each in self.app.middleware:
-            call = each.submitting(call)
-        return call
+    def _prepared(self, workload: bytes) -> "tuple[Task[..., R], bytes]":
+        """Return the task and the workload as the middleware leaves them."""
+        if not self.app.middleware:
+            return self, workload
+        (call,) = self.app.prepared([Call(self, workload)])
+        return call.task, call.workload
 
     # Submitting.
 
@@ -141,8 +142,8 @@ class Task(Generic[P, R]):
         Raises JobFailed if the job fails, NotAccepted if the server refuses it, and
         ServerUnavailable if no server can be reached, or the connection is lost.
         """
-        call = self._prepared(self.bind(*args, **kwargs))
-        result: R = self.app.calling.call(call.task, call.workload)
+        task, workload = self._prepared(self._workload(args, kwargs))
+        result: R = self.app.calling.call(task, workload)
         return result
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
@@ -150,8 +151,8 @@ class Task(Generic[P, R]):
 
         Raises NotAccepted if the server refuses it, and ServerUnavailable.
         """
-        call = self._prepared(self.bind(*args, **kwargs))
-        return self.app.calling.submit(call.task, call.workload)
+        task, workload = self._prepared(self._workload(args, kwargs))
+        return self.app.calling.submit(task, workload)
 
     async def acall(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Have a worker run the task, and return the result.
@@ -159,14 +160,14 @@ class Task(Generic[P, R]):
         If the caller is cancelled, for example by `asyncio.timeout`, so is the job.
         Raises as `call` does.
         """
-        call = self._prepared(self.bind(*args, **kwargs))
-        result: R = await self.app.acalling.call(call.task, call.workload)
+        task, workload = self._prepared(self._workload(args, kwargs))
+        result: R = await self.app.acalling.call(task, workload)
         return result
 
     async def asubmit(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Submit a background job, as `submit` does."""
-        call = self._prepared(self.bind(*args, **kwargs))
-        return await self.app.acalling.submit(call.task, call.workload)
+        task, workload = self._prepared(self._workload(args, kwargs))
+        return await self.app.acalling.submit(task, workload)
 
     async def asubmit_many(
         self: "Mapped[A, R]",
@@ -213,8 +214,8 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Job[R]:
         """Submit a job that gets the results of these jobs: see `Group.then`."""
-        call = self._call_after(jobs, args, kwargs or {})
-        return self.app.calling.submit(call.task, call.workload)
+        task, workload = self._after(jobs, args, kwargs or {})
+        return self.app.calling.submit(task, workload)
 
     async def asubmit_after(
         self,
@@ -223,12 +224,12 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Job[R]:
         """Submit a job that gets the results of these jobs: see `Group.athen`."""
-        call = self._call_after(jobs, args, kwargs or {})
-        return await self.app.acalling.submit(call.task, call.workload)
+        task, workload = self._after(jobs, args, kwargs or {})
+        return await self.app.acalling.submit(task, workload)
 
-    def _call_after(
+    def _after(
         self, jobs: Sequence[Job[Any]], args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Call[R]:
+    ) -> "tuple[Task[..., R], bytes]":
         self._check([], *args, **kwargs)
         forms = {job.task.serializer.results for job in jobs}
         if forms - {self.serializer.results_of}:
@@ -238,7 +239,7 @@ class Task(Generic[P, R]):
             )
         handles = [job.handle for job in jobs]
         workload = self.serializer.dump_arguments(args, kwargs, handles)
-        return self._prepared(Call(self.with_options(after=jobs), workload))
+        return self.with_options(after=jobs)._prepared(workload)
 
     def map(
         self: "Mapped[A, R]",

@@ -21,7 +21,7 @@ from ...errors import (
 )
 from ...job import Connection, GearmanJob, GearmanJobRequest
 from ..calls import Call
-from ..jobs import Job, Status
+from ..jobs import Address, Job, Status
 
 if TYPE_CHECKING:
     from ..task import Task
@@ -88,7 +88,7 @@ class Calling:
                 yield outcome(call.task, request)
 
     def _start(self, calls: list[Call[R]]) -> list[tuple[Call[R], GearmanJobRequest]]:
-        requests = [_request(call.task, call.workload, False) for call in calls]
+        requests = _requests(calls, background=False)
         self.client.submit_multiple_requests(requests, wait_until_complete=False)
         return list(zip(calls, requests, strict=True))
 
@@ -114,10 +114,10 @@ class Calling:
         self, calls: Sequence[Call[R]], *, bound: bool = False
     ) -> list[Job[R]]:
         """Submit background jobs at once; if they are `bound`, all to one server."""
-        requests = [
-            _request(call.task, call.workload, True, self._bound_to(call.task))
-            for call in calls
-        ]
+        requests = _requests(calls, background=True)
+        for call, request in zip(calls, requests, strict=True):
+            if call.task.steering.server is not None:
+                request.bound_to = self._connection(call.task.steering.server)
         problem: GearmanError | None = None
         try:
             if bound and len(self._servers) > 1:
@@ -136,11 +136,8 @@ class Calling:
             raise _refusal(requests, jobs) from problem
         return accepted
 
-    def _bound_to(self, task: "Task[..., Any]") -> Connection | None:
-        """Return the connection to the only server that may get a job, if any."""
-        server = task.steering.server
-        if server is None:
-            return None
+    def _connection(self, server: Address) -> Connection | None:
+        """Return the connection to a server, if it is one of the client's."""
         connections = self.client.connection_list
         return next((c for c in connections if c.get_address() == server), None)
 
@@ -217,20 +214,22 @@ def _status(request: GearmanJobRequest) -> Status:
     )
 
 
-def _request(
-    task: "Task[..., Any]",
-    workload: bytes,
-    background: bool,
-    server: Connection | None = None,
-) -> GearmanJobRequest:
-    steering = task.steering
-    unique = steering.unique or os.urandom(_UNIQUE).hex()
-    job = GearmanJob(None, None, task.name, unique, workload)
-    request = GearmanJobRequest(job, steering.priority, background)
-    if steering.options is not None:
-        request.options = steering.options
-        request.bound_to = server
-    return request
+def _requests(
+    calls: Sequence[Call[Any]], *, background: bool
+) -> list[GearmanJobRequest]:
+    """Make the requests for calls; those without a unique get a random one."""
+    uniques = os.urandom(_UNIQUE * len(calls)).hex()
+    digits = 2 * _UNIQUE
+    requests = []
+    for start, call in enumerate(calls):
+        task, steering = call.task, call.task.steering
+        unique = steering.unique or uniques[start * digits : (start + 1) * digits]
+        job = GearmanJob(None, None, task.name, unique, call.workload)
+        request = GearmanJobRequest(job, steering.priority, background)
+        if steering.options is not None:
+            request.options = steering.options
+        requests.append(request)
+    return requests
 
 
 def outcome(task: "Task[..., R]", request: GearmanJobRequest) -> R:
