@@ -1,0 +1,210 @@
+"""Compare systems of tasks: ``python benchmarks/tasks.py --peers VENV/bin/python``.
+
+VENV has RQ, Celery and Dramatiq: ``pip install rq 'celery[redis]' 'dramatiq[redis]'``.
+redis-server must be installed. See docs/performance.md.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from statistics import median
+
+if not __package__:
+    # As a script, it can't import its own package without this.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import machine  # noqa: E402
+from benchmarks.servers import HOST, ServerError, free_port, with_gearman  # noqa: E402
+from benchmarks.table import aligned  # noqa: E402
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+SYSTEMS = ("gearman", "rq", "celery", "dramatiq")
+VERSIONS = {"rq": "rq", "celery": "celery", "dramatiq": "dramatiq"}
+
+# Seconds that a play may take; a slower system has no number.
+_PATIENCE = 300.0
+
+# Seconds that a broker may take to start.
+_PATIENCE_OF_BROKER = 15.0
+
+# Jobs of each load, and with --quick.
+JOBS = {
+    "submit": (10_000, 300),
+    "submit-many": (10_000, 300),
+    "work": (10_000, 300),
+    "call": (2_000, 50),
+}
+
+
+class Stage:
+    """A broker of a system, and the programs that use it."""
+
+    def __init__(self, system: str, python: str, port: int) -> None:
+        self._words = [python, "-P", "-m", "benchmarks.task_play", system]
+        self._port = port
+
+    def play(self, load: str, jobs: int) -> float:
+        """Return the jobs in a second. Raises ServerError if a result is wrong."""
+        done = subprocess.run(
+            self._command(load, jobs),
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_PATIENCE,
+            text=True,
+        )
+        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        if not lines:
+            raise ServerError(f"{' '.join(self._words)} {load} has no outcome")
+        outcome = json.loads(lines[-1])
+        if not outcome["right"]:
+            raise ServerError(f"{' '.join(self._words)} {load}: a result is wrong")
+        return float(outcome["jobs"] / outcome["seconds"])
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """Run a worker, which counts no jobs."""
+        process = subprocess.Popen(
+            self._command("work", 0),
+            env=_environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+    def _command(self, load: str, jobs: int) -> list[str]:
+        return [*self._words, load, str(self._port), str(jobs)]
+
+
+def _environment() -> Mapping[str, str]:
+    return with_gearman({"PYTHONPATH": str(_ROOT)})
+
+
+@contextmanager
+def broker(system: str, *, durable: bool) -> Iterator[int]:
+    """Run the broker of a system on a free port; yield the port."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="gearman-benchmark-") as folder:
+        make = _gearmand if system == "gearman" else _redis
+        process = subprocess.Popen(
+            make(port, durable),
+            cwd=folder,
+            env=_environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _wait_for(port)
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _gearmand(port: int, durable: bool) -> list[str]:
+    words = [sys.executable, "-P", "-m", "gearman.server", "-L", HOST, "-p", str(port)]
+    return [*words, "-q", "sqlite", "--sqlite-db", "jobs.db"] if durable else words
+
+
+def _redis(port: int, durable: bool) -> list[str]:
+    words = ["redis-server", "--port", str(port), "--bind", HOST, "--save", ""]
+    return (
+        [*words, "--appendonly", "yes", "--appendfsync", "always"] if durable else words
+    )
+
+
+def _wait_for(port: int) -> None:
+    end = time.monotonic() + _PATIENCE_OF_BROKER
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection((HOST, port), 1.0):
+            return
+        time.sleep(0.02)
+    raise ServerError("the broker does not answer")
+
+
+def measured(stage: Stage, number: int) -> dict[str, float]:
+    """Play all loads once; return the jobs in a second by load."""
+    jobs = {load: counts[number] for load, counts in JOBS.items()}
+    found = {"submit": stage.play("submit", jobs["submit"])}
+    found["work"] = stage.play("work", jobs["submit"])
+    found["submit-many"] = stage.play("submit-many", jobs["submit-many"])
+    # The jobs that are left are run as well.
+    stage.play("work", jobs["submit-many"])
+    with stage.worker():
+        found["call"] = stage.play("call", jobs["call"])
+    return found
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure all systems, in turns, and print a table."""
+    for line in machine.describe(()):
+        print(line)
+    _print_versions(options.peers)
+    outcomes: dict[str, list[dict[str, float]]] = {name: [] for name in options.systems}
+    for _ in range(options.repeat):
+        for system in options.systems:
+            python = sys.executable if system == "gearman" else options.peers
+            with broker(system, durable=options.durable) as port:
+                stage = Stage(system, python, port)
+                outcomes[system].append(measured(stage, options.quick))
+    medians = {
+        system: {load: median(each[load] for each in found) for load in JOBS}
+        for system, found in outcomes.items()
+    }
+    print("\n".join(table(medians)))
+
+
+def table(medians: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Yield the lines of a table: jobs in a second, and how often ours is as fast."""
+    ours = medians.get("gearman")
+    rows = []
+    for system, found in medians.items():
+        cells = []
+        for load in JOBS:
+            ratio = f" (1/{ours[load] / found[load]:.1f})" if ours else ""
+            cells.append(f"{found[load]:,.0f}{'' if system == 'gearman' else ratio}")
+        rows.append([system, "jobs/s", *cells])
+    return aligned(["system", "", *JOBS], rows)
+
+
+def _print_versions(python: str) -> None:
+    code = "from importlib.metadata import version; print(version({!r}))"
+    for name in VERSIONS.values():
+        words = [python, "-c", code.format(name)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        print(f"{name}: {done.stdout.strip() or 'not installed'}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line, and run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS)
+    parser.add_argument("--durable", action="store_true", help="brokers store each job")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args(argv)
+    if set(options.systems) != {"gearman"} and not shutil.which("redis-server"):
+        parser.error("redis-server is not installed")
+    run(options)
+    print(machine.noise())
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    sys.exit(main())
