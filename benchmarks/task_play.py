@@ -144,7 +144,7 @@ class Celery(System):
         self._app = celery.Celery("noop", broker=url, backend=url)
         self._app.conf.update(
             task_acks_late=True,
-            worker_prefetch_multiplier=64,
+            worker_prefetch_multiplier=1000,
             worker_hijack_root_logger=False,
             worker_redirect_stdouts=False,
             broker_connection_retry_on_startup=True,
@@ -171,6 +171,8 @@ class Celery(System):
 
 class Dramatiq(System):
     def __init__(self, port: int) -> None:
+        # Otherwise a worker with one thread rests between jobs: 2 are fetched then.
+        os.environ["dramatiq_queue_prefetch"] = "1000"  # noqa: SIM112 - its name
         import dramatiq
         from dramatiq.brokers.redis import RedisBroker
         from dramatiq.middleware import Retries

@@ -39,9 +39,9 @@ _PATIENCE_OF_BROKER = 15.0
 
 # Jobs of each load, and with --quick.
 JOBS = {
-    "submit": (10_000, 300),
+    "submit": (3_000, 300),
+    "work": (3_000, 300),
     "submit-many": (10_000, 300),
-    "work": (10_000, 300),
     "call": (2_000, 50),
 }
 
@@ -136,16 +136,20 @@ def _wait_for(port: int) -> None:
     raise ServerError("the broker does not answer")
 
 
-def measured(stage: Stage, number: int) -> dict[str, float]:
+def measured(
+    system: str, python: str, number: int, *, durable: bool
+) -> dict[str, float]:
     """Play all loads once; return the jobs in a second by load."""
     jobs = {load: counts[number] for load, counts in JOBS.items()}
-    found = {"submit": stage.play("submit", jobs["submit"])}
-    found["work"] = stage.play("work", jobs["submit"])
-    found["submit-many"] = stage.play("submit-many", jobs["submit-many"])
-    # The jobs that are left are run as well.
-    stage.play("work", jobs["submit-many"])
-    with stage.worker():
-        found["call"] = stage.play("call", jobs["call"])
+    found = {}
+    with broker(system, durable=durable) as port:
+        stage = Stage(system, python, port)
+        for load in ("submit", "work"):
+            found[load] = stage.play(load, jobs[load])
+        with stage.worker():
+            found["call"] = stage.play("call", jobs["call"])
+        # Its jobs are left there.
+        found["submit-many"] = stage.play("submit-many", jobs["submit-many"])
     return found
 
 
@@ -158,9 +162,9 @@ def run(options: argparse.Namespace) -> None:
     for _ in range(options.repeat):
         for system in options.systems:
             python = sys.executable if system == "gearman" else options.peers
-            with broker(system, durable=options.durable) as port:
-                stage = Stage(system, python, port)
-                outcomes[system].append(measured(stage, options.quick))
+            outcomes[system].append(
+                measured(system, python, options.quick, durable=options.durable)
+            )
     medians = {
         system: {load: median(each[load] for each in found) for load in JOBS}
         for system, found in outcomes.items()

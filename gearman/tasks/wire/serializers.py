@@ -77,8 +77,22 @@ _ENCODER: Final = json.JSONEncoder(
 )
 
 
+_raw_decode: Final = json.JSONDecoder().raw_decode
+
+
 def _dump(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
+
+
+def _load(data: bytes) -> Any:
+    """Return the value in JSON. Raises ValueError."""
+    text = str(data, "utf-8")
+    try:
+        # It takes half of the time of json.loads, which allows white space around.
+        value, end = _raw_decode(text)
+    except ValueError:
+        return json.loads(text)
+    return value if end == len(text) else json.loads(text)
 
 
 class Json:
@@ -110,7 +124,7 @@ class Json:
         return _dump(form)
 
     def load_arguments(self, data: bytes) -> Arguments:
-        found = _read(json.loads(str(data, "utf-8"))) if data else Arguments()
+        found = _read(_load(data)) if data else Arguments()
         return self._converted(found) if self._converts else found
 
     def dump_result(self, result: Any) -> bytes:
@@ -120,11 +134,11 @@ class Json:
         if self.results == "bytes":
             return bytes(data)
         # A worker in another language may send nothing where this one sends null.
-        value = json.loads(str(data, "utf-8")) if data else None
+        value = _load(data) if data else None
         return value if self._result is None else self._result(value)
 
     def load_results(self, results: Sequence[bytes]) -> list[Any]:
-        values = [json.loads(str(data, "utf-8")) if data else None for data in results]
+        values = [_load(data) if data else None for data in results]
         (parameter,) = self._positional(1)
         convert = self._converts.get(parameter.name)
         return values if convert is None else convert(values)
@@ -166,17 +180,18 @@ class Json:
 
 def _read(value: Any) -> Arguments:
     """Return the arguments that a JSON value stands for. Raises ValueError."""
-    if isinstance(value, list):
-        return Arguments(value)
-    if not isinstance(value, dict):
-        return Arguments([value])
-    if not value.keys() <= _FORM or not value:
+    if type(value) is not dict:
+        return Arguments(value if isinstance(value, list) else [value])
+    # `get` takes less time than the comparison of keys, and this is the usual form.
+    args, kwargs = value.get("args"), value.get("kwargs")
+    if type(args) is list and type(kwargs) is dict and len(value) == 2:
+        return Arguments(args, kwargs)
+    if not value or not value.keys() <= _FORM:
         return Arguments((), value)
-    args, kwargs = value.get("args", []), value.get("kwargs", {})
     results_of = value.get("results_of", [])
+    args = value.get("args", [])
     # PHP writes an empty object as an empty array.
-    if kwargs == []:
-        kwargs = {}
+    kwargs = value.get("kwargs", {}) or {}
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise ValueError("the workload needs an array `args` and an object `kwargs`")
     if not isinstance(results_of, list):

@@ -63,6 +63,7 @@ def test_json_is_read_in_all_forms(
     "workload",
     [
         b"{",
+        b"[] 1",
         b'{"args": 1}',
         b'{"kwargs": [1]}',
         b'{"args": [], "results_of": 1}',
