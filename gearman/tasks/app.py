@@ -5,6 +5,7 @@ import os
 import ssl
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from inspect import iscoroutinefunction
+from threading import Lock
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -88,6 +89,7 @@ class App:
         self.read_timeout = read_timeout
         self._addresses: Sequence[str] = addresses
         self._calling: Calling | None = None
+        self._lock = Lock()
         # Clients for asyncio belong to their event loops.
         self._acalling: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncCalling] = (
             WeakKeyDictionary()
@@ -185,16 +187,22 @@ class App:
         return self._eagerly if self.eager else self._submitter()
 
     def _submitter(self) -> Calling:
-        if self._calling is None:
-            servers = self.addresses
-            client = GearmanClient(
-                servers,
-                ssl_context=self.tls,
-                connect_timeout=self.connect_timeout,
-                read_timeout=self.read_timeout,
-            )
-            self._calling = Calling(client, servers, self.admin)
-        return self._calling
+        found = self._calling
+        if found is None:
+            # Several threads may come here at the same time.
+            with self._lock:
+                found = self._calling = self._calling or self._new_submitter()
+        return found
+
+    def _new_submitter(self) -> Calling:
+        servers = self.addresses
+        client = GearmanClient(
+            servers,
+            ssl_context=self.tls,
+            connect_timeout=self.connect_timeout,
+            read_timeout=self.read_timeout,
+        )
+        return Calling(client, servers, self.admin)
 
     @property
     def acalling(self) -> "AsyncCalling | EagerAsync":

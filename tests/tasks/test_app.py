@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from gearman.errors import NoCurrentJob, OptionError
 from gearman.tasks import App, Call, CurrentJob, JobFailed
 from gearman.tasks.middleware import Middleware
 from gearman.tasks.options import steering
-from tests.servers import Server
+from tests.client.stage import meanwhile
+from tests.servers import DEADLINE, Server
 from tests.tasks.stage import working
 
 
@@ -183,3 +185,15 @@ def test_middleware_is_around_submissions_and_runs(server: Server, eager: bool) 
     said = ["submitting noted", "running noted"]
     assert notes.seen == [*said * 4, "failed: nothing"]
     assert repr(task.bind(1)).startswith('<Call of noted with b\'{"args":[1]')
+
+
+def test_threads_share_one_client(server: Server) -> None:
+    with App(server.address) as app:
+        together = Barrier(8)
+
+        def client() -> object:
+            together.wait()
+            return app.client
+
+        found = [meanwhile(client) for _ in range(8)]
+        assert len({each.result(DEADLINE) for each in found}) == 1
