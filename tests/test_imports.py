@@ -43,6 +43,7 @@ LAYERS = (
     ("server.net",),
     ("server.check", "server.imports", "server"),
     ("", "cli", "server.__main__"),
+    ("server.embedded",),
     ("aio",),
     ("tasks",),
     ("monitor.reading",),

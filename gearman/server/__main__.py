@@ -59,7 +59,7 @@ def _start(config: Config) -> int:
         given = take(os.environ)
         if config.daemon:
             report = process.daemonize()
-        _run(config, given, report)
+        run_process(config, given, report)
     except (ConfigurationError, StartupError) as error:
         report(str(error))
         return 1
@@ -82,7 +82,14 @@ def _spare_the_collector() -> None:
     gc.set_threshold(10_000, 20, 1_000_000)
 
 
-def _run(config: Config, given: Sequence[Given], report: Callable[[str], None]) -> None:
+def run_process(
+    config: Config, given: Sequence[Given], report: Callable[[str], None]
+) -> None:
+    """Make this process a server, which is run until a signal or a request ends it.
+
+    `report` is called with an empty text when connections are accepted. Raises
+    ConfigurationError or StartupError if the server can't start.
+    """
     _spare_the_collector()
     process.limit_descriptors(config.descriptors)
     import_all(config)
@@ -109,7 +116,7 @@ def _run(config: Config, given: Sequence[Given], report: Callable[[str], None]) 
             sockets,
             selector,
             others,
-            queue=_open_queue(config),
+            queue=open_queue(config),
             certificates=certificates,
             settings=settings,
         )
@@ -137,7 +144,11 @@ def _warn_of_the_log(config: Config) -> None:
         )
 
 
-def _open_queue(config: Config) -> Queue | None:
+def open_queue(config: Config) -> Queue | None:
+    """Open the store of background jobs; None if there is none.
+
+    Raises ConfigurationError or StartupError.
+    """
     if config.queue == "builtin":
         return None
     log.log(NOTICE, "opening the queue %s", config.queue)

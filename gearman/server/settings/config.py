@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from logging import WARNING
 from typing import Any, Final, Literal, NamedTuple
 
 from ...commands import DEFAULT_PORT, MAX_PACKET
@@ -25,7 +26,7 @@ from .protocols import (
 from .queues import Plugins
 from .values import Endpoint
 
-__all__ = ["Config", "Endpoint", "Keepalive", "Tls", "parse"]
+__all__ = ["Config", "Endpoint", "Keepalive", "Tls", "embedded", "parse"]
 
 _Options = dict[str, Any]
 
@@ -147,12 +148,27 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
     return config
 
 
-def _read(argv: Sequence[str], environ: Mapping[str, str]) -> _Options:
+def embedded(argv: Sequence[str]) -> Config:
+    """Return the settings of a server that belongs to one program.
+
+    Unless options say otherwise, it listens on a free port of 127.0.0.1, and logs
+    warnings only. The environment does not count, nor the file that gearmand reads by
+    itself. Raises ConfigurationError.
+    """
+    options: _Options = {"port": 0, "level": WARNING} | _read(argv, {}, ())
+    return _config({"listen": [values.endpoint("127.0.0.1")]} | options)
+
+
+def _read(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    default_files: Sequence[str] = (DEFAULT_FILE,),
+) -> _Options:
     words = [_spelled_out(word) for word in argv]
     named = [_named(words)]
     files = named[0].config_file
     if files is None:
-        files = [DEFAULT_FILE] if os.path.exists(DEFAULT_FILE) else []
+        files = [file for file in default_files if os.path.exists(file)]
     contents = {file: _words_of(file) for file in files}
     for others in contents.values():
         named.append(_named(others))

@@ -21,8 +21,9 @@ LEVELS: Final = MappingProxyType(
     }
 )
 
-for _name, _level in LEVELS.items():
-    logging.addLevelName(_level, _name)
+for _name in ("ALERT", "NOTICE"):
+    # Not FATAL: in a program with a server inside, that is another name of CRITICAL.
+    logging.addLevelName(LEVELS[_name], _name)
 
 
 def level_name(level: int) -> str:
