@@ -46,6 +46,7 @@ LAYERS = (
     ("server.embedded",),
     ("aio",),
     ("tasks",),
+    ("testing",),
     ("monitor.reading",),
     ("monitor.acting", "monitor.history", "monitor.access"),
     ("monitor",),

@@ -124,7 +124,7 @@ def test_sdist_holds_every_file_of_the_source_folders(
     assert files(*folders) <= files(*(unpacked / name for name in names))
 
 
-def test_wheel_holds_the_packages_and_the_alias_and_nothing_else(
+def test_wheel_holds_the_packages_and_the_modules_and_nothing_else(
     pristine: Path, wheel: Path
 ) -> None:
     inside = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
@@ -132,7 +132,7 @@ def test_wheel_holds_the_packages_and_the_alias_and_nothing_else(
         f"gearman/{name}" for name in files(pristine / "queues")
     }
     assert "gearman/py.typed" in inside
-    assert inside == {"python3_gearman.py"} | {
+    assert inside == {"gearman_pytest.py", "python3_gearman.py"} | {
         name
         for name in sources
         if name.endswith((".py", ".pyi", "py.typed"))
