@@ -19,7 +19,13 @@ from .blocking.options import Options, Server
 from .blocking.sharing import Shared
 from .client_core import steering
 from .client_core.admin_lines import line, policy_text, wanted_jobs
-from .client_core.steering import DeadJob, FunctionPolicy, JobRecord, KnownSchedule
+from .client_core.steering import (
+    DeadJob,
+    FunctionPolicy,
+    JobRecord,
+    JobWorkload,
+    KnownSchedule,
+)
 from .connection import GearmanConnection
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
 from .errors import (
@@ -310,6 +316,14 @@ class GearmanAdminClient(Shared):
         Raises ProtocolError if the server does not know it.
         """
         rows: tuple[JobRecord, ...] = self._ask(steering.SHOW_JOB, handle)
+        return rows[0]
+
+    def get_workload(self, handle: str | bytes) -> JobWorkload:
+        """Return the workload of a job, which may be dead: its first 64 KiB.
+
+        Raises ProtocolError if the server does not know the job.
+        """
+        rows: tuple[JobWorkload, ...] = self._ask(steering.WORKLOAD, handle)
         return rows[0]
 
     def list_jobs(

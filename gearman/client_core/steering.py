@@ -21,6 +21,7 @@ SHOW_POLICIES: Final = "show policies"
 SHOW_DEAD: Final = "show dead"
 SHOW_JOB: Final = "show job"
 LIST_JOBS: Final = "list jobs"
+WORKLOAD: Final = "workload"
 SHOW_SCHEDULES: Final = "show schedules"
 RUN_SCHEDULE: Final = "run schedule"
 PAUSE_SCHEDULE: Final = "pause schedule"
@@ -87,6 +88,17 @@ class JobRecord(TypedDict):
     options: NotRequired[str]
     reason: NotRequired[str]
     error: NotRequired[str | dict[str, str]]
+
+
+class JobWorkload(TypedDict):
+    """The beginning of the workload of a job, whose `size` is in bytes.
+
+    A workload that is not UTF-8 is a dict with the key `base64`.
+    """
+
+    handle: str
+    size: int
+    workload: str | dict[str, str]
 
 
 def pairs(values: Mapping[str, str | bytes | int | None]) -> str:
@@ -172,6 +184,7 @@ LISTS: Final[Mapping[str, Callable[[str], object]]] = {
     SHOW_DEAD: _dead,
     SHOW_JOB: _record,
     LIST_JOBS: _record,
+    WORKLOAD: _record,
     SHOW_SCHEDULES: _schedule,
 }
 LINES: Final = frozenset(

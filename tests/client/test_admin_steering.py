@@ -69,6 +69,9 @@ def test_dead_jobs_are_tried_again_or_forgotten(
     assert (row["handle"], row["attempts"]) == (handle, 1)
     job = admin.get_job(handle)
     assert (job["state"], job["reason"]) == ("dead", row["reason"])
+    workload = admin.get_workload(handle)
+    assert (workload["handle"], workload["size"]) == (handle, job["size"])
+    assert len(workload["workload"]) == job["size"]
     assert admin.retry_job(handle) == "OK"
     assert admin.retry_job(handle) == "ERR UNKNOWN_JOB"
     assert admin.get_job(handle)["state"] == "waiting"
@@ -77,6 +80,8 @@ def test_dead_jobs_are_tried_again_or_forgotten(
     assert admin.cancel_job(handle) == "OK"
     with pytest.raises(ProtocolError, match="ERR UNKNOWN_JOB"):
         admin.get_job(handle)
+    with pytest.raises(ProtocolError, match="ERR UNKNOWN_JOB"):
+        admin.get_workload(handle)
     assert admin.ping_server() < DEADLINE
 
 

@@ -344,6 +344,7 @@ def administer() -> None:
         assert_type(admin.retry_function("name"), int)
         assert_type(admin.forget_function("name"), int)
         assert_type(admin.get_job("H:host:1")["size"], int)
+        assert_type(admin.get_workload("H:host:1")["size"], int)
         jobs = admin.list_jobs(task="name", state="dead", limit=10, after="H:host:1")
         assert_type(jobs[0]["state"], str)
         assert_type(jobs[0].get("due"), float | None)
