@@ -46,7 +46,7 @@ LAYERS = (
     ("server.embedded",),
     ("aio",),
     ("tasks",),
-    ("testing",),
+    ("testing", "django"),
     ("monitor.reading",),
     ("monitor.acting", "monitor.history", "monitor.access"),
     ("monitor",),
