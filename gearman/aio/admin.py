@@ -15,7 +15,13 @@ from ..admin_client_handler import (
 from ..blocking.sockets import Keepalive
 from ..client_core import steering
 from ..client_core.admin_lines import line, policy_text, wanted_jobs
-from ..client_core.steering import DeadJob, FunctionPolicy, JobRecord, KnownSchedule
+from ..client_core.steering import (
+    DeadJob,
+    FunctionPolicy,
+    JobRecord,
+    JobWorkload,
+    KnownSchedule,
+)
 from ..errors import ConnectionError
 from ..protocol import (
     GEARMAN_SERVER_COMMAND_CANCEL_JOB,
@@ -263,6 +269,15 @@ class Admin:
         rows = await self._ask_list(steering.SHOW_JOB, handle)
         record: JobRecord = rows[0]
         return record
+
+    async def workload(self, handle: Name) -> JobWorkload:
+        """Return the workload of a job, which may be dead: its first 64 KiB.
+
+        Raises ProtocolError if the server does not know the job.
+        """
+        rows = await self._ask_list(steering.WORKLOAD, handle)
+        workload: JobWorkload = rows[0]
+        return workload
 
     async def list_jobs(
         self,

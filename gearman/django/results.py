@@ -27,6 +27,9 @@ _HANDLE: Final = re.compile(r"[!-~]{1,64}")
 # Names the workers of failed attempts.
 UNKNOWN: Final = "unknown"
 
+# Seconds that servers may take to answer.
+_ANSWER: Final = 10.0
+
 # A job may end while the servers are asked.
 _LOOKS: Final = 5
 
@@ -55,7 +58,8 @@ def _look(app: App, alias: str, handle: str) -> Any:
     Raises ValueError if the job is that of another program.
     """
     try:
-        record = messages.load(app.calling.fetch(handle, None))
+        found = app.client.get_result(handle, poll_timeout=_ANSWER)
+        record = messages.load(bytes(found))
     except JobFailed as error:
         return _failed(app, alias, handle, error)
     except ResultNotReady as error:

@@ -176,10 +176,10 @@ def test_server_that_is_down_is_told() -> None:
 def test_server_that_does_not_answer_is_told(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fetch(handle: str, wait: float | None) -> bytes:
+    def get_result(handle: str, poll_timeout: float) -> bytes:
         raise ResultNotReady(handle, "")
 
-    monkeypatch.setattr(tasks.default_task_backend.app.calling, "fetch", fetch)
+    monkeypatch.setattr(tasks.default_task_backend.app.client, "get_result", get_result)
     with pytest.raises(ResultNotReady):
         shop.noop.get_result("H:a:1")
 
@@ -187,10 +187,10 @@ def test_server_that_does_not_answer_is_told(
 def test_job_that_ends_meanwhile_is_asked_for_again(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fetch(handle: str, wait: float | None) -> bytes:
+    def get_result(handle: str, poll_timeout: float) -> bytes:
         raise ResultNotReady(handle, "running")
 
-    monkeypatch.setattr(tasks.default_task_backend.app.calling, "fetch", fetch)
+    monkeypatch.setattr(tasks.default_task_backend.app.client, "get_result", get_result)
     with pytest.raises(TaskResultDoesNotExist):
         shop.noop.get_result("H:a:1")
 

@@ -42,6 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_fixtures_give_a_server_and_a_worker(folder: Path) -> None:
     (folder / "test_it.py").write_text("""\
+import asyncio
 import threading
 
 from doubling import app, double
@@ -63,13 +64,20 @@ def test_worker_runs_tasks(gearman_worker, gearman_server):
     assert app.addresses == [gearman_server]
     assert double.call(21) == 42
 
+def test_worker_runs_tasks_for_asyncio(gearman_worker):
+    async def run():
+        async with gearman_worker(app):
+            return await double.acall(21)
+
+    assert asyncio.run(run()) == 42
+
 def test_nothing_is_left():
     assert app.addresses == ["unreachable.invalid:1"]
     assert threading.active_count() == 1
 """)
     done = pytest_run(folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 passed" in done.stdout
+    assert "5 passed" in done.stdout
 
 
 def test_options_of_the_server_are_those_of_a_fixture(folder: Path) -> None:

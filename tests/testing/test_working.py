@@ -1,5 +1,6 @@
 """A worker in a thread of a test."""
 
+import asyncio
 import threading
 
 import pytest
@@ -17,6 +18,11 @@ def made() -> App:
         return text.upper()
 
     @app.task
+    async def lower(text: str) -> str:
+        await asyncio.sleep(0)
+        return text.lower()
+
+    @app.task
     def broken() -> None:
         raise ValueError("it is broken")
 
@@ -31,8 +37,10 @@ def test_worker_runs_the_tasks_until_the_end() -> None:
             assert same is app
             assert app.addresses == [address]
             assert app.tasks["upper"].call("a") == "A"
+            assert app.tasks["lower"].call("A") == "a"
             with pytest.raises(JobFailed, match="it is broken"):
                 app.tasks["broken"].call()
+        # That of the server.
         assert threading.active_count() == len(before) + 1
     assert app.addresses == ["127.0.0.1:1"]
     assert threading.enumerate() == before
@@ -57,3 +65,13 @@ def test_worker_ends_with_a_failing_test() -> None:
     ):
         1 / 0  # noqa: B018
     assert threading.enumerate() == before
+
+
+@pytest.mark.parametrize("names", [[], ["upper"], ["lower"]])
+def test_worker_may_end_at_once(names: list[str]) -> None:
+    app = made()
+    for name in app.tasks.keys() - set(names):
+        del app.tasks[name]
+    with embedded.server() as address, testing.worker(app, address):
+        pass
+    assert app.addresses == ["127.0.0.1:1"]
