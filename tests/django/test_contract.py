@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
 from django.utils import timezone
 
 import gearman
@@ -23,6 +24,7 @@ from gearman.django.library import (
     signals,
     tasks,
 )
+from gearman.django.messages import NOTE
 from gearman.server import embedded
 from tests.django import shop
 from tests.django.project import ended, tasks_on
@@ -142,6 +144,16 @@ def test_invalid_task_is_refused(
         shop.noop.using(**changes)
 
 
+def test_task_is_checked_when_it_is_enqueued(server: str) -> None:
+    task = shop.noop.using(queue_name="mail")
+    without = {"default": {"BACKEND": "gearman.django.Backend"}}
+    with override_settings(TASKS=without):
+        with pytest.raises(InvalidTask, match="Queue 'mail' is not valid"):
+            task.enqueue()
+        with pytest.raises(InvalidTask, match="Queue 'mail' is not valid"):
+            asyncio.run(task.aenqueue())
+
+
 def test_function_of_a_task_is_one_of_a_module(server: str) -> None:
     with pytest.raises(InvalidTask, match="module level"):
         tasks.task(lambda: None)
@@ -241,7 +253,10 @@ def test_failed_task_has_its_error(worker: None) -> None:
 def test_task_fails_in_other_ways(worker: None, name: str, kind: type) -> None:
     result = ended(getattr(shop, name).enqueue())
     assert result.status == TaskResultStatus.FAILED
-    assert result.errors[0].exception_class is kind
+    (error,) = result.errors
+    assert error.exception_class is kind
+    assert error.traceback.rstrip().rpartition(f"{kind.__name__}: ")[2]
+    assert NOTE not in error.traceback
     # The worker goes on.
     assert ended(shop.add.enqueue(1, 2)).return_value == 3
 
@@ -273,8 +288,8 @@ def test_tasks_of_higher_priority_run_earlier(server: str) -> None:
 # -- results
 
 
-@pytest.mark.parametrize("name", ["H:unknown:1", "", "a b", "x" * 65, "ü", "a\nb"])
-def test_unknown_result_does_not_exist(server: str, name: str) -> None:
+@pytest.mark.parametrize("name", ["H:unknown:1", "", "a b", "x" * 65, "ü", "a\nb", 123])
+def test_unknown_result_does_not_exist(server: str, name: Any) -> None:
     with pytest.raises(TaskResultDoesNotExist):
         shop.noop.get_result(name)
     with pytest.raises(TaskResultDoesNotExist):
