@@ -7,6 +7,7 @@ import sys
 import tarfile
 import tomllib
 import venv
+from configparser import ConfigParser
 from importlib.metadata import EntryPoints, PathDistribution
 from pathlib import Path
 from zipfile import Path as ZipPath
@@ -161,6 +162,14 @@ def test_every_script_has_a_function_behind_it(wheel: Path, tmp_path: Path) -> N
         code = f"import {script.module}; assert callable({script.module}.{script.attr})"
         done = run(python, "-c", code, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+
+
+def test_pytest_finds_the_fixtures_of_the_wheel(wheel: Path) -> None:
+    (info,) = (path for path in ZipPath(wheel).iterdir() if "dist-info" in path.name)
+    points = ConfigParser()
+    points.read_string((info / "entry_points.txt").read_text())
+    # pytest loads it always: so not from the package, of which it needs nothing.
+    assert dict(points["pytest11"]) == {"gearman_pytest": "gearman_pytest"}
 
 
 def test_bare_checkout_finds_the_queues(checkout: Path, tmp_path: Path) -> None:
