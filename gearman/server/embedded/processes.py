@@ -14,6 +14,9 @@ from ...errors import StartupError
 from ..protocols.registry import GEAR
 from ..settings.config import Config
 
+# Variables with which systemd speaks to this process; the child is no service.
+_OF_SYSTEMD: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+
 # Seconds that the child may take to end. A store has ten for its last commit, and
 # hooks have three.
 PATIENCE: Final = 20.0
@@ -55,10 +58,13 @@ def _start(
     # The same package as that of this process, wherever that is.
     home = str(Path(__file__).resolve().parents[3])
     paths = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    for name in _OF_SYSTEMD:
+        environment.pop(name, None)
     module = (sys.executable, "-P", "-m", __package__)
     return subprocess.Popen(
         [*module, json.dumps(given), *options],
-        env={**os.environ, "PYTHONPATH": paths},
+        env=environment,
         pass_fds=[descriptor for descriptor, _ in given],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
