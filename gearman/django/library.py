@@ -23,8 +23,8 @@ def chosen(installed_apps: Collection[str]) -> str:
     if PACKAGE in installed_apps or find_spec(BUILT_IN) is None:
         if find_spec(PACKAGE) is None:
             raise ImportError(
-                "this Django has no tasks: install django-tasks, as by pip install"
-                " 'gearman-py[django]', and add django_tasks to INSTALLED_APPS"
+                "this Django has no tasks: pip install django-tasks, and add"
+                " django_tasks to INSTALLED_APPS"
             )
         return PACKAGE
     return BUILT_IN

@@ -321,7 +321,7 @@ def test_django_tasks_are_used_if_their_app_is_installed(
     there.remove("django.tasks")
     assert library.chosen([]) == "django_tasks"
     there.remove("django_tasks")
-    with pytest.raises(ImportError, match="pip install 'gearman-py.django.'"):
+    with pytest.raises(ImportError, match="pip install django-tasks"):
         library.chosen([])
 
 
