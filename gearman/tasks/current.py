@@ -116,6 +116,11 @@ def current(app: "App") -> CurrentJob:
     return job
 
 
+def in_hand() -> CurrentJob | None:
+    """Return the job that is run here, of any app; None if there is none."""
+    return _current.get(None)
+
+
 # Make a job the current one, and end that.
 set_current = _current.set
 reset_current = _current.reset

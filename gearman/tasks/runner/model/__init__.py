@@ -1,0 +1,1 @@
+"""What the runner decides: which processes there are. No I/O, no clock."""
