@@ -22,11 +22,7 @@ class CommandFailed(GearmanError):
 
 
 class Unusable(ConfigurationError):
-    """A module cannot be imported: it raises an exception; `details` is a traceback."""
-
-    def __init__(self, text: str, details: str = "") -> None:
-        super().__init__(text)
-        self.details = details
+    """A module cannot be imported: it raises an exception, which is the cause."""
 
 
 def load(options: Options) -> App:
@@ -85,15 +81,11 @@ def _imported(name: str) -> object:
 
 def _unusable(name: str, error: BaseException) -> Unusable:
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    file, line, text = frames[-1].filename, frames[-1].lineno, str(error)
     if isinstance(error, SyntaxError) and error.filename:
-        where = f" ({error.filename}, line {error.lineno})"
+        file, line, text = error.filename, error.lineno, error.msg
     kind = type(error).__name__
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return Unusable(
-        f"{name} cannot be imported: {kind}: {text}{where}",
-        "".join(traceback.format_exception(error)),
-    )
+    return Unusable(f"{name} cannot be imported: {kind}: {text} ({file}, line {line})")
 
 
 def _function(app: App, spec: str) -> Callable[..., Any]:

@@ -95,7 +95,8 @@ class Master:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        until = min(self._fleet.due(now), self._next_look(), self._next_sign())
+        due = self._fleet.due(now)
+        until = min(due, self._next_look(), self._next_sign())
         sources: list[Wakeup | Link | int] = [
             self._wakeup,
             *self._links(),
@@ -109,6 +110,9 @@ class Master:
             self._hear(number, child)
         self._hear_others()
         self._reap()
+        if time.monotonic() >= due:
+            # Which jobs would be lost with a process that is killed now?
+            self._look_at = -inf
         self._look()
         self._act()
         self._tell_systemd()
@@ -221,7 +225,7 @@ class Master:
                 self._inspect()
 
     def _inspected(self, message: Message) -> None:
-        if self._inspect_again or self._fleet.stopping:
+        if self._fleet.stopping:
             return
         if message["event"] == "failed":
             self._not_found(message["why"])
@@ -238,6 +242,9 @@ class Master:
         self._fleet.staff(time.monotonic(), found)
 
     def _not_found(self, why: str) -> None:
+        if self._inspect_again:
+            # It is about to be read once more.
+            return
         if self._found_once:
             log.error("%s; the processes with the old code stay", why)
         elif self._options.reload:
@@ -277,7 +284,9 @@ class Master:
     def _observe(self, number: int, child: Child) -> None:
         needs_memory = self._options.limits.max_memory or self._options.watch
         memory = resident(child.pid) if needs_memory else 0
-        self._fleet.observe(time.monotonic(), number, child.board.jobs(), memory)
+        done, _ = child.board.counts()
+        now = time.monotonic()
+        self._fleet.observe(now, number, child.board.jobs(), done, memory)
 
     def _rows(self) -> Iterator[Row]:
         for each in self._fleet.processes:

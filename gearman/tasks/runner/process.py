@@ -256,12 +256,10 @@ class Process:
             ready(sources, [], None)
             self._wakeup.clear()
             said = any(message["order"] == "drain" for message in self._link.hear())
-            if said or self._link.closed:
+            if said or self._link.closed or self._problem:
                 self._stop()
             elif self._signalled:
                 self._leave("it has got a signal")
-            elif self._problem:
-                self._leave("one of its workers has ended")
 
     def _leave(self, why: str) -> None:
         """Take no more jobs, and tell the runner."""
@@ -285,7 +283,7 @@ def load_app(options: Options, link: Link) -> App | None:
         return load(options)
     except ConfigurationError as error:
         if isinstance(error, Unusable):
-            log.error("%s\n%s", error, error.details)
+            log.error("%s", error, exc_info=error.__cause__)
         link.say(event="failed", why=str(error))
         return None
 

@@ -31,7 +31,8 @@ from .actions import (
 from .pools import Pool
 from .processes import Place, Process, State, delay
 
-# Seconds after which a process that served has not failed at its start.
+# A process that serves for so many seconds, or has run a job, has not failed at its
+# start.
 HEALTHY: Final = 10.0
 
 
@@ -172,22 +173,30 @@ class Fleet:
                 text = "process %d, which took no more jobs, %s%s"
                 self._note(WARNING, text, number, problem, lost)
             return
-        if process.state is State.SERVING and now - process.since >= HEALTHY:
+        served = process.state is State.SERVING and now - process.since
+        if served >= HEALTHY or process.done:
             place.failures = 0
         place.failures += 1
         pause = delay(place.failures)
         place.due = now + pause
-        again = "" if place.closed else f"; another one is started in {pause:g} s"
+        when = f"in {pause:g} s" if pause else "now"
+        again = "" if place.closed else f"; another one is started {when}"
         why = process.failure or f"it {problem or 'has ended by itself'}"
         text = "process %d%s has failed: %s%s%s"
         self._note(ERROR, text, number, place.name, why, lost, again)
 
     def observe(
-        self, now: float, number: int, jobs: Sequence[RunningJob], memory: int
+        self,
+        now: float,
+        number: int,
+        jobs: Sequence[RunningJob],
+        done: int = 0,
+        memory: int = 0,
     ) -> None:
-        """A process runs these jobs, and uses so many bytes."""
+        """A process runs these jobs, has run `done`, and uses so many bytes."""
         process = self._processes[number]
         process.jobs = jobs
+        process.done = done
         if jobs:
             process.busy = now
         elif process.state is State.DRAINING:

@@ -32,6 +32,7 @@ class Process:
     failure: what it has said about its end.
     jobs: those that it runs, as far as is known.
     busy: when it was last seen to run one.
+    done: how many it has run to their ends.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Process:
     failure: str = ""
     jobs: Sequence[RunningJob] = ()
     busy: float = -inf
+    done: int = 0
 
     def enter(self, state: State, now: float) -> None:
         """Change the state."""
@@ -80,11 +82,9 @@ class Place:
             self.incoming = None
 
 
-# Seconds until a process is started again after failures.
-FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
 
 
 def delay(failures: int) -> float:
     """Return after how many seconds a process is started after failures in a row."""
-    return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10)))
+    return min(LONGEST_DELAY, 2.0 ** min(failures - 2, 10)) if failures > 1 else 0.0

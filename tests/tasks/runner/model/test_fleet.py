@@ -2,6 +2,7 @@
 
 from math import inf
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,8 +47,10 @@ class Stage:
         self.fleet.ended(self.now, number, problem)
         return self.done()
 
-    def observe(self, number: int, *jobs: RunningJob, memory: int = 0) -> list[Action]:
-        self.fleet.observe(self.now, number, jobs, memory)
+    def observe(
+        self, number: int, *jobs: RunningJob, done: int = 0, memory: int = 0
+    ) -> list[Action]:
+        self.fleet.observe(self.now, number, jobs, done, memory)
         return self.done()
 
     @property
@@ -113,13 +116,16 @@ def test_old_process_works_on_while_the_new_code_cannot_be_imported() -> None:
     stage.fleet.staff(stage.now, [Pool(1)])
     stage.done()
     stage.fleet.failed(2, "no module")
-    assert stage.ended(2, "ended with status 1") == []
+    assert stage.ended(2, "ended with status 1") == [Start(3, Pool(1))]
+    stage.fleet.failed(3, "no module")
+    assert stage.ended(3, "ended with status 1") == []
     assert stage.notes == [
-        "process 2 has failed: no module; another one is started in 1 s"
+        "process 2 has failed: no module; another one is started now",
+        "process 3 has failed: no module; another one is started in 1 s",
     ]
     assert stage.due == stage.now + 1
-    assert stage.done(1) == [Start(3, Pool(1))]
-    assert stage.ready(3) == [Drain(1)]
+    assert stage.done(1) == [Start(4, Pool(1))]
+    assert stage.ready(4) == [Drain(1)]
 
 
 def test_processes_of_a_pool_that_has_gone_are_drained() -> None:
@@ -175,26 +181,33 @@ def test_successor_takes_over_from_a_process_that_ends_before() -> None:
 
 def test_failed_process_is_started_again_after_longer_and_longer_pauses() -> None:
     stage = Stage()
+    stage.done()
+    assert stage.ended(1, "was killed by signal 11") == [Start(2, Pool(1))]
     pauses = []
-    for number in range(1, 9):
-        assert stage.done() == [Start(number, Pool(1))]
+    for number in range(2, 10):
         assert stage.ended(number, "was killed by signal 11") == []
         pauses.append(stage.due - stage.now)
         stage.now = stage.due
+        assert stage.done() == [Start(number + 1, Pool(1))]
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
     assert delay(1000) == 60
 
 
-def test_process_that_has_served_long_has_not_failed_in_a_row() -> None:
-    stage = served()
-    stage.ended(1, "ended with status 1")
+@pytest.mark.parametrize(("seconds", "jobs"), [(10, 0), (0, 1)])
+def test_process_that_has_served_has_not_failed_in_a_row(
+    seconds: float, jobs: int
+) -> None:
+    stage = Stage()
+    for number in (1, 2):
+        stage.done()
+        stage.ended(number, "ended with status 1")
     stage.done(1)
-    stage.ready(2)
-    stage.now += 10
-    stage.ended(2)
-    assert stage.due == stage.now + 1
+    stage.ready(3)
+    stage.now += seconds
+    stage.observe(3, done=jobs)
+    assert stage.ended(3) == [Start(4, Pool(1))]
     assert stage.notes[-1] == (
-        "process 2 has failed: it has ended by itself; another one is started in 1 s"
+        "process 3 has failed: it has ended by itself; another one is started now"
     )
 
 
@@ -204,7 +217,7 @@ def test_jobs_that_are_lost_with_a_process_are_named() -> None:
     stage.ended(1, "was killed by signal 9")
     assert stage.notes == [
         "process 1 for resize has failed: it was killed by signal 9; job H:x:1 of"
-        " resize was lost with it; another one is started in 1 s"
+        " resize was lost with it; another one is started now"
     ]
 
 
@@ -223,14 +236,12 @@ def test_process_that_does_not_get_ready_is_killed() -> None:
     stage = Stage(start_within=60)
     stage.done()
     assert stage.due == stage.now + 60
-    assert stage.done(60) == [Kill(1)]
+    assert stage.done(60) == [Kill(1), Start(2, Pool(1))]
     assert stage.ended(1, "was killed") == []
     assert stage.notes == [
         "process 1 is killed: it is not ready after 60 s",
-        "process 1 has failed: it is not ready after 60 s; another one is started in"
-        " 1 s",
+        "process 1 has failed: it is not ready after 60 s; another one is started now",
     ]
-    assert stage.done(1) == [Start(2, Pool(1))]
 
 
 # Limits.
@@ -352,7 +363,7 @@ def test_places_are_never_without_a_process_unless_it_has_failed(
         elif event == "ended":
             fleet.ended(stage.now, number, "was killed")
         elif event == "observe":
-            fleet.observe(stage.now, number, [JOB], 0)
+            fleet.observe(stage.now, number, [JOB])
         elif event == "failed":
             fleet.failed(number, "no")
         elif event == "ready":

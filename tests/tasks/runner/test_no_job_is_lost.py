@@ -1,0 +1,88 @@
+"""No durable job is lost, whatever is killed; none is run twice without reason.
+
+`python -m benchmarks.runner` does the same with 10,000 jobs.
+"""
+
+import os
+import random
+import signal
+from collections import Counter
+from contextlib import suppress
+
+import pytest
+
+from tests import servers
+from tests.tasks.runner.stage import Stage
+
+JOBS = 300
+# After so many jobs a process is killed.
+EACH = 15
+DURABLE = ("-q", "sqlite", "--sqlite-db", "jobs.db")
+
+
+def notes(stage: Stage) -> Counter[str]:
+    """Return how often each job was run."""
+    path = stage.file("notes")
+    return Counter(path.read_text().split()) if path.exists() else Counter()
+
+
+def pids(log: str) -> list[int]:
+    """Return the processes that have become ready."""
+    lines = [line for line in log.splitlines() if line.endswith(")")]
+    return [int(line.rpartition("(")[2][:-1]) for line in lines if " is ready " in line]
+
+
+def test_each_job_is_run_once_while_processes_are_replaced(stage: Stage) -> None:
+    stage.task("note").submit_many([str(number) for number in range(JOBS)])
+    with stage.runner("-c", "2", "--max-jobs", "20") as runner:
+        replaced = 0
+
+        def all_run() -> bool:
+            nonlocal replaced
+            if runner.log.count(" is ready ") > replaced:
+                replaced = runner.log.count(" is ready ")
+                runner.send(signal.SIGHUP)
+            return len(notes(stage)) == JOBS
+
+        servers.until(all_run)
+    assert set(notes(stage).values()) == {1}
+    assert len(pids(runner.log)) >= JOBS / 20
+    assert "killed" not in runner.log
+
+
+@pytest.mark.parametrize("stage", [DURABLE], indirect=True)
+def test_no_durable_job_is_lost_when_processes_are_killed(stage: Stage) -> None:
+    stage.task("note").submit_many([str(number) for number in range(JOBS)])
+    choose = random.Random(1)
+    with stage.runner("-c", "2", "--max-jobs", "50") as runner:
+        kills = 0
+
+        def all_run() -> bool:
+            nonlocal kills
+            run = len(notes(stage))
+            if run > kills * EACH:
+                kills += 1
+                with suppress(ProcessLookupError):
+                    os.kill(choose.choice(pids(runner.log)[-2:]), signal.SIGKILL)
+            return run == JOBS
+
+        servers.until(all_run)
+        assert "was killed by signal 9" in runner.log
+    assert set(notes(stage)) == {str(number) for number in range(JOBS)}
+    # A process that was killed had one job.
+    assert sum(notes(stage).values()) <= JOBS + len(pids(runner.log))
+    assert stage.waiting("note") == 0
+
+
+@pytest.mark.parametrize("stage", [DURABLE], indirect=True)
+def test_no_durable_job_is_lost_when_the_runner_is_killed(stage: Stage) -> None:
+    stage.task("note").submit_many([str(number) for number in range(JOBS)])
+    with stage.runner("-c", "2") as runner:
+        servers.until(lambda: notes(stage))
+        runner.send(signal.SIGKILL)
+        runner.ends()
+        # Its processes end by themselves.
+        servers.until(lambda: stage.functions() == [])
+    with stage.runner("-c", "2"):
+        servers.until(lambda: len(notes(stage)) == JOBS)
+    assert set(notes(stage).values()) == {1}

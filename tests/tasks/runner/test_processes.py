@@ -1,0 +1,222 @@
+"""Processes of a runner: started, drained, replaced, killed."""
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests import servers
+from tests.tasks.runner.stage import PROGRAM, Stage, alive
+
+
+def test_jobs_are_run_by_several_processes(stage: Stage) -> None:
+    with stage.runner("-c", "2"):
+        one = stage.submit("wait", "one")
+        two = stage.submit("wait", "two")
+        # Neither ends before the other has begun.
+        stage.until_started("one")
+        stage.until_started("two")
+        pids = {stage.file(f"{each}.started").read_text() for each in ("one", "two")}
+        assert len(pids) == 2
+        assert one.handle != two.handle
+        stage.file("one").touch()
+        stage.file("two").touch()
+
+
+def test_threads_of_a_process_run_jobs_at_the_same_time(stage: Stage) -> None:
+    with stage.runner("-c", "1", "--threads", "2"), ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(stage.call, "meet") for _ in range(2)]
+        one, two = (each.result(servers.DEADLINE) for each in calls)
+        assert one == two
+
+
+# Stopping.
+
+
+def test_first_signal_lets_running_jobs_end(stage: Stage) -> None:
+    with stage.runner("-c", "1") as runner:
+        stage.submit("wait", "file")
+        stage.submit("wait", "never")
+        stage.until_started("file")
+        runner.send(signal.SIGTERM)
+        runner.until_logged("stopping")
+        stage.file("file").touch()
+        assert runner.ends() == 0
+        assert stage.waiting("wait") == 1
+        assert not stage.file("never.started").exists()
+
+
+def test_job_that_takes_longer_than_the_grace_is_given_back(stage: Stage) -> None:
+    with stage.runner("-c", "1", "--grace", "0.1") as runner:
+        stage.submit("wait", "file")
+        stage.until_started("file")
+        runner.send(signal.SIGINT)
+        assert runner.ends() == 0
+        assert "the grace of 0.1 s is over; job " in runner.log
+        assert stage.waiting("wait") == 1
+
+
+def test_second_signal_ends_all_at_once(stage: Stage) -> None:
+    with stage.runner("-c", "1") as runner:
+        stage.submit("wait", "file")
+        stage.until_started("file")
+        runner.send(signal.SIGTERM)
+        runner.until_logged("stopping")
+        runner.send(signal.SIGTERM)
+        assert runner.ends() == 0
+        assert stage.waiting("wait") == 1
+
+
+def test_processes_end_after_their_jobs_if_the_runner_is_killed(stage: Stage) -> None:
+    with stage.runner("-c", "2") as runner:
+        stage.submit("wait", "file")
+        stage.until_started("file")
+        (pid,) = {int(stage.file("file.started").read_text())}
+        runner.send(signal.SIGKILL)
+        runner.ends()
+        # The one without a job.
+        servers.until(lambda: len(stage.functions()) == 1)
+        assert alive(pid)
+        stage.file("file").touch()
+        servers.until(lambda: stage.functions() == [])
+        assert stage.waiting("wait") == 0
+
+
+# HUP.
+
+
+def test_hup_replaces_processes_while_jobs_run_on(stage: Stage) -> None:
+    with stage.runner("-c", "1") as runner:
+        stage.submit("wait", "file")
+        stage.until_started("file")
+        stage.write(PROGRAM.replace('"one"', '"two"'))
+        runner.send(signal.SIGHUP)
+        # The only process that is not busy is a new one.
+        assert stage.call("version") == "two"
+        assert stage.waiting("wait") == 1
+        stage.file("file").touch()
+        servers.until(lambda: stage.waiting("wait") == 0)
+        runner.until_logged("process 2 replaces 1")
+        assert "killed" not in runner.log
+
+
+def test_old_code_is_used_while_the_new_one_cannot_be_imported(stage: Stage) -> None:
+    with stage.runner("-c", "1") as runner:
+        assert stage.call("version") == "one"
+        stage.write("1/0")
+        runner.send(signal.SIGHUP)
+        runner.until_logged("the processes with the old code stay")
+        assert "program cannot be imported: ZeroDivisionError: " in runner.log
+        assert stage.call("version") == "one"
+        stage.write(PROGRAM.replace('"one"', '"two"'))
+        runner.send(signal.SIGHUP)
+        servers.until(lambda: stage.call("version") == "two")
+
+
+def test_hup_brings_processes_for_new_functions(stage: Stage) -> None:
+    with stage.runner("-c", "0") as runner:
+        stage.call("version")
+        more = "\n@app.task\ndef other() -> int:\n    return 7\n"
+        stage.write(PROGRAM + more)
+        runner.send(signal.SIGHUP)
+        assert stage.call("other") == 7
+        assert ["other"] in stage.functions()
+
+
+# Crashes.
+
+
+def test_process_that_dies_is_started_again(stage: Stage) -> None:
+    with stage.runner("-c", "1") as runner:
+        first = stage.call("pid")
+        os.kill(first, signal.SIGKILL)
+        runner.until_logged("was killed by signal 9; another one is started now")
+        assert stage.call("pid") != first
+
+
+@pytest.mark.parametrize("stage", [("-j", "1")], indirect=True)
+def test_job_that_ends_its_process_is_named(stage: Stage) -> None:
+    with stage.runner("-c", "1") as runner:
+        job = stage.submit("die")
+        runner.until_logged(
+            f"process 1 has failed: it ended with status 3; job {job.handle} of die was"
+            " lost with it; another one is started now"
+        )
+        assert stage.call("version") == "one"
+
+
+@pytest.mark.parametrize("stage", [("-j", "1")], indirect=True)
+def test_job_that_ends_its_thread_ends_its_process(stage: Stage) -> None:
+    with stage.runner("-c", "1", "--threads", "2") as runner:
+        first = stage.call("pid")
+        stage.submit("leave")
+        text = "process 1 has failed: a worker has ended: SystemExit: no more; another"
+        runner.until_logged(text)
+        servers.until(lambda: stage.call("pid") != first)
+
+
+def test_process_ends_as_it_should_at_a_signal(stage: Stage) -> None:
+    with stage.runner("-c", "1") as runner:
+        first = stage.call("pid")
+        os.kill(first, signal.SIGTERM)
+        runner.until_logged("process 1 ends: it has got a signal")
+        servers.until(lambda: stage.call("pid") != first)
+        assert "failed" not in runner.log
+
+
+# Limits.
+
+
+def test_process_runs_exactly_as_many_jobs_as_allowed(stage: Stage) -> None:
+    with stage.runner("-c", "1", "--max-jobs", "3") as runner:
+        pids = [stage.call("pid") for _ in range(9)]
+        assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 3]
+        runner.until_logged("ends: it has run 3 jobs, as --max-jobs says", times=3)
+
+
+def test_old_process_is_replaced(stage: Stage) -> None:
+    with stage.runner("-c", "1", "--max-age", "0.05") as runner:
+        runner.until_logged("it is as old as --max-age allows", times=3)
+        assert stage.call("version") == "one"
+
+
+def test_large_process_is_replaced(stage: Stage) -> None:
+    with stage.runner("-c", "1", "--max-memory", "150M") as runner:
+        first = stage.call("pid")
+        stage.call("grow")
+        runner.until_logged("more than --max-memory")
+        servers.until(lambda: stage.call("pid") != first)
+
+
+def test_job_over_its_timeout_is_killed_and_the_others_go_on(stage: Stage) -> None:
+    with stage.runner("-c", "2", "--kill-after", "0.1") as runner:
+        stage.submit("wait", "file")
+        stage.until_started("file")
+        limits = {"timeout": 0.5, "retries": 1, "backoff": "fixed:600"}
+        job = stage.submit("hang", "hang", **limits)
+        runner.until_logged(f"is killed: job {job.handle} of hang runs for ")
+        assert stage.call("version") == "one"
+        assert stage.waiting("wait") == 1
+        stage.file("file").touch()
+        servers.until(lambda: stage.waiting("wait") == 0)
+        assert runner.log.count("is killed") == 1
+
+
+# Which functions a process has.
+
+
+def test_dedicated_processes_have_one_function(stage: Stage) -> None:
+    with stage.runner("-c", "1", "--function", "wait=2") as runner:
+        runner.until_logged("is ready", times=3)
+        servers.until(lambda: len(stage.functions()) == 3)
+        assert [len(each) for each in stage.functions()] == [10, 1, 1]
+
+
+def test_jobs_and_failures_are_logged_with_handle_and_function(stage: Stage) -> None:
+    with stage.runner("-c", "1", "--log-level", "DEBUG") as runner:
+        job = stage.submit("version")
+        runner.until_logged(f"[1] {job.handle} version: done in ")
+        broken = stage.submit("fail")
+        runner.until_logged(f"[1] {broken.handle} fail: failed in ")
+        runner.until_logged("ValueError: it is broken")
