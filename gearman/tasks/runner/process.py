@@ -4,7 +4,6 @@ Plain tasks run in threads with a worker each, and `async def` tasks in one thre
 an event loop. The main thread listens to the runner and to signals.
 """
 
-import asyncio
 import atexit
 import gc
 import logging
@@ -15,9 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ... import tasks
 from ...blocking.polling import Wakeup, ready
 from ...errors import ConfigurationError, JobRetry
 from ..app import App
@@ -32,63 +30,19 @@ from .model.actions import RunningJob
 from .model.pools import Pool
 from .options import Options
 
+if TYPE_CHECKING:
+    from ..async_worker import AsyncTaskWorker
+
 log = logging.getLogger("gearman.tasks.runner.process")
 
 FAILED = 1
 
 
-class Worker(Protocol):
-    """What runs jobs in a thread until it is stopped."""
+class Worker(NamedTuple):
+    """What runs jobs in a thread until it is stopped, from any thread."""
 
-    def run(self) -> object:
-        """Run jobs."""
-
-    def stop(self) -> None:
-        """Let `run` return when no job is running; may be called from any thread."""
-
-
-class _Plain:
-    def __init__(self, worker: TaskWorker) -> None:
-        self.run = worker.work
-        self.stop = worker.stop
-
-
-class _AsyncWorker(Protocol):
-    async def work(self) -> object: ...
-
-    def stop(self) -> object: ...
-
-
-class _Async:
-    """Runs the event loop of a worker of `async def` tasks."""
-
-    def __init__(self, make: Callable[[], _AsyncWorker]) -> None:
-        self._make = make
-        self._lock = threading.Lock()
-        self._stopped = False
-        self._stop: Callable[[], object] | None = None
-
-    def run(self) -> None:
-        asyncio.run(self._work())
-
-    async def _work(self) -> None:
-        worker = self._make()
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            if self._stopped:
-                return
-            self._stop = lambda: loop.call_soon_threadsafe(worker.stop)
-        try:
-            await worker.work()
-        finally:
-            with self._lock:
-                self._stop = None
-
-    def stop(self) -> None:
-        with self._lock:
-            self._stopped = True
-            if self._stop is not None:
-                self._stop()
+    run: Callable[[], object]
+    stop: Callable[[], object]
 
 
 class _Progress(Middleware):
@@ -164,32 +118,21 @@ class Process:
         plain = [name for name in functions if not app.tasks[name].is_async]
         others = [name for name in functions if app.tasks[name].is_async]
         name = f"{socket.gethostname()}-{os.getpid()}"
+        told: Any = {"on_start": self._on_start(app), "on_end": self._on_end}
         workers: list[Worker] = []
         for number in range(self._options.threads if plain else 0):
-            workers.append(
-                _Plain(
-                    TaskWorker(
-                        app,
-                        plain,
-                        client_id=f"{name}-{number + 1}",
-                        on_start=self._on_start(app),
-                        on_end=self._on_end,
-                    )
-                )
-            )
+            client_id = f"{name}-{number + 1}"
+            worker = TaskWorker(app, plain, client_id=client_id, **told)
+            workers.append(Worker(worker.work, worker.stop))
         if others:
-            workers.append(
-                _Async(
-                    lambda: getattr(tasks, "AsyncTaskWorker")(  # noqa: B009
-                        app,
-                        others,
-                        concurrency=self._options.async_concurrency,
-                        client_id=f"{name}-async",
-                        on_start=self._on_start(app),
-                        on_end=self._on_end,
-                    )
-                )
+            # It imports asyncio, which plain tasks do not need.
+            from ..async_worker import AsyncTaskWorker
+
+            most, client_id = self._options.async_concurrency, f"{name}-async"
+            many = AsyncTaskWorker(
+                app, others, concurrency=most, client_id=client_id, **told
             )
+            workers.append(Worker(lambda: _in_a_loop(many), many.stop))
         return workers
 
     def _thread(self, worker: Worker) -> threading.Thread:
@@ -273,6 +216,12 @@ class Process:
         self._leaving = True
         for worker in self._workers:
             worker.stop()
+
+
+def _in_a_loop(worker: "AsyncTaskWorker") -> object:
+    import asyncio
+
+    return asyncio.run(worker.work())
 
 
 def load_app(options: Options, link: Link) -> App | None:

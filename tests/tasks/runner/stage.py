@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gearman import GearmanAdminClient, GearmanClient
 from gearman.tasks import App
@@ -17,7 +17,7 @@ from tests import servers
 
 # `wait` runs until a file is there, and writes one when it begins.
 PROGRAM = """
-import os, re, threading, time
+import asyncio, os, re, threading, time
 from pathlib import Path
 from gearman.tasks import App
 
@@ -69,6 +69,20 @@ def leave() -> None:
 def grow() -> None:
     global large
     large = b"x" * (200 << 20)
+
+@app.task
+async def gather() -> int:
+    global gathered
+    gathered += 1
+    while gathered < 10:
+        await asyncio.sleep(0.001)
+    return gathered
+
+gathered = 0
+
+@app.task(timeout=0.5)
+async def block() -> None:
+    time.sleep(1000)
 
 @app.task
 def fail() -> None:
@@ -125,9 +139,16 @@ class Stage:
 
     def waiting(self, name: str) -> int:
         """Return how many jobs of a function wait or run."""
+        return self._status(name, "queued")
+
+    def running(self, name: str) -> int:
+        """Return how many jobs of a function run."""
+        return self._status(name, "running")
+
+    def _status(self, name: str, column: Literal["queued", "running"]) -> int:
         with GearmanAdminClient([self.address]) as admin:
-            rows = {row["task"]: row["queued"] for row in admin.get_status()}
-        return int(rows.get(name, 0))
+            rows = {row["task"]: row[column] for row in admin.get_status()}
+        return rows.get(name, 0)
 
     @contextmanager
     def runner(self, *options: str, **settings: Any) -> Iterator["Runner"]:

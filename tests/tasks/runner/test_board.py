@@ -54,3 +54,14 @@ def test_long_names_are_cut() -> None:
     board = Board(1)
     board.started(RunningJob("f" * 500, "H:x:1", 1.0))
     assert board.jobs() == [RunningJob("f" * 104, "H:x:1", 1.0)]
+
+
+def test_progress_of_a_running_job_is_seen() -> None:
+    board = Board(1)
+    board.progress("resize", "H:x:1", 0.25)
+    board.started(ONE)
+    board.progress("resize", "H:x:1", 0.5)
+    assert [job.progress for job in board.jobs()] == [0.5]
+    board.ended("resize", "H:x:1", failed=False)
+    board.started(TWO)
+    assert [job.progress for job in board.jobs()] == [None]

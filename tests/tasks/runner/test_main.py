@@ -51,7 +51,7 @@ def refused(folder: Path, *words: str) -> str:
         (
             ["program:app", "--function", "absent=1"],
             "the app has no function 'absent': it has version, pid, note, wait, hang,"
-            " meet, die, leave, grow, fail",
+            " meet, die, leave, grow, gather, block, fail",
         ),
         (
             ["empty:app"],

@@ -31,6 +31,27 @@ def test_threads_of_a_process_run_jobs_at_the_same_time(stage: Stage) -> None:
         assert one == two
 
 
+def test_async_tasks_run_many_jobs_at_a_time_beside_the_plain_ones(
+    stage: Stage,
+) -> None:
+    with stage.runner("-c", "1"), ThreadPoolExecutor(10) as threads:
+        stage.submit("wait", "file")
+        calls = [threads.submit(stage.call, "gather") for _ in range(10)]
+        assert {each.result(servers.DEADLINE) for each in calls} == {10}
+        stage.file("file").touch()
+
+
+def test_async_concurrency_is_limited(stage: Stage) -> None:
+    options = ("-c", "1", "--async-concurrency", "9")
+    with stage.runner(*options, "--grace", "0.1") as runner:
+        for _ in range(10):
+            stage.submit("gather")
+        servers.until(lambda: stage.running("gather") == 9)
+        runner.send(signal.SIGTERM)
+        assert runner.ends() == 0
+        assert stage.waiting("gather") == 10
+
+
 # Stopping.
 
 
@@ -203,14 +224,22 @@ def test_job_over_its_timeout_is_killed_and_the_others_go_on(stage: Stage) -> No
         assert runner.log.count("is killed") == 1
 
 
+def test_process_whose_event_loop_is_blocked_is_killed(stage: Stage) -> None:
+    with stage.runner("-c", "1", "--kill-after", "0.1") as runner:
+        job = stage.submit("block", timeout=0.5)
+        runner.until_logged(f"is killed: job {job.handle} of block runs for ")
+        assert stage.call("version") == "one"
+
+
 # Which functions a process has.
 
 
 def test_dedicated_processes_have_one_function(stage: Stage) -> None:
     with stage.runner("-c", "1", "--function", "wait=2") as runner:
         runner.until_logged("is ready", times=3)
-        servers.until(lambda: len(stage.functions()) == 3)
-        assert [len(each) for each in stage.functions()] == [10, 1, 1]
+        # The common process has two workers: one of its tasks are `async def`.
+        servers.until(lambda: len(stage.functions()) == 4)
+        assert stage.functions().count(["wait"]) == 2
 
 
 def test_jobs_and_failures_are_logged_with_handle_and_function(stage: Stage) -> None:

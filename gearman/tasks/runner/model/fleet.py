@@ -306,7 +306,7 @@ class Fleet:
             # It has no job.
             process.enter(State.KILLED, now)
             self._actions.append(Kill(process.number))
-        elif process.state is State.SERVING:
+        else:
             process.enter(State.DRAINING, now)
             self._actions.append(Drain(process.number))
 
