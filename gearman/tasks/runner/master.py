@@ -57,6 +57,7 @@ class Master:
         # The process that imports the app to tell its functions, and its link.
         self._inspector: tuple[int, Link] | None = None
         self._inspect_again = False
+        self._inspect_until = inf
         # Tells of changed files.
         self._follower: tuple[int, Link] | None = None
         self._wakeup = Wakeup()
@@ -96,7 +97,7 @@ class Master:
     def _turn(self) -> None:
         now = time.monotonic()
         due = self._fleet.due(now)
-        until = min(due, self._next_look(), self._next_sign())
+        until = min(due, self._next_look(), self._next_sign(), self._inspect_until)
         sources: list[Wakeup | Link | int] = [
             self._wakeup,
             *self._links(),
@@ -167,6 +168,10 @@ class Master:
             del self._children[number]
         if self._inspector is not None:
             self._reap_inspector(*self._inspector)
+        if self._follower is not None and self._follower[1].closed:
+            log.error("files are no longer watched: the process that did has ended")
+            _ended(self._follower[0])
+            self._follower = None
 
     def _act(self) -> None:
         self._fleet.tick(time.monotonic())
@@ -214,6 +219,7 @@ class Master:
             return process.inspect(self._options, link)
 
         self._inspector = fork(body, self._links())
+        self._inspect_until = time.monotonic() + self._options.limits.start_within
 
     def _hear_others(self) -> None:
         if self._inspector is not None:
@@ -255,10 +261,14 @@ class Master:
     def _reap_inspector(self, pid: int, link: Link) -> None:
         status = _ended(pid)
         if status is None:
+            if time.monotonic() >= self._inspect_until:
+                self._inspect_until = inf
+                kill(pid)
             return
         for message in link.hear():
             self._inspected(message)
         self._inspector = None
+        self._inspect_until = inf
         link.close()
         problem = how_it_ended(status)
         if problem and problem != f"ended with status {process.FAILED}":

@@ -164,11 +164,12 @@ def test_options_are_read_from_a_file(stage: Stage, tmp_path: Path) -> None:
     )
     with started(tmp_path, ["--config", "worker.toml"]) as runner:
         runner.until_logged("is ready", times=3)
-        servers.until(lambda: len(stage.functions()) == 3)
-        common, *dedicated = stage.functions()
-        assert "lines" in common
-        assert "wait" not in common
-        assert dedicated == [["wait"], ["wait"]]
+        # The common process has a worker for plain tasks, and one for the others.
+        servers.until(lambda: len(stage.functions()) == 4)
+        found = stage.functions()
+        assert found.count(["wait"]) == 2
+        assert sum("wait" in each for each in found) == 2
+        assert sum("lines" in each for each in found) == 1
 
 
 def test_pid_file_is_written_and_removed(stage: Stage) -> None:
@@ -216,6 +217,30 @@ def test_changed_file_is_read_again(stage: Stage) -> None:
 
         servers.until(changed)
         servers.until(lambda: stage.call("version") == "two")
+
+
+def test_runner_with_reload_waits_for_code_that_can_be_imported(stage: Stage) -> None:
+    stage.write("1/0")
+    with stage.runner("-c", "1", "--reload") as runner:
+        runner.until_logged("; waiting for a change")
+
+        def started() -> bool:
+            stage.write(PROGRAM)
+            return "is ready" in runner.log
+
+        servers.until(started)
+        assert stage.call("version") == "one"
+
+
+def test_runner_goes_on_if_files_are_no_longer_watched(stage: Stage) -> None:
+    with stage.runner("-c", "1", "--reload") as runner:
+        first = stage.call("pid")
+        children = Path(f"/proc/{runner.process.pid}/task/{runner.process.pid}")
+        pids = {int(pid) for pid in (children / "children").read_text().split()}
+        for pid in pids - {first}:
+            os.kill(pid, 9)
+        runner.until_logged("files are no longer watched")
+        assert stage.call("pid") == first
 
 
 def test_reload_names_what_it_needs(tmp_path: Path) -> None:

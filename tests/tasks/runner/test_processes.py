@@ -249,3 +249,15 @@ def test_jobs_and_failures_are_logged_with_handle_and_function(stage: Stage) -> 
         broken = stage.submit("fail")
         runner.until_logged(f"[1] {broken.handle} fail: failed in ")
         runner.until_logged("ValueError: it is broken")
+
+
+def test_runner_survives_the_end_of_the_process_that_imports(stage: Stage) -> None:
+    with stage.runner("-c", "1") as runner:
+        stage.call("version")
+        stage.write("import os\nos.kill(os.getpid(), 9)\n")
+        runner.send(signal.SIGHUP)
+        runner.until_logged(
+            "the process that imports the app was killed by signal 9; the processes"
+            " with the old code stay"
+        )
+        assert stage.call("version") == "one"
