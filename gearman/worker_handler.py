@@ -24,6 +24,7 @@ from .command_handler import GearmanCommandHandler, Manager
 from .errors import InvalidWorkerState, ServerUnavailable, UnsupportedByServer
 from .job import GearmanJob
 from .payload import Payload, as_bytes, as_text
+from .protocol import GEARMAN_COMMAND_CAN_DO as GEARMAN_COMMAND_CAN_DO
 from .protocol import (
     GEARMAN_COMMAND_GRAB_JOB_ALL,
     GEARMAN_COMMAND_GRAB_JOB_UNIQ,
