@@ -240,14 +240,17 @@ class Worker:
     # Asking for jobs.
 
     def may_grab(self, link: WorkerLink) -> None:
-        """Let a connection ask for jobs when there are free slots."""
+        """Let a connection ask for jobs when there are free slots.
+
+        It asks for none while its server accepts no data: results would pile up.
+        """
         if link.grabbing.may_grab():
             self._grabbers.setdefault(link)
         slots = self.slots
         while slots.free > 0 and self._grabbers and not self._stopping:
             first = next(iter(self._grabbers))
             del self._grabbers[first]
-            if first.connected and first.grabbing.may_grab():
+            if first.ready and first.grabbing.may_grab():
                 first.grab()
                 # The others have their turn before it.
                 self._grabbers[first] = None

@@ -83,6 +83,15 @@ class WorkerLink(Link):
             self._sleep()
 
     @property
+    def ready(self) -> bool:
+        """Whether it may be used, and accepts data."""
+        return self.connected and not self.blocked
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._worker.may_grab(self)
+
+    @property
     def extensions(self) -> bool:
         """Whether the server has the extensions, as far as it is known."""
         return bool(self._options.extensions)

@@ -262,7 +262,7 @@ async def nothing_waits(client: Client) -> None:
     ]
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(STEPS)
 def test_every_caller_gets_its_own_result_or_an_error(
     steps: list[tuple[str, int, int]],

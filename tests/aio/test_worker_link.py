@@ -144,6 +144,29 @@ def test_a_server_without_extensions_cannot_try_a_job_again() -> None:
     play(scene)
 
 
+def test_no_job_is_asked_for_while_results_wait_to_be_sent() -> None:
+    large = b"x" * 8_000_000
+
+    async def answer(job: RunningJob) -> bytes:
+        return large
+
+    async def scene(script: Scripted, worker: Worker) -> None:
+        worker.register("large", answer)
+        talk = await script.accept("OPTION_REQ", "CAN_DO_TIMEOUT", "CAN_DO")
+        await talk.expect("PRE_SLEEP")
+        talk.send("NOOP")
+        await talk.expect("GRAB_JOB_UNIQ")
+        assign(talk, b"H:1", b"large")
+        (link,) = worker._links()
+        await soon(lambda: link.blocked)
+        assert not link.grabbing.owed
+        assert (await talk.expect("WORK_COMPLETE")) == [b"H:1", large]
+        await talk.expect("GRAB_JOB_UNIQ")
+        talk.send("NO_JOB")
+
+    play(scene)
+
+
 def test_an_error_may_be_the_answer_to_a_grab() -> None:
     async def scene(script: Scripted, worker: Worker) -> None:
         talk = await asleep(script)
