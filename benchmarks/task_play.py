@@ -1,7 +1,8 @@
 """Plays a load of one system of tasks: ``python -m benchmarks.task_play SYSTEM LOAD``.
 
-It prints one line of JSON: how many jobs, in how many seconds. `benchmarks/tasks.py`
-calls it with the Python in which the system is installed.
+It prints one line of JSON: how many jobs, in how many seconds, and how much CPU time of
+this process that took. `benchmarks/tasks.py` calls it with the Python in which the
+system is installed.
 
 The task adds its number to a sum, and a worker that has run all jobs compares that sum
 with the right one.
@@ -14,7 +15,25 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+
+
+class Stopwatch:
+    """Says how long something took, beginning now."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._cpu = time.process_time()
+
+    def say(self, jobs: int, *, right: bool) -> None:
+        """Print the outcome."""
+        cpu, seconds = time.process_time(), time.perf_counter()
+        outcome = {
+            "jobs": jobs,
+            "seconds": seconds - self._start,
+            "cpu": cpu - self._cpu,
+            "right": right,
+        }
+        print(json.dumps(outcome), flush=True)
 
 
 class Tally:
@@ -24,7 +43,7 @@ class Tally:
         self.awaited = 0
         self._count = 0
         self._sum = 0
-        self._start = 0.0
+        self._stopwatch = Stopwatch()
         self._lock = threading.Lock()
 
     def add(self, number: int) -> int:
@@ -33,15 +52,15 @@ class Tally:
             self._count += 1
             self._sum += number
             if self._count == 1:
-                self._start = time.perf_counter()
+                self._stopwatch = Stopwatch()
             if self._count == self.awaited:
-                self._report(time.perf_counter() - self._start)
+                self._report()
         return number
 
-    def _report(self, seconds: float) -> None:
+    def _report(self) -> None:
         jobs = self.awaited
         right = self._sum == jobs * (jobs - 1) // 2
-        _say(jobs=jobs - 1, seconds=seconds, right=right)
+        self._stopwatch.say(jobs - 1, right=right)
         os._exit(0)
 
 
@@ -216,17 +235,17 @@ SYSTEMS: dict[str, Callable[[int], System]] = {
 
 def submit(system: System, jobs: int) -> None:
     """Submit jobs one after the other."""
-    start = time.perf_counter()
+    stopwatch = Stopwatch()
     for number in range(jobs):
         system.submit(number)
-    _say(jobs=jobs, seconds=time.perf_counter() - start, right=True)
+    stopwatch.say(jobs, right=True)
 
 
 def submit_many(system: System, jobs: int) -> None:
     """Submit jobs in one call."""
-    start = time.perf_counter()
+    stopwatch = Stopwatch()
     made = system.submit_many(range(jobs))
-    _say(jobs=jobs, seconds=time.perf_counter() - start, right=len(made) == jobs)
+    stopwatch.say(jobs, right=len(made) == jobs)
 
 
 def work(system: System, jobs: int) -> None:
@@ -238,10 +257,9 @@ def work(system: System, jobs: int) -> None:
 def call(system: System, jobs: int) -> None:
     """Call a task again and again."""
     system.call(0)
-    start = time.perf_counter()
+    stopwatch = Stopwatch()
     results = [system.call(number) for number in range(jobs)]
-    seconds = time.perf_counter() - start
-    _say(jobs=jobs, seconds=seconds, right=results == list(range(jobs)))
+    stopwatch.say(jobs, right=results == list(range(jobs)))
 
 
 LOADS: dict[str, Callable[[System, int], None]] = {
@@ -250,10 +268,6 @@ LOADS: dict[str, Callable[[System, int], None]] = {
     "work": work,
     "call": call,
 }
-
-
-def _say(**values: Any) -> None:
-    print(json.dumps(values), flush=True)
 
 
 def main(argv: Sequence[str]) -> None:

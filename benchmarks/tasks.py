@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 if not __package__:
     # As a script, it can't import its own package without this.
@@ -46,6 +47,13 @@ JOBS = {
 }
 
 
+class Outcome(NamedTuple):
+    """Jobs in a second, and microseconds of CPU that the client or worker took each."""
+
+    rate: float
+    cpu: float
+
+
 class Stage:
     """A broker of a system, and the programs that use it."""
 
@@ -53,8 +61,8 @@ class Stage:
         self._words = [python, "-P", "-m", "benchmarks.task_play", system]
         self._port = port
 
-    def play(self, load: str, jobs: int) -> float:
-        """Return the jobs in a second. Raises ServerError if a result is wrong."""
+    def play(self, load: str, jobs: int) -> Outcome:
+        """Return the outcome of a load. Raises ServerError if a result is wrong."""
         done = subprocess.run(
             self._command(load, jobs),
             env=_environment(),
@@ -69,7 +77,8 @@ class Stage:
         outcome = json.loads(lines[-1])
         if not outcome["right"]:
             raise ServerError(f"{' '.join(self._words)} {load}: a result is wrong")
-        return float(outcome["jobs"] / outcome["seconds"])
+        done_jobs = outcome["jobs"]
+        return Outcome(done_jobs / outcome["seconds"], outcome["cpu"] / done_jobs * 1e6)
 
     @contextmanager
     def worker(self) -> Iterator[None]:
@@ -138,8 +147,8 @@ def _wait_for(port: int) -> None:
 
 def measured(
     system: str, python: str, number: int, *, durable: bool
-) -> dict[str, float]:
-    """Play all loads once; return the jobs in a second by load."""
+) -> dict[str, Outcome]:
+    """Play all loads once; return the outcomes by load."""
     jobs = {load: counts[number] for load, counts in JOBS.items()}
     found = {}
     with broker(system, durable=durable) as port:
@@ -158,7 +167,9 @@ def run(options: argparse.Namespace) -> None:
     for line in machine.describe(()):
         print(line)
     _print_versions(options.peers)
-    outcomes: dict[str, list[dict[str, float]]] = {name: [] for name in options.systems}
+    outcomes: dict[str, list[dict[str, Outcome]]] = {
+        name: [] for name in options.systems
+    }
     for _ in range(options.repeat):
         for system in options.systems:
             python = sys.executable if system == "gearman" else options.peers
@@ -166,22 +177,30 @@ def run(options: argparse.Namespace) -> None:
                 measured(system, python, options.quick, durable=options.durable)
             )
     medians = {
-        system: {load: median(each[load] for each in found) for load in JOBS}
+        system: {load: _median([each[load] for each in found]) for load in JOBS}
         for system, found in outcomes.items()
     }
     print("\n".join(table(medians)))
 
 
-def table(medians: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """Yield the lines of a table: jobs in a second, and how often ours is as fast."""
+def _median(outcomes: Sequence[Outcome]) -> Outcome:
+    rates, cpus = zip(*outcomes, strict=True)
+    return Outcome(median(rates), median(cpus))
+
+
+def table(medians: Mapping[str, Mapping[str, Outcome]]) -> Iterator[str]:
+    """Yield the lines of a table; ours is so many times as fast as the others."""
     ours = medians.get("gearman")
     rows = []
     for system, found in medians.items():
-        cells = []
+        rates, cpus = [], []
         for load in JOBS:
-            ratio = f" (1/{ours[load] / found[load]:.1f})" if ours else ""
-            cells.append(f"{found[load]:,.0f}{'' if system == 'gearman' else ratio}")
-        rows.append([system, "jobs/s", *cells])
+            rate, cpu = found[load]
+            times = f" ({ours[load].rate / rate:.1f}x)" if ours else ""
+            less = f" ({cpu / ours[load].cpu:.1f}x)" if ours else ""
+            rates.append(f"{rate:,.0f}{times}")
+            cpus.append(f"{cpu:,.0f}{less}")
+        rows += [[system, "jobs/s", *rates], [system, "CPU µs/job", *cpus]]
     return aligned(["system", "", *JOBS], rows)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import task_play, tasks
 from benchmarks.servers import ServerError
-from benchmarks.tasks import JOBS, Stage, broker, main, table
+from benchmarks.tasks import JOBS, Outcome, Stage, broker, main, table
 
 
 def test_wrong_system_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,11 +36,13 @@ def test_all_loads_are_played(
 
 
 def test_a_table_says_how_much_slower_others_are() -> None:
-    fast, slow = dict.fromkeys(JOBS, 1000.0), dict.fromkeys(JOBS, 100.0)
+    fast = dict.fromkeys(JOBS, Outcome(1000.0, 7.0))
+    slow = dict.fromkeys(JOBS, Outcome(100.0, 14.0))
     lines = list(table({"gearman": fast, "rq": slow}))
-    assert lines[2].count(" 1,000 ") == len(JOBS)
-    assert lines[3].count("100 (1/10.0)") == len(JOBS)
-    assert "(1/" not in "".join(table({"rq": slow}))
+    assert lines[2].count(" 1,000 (1.0x) ") == len(JOBS)
+    assert lines[4].count("100 (10.0x)") == len(JOBS)
+    assert lines[5].count("14 (2.0x)") == len(JOBS)
+    assert "x)" not in "".join(table({"rq": slow}))
 
 
 def test_a_play_without_an_outcome_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
