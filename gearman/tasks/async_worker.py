@@ -59,6 +59,11 @@ class AsyncTaskWorker:
         """The names of the tasks, as the servers know them."""
         return [task.name for task in self._tasks]
 
+    @property
+    def connected(self) -> bool:
+        """Whether it is connected to a server, so that it gets jobs."""
+        return any(server.connected for server in self._worker.servers)
+
     async def work(self) -> int:
         """Run jobs until `stop` is called; return how many were run.
 

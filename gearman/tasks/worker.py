@@ -59,6 +59,11 @@ class TaskWorker:
         """The names of the tasks, as the servers know them."""
         return [task.name for task in self._tasks]
 
+    @property
+    def connected(self) -> bool:
+        """Whether it is connected to a server, so that it gets jobs."""
+        return any(each.connected for each in self._worker.connection_list)
+
     def work(self) -> int:
         """Run jobs until `stop` is called; return how many were run.
 

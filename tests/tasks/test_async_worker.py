@@ -143,3 +143,17 @@ def test_a_worker_ends_after_max_jobs(app: App) -> None:
             assert await work == 2
 
     run(main)
+
+
+def test_a_worker_tells_whether_it_is_connected(app: App) -> None:
+    @app.task
+    async def task() -> int:
+        return 1
+
+    async def main() -> None:
+        async with working(app) as worker:
+            assert not worker.connected
+            assert await task.acall() == 1
+            assert worker.connected
+
+    run(main)

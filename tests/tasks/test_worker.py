@@ -4,7 +4,7 @@ import pytest
 
 from gearman.tasks import App, JobFailed, TaskWorker
 from tests.client.stage import meanwhile
-from tests.servers import DEADLINE
+from tests.servers import DEADLINE, until
 from tests.tasks.stage import working
 
 
@@ -84,3 +84,16 @@ def test_a_workload_that_does_not_fit_fails(app: App) -> None:
         for workload in (b"{", b"[1, 2]"):
             request = app.client.submit_job("task", workload)
             assert request.state == "FAILED"
+
+
+def test_a_worker_tells_whether_it_is_connected(app: App) -> None:
+    @app.task
+    def task() -> None: ...
+
+    worker = TaskWorker(app)
+    assert not worker.connected
+    work = meanwhile(worker.work)
+    until(lambda: worker.connected)
+    worker.stop()
+    work.result(DEADLINE)
+    assert not worker.connected

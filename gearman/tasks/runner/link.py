@@ -77,8 +77,10 @@ def _be_a_process(
     status = 1
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        # It has no job yet.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         with suppress(OSError):
             os.setpgid(0, 0)
         null = os.open(os.devnull, os.O_RDONLY)

@@ -44,6 +44,12 @@ class Child:
         self.board = board
         self.started = time.monotonic()
 
+    def drain(self) -> None:
+        """Tell it to end; if it has not begun to work, the signal ends it."""
+        self.link.say(order="drain")
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+
 
 class Master:
     """Runs processes until it is stopped."""
@@ -184,7 +190,7 @@ class Master:
                 self._start(number, pool)
             # One that has just ended is not there any more.
             case Drain(number) if number in self._children:
-                self._children[number].link.say(order="drain")
+                self._children[number].drain()
             case Kill(number) if number in self._children:
                 kill(self._children[number].pid)
             case Note(level, text):

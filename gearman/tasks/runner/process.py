@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...blocking.polling import Wakeup, ready
@@ -37,12 +38,18 @@ log = logging.getLogger("gearman.tasks.runner.process")
 
 FAILED = 1
 
+# Seconds that the process that it replaces works on, while no server can be reached,
+# and between two looks whether one is.
+_PATIENCE = 5.0
+_GLANCE = 0.005
+
 
 class Worker(NamedTuple):
     """What runs jobs in a thread until it is stopped, from any thread."""
 
     run: Callable[[], object]
     stop: Callable[[], object]
+    is_connected: Callable[[], bool]
 
 
 class _Progress(Middleware):
@@ -85,8 +92,7 @@ class Process:
 
     def run(self) -> int:
         """Run jobs until the runner or a signal ends it; return the exit status."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         app = load_app(self._options, self._link)
         if app is None:
@@ -99,9 +105,10 @@ class Process:
             return FAILED
         self._workers = self._make_workers(app, functions)
         gc.freeze()
+        # Until now it ends the process.
+        signal.signal(signal.SIGTERM, self._on_signal)
         with self._wakeup.by_signals():
             threads = [self._thread(worker) for worker in self._workers]
-            self._link.say(event="ready")
             self._wait()
         for thread in threads:
             thread.join()
@@ -123,7 +130,7 @@ class Process:
         for number in range(self._options.threads if plain else 0):
             client_id = f"{name}-{number + 1}"
             worker = TaskWorker(app, plain, client_id=client_id, **told)
-            workers.append(Worker(worker.work, worker.stop))
+            workers.append(Worker(worker.work, worker.stop, _connection(worker)))
         if others:
             # It imports asyncio, which plain tasks do not need.
             from ..async_worker import AsyncTaskWorker
@@ -132,7 +139,8 @@ class Process:
             many = AsyncTaskWorker(
                 app, others, concurrency=most, client_id=client_id, **told
             )
-            workers.append(Worker(lambda: _in_a_loop(many), many.stop))
+            run = partial(_in_a_loop, many)
+            workers.append(Worker(run, many.stop, _connection(many)))
         return workers
 
     def _thread(self, worker: Worker) -> threading.Thread:
@@ -192,11 +200,18 @@ class Process:
 
     def _wait(self) -> None:
         """Wait until no worker runs; stop them when somebody says so."""
+        ready_at = time.monotonic() + _PATIENCE
+        is_ready = False
         while self._running:
+            if not is_ready:
+                connected = all(worker.is_connected() for worker in self._workers)
+                is_ready = connected or time.monotonic() >= ready_at
+                if is_ready:
+                    self._link.say(event="ready")
             sources: list[Wakeup | Link] = [self._wakeup]
             if not self._link.closed:
                 sources.append(self._link)
-            ready(sources, [], None)
+            ready(sources, [], None if is_ready else _GLANCE)
             self._wakeup.clear()
             said = any(message["order"] == "drain" for message in self._link.hear())
             if said or self._link.closed or self._problem:
@@ -216,6 +231,10 @@ class Process:
         self._leaving = True
         for worker in self._workers:
             worker.stop()
+
+
+def _connection(worker: "TaskWorker | AsyncTaskWorker") -> Callable[[], bool]:
+    return lambda: worker.connected
 
 
 def _in_a_loop(worker: "AsyncTaskWorker") -> object:

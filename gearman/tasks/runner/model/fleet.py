@@ -301,14 +301,10 @@ class Fleet:
                 self._drain(now, process)
 
     def _drain(self, now: float, process: Process) -> None:
+        # Even if it is not ready, it may have a job.
         process.place.forget(process)
-        if process.state is State.STARTING:
-            # It has no job.
-            process.enter(State.KILLED, now)
-            self._actions.append(Kill(process.number))
-        else:
-            process.enter(State.DRAINING, now)
-            self._actions.append(Drain(process.number))
+        process.enter(State.DRAINING, now)
+        self._actions.append(Drain(process.number))
 
     def _kill(self, now: float, process: Process, why: str) -> None:
         if process.state is State.KILLED:

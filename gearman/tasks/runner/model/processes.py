@@ -12,7 +12,7 @@ from .pools import Pool
 class State(Enum):
     """Where a process is in its life; it ends from each of these."""
 
-    # It imports the app.
+    # It imports the app, and connects to a server.
     STARTING = auto()
     # It takes jobs.
     SERVING = auto()

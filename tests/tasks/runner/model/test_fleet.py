@@ -134,13 +134,13 @@ def test_processes_of_a_pool_that_has_gone_are_drained() -> None:
     assert stage.done() == [Drain(3), Start(4, Pool(1))]
 
 
-def test_process_that_is_not_ready_is_killed_with_its_place() -> None:
+def test_process_that_is_not_ready_is_drained_with_its_place() -> None:
     stage = Stage(Pool(1))
     stage.done()
     stage.fleet.staff(stage.now, [Pool(1, only="x")])
-    assert stage.done() == [Kill(1), Start(2, Pool(1, only="x"))]
+    assert stage.done() == [Drain(1), Start(2, Pool(1, only="x"))]
     stage.fleet.ready(stage.now, 1)
-    assert stage.ended(1, "was killed") == []
+    assert stage.ended(1) == []
     assert stage.notes == []
 
 
@@ -316,7 +316,7 @@ def test_stopped_runner_drains_all_and_kills_what_is_left_after_the_grace() -> N
     stage.done()
     stage.fleet.stop(stage.now)
     assert stage.fleet.stopping
-    assert stage.done() == [Kill(3), Drain(1), Drain(2)]
+    assert stage.done() == [Drain(3), Drain(1), Drain(2)]
     assert stage.due == stage.now + 30
     assert stage.ended(3) == []
     assert stage.ended(2) == []
