@@ -9,6 +9,7 @@ from gearman.aio import RunningJob, Worker
 from gearman.errors import JobRetry
 from tests.aio.scripted import Scripted, Talk, scripted
 from tests.aio.stage import run, soon
+from tests.servers import until
 
 Scene = Callable[[Scripted, Worker], Awaitable[None]]
 
@@ -162,6 +163,32 @@ def test_no_job_is_asked_for_while_results_wait_to_be_sent() -> None:
         assert not link.grabbing.owed
         assert (await talk.expect("WORK_COMPLETE")) == [b"H:1", large]
         await talk.expect("GRAB_JOB_UNIQ")
+        talk.send("NO_JOB")
+
+    play(scene)
+
+
+def test_a_thread_waits_while_the_server_accepts_no_data() -> None:
+    large = b"x" * 8_000_000
+
+    def much(job: RunningJob) -> None:
+        job.send_data(large)
+        until(lambda: job.link.blocked)
+        job.send_data(b"more")
+
+    async def scene(script: Scripted, worker: Worker) -> None:
+        worker.register("much", much)
+        talk = await script.accept("OPTION_REQ", "CAN_DO_TIMEOUT", "CAN_DO")
+        await talk.expect("PRE_SLEEP")
+        talk.send("NOOP")
+        await talk.expect("GRAB_JOB_UNIQ")
+        assign(talk, b"H:1", b"much")
+        (link,) = worker._links()
+        # The thread waits among those who want to send.
+        await soon(lambda: link._blocked)
+        assert await talk.expect("WORK_DATA") == [b"H:1", large]
+        assert await talk.expect("WORK_DATA") == [b"H:1", b"more"]
+        await talk.expect("WORK_COMPLETE", "GRAB_JOB_UNIQ")
         talk.send("NO_JOB")
 
     play(scene)
