@@ -147,8 +147,8 @@ class Master:
             now = time.monotonic()
             match message["event"]:
                 case "ready":
-                    log.info("process %d is ready (%d)", number, child.pid)
-                    self._fleet.ready(now, number)
+                    if self._fleet.ready(now, number):
+                        log.info("process %d is ready (%d)", number, child.pid)
                 case "leaving":
                     self._fleet.leaving(now, number, message["why"])
                 case "failed":

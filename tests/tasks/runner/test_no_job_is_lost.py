@@ -47,7 +47,6 @@ def test_each_job_is_run_once_while_processes_are_replaced(stage: Stage) -> None
         servers.until(all_run)
     assert set(notes(stage).values()) == {1}
     assert "as --max-jobs says" in runner.log
-    assert "started before the code was read again" in runner.log
     assert "killed" not in runner.log
 
 
@@ -69,10 +68,10 @@ def test_no_durable_job_is_lost_when_processes_are_killed(stage: Stage) -> None:
 
         servers.until(all_run)
         assert "was killed by signal 9" in runner.log
+        servers.until(lambda: stage.waiting("note") == 0)
     assert set(notes(stage)) == {str(number) for number in range(JOBS)}
-    # A process that was killed had one job.
-    assert sum(notes(stage).values()) <= JOBS + len(pids(runner.log))
-    assert stage.waiting("note") == 0
+    # A process that was killed had one job, and may have done it.
+    assert sum(notes(stage).values()) <= JOBS + kills
 
 
 @pytest.mark.parametrize("stage", [DURABLE], indirect=True)
@@ -92,8 +91,12 @@ def test_no_durable_job_is_lost_when_the_runner_is_killed(stage: Stage) -> None:
 def test_there_is_always_a_worker_while_processes_are_replaced(stage: Stage) -> None:
     with stage.runner("-c", "1") as runner:
         assert stage.call("version") == "one"
-        for _ in range(20):
+        for replaced in range(1, 4):
             runner.send(signal.SIGHUP)
-            # The server refuses the job if there is no worker.
-            stage.submit("note", "x", need_worker=True)
-        runner.until_logged("started before the code was read again", times=2)
+
+            def submitted(wanted: int = replaced) -> bool:
+                # The server refuses the job if there is no worker.
+                stage.submit("note", "x", need_worker=True)
+                return runner.log.count("the code was read again") == wanted
+
+            servers.until(submitted)

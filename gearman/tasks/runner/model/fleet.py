@@ -132,11 +132,11 @@ class Fleet:
 
     # What happens.
 
-    def ready(self, now: float, number: int) -> None:
-        """A process has imported the app, and takes jobs."""
+    def ready(self, now: float, number: int) -> bool:
+        """A process takes jobs; return whether it still should."""
         process = self._processes[number]
         if process.state is not State.STARTING:
-            return
+            return False
         process.enter(State.SERVING, now)
         place = process.place
         if place.incoming is process:
@@ -147,6 +147,7 @@ class Fleet:
                 why = old.worn or "started before the code was read again"
                 text = "process %d replaces %d: %s"
                 self._note(INFO, text, number, old.number, why)
+        return True
 
     def leaving(self, now: float, number: int, why: str) -> None:
         """A process takes no more jobs, as it has decided itself."""

@@ -139,7 +139,7 @@ def test_process_that_is_not_ready_is_drained_with_its_place() -> None:
     stage.done()
     stage.fleet.staff(stage.now, [Pool(1, only="x")])
     assert stage.done() == [Drain(1), Start(2, Pool(1, only="x"))]
-    stage.fleet.ready(stage.now, 1)
+    assert not stage.fleet.ready(stage.now, 1)
     assert stage.ended(1) == []
     assert stage.notes == []
 
