@@ -27,6 +27,9 @@ ANY_BUILD = (
     *("queues/", "benchmarks/", "cli/", "monitor/web/"),
     *("monitor/test_main.py", "monitor/test_servers.py", "monitor/test_docs.py"),
     *("client/test_same_as_2_0_2.py", "interop/test_debian.py"),
+    *("tasks/runner/test_processes.py", "tasks/runner/test_no_job_is_lost.py"),
+    *("tasks/runner/test_main.py", "tasks/runner/test_screen.py"),
+    "test_docs_workers.py",
 )
 NOT_BUILT = (
     "the speedups are not built; GEARMAN_SPEEDUPS=yes python -m pip install -e . "

@@ -92,8 +92,9 @@ class Process:
 
     def run(self) -> int:
         """Run jobs until the runner or a signal ends it; return the exit status."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # Commands of jobs would inherit that a signal is ignored.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGHUP, lambda *_: None)
         app = load_app(self._options, self._link)
         if app is None:
             return FAILED

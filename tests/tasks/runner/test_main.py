@@ -258,3 +258,10 @@ def test_reload_names_what_it_needs(tmp_path: Path) -> None:
     assert done.stderr == (
         "gearman-worker: --reload needs watchfiles: pip install 'gearman-py[reload]'\n"
     )
+
+
+def test_commands_do_not_ignore_signals(stage: Stage, tmp_path: Path) -> None:
+    words = ["--task", "stop=kill -INT $$; kill -HUP $$", "-c", "1"]
+    with started(tmp_path, [*words, "--servers", stage.address]) as runner:
+        stage.submit("stop")
+        runner.until_logged("ended with signal 2")
