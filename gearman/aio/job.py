@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
+from ..client_core.inquiry import UNKNOWN_JOB
 from ..errors import ProtocolError, UnknownJob, UnsupportedByServer
 from ..job import JobStatus
 from .client_link import ClientLink
@@ -16,8 +17,6 @@ from .requests import Update as Update
 from .requests import Warned as Warned
 from .results import open_links, result_of, watch
 from .servers import Server
-
-_UNKNOWN_JOB: Final = ("ERR JOB_NOT_FOUND", "ERR NO_JOB", "ERR UNKNOWN_JOB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ class Job:
             *(link.ask_line(f"cancel job {self.handle}") for link in links)
         )
         for line in lines:
-            if not line.startswith(("OK", *_UNKNOWN_JOB)):
+            if not line.startswith(("OK", *UNKNOWN_JOB)):
                 raise ProtocolError(line)
         return any(line.startswith("OK") for line in lines)
 

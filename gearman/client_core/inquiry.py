@@ -1,12 +1,16 @@
 """Asks several servers for the status of a job that only one of them may know."""
 
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Final, cast
 
 from ..commands import MAX_HANDLE, MAX_UNIQUE
 from ..errors import ProtocolError
 from ..job import Connection, GearmanJobRequest, UniqueStatus
 from ..payload import as_bytes, as_text
+
+# What servers answer to `cancel job` if they do not know the job: this one and
+# gearmand, whose sentence has changed.
+UNKNOWN_JOB: Final = ("ERR JOB_NOT_FOUND", "ERR NO_JOB", "ERR UNKNOWN_JOB")
 
 
 class Inquiry:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...address import format_address
 from ...admin_client import GearmanAdminClient
 from ...client import GearmanClient
+from ...client_core.inquiry import UNKNOWN_JOB
 from ...client_core.results import failure
 from ...constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED
 from ...errors import (
@@ -33,9 +34,6 @@ _UNIQUE = 16
 
 # Seconds of one wait where there is no limit.
 _LONG = 86400.0
-
-# Of gearmand, which has changed it, and of this server.
-_UNKNOWN_JOB = ("ERR JOB_NOT_FOUND", "ERR NO_JOB", "ERR UNKNOWN_JOB")
 
 
 class Calling:
@@ -186,7 +184,7 @@ class Calling:
     def _cancel(self, server: str, handle: str) -> bool:
         with self._admin(server) as admin:
             line = admin.cancel_job(handle)
-        if not line.startswith(("OK", *_UNKNOWN_JOB)):
+        if not line.startswith(("OK", *UNKNOWN_JOB)):
             raise ProtocolError(line)
         return line.startswith("OK")
 
