@@ -2,18 +2,41 @@
 
 import asyncio
 from threading import get_ident
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from ..commands import Command
+from ..errors import ServerUnavailable
 from ..payload import as_bytes
 from ..protocol import pack_request
-
-if TYPE_CHECKING:
-    from .worker_link import WorkerLink
 
 _DATA: Final = int(Command.WORK_DATA)
 _WARNING: Final = int(Command.WORK_WARNING)
 _STATUS: Final = int(Command.WORK_STATUS)
+
+
+class JobLink(Protocol):
+    """The connection to the server of a job."""
+
+    name: str
+    connected: bool
+    blocked: bool
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def extensions(self) -> bool:
+        """Whether the server has the extensions, as far as it is known."""
+
+    def send(self, packet: bytes) -> None:
+        """Send a packet at the end of this turn of the loop."""
+
+    async def writable(self) -> None:
+        """Wait while the server accepts no more data."""
+
+    def error(self) -> ServerUnavailable:
+        """Return the error for those whose connection is lost."""
+
+    def ended(self, job: "RunningJob") -> None:
+        """A job has ended; another one may be asked for."""
 
 
 class RunningJob:
@@ -31,7 +54,7 @@ class RunningJob:
 
     def __init__(
         self,
-        link: "WorkerLink",
+        link: JobLink,
         handle: str,
         function: str,
         unique: str,
