@@ -7,18 +7,30 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from traceback import format_exception
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from django.db import close_old_connections
 from django.utils import timezone
 
 from ..errors import JobRetry
+from ..tasks import App
 from . import messages, results
 from .library import TaskContext, TaskError, TaskResultStatus, normalize_json, signals
 from .messages import Record
 
-if TYPE_CHECKING:
-    from .backend import Backend
+
+class Runner(Protocol):
+    """What is needed of a backend."""
+
+    alias: str
+
+    @property
+    def app(self) -> App:
+        """The app that runs the jobs."""
+
+    @property
+    def retries(self) -> int:
+        """How many attempts may follow a failed one."""
 
 
 class TaskExited(Exception):
@@ -30,7 +42,7 @@ def worker_id() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-def run(backend: "Backend", queue_name: str, data: bytes) -> bytes:
+def run(backend: Runner, queue_name: str, data: bytes) -> bytes:
     """Run the task of a job; return the result of the job.
 
     Raises what the task raises, with a note, so that the result can be told later.
