@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import JobFailed, NoCurrentJob, NotAccepted, ResultNotReady
 from ..errors import JobRetry as Retry
-from .app import App
-from .calls import Call
+from .app import App, AsyncTask, PlainTask
 from .current import CurrentJob
 from .groups import Group
-from .jobs import Job, Status
+from .jobs import Status
 from .middleware import Middleware
 from .options import TaskOptions
 from .schedules import Schedule
-from .task import AsyncTask, PlainTask, Task
+from .task import Call, Job, Task
 from .worker import TaskWorker
 
 if TYPE_CHECKING:

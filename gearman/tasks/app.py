@@ -24,14 +24,12 @@ from ..cli.servers import addresses as usual
 from ..client import GearmanClient
 from .calling.blocking import Calling
 from .calling.eager import Eager, EagerAsync
-from .calls import Call
 from .current import CurrentJob, current
 from .groups import Group, with_results
-from .jobs import Job
 from .middleware import Middleware
 from .options import TaskOptions
 from .schedules import Schedule, settings
-from .task import AsyncTask, PlainTask, Task
+from .task import Call, Job, Task
 from .wire.serializers import Name as Serializer
 
 if TYPE_CHECKING:
@@ -41,6 +39,29 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 AnyTask = Task[..., Any]
+
+
+class PlainTask(Task[P, R]):
+    """A task whose function is called."""
+
+    app: "App"
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+            """Call the function here."""
+
+
+class AsyncTask(Task[P, R]):
+    """A task whose function is `async def`."""
+
+    app: "App"
+    is_async = True
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+            """Call the function here; the result is to be awaited."""
 
 
 class Decorator(Protocol):
@@ -255,7 +276,7 @@ class App:
 
         Raises TypeError if the arguments of a schedule do not fit its task.
         """
-        return settings(self.tasks.values())
+        return settings((task, task.schedule) for task in self.tasks.values())
 
     def prepared(self, calls: Iterable[Call[R]]) -> list[Call[R]]:
         """Return calls as the middleware leaves them."""

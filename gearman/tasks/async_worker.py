@@ -85,7 +85,7 @@ class AsyncTaskWorker:
         self._ran += 1
         if self._ran == self._max_jobs:
             self.stop()
-        updates = _Updates(task.app, job)
+        updates = _Updates(self.app, job)
         current = CurrentJob(task, job.handle, job.unique, updates)
         with self._telling(current):
             return await arun(current, job.workload)

@@ -5,13 +5,10 @@ import logging
 import time
 from contextvars import ContextVar
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ..errors import NoCurrentJob
-
-if TYPE_CHECKING:
-    from .app import App
-    from .task import Task
+from .task import Submitter, Task
 
 _current: ContextVar["CurrentJob"] = ContextVar("current gearman job")
 _logger = logging.getLogger("gearman.tasks")
@@ -53,7 +50,7 @@ class CurrentJob:
     """
 
     def __init__(
-        self, task: "Task[..., Any]", handle: str, unique: str | None, updates: Updates
+        self, task: Task[..., Any], handle: str, unique: str | None, updates: Updates
     ) -> None:
         self.task = task
         self.handle = handle
@@ -108,7 +105,7 @@ class CurrentJob:
         self._updates.warning(text.encode() if isinstance(text, str) else text)
 
 
-def current(app: "App") -> CurrentJob:
+def current(app: Submitter) -> CurrentJob:
     """Return the job of this app that is run here. Raises NoCurrentJob."""
     job = _current.get(None)
     if job is None or job.task.app is not app:

@@ -4,14 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from ..errors import JobFailed, ResultNotReady, UnknownJob
-from .calls import Call
-from .jobs import Job
-
-if TYPE_CHECKING:
-    from .task import Task
+from .task import Call, Job, Task
 
 R = TypeVar("R")
 R_contra = TypeVar("R_contra", contravariant=True)

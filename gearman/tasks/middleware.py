@@ -3,8 +3,8 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from .calls import Call
 from .current import CurrentJob
+from .task import Call
 
 
 class Middleware:

@@ -3,12 +3,10 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..options import format_options
-
-if TYPE_CHECKING:
-    from .task import Task
+from .definition import Definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +26,13 @@ class Schedule:
     catch_up: float = 0.0
 
 
-def table(task: "Task[..., Any]", schedule: Schedule) -> str:
+def table(task: Definition, schedule: Schedule) -> str:
     """Return the table of the settings file for a schedule.
 
     Raises TypeError if its arguments do not fit the task, and ValueError if they
     travel as bytes that are not UTF-8, as those of pickle.
     """
-    workload = task.bind(*schedule.args, **schedule.kwargs).workload
+    workload = task.packed(schedule.args, schedule.kwargs)
     steering = task.steering
     rows: dict[str, Any] = {"cron": schedule.cron}
     if schedule.timezone is not None:
@@ -54,10 +52,9 @@ def table(task: "Task[..., Any]", schedule: Schedule) -> str:
     return "\n".join([f"[schedules.{_text(task.name)}]", *lines, ""])
 
 
-def settings(tasks: Iterable["Task[..., Any]"]) -> str:
-    """Return the tables of all tasks that have a schedule."""
-    found = ((task, task.schedule) for task in tasks)
-    return "\n".join(table(task, each) for task, each in found if each is not None)
+def settings(tasks: Iterable[tuple[Definition, Schedule | None]]) -> str:
+    """Return the tables of those tasks that have a schedule."""
+    return "\n".join(table(task, each) for task, each in tasks if each is not None)
 
 
 def _text(value: str | float) -> str:

@@ -1,38 +1,22 @@
-"""A task: a function, its name on the server, and the options of its jobs."""
+"""A task, its calls and its jobs: each of them knows the others."""
 
-import copy
 from collections.abc import (
     AsyncIterator,
     Callable,
-    Coroutine,
     Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
-from functools import cached_property, update_wrapper
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Generic,
-    ParamSpec,
-    Protocol,
-    Self,
-    TypeVar,
-    Unpack,
-    cast,
-)
+from contextlib import AbstractContextManager
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
+from ..job import GearmanJobRequest
 from ..payload import as_text
-from .calls import Call, columns
-from .jobs import Job
-from .options import Steering, TaskOptions, steering
+from .definition import Definition
+from .jobs import Address, Origin, Place, Status
 from .schedules import Schedule
-from .wire.serializers import Name, Serializer, serializer
-from .wire.signatures import checker, signature_of
-
-if TYPE_CHECKING:
-    from .app import App
+from .wire.serializers import Name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,6 +28,193 @@ R_co = TypeVar("R_co", covariant=True)
 CONCURRENCY = 1000
 
 
+class Call(Generic[R_co]):
+    """A task with arguments, for a group or for `App.submit`: made by `Task.bind`.
+
+    `workload` has the arguments as they were when the call was made.
+    """
+
+    __slots__ = ("task", "workload")
+
+    def __init__(self, task: "Task[..., R_co]", workload: bytes) -> None:
+        self.task = task
+        self.workload = workload
+
+    def __repr__(self) -> str:
+        return f"<Call of {self.task.name} with {self.workload!r:.80}>"
+
+
+class Job(Generic[R_co]):
+    """A job that a server has accepted. `handle` is its name there.
+
+    `origin` is what a client knows of it; None if it was found by its handle. Methods
+    that begin with `a` are for asyncio, and do the same.
+    """
+
+    __slots__ = ("handle", "origin", "task")
+
+    def __init__(
+        self,
+        task: "Task[..., R_co]",
+        handle: str,
+        origin: GearmanJobRequest | Origin | None = None,
+    ) -> None:
+        self.task = task
+        self.handle = handle
+        self.origin = origin
+
+    @property
+    def request(self) -> GearmanJobRequest | None:
+        """What the blocking client knows of the job, if that has submitted it."""
+        return self.origin if isinstance(self.origin, GearmanJobRequest) else None
+
+    @property
+    def unique(self) -> str | None:
+        """The unique that it was submitted with; None if it was found by its handle."""
+        if self.origin is None:
+            return None
+        if isinstance(self.origin, GearmanJobRequest):
+            return cast(str, self.origin.job.unique)
+        return self.origin.unique
+
+    @property
+    def server(self) -> Address | None:
+        """Host and port of its server; None if it was found by its handle."""
+        origin = self.origin
+        if isinstance(origin, GearmanJobRequest):
+            place: Place | None = origin.job.connection
+        else:
+            place = None if origin is None else origin.server
+        return None if place is None else place.get_address()
+
+    def result(self, wait: float | None = None) -> R_co:
+        """Return the result; wait up to `wait` seconds (None: no limit; 0: not).
+
+        The server has it if the job runs, or has the option `keep`. Raises
+        ResultNotReady (a TimeoutError) if the job has not ended, JobFailed, UnknownJob
+        if the server does not know it or its result, and ServerUnavailable.
+        """
+        return self.task.app.calling.result(self, wait)
+
+    async def aresult(self, wait: float | None = None) -> R_co:
+        """Return the result, as `result` does."""
+        return await self.task.app.acalling.result(self, wait)
+
+    def status(self) -> Status:
+        """Ask for the status."""
+        return self.task.app.calling.status(self)
+
+    async def astatus(self) -> Status:
+        """Ask for the status."""
+        return await self.task.app.acalling.status(self)
+
+    def cancel(self) -> bool:
+        """Drop the job; return False if the server does not know it (any more)."""
+        return self.task.app.calling.cancel(self)
+
+    async def acancel(self) -> bool:
+        """Drop the job, as `cancel` does."""
+        return await self.task.app.acalling.cancel(self)
+
+    def __repr__(self) -> str:
+        return f"<Job {self.handle} of {self.task.name}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Job):
+            return NotImplemented
+        return self.handle == other.handle
+
+    def __hash__(self) -> int:
+        return hash(self.handle)
+
+
+class Submits(Protocol):
+    """Submits jobs, and asks for them."""
+
+    def call(self, task: "Task[..., Any]", workload: bytes) -> Any:
+        """Run a foreground job; return its decoded result."""
+
+    def map(self, calls: Iterable[Call[R]], concurrency: int) -> Iterator[R]:
+        """Run foreground jobs; yield their results in order."""
+
+    def submit(self, task: "Task[..., R]", workload: bytes) -> "Job[R]":
+        """Submit a background job."""
+
+    def result(self, job: "Job[R]", wait: float | None) -> R:
+        """Return the decoded result of a job."""
+
+    def fetch(self, handle: str, wait: float | None) -> bytes:
+        """Return the result of any job, as bytes."""
+
+    def status(self, job: "Job[Any]") -> Status:
+        """Ask for the status of a job."""
+
+    def statuses(self, jobs: "Sequence[Job[Any]]") -> list[Status]:
+        """Ask for the statuses of jobs at once."""
+
+    def cancel(self, job: "Job[Any]") -> bool:
+        """Have a job dropped; return whether a server knew it."""
+
+
+class AsyncSubmits(Protocol):
+    """Does what Submits does, for asyncio."""
+
+    async def call(self, task: "Task[..., Any]", workload: bytes) -> Any:
+        """Run a foreground job; return its decoded result."""
+
+    def map(
+        self, calls: Iterable[Call[R]], concurrency: int, *, alike: bool
+    ) -> AsyncIterator[R]:
+        """Run foreground jobs, which may be `alike`; yield their results in order."""
+
+    async def submit(self, task: "Task[..., R]", workload: bytes) -> "Job[R]":
+        """Submit a background job."""
+
+    async def result(self, job: "Job[R]", wait: float | None) -> R:
+        """Return the decoded result of a job."""
+
+    async def status(self, job: "Job[Any]") -> Status:
+        """Ask for the status of a job."""
+
+    async def cancel(self, job: "Job[Any]") -> bool:
+        """Have a job dropped; return whether a server knew it."""
+
+
+class Surrounds(Protocol):
+    """Middleware. The job is a CurrentJob, which knows its task."""
+
+    def submitting(self, call: Call[Any]) -> Call[Any]:
+        """Return the call to submit."""
+
+    def running(self, job: Any) -> AbstractContextManager[object]:
+        """Return a context manager in which the task's function is called."""
+
+
+class Submitter(Protocol):
+    """The app of a task, as far as tasks and jobs need it."""
+
+    @property
+    def middleware(self) -> Sequence[Surrounds]:
+        """What is done around submissions and runs."""
+
+    @property
+    def calling(self) -> Submits:
+        """What submits the jobs."""
+
+    @property
+    def acalling(self) -> AsyncSubmits:
+        """What submits the jobs in the running event loop."""
+
+    def prepared(self, calls: Iterable[Call[R]]) -> list[Call[R]]:
+        """Return calls as the middleware leaves them."""
+
+    def submit(self, calls: Iterable[Call[R]]) -> "list[Job[R]]":
+        """Submit background jobs of any tasks, all at once."""
+
+    async def asubmit(self, calls: Iterable[Call[R]]) -> "list[Job[R]]":
+        """Submit background jobs of any tasks, as `submit` does."""
+
+
 class Mapped(Protocol[A_contra, R_co]):
     """A task whose first parameter is an A: type checkers see that a map has such."""
 
@@ -51,7 +222,7 @@ class Mapped(Protocol[A_contra, R_co]):
         """Return a call of the task."""
 
 
-class Task(Generic[P, R]):
+class Task(Definition, Generic[P, R]):
     """A function that workers run; made by `App.task`.
 
     `name` is the function on the server. Arguments are checked when a job is submitted:
@@ -60,72 +231,22 @@ class Task(Generic[P, R]):
     Methods that begin with `a` are for asyncio, and do the same.
     """
 
-    is_async = False
-
     def __init__(
         self,
-        app: "App",
+        app: Submitter,
         function: Callable[..., Any],
         name: str,
         serializer: Name | None,
         options: Mapping[str, Any],
         schedule: Schedule | None = None,
     ) -> None:
-        # The names, the docstring and the annotations of the function.
-        update_wrapper(cast(Callable[..., Any], self), function)
-        self.__name__: str = getattr(function, "__name__", name)
+        super().__init__(function, name, serializer, options)
         self.app = app
-        self.function = function
-        self.name = name
         self.schedule = schedule
-        self.options = dict(options)
-        self._serializer_name = serializer
-        self._steering = steering(options)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function here."""
-        return self.function(*args, **kwargs)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
-
-    @property
-    def timeout(self) -> float | None:
-        """Seconds that an attempt may take; workers announce it."""
-        options = self._steering.options
-        return None if options is None else options.timeout
-
-    @property
-    def steering(self) -> Steering:
-        """The options of the jobs, as the client takes them."""
-        return self._steering
-
-    @cached_property
-    def serializer(self) -> Serializer:
-        """Makes bytes of arguments and results."""
-        return serializer(self._serializer_name, signature_of(self.function))
-
-    @cached_property
-    def _check(self) -> Callable[..., None]:
-        return checker(self.__name__, signature_of(self.function))
-
-    def with_options(self, **options: Unpack[TaskOptions]) -> Self:
-        """Return this task with other options for the jobs that it submits.
-
-        Options that are not named stay; None forgets one.
-        """
-        other = copy.copy(self)
-        other.options = {**self.options, **options}
-        other._steering = steering(other.options)
-        return other
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Return the call of this task with these arguments, to be submitted later."""
-        return Call(self, self._workload(args, kwargs))
-
-    def _workload(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
-        self._check(*args, **kwargs)
-        return self.serializer.dump_arguments(args, kwargs)
+        return Call(self, self.packed(args, kwargs))
 
     def _prepared(self, workload: bytes) -> "tuple[Task[..., R], bytes]":
         """Return the task and the workload as the middleware leaves them."""
@@ -142,7 +263,7 @@ class Task(Generic[P, R]):
         Raises JobFailed if the job fails, NotAccepted if the server refuses it, and
         ServerUnavailable if no server can be reached, or the connection is lost.
         """
-        task, workload = self._prepared(self._workload(args, kwargs))
+        task, workload = self._prepared(self.packed(args, kwargs))
         result: R = self.app.calling.call(task, workload)
         return result
 
@@ -151,7 +272,7 @@ class Task(Generic[P, R]):
 
         Raises NotAccepted if the server refuses it, and ServerUnavailable.
         """
-        task, workload = self._prepared(self._workload(args, kwargs))
+        task, workload = self._prepared(self.packed(args, kwargs))
         return self.app.calling.submit(task, workload)
 
     async def acall(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -160,13 +281,13 @@ class Task(Generic[P, R]):
         If the caller is cancelled, for example by `asyncio.timeout`, so is the job.
         Raises as `call` does.
         """
-        task, workload = self._prepared(self._workload(args, kwargs))
+        task, workload = self._prepared(self.packed(args, kwargs))
         result: R = await self.app.acalling.call(task, workload)
         return result
 
     async def asubmit(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Submit a background job, as `submit` does."""
-        task, workload = self._prepared(self._workload(args, kwargs))
+        task, workload = self._prepared(self.packed(args, kwargs))
         return await self.app.acalling.submit(task, workload)
 
     async def asubmit_many(
@@ -262,29 +383,19 @@ class Task(Generic[P, R]):
     def _calls(
         self, first: Iterable[Any], others: tuple[Iterable[Any], ...]
     ) -> Iterator[Call[R]]:
-        for args in columns(first, others):
-            yield Call(self, self._workload(args, {}))
+        for args in _columns(first, others):
+            yield Call(self, self.packed(args, {}))
 
     def job(self, handle: str | bytes) -> Job[R]:
         """Return a job of this task that was submitted before, by its handle."""
         return Job(self, as_text(handle))
 
 
-class PlainTask(Task[P, R]):
-    """A task whose function is called."""
+def _columns(
+    first: Iterable[Any], others: tuple[Iterable[Any], ...]
+) -> Iterable[tuple[Any, ...]]:
+    """Yield the arguments of each call, as `map` does.
 
-    if TYPE_CHECKING:
-
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-            """Call the function here."""
-
-
-class AsyncTask(Task[P, R]):
-    """A task whose function is `async def`."""
-
-    is_async = True
-
-    if TYPE_CHECKING:
-
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-            """Call the function here; the result is to be awaited."""
+    Raises ValueError at the end of the shortest, if they are not of the same length.
+    """
+    return zip(first, *others, strict=True)

@@ -87,7 +87,7 @@ class TaskWorker:
         self._ran += 1
         if self._ran == self._max_jobs:
             worker.stop()
-        updates = _Updates(task.app, worker, job)
+        updates = _Updates(self.app, worker, job)
         current = CurrentJob(task, handle, cast("str | None", job.unique), updates)
         with self._telling(current):
             return run(current, job.data)

@@ -25,7 +25,7 @@ TASKS = (
     *(tasks.TaskWorker, tasks.AsyncTaskWorker),
 )
 # What the parts of gearman.tasks call.
-OF_TASKS = {"submit_after", "asubmit_after", "prepared"}
+OF_TASKS = {"submit_after", "asubmit_after", "prepared", "packed"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ... import aio
 from ...address import format_address
@@ -13,12 +13,9 @@ from ...aio.client_link import ClientLink
 from ...aio.servers import Server
 from ...errors import JobFailed, NotAccepted
 from ...options import JobOptions
-from ..calls import Call
-from ..jobs import Job, Status
+from ..jobs import Status
 from ..options import Address
-
-if TYPE_CHECKING:
-    from ..task import Task
+from ..task import Call, Job, Task
 
 R = TypeVar("R")
 
@@ -36,7 +33,7 @@ class AsyncCalling:
         # What submits to one of several servers only.
         self._single: dict[Address, AsyncCalling] = {}
 
-    async def call(self, task: "Task[..., Any]", workload: bytes) -> Any:
+    async def call(self, task: Task[..., Any], workload: bytes) -> Any:
         """Run a foreground job; return its decoded result."""
         try:
             data = await self.client.call(task.name, workload, **self._options(task))
@@ -90,7 +87,7 @@ class AsyncCalling:
                 each.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def submit(self, task: "Task[..., R]", workload: bytes) -> Job[R]:
+    async def submit(self, task: Task[..., R], workload: bytes) -> Job[R]:
         """Submit a background job."""
         try:
             job = await self.client.submit(task.name, workload, **self._options(task))
@@ -169,7 +166,7 @@ class AsyncCalling:
         found = [each for each in self.client.servers if each.get_address() == address]
         return found or self.client.servers
 
-    def _options(self, task: "Task[..., Any]") -> dict[str, Any]:
+    def _options(self, task: Task[..., Any]) -> dict[str, Any]:
         """Return the options of a task as the client takes them."""
         steering = task.steering
         given: dict[str, Any] = {"unique": steering.unique}
@@ -187,7 +184,7 @@ class AsyncCalling:
         return given
 
 
-def _submitted(task: "Task[..., R]", job: aio.Job) -> Job[R]:
+def _submitted(task: Task[..., R], job: aio.Job) -> Job[R]:
     return Job(task, job.handle, job)
 
 

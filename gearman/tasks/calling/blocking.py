@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ...address import format_address
 from ...admin_client import GearmanAdminClient
@@ -21,11 +21,8 @@ from ...errors import (
     ServerUnavailable,
 )
 from ...job import Connection, GearmanJob, GearmanJobRequest
-from ..calls import Call
-from ..jobs import Address, Job, Status
-
-if TYPE_CHECKING:
-    from ..task import Task
+from ..jobs import Address, Status
+from ..task import Call, Job, Task
 
 R = TypeVar("R")
 
@@ -49,7 +46,7 @@ class Calling:
         self._servers = servers
         self._admin = admin
 
-    def call(self, task: "Task[..., Any]", workload: bytes) -> Any:
+    def call(self, task: Task[..., Any], workload: bytes) -> Any:
         """Run a foreground job; return its decoded result."""
         steering = task.steering
         request = self.client.submit_job(
@@ -90,7 +87,7 @@ class Calling:
         self.client.submit_multiple_requests(requests, wait_until_complete=False)
         return list(zip(calls, requests, strict=True))
 
-    def submit(self, task: "Task[..., R]", workload: bytes) -> Job[R]:
+    def submit(self, task: Task[..., R], workload: bytes) -> Job[R]:
         """Submit a background job."""
         steering = task.steering
         if steering.server is not None:
@@ -230,7 +227,7 @@ def _requests(
     return requests
 
 
-def outcome(task: "Task[..., R]", request: GearmanJobRequest) -> R:
+def outcome(task: Task[..., R], request: GearmanJobRequest) -> R:
     """Return the result of a foreground job that should have ended."""
     if request.state == JOB_COMPLETE:
         result: R = task.serializer.load_result(request.result)
@@ -243,7 +240,7 @@ def outcome(task: "Task[..., R]", request: GearmanJobRequest) -> R:
     raise ServerUnavailable(f"the connection was lost before {handle} has ended")
 
 
-def _accepted(task: "Task[..., R]", request: GearmanJobRequest) -> Job[R] | None:
+def _accepted(task: Task[..., R], request: GearmanJobRequest) -> Job[R] | None:
     handle = request.job.handle
     if request.state != JOB_CREATED or handle is None:
         return None

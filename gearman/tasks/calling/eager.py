@@ -7,17 +7,14 @@ travel is found, and a task gets copies.
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ...client_core.results import failure
 from ...errors import JobFailed, JobRetry, UnknownJob
-from ..calls import Call
 from ..current import CurrentJob
-from ..jobs import Job, Status
+from ..jobs import Status
 from ..running import arun, run
-
-if TYPE_CHECKING:
-    from ..task import Task
+from ..task import Call, Job, Task
 
 R = TypeVar("R")
 
@@ -85,14 +82,14 @@ class Eager:
         self._numbers = itertools.count(1)
         self._ended: dict[str, bytes | JobFailed] = {}
 
-    def call(self, task: "Task[..., Any]", workload: bytes) -> Any:
+    def call(self, task: Task[..., Any], workload: bytes) -> Any:
         return self.submit(task, workload).result()
 
     def map(self, calls: Iterable[Call[R]], concurrency: int) -> Iterator[R]:
         for call in calls:
             yield self.submit(call.task, call.workload).result()
 
-    def submit(self, task: "Task[..., R]", workload: bytes) -> Job[R]:
+    def submit(self, task: Task[..., R], workload: bytes) -> Job[R]:
         runner = _asyncio_run if task.is_async else run
         attempts = self.attempts(task)
         for current in attempts:
@@ -102,7 +99,7 @@ class Eager:
                 attempts.failed(error)
         return attempts.job
 
-    def attempts(self, task: "Task[..., R]") -> "Attempts[R]":
+    def attempts(self, task: Task[..., R]) -> "Attempts[R]":
         """Return the attempts of a new job, whose end is kept."""
         return Attempts(Job(task, f"eager:{next(self._numbers)}"), self._keep)
 
@@ -147,7 +144,7 @@ class EagerAsync:
     def __init__(self, eager: Eager) -> None:
         self._eager = eager
 
-    async def call(self, task: "Task[..., Any]", workload: bytes) -> Any:
+    async def call(self, task: Task[..., Any], workload: bytes) -> Any:
         return (await self.submit(task, workload)).result()
 
     async def map(
@@ -156,7 +153,7 @@ class EagerAsync:
         for call in calls:
             yield await self.call(call.task, call.workload)
 
-    async def submit(self, task: "Task[..., R]", workload: bytes) -> Job[R]:
+    async def submit(self, task: Task[..., R], workload: bytes) -> Job[R]:
         attempts = self._eager.attempts(task)
         for current in attempts:
             try:
@@ -187,7 +184,7 @@ def _asyncio_run(job: CurrentJob, workload: bytes) -> bytes:
     return asyncio.run(arun(job, workload))
 
 
-def _retries(task: "Task[..., Any]") -> int:
+def _retries(task: Task[..., Any]) -> int:
     options = task.steering.options
     return 0 if options is None or options.retries is None else options.retries
 

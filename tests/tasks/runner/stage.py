@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from gearman import GearmanAdminClient, GearmanClient
 from gearman.tasks import App
-from gearman.tasks.jobs import Job
-from gearman.tasks.task import Task
+from gearman.tasks.task import Job, Task
 from tests import servers
 
 # `wait` runs until a file is there, and writes one when it begins.
