@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from graphlib import TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -107,6 +108,14 @@ def test_module_imports_nothing_from_an_outer_layer(name: str) -> None:
         other for other in imported_modules(MODULES[name]) if layer(other) > layer(name)
     ]
     assert outer == []
+
+
+def test_no_modules_import_each_other() -> None:
+    """Also in one layer, in functions, and for type checkers only."""
+    graph = {name: set(imported_modules(path)) for name, path in MODULES.items()}
+    assert {name for name in graph if name in graph[name]} == set()
+    # It raises CycleError, which names the modules of a circle.
+    TopologicalSorter(graph).prepare()
 
 
 @pytest.mark.parametrize(
