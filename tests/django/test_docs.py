@@ -56,6 +56,7 @@ def done(project: Path, *words: str) -> str:
     return output
 
 
+@pytest.mark.timeout(240)
 def test_project_of_the_page_runs(project: Path) -> None:
     manage = ("-m", "django")
     assert "no issues" in done(project, *manage, "check")
