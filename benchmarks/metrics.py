@@ -100,7 +100,7 @@ def _after_jobs(
 ) -> float:
     """Return the milliseconds of a scrape after a job of each function."""
     spent = 0.0
-    times: int = options.scrapes // 5
+    times: int = max(options.scrapes // 5, 1)
     for _ in range(times):
         fill(gear, options.functions, 1)
         before = processor_seconds(process)
