@@ -1,15 +1,24 @@
 """The servers are those of `tests/client`."""
 
+import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import gearman
+from tests.aio.stage import pending
 from tests.client.conftest import server, task
 from tests.client.stage import working
 from tests.servers import Server, until
 
 __all__ = ["server", "task"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known() -> list[asyncio.Future[Any]]:
+    """The pending futures that tests of other modules have left."""
+    return pending()
 
 
 @pytest.fixture

@@ -128,11 +128,16 @@ def test_an_answer_that_cannot_be_read_is_an_error() -> None:
 
 def test_a_late_answer_is_not_that_of_the_next_command() -> None:
     async def main() -> None:
-        async with scripted() as script, Admin(script.address, timeout=0.01) as admin:
+        async with scripted() as script, Admin(script.address) as admin:
+            call = asyncio.create_task(admin.version())
+            talk = await script.accept()
+            await talk.line()
+            talk.writer.write(b"OK 0\n")
+            assert await call == "OK 0"
+            admin.timeout = 0.01
             with pytest.raises(TimeoutError):
                 await admin.version()
             admin.timeout = None
-            talk = await script.accept()
             await talk.line()
             call = asyncio.create_task(admin.version())
             await talk.line()

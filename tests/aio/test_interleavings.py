@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -270,5 +271,5 @@ def test_every_caller_gets_its_own_result_or_an_error(
     run(played(steps), collect=False)
 
 
-def test_no_future_is_left() -> None:
-    assert pending() == []
+def test_no_future_is_left(known: list[asyncio.Future[Any]]) -> None:
+    assert pending(known) == []

@@ -6,6 +6,7 @@ Every caller gets its own result, or an error; nothing is left.
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -154,5 +155,5 @@ def test_every_caller_gets_its_own_result_or_an_error(
     run(played(server, steps), collect=False)
 
 
-def test_no_future_is_left() -> None:
-    assert pending() == []
+def test_no_future_is_left(known: list[asyncio.Future[Any]]) -> None:
+    assert pending(known) == []

@@ -169,7 +169,8 @@ def test_no_job_is_asked_for_while_results_wait_to_be_sent() -> None:
 
 
 def test_a_thread_waits_while_the_server_accepts_no_data() -> None:
-    large = b"x" * 8_000_000
+    # More than the buffers of the system take.
+    large = b"x" * 64_000_000
 
     def much(job: RunningJob) -> None:
         job.send_data(large)

@@ -66,6 +66,8 @@ class Command(BaseCommand):
         names = ", ".join(workers[0].functions)
         if options["verbosity"]:
             self.stdout.write(f"Running tasks of {names} on {', '.join(app.addresses)}")
+            # What reads from a pipe would get it at the end.
+            self.stdout.flush()
         _work(workers)
 
 
