@@ -241,6 +241,8 @@ def test_address_in_use_is_told(process: bool) -> None:
 @PLACES
 def test_store_that_cannot_be_opened_is_told(process: bool, tmp_path: Path) -> None:
     options = ("--queue-type=sqlite", f"--sqlite-db={tmp_path / 'no' / 'jobs'}")
+    # What other tests have left is not closed meanwhile.
+    gc.collect()
     before = sorted(os.listdir("/proc/self/fd"))
     with (
         pytest.raises(GearmanError, match="jobs"),
