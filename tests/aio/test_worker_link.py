@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from threading import Event
 
 import pytest
 
@@ -171,10 +172,12 @@ def test_no_job_is_asked_for_while_results_wait_to_be_sent() -> None:
 def test_a_thread_waits_while_the_server_accepts_no_data() -> None:
     # More than the buffers of the system take.
     large = b"x" * 64_000_000
+    received = Event()
 
     def much(job: RunningJob) -> None:
+        # If the loop is quick, this waits already, otherwise the next one.
         job.send_data(large)
-        until(lambda: job.link.blocked)
+        until(lambda: job.link.blocked or received.is_set())
         job.send_data(b"more")
 
     async def scene(script: Scripted, worker: Worker) -> None:
@@ -188,6 +191,7 @@ def test_a_thread_waits_while_the_server_accepts_no_data() -> None:
         # The thread waits among those who want to send.
         await soon(lambda: link._blocked)
         assert await talk.expect("WORK_DATA") == [b"H:1", large]
+        received.set()
         assert await talk.expect("WORK_DATA") == [b"H:1", b"more"]
         await talk.expect("WORK_COMPLETE", "GRAB_JOB_UNIQ")
         talk.send("NO_JOB")
