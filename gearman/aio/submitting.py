@@ -6,9 +6,9 @@ from itertools import count
 from typing import Any, TypedDict
 
 from ..blocking.options import NamedOptions
-from ..client_core.steered import steer, united
-from ..constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
-from ..errors import GearmanError, OptionError
+from ..client_core.steered import only_server, priority_of, steer, united
+from ..constants import PRIORITY_NONE
+from ..errors import GearmanError
 from ..job import GearmanJob
 from ..options import Backoff, Dead
 from ..payload import as_bytes
@@ -19,13 +19,6 @@ from .requests import Request
 Submission = (
     tuple[str, str | bytes] | tuple[str, str | bytes, Mapping[str, Any]] | tuple[str]
 )
-
-_PRIORITIES = {
-    None: PRIORITY_NONE,
-    "normal": PRIORITY_NONE,
-    "high": PRIORITY_HIGH,
-    "low": PRIORITY_LOW,
-}
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -101,10 +94,7 @@ def request_of(
 
 
 def _set_options(request: Request, options: dict[str, Any]) -> None:
-    priority = options.pop("priority", None)
-    if priority not in _PRIORITIES:
-        raise OptionError(f"priority is high, normal or low, not {priority!r:.80}")
-    request.priority = _PRIORITIES[priority]
+    request.priority = priority_of(options.pop("priority", None))
     bound = None
     if "after" in options:
         options["after"], bound = _after(options["after"])
@@ -121,7 +111,5 @@ def _after(after: Any) -> tuple[Any, Any]:
         return None, None
     jobs = [after] if isinstance(after, Job | str | bytes) else list(after)
     servers = {each.server for each in jobs if isinstance(each, Job)} - {None}
-    if len(servers) > 1:
-        raise OptionError("after must be jobs of one server, not of several")
     handles = [each.handle if isinstance(each, Job) else each for each in jobs]
-    return handles, servers.pop() if servers else None
+    return handles, only_server(servers)

@@ -4,10 +4,10 @@ A server that has the extensions gets SUBMIT_JOB_WITH. Another one gets a packet
 standard if that says the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..address import format_address
 from ..constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
@@ -21,7 +21,16 @@ from ..protocol import (
 )
 from .submission import Arguments
 
+_Server = TypeVar("_Server")
+
 _PRIORITIES: Final = {PRIORITY_HIGH: 0, PRIORITY_NONE: None, PRIORITY_LOW: 2}
+# By the names that options have.
+_NAMED_PRIORITIES: Final = {
+    "high": PRIORITY_HIGH,
+    "normal": PRIORITY_NONE,
+    "low": PRIORITY_LOW,
+    None: PRIORITY_NONE,
+}
 
 # What any server does with a job.
 _USUAL: Final = JobOptions(
@@ -58,14 +67,29 @@ def steer(
     Raises what `checked` raises, and OptionError if these are on several servers.
     """
     request.options = checked(options)
-    servers = {
+    request.bound_to = only_server(
         job.job.connection
         for job in ([] if isinstance(options, JobOptions) else _after(options))
         if isinstance(job, GearmanJobRequest)
-    }
-    if len(servers) > 1:
+    )
+
+
+def only_server(servers: Iterable[_Server]) -> _Server | None:
+    """Return the server of the jobs that another one waits for; None if there are none.
+
+    Raises OptionError if there are several.
+    """
+    found = {*servers}
+    if len(found) > 1:
         raise OptionError("after must be jobs of one server, not of several")
-    request.bound_to = servers.pop() if servers else None
+    return found.pop() if found else None
+
+
+def priority_of(name: object) -> str | None:
+    """Return the priority of the option's value, None is normal. Raises OptionError."""
+    if name not in _NAMED_PRIORITIES:
+        raise OptionError(f"priority must be high, normal or low, not {name!r:.80}")
+    return _NAMED_PRIORITIES[name]
 
 
 def checked(options: Mapping[str, object] | JobOptions) -> JobOptions:

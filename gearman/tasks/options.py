@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
 
-from ..constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
-from ..errors import OptionError
+from ..client_core.steered import only_server, priority_of
 from ..options import Backoff, Dead, JobOptions, job_options
 
 Address = tuple[str, int]
@@ -25,13 +24,6 @@ class SubmittedJob(Protocol):
 
 Priority = Literal["high", "normal", "low"]
 After = str | SubmittedJob
-
-_PRIORITIES = {
-    "high": PRIORITY_HIGH,
-    "normal": PRIORITY_NONE,
-    "low": PRIORITY_LOW,
-    None: PRIORITY_NONE,
-}
 
 
 class TaskOptions(TypedDict, total=False):
@@ -90,30 +82,22 @@ def steering(given: Mapping[str, Any]) -> Steering:
         if name not in NAMES:
             raise TypeError(f"{name!r} is no option of a task")
     values = {name: each for name, each in given.items() if each is not None}
-    priority = values.pop("priority", None)
-    if priority not in _PRIORITIES:
-        raise OptionError(f"priority must be high, normal or low, not {priority!r:.80}")
+    priority = priority_of(values.pop("priority", None))
     unique = values.pop("unique", None)
     if isinstance(values.get("at"), datetime):
         values["at"] = values["at"].timestamp()
     server = None
     if "after" in values:
         jobs = _listed(values["after"])
-        server = _server_of(jobs)
+        # A job whose server is not known may be on any.
+        known = {job.server for job in jobs if isinstance(job, SubmittedJob)} - {None}
+        server = only_server(known)
         values["after"] = [
             job.handle if isinstance(job, SubmittedJob) else job for job in jobs
         ]
     options = job_options(values) if values else None
-    return Steering(options, _PRIORITIES[priority], unique, server)
+    return Steering(options, priority, unique, server)
 
 
 def _listed(after: After | Collection[After]) -> Collection[After]:
     return [after] if isinstance(after, str | SubmittedJob) else after
-
-
-def _server_of(jobs: Collection[After]) -> Address | None:
-    """Return the only server of jobs, if that is known. Raises OptionError."""
-    servers = {job.server for job in jobs if isinstance(job, SubmittedJob)} - {None}
-    if len(servers) > 1:
-        raise OptionError("after must be jobs of one server, not of several")
-    return servers.pop() if servers else None
