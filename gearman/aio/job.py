@@ -12,7 +12,7 @@ from ..job import JobStatus
 from .client_link import ClientLink
 from .requests import Data as Data
 from .requests import Progress as Progress
-from .requests import Request, not_ready
+from .requests import Request
 from .requests import Update as Update
 from .requests import Warned as Warned
 from .results import open_links, result_of, watch
@@ -100,8 +100,6 @@ class Job:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await request.end()
-        if request.unended:
-            raise not_ready(request)
         return request.outcome()
 
     async def cancel(self) -> bool:

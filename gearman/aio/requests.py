@@ -7,7 +7,6 @@ from typing import Any, ClassVar, cast
 
 from ..client_core.results import end_of
 from ..constants import JOB_CREATED, JOB_PENDING, JOB_UNKNOWN
-from ..errors import ResultNotReady
 from ..job import GearmanJob, GearmanJobRequest
 from .link import tell
 
@@ -150,9 +149,3 @@ def _wake(futures: tuple[Future, ...]) -> None:
 
 def _without(futures: tuple[Future, ...], gone: Future) -> tuple[Future, ...]:
     return tuple(future for future in futures if future is not gone)
-
-
-def not_ready(request: Request) -> ResultNotReady:
-    """Return the error for a job that has not ended in time."""
-    handle = request.job.handle
-    return ResultNotReady(handle, "waiting" if handle else "")
