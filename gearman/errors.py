@@ -203,11 +203,11 @@ class JobRetry(GearmanError):
         self.counts = counts
 
 
-# The errors of tasks.
+# The errors of tasks, and of the client for asyncio.
 
 
 class NotAccepted(GearmanError):
-    """A server has not accepted jobs of tasks; the text says why.
+    """A server has not accepted jobs; the text says why.
 
     `jobs` has an item for each job that should be submitted: those that were accepted,
     and None for the others.

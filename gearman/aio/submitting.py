@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, TypedDict
 
+from .. import errors
 from ..blocking.options import NamedOptions
 from ..client_core.steered import only_server, priority_of, steer, united
 from ..constants import PRIORITY_NONE
-from ..errors import GearmanError
 from ..job import GearmanJob
 from ..options import Backoff, Dead
 from ..payload import as_bytes
@@ -45,20 +45,20 @@ class SubmitOptions(TypedDict, total=False):
 assert {*NamedOptions.__annotations__} < {*SubmitOptions.__annotations__}
 
 
-class NotAccepted(GearmanError):
-    """Some jobs of `submit_many` were not accepted.
+class NotAccepted(errors.NotAccepted):
+    """Some jobs of `submit_many` were not accepted; `problems` has the errors by place.
 
-    `jobs` has the accepted ones in their places, and None in the places of others;
-    `problems` has the errors by place.
+    `jobs` has the accepted ones in their places, and None in the places of others.
     """
+
+    jobs: list[Job | None]
 
     def __init__(
         self, jobs: Sequence[Job | None], problems: Mapping[int, Exception]
     ) -> None:
         first = next(iter(problems.values()))
         text = f"{len(problems)} of {len(jobs)} jobs were not accepted"
-        super().__init__(f"{text}; the first one: {first}")
-        self.jobs = list(jobs)
+        super().__init__(f"{text}; the first one: {first}", jobs)
         self.problems = dict(problems)
 
 
