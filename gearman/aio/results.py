@@ -8,9 +8,9 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
-from ..client_core.results import ResultAnswer, failure, of_all
+from ..client_core.results import PAUSE, STORING, ResultAnswer, failure, of_all
 from ..constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED, PRIORITY_NONE
 from ..errors import ConnectionError, JobFailed, ResultNotReady, ServerUnavailable
 from ..job import GearmanJob
@@ -20,10 +20,6 @@ from .requests import Request
 from .servers import Server, unavailable
 
 Servers = Sequence[Server[ClientLink]]
-
-# Seconds that storing a result may take, and after which to ask again.
-_STORING: Final = 1.0
-_PAUSE: Final = 0.01
 
 
 async def open_links(servers: Servers) -> list[ClientLink]:
@@ -71,7 +67,7 @@ async def result_of(servers: Servers, handle: str, wait: float | None) -> bytes:
                     if found is not None:
                         return found
                 # The connection was lost.
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(PAUSE)
     except TimeoutError as error:
         if isinstance(error, ResultNotReady):
             raise
@@ -130,9 +126,9 @@ async def _reason(found: Answer) -> str:
     keeps only when that is stored. If it keeps none, there is no reason.
     """
     loop = asyncio.get_running_loop()
-    end = loop.time() + _STORING
+    end = loop.time() + STORING
     while True:
         answer = await _ask([found.server], found.handle)
         if not answer.unended or loop.time() > end:
             return str(Payload(answer.data))
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(PAUSE)

@@ -9,17 +9,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..client_core.inquiry import checked_handle
-from ..client_core.results import ResultAnswer, end_of, failure, of_all
+from ..client_core.results import (
+    PAUSE,
+    STORING,
+    ResultAnswer,
+    end_of,
+    failure,
+    of_all,
+)
 from ..client_handler import GearmanClientCommandHandler
 from ..connection import GearmanConnection
 from ..constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED, JOB_UNKNOWN
 from ..errors import InvalidClientState, JobFailed, ResultNotReady
 from ..job import Connection, GearmanJob, GearmanJobRequest
 from .job_statuses import Asker, Job
-
-# Seconds that storing a result may take, and after which to ask again.
-_STORING = 1.0
-_PAUSE = 0.01
 
 
 class Client(Asker, Protocol):
@@ -193,10 +196,10 @@ def _reason(client: Client, found: ResultAnswer, poll_timeout: float | None) -> 
     For a short time the server may say that the job runs: it tells a result that it
     keeps only when that is stored. If it keeps none, there is no reason.
     """
-    end = time.monotonic() + _STORING
+    end = time.monotonic() + STORING
     places = _places(client, found.connection)
     while True:
         answer = _ask(client, found.handle, places, poll_timeout)
         if not answer.unended or time.monotonic() > end:
             return str(answer.data)
-        client.poll_connections_until_stopped(places, lambda _: True, timeout=_PAUSE)
+        client.poll_connections_until_stopped(places, lambda _: True, timeout=PAUSE)

@@ -21,6 +21,10 @@ EXCEPTION: Final = "exception"
 UNKNOWN: Final = "unknown"
 _UNENDED: Final = ("waiting", "running")
 
+# Seconds that storing a result may take, and after which to ask again.
+STORING: Final = 1.0
+PAUSE: Final = 0.01
+
 
 class ResultAnswer:
     """The answer of one server to GET_RESULT; `state` is empty until it has come.

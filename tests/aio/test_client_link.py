@@ -265,7 +265,7 @@ def test_a_failed_job_has_a_reason() -> None:
 
 
 def test_a_reason_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gearman.aio.results._STORING", 0.0)
+    monkeypatch.setattr("gearman.aio.results.STORING", 0.0)
 
     async def scene(script: Scripted, client: Client) -> None:
         waiting, talk = await _waiting(script, client)
