@@ -127,9 +127,8 @@ class Worker:
             type(function).__call__
         )
         self._abilities[name] = _Ability(function, timeout, cancel, is_async)
-        for server in self.servers:
-            if server.link is not None and server.link.connected:
-                server.link.announce_another(name, timeout)
+        for link in self._links():
+            link.announce_another(name, timeout)
 
     def timeouts(self) -> list[tuple[str, float | None]]:
         """Return the functions, and the seconds that their jobs may take."""
