@@ -3,14 +3,14 @@
 import os
 from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Any, TypedDict
+from typing import Any
 
 from .. import errors
 from ..blocking.options import NamedOptions
 from ..client_core.steered import only_server, priority_of, steer, united
 from ..constants import PRIORITY_NONE
 from ..job import GearmanJob
-from ..options import Backoff, Dead
+from ..options import CommonOptions
 from ..payload import as_bytes
 from .job import Job
 from .requests import Request
@@ -21,25 +21,17 @@ Submission = (
 )
 
 
-class SubmitOptions(TypedDict, total=False):
-    """Options of a job; see `gearman.blocking.options.NamedOptions`.
+class SubmitOptions(CommonOptions, total=False):
+    """Options of a job; see `gearman.options.CommonOptions`.
 
     priority: "high", "normal" or "low".
+    at: seconds since the epoch before which the job may not start.
     after: jobs, or handles of jobs, of the same server that must have ended before.
     """
 
     priority: str | None
     at: float | None
-    delay: float | None
-    ttl: float | None
-    timeout: float | None
-    retries: int | None
-    backoff: str | Backoff | None
-    keep: float | None
-    dead: str | Dead | None
     after: "Job | str | bytes | Sequence[Job | str | bytes] | None"
-    need_worker: bool | None
-    trace: str | None
 
 
 assert {*NamedOptions.__annotations__} < {*SubmitOptions.__annotations__}

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from ..errors import GearmanError
 from ..job import GearmanJobRequest
-from ..options import Backoff, Dead
+from ..options import CommonOptions
 from ..util import Address
 from .sockets import Keepalive
 
@@ -29,34 +29,16 @@ class Options(TypedDict, total=False):
     max_packet: int | None
 
 
-class NamedOptions(TypedDict, total=False):
-    """Options of a job that are keyword arguments of `submit_job`; times in seconds.
+class NamedOptions(CommonOptions, total=False):
+    """Options of a job that are keyword arguments of `submit_job`; see CommonOptions.
 
-    at, delay: when the job may start: since the epoch, or from now. Both may be given.
-    ttl: how long it may wait for its start; then it fails.
-    timeout: how long an attempt may take.
-    retries, backoff: how many attempts may follow a failed one, after which pauses:
-        "fixed:S", or "exponential:S:LONGEST" (the default is "exponential:5:3600"),
-        of which a random part is waited.
-    keep: how long the server keeps the result of a background job for `get_result`.
-    dead: what becomes of a background job that has failed for good: "list" (it goes to
-        the server's list of dead jobs), "function:NAME" or "none".
+    at: seconds since the epoch before which the job may not start. It may also have a
+        `delay`.
     after: jobs (requests, or handles) of the same server that must have ended before.
-    need_worker: the job is refused if no worker has its function now.
-    trace: a W3C traceparent.
     """
 
     at: float | None
-    delay: float | None
-    ttl: float | None
-    timeout: float | None
-    retries: int | None
-    backoff: str | Backoff | None
-    keep: float | None
-    dead: str | Dead | None
     after: After | Collection[After] | None
-    need_worker: bool | None
-    trace: str | None
 
 
 def tls_arguments(server: dict[str, Any]) -> dict[str, Any]:

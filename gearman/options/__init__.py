@@ -17,6 +17,7 @@ from .forms import (
 from .keys import KEYS, Key
 from .kinds import MAX_AFTER, MAX_TIME
 from .model import DEFAULT_BACKOFF, Backoff, Dead, JobOptions, Policy, Rate
+from .named import CommonOptions
 from .policies import Policies, merged
 from .schedule import Schedule
 
@@ -27,6 +28,7 @@ __all__ = [
     "MAX_OPTIONS",
     "MAX_TIME",
     "Backoff",
+    "CommonOptions",
     "Dead",
     "JobOptions",
     "Key",

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from ..client_core.steered import only_server, priority_of
-from ..options import Backoff, Dead, JobOptions, job_options
+from ..options import CommonOptions, JobOptions, job_options
 
 Address = tuple[str, int]
 
@@ -26,38 +26,21 @@ Priority = Literal["high", "normal", "low"]
 After = str | SubmittedJob
 
 
-class TaskOptions(TypedDict, total=False):
-    """Options of jobs; times are in seconds. None is not set.
+class TaskOptions(CommonOptions, total=False):
+    """Options of jobs; see `gearman.options.CommonOptions`. None is not set.
 
     priority: of the jobs that wait for the same workers.
-    at, delay: when the job may start: since the epoch (or a datetime), or from now.
-    ttl: how long it may wait for its start; then it fails.
-    timeout: how long an attempt may take. Workers announce it, too.
-    retries, backoff: how many attempts may follow a failed one, after which pauses:
-        "fixed:S", or "exponential:S:LONGEST" (the default is "exponential:5:3600"),
-        of which a random part is waited.
-    keep: how long the server keeps the result of a submitted job.
-    dead: what becomes of a submitted job that has failed for good: "list" (it goes to
-        the server's list of dead jobs), "function:NAME" or "none".
+    at: the time before which the job may not start: a datetime, or seconds since the
+        epoch.
+    timeout: workers announce it, too.
     after: jobs, or their handles, that must have ended before.
-    need_worker: the job is refused if no worker has its function now.
     unique: up to 64 bytes; while a job with it waits or runs, others join it.
-    trace: a W3C traceparent.
     """
 
     priority: Priority | None
     at: float | datetime | None
-    delay: float | None
-    ttl: float | None
-    timeout: float | None
-    retries: int | None
-    backoff: str | Backoff | None
-    keep: float | None
-    dead: str | Dead | None
     after: After | Collection[After] | None
-    need_worker: bool | None
     unique: str | None
-    trace: str | None
 
 
 NAMES = frozenset(TaskOptions.__annotations__)
