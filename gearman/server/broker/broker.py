@@ -398,4 +398,5 @@ def _status(job: Job | None) -> tuple[bytes, bytes, bytes, bytes]:
     if job is None:
         return b"0", b"0", b"0", b"0"
     running = b"1" if job.state == RUNNING else b"0"
-    return b"1", running, b"%d" % job.numerator, b"%d" % job.denominator
+    numerator, denominator = job.progress
+    return b"1", running, b"%d" % numerator, b"%d" % denominator

@@ -109,7 +109,7 @@ class Jobs:
         job.reducer = None
         job.state = NEW
         job.retries = 0
-        job.numerator = job.denominator = 0
+        job.progress = (0, 0)
         job.timer = 0
         job.since = 0.0
         job.worker = None

@@ -208,8 +208,7 @@ class Workers:
         """Keep the status of a job, and pass it on to its clients unchanged."""
         job = self._owned(peer, handle)
         if job is not None:
-            job.numerator = _number(numerator)
-            job.denominator = _number(denominator)
+            job.progress = (_number(numerator), _number(denominator))
             self._jobs.forward(job, WORK_STATUS, (handle, numerator, denominator))
 
     def data(self, peer: Peer, handle: bytes, data: bytes) -> None:

@@ -16,14 +16,13 @@ cdef class Job:
     cdef public bytes unique
     cdef public bytes workload
     cdef public bytes reducer
+    cdef public tuple progress
     cdef public Peer worker
     cdef public list clients
     cdef public dict joins
     cdef public int64_t when
     cdef public int64_t timer
     cdef public double since
-    cdef public unsigned int numerator
-    cdef public unsigned int denominator
     cdef public int retries
     cdef public char priority
     cdef public char state

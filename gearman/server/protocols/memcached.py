@@ -302,4 +302,4 @@ class MemcachedProtocol(Protocol):
 def _status(job: Job) -> bytes:
     """Return known, running, numerator and denominator, as STATUS_RES has them."""
     running = job.worker is not None
-    return b"1 %d %d %d" % (running, job.numerator, job.denominator)
+    return b"1 %d %d %d" % (running, *job.progress)

@@ -79,7 +79,7 @@ class Losses:
             self._places.move(job, ABANDONED, GONE)
             return self._jobs.retire(job)
         job.retries += 1
-        job.numerator = job.denominator = 0
+        job.progress = (0, 0)
         if 0 <= self.retries <= job.retries:
             return self._give_up(job, worker, reason)
         self.note("queued again", job, worker, reason)

@@ -131,7 +131,7 @@ class Attempts:
         reason: str,
     ) -> None:
         job.function.stats.retried += 1
-        job.numerator = job.denominator = 0
+        job.progress = (0, 0)
         extra.due = self._places.wall + pause if pause > 0 else 0.0
         self._note("tried again", job, worker, reason)
         if job.stored:

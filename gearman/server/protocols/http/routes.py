@@ -279,6 +279,7 @@ def _unescaped(path: bytes) -> bytes:
 
 
 def _status(job: Job) -> dict[str, Any]:
+    numerator, denominator = job.progress
     return {
         "handle": _text(job.handle),
         "function": _text(job.function.name),
@@ -287,8 +288,8 @@ def _status(job: Job) -> dict[str, Any]:
         "priority": _NAMES[job.priority],
         "retries": job.retries,
         "running": job.worker is not None,
-        "numerator": job.numerator,
-        "denominator": job.denominator,
+        "numerator": numerator,
+        "denominator": denominator,
     }
 
 
