@@ -3,7 +3,6 @@
 The compiled build has another version of this file, with the same meaning.
 """
 
-from array import array
 from bisect import bisect_left
 
 # A histogram has a bucket for each of these longest times, in seconds: 1 ms, 2 ms, 4 ms
@@ -21,8 +20,8 @@ class Histogram:
     __slots__ = ("_counts", "total")
 
     def __init__(self) -> None:
-        # An array takes less than a list: it has no object for each number.
-        self._counts = array("q", [0] * (BUCKETS + 1))
+        # In an array, counting would take longer.
+        self._counts = [0] * (BUCKETS + 1)
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
@@ -32,7 +31,7 @@ class Histogram:
 
     def counts(self) -> list[int]:
         """Return a number for each bucket."""
-        return self._counts.tolist()
+        return self._counts.copy()
 
     def count(self) -> int:
         """Return how many times were added."""

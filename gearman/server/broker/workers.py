@@ -187,11 +187,13 @@ class Workers:
         woken = peer.sleep == WOKEN
         peer.sleep = AWAKE
         queue = self._choice.queue(peer)
-        job = None if queue is None else self._places.assign(queue, peer)
-        if job is not None and (peer.raised or peer.late):
-            _forget_attempts(peer, job)
-        if job is not None and peer.traces and job.extra is not None:
-            _tell_trace(peer, job.handle, job.extra.options)
+        job = None
+        if queue is not None:
+            job = self._places.assign(queue, peer)
+            if peer.raised or peer.late:
+                _forget_attempts(peer, job)
+            if peer.traces and job.extra is not None:
+                _tell_trace(peer, job.handle, job.extra.options)
         if woken and self._sleepers.wakeup:
             self._sleepers.pass_on(peer.functions)
         return job
@@ -228,15 +230,20 @@ class Workers:
 
     def complete(self, peer: Peer, handle: bytes, result: bytes) -> None:
         """End a job, also by a late result while it is queued or running again."""
-        job = self._ended(peer, handle)
-        if job is not None:
-            stats = job.function.stats
-            stats.completed += 1
-            stats.bytes_out += len(result)
+        # Without calls that most jobs don't need: this is done for each job.
+        job = peer.jobs.get(handle)
+        if job is None or peer.late:
+            job = self._ended(peer, handle)
+            if job is None:
+                return
+        stats = job.function.stats
+        stats.completed += 1
+        stats.bytes_out += len(result)
+        if job.clients is not None:
             self._jobs.forward(job, WORK_COMPLETE, (handle, result))
-            self._finish(job, COMPLETED)
-            if job.background and steered(job):
-                self._attempts.ended(job, result)
+        self._finish(job, COMPLETED)
+        if job.background and steered(job):
+            self._attempts.ended(job, result)
 
     def fail(self, peer: Peer, handle: bytes) -> None:
         """End a job as failed.
