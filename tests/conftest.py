@@ -1,5 +1,6 @@
 """Settings of the test run: builds, hypothesis, back ends, and the summary of skips."""
 
+import gc
 import os
 import signal
 from collections import Counter
@@ -66,6 +67,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("interop")
         if str(path).startswith(ANY_BUILD):
             item.add_marker("any_build")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of garbage collections, which many tests ask for.
+
+    Otherwise each of them looks at millions of objects.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
