@@ -27,6 +27,7 @@ EXPECTED = os.environ.get("GEARMAN_EXPECT_BUILD", "")
 ANY_BUILD = (
     *("queues/", "benchmarks/", "cli/", "monitor/web/"),
     *("monitor/test_main.py", "monitor/test_servers.py", "monitor/test_docs.py"),
+    "monitor/pages/test_browser.py",
     *("client/test_same_as_2_0_2.py", "interop/test_debian.py"),
     *("tasks/runner/test_processes.py", "tasks/runner/test_no_job_is_lost.py"),
     *("tasks/runner/test_main.py", "tasks/runner/test_screen.py"),
