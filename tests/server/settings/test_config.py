@@ -719,7 +719,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> type[Queue]:
         options = ()
 
     entry = SimpleNamespace(value="theirs:Theirs", load=lambda: Theirs)
-    monkeypatch.setattr("gearman.entries.entry_points", lambda **_: [entry])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: [entry])
     return Theirs
 
 
