@@ -80,6 +80,29 @@ def encode(
     return _pack(magic, command, length) + b"\0".join(arguments)
 
 
+def encode_request(command: int, values: Iterable[object]) -> bytes | None:
+    """Return the packet of a request with these arguments, which are text or bytes.
+
+    Text is sent as UTF-8. Returns None if an argument is anything else, or text that
+    UTF-8 cannot have, or if one contains NUL and is not the last. Raises ProtocolError
+    as `encode` does.
+    """
+    packed: list[bytes] = []
+    for value in values:
+        if packed and 0 in packed[-1]:
+            return None
+        if type(value) is bytes:
+            packed.append(value)
+        elif type(value) is str:
+            try:
+                packed.append(value.encode())
+            except UnicodeEncodeError:
+                return None
+        else:
+            return None
+    return encode(command, packed, REQUEST)
+
+
 class Decoder:
     """Split a stream of bytes into packets and lines.
 

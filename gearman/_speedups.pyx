@@ -16,6 +16,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from cpython.unicode cimport PyUnicode_AsUTF8String, PyUnicode_CheckExact
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
@@ -83,6 +84,30 @@ def encode(command, arguments=(), magic=RESPONSE):
     except OverflowError:
         return _framing.encode(command, parts, magic)
     return join(number, parts, <uint32_t>length, read_number(start(magic)))
+
+
+def encode_request(command, values):
+    """Return the packet of a request with these arguments, which are text or bytes.
+
+    Text is sent as UTF-8. Returns None if an argument is anything else, or text that
+    UTF-8 cannot have, or if one contains NUL and is not the last. Raises ProtocolError
+    as `encode` does.
+    """
+    cdef list packed = []
+    cdef bint has_nul = False
+    for value in values:
+        if has_nul:
+            return None
+        if PyUnicode_CheckExact(value):
+            try:
+                value = PyUnicode_AsUTF8String(value)
+            except UnicodeEncodeError:
+                return None
+        elif not PyBytes_CheckExact(value):
+            return None
+        has_nul = memchr(PyBytes_AS_STRING(value), 0, PyBytes_GET_SIZE(value)) != NULL
+        packed.append(value)
+    return encode(command, packed, REQUEST)
 
 
 cdef bytes join(uint32_t number, tuple parts, uint32_t length, uint32_t magic):

@@ -1,7 +1,6 @@
 """The blocking client: submits jobs and waits for their results."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
@@ -16,6 +15,7 @@ from .blocking.options import NamedOptions, Options, Server
 from .blocking.seams import Seams
 from .blocking.server_order import first_open, server_order
 from .blocking.sharing import Shared
+from .blocking.uniques import random_unique
 from .blocking.waiting import Acceptance, All, One, assert_several
 from .client_core.inquiry import checked_unique, has_old_status
 from .client_core.open_requests import is_unfinished
@@ -285,7 +285,7 @@ class GearmanClient(Shared):
         max_retries: int = 0,
     ) -> GearmanJobRequest:
         """Make the request for a job's description; add a unique if it has none."""
-        unique = job_info.get("unique") or os.urandom(self.random_unique_bytes).hex()
+        unique = job_info.get("unique") or random_unique(self.random_unique_bytes)
         job = self.job_class(None, None, job_info["task"], unique, job_info["data"])
         request = self.job_request_class(
             job,

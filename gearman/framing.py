@@ -20,6 +20,7 @@ __all__ = [
     "Decoder",
     "Packet",
     "encode",
+    "encode_request",
 ]
 
 _build = _framing
@@ -30,6 +31,7 @@ if os.environ.get("GEARMAN_PURE_PYTHON", "0") in ("", "0"):
 BUILD: Final = "pure" if _build is _framing else "speedups"
 
 if TYPE_CHECKING:
-    from ._framing import Decoder, encode
+    from ._framing import Decoder, encode, encode_request
 else:
     Decoder, encode = _build.Decoder, _build.encode
+    encode_request = _build.encode_request

@@ -14,7 +14,7 @@ from . import compat as compat
 from .commands import COMMANDS, HEADER_SIZE, REQUEST, RESPONSE, Command
 from .constants import PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NONE
 from .errors import ProtocolError
-from .framing import encode
+from .framing import encode, encode_request
 from .payload import Payload, as_bytes, as_text, excerpt
 
 NULL_CHAR: Final = Payload(b"\0")
@@ -268,11 +268,11 @@ def pack_request(cmd_type: int, values: Sequence[object]) -> bytes:
 
     Raises what `pack` raises.
     """
-    packed = []
+    packet = encode_request(cmd_type, values)
+    if packet is not None:
+        return packet
     try:
-        for value in values:
-            # Most of them are text.
-            packed.append(value.encode() if type(value) is str else as_bytes(value))
+        packed = [as_bytes(value) for value in values]
     except (TypeError, UnicodeEncodeError):
         return pack(cmd_type, by_name(cmd_type, values))
     for encoded in packed[:-1]:

@@ -27,11 +27,14 @@ def parameters(function: Callable[..., object]) -> list[tuple[str, Any, Any]]:
 
 
 def test_no_public_name_is_added(speedups: ModuleType) -> None:
-    assert {"Decoder", "encode"} <= public(speedups) <= public(_framing)
+    names = {"Decoder", "encode", "encode_request"}
+    assert names <= public(speedups) <= public(_framing)
     assert public(speedups.Decoder) == public(_framing.Decoder)
 
 
-@pytest.mark.parametrize("name", ["encode", "Decoder", "Decoder.feed"])
+@pytest.mark.parametrize(
+    "name", ["encode", "encode_request", "Decoder", "Decoder.feed"]
+)
 def test_signatures_and_docstrings_are_equal(name: str, speedups: ModuleType) -> None:
     first: Any = _framing
     second: Any = speedups
@@ -214,6 +217,28 @@ def test_both_builds_encode_alike(
 ) -> None:
     expected = _framing.encode(command, arguments, magic)
     assert speedups.encode(command, arguments, magic) == expected
+
+
+# What a program may submit: text, also such that UTF-8 cannot have, bytes, and others.
+given_values = st.one_of(
+    st.text(max_size=9),
+    st.text(st.characters(categories=["Cs", "L"]), max_size=3),
+    st.binary(max_size=9),
+    st.binary(max_size=9).map(bytearray),
+    st.integers(),
+    st.none(),
+)
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(given_values, max_size=5))
+@example(7, ["f", b"u\0", b"w"])
+@example(7, ["f\0", b"u", b"w"])
+@example(7, ["ä", b"u", b"w\0w"])
+def test_both_builds_encode_requests_alike(
+    speedups: ModuleType, command: int, values: list[object]
+) -> None:
+    expected = _framing.encode_request(command, values)
+    assert speedups.encode_request(command, values) == expected
 
 
 def load_framing() -> ModuleType:

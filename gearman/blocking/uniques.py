@@ -1,0 +1,28 @@
+"""Random uniques, for jobs that programs give none."""
+
+import os
+from collections import defaultdict
+
+# So many are made at once: each call of the system takes as long as half of the rest.
+_AT_ONCE = 64
+
+# By their size in bytes. Threads share them: an item is taken in one step.
+_ready: defaultdict[int, list[str]] = defaultdict(list)
+
+# A child process must not use what its parent will use as well.
+os.register_at_fork(after_in_child=_ready.clear)
+
+
+def random_unique(size: int) -> str:
+    """Return `size` random bytes, written in hexadecimal; they are used only once."""
+    if size < 1:
+        return os.urandom(size).hex()
+    ready = _ready[size]
+    try:
+        return ready.pop()
+    except IndexError:
+        text = os.urandom(size * _AT_ONCE).hex()
+        ends = range(2 * size, len(text) + 1, 2 * size)
+        made = [text[end - 2 * size : end] for end in ends]
+        ready += made[1:]
+        return made[0]
