@@ -169,13 +169,11 @@ class GearmanJobRequest:
         """Drop all received data, and make the state JOB_UNKNOWN."""
         self.result: Any = None
         self.exception: Any = None
-        # Empty until a status arrives.
-        self.status: JobStatus = {}  # type: ignore[typeddict-item]
         self.state = JOB_UNKNOWN
         self.timed_out = False
         # Access to __dict__ would create one, which most requests do not need.
         if self._used:
-            for name in ("warning_updates", "data_updates"):
+            for name in ("status", "warning_updates", "data_updates"):
                 self.__dict__.pop(name, None)
         self._used = True
 
@@ -185,8 +183,13 @@ class GearmanJobRequest:
         self.connection: Connection | None = None
         self.handle: str | None = None
 
-    # Created at the first access: most requests never get an update, and two empty
-    # queues take more memory than the rest of the request.
+    # Created at the first access: most requests never get an update, and these would
+    # take more memory than the rest of the request.
+    @cached_property
+    def status(self) -> JobStatus:
+        """The last status that has arrived; empty before that."""
+        return {}  # type: ignore[typeddict-item]
+
     @cached_property
     def warning_updates(self) -> deque[Any]:
         """The decoded payloads of WORK_WARNING, oldest first."""
