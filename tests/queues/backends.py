@@ -15,6 +15,7 @@ from .backend_flatfile import flatfile
 from .backend_folder import folder
 from .backend_memcached import memcached
 from .backend_memory import memory
+from .backend_mysql import mysql
 from .backend_postgres import postgres
 from .backend_sqlite import sqlite
 
@@ -23,6 +24,7 @@ BACKENDS: Final[dict[str, Callable[[Path], AbstractContextManager[Backend]]]] = 
     "folder": folder,
     "memcached": memcached,
     "memory": memory,
+    "mysql": mysql,
     "postgres": postgres,
     "sqlite": sqlite("native"),
     "sqlite-gearmand": sqlite("gearmand"),

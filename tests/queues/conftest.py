@@ -19,6 +19,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("psycopg") is not None:
         session = import_module("gearman.queues.postgres.session")
         monkeypatch.setitem(session.SETTINGS, "lock_timeout", "200ms")
+    if find_spec("pymysql") is not None:
+        for module in "session", "connection":
+            monkeypatch.setattr(f"gearman.queues.mysql.{module}.LOCK", 1)
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

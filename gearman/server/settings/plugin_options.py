@@ -13,12 +13,7 @@ from .values import one_of, path, port, whole_number
 # values.
 QUEUE_OPTIONS: Final = {
     "redis": {"server": 1, "port": 1, "password": 1, "prefix": 1},
-    "mysql": {"host": 1, "port": 1, "user": 1, "password": 1, "db": 1, "table": 1},
     "libtokyocabinet": {"file": 1, "optimize": 0},
-    "libdrizzle": {
-        **{"host": 1, "port": 1, "uds": 1, "user": 1, "password": 1},
-        **{"db": 1, "table": 1, "mysql": 0},
-    },
 }
 
 

@@ -539,7 +539,7 @@ def test_every_option_of_a_queue_plugin_is_accepted() -> None:
         f"{name}=x" if settings.get("action") is None else name
         for (name,), settings in HIDDEN
     ]
-    assert len(parsed(*words).ignored) == len(words) > 20
+    assert len(parsed(*words).ignored) == len(words) > 2
 
 
 # -- sources of options
@@ -740,7 +740,7 @@ def test_option_of_gearmand_may_belong_to_a_plugin(plugin: type[Queue]) -> None:
     assert config.ignored == ()
 
 
-@pytest.mark.parametrize("name", ["redis", "MySQL", "libtokyocabinet", "libdrizzle"])
+@pytest.mark.parametrize("name", ["redis", "libtokyocabinet"])
 def test_queue_that_only_gearmand_has_is_refused_by_one_sentence(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,141 @@
+"""How to connect: from the options, a file of options, and the environment."""
+
+import os
+import ssl
+from collections.abc import Mapping
+from configparser import Error as FileError
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pymysql.optionfile import Parser
+
+from gearman.errors import ConfigurationError
+
+# The groups of a file that are read; the later ones take precedence.
+GROUPS: Final = ("client", "client-server", "client-mariadb", "gearmand")
+
+# Where the database's socket may be if the host is localhost: as in Debian, Red Hat and
+# the sources.
+SOCKETS: Final = (
+    "/run/mysqld/mysqld.sock",
+    "/var/lib/mysql/mysql.sock",
+    "/tmp/mysql.sock",
+)
+
+MODES: Final = ("disabled", "preferred", "required", "verify-ca", "verify-identity")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options that are about connecting; empty or 0 if they are not given."""
+
+    host: str = ""
+    port: int = 0
+    socket: str = ""
+    user: str = ""
+    password: str = field(default="", repr=False)
+    db: str = ""
+    defaults_file: str = ""
+    ssl_ca: str = ""
+    ssl_cert: str = ""
+    ssl_key: str = ""
+    ssl_mode: str = ""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return PyMySQL's arguments. Raises ConfigurationError."""
+        file = _read(self.defaults_file) if self.defaults_file else {}
+        given: dict[str, Any] = {
+            "user": self.user or file.get("user"),
+            "database": self.db or file.get("database"),
+            "host": self.host or file.get("host", "localhost"),
+            "port": self.port or _port(file.get("port", "")),
+        }
+        if not given["database"]:
+            raise ConfigurationError("the queue mysql needs --mysql-db NAME")
+        socket = self.socket or ("" if self.host else file.get("socket", ""))
+        if not socket and given["host"] == "localhost" and not given["port"]:
+            socket = next((one for one in SOCKETS if Path(one).is_socket()), "")
+        if socket:
+            given["unix_socket"] = socket
+        password = self.password or file.get("password") or os.environ.get("MYSQL_PWD")
+        if password:
+            given["password"] = password.encode(errors="surrogateescape")
+        given |= self._tls(file, bool(socket))
+        return {name: value for name, value in given.items() if value}
+
+    def _tls(self, file: Mapping[str, str], local: bool) -> dict[str, Any]:
+        ca, cert, key = (
+            option or file.get(f"ssl-{name}", "")
+            for name, option in (
+                ("ca", self.ssl_ca),
+                ("cert", self.ssl_cert),
+                ("key", self.ssl_key),
+            )
+        )
+        mode = self.ssl_mode or file.get("ssl-mode", "").lower().replace("_", "-")
+        if not mode and (ca or "ssl-verify-server-cert" in file):
+            mode = "verify-identity"
+        elif not mode and (cert or key or "ssl" in file):
+            mode = "required"
+        elif not mode:
+            mode = "disabled" if local else "preferred"
+        if mode not in MODES:
+            raise ConfigurationError(
+                f"ssl-mode of {self.defaults_file} can't be {mode!r}: choose one of"
+                f" {', '.join(MODES)}"
+            )
+        if mode == "disabled":
+            return {"ssl_disabled": True}
+        # PyMySQL prefers TLS by default.
+        return {} if mode == "preferred" else {"ssl": _context(mode, ca, cert, key)}
+
+
+def _context(mode: str, ca: str, cert: str, key: str) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca or None)
+        context.check_hostname = mode == "verify-identity"
+        if mode == "required":
+            context.verify_mode = ssl.CERT_NONE
+        # MySQL makes certificates that lack what Python 3.13 demands.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if cert or key:
+            context.load_cert_chain(cert or key, key or None)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            "a file that --mysql-ssl-ca, --mysql-ssl-cert or --mysql-ssl-key names"
+            f" can't be used: {error}"
+        ) from error
+    return context
+
+
+def _read(path: str) -> dict[str, str]:
+    """Return the options of a file of MySQL, without those of files it includes."""
+    parser = Parser(strict=False)
+    try:
+        lines = Path(path).expanduser().read_text().splitlines()
+        parser.read_string(
+            "\n".join(line.strip() for line in lines if line[:1] != "!"), path
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"--mysql-defaults-file {path} can't be read: {error.strerror}"
+        ) from error
+    except (FileError, UnicodeError) as error:
+        # Its own message may contain a password.
+        raise ConfigurationError(
+            f"--mysql-defaults-file {path} can't be read: write lines NAME=VALUE below"
+            " [client] or [gearmand]"
+        ) from error
+    return {
+        name: parser.get(group, name) or ""
+        for group in GROUPS
+        if parser.has_section(group)
+        for name in parser.options(group)
+    }
+
+
+def _port(text: str) -> int:
+    if text and not text.isdecimal():
+        raise ConfigurationError(f"port of --mysql-defaults-file can't be {text!r}")
+    return int(text or 0)
