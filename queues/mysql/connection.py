@@ -40,11 +40,11 @@ SMALLEST_PACKET: Final = 1024 * 1024
 BAD_NULL: Final = 1048
 DUPLICATE: Final = 1062
 UNKNOWN_THREAD: Final = 1094
-NO_SUCH_TABLE: Final = 1146
-LOCK_TIMEOUT: Final = 1205
 DEADLOCK: Final = 1213
 READ_ONLY: Final = frozenset({1290, 1792, 1836})
 DENIED: Final = frozenset({1044, 1142, 1143, 1227, 1370})
+# There is no such table, or the user has no right to know.
+HIDDEN: Final = frozenset({1146, 1142})
 
 # Of these only MariaDB knows how long a statement may take; MySQL skips that comment.
 # A table that others use by foreign keys or triggers is not ours.
@@ -52,7 +52,7 @@ SETTINGS: Final = """
     SET SESSION
         sql_mode = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES,NO_ENGINE_SUBSTITUTION',
         autocommit = 1, completion_type = 0, sql_safe_updates = 0,
-        sql_select_limit = DEFAULT, innodb_lock_wait_timeout = {lock},
+        sql_select_limit = 18446744073709551615, innodb_lock_wait_timeout = {lock},
         lock_wait_timeout = {lock}, net_read_timeout = {silence},
         net_write_timeout = {silence}, wait_timeout = {idle}
         /*M!, max_statement_time = {statement} */

@@ -5,11 +5,7 @@ from collections.abc import Callable
 
 
 class Pulse:
-    """Calls `beat` every so many seconds, until it is stopped.
-
-    `start` may be called at any time. After a fork the thread is not there any more,
-    and the next `start` makes a new one.
-    """
+    """Calls `beat` every so many seconds from the first `start` until `stop`."""
 
     def __init__(self, seconds: float, beat: Callable[[], None]) -> None:
         self._seconds = seconds
@@ -18,7 +14,7 @@ class Pulse:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        if self._stopped.is_set() or (self._thread and self._thread.is_alive()):
+        if self._thread or self._stopped.is_set():
             return
         self._thread = threading.Thread(
             target=self._run, name="gearman-mysql", daemon=True

@@ -4,11 +4,10 @@ import os
 import ssl
 from collections.abc import Mapping
 from configparser import Error as FileError
+from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-
-from pymysql.optionfile import Parser
 
 from gearman.errors import ConfigurationError
 
@@ -111,7 +110,7 @@ def _context(mode: str, ca: str, cert: str, key: str) -> ssl.SSLContext:
 
 def _read(path: str) -> dict[str, str]:
     """Return the options of a file of MySQL, without those of files it includes."""
-    parser = Parser(strict=False)
+    parser = RawConfigParser(allow_no_value=True, delimiters=["="], strict=False)
     try:
         lines = Path(path).expanduser().read_text().splitlines()
         parser.read_string(
@@ -128,11 +127,16 @@ def _read(path: str) -> dict[str, str]:
             " [client] or [gearmand]"
         ) from error
     return {
-        name: parser.get(group, name) or ""
+        name.replace("_", "-"): _unquoted(value or "")
         for group in GROUPS
         if parser.has_section(group)
-        for name in parser.options(group)
+        for name, value in parser.items(group)
     }
+
+
+def _unquoted(value: str) -> str:
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return value[1:-1] if quoted else value
 
 
 def _port(text: str) -> int:

@@ -90,6 +90,15 @@ class Owner:
         ) % (self.table, quoted(token))
 
 
+def probes(table: bytes) -> tuple[bytes, bytes]:
+    """Return the statements that write and remove a row, which is no job."""
+    row = b"(0,1,'','','','',0,0,0,NULL,NULL)"
+    return (
+        b"INSERT INTO %b (%b) VALUES %b" % (table, LIST, row),
+        b"DELETE FROM %b WHERE number = 0 AND part = 1" % table,
+    )
+
+
 def removals(table: bytes, numbers: Sequence[int]) -> Iterator[bytes]:
     """Yield the statements that remove these jobs."""
     for start in range(0, len(numbers), NUMBERS):

@@ -19,7 +19,7 @@ from .connection import (
 )
 from .gearmand import migrate, of_gearmand
 from .session import InUse, Session
-from .statements import Owner, identifier, messages, part_size, removals, rows
+from .statements import Owner, identifier, messages, part_size, probes, removals, rows
 from .tables import check_name, choose, create
 
 # Bytes of the largest workload. It is stored in parts, so this is a limit of ours.
@@ -80,7 +80,9 @@ class Store:
         with self._session.connection() as connection:
             create(connection, self._name)
             self._session.own(Owner(self._table))
-            _tell_promises(connection)
+            [settings] = connection.rows(PROMISES)
+            if warning := what_may_be_lost(*settings):
+                log.warning("%s", warning)
         self._take_over(name)
         self.commit([], [])
 
@@ -171,6 +173,8 @@ class Store:
     ) -> None:
         table, limit = self._table, connection.limit
         first = [self._session.fence(), *removals(table, gone)]
+        if not added and not gone:
+            first += probes(table)
         found = None
         for message in messages(table, first, rows(added, part_size(limit)), limit):
             results = connection.run(message)
@@ -194,22 +198,23 @@ def _what_to_do(error: QueueError) -> str:
     return f"the queue can't be opened: {error}: {advice}"
 
 
-def _tell_promises(connection: Connection) -> None:
-    """Log what is lost by a crash if the database is not set to lose nothing."""
-    [(flush, has_log, sync)] = connection.rows(PROMISES)
+def what_may_be_lost(flush: int, has_log: bool, sync: int) -> str:
+    """Return what a crash loses because of the database's settings, "" if nothing.
+
+    These are innodb_flush_log_at_trx_commit, log_bin and sync_binlog.
+    """
     if flush != 1:
-        log.warning(
-            "innodb_flush_log_at_trx_commit of the database is %d: if %s crashes,"
-            " jobs of about the last second are lost; with 1, none are",
-            flush,
-            "its machine" if flush == 2 else "it, or its machine,",
+        crash = "its machine crashes" if flush == 2 else "it or its machine crashes"
+        return (
+            f"innodb_flush_log_at_trx_commit of the database is {flush}: if {crash},"
+            " jobs of about the last second are lost; with 1, none are"
         )
-    elif has_log and sync != 1:
-        log.warning(
-            "sync_binlog of the database is %d: if its machine crashes, the last jobs"
-            " may be lost; with 1, none are",
-            sync,
+    if has_log and sync != 1:
+        return (
+            f"sync_binlog of the database is {sync}: if its machine crashes, the last"
+            " jobs may be lost; with 1, none are"
         )
+    return ""
 
 
 def refuse(jobs: Sequence[StoredJob]) -> None:

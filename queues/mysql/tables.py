@@ -5,7 +5,7 @@ from typing import Final
 
 from gearman.errors import ConfigurationError, StartupError
 
-from .connection import NO_SUCH_TABLE, Connection, DatabaseError
+from .connection import HIDDEN, Connection, DatabaseError
 from .statements import COLUMNS, identifier
 
 DEFAULT: Final = "gearman_jobs"
@@ -77,12 +77,12 @@ def beside(name: str) -> str:
 
 
 def find(connection: Connection, name: str) -> Table | None:
-    """Return the table of this name, None if there is none."""
+    """Return the table of this name, None if there is none, or we may not see it."""
     try:
         columns = connection.rows(b"SHOW FULL COLUMNS FROM %b" % identifier(name))
         [shown] = connection.rows(b"SHOW CREATE TABLE %b" % identifier(name))
     except DatabaseError as error:
-        if error.code == NO_SUCH_TABLE:
+        if error.code in HIDDEN:
             return None
         raise
     types, character_sets = {}, {}

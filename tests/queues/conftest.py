@@ -8,6 +8,8 @@ from itertools import count
 import pytest
 
 from .backend import Backend
+from .backend_mysql import Daemon, daemon
+from .backend_mysql import Database as MysqlDatabase
 from .backend_postgres import Cluster, Database, cluster
 from .backends import BACKENDS
 
@@ -46,3 +48,17 @@ def database(running_cluster: Cluster) -> Database:
     if running_cluster.process.poll() is not None:
         running_cluster.start()
     return Database(running_cluster, next(DATABASES))
+
+
+@pytest.fixture(scope="session")
+def running_daemon() -> Iterator[Daemon]:
+    with daemon() as running:
+        yield running
+
+
+@pytest.fixture
+def mysql_database(running_daemon: Daemon) -> MysqlDatabase:
+    """A new database in a running MariaDB."""
+    if running_daemon.process.poll() is not None:
+        running_daemon.start()
+    return MysqlDatabase(running_daemon, next(DATABASES))

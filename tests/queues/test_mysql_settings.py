@@ -1,0 +1,244 @@
+"""How the plugin mysql connects: options, files, passwords, TLS."""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from gearman.queues.mysql import settings
+from gearman.queues.mysql.settings import Settings
+
+from gearman.errors import ConfigurationError, StartupError
+from gearman.queue import Queue, load
+from tests.queues.backend_mysql import PASSWORD, SETTINGS, USER, Database, daemon
+
+
+@pytest.fixture
+def database(mysql_database: Database) -> Database:
+    return mysql_database
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a socket at the usual places, and without a password."""
+    monkeypatch.setattr(settings, "SOCKETS", ())
+    monkeypatch.delenv("MYSQL_PWD", raising=False)
+
+
+def arguments(**options: Any) -> dict[str, Any]:
+    found: dict[str, Any] = Settings(**{"db": "d", **options}).arguments()
+    return found
+
+
+def opened(where: Mapping[str, Any], **options: Any) -> Queue:
+    return load("mysql")(**{**where, **options})
+
+
+def file(folder: Path, *lines: str) -> str:
+    path = folder / "my.cnf"
+    path.write_text("\n".join(lines))
+    return str(path)
+
+
+PLAIN = {"database": "d", "host": "localhost"}
+
+
+def test_little_is_needed() -> None:
+    assert arguments() == PLAIN
+    assert arguments(host="h", port=1, user="u", password="p") == {
+        **{"database": "d", "host": "h", "port": 1, "user": "u", "password": b"p"}
+    }
+
+
+def test_database_must_be_named() -> None:
+    with pytest.raises(ConfigurationError, match="--mysql-db NAME"):
+        Settings().arguments()
+    with pytest.raises(ConfigurationError, match="--mysql-db NAME"):
+        load("mysql").check({})
+    load("mysql").check({"db": "d", "protocol": True})
+
+
+def test_localhost_is_the_socket_if_there_is_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket = str(database.daemon.socket)
+    monkeypatch.setattr(settings, "SOCKETS", ("/nowhere", socket))
+    by_socket = {**PLAIN, "unix_socket": socket, "ssl_disabled": True}
+    assert arguments() == by_socket
+    assert arguments(host="localhost") == by_socket
+    assert "unix_socket" not in arguments(host="127.0.0.1")
+    assert "unix_socket" not in arguments(port=3306)
+    assert arguments(socket="/other")["unix_socket"] == "/other"
+
+
+def test_file_has_what_the_options_leave_out(tmp_path: Path) -> None:
+    path = file(
+        tmp_path,
+        "# comment",
+        "!includedir /nowhere",
+        "[mysqld]",
+        "user=mysql",
+        "[client]",
+        "user = u",
+        'password = "p;#\'x"',
+        "  database = from_file",
+        "skip-something",
+        "[gearmand]",
+        "port = 7",
+        "host = h",
+        "user = v",
+    )
+    expected = {
+        **{"user": "v", "password": b"p;#'x", "database": "from_file"},
+        **{"host": "h", "port": 7},
+    }
+    assert Settings(defaults_file=path).arguments() == expected
+    given = Settings(defaults_file=path, user="w", port=8, db="d", host="i")
+    assert given.arguments() == {
+        **{"user": "w", "password": b"p;#'x", "database": "d", "host": "i", "port": 8}
+    }
+
+
+def test_socket_of_a_file_is_not_that_of_another_host(tmp_path: Path) -> None:
+    path = file(tmp_path, "[client]", "socket=/there")
+    assert arguments(defaults_file=path)["unix_socket"] == "/there"
+    assert "unix_socket" not in arguments(defaults_file=path, host="h")
+
+
+def test_password_may_be_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MYSQL_PWD", "sécret")
+    assert arguments()["password"] == "sécret".encode()
+    path = file(tmp_path, "[client]", "password=other")
+    assert arguments(defaults_file=path)["password"] == b"other"
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        (["password=seKret"], "below \\[client\\]"),
+        (["[client]", "[seKret", "="], "below \\[client\\]"),
+        (["[client]", "port=seKret"], "port"),
+        (["[client]", "ssl-mode=seKret"], "choose one of disabled"),
+        (["[client]", "password=\udcff"], "below \\[client\\]"),
+    ],
+)
+def test_bad_file_is_refused(tmp_path: Path, lines: list[str], text: str) -> None:
+    path = tmp_path / "my.cnf"
+    path.write_bytes("\n".join(lines).encode(errors="surrogateescape"))
+    with pytest.raises(ConfigurationError, match=text) as error:
+        arguments(defaults_file=str(path))
+    assert "password=" not in str(error.value)
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="can't be read: No such file"):
+        arguments(defaults_file=str(tmp_path / "none"))
+    with pytest.raises(ConfigurationError, match="--mysql-ssl-ca"):
+        arguments(ssl_ca=str(tmp_path / "none"))
+
+
+def test_password_is_in_no_representation() -> None:
+    assert "seKret" not in repr(Settings(password="seKret"))
+
+
+def test_wrong_password_is_not_repeated(database: Database) -> None:
+    with pytest.raises(StartupError, match="Access denied") as error:
+        opened(database.tcp, password="seKret")
+    assert "seKret" not in str(error.value)
+
+
+def test_server_connects_with_a_file(database: Database, tmp_path: Path) -> None:
+    path = file(
+        tmp_path,
+        "[client]",
+        f"user={USER}",
+        f'password="{PASSWORD}"',
+        f"port={database.daemon.port}",
+        f"database={database.name}",
+        "host=127.0.0.1",
+    )
+    opened({}, defaults_file=path).close()
+
+
+def context(**options: Any) -> ssl.SSLContext:
+    found = arguments(**options)["ssl"]
+    assert isinstance(found, ssl.SSLContext)
+    return found
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca(authority: trustme.CA, tmp_path: Path) -> str:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return str(tmp_path / "ca.pem")
+
+
+def test_mode_follows_from_the_files_unless_it_is_given(
+    authority: trustme.CA, ca: str, tmp_path: Path
+) -> None:
+    own = str(tmp_path / "own.pem")
+    authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(own)
+    assert "ssl" not in arguments()
+    assert "ssl" not in arguments(ssl_mode="preferred")
+    assert arguments(ssl_mode="disabled", ssl_ca=ca)["ssl_disabled"]
+    for required in (
+        context(ssl_mode="required"),
+        context(ssl_cert=own),
+        context(ssl_key=own),
+        context(defaults_file=file(tmp_path, "[client]", "ssl")),
+        context(defaults_file=file(tmp_path, "[client]", "ssl_mode=REQUIRED")),
+    ):
+        assert required.verify_mode == ssl.CERT_NONE
+    verified = context(ssl_mode="verify-ca", ssl_ca=ca)
+    assert verified.verify_mode == ssl.CERT_REQUIRED
+    assert not verified.check_hostname
+    for strict in (
+        context(ssl_ca=ca),
+        context(ssl_mode="verify-identity"),
+        context(defaults_file=file(tmp_path, "[client]", f"ssl-ca={ca}")),
+        context(defaults_file=file(tmp_path, "[client]", "ssl-verify-server-cert")),
+    ):
+        assert strict.verify_mode == ssl.CERT_REQUIRED
+        assert strict.check_hostname
+
+
+def test_tls_is_used_and_verified(
+    authority: trustme.CA, ca: str, tmp_path: Path
+) -> None:
+    host = authority.issue_cert("localhost")
+    host.private_key_pem.write_to_path(tmp_path / "key.pem")
+    host.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    certificates = {
+        **{"ssl-ca": ca, "ssl-cert": str(tmp_path / "cert.pem")},
+        "ssl-key": str(tmp_path / "key.pem"),
+    }
+    with daemon({**SETTINGS, **certificates}) as running:
+        database = Database(running, "jobs")
+        running.sql(f"ALTER USER {USER} REQUIRE SSL")
+        where = database.tcp
+        opened(where).close()
+        opened(where, ssl_mode="verify-ca", ssl_ca=ca).close()
+        opened(where, host="localhost", ssl_ca=ca).close()
+        with pytest.raises(StartupError, match="127.0.0.1"):
+            opened(where, ssl_ca=ca)
+        with pytest.raises(StartupError, match="Access denied"):
+            opened(where, ssl_mode="disabled")
+        other = tmp_path / "other.pem"
+        trustme.CA().cert_pem.write_to_path(other)
+        with pytest.raises(StartupError, match="certificate"):
+            opened(where, ssl_mode="verify-ca", ssl_ca=str(other))
+
+
+def test_tls_that_the_database_lacks_is_not_left_out(database: Database) -> None:
+    where = database.tcp
+    with pytest.raises(StartupError, match="SSL"):
+        opened(where, ssl_mode="required")
+    opened(where).close()
