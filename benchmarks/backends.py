@@ -9,12 +9,16 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from tests.queues.backend_mysql import PASSWORD, USER, daemon
 from tests.queues.backend_postgres import cluster
 
 from .servers import HOST, end, free_port, wait_until_it_listens
 
 # Postgres with its defaults: committed data survives a power failure.
 _SETTINGS = {"listen_addresses": HOST}
+
+# The same of MariaDB.
+_MYSQL: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +78,24 @@ def postgres(folder: Path) -> Iterator[Store]:
         )
 
 
+@contextmanager
+def mysql(folder: Path) -> Iterator[Store]:
+    with redirect_stdout(StringIO()), daemon(_MYSQL) as running:
+        running.sql("CREATE DATABASE jobs")
+        where = {"host": HOST, "port": running.port, "user": USER, "db": "jobs"}
+        options = [f"--mysql-{name}={value}" for name, value in where.items()]
+        options.append(f"--mysql-password={PASSWORD}")
+        yield Store(
+            ("-q", "mysql", *options),
+            {**where, "password": PASSWORD},
+            ("-q", "MySQL", *options),
+        )
+
+
 BACKENDS: Mapping[str, Callable[[Path], AbstractContextManager[Store]]] = {
     "sqlite": sqlite,
     "postgres": postgres,
+    "mysql": mysql,
     "flatfile": flatfile,
     "memcached": memcached,
 }
