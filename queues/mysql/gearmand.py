@@ -9,7 +9,8 @@ from .connection import Connection
 from .statements import BEGIN, COMMIT, LIST, identifier
 from .tables import Table, find
 
-DEFAULT: Final = "gearman_queue"
+# Those of the queues MySQL and libdrizzle.
+DEFAULTS: Final = ("gearman_queue", "queue")
 
 # Seconds that taking over gearmand's rows may take.
 PATIENCE: Final = 3600
@@ -39,10 +40,10 @@ DELETE: Final = b"DELETE FROM %b WHERE %b"
 LEFT: Final = b"SELECT %b, %b, priority, when_to_run FROM %b"
 
 
-def of_gearmand(connection: Connection, name: str) -> Table | None:
-    """Return the table that gearmand may have used under this name."""
-    found = find(connection, name or DEFAULT)
-    return found if found and found.of_gearmand else None
+def of_gearmand(connection: Connection, name: str) -> list[Table]:
+    """Return the tables that gearmand may have used under this name."""
+    found = [find(connection, one) for one in ((name,) if name else DEFAULTS)]
+    return [table for table in found if table and table.of_gearmand]
 
 
 def migrate(

@@ -12,11 +12,11 @@ class Queue(BaseQueue):
 
     It needs PyMySQL: `pip install 'gearman-py[mysql]'`.
 
-    `db` (--mysql-db) is the database, which must exist. `host` (--mysql-host) is
-    `localhost` by default, which means the database's Unix socket, if it is where
-    Debian, Red Hat or MySQL itself put it, and no `port` (--mysql-port) is given; or
-    name the socket by `socket` (--mysql-socket). `user` (--mysql-user) is by default
-    the user that the server runs as.
+    `db` (--mysql-db) is the database, `gearman` by default, which must exist. `host`
+    (--mysql-host) is `localhost` by default, which means the database's Unix socket, if
+    it is where Debian, Red Hat or MySQL itself put it, and no `port` (--mysql-port) is
+    given; or name the socket by `socket` (--mysql-socket). `user` (--mysql-user) is by
+    default the user that the server runs as.
 
     Other users can see the command line, and in it the `password` (--mysql-password).
     So put that into a file instead, and name it by `defaults_file`
@@ -57,9 +57,9 @@ class Queue(BaseQueue):
 
     A workload of more than 1 GiB is refused.
 
-    Jobs that C gearmand has left in its table `gearman_queue` are taken over at the
-    start, in one transaction, which may take an hour. Priorities and times are kept.
-    Rows that can't be read stay there and are reported. If `table` is a table of
+    Jobs that C gearmand has left in its table `gearman_queue` or `queue` are taken over
+    at the start, in one transaction, which may take an hour. Priorities and times are
+    kept. Rows that can't be read stay there and are reported. If `table` is a table of
     gearmand, the jobs of that one are taken over instead. This server's jobs are then
     in a table of the same name with `_jobs` at its end. Stop gearmand first: it does
     not notice that its rows are gone. `--libdrizzle-mysql` has no effect.
@@ -105,7 +105,12 @@ class Queue(BaseQueue):
             "FILE",
             "path",
         ),
-        Option("db", ("mysql-db", "libdrizzle-db"), "the database", "NAME"),
+        Option(
+            "db",
+            ("mysql-db", "libdrizzle-db"),
+            "the database, gearman by default",
+            "NAME",
+        ),
         Option(
             "table",
             ("mysql-table", "libdrizzle-table"),

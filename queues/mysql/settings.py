@@ -22,6 +22,9 @@ SOCKETS: Final = (
     "/tmp/mysql.sock",
 )
 
+# That of gearmand's libdrizzle.
+DATABASE: Final = "gearman"
+
 MODES: Final = ("disabled", "preferred", "required", "verify-ca", "verify-identity")
 
 
@@ -46,12 +49,10 @@ class Settings:
         file = _read(self.defaults_file) if self.defaults_file else {}
         given: dict[str, Any] = {
             "user": self.user or file.get("user"),
-            "database": self.db or file.get("database"),
+            "database": self.db or file.get("database") or DATABASE,
             "host": self.host or file.get("host", "localhost"),
             "port": self.port or _port(file.get("port", "")),
         }
-        if not given["database"]:
-            raise ConfigurationError("the queue mysql needs --mysql-db NAME")
         socket = self.socket or ("" if self.host else file.get("socket", ""))
         if not socket and given["host"] == "localhost" and not given["port"]:
             socket = next((one for one in SOCKETS if Path(one).is_socket()), "")

@@ -89,8 +89,7 @@ class Store:
     def _take_over(self, name: str) -> None:
         """Move the jobs that gearmand has left."""
         with self._session.connection() as connection:
-            theirs = of_gearmand(connection, name)
-            if theirs:
+            for theirs in of_gearmand(connection, name):
                 now = time.time_ns() // 1000
                 self._left += migrate(connection, theirs, self._name, now)
 

@@ -93,8 +93,8 @@ def find(connection: Connection, name: str) -> Table | None:
     return Table(name, types, character_sets, "ENGINE=InnoDB" in _text(shown[1]))
 
 
-def _text(value: bytes | None) -> str:
-    return "" if value is None else value.decode(errors="replace")
+def _text(value: bytes | str | None) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""
 
 
 def choose(connection: Connection, name: str) -> str:

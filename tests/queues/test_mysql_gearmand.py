@@ -256,6 +256,12 @@ def test_other_table_by_the_name_of_gearmands_is_left_alone(database: Database) 
     assert len(database.sql("SELECT 1 FROM gearman_queue")) == 1
 
 
+def test_table_of_libdrizzle_is_taken_over_as_well(database: Database) -> None:
+    old_table(database, "'a', 'f', 1, 'x', 0")
+    old_table(database, "'b', 'f', 1, 'x', 0", name="queue")
+    assert [job.unique for job in jobs(database)] == [b"a", b"b"]
+
+
 def test_table_beside_is_found_after_gearmands_is_gone(database: Database) -> None:
     old_table(database, "'a', 'f', 1, 'x', 0", name="mine")
     [job] = jobs(database, table="mine")

@@ -52,12 +52,14 @@ def test_little_is_needed() -> None:
     }
 
 
-def test_database_must_be_named() -> None:
-    with pytest.raises(ConfigurationError, match="--mysql-db NAME"):
-        Settings().arguments()
-    with pytest.raises(ConfigurationError, match="--mysql-db NAME"):
-        load("mysql").check({})
-    load("mysql").check({"db": "d", "protocol": True})
+def test_database_is_that_of_libdrizzle_unless_it_is_named() -> None:
+    assert Settings().arguments()["database"] == "gearman"
+
+
+def test_options_are_checked_without_connecting() -> None:
+    load("mysql").check({"db": "d", "table": "t", "protocol": True})
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        load("mysql").check({"defaults_file": "/nowhere"})
 
 
 def test_localhost_is_the_socket_if_there_is_one(
