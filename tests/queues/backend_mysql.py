@@ -30,6 +30,7 @@ SETTINGS = {
     "innodb-buffer-pool-size": "64M",
     "innodb-log-file-size": "32M",
     "performance-schema": "OFF",
+    "ssl": "OFF",
     "max-connections": "40",
 }
 
@@ -213,7 +214,7 @@ def mysql(folder: Path) -> Iterator[Backend]:
         yield
         running.start()
 
-    with daemon() as running:
+    with daemon(data=folder) as running:
         database = Database(running, "jobs")
         yield Backend(
             load("mysql"),

@@ -1,8 +1,11 @@
 """How the plugin mysql connects: options, files, passwords, TLS."""
 
+import re
 import ssl
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -11,8 +14,12 @@ from gearman.queues.mysql import settings
 from gearman.queues.mysql.settings import Settings
 
 from gearman.errors import ConfigurationError, StartupError
-from gearman.queue import Queue, load
+from gearman.queue import Queue, StoredJob, load
+from tests import servers
+from tests.cli.tools import our_tool, outcome
+from tests.queues.backend_folder import PAGE
 from tests.queues.backend_mysql import PASSWORD, SETTINGS, USER, Database, daemon
+from tests.wire import Peer
 
 
 @pytest.fixture
@@ -166,6 +173,46 @@ def test_server_connects_with_a_file(database: Database, tmp_path: Path) -> None
     opened({}, defaults_file=path).close()
 
 
+def test_commands_of_the_manual_work(database: Database, tmp_path: Path) -> None:
+    """Only the names of the database and of the user are others there."""
+    page = PAGE.read_text().partition("\n## mysql\n")[2].partition("\n## ")[0]
+    page = page.replace("jobs.gearman_jobs", f"{database.name}.gearman_jobs")
+    page = page.replace("gearman IDENTIFIED", f"u_{database.name} IDENTIFIED")
+    page = page.replace("TO gearman;", f"TO u_{database.name};")
+    command, lines, *rest = (
+        dedent(block).strip() for block in re.findall(r"(?:^    .*\n)+", page, re.M)
+    )
+    rights, counting = ";".join(rest[:-1]), rest[-1]
+    for statement in filter(None, map(str.strip, rights.split(";"))):
+        database.sql(statement)
+    file(tmp_path, *lines.splitlines(), f"socket = {database.daemon.socket}")
+    words = command.replace("--mysql-db jobs", f"--mysql-db {database.name}")
+    words = words.replace("--mysql-user gearman", f"--mysql-user u_{database.name}")
+    words = words.replace("my.cnf", str(tmp_path / "my.cnf"))
+    program, *options = words.split()
+    assert program == "gearmand"
+    for number in range(1, 3):
+        with servers.ours(*options) as server, Peer(server.port) as peer:
+            assert peer.request("SUBMIT_JOB_BG", b"f", b"", b"x").name == "JOB_CREATED"
+        assert database.sql(counting) == [(b"f", number)]
+
+
+def test_queue_is_copied_by_the_tool(database: Database, tmp_path: Path) -> None:
+    jobs = [
+        StoredJob(number, b"", b"f", b"", bytes([number])) for number in range(1, 9)
+    ]
+    folder: dict[str, Any] = {"folder": str(tmp_path / "jobs")}
+    with closing(load("flatfile")(**folder)) as source:
+        list(source.replay())
+        source.commit(jobs, [])
+    target = [f"--to-mysql-{name}={value}" for name, value in database.tcp.items()]
+    words = ["-q", "flatfile", f"--flatfile-dir={tmp_path / 'jobs'}", "--to=MySQL"]
+    said = outcome(our_tool("gearman_queue", None, "copy", *words, *target))
+    assert said.status == 0
+    with closing(opened(database.tcp)) as queue:
+        assert list(queue.replay()) == jobs
+
+
 def context(**options: Any) -> ssl.SSLContext:
     found = arguments(**options)["ssl"]
     assert isinstance(found, ssl.SSLContext)
@@ -222,7 +269,7 @@ def test_tls_is_used_and_verified(
         **{"ssl-ca": ca, "ssl-cert": str(tmp_path / "cert.pem")},
         "ssl-key": str(tmp_path / "key.pem"),
     }
-    with daemon({**SETTINGS, **certificates}) as running:
+    with daemon({**SETTINGS, **certificates, "ssl": "ON"}) as running:
         database = Database(running, "jobs")
         running.sql(f"ALTER USER {USER} REQUIRE SSL")
         where = database.tcp
