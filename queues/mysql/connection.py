@@ -1,8 +1,9 @@
 """A connection to MariaDB or MySQL: statements are bytes, and every wait ends.
 
 Statements go to the server in the character set `binary`, so that no byte is changed.
-Without backslash escapes, only the quote is special in a string. That makes strings
-with a call into C; `check_status` makes sure that the server reads them so.
+Without backslash escapes, only the quote is special in a string, so that a string is
+made by one call into C. `_prepare` makes sure that the database reads them so. PyMySQL
+has no prepared statements.
 """
 
 import socket
@@ -33,7 +34,7 @@ KEEPALIVE: Final = {
     "TCP_USER_TIMEOUT": SILENCE * 1000,
 }
 
-# Bytes that a statement must be allowed to have, with which MySQL 5.1 came.
+# Bytes that a statement must be allowed to have: the default of MySQL 5.1.
 SMALLEST_PACKET: Final = 1024 * 1024
 
 # Codes of errors that are treated apart.
@@ -46,20 +47,20 @@ DENIED: Final = frozenset({1044, 1142, 1143, 1227, 1370})
 # There is no such table, or the user has no right to know.
 HIDDEN: Final = frozenset({1146, 1142})
 
-# Of these only MariaDB knows how long a statement may take; MySQL skips that comment.
-# A table that others use by foreign keys or triggers is not ours.
-SETTINGS: Final = """
+# MySQL skips the last comment: it can't limit the time of all statements. The rows of
+# the last statement have the number of the session, and the bytes of a statement.
+PREPARATION: Final = """
+    SET NAMES binary;
+    SET SESSION TRANSACTION READ WRITE;
     SET SESSION
         sql_mode = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES,NO_ENGINE_SUBSTITUTION',
         autocommit = 1, completion_type = 0, sql_safe_updates = 0,
         sql_select_limit = 18446744073709551615, innodb_lock_wait_timeout = {lock},
         lock_wait_timeout = {lock}, net_read_timeout = {silence},
         net_write_timeout = {silence}, wait_timeout = {idle}
-        /*M!, max_statement_time = {statement} */
+        /*M!, max_statement_time = {statement} */;
+    SELECT CONNECTION_ID(), @@max_allowed_packet
 """
-READ_WRITE: Final = "SET SESSION TRANSACTION READ WRITE"
-BINARY: Final = "SET NAMES binary"
-ABOUT: Final = "SELECT CONNECTION_ID(), @@max_allowed_packet"
 
 Row = tuple[Any, ...]
 
@@ -120,19 +121,16 @@ class Connection:
             raise
 
     def _prepare(self) -> None:
-        self.run(BINARY.encode())
-        self.run(READ_WRITE.encode())
-        settings = SETTINGS.format(
+        preparation = PREPARATION.format(
             lock=LOCK, silence=SILENCE, idle=IDLE, statement=STATEMENT
         )
-        self.run(settings.encode())
+        [(self.id, self.limit)] = self.rows(preparation.encode())
         if not self._peer.server_status & (
             SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
         ):
             raise DatabaseError(
                 "MySQL: the database does not take the setting NO_BACKSLASH_ESCAPES"
             )
-        [(self.id, self.limit)] = self.rows(ABOUT.encode())
         if self.limit < SMALLEST_PACKET:
             raise DatabaseError(
                 f"MySQL: max_allowed_packet of the database is {self.limit}: set it to"
@@ -145,7 +143,6 @@ class Connection:
         Those after one that fails are not run.
         """
         try:
-            # Its methods, not those of a cursor: these take bytes, and do no more.
             cursor = self._peer.cursor()
             cursor.execute(statements)
             results = [Result(cursor.rowcount, cursor.fetchall())]
@@ -156,7 +153,7 @@ class Connection:
             raise _failure(error) from error
 
     def rows(self, statement: bytes) -> tuple[Row, ...]:
-        """Run one statement, and return its rows."""
+        """Run statements, and return the rows of the last one."""
         return self.run(statement)[-1].rows
 
     @contextmanager
