@@ -32,7 +32,7 @@ MAX_EXTRA: Final = 64 * 1024 * 1024
 _GROUP: Final = "gearman.queues"
 
 # The plugins of this package, and gearmand's names for them.
-NAMES: Final = ("sqlite", "postgres", "mysql", "memcached", "flatfile")
+NAMES: Final = ("sqlite", "postgres", "mysql", "redis", "memcached", "flatfile")
 ALIASES: Final = {
     "libsqlite3": "sqlite",
     "Postgres": "postgres",

@@ -30,9 +30,9 @@ from gearman.errors import JobRefused, JobsLost, QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable
 
 from .._shared.locations import Index
+from .._shared.owner import is_alive, new_token, release
 from .._shared.records import decode_job, encode_body, encode_job, job_number
 from .blocks import Blocks, Content, Reader, Record, groups, numbers
-from .owner import is_alive, new_token, release
 from .pages import Block, Pages
 from .servers import Server, parse
 

@@ -17,6 +17,7 @@ from .backend_memcached import memcached
 from .backend_memory import memory
 from .backend_mysql import mysql
 from .backend_postgres import postgres
+from .backend_redis import redis
 from .backend_sqlite import sqlite
 
 BACKENDS: Final[dict[str, Callable[[Path], AbstractContextManager[Backend]]]] = {
@@ -26,6 +27,7 @@ BACKENDS: Final[dict[str, Callable[[Path], AbstractContextManager[Backend]]]] = 
     "memory": memory,
     "mysql": mysql,
     "postgres": postgres,
+    "redis": redis,
     "sqlite": sqlite("native"),
     "sqlite-gearmand": sqlite("gearmand"),
 }

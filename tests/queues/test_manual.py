@@ -54,7 +54,7 @@ def test_queue_of_another_package_is_named_to_those_who_look_for_one(
 ) -> None:
     install(tmp_path)
     said = subprocess.run(
-        [sys.executable, "-P", "-m", "gearman.server", "-q", "redis"],
+        [sys.executable, "-P", "-m", "gearman.server", "-q", "nosuch"],
         env=package_environment(path=tmp_path),
         capture_output=True,
         text=True,

@@ -12,7 +12,6 @@ from .values import one_of, path, port, whole_number
 # Options of gearmand's queue types that this server does not have, with their number of
 # values.
 QUEUE_OPTIONS: Final = {
-    "redis": {"server": 1, "port": 1, "password": 1, "prefix": 1},
     "libtokyocabinet": {"file": 1, "optimize": 0},
 }
 

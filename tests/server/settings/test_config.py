@@ -525,7 +525,6 @@ def test_tls_without_what_it_needs_is_refused(
         ("--keepalive-idle 4", "--keepalive-idle"),
         ("--store-queue-on-shutdown", "--store-queue-on-shutdown"),
         ("--libdrizzle-mysql", "--libdrizzle-mysql"),
-        ("--redis-password=secret", "--redis-password"),
     ],
 )
 def test_option_without_effect_is_accepted_and_told(words: str, option: str) -> None:
@@ -740,7 +739,7 @@ def test_option_of_gearmand_may_belong_to_a_plugin(plugin: type[Queue]) -> None:
     assert config.ignored == ()
 
 
-@pytest.mark.parametrize("name", ["redis", "libtokyocabinet"])
+@pytest.mark.parametrize("name", ["libtokyocabinet"])
 def test_queue_that_only_gearmand_has_is_refused_by_one_sentence(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""The owner of the jobs under a prefix: a process, and whether it is alive."""
+"""The owner of stored jobs: a process, and whether it is alive."""
 
 import os
 import socket
@@ -21,11 +21,17 @@ def release(token: bytes) -> None:
     _open.discard(token)
 
 
+def is_here(token: bytes) -> bool:
+    """Whether the owner is a process of this machine, or was one."""
+    fields = token.decode("utf-8", "replace").split(" ")
+    return len(fields) == 4 and fields[0] == _machine() and fields[1].isdigit()
+
+
 def is_alive(token: bytes) -> bool:
     """Whether the owner is known to be alive; False for one on another machine."""
-    fields = token.decode("utf-8", "replace").split(" ")
-    if len(fields) != 4 or fields[0] != _machine() or not fields[1].isdigit():
+    if not is_here(token):
         return False
+    fields = token.decode("utf-8", "replace").split(" ")
     pid = int(fields[1])
     if pid == os.getpid():
         return token in _open

@@ -1,0 +1,5 @@
+"""The queue plugin redis: background jobs in Redis."""
+
+from .queue import Queue
+
+__all__ = ["Queue"]

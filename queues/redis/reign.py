@@ -1,0 +1,186 @@
+"""The right to use the jobs under a prefix, which one server has at a time.
+
+Two keys say who has it:
+
+    {PREFIX}:state    who it is, how often the owner has changed (the epoch), and the
+                      number of the owner's last batch that added jobs
+    {PREFIX}:lease    expires some time after the owner's last sign of life
+
+Each batch is a transaction under the watch of `state`, so the lease is never needed for
+correctness: it only tells a new server whether the owner, on another machine, is alive.
+On the same machine, the process is looked for. A number that is lower than that of the
+last batch tells that Redis was put back in time: by a crash, or a failover to a replica
+that did not have all jobs yet.
+"""
+
+import time
+from enum import Enum, auto
+from typing import Final, NamedTuple
+
+from gearman.errors import QueueError
+
+from .._shared.owner import is_alive, is_here, new_token, release
+from .session import Session
+from .wire import packed
+
+# Seconds until a lease expires, and between two signs of life.
+LEASE: Final = 15.0
+SIGN: Final = 5.0
+# Seconds between two looks at the lease of another server.
+LOOK: Final = 0.1
+
+_MARK: Final = b"gearman-py"
+_VERSION: Final = 1
+_NOBODY: Final = b"-"
+
+
+class InUse(QueueError):
+    """Another server uses the jobs."""
+
+
+class State(NamedTuple):
+    epoch: int
+    batch: int
+    owner: bytes
+
+    def encode(self) -> bytes:
+        return b"%b %d %d %d %b" % (_MARK, _VERSION, *self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "State":
+        """Raises QueueError if the value is not that of this version."""
+        mark, version, epoch, batch, owner, *_ = [*data.split(b" ", 4), *[b""] * 5]
+        if mark != _MARK or not (epoch.isdigit() and batch.isdigit()):
+            raise QueueError("the state of the jobs in Redis can't be read")
+        if version != b"%d" % _VERSION:
+            raise QueueError("the jobs in Redis were stored by a later version")
+        return cls(int(epoch), int(batch), owner)
+
+
+class Verdict(Enum):
+    """What Redis knows of the owner: this server, as it should be; this server, at an
+    earlier time; nobody who is alive; or another server.
+    """
+
+    FINE = auto()
+    EARLIER = auto()
+    GONE = auto()
+    TAKEN = auto()
+
+
+class Reign:
+    """The right of this server. Methods raise QueueError if Redis fails."""
+
+    def __init__(self, session: Session, state: bytes, lease: bytes) -> None:
+        self._session = session
+        self._state_key = state
+        self._lease_key = lease
+        self._token = new_token()
+        self._epoch = 0
+        # The last batch that added jobs, the last one that may have done so, and which
+        # one is the last if the batch under way is executed.
+        self._batch = self._tried = self._next = 0
+        # When the last sign of life was given, and when one was last tried.
+        self._signed = self._signing = 0.0
+
+    def claim(self) -> None:
+        """Take the right. Raises InUse if another server has it, and is alive."""
+        before = LEASE * 1000
+        while True:
+            data = self._session.watched(again=True)
+            state = State(0, 0, _NOBODY) if data is None else State.decode(data)
+            left = self._lease()
+            if self._is_free(state.owner, left):
+                return self._take(state.epoch + 1)
+            if is_here(state.owner) or left > before:
+                raise InUse("the jobs in Redis are in use by another server")
+            before = left
+            time.sleep(LOOK)
+
+    def verdict(self) -> Verdict:
+        data = self._session.watched()
+        if data is None:
+            return Verdict.GONE
+        state = State.decode(data)
+        if state.owner == self._token:
+            if not self._batch <= state.batch <= self._tried:
+                return Verdict.EARLIER
+            self._batch = state.batch
+            return Verdict.FINE
+        if state.epoch <= self._epoch and self._is_free(state.owner, self._lease()):
+            return Verdict.GONE
+        return Verdict.TAKEN
+
+    def take_again(self) -> None:
+        """Take the right after Redis has forgotten who has it."""
+        self._take(self._epoch)
+
+    def signs(self, *, adding: bool) -> list[bytes]:
+        """Return the commands for a batch, `adding` jobs or only removing some.
+
+        Without room, Redis refuses to set a key, but lets an expiry be changed.
+        """
+        late = self._is_late()
+        if late:
+            self._signing = time.monotonic()
+        self._next = self._batch
+        if adding:
+            self._next = self._tried = self._tried + 1
+            return [self._state(self._tried, self._token)] + [self._sign()] * late
+        return [self._prolong()] * late
+
+    def landed(self) -> None:
+        """Note that a batch was executed."""
+        self._batch, self._signed = self._next, self._signing
+
+    def sign(self) -> None:
+        """Give a sign of life, if the last one is some time ago."""
+        if not self._is_late() or self.verdict() != Verdict.FINE:
+            return
+        if not self._session.transact([self._prolong()])[0]:
+            self._session.transact([self._sign()])
+        self._signed = self._signing = time.monotonic()
+
+    def release(self, *, empty: bool) -> None:
+        """Give the right back. If there are no jobs, no key is left. Raises nothing."""
+        try:
+            if self.verdict() == Verdict.FINE:
+                state = self._state(self._batch, _NOBODY)
+                forget = packed(b"DEL", self._state_key)
+                leave = packed(b"DEL", self._lease_key)
+                self._session.transact([forget if empty else state, leave])
+        except QueueError:
+            pass
+        finally:
+            release(self._token)
+
+    def _take(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._tried += 1
+        self._session.transact([self._state(self._tried, self._token), self._sign()])
+        self._batch = self._tried
+        self._signed = self._signing = time.monotonic()
+
+    def _is_late(self) -> bool:
+        return time.monotonic() - self._signed >= SIGN
+
+    def _state(self, batch: int, owner: bytes) -> bytes:
+        state = State(self._epoch, batch, owner)
+        return packed(b"SET", self._state_key, state.encode())
+
+    def _sign(self) -> bytes:
+        milliseconds = b"%d" % (LEASE * 1000)
+        return packed(b"SET", self._lease_key, self._token, b"PX", milliseconds)
+
+    def _prolong(self) -> bytes:
+        return packed(b"PEXPIRE", self._lease_key, b"%d" % (LEASE * 1000))
+
+    def _lease(self) -> int:
+        """Return how many milliseconds the lease lasts, negative if there is none."""
+        [left] = self._session.run([packed(b"PTTL", self._lease_key)])
+        return int(left)
+
+    def _is_free(self, owner: bytes, lease: int) -> bool:
+        if owner == _NOBODY or (is_here(owner) and not is_alive(owner)):
+            return True
+        return lease < 0 and not is_alive(owner)

@@ -1,0 +1,383 @@
+"""The jobs of the redis queue: keys, batches, and what follows if Redis forgets some.
+
+    {PREFIX}:jobs       a hash: the number of a job, and its record (see `records`)
+    {PREFIX}:large      the same for records of more than SMALL bytes
+    {PREFIX}:state, {PREFIX}:lease      who uses the jobs: see `reign`
+
+The braces are part of the names: they put all keys into one slot of a Redis Cluster. A
+number says the place of a job in the order, so no other list of jobs is needed. At the
+start, a script lists the numbers, some thousand at a time; then records are read in
+their order. Large ones are apart, so that no answer becomes larger than a record.
+
+A batch is one transaction. It ends by counting the jobs: if Redis has lost or restored
+some, the store compares the numbers, and has the server add the jobs again that are not
+there.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final
+from zlib import crc32
+
+from gearman.errors import JobRefused, JobsLost, QueueError, StartupError
+from gearman.queue import StoredJob, Unreadable
+
+from .._shared.records import Seal, Window, decode_job, encode_job, job_number
+from .address import Address
+from .gearmand import Remains
+from .promises import Promise, Waits, promise, read
+from .reign import SIGN, InUse, Reign, Verdict
+from .session import Session
+from .wire import Wire, packed, packed_numbers, packed_records
+
+_log = logging.getLogger(__name__)
+
+# Bytes of the largest job: Redis' values have 512 MB at most.
+LARGEST: Final = 256 * 1024 * 1024
+# Bytes of workloads and extras in one transaction, unless those of one job are more.
+MESSAGE: Final = 64 * 1024 * 1024
+# Bytes of the largest record that is read together with others, and how many are.
+SMALL: Final = 16 * 1024
+PAGE: Final = 1000
+
+# Lists fields of a hash without their values, which HSCAN itself does since 7.4.
+_LIST: Final = b"""
+local found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local names = {found[1]}
+for i = 1, #found[2], 2 do
+    names[#names + 1] = found[2][i]
+end
+return names
+"""
+
+_ADVICE: Final = {
+    "READONLY": "connect to the primary",
+    "LOADING": "start this server when Redis is ready",
+    "MASTERDOWN": "connect to the primary",
+    "OOM": "give Redis a larger maxmemory",
+    "NOAUTH": "give the password by --redis-password-file or REDISCLI_AUTH",
+    "WRONGPASS": "check the user and the password",
+    "NOPERM": "allow that to its user",
+    "MOVED": "name that server",
+}
+
+
+class Hash:
+    """A hash of records: the numbers of the live jobs in it.
+
+    `left` are the numbers of records that are no live jobs of this server and stay
+    there, `odd` is how many fields are no numbers.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.live: set[int] = set()
+        self.left: set[int] = set()
+        self.odd = 0
+
+    def count(self) -> int:
+        return len(self.live) + len(self.left) + self.odd
+
+
+class Store:
+    def __init__(
+        self,
+        address: Address,
+        prefix: str,
+        waits: Waits,
+        *,
+        must_be_durable: bool,
+        skip_gearmand: bool,
+    ) -> None:
+        self._address = address
+        self._prefix = prefix
+        self._waits = waits
+        self._must_be_durable = must_be_durable
+        self._promised = ""
+        name = f"{{{prefix}}}:".encode()
+        self._small, self._large = Hash(name + b"jobs"), Hash(name + b"large")
+        self._hashes = self._small, self._large
+        self._seal = Seal(b"\xa9job", crc32(prefix.encode()))
+        # Jobs that may have been stored or removed by a batch that failed.
+        self._doubtful: set[int] = set()
+        self._left: list[Unreadable] = []
+        # The server's thread, and the one that gives signs of life.
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+        self._session = Session(address, name + b"state", waits, self._welcome)
+        self._reign = Reign(self._session, name + b"state", name + b"lease")
+        self._signs = threading.Thread(
+            target=self._give_signs, name="gearman-redis", daemon=True
+        )
+        try:
+            self._reign.claim()
+            self._left = self._list()
+            if not skip_gearmand:
+                self._take_over()
+            self.commit([], [])
+        except QueueError as error:
+            self.close()
+            raise StartupError(self._what_to_do(error)) from error
+        except BaseException:
+            self.close()
+            raise
+        self._signs.start()
+
+    # Start
+
+    def _welcome(self, wire: Wire) -> None:
+        """Look at how durable a Redis is to which a connection was opened."""
+        sentinel = bool(self._address.sentinels)
+        promised = promise(read(wire), self._waits, sentinel=sentinel)
+        if self._must_be_durable and not promised.durable:
+            raise QueueError(
+                f"--redis-require-durable: Redis at {self._address}: {promised.line}"
+            )
+        self._tell(promised)
+
+    def _tell(self, promised: Promise) -> None:
+        if promised.line != self._promised:
+            self._promised = promised.line
+            level = logging.INFO if promised.durable else logging.WARNING
+            _log.log(level, "Redis at %s: %s", self._address, promised.line)
+
+    def _what_to_do(self, error: QueueError) -> str:
+        if isinstance(error, InUse):
+            advice = "end that one, or give each a --redis-prefix of its own"
+        else:
+            code = getattr(error, "code", "")
+            default = "make sure that Redis runs, and check the options --redis-..."
+            advice = _ADVICE.get(code, default)
+        return f"the queue can't be opened: {error}: {advice}"
+
+    def _take_over(self) -> None:
+        """Store the jobs that gearmand has left, and delete its keys."""
+        remains = Remains(self._session, self._prefix)
+        self._left += remains.unreadable
+        if not remains:
+            return
+        last = max(self._small.live | self._large.live, default=0)
+        for jobs, keys in remains.jobs(last):
+            self._write(jobs, set(), [packed(b"DEL", *keys)])
+
+    # Replay
+
+    def replay(self) -> Iterator[StoredJob | Unreadable]:
+        yield from self._left
+        numbers = sorted(self._small.live | self._large.live)
+        for start in range(0, len(numbers), PAGE):
+            page = numbers[start : start + PAGE]
+            records = self._read(page)
+            for number in page:
+                if number in self._large.live:
+                    records[number] = self._read_large(number)
+                yield self._decoded(number, records.pop(number))
+
+    def _list(self) -> list[Unreadable]:
+        """Find the numbers of all jobs; return the fields that are no numbers."""
+        wrong = []
+        for one in self._hashes:
+            one.live, unknown = self._fields(one.key)
+            one.odd = len(unknown)
+            wrong += [
+                Unreadable(_place(one.key, field), "it is not named by a number")
+                for field in unknown
+            ]
+        return wrong
+
+    def _fields(self, key: bytes) -> tuple[set[int], set[bytes]]:
+        numbers: set[int] = set()
+        unknown: set[bytes] = set()
+        cursor = b"0"
+        while True:
+            words = key, cursor, b"%d" % PAGE
+            [[cursor, *fields]] = self._session.run(
+                [packed(b"EVAL", _LIST, b"1", *words)]
+            )
+            for field in fields:
+                if field.isdigit() and b"%d" % (number := int(field)) == field:
+                    numbers.add(number)
+                else:
+                    unknown.add(field)
+            if cursor == b"0":
+                return numbers, unknown
+
+    def _read(self, page: Sequence[int]) -> dict[int, bytes | None]:
+        """Return the small records of these jobs."""
+        small = [number for number in page if number in self._small.live]
+        if not small:
+            return {}
+        with self._lock:
+            found = self._session.run(
+                [packed_numbers(b"HMGET", self._small.key, small)]
+            )
+        return dict(zip(small, found[0], strict=True))
+
+    def _read_large(self, number: int) -> bytes | None:
+        with self._lock:
+            words = b"HGET", self._large.key, [number]
+            [record] = self._session.run([packed_numbers(*words)])
+        return record  # type: ignore[no-any-return]
+
+    def _decoded(self, number: int, record: bytes | None) -> StoredJob | Unreadable:
+        data = record or b""
+        window = Window(lambda at, n: data[at : at + n], len(data), self._seal)
+        body = window.body(0)
+        if body is not None and job_number(body) == number:
+            return decode_job(body)
+        home = self._large if number in self._large.live else self._small
+        home.live.discard(number)
+        home.left.add(number)
+        return Unreadable(_place(home.key, b"%d" % number), "it is damaged")
+
+    # Commit
+
+    def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+        refuse(added)
+        gone = set(done)
+        with self._lock:
+            for part in parts(added):
+                self._write(part, gone)
+                gone = set()
+
+    def _write(
+        self,
+        added: Sequence[StoredJob],
+        done: set[int],
+        more: Sequence[bytes] = (),
+    ) -> None:
+        """Remove and then add, in one transaction. An empty one writes, too."""
+        self._check_right()
+        records: tuple[list[tuple[StoredJob, bytes]], ...] = [], []
+        for job in added:
+            front = encode_job(job, self._seal)
+            records[len(front) + len(job.workload) > SMALL].append((job, front))
+        new = tuple({job.number for job, _ in each} for each in records)
+        gone = (done | self._doubtful) - new[0] - new[1]
+        commands = self._reign.signs(adding=bool(added) or not gone)
+        commands += more
+        # A record may have become smaller or larger.
+        leaving = gone | new[1], gone | new[0]
+        for one, numbers, some in zip(self._hashes, leaving, records, strict=True):
+            if leaves := numbers & one.live | (numbers & self._doubtful):
+                commands.append(packed_numbers(b"HDEL", one.key, leaves))
+            if some:
+                commands.append(packed_records(one.key, some))
+        counts = [packed(b"HLEN", one.key) for one in self._hashes]
+        self._doubt(new[0] | new[1], gone)
+        answers = self._session.transact([*commands, *counts])
+        self._reign.landed()
+        doubts, self._doubtful = self._doubtful, set()
+        for one, numbers, fresh in zip(self._hashes, leaving, new, strict=True):
+            one.live -= numbers
+            one.live |= fresh
+        if answers[-2:] != [one.count() for one in self._hashes]:
+            try:
+                self._recover(Verdict.FINE)
+            except QueueError:
+                self._doubtful |= doubts
+                raise
+
+    def _doubt(self, added: set[int], gone: set[int]) -> None:
+        """Note what is unknown if the batch fails; the next one then removes it.
+
+        A job that should have replaced a live one of its number stays.
+        """
+        self._doubtful = gone | (added - self._small.live - self._large.live)
+
+    def _check_right(self) -> None:
+        """Raise QueueError if the jobs are no longer this server's.
+
+        Raises JobsLost if Redis has lost jobs.
+        """
+        verdict = self._reign.verdict()
+        if verdict == Verdict.FINE:
+            return
+        if verdict == Verdict.TAKEN:
+            raise QueueError(
+                f"another server has taken over the jobs in Redis at {self._address}:"
+                " stop one of the two"
+            )
+        self._recover(verdict)
+
+    def _recover(self, verdict: Verdict) -> None:
+        """Compare Redis with what should be there. Raises JobsLost if jobs are not.
+
+        If Redis was put back in time, any record may be an earlier one, so that all
+        jobs are to be added again. Jobs that are there and not live are done, and are
+        removed, unless others than this server may have added them.
+        """
+        found = [self._fields(one.key) for one in self._hashes]
+        if verdict != Verdict.FINE:
+            self._reign.take_again()
+        lost: set[int] = set()
+        for one, (numbers, odd) in zip(self._hashes, found, strict=True):
+            lost |= one.live - numbers if verdict == Verdict.FINE else one.live
+            more = numbers - one.live - one.left
+            one.live &= numbers
+            one.left &= numbers
+            one.odd = len(odd)
+            if verdict == Verdict.GONE:
+                one.left |= more
+            else:
+                self._doubtful |= more
+        if lost:
+            raise JobsLost(
+                f"Redis at {self._address} was restarted, flushed or put back in time:"
+                f" {len(lost)} jobs are no longer stored for certain",
+                sorted(lost),
+            )
+
+    # The end
+
+    def _give_signs(self) -> None:
+        while not self._ended.wait(SIGN):
+            with self._lock, suppress(QueueError):
+                self._reign.sign()
+
+    def close(self) -> None:
+        """Release the jobs for another job server, unless one has taken them over."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        with self._lock:
+            empty = not any(one.count() for one in self._hashes)
+            self._reign.release(empty=empty and not self._doubtful)
+            self._session.close()
+
+
+def refuse(jobs: Sequence[StoredJob]) -> None:
+    """Raise JobRefused if some of these jobs are too large."""
+    reasons = {
+        job.number: f"a job has {_size(job)} bytes, and the queue redis takes {LARGEST}"
+        " at most"
+        for job in jobs
+        if _size(job) > LARGEST
+    }
+    if reasons:
+        raise JobRefused(reasons)
+
+
+def parts(jobs: Sequence[StoredJob]) -> Iterator[Sequence[StoredJob]]:
+    """Yield parts of the jobs that are small enough for a transaction each.
+
+    There is at least one part, which may be empty.
+    """
+    start = size = 0
+    for position, job in enumerate(jobs):
+        size += _size(job)
+        if size > MESSAGE and position > start:
+            yield jobs[start:position]
+            start, size = position, _size(job)
+    yield jobs[start:]
+
+
+def _size(job: StoredJob) -> int:
+    return len(job.workload) + len(job.extra)
+
+
+def _place(key: bytes, field: bytes) -> str:
+    name: Any = field.decode("ascii", "replace")
+    return f"the field {name!r:.80} of {key.decode()}"
