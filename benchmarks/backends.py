@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.queues.backend_mysql import PASSWORD, USER, daemon
 from tests.queues.backend_postgres import cluster
+from tests.queues.backend_redis import DURABLE, running
 
 from .servers import HOST, end, free_port, wait_until_it_listens
 
@@ -68,6 +69,18 @@ def memcached(folder: Path) -> Iterator[Store]:
 
 
 @contextmanager
+def redis(folder: Path) -> Iterator[Store]:
+    with running(folder, DURABLE) as server:
+        url = f"redis://{HOST}:{server.port}"
+        theirs = f"--redis-server={HOST}", f"--redis-port={server.port}"
+        yield Store(
+            ("-q", "redis", f"--redis-url={url}"),
+            {"url": url},
+            ("-q", "redis", *theirs),
+        )
+
+
+@contextmanager
 def postgres(folder: Path) -> Iterator[Store]:
     with redirect_stdout(StringIO()), cluster(_SETTINGS) as running:
         conninfo = running.conninfo()
@@ -98,6 +111,7 @@ BACKENDS: Mapping[str, Callable[[Path], AbstractContextManager[Store]]] = {
     "mysql": mysql,
     "flatfile": flatfile,
     "memcached": memcached,
+    "redis": redis,
 }
 
 

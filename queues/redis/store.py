@@ -129,6 +129,12 @@ class Store:
 
     def _welcome(self, wire: Wire) -> None:
         """Look at how durable a Redis is to which a connection was opened."""
+        # It fails without an append-only file, too.
+        if self._waits.disk and wire.ask(b"WAITAOF", b"1", b"0", b"1") is None:
+            raise QueueError(
+                "--redis-wait-disk needs Redis 7.2 or later with `appendonly yes`, and"
+                f" the one at {self._address} has not both"
+            )
         sentinel = bool(self._address.sentinels)
         promised = promise(read(wire), self._waits, sentinel=sentinel)
         if self._must_be_durable and not promised.durable:
