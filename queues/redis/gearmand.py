@@ -4,7 +4,8 @@ gearmand 2 stores a hash with the fields `data`, `priority`, `function` and `uni
 under the key PREFIX-FUNCTION-UNIQUE; gearmand 1 since 1.1.16 one with the first two
 fields; earlier versions a string, the workload. Both parts of a key may have dashes, so
 without the fields it may be unclear where the function ends. A known function decides
-then (the longest one), or a unique like those that libgearman makes: a UUID.
+then (the longest one), or a unique of which there are many: one that libgearman has
+made (a UUID), a dash, or none.
 """
 
 import re
@@ -24,7 +25,7 @@ _SCAN: Final = 1000
 _PAGE: Final = 100
 
 _UUID: Final = rb"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_WITH_UUID: Final = re.compile(rb"(.+)-(" + _UUID + rb")", re.DOTALL)
+_USUAL: Final = re.compile(rb"(.*[^-])-(" + _UUID + rb"|-|)", re.DOTALL)
 
 _FIELDS: Final = b"function", b"unique"
 _CONTENT: Final = b"data", b"priority"
@@ -50,9 +51,6 @@ class Remains:
         self._names: list[Name] = []
         if not self._is_cluster():
             self._find()
-
-    def __bool__(self) -> bool:
-        return bool(self._names)
 
     def _is_cluster(self) -> bool:
         """Whether keys are spread over servers: gearmand can't use such a Redis."""
@@ -112,14 +110,14 @@ class Remains:
         return Name(key, is_hash, None)
 
     def _decided(self, name: Name, known: set[bytes]) -> Name:
-        """Split a key by a known function, or before a UUID."""
+        """Split a key behind a known function, or before a usual unique."""
         text = name.key.removeprefix(self._prefix)
         places = [at for at, byte in enumerate(text) if byte == ord("-")]
         if found := [at for at in places if text[:at] in known]:
             return Name(
                 name.key, name.is_hash, text[: found[-1]], text[found[-1] + 1 :]
             )
-        if parted := _WITH_UUID.fullmatch(text):
+        if parted := _USUAL.fullmatch(text):
             return Name(name.key, name.is_hash, parted[1], parted[2])
         return name
 

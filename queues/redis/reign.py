@@ -6,7 +6,8 @@ Two keys say who has it:
                       number of the owner's last batch that added jobs
     {PREFIX}:lease    expires some time after the owner's last sign of life
 
-Each batch is a transaction under the watch of `state`, so the lease is never needed for
+Each batch checks `state`: one that adds jobs is a transaction under its watch, one that
+only removes some is a script. So the lease is never needed for
 correctness: it only tells a new server whether the owner, on another machine, is alive.
 On the same machine, the process is looked for. A number that is lower than that of the
 last batch tells that Redis was put back in time: by a crash, or a failover to a replica
@@ -14,7 +15,10 @@ that did not have all jobs yet.
 """
 
 import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from enum import Enum, auto
+from itertools import chain
 from typing import Final, NamedTuple
 
 from gearman.errors import QueueError
@@ -32,10 +36,33 @@ LOOK: Final = 0.1
 _MARK: Final = b"gearman-py"
 _VERSION: Final = 1
 _NOBODY: Final = b"-"
+_MILLISECONDS: Final = b"%d" % (LEASE * 1000)
+
+# Removes jobs. A transaction would need room, and Lua takes some thousand arguments.
+_REMOVE: Final = b"""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+    return false
+end
+local prolonged = redis.call('PEXPIRE', KEYS[2], ARGV[2])
+local ends = {3 + ARGV[3], #ARGV}
+local at = 4
+for i = 1, 2 do
+    while at <= ends[i] do
+        local last = math.min(at + 4999, ends[i])
+        redis.call('HDEL', KEYS[2 + i], unpack(ARGV, at, last))
+        at = last + 1
+    end
+end
+return {prolonged, redis.call('HLEN', KEYS[3]), redis.call('HLEN', KEYS[4])}
+"""
 
 
 class InUse(QueueError):
     """Another server uses the jobs."""
+
+
+class Foreign(QueueError):
+    """The keys are not those of this version."""
 
 
 class State(NamedTuple):
@@ -48,12 +75,12 @@ class State(NamedTuple):
 
     @classmethod
     def decode(cls, data: bytes) -> "State":
-        """Raises QueueError if the value is not that of this version."""
+        """Raises Foreign if the value is not that of this version."""
         mark, version, epoch, batch, owner, *_ = [*data.split(b" ", 4), *[b""] * 5]
+        if mark == _MARK and version.isdigit() and int(version) > _VERSION:
+            raise Foreign("the jobs in Redis were stored by a later version")
         if mark != _MARK or not (epoch.isdigit() and batch.isdigit()):
-            raise QueueError("the state of the jobs in Redis can't be read")
-        if version != b"%d" % _VERSION:
-            raise QueueError("the jobs in Redis were stored by a later version")
+            raise Foreign("the state of the jobs in Redis can't be read")
         return cls(int(epoch), int(batch), owner)
 
 
@@ -77,9 +104,8 @@ class Reign:
         self._lease_key = lease
         self._token = new_token()
         self._epoch = 0
-        # The last batch that added jobs, the last one that may have done so, and which
-        # one is the last if the batch under way is executed.
-        self._batch = self._tried = self._next = 0
+        # The last batch that added jobs, and the last one that may have done so.
+        self._batch = self._tried = 0
         # When the last sign of life was given, and when one was last tried.
         self._signed = self._signing = 0.0
 
@@ -111,48 +137,61 @@ class Reign:
             return Verdict.GONE
         return Verdict.TAKEN
 
+    def remove(
+        self, hashes: Sequence[bytes], numbers: Sequence[Collection[int]]
+    ) -> list[int]:
+        """Remove fields of two hashes, and return how many each has then."""
+        expected = self._session.watched()
+        assert expected is not None
+        keys = self._state_key, self._lease_key, *hashes
+        first = b"%d" % len(numbers[0])
+        fields = (b"%d" % number for number in chain(*numbers))
+        answer = self._session.execute(
+            packed(
+                b"EVAL", _REMOVE, b"4", *keys, expected, _MILLISECONDS, first, *fields
+            )
+        )
+        if answer[0]:
+            self._signed = self._signing = time.monotonic()
+        return list(answer[1:])
+
     def take_again(self) -> None:
         """Take the right after Redis has forgotten who has it."""
         self._take(self._epoch)
 
-    def signs(self, *, adding: bool) -> list[bytes]:
-        """Return the commands for a batch, `adding` jobs or only removing some.
-
-        Without room, Redis refuses to set a key, but lets an expiry be changed.
-        """
+    def signs(self) -> list[bytes]:
+        """Return the commands for a batch that adds jobs."""
         late = self._is_late()
         if late:
             self._signing = time.monotonic()
-        self._next = self._batch
-        if adding:
-            self._next = self._tried = self._tried + 1
-            return [self._state(self._tried, self._token)] + [self._sign()] * late
-        return [self._prolong()] * late
+        self._tried += 1
+        return [self._state(self._tried, self._token)] + [self._sign()] * late
 
     def landed(self) -> None:
-        """Note that a batch was executed."""
-        self._batch, self._signed = self._next, self._signing
+        """Note that a batch that adds jobs was executed."""
+        self._batch, self._signed = self._tried, self._signing
 
     def sign(self) -> None:
         """Give a sign of life, if the last one is some time ago."""
         if not self._is_late() or self.verdict() != Verdict.FINE:
             return
-        if not self._session.transact([self._prolong()])[0]:
+        # Without room, Redis executes no transaction, but lets an expiry be changed.
+        [there] = self._session.run([self._prolong()])
+        if not there:
             self._session.transact([self._sign()])
         self._signed = self._signing = time.monotonic()
 
     def release(self, *, empty: bool) -> None:
         """Give the right back. If there are no jobs, no key is left. Raises nothing."""
-        try:
+        state = self._state(self._batch, _NOBODY)
+        forget = packed(b"DEL", self._state_key)
+        leave = packed(b"DEL", self._lease_key)
+        with suppress(QueueError):
             if self.verdict() == Verdict.FINE:
-                state = self._state(self._batch, _NOBODY)
-                forget = packed(b"DEL", self._state_key)
-                leave = packed(b"DEL", self._lease_key)
-                self._session.transact([forget if empty else state, leave])
-        except QueueError:
-            pass
-        finally:
-            release(self._token)
+                # On its own, since this works without room, too.
+                self._session.run([leave])
+                self._session.transact([forget if empty else state])
+        release(self._token)
 
     def _take(self, epoch: int) -> None:
         self._epoch = epoch
@@ -169,11 +208,10 @@ class Reign:
         return packed(b"SET", self._state_key, state.encode())
 
     def _sign(self) -> bytes:
-        milliseconds = b"%d" % (LEASE * 1000)
-        return packed(b"SET", self._lease_key, self._token, b"PX", milliseconds)
+        return packed(b"SET", self._lease_key, self._token, b"PX", _MILLISECONDS)
 
     def _prolong(self) -> bytes:
-        return packed(b"PEXPIRE", self._lease_key, b"%d" % (LEASE * 1000))
+        return packed(b"PEXPIRE", self._lease_key, _MILLISECONDS)
 
     def _lease(self) -> int:
         """Return how many milliseconds the lease lasts, negative if there is none."""

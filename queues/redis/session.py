@@ -25,6 +25,10 @@ _MULTI: Final = packed(b"MULTI")
 _EXEC: Final = packed(b"EXEC")
 
 
+def changed() -> QueueError:
+    return QueueError("the jobs in Redis were changed by another server just now")
+
+
 class Session:
     """A connection; if it is lost, the next use opens a new one.
 
@@ -74,7 +78,7 @@ class Session:
         self._seen, self._watching = answers[-1], True
         done = answers[len(commands) + 1]
         if done is None:
-            raise Failure("the jobs in Redis were changed by another server just now")
+            raise changed()
         for answer in done:
             if isinstance(answer, RedisError):
                 self.close()
@@ -82,6 +86,19 @@ class Session:
         if waits:
             self._check_copies(answers[-3])
         return list(done)
+
+    def execute(self, script: bytes) -> Any:
+        """Execute a script that changes jobs if the key has not changed.
+
+        Its answer is false if it has; then QueueError is raised.
+        """
+        [answer, *copies] = self.run([script, *self._wait()])
+        if answer is None:
+            self._watching = False
+            raise changed()
+        for one in copies:
+            self._check_copies(one)
+        return answer
 
     def _open(self) -> Wire:
         if self._wire is None:

@@ -28,7 +28,7 @@ from .._shared.records import Seal, Window, decode_job, encode_job, job_number
 from .address import Address
 from .gearmand import Remains
 from .promises import Promise, Waits, promise, read
-from .reign import SIGN, InUse, Reign, Verdict
+from .reign import SIGN, Foreign, InUse, Reign, Verdict
 from .session import Session
 from .wire import Wire, packed, packed_numbers, packed_records
 
@@ -152,6 +152,8 @@ class Store:
     def _what_to_do(self, error: QueueError) -> str:
         if isinstance(error, InUse):
             advice = "end that one, or give each a --redis-prefix of its own"
+        elif isinstance(error, Foreign):
+            advice = "start that one, or name another --redis-prefix"
         else:
             code = getattr(error, "code", "")
             default = "make sure that Redis runs, and check the options --redis-..."
@@ -161,12 +163,10 @@ class Store:
     def _take_over(self) -> None:
         """Store the jobs that gearmand has left, and delete its keys."""
         remains = Remains(self._session, self._prefix)
-        self._left += remains.unreadable
-        if not remains:
-            return
         last = max(self._small.live | self._large.live, default=0)
         for jobs, keys in remains.jobs(last):
             self._write(jobs, set(), [packed(b"DEL", *keys)])
+        self._left += remains.unreadable
 
     # Replay
 
@@ -256,42 +256,59 @@ class Store:
     ) -> None:
         """Remove and then add, in one transaction. An empty one writes, too."""
         self._check_right()
+        gone = done | self._doubtful
+        if done and not added:
+            return self._remove(gone)
         records: tuple[list[tuple[StoredJob, bytes]], ...] = [], []
         for job in added:
             front = encode_job(job, self._seal)
             records[len(front) + len(job.workload) > SMALL].append((job, front))
-        new = tuple({job.number for job, _ in each} for each in records)
-        gone = (done | self._doubtful) - new[0] - new[1]
-        commands = self._reign.signs(adding=bool(added) or not gone)
-        commands += more
+        small, large = ({job.number for job, _ in each} for each in records)
+        new = small | large
+        gone -= new
+        commands = [*self._reign.signs(), *more]
         # A record may have become smaller or larger.
-        leaving = gone | new[1], gone | new[0]
+        leaving = gone | large, gone | small
         for one, numbers, some in zip(self._hashes, leaving, records, strict=True):
-            if leaves := numbers & one.live | (numbers & self._doubtful):
-                commands.append(packed_numbers(b"HDEL", one.key, leaves))
+            if there := self._there(one, numbers):
+                commands.append(packed_numbers(b"HDEL", one.key, there))
             if some:
                 commands.append(packed_records(one.key, some))
-        counts = [packed(b"HLEN", one.key) for one in self._hashes]
-        self._doubt(new[0] | new[1], gone)
-        answers = self._session.transact([*commands, *counts])
+        commands += [packed(b"HLEN", one.key) for one in self._hashes]
+        # A job that should have replaced a live one of its number stays.
+        self._doubtful = gone | (new - self._small.live - self._large.live)
+        answers = self._session.transact(commands)
         self._reign.landed()
-        doubts, self._doubtful = self._doubtful, set()
-        for one, numbers, fresh in zip(self._hashes, leaving, new, strict=True):
+        for one, numbers, fresh in zip(
+            self._hashes, leaving, (small, large), strict=True
+        ):
             one.live -= numbers
             one.live |= fresh
-        if answers[-2:] != [one.count() for one in self._hashes]:
-            try:
-                self._recover(Verdict.FINE)
-            except QueueError:
-                self._doubtful |= doubts
-                raise
+        return self._end(answers[-2:])
 
-    def _doubt(self, added: set[int], gone: set[int]) -> None:
-        """Note what is unknown if the batch fails; the next one then removes it.
+    def _remove(self, gone: set[int]) -> None:
+        """Remove jobs, which Redis does even if its memory is full."""
+        there = [self._there(one, gone) for one in self._hashes]
+        self._doubtful = gone
+        counts = self._reign.remove([one.key for one in self._hashes], there)
+        for one in self._hashes:
+            one.live -= gone
+        self._end(counts)
 
-        A job that should have replaced a live one of its number stays.
-        """
-        self._doubtful = gone | (added - self._small.live - self._large.live)
+    def _there(self, one: Hash, numbers: set[int]) -> set[int]:
+        """Return those that are in a hash, or may be."""
+        return numbers & one.live | (numbers & self._doubtful)
+
+    def _end(self, counts: Sequence[int]) -> None:
+        """End a batch that was executed, after which there are so many jobs."""
+        doubts, self._doubtful = self._doubtful, set()
+        if counts == [one.count() for one in self._hashes]:
+            return
+        try:
+            self._recover(Verdict.FINE)
+        except QueueError:
+            self._doubtful |= doubts
+            raise
 
     def _check_right(self) -> None:
         """Raise QueueError if the jobs are no longer this server's.

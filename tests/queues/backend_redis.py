@@ -94,7 +94,7 @@ class Redis:
         ) as client:
             return client.execute_command(*words)
 
-    def keys(self) -> set[bytes]:
+    def all_keys(self) -> set[bytes]:
         return set(self.call("KEYS", "*"))
 
 
