@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gearman.queue import NORMAL, StoredJob, Unreadable, check
-from gearman.text import shown
+from gearman.queue import NORMAL, StoredJob, Unreadable, check, shown
 
 from .session import Session
 from .wire import packed

@@ -103,7 +103,7 @@ def _appended(sync: str, waits: Waits) -> tuple[bool, str]:
         )
     if sync == "everysec":
         return False, (
-            "a crash of Redis' machine loses the jobs of the last two seconds"
+            "a crash of Redis or its machine loses the jobs of the last two seconds"
             " (appendfsync everysec)"
         )
     if sync == "no":

@@ -73,10 +73,10 @@ class Queue(BaseQueue):
         Option(
             "server",
             ("redis-server",),
-            "the host of Redis, or the path of a socket (default: localhost)",
+            "the host of Redis, or the path of a socket; localhost by default",
             "HOST",
         ),
-        Option("port", ("redis-port",), "the port of Redis (default: 6379)", "PORT"),
+        Option("port", ("redis-port",), "the port of Redis; 6379 by default", "PORT"),
         Option(
             "password",
             ("redis-password",),

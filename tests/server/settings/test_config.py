@@ -733,9 +733,9 @@ def test_option_that_something_else_has_is_refused_by_one_sentence(
 
 
 def test_option_of_gearmand_may_belong_to_a_plugin(plugin: type[Queue]) -> None:
-    plugin.options = (Option("server", ("redis-server",), "theirs"),)
-    config = parsed("-q", "theirs", "--redis-server=x")
-    assert config.queue_options == {"server": "x"}
+    plugin.options = (Option("file", ("libtokyocabinet-file",), "theirs"),)
+    config = parsed("-q", "theirs", "--libtokyocabinet-file=x")
+    assert config.queue_options == {"file": "x"}
     assert config.ignored == ()
 
 
