@@ -241,10 +241,11 @@ class Store:
     # Commit
 
     def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
-        refuse(added)
+        sizes = [len(job.workload) + len(job.extra) for job in added]
+        refuse(added, sizes)
         gone = set(done)
         with self._lock:
-            for part in parts(added):
+            for part in parts(added, sizes):
                 self._write(part, gone)
                 gone = set()
 
@@ -371,34 +372,35 @@ class Store:
             self._session.close()
 
 
-def refuse(jobs: Sequence[StoredJob]) -> None:
+def refuse(jobs: Sequence[StoredJob], sizes: Sequence[int]) -> None:
     """Raise JobRefused if some of these jobs are too large."""
-    reasons = {
-        job.number: f"a job has {_size(job)} bytes, and the queue redis takes {LARGEST}"
-        " at most"
-        for job in jobs
-        if _size(job) > LARGEST
-    }
-    if reasons:
-        raise JobRefused(reasons)
+    if max(sizes, default=0) <= LARGEST:
+        return
+    raise JobRefused(
+        {
+            job.number: f"a job has {size} bytes, and the queue redis takes {LARGEST}"
+            " at most"
+            for job, size in zip(jobs, sizes, strict=True)
+            if size > LARGEST
+        }
+    )
 
 
-def parts(jobs: Sequence[StoredJob]) -> Iterator[Sequence[StoredJob]]:
+def parts(
+    jobs: Sequence[StoredJob], sizes: Sequence[int]
+) -> Iterator[Sequence[StoredJob]]:
     """Yield parts of the jobs that are small enough for a transaction each.
 
     There is at least one part, which may be empty.
     """
-    start = size = 0
-    for position, job in enumerate(jobs):
-        size += _size(job)
-        if size > MESSAGE and position > start:
-            yield jobs[start:position]
-            start, size = position, _size(job)
+    start = total = 0
+    if sum(sizes) > MESSAGE:
+        for position, size in enumerate(sizes):
+            total += size
+            if total > MESSAGE and position > start:
+                yield jobs[start:position]
+                start, total = position, size
     yield jobs[start:]
-
-
-def _size(job: StoredJob) -> int:
-    return len(job.workload) + len(job.extra)
 
 
 def _place(key: bytes, field: bytes) -> str:

@@ -33,11 +33,23 @@ MEANINGS: Final = {
     "OOM": "its memory is full (maxmemory)",
     "MISCONF": "it can't write to its disk (MISCONF)",
     "NOREPLICAS": "it has too few replicas (min-replicas-to-write)",
-    "NOAUTH": "it asks for a password",
-    "WRONGPASS": "it does not accept the password",
+    "NOAUTH": "it does not let this user in without the right password",
+    "WRONGPASS": "it does not let this user in without the right password",
     "MOVED": "another server of its cluster has these keys",
     "CLUSTERDOWN": "its cluster is down",
     "BUSY": "it is busy with a script of somebody else",
+}
+
+# The names of redis-py's classes for these, and their codes.
+CLASSES: Final = {
+    "ReadOnlyError": "READONLY",
+    "BusyLoadingError": "LOADING",
+    "MasterDownError": "MASTERDOWN",
+    "OutOfMemoryError": "OOM",
+    "AuthenticationError": "NOAUTH",
+    "NoPermissionError": "NOPERM",
+    "MovedError": "MOVED",
+    "ClusterDownError": "CLUSTERDOWN",
 }
 
 
@@ -185,7 +197,9 @@ def check_files(address: Address) -> None:
 
 
 def _code(error: Exception) -> str:
-    code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
+    # Before redis-py 7, errors of their own classes do not have their codes.
+    code = getattr(error, "status_code", None) or CLASSES.get(type(error).__name__)
+    code = code or str(error).partition(" ")[0]
     return code if isinstance(code, str) and code.isupper() else ""
 
 

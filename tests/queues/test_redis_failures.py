@@ -193,8 +193,8 @@ def test_password_is_needed_and_may_be_in_a_file(
     file = tmp_path / "password"
     file.write_text(f"{secret}\n")
     with running(tmp_path, {**IN_MEMORY, "requirepass": secret}) as redis:
-        start_error("it asks for a password", **at(redis.port))
-        start_error("does not accept the pass", **at(redis.port, password="x"))
+        start_error("without the right password", **at(redis.port))
+        start_error("without the right password", **at(redis.port, password="x"))
         for given in (
             at(redis.port, password=secret),
             at(redis.port, password_file=str(file)),
