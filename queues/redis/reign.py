@@ -104,6 +104,7 @@ class Reign:
         self._lease_key = lease
         self._token = new_token()
         self._epoch = 0
+        self._claimed = False
         # The last batch that added jobs, and the last one that may have done so.
         self._batch = self._tried = 0
         # When the last sign of life was given, and when one was last tried.
@@ -145,12 +146,8 @@ class Reign:
         assert expected is not None
         keys = self._state_key, self._lease_key, *hashes
         first = b"%d" % len(numbers[0])
-        fields = (b"%d" % number for number in chain(*numbers))
-        answer = self._session.execute(
-            packed(
-                b"EVAL", _REMOVE, b"4", *keys, expected, _MILLISECONDS, first, *fields
-            )
-        )
+        words = b"EVAL", _REMOVE, b"4", *keys, expected, _MILLISECONDS, first
+        answer = self._session.execute(packed(*words, numbers=[*chain(*numbers)]))
         if answer[0]:
             self._signed = self._signing = time.monotonic()
         return list(answer[1:])
@@ -187,14 +184,14 @@ class Reign:
         forget = packed(b"DEL", self._state_key)
         leave = packed(b"DEL", self._lease_key)
         with suppress(QueueError):
-            if self.verdict() == Verdict.FINE:
+            if self._claimed and self.verdict() == Verdict.FINE:
                 # On its own, since this works without room, too.
                 self._session.run([leave])
                 self._session.transact([forget if empty else state])
         release(self._token)
 
     def _take(self, epoch: int) -> None:
-        self._epoch = epoch
+        self._epoch, self._claimed = epoch, True
         self._tried += 1
         self._session.transact([self._state(self._tried, self._token), self._sign()])
         self._batch = self._tried

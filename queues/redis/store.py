@@ -30,7 +30,7 @@ from .gearmand import Remains
 from .promises import Promise, Waits, promise, read
 from .reign import SIGN, Foreign, InUse, Reign, Verdict
 from .session import Session
-from .wire import Wire, packed, packed_numbers, packed_records
+from .wire import Wire, packed, packed_records
 
 _log = logging.getLogger(__name__)
 
@@ -216,15 +216,14 @@ class Store:
         if not small:
             return {}
         with self._lock:
-            found = self._session.run(
-                [packed_numbers(b"HMGET", self._small.key, small)]
-            )
-        return dict(zip(small, found[0], strict=True))
+            command = packed(b"HMGET", self._small.key, numbers=small)
+            [found] = self._session.run([command])
+        return dict(zip(small, found, strict=True))
 
     def _read_large(self, number: int) -> bytes | None:
         with self._lock:
-            words = b"HGET", self._large.key, [number]
-            [record] = self._session.run([packed_numbers(*words)])
+            command = packed(b"HGET", self._large.key, numbers=[number])
+            [record] = self._session.run([command])
         return record  # type: ignore[no-any-return]
 
     def _decoded(self, number: int, record: bytes | None) -> StoredJob | Unreadable:
@@ -272,7 +271,7 @@ class Store:
         leaving = gone | large, gone | small
         for one, numbers, some in zip(self._hashes, leaving, records, strict=True):
             if there := self._there(one, numbers):
-                commands.append(packed_numbers(b"HDEL", one.key, there))
+                commands.append(packed(b"HDEL", one.key, numbers=there))
             if some:
                 commands.append(packed_records(one.key, some))
         commands += [packed(b"HLEN", one.key) for one in self._hashes]

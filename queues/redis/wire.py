@@ -5,7 +5,7 @@ thousands of arguments, so its commands are joined here: redis-py would take lon
 that than for all else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -61,14 +61,13 @@ class Failure(QueueError):
         self.code = code
 
 
-def packed(*words: bytes) -> bytes:
-    """Return a command as Redis reads it."""
-    sized = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
-    return b"*%d\r\n%b" % (len(words), sized)
-
-
-def packed_numbers(name: bytes, key: bytes, numbers: Iterable[int]) -> bytes:
-    return packed(name, key, *(b"%d" % number for number in numbers))
+def packed(*words: bytes, numbers: Collection[int] = ()) -> bytes:
+    """Return a command as Redis reads it, whose last words are numbers."""
+    pieces = [b"*%d\r\n" % (len(words) + len(numbers))]
+    pieces += [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
+    digits = [b"%d" % number for number in numbers]
+    pieces += [b"$%d\r\n%b\r\n" % (len(word), word) for word in digits]
+    return b"".join(pieces)
 
 
 def packed_records(key: bytes, records: Sequence[tuple[StoredJob, bytes]]) -> bytes:
