@@ -13,7 +13,7 @@ docs/queues.md has a complete example and the rules.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -83,6 +83,25 @@ class Unreadable:
     reason: str
 
 
+class InboxRow(NamedTuple):
+    """A row of an inbox: a job that another program has submitted by SQL.
+
+    `id` is its key, above 0. `function`, `unique` and `workload` are bytes, as a client
+    would send them. `priority` is 0, 1 or 2, or None; `when` is in seconds since the
+    epoch, 0 for immediately. `options` is the text of options that clients send.
+    `fault` says why it can't be a job, "" if the plugin sees no reason.
+    """
+
+    id: int
+    function: bytes
+    unique: bytes = b""
+    workload: bytes = b""
+    priority: int | None = None
+    when: int = 0
+    options: bytes = b""
+    fault: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """An option of the server that belongs to a plugin.
@@ -112,6 +131,50 @@ class HasOptions(Protocol):
     options: ClassVar[tuple[Option, ...]]
 
 
+class Inbox(ABC):
+    """A table beside the jobs of a store, into which other programs insert rows.
+
+    They do so in transactions of their own. Each row becomes a job; it leaves the table
+    in the transaction that stores the job. So none is lost, and none is taken twice,
+    whatever ends when. Methods are called in the thread of the store.
+    """
+
+    @abstractmethod
+    def take(
+        self, most: int, size: int, without: Collection[bytes]
+    ) -> Sequence[InboxRow]:
+        """Return committed rows that were not refused, by ascending ids.
+
+        At most `most` of them, with at most `size` bytes of workloads, unless the first
+        one alone has more; and none of the functions in `without`. They stay in the
+        table. A row of a transaction that ends late may have a lower id than rows that
+        were returned earlier. Raises QueueError if the back end fails.
+        """
+
+    @abstractmethod
+    def commit(
+        self,
+        added: Sequence[StoredJob],
+        done: Sequence[int],
+        taken: Sequence[int],
+        refused: Mapping[int, str],
+    ) -> None:
+        """Do what `Queue.commit` does, and change rows in the same transaction.
+
+        The rows with the ids in `taken` are removed. Those in `refused` are marked with
+        the reason, and are not returned by `take` any more. Ids of rows that are not
+        there are ignored. Not all arguments are empty.
+        """
+
+    @abstractmethod
+    def listen(self, ring: Callable[[], None]) -> None:
+        """Call `ring`, from any thread, when there may be new rows.
+
+        That is only a hint: the server looks every second. Called once, before the
+        first `take`. `Queue.close` ends it. A plugin that can't tell does nothing.
+        """
+
+
 class Queue(ABC):
     """A store of background jobs: the base class of plugins.
 
@@ -123,6 +186,10 @@ class Queue(ABC):
     """
 
     options: ClassVar[tuple[Option, ...]] = ()
+
+    # Whether it has an inbox (--queue-inbox). If so, the constructor takes the argument
+    # `inbox`, which is True if the inbox is wanted.
+    has_inbox: ClassVar[bool] = False
 
     @classmethod  # noqa: B027
     def prepare(cls) -> None:
@@ -168,6 +235,14 @@ class Queue(ABC):
         some of the jobs can never be stored; the caller then commits the others.
         Every wait must end: jobs and their clients wait for this call.
         """
+
+    def inbox(self) -> Inbox:
+        """Return the inbox, whose table was created if it did not exist.
+
+        Called once, before the first `commit`, if `has_inbox`, and if the constructor
+        had the argument `inbox=True`.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def close(self) -> None:

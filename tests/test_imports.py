@@ -31,6 +31,7 @@ LAYERS = (
     ("server.compiled", "server.networks"),
     ("server.broker", "server.broker_c"),
     ("server.protocols", "server.storage.journal"),
+    ("server.storage.rows", "server.storage.intake"),
     (
         "blocking",
         *("connection", "connection_manager", "util"),
@@ -53,7 +54,7 @@ LAYERS = (
     ("monitor.acting", "monitor.history", "monitor.access"),
     ("monitor",),
 )
-WITHOUT_IO = range(7)
+WITHOUT_IO = range(8)
 IO = {
     *("asyncio", "multiprocessing", "select", "selectors", "signal", "socket"),
     *("ssl", "subprocess", "threading", "random", "secrets", "time", "uuid"),

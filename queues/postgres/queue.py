@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from gearman.queue import Option, StoredJob, Unreadable, require
+from gearman.queue import Inbox, Option, StoredJob, Unreadable, require
 from gearman.queue import Queue as BaseQueue
 
 
@@ -73,6 +73,8 @@ class Queue(BaseQueue):
         ),
     )
 
+    has_inbox = True
+
     @classmethod
     def prepare(cls) -> None:
         require("psycopg", "postgres")
@@ -80,18 +82,28 @@ class Queue(BaseQueue):
         from .store import Store  # noqa: F401
 
     def __init__(
-        self, *, conninfo: str = "", table: str = "", schema: str = ""
+        self,
+        *,
+        conninfo: str = "",
+        table: str = "",
+        schema: str = "",
+        inbox: bool = False,
     ) -> None:
         self.prepare()
         from .store import Store
 
-        self._store = Store(conninfo, table, schema)
+        self._store = Store(conninfo, table, schema, inbox)
 
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         return self._store.replay()
 
     def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
         self._store.commit(added, done)
+
+    def inbox(self) -> Inbox:
+        inbox = self._store.inbox
+        assert inbox is not None  # noqa: S101
+        return inbox
 
     def close(self) -> None:
         self._store.close()

@@ -103,7 +103,7 @@ class Session:
     """
 
     def __init__(self, conninfo: str) -> None:
-        self._conninfo = _complete(conninfo)
+        self.conninfo = _complete(conninfo)
         self._connection: Connection | None = None
         self._table = ""
 
@@ -142,7 +142,7 @@ class Session:
 
     def _connect(self) -> Connection:
         connection = Connection.connect(
-            self._conninfo, autocommit=True, cursor_factory=RawCursor
+            self.conninfo, autocommit=True, cursor_factory=RawCursor
         )
         # Assigned first, so that it is closed if the next statements fail.
         self._connection = connection

@@ -1,7 +1,7 @@
 """Storing jobs as rows, and reading them: the part of the plugin that needs psycopg."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ from gearman.errors import JobRefused, QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable, check
 
 from .arrays import Numbers, Texts
+from .inbox import Inbox
+from .inbox import create as create_inbox
 from .session import Connection, InUse, Session
 from .tables import COLUMNS, Table, check_name, choose, create, migrate, of_gearmand
 
@@ -87,15 +89,20 @@ class Statements:
 class Store:
     """The jobs in a table; `queue.Queue` has the documentation."""
 
-    def __init__(self, conninfo: str, table: str, schema: str) -> None:
+    def __init__(
+        self, conninfo: str, table: str, schema: str, inbox: bool = False
+    ) -> None:
         check_name(table, "postgres-table")
         check_name(schema, "postgres-schema")
         self._session = Session(conninfo)
         self._left: list[Unreadable] = []
         # The highest number that was ever in the table, as far as is known.
         self._highest = 0
+        self.inbox: Inbox | None = None
         try:
             self._open(table, schema)
+            if inbox:
+                self._open_inbox()
         except QueueError as error:
             raise StartupError(_what_to_do(error)) from error
 
@@ -110,6 +117,13 @@ class Store:
                 self._left += migrate(connection, theirs, self._table, now)
         self._statements = Statements.on(self._table)
         self.commit([], [])
+
+    def _open_inbox(self) -> None:
+        with self._session.connection() as connection:
+            create_inbox(connection, self._table)
+        self.inbox = Inbox(self._session, self._table, LARGEST, self.commit)
+        # Whether it can be read shows here.
+        self.inbox.take(1, 0, ())
 
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         """Yield the jobs, read page by page, so that no transaction stays open."""
@@ -134,7 +148,13 @@ class Store:
             return Unreadable(f"number {job.number} of {self._table}", fault)
         return job
 
-    def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+    def commit(
+        self,
+        added: Sequence[StoredJob],
+        done: Sequence[int],
+        also: Callable[[Connection], None] | None = None,
+    ) -> None:
+        """Commit a batch, and what `also` executes in the same transaction."""
         refuse(added)
         # New jobs have higher numbers than those before them; others may replace rows.
         # ON CONFLICT would make every batch slower, by a sixth.
@@ -142,14 +162,18 @@ class Store:
         replaced = [number for number in numbers if number <= self._highest]
         with self._session.connection() as connection:
             try:
-                self._write(connection, added, [*done, *replaced])
+                self._write(connection, added, [*done, *replaced], also)
             except errors.UniqueViolation:
                 # Rare: rows exist already after a failure whose outcome is unknown.
-                self._write(connection, added, [*done, *numbers])
+                self._write(connection, added, [*done, *numbers], also)
         self._highest = max(self._highest, *numbers, 0)
 
     def _write(
-        self, connection: Connection, added: Sequence[StoredJob], done: Sequence[int]
+        self,
+        connection: Connection,
+        added: Sequence[StoredJob],
+        done: Sequence[int],
+        also: Callable[[Connection], None] | None,
     ) -> None:
         """Remove and then add, in one transaction, which ends with the pipeline.
 
@@ -163,6 +187,8 @@ class Store:
             if added or not done:
                 for part in messages(added):
                     self._insert(connection, arrays(part))
+            if also is not None:
+                also(connection)
 
     def _insert(self, connection: Connection, values: list[Numbers | Texts]) -> None:
         # A column more would make jobs without extra slower by a tenth. It is NULL
@@ -175,6 +201,8 @@ class Store:
         connection.execute(statement, values, prepare=True)
 
     def close(self) -> None:
+        if self.inbox is not None:
+            self.inbox.close()
         self._session.close()
 
 

@@ -157,10 +157,13 @@ def check_name(name: str, option: str) -> None:
         )
 
 
-def beside(name: str) -> str:
-    """Return the name of our table for a table of gearmand with this name."""
-    room = LONGEST_NAME - len(SUFFIX)
-    return name.encode()[:room].decode(errors="ignore") + SUFFIX
+def beside(name: str, suffix: str = SUFFIX) -> str:
+    """Return a name for something that belongs to a table.
+
+    With the default, it is the name of our table for a table of gearmand.
+    """
+    room = LONGEST_NAME - len(suffix)
+    return name.encode()[:room].decode(errors="ignore") + suffix
 
 
 def find(connection: Connection, *names: tuple[str, ...]) -> list[Found]:

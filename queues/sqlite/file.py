@@ -10,15 +10,18 @@ from typing import Final
 from gearman.errors import GearmanError, QueueError, StartupError
 
 from .._shared.reserve import Reserve
+from .owner import Owner
 
 # Seconds to wait if another process, such as a backup, has locked the file.
 _PATIENCE: Final = 1.0
+# The same, if other programs write to the file in transactions of their own.
+_LONG_PATIENCE: Final = 10.0
 
 # The exclusive lock lasts until the file is closed or the process dies. It excludes
 # readers too, so that a checkpoint always empties the write-ahead log. It must be set
 # before that log is first used.
+_EXCLUSIVE: Final = "PRAGMA locking_mode = EXCLUSIVE"
 _SETTINGS: Final = (
-    "PRAGMA locking_mode = EXCLUSIVE",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     # Only for macOS, where a plain fsync does not write to the disk.
@@ -63,13 +66,16 @@ _ADVICE: Final = {
 class File:
     """An open database.
 
-    Use it, and its tables, within the context `failures`.
+    Use it, and its tables, within the context `failures`. If it is `shared`, other
+    programs may use the file too, but no other server.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         """Open a file, or create it. Raises StartupError."""
         self.path = path
+        self._shared = shared
         self.check(path)
+        self._owner = Owner(path) if shared else None
         self._names = os.fspath(path), f"{os.fspath(path)}-wal"
         self._known: list[tuple[int, int, int]] = []
         self._reserve = Reserve(path.with_name(f"{path.name}-reserve"), _RESERVE)
@@ -97,7 +103,7 @@ class File:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path,
-            timeout=_PATIENCE,
+            timeout=_LONG_PATIENCE if self._shared else _PATIENCE,
             # Only `transaction` begins and ends transactions.
             isolation_level=None,
             check_same_thread=False,
@@ -106,7 +112,7 @@ class File:
         try:
             # Names are any bytes, whatever the type of their column is.
             connection.text_factory = bytes
-            for setting in _SETTINGS:
+            for setting in _SETTINGS if self._shared else (_EXCLUSIVE, *_SETTINGS):
                 connection.execute(setting).fetchall()
         except BaseException:
             connection.close()
@@ -170,9 +176,11 @@ class File:
             )
 
     def _found(self) -> list[tuple[int, int, int]]:
-        """Return the identities and sizes of the files; only this process writes."""
-        files = map(os.stat, self._names)
-        return [(status.st_dev, status.st_ino, status.st_size) for status in files]
+        """Return the identities of the files; also sizes, if only this one writes."""
+        return [
+            (status.st_dev, status.st_ino, 0 if self._shared else status.st_size)
+            for status in map(os.stat, self._names)
+        ]
 
     def check_room(self, size: int) -> None:
         """Raise QueueError if there is no room to add and remove so many bytes."""
@@ -217,6 +225,8 @@ class File:
         self._reserve.release()
         with suppress(sqlite3.Error):
             self.connection.close()
+        if self._owner is not None:
+            self._owner.release()
 
 
 def _is_usable(path: Path) -> bool:

@@ -1,12 +1,12 @@
 """The queue plugin sqlite: background jobs in a file."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gearman.errors import ConfigurationError, JobRefused, QueueError, StartupError
-from gearman.queue import Option, StoredJob, Unreadable, shown
+from gearman.queue import Inbox, Option, StoredJob, Unreadable, shown
 from gearman.queue import Queue as _Queue
 
 from .gearmand import GearmandTable
@@ -78,6 +78,8 @@ class Queue(_Queue):
         ),
     )
 
+    has_inbox = True
+
     @classmethod
     def prepare(cls) -> None:
         _file_class()
@@ -93,8 +95,9 @@ class Queue(_Queue):
         db: str | Path | None = None,
         table: str = _DEFAULT_TABLE,
         format: str = "native",
+        inbox: bool = False,
     ) -> None:
-        self._file = _file_class()(_path(db, table))
+        self._file = _file_class()(_path(db, table), shared=inbox)
         native = NativeTable(self._file.connection, f"{table}_records")
         gearmand = GearmandTable(self._file.connection, table)
         in_gearmands = format == "gearmand"
@@ -102,6 +105,8 @@ class Queue(_Queue):
         self._other = native if in_gearmands else gearmand
         try:
             self._prepare(native, f"{table}_jobs")
+            if inbox:
+                self._inbox = self._open_inbox(table)
         except BaseException:
             self.close()
             raise
@@ -113,6 +118,22 @@ class Queue(_Queue):
             if self._other.present():
                 move(self._other, self._table, time.time_ns() // 1000)
 
+    def _open_inbox(self, table: str) -> Inbox:
+        # Not before: it imports sqlite3.
+        from . import inbox as rows
+
+        with self._file.failures(StartupError):
+            self._file.connection.execute(rows.statement(table))
+        inbox = rows.Inbox(self._file, table, self._commit_with)
+        try:
+            inbox.take(1, 0, ())
+        except QueueError as error:
+            raise StartupError(str(error)) from error
+        return inbox
+
+    def inbox(self) -> Inbox:
+        return self._inbox
+
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         with self._file.failures(QueueError):
             yield from self._table.jobs()
@@ -121,21 +142,38 @@ class Queue(_Queue):
                 yield from self._other.jobs()
 
     def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+        self._commit_with(added, done, None)
+
+    def _commit_with(
+        self,
+        added: Sequence[StoredJob],
+        done: Sequence[int],
+        also: Callable[[], None] | None,
+    ) -> None:
+        """Commit a batch, and what `also` executes in the same transaction."""
         self._file.check_it_is_there()
         try:
             with self._file.failures(QueueError):
-                self._commit(added, done)
+                self._commit(added, done, also)
         except QueueError as error:
             self._refuse_what_is_too_large(added, error)
             raise
 
-    def _commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
-        if added or not done:
+    def _commit(
+        self,
+        added: Sequence[StoredJob],
+        done: Sequence[int],
+        also: Callable[[], None] | None,
+    ) -> None:
+        removes = done or also is not None
+        if added or not removes:
             self._file.check_room(sum(map(_size, added)))
         with self._file.transaction():
             self._table.add(added)
             self._table.remove(done)
-            if not added and not done:
+            if also is not None:
+                also()
+            if not added and not removes:
                 self._file.touch()
 
     def _refuse_what_is_too_large(

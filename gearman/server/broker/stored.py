@@ -94,6 +94,15 @@ class StoredJobs:
                 self._jobs.retire(job)
         self._answers.pay()
 
+    def postpone(self, jobs: list[Job], reason: bytes) -> None:
+        """Refuse the submissions that wait for jobs which are stored later.
+
+        These jobs stay as they are, and are stored again as `keep_unsaved` says.
+        """
+        for job in jobs:
+            self._answers.settle(job, ERROR, (b"QUEUE_ERROR", reason))
+        self._answers.pay()
+
     def store_again(self, numbers: Sequence[int]) -> None:
         """Store again jobs, and other things, that the store has lost."""
         others: list[int] = []

@@ -35,6 +35,8 @@ cdef class StoredJobs:
     @cython.locals(job=Job)
     cpdef failed(self, list jobs, bytes reason)
     @cython.locals(job=Job)
+    cpdef postpone(self, list jobs, bytes reason)
+    @cython.locals(job=Job)
     cpdef store_again(self, numbers)
     @cython.locals(
         job=Job, jobs=Jobs, size=Py_ssize_t, function=Function, more=Extra,

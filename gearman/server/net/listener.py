@@ -225,8 +225,9 @@ class Listener:
         """Start storing jobs; return the function to call with each new connection."""
         if self._queue is None:
             return _ignore_connection
+        inbox = self._queue.inbox() if self.config.inbox else None
         self._durability = Durability(
-            self._queue, self.broker, self._turns.begin, self._flush
+            self._queue, self.broker, self._turns.begin, self._flush, inbox
         )
         self._facts.durability = self._durability
         self._durability.start(self._loop, self._engine)
@@ -287,7 +288,7 @@ class Listener:
         self.broker.schedules.stopped = True
         if self._engine is not None:
             self._engine.draining = True
-        shelved = self.broker.stored.shelve() if self._durability else 0
+        shelved = self._durability.drain() if self._durability else 0
         log.log(
             NOTICE,
             "draining: %d jobs are left, %d others stay in the queue",

@@ -72,10 +72,11 @@ class Config:
     `retries` is -1 if there is no limit, `wakeup` is 0 for all workers, `level` is a
     level of Python's logging, paths are absolute. `log_file` may also be "stderr" or
     "none". If `allow_from` is empty, every peer may connect. `queue_options` are the
-    arguments of the queue plugin. A limit of 0 is no limit. If `max_connections` is
-    None, it follows from the number of descriptors; `max_memory` from the machine's
-    memory, and `max_job_memory` from `max_memory` (three quarters of it). `ignored` has
-    a sentence for each given option that has no effect.
+    arguments of the queue plugin, whose `inbox` may be in use. A limit of 0 is no
+    limit. If `max_connections` is None, it follows from the number of descriptors;
+    `max_memory` from the machine's memory, and `max_job_memory` from `max_memory`
+    (three quarters of it). `ignored` has a sentence for each given option that has no
+    effect.
     """
 
     listen: tuple[Endpoint, ...] = (Endpoint(),)
@@ -96,6 +97,7 @@ class Config:
     exceptions: bool = False
     queue: str = "builtin"
     queue_options: Mapping[str, Any] = field(default_factory=dict)
+    inbox: bool = False
     allow_shutdown: bool = False
 
     max_connections: int | None = None

@@ -194,6 +194,12 @@ _JOBS = (
         help="where background jobs are stored, so that they outlive the server:"
         f" {', '.join(QUEUES)}, or builtin, which is in memory only (default: builtin)",
     ),
+    flag(
+        "--queue-inbox",
+        dest="inbox",
+        help="create a table NAME_inbox beside that of the queue, and make jobs of the"
+        " rows that other programs insert into it in their own transactions",
+    ),
     flag("--allow-shutdown", help="obey the admin command shutdown"),
 )
 

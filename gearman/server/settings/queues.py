@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ...errors import ConfigurationError
 from ...queue import ALIASES, NAMES, Queue, load, plugin_arguments
 
 Plugins = Mapping[str, type[Queue]]
@@ -18,9 +19,20 @@ def plugins(names: Iterable[str]) -> Plugins:
 
 
 def arguments(options: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:
-    """Return the arguments for the constructor of the plugin in use."""
+    """Return the arguments for the constructor of the plugin in use.
+
+    Raises ConfigurationError if an inbox is wanted that it does not have.
+    """
     plugin = plugins.get(_name(options))
-    return plugin_arguments(options, plugin) if plugin else {}
+    if not options.get("inbox"):
+        return plugin_arguments(options, plugin) if plugin else {}
+    if plugin is None or not plugin.has_inbox:
+        names = [name for name, each in plugins.items() if each.has_inbox]
+        raise ConfigurationError(
+            f"the queue {_name(options)} has no inbox: leave out --queue-inbox, or"
+            f" choose with -q another queue: {', '.join(names)}"
+        )
+    return plugin_arguments(options, plugin) | {"inbox": True}
 
 
 def in_use(options: Mapping[str, Any], plugins: Plugins) -> set[str]:

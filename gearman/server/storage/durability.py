@@ -8,11 +8,12 @@ from math import inf
 from typing import Any, Protocol
 
 from ...errors import QueueError, StartupError
-from ...queue import Queue, StoredJob, Unreadable, replayed
+from ...queue import Inbox, Queue, StoredJob, Unreadable, replayed
 from ..broker import Broker, Job, Peer
 from ..protocols.stats import histogram
 from ..settings.levels import NOTICE
-from .store import OUTAGE, Store
+from .intake import Intake
+from .store import OUTAGE, Outcome, Store
 
 # Seconds between two lines in the log about the progress of the replay, and jobs
 # between two looks at the clock.
@@ -36,8 +37,8 @@ class Producer(Protocol):
 class Durability:
     """Keeps the background jobs of a broker in a queue.
 
-    Without the engine, `begin_turn` is called before the broker is told the outcomes of
-    jobs, and `flush` after it has answered.
+    With an `inbox`, its rows become jobs. Without the engine, `begin_turn` is called
+    before the broker is told the outcomes of jobs, and `flush` after it has answered.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Durability:
         broker: Broker,
         begin_turn: Callable[[], None],
         flush: Callable[[], None],
+        inbox: Inbox | None = None,
     ) -> None:
         self._broker = broker
         self._begin_turn = begin_turn
         self._flush = flush
-        self._store = Store(queue, self._wake)
+        self._store = Store(queue, self._wake, inbox)
+        self._intake = Intake(broker) if inbox is not None else None
         self._waiting: set[Producer] = set()
         self._closing = False
         self._ring: Callable[[], None] | None = None
@@ -124,6 +127,11 @@ class Durability:
         """Forget a held connection that is gone."""
         self._waiting.discard(producer)
 
+    def drain(self) -> int:
+        """Leave rows and stored jobs to the next run; return how many jobs are left."""
+        self._store.rows.stopped = True
+        return self._broker.stored.shelve()
+
     def _wake(self) -> None:
         if self._ring is not None:
             self._ring()
@@ -146,21 +154,66 @@ class Durability:
         if watch is not None and outage != before:
             watch.outage(outage)
         stored = self._broker.stored
-        for jobs, reason, lost, records in self._store.outcomes():
-            stored.store_again(lost)
-            if reason:
-                stored.failed(jobs, reason)
-                if reason == OUTAGE:
-                    stored.keep_unsaved(jobs, records)
+        for outcome in self._store.outcomes():
+            stored.store_again(outcome.lost)
+            if outcome.reason:
+                self._failed(outcome)
             else:
-                stored.durable(jobs)
-                stored.recorded(records)
+                stored.durable(outcome.jobs)
+                stored.recorded(outcome.records)
+                self._release(outcome.jobs)
+        if self._intake is not None:
+            self._take_in(self._intake)
         if not outage and not self._closing:
             stored.store_unsaved()
         if not self._store.full and not self._closing:
             waiting, self._waiting = self._waiting, set()
             for producer in waiting:
                 producer.released_by(self)
+
+    def _failed(self, outcome: Outcome) -> None:
+        """Tell the broker which jobs could not be stored."""
+        jobs, reason, _, records = outcome
+        stored, attached = self._broker.stored, self._store.rows.attached
+        if reason != OUTAGE:
+            self._release(jobs, reason.decode())
+        kept = [job for job in jobs if job.number in attached]
+        if kept:
+            # Whether this commit has taken place is not known, so that their rows may
+            # be gone: they must be stored.
+            stored.postpone(kept, reason)
+        stored.failed([job for job in jobs if job.number not in attached], reason)
+        if reason == OUTAGE:
+            stored.keep_unsaved(jobs, records)
+
+    def _release(self, jobs: Iterable[Job], refusal: str = "") -> None:
+        """Let rows leave that are still attached to jobs, whose outcome is known."""
+        attached = self._store.rows.attached
+        if not attached:
+            return
+        found = [job.number for job in jobs if job.number in attached]
+        if found:
+            with self._store.deciding() as rows:
+                for number in found:
+                    rows.detach(number, refusal)
+
+    def _take_in(self, intake: Intake) -> None:
+        """Give the broker some rows of the inbox that were read."""
+        if not intake.busy:
+            intake.begin(self._store.rows.take())
+        if not intake.busy or self._closing:
+            return
+        decisions = intake.submit()
+        with self._store.deciding() as rows:
+            for number, row in decisions.jobs:
+                rows.attach(number, row)
+            for row, reason in decisions.finished.items():
+                rows.finish((row,), reason)
+            if not intake.busy:
+                now = time.monotonic()
+                rows.decided(now, intake.taken, intake.full, intake.held)
+        if intake.busy:
+            self._wake()
 
 
 def replay(queue: Queue, broker: Broker) -> None:

@@ -13,18 +13,20 @@ a few jobs, which makes room to remove more, but not to remove all at once.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from math import inf
 from typing import NamedTuple, cast
 
 from ...errors import JobRefused, JobsLost, QueueError
-from ...queue import Queue, StoredJob
+from ...queue import Inbox, Queue, StoredJob
 from ...text import printable, shown
 from ..broker import Job, Record
 from ..broker.stats import Histogram
 from ..settings.levels import NOTICE
 from ..watch.limited_log import LimitedLog
 from .journal import MAX_CHANGES, Added, Changes, Journal, jobs_of
+from .rows import MAX_BYTES, Leaving, Rows
 
 # Seconds that removals wait for further changes.
 LINGER = 0.05
@@ -39,6 +41,9 @@ GROW = 4
 
 # How often in a row a store may report that it has lost jobs.
 MAX_ATTEMPTS = 5
+
+# Of rows of the inbox.
+NONE_LEAVE = Leaving()
 
 # Bytes of the text that a client gets about a refused job.
 MAX_REASON = 400
@@ -66,11 +71,20 @@ class Outcome(NamedTuple):
 class Store:
     """Commits the changes of jobs to a queue plugin, in batches.
 
-    `landed` is called in the writer's thread whenever there are new `outcomes`.
+    `landed` is called in the writer's thread whenever there are new `outcomes`, or
+    rows of the `inbox` that were read.
     """
 
-    def __init__(self, queue: Queue, landed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        landed: Callable[[], None],
+        inbox: Inbox | None = None,
+    ) -> None:
         self._queue = queue
+        self._inbox = inbox
+        # The rows of the inbox; they have changes only if there is one.
+        self.rows = Rows()
         self._landed = landed
         self._journal = Journal()
         # Protects the data of both threads. The bell is released to wake the writer.
@@ -103,6 +117,8 @@ class Store:
         )
 
     def start(self) -> None:
+        if self._inbox is not None:
+            self._inbox.listen(self._hint)
         self._thread.start()
 
     # -- from the event loop's thread
@@ -142,6 +158,15 @@ class Store:
             if first or self._journal.urgent:
                 self._ring()
 
+    @contextmanager
+    def deciding(self) -> Iterator[Rows]:
+        """A context in which the rows of the inbox can be changed."""
+        with self._lock:
+            yield self.rows
+            # Rows that are attached leave with changes, which ring.
+            if not self.rows.attached:
+                self._ring()
+
     def outcomes(self) -> list[Outcome]:
         """Return the outcomes since the last call, in their order."""
         with self._lock:
@@ -160,6 +185,11 @@ class Store:
         self._thread.join(timeout)
         return not self._thread.is_alive() and not self._journal
 
+    def _hint(self) -> None:
+        """Look into the inbox soon; called from any thread."""
+        with self.deciding() as rows:
+            rows.hint()
+
     def _ring(self) -> None:
         """Wake the writer, now or as soon as it wants to wait."""
         if self._bell.locked():
@@ -170,17 +200,20 @@ class Store:
     def _run(self) -> None:
         while True:
             with self._lock:
-                if self._closing and not self._journal:
+                if self._closing and not self._journal and not self.rows.waiting:
                     self._ended = True
                     break
                 due = self._due() or self._closing
                 changes = self._journal.take(self._most) if due else {}
                 self._partial = self._most < MAX_CHANGES and bool(self._journal)
                 patience = self._patience()
-            if not due:
+            if due:
+                self._commit(changes)
+            if self._inbox is not None and self._may_read():
+                self._read(self._inbox)
+            elif not due:
                 self._bell.acquire(timeout=patience)
                 continue
-            self._commit(changes)
             if self._closing and self._outage and not self._due() and self._failed <= 1:
                 break
         self._queue.close()
@@ -189,31 +222,65 @@ class Store:
         """Whether it is time to commit."""
         if self._outage:
             return time.monotonic() >= self._retry_at
-        if self._journal.urgent:
+        if self._journal.urgent or self.rows.waiting:
             return True
         return bool(self._journal) and time.monotonic() >= self._lingers_until
 
     def _patience(self) -> float:
-        """Return the seconds until a commit is due, -1 if none is scheduled."""
-        if not self._outage and not self._journal:
-            return -1
-        due = self._retry_at if self._outage else self._lingers_until
-        return max(due - time.monotonic(), 0.0)
+        """Return the seconds until something is due, -1 if nothing is scheduled."""
+        now = time.monotonic()
+        delay = inf
+        if self._outage:
+            delay = self._retry_at - now
+        elif self._journal:
+            delay = self._lingers_until - now
+        elif self._inbox is not None and not self._closing:
+            delay = self.rows.delay(now)
+        return -1 if delay == inf else max(delay, 0.0)
+
+    def _may_read(self) -> bool:
+        """Whether to read rows of the inbox now."""
+        if self._outage or self._closing or self._journal.full:
+            return False
+        return self.rows.due(time.monotonic())
+
+    def _read(self, inbox: Inbox) -> None:
+        """Read rows of the inbox, for the broker."""
+        with self._lock:
+            self.rows.begin(time.monotonic())
+            most, without = self.rows.most, frozenset(self.rows.held)
+        try:
+            found = inbox.take(most, MAX_BYTES, without)
+        except QueueError as error:
+            self._warn("inbox", f"the inbox cannot be read: {error}")
+        except Exception:
+            log.exception("the queue plugin has a bug")
+        else:
+            with self._lock:
+                self.rows.found(found)
+            if found:
+                self._landed()
 
     def _commit(self, changes: Changes) -> None:
+        with self._lock:
+            leaving = self.rows.leaving(changes, self._most)
         try:
-            self._try(changes)
+            self._try(changes, leaving)
         except JobRefused as error:
             self._refuse(changes, error.reasons)
         except QueueError as error:
-            self._fail(changes, str(error))
+            self._fail(changes, str(error), leaving.size)
         except Exception as error:
             log.exception("the queue plugin has a bug")
-            self._fail(changes, f"the queue plugin failed: {_named(error)}")
+            reason = f"the queue plugin failed: {_named(error)}"
+            self._fail(changes, reason, leaving.size)
         else:
-            self._succeed(changes)
+            if leaving.size:
+                with self._lock:
+                    self.rows.left(leaving, changes)
+            self._succeed(changes, leaving.size)
 
-    def _try(self, changes: Changes) -> None:
+    def _try(self, changes: Changes, leaving: Leaving = NONE_LEAVE) -> None:
         """Commit; if that fails, try once more: an idle connection may be broken."""
         added = [_stored(job) for job in jobs_of(changes)]
         done = [number for number, job in changes.items() if job is None]
@@ -221,7 +288,10 @@ class Store:
         for _ in range(MAX_ATTEMPTS):
             began = time.monotonic()
             try:
-                self._queue.commit(added, done)
+                if self._inbox is not None and leaving.size:
+                    self._inbox.commit(added, done, *leaving)
+                else:
+                    self._queue.commit(added, done)
                 return self.commits.add(time.monotonic() - began)
             except JobRefused:
                 raise
@@ -243,8 +313,7 @@ class Store:
         rest = {n: job for n, job in changes.items() if n not in refused}
         for number, job in refused.items():
             line = f"job {shown(job.handle)} cannot be stored: {reasons[number]}"
-            if line := self._lines.line("refused", line, time.monotonic()):
-                log.warning("%s", line)
+            self._warn("refused", line)
             if isinstance(job, Record):
                 # It stays in memory. What it should replace has ended.
                 rest[number] = None
@@ -253,7 +322,12 @@ class Store:
                 self._report(Outcome([job], _reason(reasons[number])))
         return self._commit(rest)
 
-    def _succeed(self, changes: Changes) -> None:
+    def _warn(self, kind: str, line: str) -> None:
+        """Log a line, unless there were many of its kind."""
+        if limited := self._lines.line(kind, line, time.monotonic()):
+            log.warning("%s", limited)
+
+    def _succeed(self, changes: Changes, rows: int = 0) -> None:
         added = jobs_of(changes)
         self.stored += len(added)
         self.removed += len(changes) - len(added)
@@ -262,7 +336,7 @@ class Store:
         if self._outage and self._partial:
             # A part of the failed changes was stored; try more of them now.
             self._retry_at = 0.0
-        elif self._outage and changes and not self._takes_jobs():
+        elif self._outage and (changes or rows) and not self._takes_jobs():
             self._retry_at = time.monotonic() + self._pause
         elif self._outage:
             log.log(NOTICE, "jobs can be stored again")
@@ -278,7 +352,7 @@ class Store:
             return True
         return False
 
-    def _fail(self, changes: Changes, reason: str) -> None:
+    def _fail(self, changes: Changes, reason: str, rows: int = 0) -> None:
         self.failures += 1
         if not self._outage:
             log.error("jobs cannot be stored for now: %s", reason)
@@ -286,7 +360,7 @@ class Store:
             log.error("jobs still cannot be stored: %s", reason)
         self._reason = reason
         self._outage = OUTAGE
-        self._failed = len(changes)
+        self._failed = len(changes) + rows
         self._most = max(min(self._most, self._failed) // SHRINK, 1)
         self._retry_at = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, LAST_PAUSE)
