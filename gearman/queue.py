@@ -210,6 +210,23 @@ class Queue(ABC):
         constructor would.
         """
 
+    @classmethod
+    def sql(cls, options: Mapping[str, Any]) -> str:
+        """Return statements that create the inbox, and functions that use it.
+
+        `options` are the constructor's arguments by keyword. The store is not opened.
+        Raises ConfigurationError if the options can't be used.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def install_sql(cls, options: Mapping[str, Any]) -> None:
+        """Execute what `sql` returns; a server may be using the store.
+
+        Raises ConfigurationError or StartupError as the constructor would.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         """Yield every stored job, in the order of their numbers.
@@ -240,7 +257,8 @@ class Queue(ABC):
         """Return the inbox, whose table was created if it did not exist.
 
         Called once, before the first `commit`, if `has_inbox`, and if the constructor
-        had the argument `inbox=True`.
+        had the argument `inbox=True`. If `has_inbox`, a plugin also has `sql` and
+        `install_sql`.
         """
         raise NotImplementedError
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module imports from its own layer and from layers before it. A folder stands for the
 # modules in it.
 LAYERS = (
-    ("errors", "entries", "commands", "constants", "compat"),
+    ("errors", "entries", "commands", "constants", "compat", "sql"),
     (
         "_framing",
         "framing",

@@ -56,7 +56,8 @@ CREATE TABLE IF NOT EXISTS {inbox} (
     refused_at timestamptz,
     reason text
 );
-CREATE INDEX IF NOT EXISTS {index} ON {inbox} (id) WHERE refused_at IS NULL;
+CREATE INDEX IF NOT EXISTS {index} ON {inbox} (id)
+WHERE refused_at IS NULL;
 CREATE OR REPLACE FUNCTION {notify}() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

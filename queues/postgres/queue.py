@@ -1,6 +1,7 @@
 """Background jobs in a table of a PostgreSQL database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from gearman.queue import Inbox, Option, StoredJob, Unreadable, require
 from gearman.queue import Queue as BaseQueue
@@ -93,6 +94,24 @@ class Queue(BaseQueue):
         from .store import Store
 
         self._store = Store(conninfo, table, schema, inbox)
+
+    @classmethod
+    def sql(cls, options: Mapping[str, Any]) -> str:
+        cls.prepare()
+        from .functions import script
+
+        return script(options.get("table", ""), options.get("schema", ""))
+
+    @classmethod
+    def install_sql(cls, options: Mapping[str, Any]) -> None:
+        cls.prepare()
+        from .functions import install
+
+        install(
+            options.get("conninfo", ""),
+            options.get("table", ""),
+            options.get("schema", ""),
+        )
 
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         return self._store.replay()

@@ -15,7 +15,15 @@ from .arrays import Numbers, Texts
 from .inbox import Inbox
 from .inbox import create as create_inbox
 from .session import Connection, InUse, Session
-from .tables import COLUMNS, Table, check_name, choose, create, migrate, of_gearmand
+from .tables import (
+    COLUMNS,
+    Table,
+    check_name,
+    choose,
+    create,
+    migrate,
+    of_gearmand,
+)
 
 # Bytes of the largest workload. Postgres accepts no message, array or row of 1 GiB.
 LARGEST: Final = 256 * 1024 * 1024
@@ -104,7 +112,7 @@ class Store:
             if inbox:
                 self._open_inbox()
         except QueueError as error:
-            raise StartupError(_what_to_do(error)) from error
+            raise StartupError(what_to_do(error)) from error
 
     def _open(self, table: str, schema: str) -> None:
         with self._session.connection() as connection:
@@ -206,7 +214,7 @@ class Store:
         self._session.close()
 
 
-def _what_to_do(error: QueueError) -> str:
+def what_to_do(error: QueueError) -> str:
     cause = error if isinstance(error, InUse) else error.__cause__
     advice = next(text for kind, text in WHAT_TO_DO if isinstance(cause, kind))
     return f"the queue can't be opened: {error}: {advice}"

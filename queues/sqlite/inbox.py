@@ -5,9 +5,10 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from math import ceil
+from pathlib import Path
 from typing import Any, Final, Protocol
 
-from gearman.errors import QueueError
+from gearman.errors import QueueError, StartupError
 from gearman.queue import Inbox as BaseInbox
 from gearman.queue import InboxRow, StoredJob
 
@@ -48,6 +49,19 @@ _TAKE: Final = """
 def statement(table: str) -> str:
     """Return the statement that creates the inbox of a table of jobs."""
     return CREATE.format(inbox=quoted(table + SUFFIX))
+
+
+def install(path: Path, table: str) -> None:
+    """Create the inbox in a file that others may be using. Raises StartupError."""
+    File.check(path)
+    try:
+        with closing(sqlite3.connect(path, timeout=10.0)) as connection:
+            connection.execute(statement(table))
+    except sqlite3.Error as error:
+        raise StartupError(
+            f"the queue file {path}: its inbox cannot be created ({error}): if a server"
+            " uses it, start that with --queue-inbox"
+        ) from error
 
 
 class Commit(Protocol):

@@ -118,6 +118,21 @@ class Queue(_Queue):
             if self._other.present():
                 move(self._other, self._table, time.time_ns() // 1000)
 
+    @classmethod
+    def sql(cls, options: Mapping[str, Any]) -> str:
+        _file_class()
+        from .inbox import statement
+
+        return f"{statement(options.get('table', _DEFAULT_TABLE))};\n"
+
+    @classmethod
+    def install_sql(cls, options: Mapping[str, Any]) -> None:
+        _file_class()
+        from .inbox import install
+
+        table = options.get("table", _DEFAULT_TABLE)
+        install(_path(options.get("db"), table), table)
+
     def _open_inbox(self, table: str) -> Inbox:
         # Not before: it imports sqlite3.
         from . import inbox as rows

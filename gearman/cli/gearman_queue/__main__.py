@@ -123,12 +123,25 @@ def _copy(options: Namespace, trouble: Trouble) -> None:
         _fill(options.target, jobs, trouble)
 
 
+def _sql(options: Namespace, trouble: Trouble) -> None:
+    store: Store = options.source
+    if not store.plugin.has_inbox:
+        raise ConfigurationError(
+            f"the queue {store.name} has no inbox, so that there are no statements"
+        )
+    if options.install:
+        store.plugin.install_sql(store.arguments)
+    else:
+        _write(store.plugin.sql(store.arguments).splitlines())
+
+
 _OPERATIONS: Final[Mapping[str, Callable[[Namespace, Trouble], None]]] = {
     "list": _list,
     "count": _count,
     "export": _export,
     "import": _import,
     "copy": _copy,
+    "sql": _sql,
 }
 
 

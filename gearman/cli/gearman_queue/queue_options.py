@@ -22,6 +22,7 @@ OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "export": ("function", "file"),
     "import": ("function", "file"),
     "copy": ("function", "to"),
+    "sql": ("install", "print"),
 }
 
 # Prefixes for the keys of the stores' options, so that they differ from the tool's.
@@ -40,7 +41,10 @@ operations:
   export [FILE]         write all jobs as lines of JSON (default: standard
                         output)
   import [FILE]         add the jobs of such lines (default: standard input)
-  copy                  add the jobs of one store to another"""
+  copy                  add the jobs of one store to another
+  sql                   with --print, write statements that create the table of
+                        --queue-inbox, and functions of SQL that submit jobs;
+                        with --install, execute them (a server may be running)"""
 
 _EPILOG: Final = """\
 The options of the store that `copy` writes to begin with --to, such as
@@ -56,7 +60,8 @@ examples:
   gearman-queue count -q sqlite --sqlite-db jobs.db
   gearman-queue export -q sqlite --sqlite-db jobs.db backup.jsonl
   gearman-queue import -q flatfile --flatfile-dir jobs backup.jsonl
-  gearman-queue copy -q sqlite --sqlite-db a.db --to sqlite --to-sqlite-db b.db"""
+  gearman-queue copy -q sqlite --sqlite-db a.db --to sqlite --to-sqlite-db b.db
+  gearman-queue sql --install -q postgres --postgres-conninfo dbname=shop"""
 
 VERSION: Final = f"gearman-queue (gearman-py) {__version__}\n"
 
@@ -151,6 +156,12 @@ def _add_options(result: Parser) -> None:
         "--json", action="store_true", help="write a line of JSON for each"
     )
     group.add_argument(
+        "--install", action="store_true", help="execute the statements of sql"
+    )
+    group.add_argument(
+        "--print", action="store_true", help="write the statements of sql"
+    )
+    group.add_argument(
         "-h", "--help", action="store_true", help="print this help and exit"
     )
     group.add_argument(
@@ -190,7 +201,7 @@ def _store_options(options: Namespace, prefix: str) -> dict[str, Any]:
 
 def _check(options: Namespace) -> None:
     operation = options.operation
-    for name in ("function", "json", "file", "to"):
+    for name in ("function", "json", "file", "to", "install", "print"):
         if vars(options)[name] and name not in OPERATIONS[operation]:
             spelling = _SPELLINGS.get(name, f"--{name}")
             raise ConfigurationError(
@@ -201,6 +212,11 @@ def _check(options: Namespace) -> None:
         raise ConfigurationError(
             f"{operation} which queue? Name it as for the server, such as -q sqlite"
             " --sqlite-db FILE"
+        )
+    if operation == "sql" and options.install == options.print:
+        raise ConfigurationError(
+            "sql needs either --print, which shows the statements, or --install, which"
+            " executes them"
         )
     if operation == "copy" and not options.to:
         raise ConfigurationError(
