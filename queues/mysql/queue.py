@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gearman.queue import Option, StoredJob, Unreadable, require
+from gearman.queue import Inbox, Option, StoredJob, Unreadable, require
 from gearman.queue import Queue as BaseQueue
 
 
@@ -147,6 +147,8 @@ class Queue(BaseQueue):
         ),
     )
 
+    has_inbox = True
+
     @classmethod
     def prepare(cls) -> None:
         require("pymysql", "mysql")
@@ -160,6 +162,7 @@ class Queue(BaseQueue):
 
         given = dict(options)
         given.pop("protocol", None)
+        given.pop("inbox", None)
         check_name(given.pop("table", ""))
         Settings(**given).arguments()
 
@@ -179,6 +182,7 @@ class Queue(BaseQueue):
         ssl_cert: str = "",
         ssl_key: str = "",
         protocol: bool = False,
+        inbox: bool = False,
     ) -> None:
         self.prepare()
         from .settings import Settings
@@ -188,7 +192,30 @@ class Queue(BaseQueue):
             *(host, port, socket, user, password, db, defaults_file),
             *(ssl_ca, ssl_cert, ssl_key, ssl_mode),
         )
-        self._store = Store(settings.arguments(), table)
+        self._store = Store(settings.arguments(), table, inbox)
+
+    @classmethod
+    def sql(cls, options: Mapping[str, Any]) -> str:
+        cls.prepare()
+        from .functions import script
+
+        return script(options.get("table", ""))
+
+    @classmethod
+    def install_sql(cls, options: Mapping[str, Any]) -> None:
+        cls.prepare()
+        from .functions import install
+        from .settings import Settings
+
+        given = dict(options)
+        given.pop("protocol", None)
+        table = given.pop("table", "")
+        install(Settings(**given).arguments(), table)
+
+    def inbox(self) -> Inbox:
+        inbox = self._store.inbox
+        assert inbox is not None  # noqa: S101
+        return inbox
 
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         return self._store.replay()

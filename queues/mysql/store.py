@@ -18,6 +18,8 @@ from .connection import (
     DatabaseError,
 )
 from .gearmand import migrate, of_gearmand
+from .inbox import Inbox
+from .inbox import create as create_inbox
 from .session import InUse, Session
 from .statements import Owner, identifier, messages, part_size, probes, removals, rows
 from .tables import check_name, choose, create
@@ -57,17 +59,22 @@ log = logging.getLogger("gearman.server")
 class Store:
     """The jobs in a table; `queue.Queue` has the documentation."""
 
-    def __init__(self, arguments: Mapping[str, Any], table: str) -> None:
+    def __init__(
+        self, arguments: Mapping[str, Any], table: str, inbox: bool = False
+    ) -> None:
         check_name(table)
         self._session = Session(arguments)
         self._left: list[Unreadable] = []
         # The highest number that was ever in the table, as far as is known.
         self._highest = 0
+        self.inbox: Inbox | None = None
         try:
             self._open(table)
+            if inbox:
+                self._open_inbox()
         except QueueError as error:
             self._session.close()
-            raise StartupError(_what_to_do(error)) from error
+            raise StartupError(what_to_do(error)) from error
         except BaseException:
             self._session.close()
             raise
@@ -85,6 +92,13 @@ class Store:
                 log.warning("%s", warning)
         self._take_over(name)
         self.commit([], [])
+
+    def _open_inbox(self) -> None:
+        with self._session.connection() as connection:
+            create_inbox(connection, self._name)
+        self.inbox = Inbox(self._session, self._name, LARGEST, self.commit)
+        # Whether it can be read shows here.
+        self.inbox.take(1, 0, ())
 
     def _take_over(self, name: str) -> None:
         """Move the jobs that gearmand has left."""
@@ -131,23 +145,33 @@ class Store:
                         whole += found
         return job._replace(workload=bytes(workload), extra=bytes(extra))
 
-    def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
+    def commit(
+        self,
+        added: Sequence[StoredJob],
+        done: Sequence[int],
+        also: Sequence[bytes] = (),
+    ) -> None:
+        """Commit a batch, and these statements in the same transaction."""
         refuse(added)
         # New jobs have higher numbers than those before them; others may replace rows.
         numbers = [job.number for job in added]
         replaced = [number for number in numbers if number <= self._highest]
         with self._session.connection() as connection:
             try:
-                self._write(connection, added, [*done, *replaced])
+                self._write(connection, added, [*done, *replaced], also)
             except DatabaseError as error:
                 if error.code != DUPLICATE:
                     raise
                 # Rare: rows exist already after a failure whose outcome is unknown.
-                self._write(connection, added, [*done, *numbers])
+                self._write(connection, added, [*done, *numbers], also)
         self._highest = max(self._highest, *numbers, 0)
 
     def _write(
-        self, connection: Connection, added: Sequence[StoredJob], gone: Sequence[int]
+        self,
+        connection: Connection,
+        added: Sequence[StoredJob],
+        gone: Sequence[int],
+        also: Sequence[bytes],
     ) -> None:
         """Remove and then add, in one transaction.
 
@@ -157,7 +181,7 @@ class Store:
         while True:
             attempts += 1
             try:
-                return self._try(connection, added, gone)
+                return self._try(connection, added, gone, also)
             except DatabaseError as error:
                 if error.code == BAD_NULL:
                     raise self._session.displaced() from error
@@ -168,11 +192,15 @@ class Store:
                     raise
 
     def _try(
-        self, connection: Connection, added: Sequence[StoredJob], gone: Sequence[int]
+        self,
+        connection: Connection,
+        added: Sequence[StoredJob],
+        gone: Sequence[int],
+        also: Sequence[bytes],
     ) -> None:
         table, limit = self._table, connection.limit
-        first = [self._session.fence(), *removals(table, gone)]
-        if not added and not gone:
+        first = [self._session.fence(), *removals(table, gone), *also]
+        if not added and not gone and not also:
             first += probes(table)
         found = None
         for message in messages(table, first, rows(added, part_size(limit)), limit):
@@ -186,7 +214,7 @@ class Store:
         self._session.close()
 
 
-def _what_to_do(error: QueueError) -> str:
+def what_to_do(error: QueueError) -> str:
     advice = "make sure that the database runs, and check the options --mysql-..."
     if isinstance(error, InUse):
         advice = "end that one, or name another table with --mysql-table"

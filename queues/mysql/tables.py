@@ -71,9 +71,12 @@ def check_name(name: str) -> None:
         )
 
 
-def beside(name: str) -> str:
-    """Return the name of our table if gearmand has the one of this name."""
-    return name[: LONGEST_NAME - len(SUFFIX)] + SUFFIX
+def beside(name: str, suffix: str = SUFFIX) -> str:
+    """Return a name for something that belongs to a table.
+
+    With the default, it is the name of our table if gearmand has the one of this name.
+    """
+    return name[: LONGEST_NAME - len(suffix)] + suffix
 
 
 def find(connection: Connection, name: str) -> Table | None:

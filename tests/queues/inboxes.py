@@ -1,7 +1,7 @@
 """Inboxes for tests: stores with --queue-inbox, and programs that insert rows."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from gearman.queue import Inbox, Queue
 
 from .backend import Arguments, Backend
+from .backend_mysql import pymysql
 from .backend_postgres import psycopg
 
 
@@ -90,4 +91,39 @@ def sqlite(backend: Backend) -> Box:
     )
 
 
-BOXES = {"postgres": postgres, "sqlite": sqlite, "sqlite-gearmand": sqlite}
+class MySQL:
+    """A connection of PyMySQL with a method `execute`."""
+
+    def __init__(self, **arguments: Any) -> None:
+        self._connection = pymysql().connect(**arguments)
+        self.commit, self.rollback = self._connection.commit, self._connection.rollback
+        self.close = self._connection.close
+
+    def execute(self, statement: str, values: Sequence[object] | None = None) -> Any:
+        cursor = self._connection.cursor()
+        cursor.execute(statement, values)
+        return cursor
+
+
+def mysql(backend: Backend) -> Box:
+    arguments = backend.new_store()
+    return Box(
+        backend,
+        arguments,
+        f"`{arguments['table']}_inbox`",
+        lambda: MySQL(
+            unix_socket=arguments["socket"],
+            user=arguments["user"],
+            database=arguments["db"],
+        ),
+        "%s",
+        "FROM_UNIXTIME(%s)",
+    )
+
+
+BOXES = {
+    "mysql": mysql,
+    "postgres": postgres,
+    "sqlite": sqlite,
+    "sqlite-gearmand": sqlite,
+}
