@@ -6,10 +6,12 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.queues import backend_mysql
 from tests.queues.backend_postgres import Database, cluster
 from tests.servers import DEADLINE, Server, ours, package_environment
 from tests.wire import Peer
@@ -100,6 +102,45 @@ def test_statements_for_postgres_submit_what_they_say(database: Database) -> Non
             "INSERT INTO gearman_jobs_inbox (function_name) VALUES ('draw');"
         )
         assert done(server, 1) == [(b"draw", b"")]
+
+
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[backend_mysql.Database]:
+    with backend_mysql.daemon() as running:
+        database = backend_mysql.Database(running, "shop")
+        database.sql(ORDERS)
+        database.sql("CREATE USER 'web'@'localhost'")
+        yield database
+
+
+def statements(block: str) -> list[str]:
+    return [each for each in block.split(";\n") if each.strip()]
+
+
+def test_statements_for_mariadb_submit_what_they_say(
+    mariadb: backend_mysql.Database,
+) -> None:
+    place = ("--mysql-user=root", f"--mysql-socket={mariadb.daemon.socket}")
+    with ours("-q", "mysql", "--mysql-db=shop", *place, "--queue-inbox") as server:
+        (_, install), (_, submit), (_, grants) = SECTIONS["MariaDB and MySQL"]
+        run(f"{install.strip()} {shlex.join(place)}")
+        with closing(mariadb.connect()) as connection:
+            for statement in statements(submit):
+                connection.cursor().execute(statement)
+        assert done(server, 3) == [
+            *((b"index", b"43"), (b"send_receipt", b"42"), (b"send_receipt", b"43"))
+        ]
+        for statement in statements(grants):
+            mariadb.sql(statement)
+        socket = str(mariadb.daemon.socket)
+        with closing(
+            backend_mysql.pymysql().connect(
+                unix_socket=socket, user="web", database="shop"
+            )
+        ) as connection:
+            connection.cursor().execute("SELECT gman_do_background('draw', 'web')")
+            connection.commit()
+        assert done(server, 1) == [(b"draw", b"web")]
 
 
 def test_statements_for_sqlite_submit_what_they_say(
