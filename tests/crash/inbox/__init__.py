@@ -1,0 +1,4 @@
+"""Transactions that submit jobs, while the server and the database are killed.
+
+See CONTRIBUTING.md.
+"""
