@@ -17,7 +17,7 @@ from gearman.queue import InboxRow, StoredJob
 
 from .arrays import Numbers, Texts
 from .session import Connection, Session, sentence
-from .tables import Table, beside, find
+from .tables import Table, beside, create_schema, find
 
 SUFFIX: Final = "_inbox"
 SUFFIX_OF_TRIGGER: Final = "_inbox_notify"
@@ -121,6 +121,7 @@ def create(connection: Connection, table: Table) -> None:
             " name another table for jobs with --postgres-table"
         )
     if not there:
+        create_schema(connection, inbox.schema)
         with connection.transaction():
             connection.execute(statements(table).as_string().encode())
 

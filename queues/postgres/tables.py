@@ -210,7 +210,7 @@ def create(connection: Connection, table: Table) -> None:
     """
     there = find(connection, (table.schema, table.name))
     if not there:
-        _create_schema(connection, table.schema)
+        create_schema(connection, table.schema)
         connection.execute(CREATE.format(table.identifier))
     elif not there[0].ours:
         raise StartupError(
@@ -233,7 +233,8 @@ def _upgrade(connection: Connection, table: Table) -> None:
         ) from error
 
 
-def _create_schema(connection: Connection, schema: str) -> None:
+def create_schema(connection: Connection, schema: str) -> None:
+    """Create a schema unless it exists."""
     # IF NOT EXISTS would need the right to create a schema even if this one exists.
     known = connection.execute(
         "SELECT 1 FROM pg_namespace WHERE nspname = $1::text", [schema]
