@@ -191,6 +191,9 @@ class Queue(ABC):
     # `inbox`, which is True if the inbox is wanted.
     has_inbox: ClassVar[bool] = False
 
+    # Whether it has functions of SQL that run a job and return its result.
+    has_results: ClassVar[bool] = False
+
     @classmethod  # noqa: B027
     def prepare(cls) -> None:
         """Import all modules that the plugin needs.
@@ -225,6 +228,19 @@ class Queue(ABC):
 
         Raises ConfigurationError or StartupError as the constructor would.
         """
+        raise NotImplementedError
+
+    @classmethod
+    def results_sql(cls, options: Mapping[str, Any]) -> str:
+        """Return statements that create functions which return results of jobs.
+
+        The arguments and errors are those of `sql`.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def install_results_sql(cls, options: Mapping[str, Any]) -> None:
+        """Execute what `results_sql` returns. Raises what `install_sql` would."""
         raise NotImplementedError
 
     @abstractmethod

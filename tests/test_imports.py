@@ -48,7 +48,7 @@ LAYERS = (
     ("server.embedded",),
     ("aio",),
     ("tasks",),
-    ("testing", "django"),
+    ("testing", "django", "sql.results"),
     ("tasks.runner", "tasks.__main__"),
     ("monitor.reading",),
     ("monitor.acting", "monitor.history", "monitor.access"),

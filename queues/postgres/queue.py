@@ -75,6 +75,7 @@ class Queue(BaseQueue):
     )
 
     has_inbox = True
+    has_results = True
 
     @classmethod
     def prepare(cls) -> None:
@@ -112,6 +113,20 @@ class Queue(BaseQueue):
             options.get("table", ""),
             options.get("schema", ""),
         )
+
+    @classmethod
+    def results_sql(cls, options: Mapping[str, Any]) -> str:
+        cls.prepare()
+        from .results import script
+
+        return script(options.get("schema", ""))
+
+    @classmethod
+    def install_results_sql(cls, options: Mapping[str, Any]) -> None:
+        cls.prepare()
+        from .results import install
+
+        install(options.get("conninfo", ""), options.get("schema", ""))
 
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         return self._store.replay()

@@ -182,7 +182,7 @@ def choose(connection: Connection, schema: str, name: str) -> Table:
     and is found even after gearmand's table is gone. Raises StartupError if there is no
     schema.
     """
-    schema = schema or _current_schema(connection)
+    schema = schema or current_schema(connection)
     table = Table(schema, name or DEFAULT)
     derived = Table(schema, beside(table.name))
     pair = [(schema, table.name), (schema, derived.name)]
@@ -192,7 +192,8 @@ def choose(connection: Connection, schema: str, name: str) -> Table:
     return derived if derived in there and there[derived].ours else table
 
 
-def _current_schema(connection: Connection) -> str:
+def current_schema(connection: Connection) -> str:
+    """Return the first schema of the search path; StartupError if there is none."""
     [(schema,)] = connection.execute("SELECT current_schema()")
     if schema is None:
         raise StartupError(

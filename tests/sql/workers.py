@@ -52,6 +52,7 @@ def keep(worker: Any, job: Any) -> bytes:
 FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "reverse": lambda worker, job: job.data[::-1],
     "echo": lambda worker, job: job.data,
+    "bytes": lambda worker, job: bytes.fromhex(job.data.decode()),
     "length": lambda worker, job: b" %d\n" % len(job.data),
     "unique": lambda worker, job: job.unique,
     "slow": slow,

@@ -125,14 +125,23 @@ def _copy(options: Namespace, trouble: Trouble) -> None:
 
 def _sql(options: Namespace, trouble: Trouble) -> None:
     store: Store = options.source
-    if not store.plugin.has_inbox:
-        raise ConfigurationError(
-            f"the queue {store.name} has no inbox, so that there are no statements"
-        )
-    if options.install:
-        store.plugin.install_sql(store.arguments)
+    plugin = store.plugin
+    if options.results:
+        if not plugin.has_results:
+            raise ConfigurationError(
+                f"the queue {store.name} has no functions that wait for results"
+            )
+        statements, install = plugin.results_sql, plugin.install_results_sql
     else:
-        _write(store.plugin.sql(store.arguments).splitlines())
+        if not plugin.has_inbox:
+            raise ConfigurationError(
+                f"the queue {store.name} has no inbox, so that there are no statements"
+            )
+        statements, install = plugin.sql, plugin.install_sql
+    if options.install:
+        install(store.arguments)
+    else:
+        _write(statements(store.arguments).splitlines())
 
 
 _OPERATIONS: Final[Mapping[str, Callable[[Namespace, Trouble], None]]] = {

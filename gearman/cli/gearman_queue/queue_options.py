@@ -22,7 +22,7 @@ OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "export": ("function", "file"),
     "import": ("function", "file"),
     "copy": ("function", "to"),
-    "sql": ("install", "print"),
+    "sql": ("install", "print", "results"),
 }
 
 # Prefixes for the keys of the stores' options, so that they differ from the tool's.
@@ -44,7 +44,9 @@ operations:
   copy                  add the jobs of one store to another
   sql                   with --print, write statements that create the table of
                         --queue-inbox, and functions of SQL that submit jobs;
-                        with --install, execute them (a server may be running)"""
+                        with --install, execute them (a server may be running);
+                        with --results, statements that create functions which
+                        run a job and return its result"""
 
 _EPILOG: Final = """\
 The options of the store that `copy` writes to begin with --to, such as
@@ -162,6 +164,11 @@ def _add_options(result: Parser) -> None:
         "--print", action="store_true", help="write the statements of sql"
     )
     group.add_argument(
+        "--results",
+        action="store_true",
+        help="sql is about functions that return results of jobs",
+    )
+    group.add_argument(
         "-h", "--help", action="store_true", help="print this help and exit"
     )
     group.add_argument(
@@ -201,7 +208,7 @@ def _store_options(options: Namespace, prefix: str) -> dict[str, Any]:
 
 def _check(options: Namespace) -> None:
     operation = options.operation
-    for name in ("function", "json", "file", "to", "install", "print"):
+    for name in ("function", "json", "file", "to", "install", "print", "results"):
         if vars(options)[name] and name not in OPERATIONS[operation]:
             spelling = _SPELLINGS.get(name, f"--{name}")
             raise ConfigurationError(
