@@ -25,6 +25,7 @@ from .client_core.steering import (
     JobRecord,
     JobWorkload,
     KnownSchedule,
+    ScheduleValues,
 )
 from .connection import GearmanConnection
 from .connection_manager import GearmanConnectionManager as GearmanConnectionManager
@@ -347,10 +348,29 @@ class GearmanAdminClient(Shared):
     def get_schedules(self) -> tuple[KnownSchedule, ...]:
         """Return a dict for each schedule of the server.
 
-        It has name, cron, task, next, last, paused.
+        It has name, cron, task, next, last, paused, source, owner.
         """
         answer: tuple[KnownSchedule, ...] = self._ask(steering.SHOW_SCHEDULES)
         return answer
+
+    def set_schedule(
+        self,
+        name: str,
+        cron: str,
+        task: str | bytes,
+        **values: Unpack[ScheduleValues],
+    ) -> str:
+        """Set or replace a schedule of a task; return the line of the answer.
+
+        The server refuses it if the schedule is in its settings file, or has another
+        owner.
+        """
+        text = steering.schedule_text(cron, task, values)
+        return self._ask_line(steering.SET_SCHEDULE, name, text)
+
+    def unset_schedule(self, name: str) -> str:
+        """Forget a schedule that was set; return the line of the answer."""
+        return self._ask_line(steering.UNSET_SCHEDULE, name)
 
     def run_schedule(self, name: str) -> str:
         """Have the server submit the job of a schedule now; return the line it sends.

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
 from ..admin_client_handler import (
     ConnectedPeer,
@@ -21,6 +21,7 @@ from ..client_core.steering import (
     JobRecord,
     JobWorkload,
     KnownSchedule,
+    ScheduleValues,
 )
 from ..errors import ConnectionError
 from ..protocol import (
@@ -231,8 +232,26 @@ class Admin:
         return await self._count(steering.FORGET_FUNCTION, function)
 
     async def schedules(self) -> tuple[KnownSchedule, ...]:
-        """Return a dict for each schedule: name, cron, task, next, last, paused."""
+        """Return a dict for each schedule of the server.
+
+        It has name, cron, task, next, last, paused, source, owner.
+        """
         return await self._ask_list(steering.SHOW_SCHEDULES)
+
+    async def set_schedule(
+        self, name: str, cron: str, function: Name, **values: Unpack[ScheduleValues]
+    ) -> str:
+        """Set or replace a schedule of a function; return the line of the answer.
+
+        The server refuses it if the schedule is in its settings file, or has another
+        owner.
+        """
+        text = steering.schedule_text(cron, function, values)
+        return await self._ask_line(steering.SET_SCHEDULE, name, text)
+
+    async def unset_schedule(self, name: str) -> str:
+        """Forget a schedule that was set; return the line of the answer."""
+        return await self._ask_line(steering.UNSET_SCHEDULE, name)
 
     async def run_schedule(self, name: str) -> str:
         """Have the server submit the job of a schedule now; return the line it sends.

@@ -56,8 +56,11 @@ DEAD: Final = Table(
     texts=frozenset({"function", "reason"}),
 )
 SCHEDULES: Final = Table(
-    ("schedule", "cron", "function", "next", "last", "paused"),
-    texts=frozenset({"cron", "function"}),
+    (
+        *("schedule", "cron", "function", "next", "last", "paused"),
+        *("source", "owner"),
+    ),
+    texts=frozenset({"cron", "function", "source", "owner"}),
 )
 RECORDS: Final = Table((), json=True)
 LIMITS: Final = Table(("limit", "value", "used", "hits"))

@@ -23,6 +23,8 @@ SHOW_JOB: Final = "show job"
 LIST_JOBS: Final = "list jobs"
 WORKLOAD: Final = "workload"
 SHOW_SCHEDULES: Final = "show schedules"
+SET_SCHEDULE: Final = "set schedule"
+UNSET_SCHEDULE: Final = "unset schedule"
 RUN_SCHEDULE: Final = "run schedule"
 PAUSE_SCHEDULE: Final = "pause schedule"
 RESUME_SCHEDULE: Final = "resume schedule"
@@ -46,7 +48,11 @@ class DeadJob(TypedDict):
 
 
 class KnownSchedule(TypedDict):
-    """A schedule; `next` and `last` run are in seconds since 1970, None without one."""
+    """A schedule; `next` and `last` run are in seconds since 1970, None without one.
+
+    `source` is "file" or "command". Of a command, `owner` is the program that has set
+    it, if it said its name.
+    """
 
     name: str
     cron: str
@@ -54,6 +60,26 @@ class KnownSchedule(TypedDict):
     next: int | None
     last: int | None
     paused: bool
+    source: str
+    owner: str | None
+
+
+class ScheduleValues(TypedDict, total=False):
+    """What a schedule may have; without `timezone`, it is that of the server.
+
+    `unique`, `priority` and `options` are those of the jobs; the options are a text
+    such as "retries=3&timeout=60". A missed run is made up for within `catch_up`
+    seconds. `owner` is the name of the program; no other may replace the schedule.
+    """
+
+    workload: str | bytes
+    timezone: str | None
+    unique: str | bytes | None
+    priority: str | None
+    options: str | bytes | None
+    catch_up: float
+    paused: bool
+    owner: str | None
 
 
 class JobWorker(TypedDict):
@@ -111,6 +137,20 @@ def pairs(values: Mapping[str, str | bytes | int | None]) -> str:
     return "&".join(f"{key}={quote_from_bytes(text)}" for key, text in texts.items())
 
 
+def schedule_text(
+    cron: str, function: str | bytes, values: Mapping[str, object]
+) -> str:
+    """Return what a schedule is, as a word of an admin command."""
+    texts: dict[str, str | bytes | int | None] = {"cron": cron, "function": function}
+    for name, value in values.items():
+        if value not in (None, "", b"", False, 0):
+            text = int(value) if isinstance(value, bool) else value
+            texts[name.replace("_", "-")] = (
+                text if isinstance(text, bytes) else f"{text}"
+            )
+    return pairs(texts)
+
+
 def number_in(line: str) -> int:
     """Return the number in `OK n`. Raises ProtocolError for other lines."""
     word, _, number = line.partition(" ")
@@ -146,9 +186,9 @@ def _dead(line: str) -> DeadJob:
 
 def _schedule(line: str) -> KnownSchedule:
     fields = line.split("\t")
-    if len(fields) < 6 or fields[5] not in ("0", "1"):
+    if len(fields) < 8 or fields[5] not in ("0", "1"):
         raise ProtocolError(f"This is no line of a schedule: {line}")
-    name, cron, task, following, last, paused = fields[:6]
+    name, cron, task, following, last, paused, source, owner = fields[:8]
     return {
         "name": name,
         "cron": cron,
@@ -156,6 +196,8 @@ def _schedule(line: str) -> KnownSchedule:
         "next": _time(following, line),
         "last": _time(last, line),
         "paused": paused == "1",
+        "source": source,
+        "owner": None if owner == "-" else owner,
     }
 
 
@@ -191,6 +233,7 @@ LINES: Final = frozenset(
     {
         *(SET_FUNCTION, UNSET_FUNCTION, PAUSE_FUNCTION, RESUME_FUNCTION),
         *(PURGE_FUNCTION, RETRY_FUNCTION, FORGET_FUNCTION, RETRY_JOB, FORGET_JOB),
+        *(SET_SCHEDULE, UNSET_SCHEDULE),
         *(RUN_SCHEDULE, PAUSE_SCHEDULE, RESUME_SCHEDULE),
     }
 )

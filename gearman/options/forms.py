@@ -1,7 +1,7 @@
 """Options and policies from text and from Python's values, and back to text."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -75,13 +75,21 @@ def format_options(options: JobOptions | Policy) -> bytes:
 
 def _parsed(text: bytes, what: str) -> dict[str, Any]:
     values: dict[str, object] = {}
-    for part in _of_allowed_length(text).split(b"&") if text else ():
+    for name, value in split_pairs(_of_allowed_length(text)):
+        _add(values, name, value, what)
+    return values
+
+
+def split_pairs(text: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the keys and values of `key=value&key=value`, decoded.
+
+    Raises OptionError.
+    """
+    for part in text.split(b"&") if text else ():
         name, equals, value = part.partition(b"=")
         if not equals:
             raise OptionError(f"'{shown(part)}' must be key=value, and has no =")
-        known = _decoded(name).decode(errors="backslashreplace")
-        _add(values, known, _decoded(value), what)
-    return values
+        yield _decoded(name).decode(errors="backslashreplace"), _decoded(value)
 
 
 def _native(given: Mapping[str, object], what: str) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class Schedule:
 
     `cron` is as the user wrote it: five fields, or one of NAMED_TIMES. A run that was
     missed is made up for within `catch_up` seconds. The priority is in `options`.
+    `owner` is None for a schedule of the settings file; for others it is the program
+    that has set it, "" if it did not say its name.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Schedule:
     options: JobOptions = JobOptions()
     catch_up: float = 0.0
     paused: bool = False
+    owner: str | None = None
 
     @property
     def fields(self) -> str:

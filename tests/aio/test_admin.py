@@ -69,6 +69,10 @@ def test_commands_of_this_server(ours: Server, task: str) -> None:
                 call = getattr(admin, f"{name}_schedule")
                 assert (await call("nightly")).startswith("ERR")
             assert await admin.dead_jobs() == ()
+            assert await admin.set_schedule(task, "@yearly", "f", owner="o") == "OK"
+            (schedule,) = await admin.schedules()
+            assert (schedule["name"], schedule["owner"]) == (task, "o")
+            assert await admin.unset_schedule(task) == "OK"
             assert await admin.schedules() == ()
             assert (await admin.stats())[0]["kind"] == "server"
             with pytest.raises(ProtocolError, match="UNKNOWN_JOB"):

@@ -82,10 +82,10 @@ def test_objects_are_shown_as_they_are() -> None:
 
 
 def test_schedules_have_a_cron_with_spaces() -> None:
-    line = "nightly\t30 3 * * *\treport\t1700000000\t-\t0"
+    line = "nightly\t30 3 * * *\treport\t1700000000\t-\t0\tfile\t-"
     assert aligned(SCHEDULES, [line]) == [
-        "Schedule  Cron        Function        Next  Last  Paused",
-        "nightly   30 3 * * *  report    1700000000     -       0",
+        "Schedule  Cron        Function        Next  Last  Paused  Source  Owner",
+        "nightly   30 3 * * *  report    1700000000     -       0  file    -",
     ]
     assert SCHEDULES.record(line) == {
         "schedule": "nightly",
@@ -94,4 +94,6 @@ def test_schedules_have_a_cron_with_spaces() -> None:
         "next": 1700000000,
         "last": "-",
         "paused": 0,
+        "source": "file",
+        "owner": "-",
     }

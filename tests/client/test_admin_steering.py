@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import gearman
+from gearman.client_core.steering import ScheduleValues
 from gearman.errors import OptionError, ProtocolError
 from tests import servers
 from tests.client.stage import HandServer, meanwhile, working
@@ -112,6 +113,7 @@ def test_schedules_are_shown_run_and_paused(tmp_path: Path) -> None:
         assert following is not None
         assert time.time() < following < time.time() + 367 * 86400
         rest = {"name": "s", "cron": "@yearly", "task": "f", "last": None}
+        rest |= {"source": "file", "owner": None}
         assert schedule == {**rest, "next": following, "paused": False}
         assert admin.pause_schedule("s") == admin.run_schedule("s") == "OK"
         assert [job["function"] for job in admin.list_jobs()] == ["f"]
@@ -119,6 +121,36 @@ def test_schedules_are_shown_run_and_paused(tmp_path: Path) -> None:
         assert admin.resume_schedule("s") == "OK"
         assert not admin.get_schedules()[0]["paused"]
         assert admin.resume_schedule("x") == "ERR schedule not found"
+
+
+def test_schedule_is_set_and_forgotten() -> None:
+    with (
+        servers.ours() as server,
+        gearman.GearmanAdminClient([server.address]) as admin,
+    ):
+        values: ScheduleValues = {
+            "workload": b"\0",
+            "timezone": "Europe/Berlin",
+            "unique": None,
+            "priority": "low",
+            "options": "retries=3&ttl=60",
+            "catch_up": 3600,
+            "paused": True,
+            "owner": "shop",
+        }
+        assert admin.set_schedule("s", "0 3 * * *", "f", **values) == "OK"
+        assert admin.set_schedule("t", "@daily", b"g", paused=False) == "OK"
+        assert admin.set_schedule("s", "@daily", "f").startswith("ERR shop has set it")
+        first, second = admin.get_schedules()
+        assert (first["cron"], first["paused"]) == ("0 3 * * *", True)
+        assert (first["source"], first["owner"]) == ("command", "shop")
+        assert (second["task"], second["owner"]) == ("g", None)
+        assert admin.run_schedule("s") == "OK"
+        (job,) = admin.list_jobs()
+        assert (job["priority"], job["size"]) == ("low", 1)
+        assert job["options"] == "ttl=60&retries=3&background=1&priority=low"
+        assert admin.unset_schedule("s") == "OK"
+        assert admin.unset_schedule("s") == "ERR schedule not found"
 
 
 def test_server_without_these_commands_says_so() -> None:

@@ -52,7 +52,7 @@ def test_dead_jobs_are_split() -> None:
 
 
 def test_schedules_are_split() -> None:
-    schedule = LISTS[SHOW_SCHEDULES]("s\t30 3 * * *\tf\t1700000000\t-\t1")
+    schedule = LISTS[SHOW_SCHEDULES]("s\t30 3 * * *\tf\t1700000000\t-\t1\tfile\t-")
     assert schedule == {
         "name": "s",
         "cron": "30 3 * * *",
@@ -60,14 +60,18 @@ def test_schedules_are_split() -> None:
         "next": 1700000000,
         "last": None,
         "paused": True,
+        "source": "file",
+        "owner": None,
     }
-    assert LISTS[SHOW_SCHEDULES]("s\tc\tf\t-\t1\t0") == {
+    assert LISTS[SHOW_SCHEDULES]("s\tc\tf\t-\t1\t0\tcommand\tshop") == {
         "name": "s",
         "cron": "c",
         "task": "f",
         "next": None,
         "last": 1,
         "paused": False,
+        "source": "command",
+        "owner": "shop",
     }
 
 
@@ -83,9 +87,10 @@ def test_jobs_are_objects() -> None:
         (SHOW_DEAD, "a\tb\t1\t2", "no line of a dead job"),
         (SHOW_DEAD, "a\tb\t1\tx\ty", "no line of a dead job"),
         (SHOW_SCHEDULES, "s\t* * * * *\tf\t-\t-", "no line of a schedule: s"),
-        (SHOW_SCHEDULES, "s\tc\tf\t-\t-\t2", "no line of a schedule"),
-        (SHOW_SCHEDULES, "s\tc\tf\tx\t-\t1", "no line of a schedule"),
-        (SHOW_SCHEDULES, "s\tc\tf\t1\tx\t1", "no line of a schedule"),
+        (SHOW_SCHEDULES, "s\tc\tf\t-\t-\t1\tfile", "no line of a schedule"),
+        (SHOW_SCHEDULES, "s\tc\tf\t-\t-\t2\tfile\t-", "no line of a schedule"),
+        (SHOW_SCHEDULES, "s\tc\tf\tx\t-\t1\tfile\t-", "no line of a schedule"),
+        (SHOW_SCHEDULES, "s\tc\tf\t1\tx\t1\tfile\t-", "no line of a schedule"),
         (LIST_JOBS, "{", "no JSON: {"),
         (LIST_JOBS, "[]", "no object in JSON"),
     ],

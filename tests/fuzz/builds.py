@@ -26,6 +26,7 @@ class Build:
         self.admin = module("server.protocols.admin")
         self.gear = module("server.protocols.gear")
         self.protocol = module("server.protocols")
+        self.schedules = module("server.settings.tables.schedules")
         self.services = {
             "http": module("server.protocols.http.service").Http,
             "memcached": module("server.protocols.memcached").Memcached,

@@ -113,7 +113,7 @@ SCHEDULE = Schedule(
 
 
 class Never:
-    """The times of a schedule that runs only when it is asked to."""
+    """The times of schedules that run only when they are asked to."""
 
     def following(self, schedule: Schedule, after: float) -> float:
         return inf
@@ -174,8 +174,9 @@ class Site:
         self.begin_turn()
         for name, text in script.policies.items():
             self._policy(name, text)
-        if script.scheduled:
-            self.broker.schedules.load([SCHEDULE], Never(), self.wall)
+        self.broker.schedules.read = build.schedules.set_schedule
+        schedules = [SCHEDULE] if script.scheduled else []
+        self.broker.schedules.load(schedules, Never(), self.wall)
 
     # -- steps
 
@@ -359,7 +360,15 @@ def state(broker: Any) -> list[Any]:
         for it in broker.results.known.values()
     ]
     schedules = [
-        (it.schedule.name, it.next, it.last, it.paused, it.number, it.again)
+        (
+            it.schedule.name,
+            it.schedule.owner,
+            it.next,
+            it.last,
+            it.paused,
+            it.number,
+            it.again,
+        )
         for it in broker.schedules.known.values()
     ]
     others = {key: len(jobs) for key, jobs in broker.jobs.uniques._others.items()}

@@ -103,6 +103,8 @@ LINES = [
     *(b"retry function f\n", b"forget function f\n", b"purge function f\n"),
     *(b"show schedules\n", b"run schedule s\n", b"pause schedule s\n"),
     *(b"resume schedule s\n", b"run schedule x\n", b"pause schedule \xff\n"),
+    *(b"set schedule t cron=@daily&function=f&owner=o\n", b"unset schedule t\n"),
+    *(b"set schedule s cron=@daily&function=f\n", b"set schedule u cron=x\n"),
     *(b"1 2 3 4 5 6\n", b"GET / HTTP/1.1\r\n", b"\xff\xfe\n", b"cancel job\n"),
 ]
 

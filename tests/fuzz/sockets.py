@@ -102,8 +102,8 @@ class Stage:
         self._choose({**script.of_broker, "limits": script.limits})
         for name, text in script.policies.items():
             self.broker.policies.set(name, parse_policy(text))
-        if script.scheduled:
-            self.broker.schedules.load([SCHEDULE], Never(), time.time())
+        schedules = [SCHEDULE] if script.scheduled else []
+        self.broker.schedules.load(schedules, Never(), time.time())
         jobs = self.broker.jobs
         jobs.handle_prefix, jobs.next_number = b"H", FIRST_HANDLE
         self._accept = listener._accept

@@ -108,6 +108,8 @@ async def of_admin() -> None:
             *(await admin.retry_job("H:1"), await admin.forget_job("H:1")),
             *(await admin.run_schedule("s"), await admin.pause_schedule("s")),
             await admin.resume_schedule("s"),
+            await admin.set_schedule("s", "@daily", "f", workload=b"w"),
+            await admin.unset_schedule("s"),
         ):
             assert_type(line, str)
         assert_type(await admin.purge_function("f"), int)

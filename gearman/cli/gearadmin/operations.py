@@ -204,9 +204,19 @@ OPERATIONS: Final = (
     Operation(
         "show-schedules",
         "show schedules",
-        "schedules: cron, function, next and last run (in seconds since 1970), and"
-        " whether they are paused",
+        "schedules: cron, function, next and last run (in seconds since 1970),"
+        " whether they are paused, and where they come from",
         table=tables.SCHEDULES,
+    ),
+    Operation(
+        "set-schedule",
+        "set schedule",
+        "set or replace a schedule: cron='0 3 * * *' function=NAME ...",
+        "NAME",
+        pairs=True,
+    ),
+    Operation(
+        "unset-schedule", "unset schedule", "forget a schedule that was set", "NAME"
     ),
     Operation(
         "run-schedule", "run schedule", "submit the job of a schedule now", "NAME"

@@ -121,7 +121,7 @@ async def policies(target: Target) -> dict[bytes, str]:
 
 async def schedules(target: Target) -> list[Record]:
     """Return the schedules; times are in seconds since 1970, None if there is none."""
-    rows = await _rows(target, b"show schedules", 6)
+    rows = await _rows(target, b"show schedules", 8)
     return [
         {
             "name": _text(name),
@@ -130,8 +130,10 @@ async def schedules(target: Target) -> list[Record]:
             "next": _number(following, float),
             "last": _number(last, float),
             "paused": paused == b"1",
+            "source": _text(source),
+            "owner": None if owner == b"-" else _text(owner),
         }
-        for name, cron, function, following, last, paused in rows
+        for name, cron, function, following, last, paused, source, owner in rows
     ]
 
 

@@ -154,7 +154,7 @@ class StoredJobs:
         if kind == RESULT:
             return self._restore_result(number, handle, name, workload, fields)
         if kind == SETTING and fields.get(b"what") == b"schedule":
-            return self._schedules.restore(number, name.decode(), fields)
+            return self._schedules.restore(number, name.decode(), fields, workload)
         if kind == SETTING:
             return self._policies.restore(number, name, workload)
         if kind not in (JOB, DEAD_JOB):

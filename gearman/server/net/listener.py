@@ -36,10 +36,9 @@ from ..protocols.gear import Gear
 from ..protocols.interface import Server, Service
 from ..settings.certificates import Certificates, open_certificates
 from ..settings.config import Config
-from ..settings.cron import CronTimes
 from ..settings.levels import NOTICE, level_name
 from ..settings.memory import budget
-from ..settings.settings_file import SettingsFile
+from ..settings.settings_file import Settings, SettingsFile
 from ..settings.values import MAX_HANDLE_PREFIX
 from ..storage.durability import Durability, Producer, replay
 from ..watch.hooks.hooks import Hooks
@@ -49,7 +48,7 @@ from .acceptor import Acceptor
 from .connection_factory import ConnectionFactory
 from .engine import Engine
 from .facts import Facts
-from .live_settings import set_limits
+from .live_settings import load, set_limits
 from .loop import Selector
 from .show_limits import usages
 from .sockets import InheritedSocket, remove_file
@@ -249,12 +248,9 @@ class Listener:
             self._turns.begin()
 
     def _apply_settings(self) -> None:
-        config = self._command_line
-        if self._settings is not None:
-            config = self._settings.current.over(config)
-            current = self._settings.current
-            self.broker.policies.load(current.policies)
-            self.broker.schedules.load(current.schedules, CronTimes(), time.time())
+        current = Settings() if self._settings is None else self._settings.current
+        load(current, self.broker)
+        config = current.over(self._command_line)
         set_limits(config, budget(config), self.broker, self._counter)
 
     def _apply_hooks(self) -> None:

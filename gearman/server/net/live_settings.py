@@ -1,10 +1,25 @@
 """Settings that can change while the server runs."""
 
+import time
+
 from ..broker import Broker
 from ..connections.access import ConnectionCounter
 from ..settings.config import Config
+from ..settings.cron import CronTimes
 from ..settings.memory import Budget
 from ..settings.process import connections_allowed
+from ..settings.settings_file import Settings
+from ..settings.tables.schedules import set_schedule
+
+
+def load(settings: Settings, broker: Broker) -> None:
+    """Give the broker the policies and schedules of a settings file; there may be none.
+
+    From then on, commands may set schedules.
+    """
+    broker.policies.load(settings.policies)
+    broker.schedules.read = set_schedule
+    broker.schedules.load(settings.schedules, CronTimes(), time.time())
 
 
 def set_limits(

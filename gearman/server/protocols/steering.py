@@ -11,11 +11,12 @@ from functools import partial
 from math import inf
 from typing import Final
 
-from ...errors import OptionError
+from ...errors import ConfigurationError, OptionError
 from ...options import Policy, format_options, parse_policy
 from ...text import printable
 from ..broker import Broker, Function, Job
 from ..broker.states import RUNNING
+from ..broker.steering.schedules import NOT_FOUND
 from .job_lists import walk
 from .lines import (
     NO_FUNCTION,
@@ -29,7 +30,6 @@ from .lines import (
     too_long,
 )
 
-_NO_SCHEDULE: Final = b"ERR schedule not found\r\n"
 _NOTHING_SET: Final = b"ERR nothing was set for this function\r\n"
 _TOO_MANY: Final = (
     b"ERR something is set for too many functions: use 'unset function NAME'\r\n"
@@ -39,7 +39,7 @@ _TOO_MANY: Final = (
 class Steering:
     """Carries out the commands of the form VERB NOUN NAME.
 
-    `set function` has an argument more. `verbs` are the first words.
+    `set` has an argument more. `verbs` are the first words.
     """
 
     def __init__(self, broker: Broker) -> None:
@@ -56,6 +56,8 @@ class Steering:
             (b"retry", b"function"): (1, partial(self._dead_jobs, revive)),
             (b"forget", b"job"): (1, partial(self._dead_job, forget)),
             (b"forget", b"function"): (1, partial(self._dead_jobs, forget)),
+            (b"set", b"schedule"): (2, self._set_schedule),
+            (b"unset", b"schedule"): (1, self._unset_schedule),
             (b"run", b"schedule"): (1, self._run_schedule),
             (b"pause", b"schedule"): (1, partial(self._pause_schedule, True)),
             (b"resume", b"schedule"): (1, partial(self._pause_schedule, False)),
@@ -169,7 +171,11 @@ class Steering:
         return pieces(map(self._schedule_line, list(self._broker.schedules.known)))
 
     def _schedule_line(self, name: str) -> bytes:
-        """Return name, cron, function, next and last run, and paused (0 or 1)."""
+        """Return a line of the list.
+
+        Columns: name, cron, function, next and last run, paused (0 or 1), source, and
+        owner.
+        """
         entry = self._broker.schedules.known.get(name)
         if entry is None:
             return b""
@@ -178,22 +184,38 @@ class Steering:
         cron = " ".join(schedule.cron.split())
         texts = (name.encode(), cron.encode(), schedule.function)
         times = (_time(entry.next), _time(entry.last))
-        cells = (*map(printable, texts), *times, b"%d" % entry.is_paused())
+        paused = b"%d" % entry.is_paused()
+        source = b"file" if schedule.owner is None else b"command"
+        owner = printable((schedule.owner or "-").encode())
+        cells = (*map(printable, texts), *times, paused, source, owner)
         return b"\t".join(cells) + b"\n"
+
+    def _set_schedule(self, name: bytes, text: bytes) -> Answer:
+        broker = self._broker
+        try:
+            refusal = broker.schedules.set(_name_of_schedule(name), text, broker.wall)
+        except ConfigurationError as error:
+            return invalid(str(error))
+        return _done_unless(refusal)
+
+    def _unset_schedule(self, name: bytes) -> Answer:
+        return _done_unless(self._broker.schedules.unset(_name_of_schedule(name)))
 
     def _run_schedule(self, name: bytes) -> Answer:
         schedules, text = self._broker.schedules, _name_of_schedule(name)
         if text not in schedules.known:
-            return _NO_SCHEDULE
+            return _done_unless(NOT_FOUND)
         refusal = schedules.run(text)
-        if refusal:
-            return b"ERR its job was refused: %b\r\n" % printable(refusal.encode())
-        return OK
+        return _done_unless(refusal and f"its job was refused: {refusal}")
 
     def _pause_schedule(self, paused: bool, name: bytes) -> Answer:
         broker = self._broker
         found = broker.schedules.pause(_name_of_schedule(name), paused, broker.wall)
-        return OK if found else _NO_SCHEDULE
+        return _done_unless("" if found else NOT_FOUND)
+
+
+def _done_unless(refusal: str) -> bytes:
+    return b"ERR %b\r\n" % printable(refusal.encode()) if refusal else OK
 
 
 def _name_of_schedule(name: bytes) -> str:

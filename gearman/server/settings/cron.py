@@ -27,7 +27,7 @@ def check_cron(text: str) -> str:
         raise ConfigurationError(
             "cron must be minute, hour, day of month, month and day of week, such as"
             f" '30 3 * * *', or one of {', '.join(NAMED_TIMES)}, not"
-            f" '{shown(text.encode())}' ({error})"
+            f" '{shown(text.encode(errors='surrogateescape'))}' ({error})"
         ) from error
     return text
 

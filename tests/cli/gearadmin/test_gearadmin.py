@@ -278,13 +278,22 @@ def test_schedules_are_shown_run_and_paused(tmp_path: Path) -> None:
         options = ["--pause-schedule", "s", "--run-schedule", "s", "--show-schedules"]
         said = gearadmin(server, *options, "--resume-schedule", "s")
         assert re.fullmatch(
-            rb"OK\nOK\ns\t30 3 \* \* \*\tf g\t\d+\t-\t1\n\.\nOK\n", said.out
+            rb"OK\nOK\ns\t30 3 \* \* \*\tf g\t\d+\t-\t1\tfile\t-\n\.\nOK\n", said.out
         )
         assert gearadmin(server, "--status").out == b"f g\t1\t0\t0\n.\n"
         (row,) = json.loads(gearadmin(server, "--json", "--show-schedules").out)
         assert (row["schedule"], row["cron"]) == ("s", "30 3 * * *")
         said = gearadmin(server, "--run-schedule", "x")
         assert (said.status, said.err) == (1, "Error: schedule not found\n")
+        options = ["--set-schedule", "t", "cron=0 3 * * *", "function=g", "owner=me"]
+        options += ["options=retries=3&ttl=60", "--run-schedule", "t"]
+        assert gearadmin(server, *options).out == b"OK\nOK\n"
+        _, row = json.loads(gearadmin(server, "--json", "--show-schedules").out)
+        assert (row["cron"], row["source"], row["owner"]) == (
+            *("0 3 * * *", "command"),
+            "me",
+        )
+        assert gearadmin(server, "--unset-schedule", "t").out == b"OK\n"
 
 
 def test_jobs_are_objects_on_a_terminal_too(server: Server, queued: Peer) -> None:

@@ -192,6 +192,22 @@ def test_pause_of_a_schedule_outlives_a_restart(
         assert peer.ask_list(b"status") == [b"f\t1\t0\t0"]
 
 
+def test_schedule_that_was_set_outlives_a_restart(tmp_path: Path, pure: bool) -> None:
+    options = ["-q", "sqlite", f"--sqlite-db={tmp_path}/jobs.db"]
+    text = b"cron=@yearly&function=f&owner=shop"
+    with ours(*options, pure=pure) as server, Peer(server.port) as peer:
+        for name in (b"a", b"b"):
+            assert peer.ask(b"set schedule %b %b" % (name, text)) == b"OK\r\n"
+        assert peer.ask(b"unset schedule b") == b"OK\r\n"
+        assert peer.ask(b"run schedule a") == b"OK\r\n"
+        server.process.send_signal(signal.SIGHUP)
+        assert peer.fence() == []
+        assert list(schedules(peer)) == [b"a"]
+    with ours(*options, pure=pure) as server, Peer(server.port) as peer:
+        assert schedules(peer)[b"a"][4:] == [b"0", b"command", b"shop"]
+        assert peer.ask_list(b"status") == [b"f\t1\t0\t0"]
+
+
 def test_server_without_a_file_ignores_hup() -> None:
     with ours() as server, Peer(server.port) as peer:
         server.process.send_signal(signal.SIGHUP)

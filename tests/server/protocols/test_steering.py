@@ -11,6 +11,7 @@ from gearman.options import Policies, Policy, Schedule, parse_policy
 from gearman.server.broker.steering.policies import MOST_SET
 from gearman.server.protocols.admin import Admin, Identity
 from gearman.server.protocols.lines import PIECE_LINES
+from gearman.server.settings.tables.schedules import set_schedule
 from tests.server.broker.steering.test_schedules import MINUTE, load, schedule
 from tests.server.conftest import Server
 
@@ -302,8 +303,9 @@ class TestSchedules:
         cron = "30  3\t* * *"
         never = Schedule("\xfcb", "never", UTC, b"\xff\t")
         load(server, schedule("s", cron), never, schedule("t", "@daily", paused=True))
-        row = b"s\t30 3 * * *\tf\t%d\t%b\t0\n"
-        others = b"\xc3\xbcb\tnever\t\xff\\x09\t-\t-\t0\nt\t@daily\tf\t%d\t-\t1\n.\n"
+        row = b"s\t30 3 * * *\tf\t%d\t%b\t0\tfile\t-\n"
+        others = b"\xc3\xbcb\tnever\t\xff\\x09\t-\t-\t0\tfile\t-\n"
+        others += b"t\t@daily\tf\t%d\t-\t1\tfile\t-\n.\n"
         shown = server.connect().ask(b"show schedules")
         assert shown == row % (MINUTE, b"-") + others % MINUTE
         server.after(41)
@@ -314,18 +316,18 @@ class TestSchedules:
     def test_server_without_schedules_has_none(self, server: Server) -> None:
         admin = server.connect()
         assert admin.ask(b"show schedules") == b".\n"
-        for verb in (b"run", b"pause", b"resume"):
+        for verb in (b"run", b"pause", b"resume", b"unset"):
             assert admin.ask(verb + b" schedule s") == self.NOT_FOUND
 
     def test_schedule_is_paused_and_resumed(self, server: Server) -> None:
         load(server, schedule())
         admin = server.connect()
         assert admin.ask(b"pause schedule s") == OK
-        assert admin.ask(b"show schedules").endswith(b"\t-\t1\n.\n")
+        assert admin.ask(b"show schedules").endswith(b"\t-\t1\tfile\t-\n.\n")
         server.after(41)
         assert admin.ask(b"list jobs") == b".\n"
         assert admin.ask(b"resume schedule s") == OK
-        assert admin.ask(b"show schedules").endswith(b"\t-\t0\n.\n")
+        assert admin.ask(b"show schedules").endswith(b"\t-\t0\tfile\t-\n.\n")
         server.after(60)
         assert admin.ask(b"list jobs").count(b"\n") == 2
 
@@ -349,8 +351,35 @@ class TestSchedules:
     @pytest.mark.parametrize("name", [b"S", b"\xff", b"\xef\xbf\xbd"])
     def test_other_names_are_not_found(self, server: Server, name: bytes) -> None:
         load(server, schedule())
-        for verb in (b"run", b"pause", b"resume"):
+        for verb in (b"run", b"pause", b"resume", b"unset"):
             assert server.connect().ask(verb + b" schedule " + name) == self.NOT_FOUND
+
+    def test_schedule_is_set_and_forgotten(self, server: Server) -> None:
+        load(server, schedule())
+        server.broker.schedules.read = set_schedule
+        admin = server.connect()
+        text = b"cron=@daily&function=g%FF&workload=%00&owner=shop"
+        assert admin.ask(b"set schedule t " + text) == OK
+        assert admin.ask(b"SET Schedule u cron=0+3&function=g").startswith(
+            b"ERR INVALID_ARGUMENTS cron must be minute, hour"
+        )
+        assert admin.ask(b"set schedule v cron=@daily&function=h") == OK
+        _, t, v, _ = admin.ask(b"show schedules").split(b"\n")[:4]
+        assert t == b"t\t@daily\tg\xff\t%d\t-\t0\tcommand\tshop" % MINUTE
+        assert v.endswith(b"\tcommand\t-")
+        assert admin.ask(b"set schedule t cron=@daily&function=g") == (
+            b"ERR shop has set it: use 'unset schedule NAME' before\r\n"
+        )
+        assert admin.ask(b"unset schedule t") == OK
+        assert admin.ask(b"unset schedule v") == OK
+        for command in (b"unset schedule s", b"set schedule s " + text):
+            answer = b"ERR it is in the settings file\r\n"
+            assert admin.ask(command) == answer
+        assert admin.ask(b"show schedules").startswith(b"s\t")
+
+    def test_schedules_cannot_be_set_without_a_reader(self, server: Server) -> None:
+        answer = server.connect().ask(b"set schedule s x")
+        assert answer == b"ERR INVALID_ARGUMENTS schedules cannot be set here\r\n"
 
     def test_schedule_that_is_gone_has_no_line(self, server: Server) -> None:
         many = [schedule(f"s{number}") for number in range(PIECE_LINES + 1)]

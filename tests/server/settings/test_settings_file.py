@@ -21,7 +21,7 @@ from gearman.server.settings.settings_file import (
     read_settings,
 )
 from gearman.server.settings.tables import schedules
-from gearman.server.settings.tables.schedules import local_zone
+from gearman.server.settings.tables.schedules import local_zone, set_schedule
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -398,3 +398,44 @@ def test_good_file_replaces_the_settings_and_a_bad_one_does_not(file: Path) -> N
     file.write_text("[limits]\nmax-jobs = x")
     assert not settings.reload()
     assert settings.current.limits == {"max_jobs": 6}
+
+
+# -- schedules that are set by commands
+
+
+def test_command_sets_a_schedule_with_the_keys_of_a_table() -> None:
+    text = (
+        b"cron=30%203%20*%20*%20*&timezone=Europe/Berlin&function=f%FF&workload=%00%FF"
+        b"&unique=u&priority=low&options=retries%3D3%26ttl%3D60&catch-up=3600&paused=1"
+        b"&owner=shop"
+    )
+    assert set_schedule("s", text) == Schedule(
+        *("s", "30 3 * * *", ZoneInfo("Europe/Berlin"), b"f\xff"),
+        *(b"\0\xff", b"u", JobOptions(retries=3, ttl=60.0, priority=2)),
+        *(3600.0, True, "shop"),
+    )
+    schedule = set_schedule("s", b"cron=@daily&function=f")
+    assert schedule == Schedule("s", "@daily", local_zone(), b"f", owner="")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b"", "cron is missing"),
+        (b"cron", "'cron' must be key=value, and has no ="),
+        (b"cron=%4", "'%4' must have two hexadecimal digits"),
+        (b"cron=@daily&cron=@daily", "cron is given twice: leave one out"),
+        (b"cron=%FF&function=f", "cron must be minute, hour, day of month"),
+        (b"timezone=%FF&cron=@daily&function=f", "timezone must be the name of a time"),
+        (b"cron=@daily&function=f&workload-file=/etc/passwd", "workload-file is for"),
+        (b"cron=@daily&function=f&owner=a%20b", "owner must be a word of at most 64"),
+        (b"cron=@daily&function=f&owner=%FF", "owner must be a word of at most 64"),
+        (b"cron=@daily&function=f&owner=" + b"a" * 65, "owner must be a word of at"),
+        (b"cron=@daily&function=f&x=1", "'x' is no key of a schedule: there are cron"),
+        (b"cron=@daily&function=f&catch-up=-1", "catch-up must be a number of seconds"),
+    ],
+)
+def test_mistake_in_a_command_is_told(text: bytes, sentence: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        set_schedule("s", text)
+    assert str(caught.value).startswith(sentence)

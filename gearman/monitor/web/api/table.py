@@ -129,6 +129,8 @@ _FLEET: Final = (
                             "next": maybe(NUMBER),
                             "last": maybe(NUMBER),
                             "paused": BOOLEAN,
+                            "source": TEXT,
+                            "owner": maybe(TEXT),
                         }
                     )
                 ),

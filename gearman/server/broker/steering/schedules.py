@@ -12,6 +12,7 @@ from datetime import UTC
 from math import inf
 from typing import Protocol
 
+from ....errors import ConfigurationError, OptionError
 from ....options import JobOptions, Schedule
 from ..constants import JOB_CREATED
 from ..jobs import Jobs
@@ -30,7 +31,18 @@ BY_HAND = -1.0
 
 STOPPED = "the server is shutting down"
 
+# So many schedules may be set while the server runs.
+MOST_SET = 1000
+
+NOT_FOUND = "schedule not found"
+IN_FILE = "it is in the settings file"
+TOO_MANY = "too many schedules are set: use 'unset schedule NAME'"
+
 Submit = Callable[[Peer, bytes, bytes, bytes, JobOptions], None]
+
+
+# Makes a schedule of its name and what a command says of it; raises ConfigurationError.
+Read = Callable[[str, bytes], Schedule]
 
 
 class Times(Protocol):
@@ -89,7 +101,9 @@ class Schedules:
     """Submits the jobs of schedules.
 
     `first` is when to call `run_due`, in seconds since the epoch. `notices` has lines
-    for the log. While it is `stopped`, nothing is submitted.
+    for the log. While it is `stopped`, nothing is submitted. Those of the settings file
+    are loaded; others are set while the server runs, and `read` understands them. With
+    `persistent` the store keeps these, too.
     """
 
     def __init__(
@@ -99,36 +113,86 @@ class Schedules:
         self.stopped = False
         self.known: dict[str, Entry] = {}
         self.notices: list[str] = []
+        self.read: Read = _not_here
         self._places = places
         self._jobs = jobs
         self._submit = submit
         self._persistent = persistent
         self._times: Times | None = None
+        # Those of the file, and those that were set, with what was said of them.
+        self._file: dict[str, Schedule] = {}
+        self._set: dict[str, tuple[Schedule, bytes]] = {}
         # What was stored of schedules that are not there now.
         self._absent: dict[str, Entry] = {}
 
     def load(self, schedules: Iterable[Schedule], times: Times, wall: float) -> None:
-        """Replace the schedules; those that stay keep their last run and their pause.
+        """Replace the schedules of the settings file.
 
-        `wall` is the time, in seconds since the epoch.
+        Those that stay keep their last run and their pause. They come before those that
+        are set. `wall` is the time, in seconds since the epoch.
         """
         self._times = times
-        there, before = self.known, {**self._absent, **self.known}
-        self.known = {}
-        for schedule in schedules:
-            entry = before.pop(schedule.name, None) or Entry(schedule)
-            changed = entry.schedule.cron != schedule.cron
-            changed = changed or entry.schedule.timezone != schedule.timezone
-            entry.schedule = schedule
-            if schedule.name not in there:
-                # It has missed nothing while it was not there.
-                entry.again, entry.next = 0.0, inf
-            if changed or entry.next == inf:
-                entry.next = times.following(schedule, wall)
-            self.known[schedule.name] = entry
-            self._places.steered = True
-        self._absent = before
+        self._file = {schedule.name: schedule for schedule in schedules}
+        there, self.known = self.known, {}
+        for name, schedule in self._file.items():
+            self._put(schedule, there.pop(name, None), wall)
+        for name, (schedule, _) in self._set.items():
+            if name not in self._file:
+                self._put(schedule, there.pop(name, None), wall)
+        self._absent.update(there)
         self._set_first()
+
+    def _put(self, schedule: Schedule, entry: Entry | None, wall: float) -> None:
+        """Make a schedule known; `entry` is what was known by its name until now."""
+        assert self._times is not None  # noqa: S101
+        if entry is None:
+            # It has missed nothing while it was not there.
+            entry = self._absent.pop(schedule.name, None) or Entry(schedule)
+            entry.again, entry.next = 0.0, inf
+        changed = entry.schedule.cron != schedule.cron
+        changed = changed or entry.schedule.timezone != schedule.timezone
+        entry.schedule = schedule
+        if changed or entry.next == inf:
+            entry.next = self._times.following(schedule, wall)
+        self.known[schedule.name] = entry
+        self._places.steered = True
+
+    def set(self, name: str, text: bytes, wall: float) -> str:
+        """Set or replace a schedule; return why this is refused, or "".
+
+        It keeps its last run, and whether it was paused. Raises ConfigurationError if
+        the text is not that of a schedule.
+        """
+        schedule = self.read(name, text)
+        before, known = self._set.get(name), self.known.get(name)
+        if name in self._file:
+            return IN_FILE
+        if before is None and len(self._set) >= MOST_SET:
+            return TOO_MANY
+        if before is not None and before[0].owner != schedule.owner:
+            owner = before[0].owner or "nobody"
+            return f"{owner} has set it: use 'unset schedule NAME' before"
+        if before is None or before[1] != text:
+            self._set[name] = schedule, text
+            self._put(schedule, known, wall)
+            self._store(self.known[name])
+            self._set_first()
+        return ""
+
+    def unset(self, name: str) -> str:
+        """Forget a schedule that was set; return why this is refused, or ""."""
+        if name not in self._set:
+            return IN_FILE if name in self._file else NOT_FOUND
+        del self._set[name]
+        entry = self.known[name]
+        if name in self._file:
+            self._store(entry)
+        else:
+            del self.known[name]
+            if entry.number:
+                self._jobs.records.append(Record(entry.number, b""))
+            self._set_first()
+        return ""
 
     def run_due(self, wall: float) -> None:
         """Submit the jobs whose time has come."""
@@ -171,13 +235,29 @@ class Schedules:
 
     # -- restoring
 
-    def restore(self, number: int, name: str, fields: Fields) -> None:
-        """Take up what an earlier run of the server has stored of a schedule."""
+    def restore(self, number: int, name: str, fields: Fields, text: bytes) -> None:
+        """Take up what an earlier run of the server has stored of a schedule.
+
+        `text` is what was said of it if it was set.
+        """
         entry = self._entry(name)
         entry.number = number
         entry.last = max(entry.last, float(fields.get(b"last", b"0")))
         if b"paused" in fields:
             entry.paused = fields[b"paused"] == b"1"
+        if text:
+            self._restore_set(name, text)
+
+    def _restore_set(self, name: str, text: bytes) -> None:
+        try:
+            schedule = self.read(name, text)
+        except ConfigurationError as error:
+            # Its record stays in the store: the next run may understand it.
+            self.notices.append(f"schedule {name}: it is not used: {error}")
+            return
+        self._set[name] = schedule, text
+        if name not in self._file:
+            self._put(schedule, self.known.get(name), self._places.wall)
 
     def restore_run(self, name: str, time: float) -> None:
         """Take up that a stored job is the run of a schedule for this time."""
@@ -252,8 +332,8 @@ class Schedules:
         if entry.paused is not None:
             fields[b"paused"] = b"%d" % entry.paused
         name = entry.schedule.name.encode()
-        record = Record(entry.number, join(fields), b"", name)
-        self._jobs.records.append(record)
+        _, text = self._set.get(entry.schedule.name, (None, b""))
+        self._jobs.records.append(Record(entry.number, join(fields), b"", name, text))
 
     def store_again(self, numbers: AbstractSet[int]) -> None:
         """Store the schedules of these numbers that are still there."""
@@ -265,3 +345,7 @@ class Schedules:
         self.first = inf
         for entry in self.known.values():
             self.first = min(self.first, entry.next, entry.again or inf)
+
+
+def _not_here(name: str, text: bytes) -> Schedule:
+    raise OptionError("schedules cannot be set here")

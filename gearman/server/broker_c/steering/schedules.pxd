@@ -11,11 +11,14 @@ cdef class Schedules:
     cdef public bint stopped
     cdef public dict known
     cdef public list notices
+    cdef public object read
     cdef Places _places
     cdef Jobs _jobs
     cdef object _submit
     cdef bint _persistent
     cdef object _times
+    cdef dict _file
+    cdef dict _set
     cdef dict _absent
 
     cpdef run_due(self, double wall)

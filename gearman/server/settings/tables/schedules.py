@@ -1,4 +1,7 @@
-"""The schedules of the settings file."""
+"""The schedules of the settings file, and those that admin commands set.
+
+Texts of commands may have bytes that are not UTF-8; they have surrogates for these.
+"""
 
 import os
 from collections.abc import Mapping
@@ -10,9 +13,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from ....commands import MAX_FUNCTION, MAX_UNIQUE
-from ....errors import ConfigurationError
+from ....errors import ConfigurationError, OptionError
 from ....options import JobOptions, Schedule, job_options, parse_job_options
-from ....options.forms import value_of
+from ....options.forms import split_pairs, value_of
 from ....options.kinds import FLAG, PRIORITY, TIME
 from ....text import shown
 from ..cron import check_cron
@@ -25,6 +28,8 @@ KEYS: Final = (
 # All runs are in the background; one moment is no use for many runs.
 _NOT_HERE: Final = ("background", "at")
 _LOCAL_TIME: Final = "/etc/localtime"
+# Bytes of the name of a program that sets schedules.
+_MAX_OWNER: Final = 64
 
 
 def schedule(name: str, table: Mapping[str, object], folder: str) -> Schedule:
@@ -32,7 +37,7 @@ def schedule(name: str, table: Mapping[str, object], folder: str) -> Schedule:
 
     Raises ConfigurationError, whose text names the key.
     """
-    if not name.isprintable() or not name or " " in name:
+    if not _is_word(name):
         raise ConfigurationError(
             "the name must be a word without spaces and control characters"
         )
@@ -52,6 +57,27 @@ def schedule(name: str, table: Mapping[str, object], folder: str) -> Schedule:
         value_of("catch-up", table.get("catch-up", 0), TIME),
         value_of("paused", table.get("paused", False), FLAG),
     )
+
+
+def set_schedule(name: str, text: bytes) -> Schedule:
+    """Return the schedule that an admin command sets.
+
+    `text` has the keys of a table as `key=value&key=value`, percent-encoded, and may
+    have `owner`. Raises ConfigurationError.
+    """
+    table: dict[str, str] = {}
+    for key, value in split_pairs(text):
+        if key in table:
+            raise OptionError(f"{key} is given twice: leave one out")
+        table[key] = value.decode(errors="surrogateescape")
+    if "workload-file" in table:
+        raise OptionError("workload-file is for settings files only: use workload")
+    owner = table.pop("owner", "")
+    if owner and (not _is_word(owner) or len(owner.encode()) > _MAX_OWNER):
+        raise OptionError(
+            f"owner must be a word of at most {_MAX_OWNER} bytes, not '{_short(owner)}'"
+        )
+    return replace(schedule(name, table, ""), owner=owner)
 
 
 def local_zone() -> tzinfo:
@@ -89,7 +115,7 @@ def _zone(name: str) -> tzinfo:
 
 def _name(table: Mapping[str, object], key: str, most: int) -> bytes:
     text = _text(table, key)
-    name = text.encode()
+    name = _bytes(text)
     if not 0 < len(name) <= most or b"\0" in name:
         raise ConfigurationError(
             f"{key} must be a text of 1 to {most} bytes without zero bytes, not"
@@ -100,7 +126,7 @@ def _name(table: Mapping[str, object], key: str, most: int) -> bytes:
 
 def _workload(table: Mapping[str, object], folder: str) -> bytes:
     if "workload-file" not in table:
-        return _text(table, "workload").encode() if "workload" in table else b""
+        return _bytes(_text(table, "workload")) if "workload" in table else b""
     if "workload" in table:
         raise ConfigurationError("there are workload and workload-file: leave one out")
     return read_named("workload-file", folder, _text(table, "workload-file"))
@@ -109,7 +135,7 @@ def _workload(table: Mapping[str, object], folder: str) -> bytes:
 def _options(table: Mapping[str, object]) -> JobOptions:
     given = table.get("options", "")
     if isinstance(given, str):
-        options = parse_job_options(given.encode())
+        options = parse_job_options(_bytes(given))
     elif isinstance(given, dict):
         options = job_options(given)
     else:
@@ -139,5 +165,13 @@ def _text(table: Mapping[str, object], key: str) -> str:
     )
 
 
+def _is_word(text: str) -> bool:
+    return text.isprintable() and bool(text) and " " not in text
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
 def _short(text: str) -> str:
-    return shown(text.encode())
+    return shown(_bytes(text))

@@ -6,10 +6,17 @@ from math import inf
 import pytest
 
 from gearman.commands import Command
+from gearman.errors import OptionError
 from gearman.options import Policies, Policy, Schedule, job_options
 from gearman.server.broker import Job, Record
 from gearman.server.broker.steering.records import split
-from gearman.server.broker.steering.schedules import STOPPED
+from gearman.server.broker.steering.schedules import (
+    IN_FILE,
+    MOST_SET,
+    NOT_FOUND,
+    STOPPED,
+    TOO_MANY,
+)
 from tests.server.conftest import Server
 
 # The clock of a Server begins here; it is 20 seconds after a whole minute.
@@ -33,6 +40,14 @@ def schedule(name: str = "s", cron: str = "* * * * *", **more: object) -> Schedu
 
 def load(site: Server, *schedules: Schedule) -> None:
     site.broker.schedules.load(schedules, Minutes(), site.wall)
+
+
+def read(name: str, text: bytes) -> Schedule:
+    """Understand `CRON OWNER`."""
+    cron, _, owner = text.decode().partition(" ")
+    if not cron:
+        raise OptionError("there is no cron")
+    return schedule(name, cron, owner=owner)
 
 
 def jobs(site: Server) -> list[Job]:
@@ -78,6 +93,7 @@ class Store:
         site = Server(persistent=True)
         site.wall = wall
         site.broker.tick(site.now, wall)
+        site.broker.schedules.read = read
         load(site, *schedules)
         for number in sorted(self.rows):
             site.broker.stored.restore(*self.rows[number])  # type: ignore[arg-type]
@@ -327,3 +343,151 @@ class TestRestart:
         assert jobs(site) == []
         site.after(5)
         assert len(jobs(site)) == 1
+
+
+class TestSet:
+    """Schedules that are set while the server runs."""
+
+    @pytest.fixture
+    def site(self) -> Server:
+        site = Server(persistent=True)
+        site.broker.schedules.read = read
+        load(site, schedule("file"))
+        return site
+
+    @staticmethod
+    def put(site: Server, name: str, text: bytes) -> str:
+        return str(site.broker.schedules.set(name, text, site.wall))
+
+    def test_schedule_runs_from_then_on(self, site: Server) -> None:
+        site.broker.schedules.pause("file", True, site.wall)
+        assert self.put(site, "s", b"* app") == ""
+        assert site.after(0) == 40
+        site.after(40)
+        assert len(jobs(site)) == 1
+        assert site.broker.schedules.unset("s") == ""
+        site.after(60)
+        assert len(jobs(site)) == 1
+        assert site.broker.schedules.unset("s") == NOT_FOUND
+
+    def test_schedule_of_the_file_is_not_replaced(self, site: Server) -> None:
+        assert self.put(site, "file", b"*") == IN_FILE
+        assert site.broker.schedules.unset("file") == IN_FILE
+
+    def test_file_comes_before_what_was_set(self, site: Server) -> None:
+        assert self.put(site, "s", b"never app") == ""
+        load(site, schedule("s", cron="*"))
+        known = site.broker.schedules.known
+        assert list(known) == ["s"]
+        assert (known["s"].schedule.owner, known["s"].next) == (None, MINUTE)
+        load(site)
+        entry = site.broker.schedules.known["s"]
+        assert (entry.schedule.owner, entry.next) == ("app", inf)
+        load(site, schedule("s"))
+        assert site.broker.schedules.unset("s") == ""
+        assert site.broker.schedules.unset("s") == IN_FILE
+        load(site)
+        assert site.broker.schedules.known == {}
+
+    def test_other_owner_is_refused(self, site: Server) -> None:
+        assert self.put(site, "s", b"* app") == self.put(site, "t", b"*") == ""
+        assert self.put(site, "s", b"* other").startswith("app has set it")
+        assert self.put(site, "t", b"* app").startswith("nobody has set it")
+        assert self.put(site, "s", b"never app") == ""
+        assert site.broker.schedules.known["s"].next == inf
+
+    def test_equal_schedule_changes_nothing(self, site: Server) -> None:
+        assert self.put(site, "s", b"* app") == ""
+        site.broker.schedules.pause("s", True, site.wall)
+        count = len(site.broker.jobs.records)
+        assert self.put(site, "s", b"* app") == ""
+        assert len(site.broker.jobs.records) == count
+        # The pause is of somebody who knows better.
+        assert self.put(site, "s", b"*/2 app") == ""
+        assert site.broker.schedules.known["s"].is_paused()
+
+    def test_wrong_text_changes_nothing(self, site: Server) -> None:
+        with pytest.raises(OptionError, match="there is no cron"):
+            self.put(site, "s", b"")
+        assert list(site.broker.schedules.known) == ["file"]
+
+    def test_there_are_not_too_many(self, site: Server) -> None:
+        for number in range(MOST_SET):
+            assert self.put(site, f"s{number}", b"never") == ""
+        assert self.put(site, "s", b"never") == TOO_MANY
+        assert self.put(site, "s0", b"*") == ""
+
+    def test_what_was_set_outlives_a_restart(self, site: Server) -> None:
+        store = Store()
+        assert self.put(site, "s", b"* app") == self.put(site, "t", b"never") == ""
+        site.broker.schedules.pause("s", True, site.wall)
+        assert site.broker.schedules.unset("t") == ""
+        store.commit(site)
+        again = store.restart(MINUTE - 1, schedule("file"))
+        known = again.broker.schedules.known
+        assert list(known) == ["file", "s"]
+        assert (known["s"].schedule.owner, known["s"].paused) == ("app", True)
+        again.broker.schedules.pause("s", False, again.wall)
+        again.after(2)
+        assert len(jobs(again)) == 2
+        assert again.broker.schedules.unset("s") == ""
+        store.commit(again)
+        last = store.restart(MINUTE + 10, schedule("file"))
+        assert list(last.broker.schedules.known) == ["file"]
+
+    def test_missed_run_is_made_up_for_after_a_restart(self, site: Server) -> None:
+        site.broker.schedules.read = catching_up
+        store = Store()
+        assert self.put(site, "s", b"*") == ""
+        site.after(40)
+        store.commit(site)
+        again = Server(persistent=True)
+        again.wall = MINUTE + 300
+        again.broker.tick(again.now, again.wall)
+        again.broker.schedules.read = catching_up
+        load(again)
+        for row in store.rows.values():
+            again.broker.stored.restore(*row)  # type: ignore[arg-type]
+        again.broker.stored.restored()
+        again.after(0)
+        # With the runs before the restart, of the file's schedule as well.
+        assert len(jobs(again)) == 3
+
+    def test_set_schedule_stays_below_that_of_the_file(self, site: Server) -> None:
+        store = Store()
+        assert self.put(site, "s", b"* app") == ""
+        store.commit(site)
+        again = store.restart(MINUTE - 1, schedule("s"))
+        assert again.broker.schedules.known["s"].schedule.owner is None
+        load(again)
+        assert again.broker.schedules.known["s"].schedule.owner == "app"
+
+    def test_what_is_not_understood_stays_in_the_store(self, site: Server) -> None:
+        extra = b"kind=setting&what=schedule&last=0.0"
+        row = (7, b"", b"s", b"", b" app", 1, 0, 0, None, extra)
+        site.broker.stored.restore(*row)
+        assert site.broker.schedules.notices == [
+            "schedule s: it is not used: there is no cron"
+        ]
+        assert list(site.broker.schedules.known) == ["file"]
+        assert site.broker.jobs.records == []
+
+    def test_record_is_stored_again_after_an_outage(self, site: Server) -> None:
+        assert self.put(site, "s", b"* app") == ""
+        (record,) = site.broker.jobs.records
+        site.broker.jobs.records.clear()
+        site.broker.stored.record_again([record.number])
+        (again,) = site.broker.jobs.records
+        assert (again.number, again.workload) == (record.number, b"* app")
+
+
+def catching_up(name: str, text: bytes) -> Schedule:
+    return schedule(name, text.decode(), catch_up=600, owner="")
+
+
+def test_without_a_store_what_was_set_has_no_record(server: Server) -> None:
+    server.broker.schedules.read = read
+    load(server)
+    assert server.broker.schedules.set("s", b"*", server.wall) == ""
+    assert server.broker.schedules.unset("s") == ""
+    assert server.broker.jobs.records == []
