@@ -28,7 +28,7 @@ from .current import CurrentJob, current
 from .groups import Group, with_results
 from .middleware import Middleware
 from .options import TaskOptions
-from .schedules import Schedule, settings
+from .schedules import Schedule, register, settings
 from .task import Call, Job, Task
 from .wire.serializers import Name as Serializer
 
@@ -84,6 +84,7 @@ class App:
     are those of the environment variable GEARMAN_SERVERS, or localhost:4730. Each job
     goes to one of them. `tls` is for all connections. Seconds: `connect_timeout` for
     opening a connection, `read_timeout` for an answer of the server (None: no limit).
+    The `name` is the owner of the schedules that the app registers with a server.
 
     With `eager`, nothing is submitted: tasks run where they are called or submitted,
     for tests. It may be changed at any time.
@@ -96,6 +97,7 @@ class App:
     def __init__(
         self,
         *addresses: str,
+        name: str | None = None,
         eager: bool = False,
         middleware: Iterable[Middleware] = (),
         tls: ssl.SSLContext | None = None,
@@ -103,6 +105,7 @@ class App:
         read_timeout: float | None = None,
     ) -> None:
         self.tasks: dict[str, AnyTask] = {}
+        self.name = name
         self.eager = eager
         self.middleware = list(middleware)
         self.tls = tls
@@ -164,8 +167,8 @@ class App:
         `name` is the function on the server; without it, it is the function's own name.
         The serializer is "json", "bytes" or "pickle"; without it, JSON, or bytes for a
         function whose only parameter is annotated with bytes. A `schedule` is cron's
-        five fields, or a Schedule; see `settings`. For the options see TaskOptions;
-        they hold for all jobs of the task that are submitted by it.
+        five fields, or a Schedule; see `register_schedules`. For the options see
+        TaskOptions; they hold for all jobs of the task that are submitted by it.
 
         Raises ValueError if the app has a task of this name, or for a wrong option.
         """
@@ -277,6 +280,23 @@ class App:
         Raises TypeError if the arguments of a schedule do not fit its task.
         """
         return settings((task, task.schedule) for task in self.tasks.values())
+
+    def register_schedules(self, owner: str | None = None) -> list[str]:
+        """Have the first server know the schedules of all tasks; return their names.
+
+        Those that the owner had there before, and that are gone, are removed. The owner
+        is the name of the app. Schedules of the server's settings file stay as they
+        are. If nothing has changed, nothing happens. The server needs the extra `cron`.
+
+        Raises ValueError if the app has no name, TypeError if the arguments of a
+        schedule do not fit its task, NotAccepted if the server refuses one, and
+        ServerUnavailable.
+        """
+        if not (owner := owner or self.name):
+            raise ValueError("schedules need an owner: give the app a name")
+        with self.admin(self.addresses[0]) as admin:
+            tasks = self.tasks.values()
+            return register(admin, owner, ((task, task.schedule) for task in tasks))
 
     def prepared(self, calls: Iterable[Call[R]]) -> list[Call[R]]:
         """Return calls as the middleware leaves them."""

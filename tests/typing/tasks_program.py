@@ -231,6 +231,7 @@ def look_at(app: App) -> None:
     assert_type(app.addresses, list[str])
     assert_type(app.tasks, dict[str, Task[..., Any]])
     assert_type(app.settings(), str)
+    assert_type(app.register_schedules(), list[str])
     assert_type(app.client, gearman.GearmanClient)
     assert_type(app.admin("localhost"), gearman.GearmanAdminClient)
     app.addresses = ["localhost:4730"]

@@ -66,6 +66,8 @@ class Master:
         self._inspect_until = inf
         # Tells of changed files.
         self._follower: tuple[int, Link] | None = None
+        # Registers the schedules of the app, and ends.
+        self._registrar: tuple[int, Link] | None = None
         self._wakeup = Wakeup()
         self._signals: list[int] = []
         self._told_ready = self._found_once = False
@@ -94,9 +96,11 @@ class Master:
     def _kill_all(self) -> None:
         for child in self._children.values():
             kill(child.pid)
-        for other in (self._inspector, self._follower):
-            if other is not None:
-                kill(other[0])
+        for pid, _ in self._others():
+            kill(pid)
+
+    def _others(self) -> list[tuple[int, Link]]:
+        return list(filter(None, (self._inspector, self._follower, self._registrar)))
 
     # A turn: wait, listen, do what is due.
 
@@ -126,7 +130,7 @@ class Master:
 
     def _links(self) -> list[Link]:
         links = [child.link for child in self._children.values()]
-        links += [other[1] for other in (self._inspector, self._follower) if other]
+        links += [link for _, link in self._others()]
         return [link for link in links if not link.closed]
 
     def _obey_signals(self) -> None:
@@ -178,6 +182,8 @@ class Master:
             log.error("files are no longer watched: the process that did has ended")
             _ended(self._follower[0])
             self._follower = None
+        if self._registrar is not None:
+            self._reap_registrar(*self._registrar)
 
     def _act(self) -> None:
         self._fleet.tick(time.monotonic())
@@ -251,7 +257,30 @@ class Master:
             for sentence in unreachable(message["servers"]):
                 log.warning("%s", sentence)
         self._found_once = True
+        if message["schedules"] and not self._options.no_schedules:
+            self._register()
         self._fleet.staff(time.monotonic(), found)
+
+    def _register(self) -> None:
+        """Register the schedules of the app as it is now."""
+        if self._registrar is not None:
+            # It may have read files before they were changed.
+            kill(self._registrar[0])
+            self._registrar[1].close()
+
+        def body(link: Link) -> int:
+            self._screen.redirect()
+            return process.register(self._options, link)
+
+        self._registrar = fork(body, self._links())
+
+    def _reap_registrar(self, pid: int, link: Link) -> None:
+        for _ in link.hear():
+            # Why it cannot import the app: others have logged that.
+            pass
+        if _ended(pid) is not None:
+            link.close()
+            self._registrar = None
 
     def _not_found(self, why: str) -> None:
         if self._inspect_again:

@@ -64,6 +64,7 @@ class Options:
     threads: int = 1
     async_concurrency: int = 100
     max_jobs: int = 0
+    no_schedules: bool = False
     watch: bool = False
     reload: bool = False
     log_level: int = INFO
@@ -148,6 +149,11 @@ _GROUPS: Final[Mapping[str, Sequence[_Row]]] = {
         ),
     ),
     "operation": (
+        (
+            *("", "--no-schedules", ""),
+            None,
+            "do not register the schedules of the app's tasks with the server",
+        ),
         ("", "--watch", "", None, "show on the terminal what each process does"),
         (
             *("", "--reload", ""),

@@ -18,7 +18,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...blocking.polling import Wakeup, ready
-from ...errors import ConfigurationError, JobRetry
+from ...errors import (
+    ConfigurationError,
+    GearmanError,
+    InvalidAdminClientState,
+    JobRetry,
+    ServerUnavailable,
+)
 from ..app import App
 from ..current import CurrentJob
 from ..middleware import Middleware
@@ -276,8 +282,38 @@ def inspect(options: Options, link: Link) -> int:
     if app is None:
         return FAILED
     try:
-        link.say(event="found", functions=list(app.tasks), servers=app.addresses)
+        servers = app.addresses
     except ConfigurationError as error:
         link.say(event="failed", why=str(error))
         return FAILED
+    schedules = any(task.schedule for task in app.tasks.values())
+    link.say(
+        event="found",
+        functions=list(app.tasks),
+        servers=servers,
+        # One with a name may have had schedules until now.
+        schedules=schedules or app.name is not None,
+    )
+    return 0
+
+
+def register(options: Options, link: Link) -> int:
+    """Register the schedules of the app, as soon as the server can be reached."""
+    configure(options.log_format, options.log_level)
+    app = load_app(options, link)
+    if app is None:
+        return FAILED
+    # It ends with the runner.
+    while not link.closed:
+        try:
+            names = app.register_schedules(app.name or options.app)
+        except (InvalidAdminClientState, ServerUnavailable):
+            ready([link], [], _PATIENCE)
+            list(link.hear())
+        except (GearmanError, TypeError, ValueError) as error:
+            log.error("the schedules are not registered: %s", error)
+            return FAILED
+        else:
+            log.info("schedules that are registered: %s", ", ".join(names) or "none")
+            break
     return 0

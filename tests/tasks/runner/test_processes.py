@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from gearman import GearmanAdminClient
 from tests import servers
 from tests.tasks.runner.stage import PROGRAM, Stage, alive
 
@@ -261,3 +262,55 @@ def test_runner_survives_the_end_of_the_process_that_imports(stage: Stage) -> No
             " with the old code stay"
         )
         assert stage.call("version") == "one"
+
+
+# Schedules.
+
+SCHEDULED = """
+from gearman.tasks import App
+
+app = App({name})
+
+@app.task(schedule={cron!r})
+def nightly() -> None: ...
+"""
+
+
+def write_schedule(stage: Stage, cron: str | None, name: str = "") -> None:
+    stage.write(SCHEDULED.format(cron=cron, name=name))
+
+
+def schedules(stage: Stage) -> list[tuple[str, str | None]]:
+    with GearmanAdminClient([stage.address]) as admin:
+        return [(each["cron"], each["owner"]) for each in admin.get_schedules()]
+
+
+def test_schedules_are_registered_at_the_start_and_with_new_code(stage: Stage) -> None:
+    write_schedule(stage, "0 3 * * *")
+    with stage.runner("-c", "1") as runner:
+        runner.until_logged("schedules that are registered: nightly")
+        assert schedules(stage) == [("0 3 * * *", "program:app")]
+        write_schedule(stage, "@hourly")
+        runner.send(signal.SIGHUP)
+        servers.until(lambda: schedules(stage) == [("@hourly", "program:app")])
+    write_schedule(stage, "@hourly", "name='shop'")
+    with stage.runner("-c", "1") as runner:
+        runner.until_logged(
+            "the schedules are not registered: schedules were refused: nightly:"
+            " program:app has set it"
+        )
+        with GearmanAdminClient([stage.address]) as admin:
+            admin.unset_schedule("nightly")
+        runner.send(signal.SIGHUP)
+        servers.until(lambda: schedules(stage) == [("@hourly", "shop")])
+        write_schedule(stage, None, "name='shop'")
+        runner.send(signal.SIGHUP)
+        servers.until(lambda: schedules(stage) == [])
+
+
+def test_schedules_are_not_registered_if_that_is_not_wanted(stage: Stage) -> None:
+    write_schedule(stage, "0 3 * * *")
+    with stage.runner("-c", "1", "--no-schedules") as runner:
+        runner.until_logged("process 1 is ready")
+        assert schedules(stage) == []
+    assert "schedules" not in runner.log
