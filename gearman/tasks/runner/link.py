@@ -77,7 +77,7 @@ def _be_a_process(
     status = 1
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         # It has no job yet.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -40,6 +40,10 @@ def load(options: Options) -> App:
             app.task(name=name, serializer="bytes")(_function(app, spec))
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"--task {name}: {error}") from error
+    for name, seconds in options.timeouts.items():
+        # Others are told as unknown functions.
+        if name in app.tasks:
+            app.tasks[name] = app.tasks[name].with_options(timeout=seconds)
     return app
 
 

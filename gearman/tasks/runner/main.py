@@ -8,10 +8,10 @@ from functools import partial
 
 from ...cli import program
 from ...errors import ConfigurationError
-from ...server.settings.process import PidFile
+from ...server.settings.process import PidFile, find_user, switch_user
 from ...server.watch.systemd import Systemd
 from . import reload
-from .logs import configure
+from .logs import LogFile, configure
 from .master import Master
 from .options import NAME, Options, parse
 from .screen import Screen, Terminal
@@ -29,15 +29,21 @@ def _run(arguments: Sequence[str]) -> int:
         reload.check()
     screen = _screen(options)
     write = screen.above if isinstance(screen, Terminal) else None
-    configure(options.log_format, options.log_level, write=write)
-    pid_file = PidFile(options.pid_file) if options.pid_file else None
+    user = find_user(options.user) if options.user else None
+    file = LogFile(options.log_file, user) if options.log_file else None
+    configure(options.log_format, options.log_level, write=write, file=file)
+    pid_file = PidFile(options.pid_file, user) if options.pid_file else None
     if pid_file:
         pid_file.write()
+    if user:
+        switch_user(options.user)
+        os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name)
     # What all processes share is never changed by their collectors.
     gc.collect()
     gc.freeze()
     try:
-        Master(options, Systemd(os.environ), screen).run()
+        reread = partial(parse, arguments)
+        Master(options, Systemd(os.environ), screen, reread).run()
     finally:
         screen.close()
         if pid_file:

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from math import inf
 from typing import Final
@@ -34,6 +34,12 @@ log = logging.getLogger("gearman.tasks.runner")
 # Seconds between two looks at the jobs and the memory of processes.
 LOOK: Final = 0.5
 
+# USR1 is for log rotation, in which it needs no help.
+_SIGNALS: Final = (
+    *(signal.SIGTERM, signal.SIGINT),
+    *(signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD),
+)
+
 
 class Child:
     """A process as the runner sees it."""
@@ -54,8 +60,16 @@ class Child:
 class Master:
     """Runs processes until it is stopped."""
 
-    def __init__(self, options: Options, systemd: Systemd, screen: Screen) -> None:
+    def __init__(
+        self,
+        options: Options,
+        systemd: Systemd,
+        screen: Screen,
+        reread: Callable[[], Options],
+    ) -> None:
+        """Set the options; `reread` returns them as they are later, after HUP."""
         self._options = options
+        self._reread = reread
         self._systemd = systemd
         self._screen = screen
         self._fleet = Fleet(options.limits)
@@ -76,7 +90,7 @@ class Master:
 
     def run(self) -> None:
         """Run until a signal ends it. Raises StartupError if the app is unusable."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in _SIGNALS:
             signal.signal(number, lambda number, frame: self._signals.append(number))
         with self._wakeup.by_signals():
             if self._options.reload:
@@ -139,12 +153,25 @@ class Master:
             now = time.monotonic()
             if number == signal.SIGHUP:
                 log.info("HUP: the code is read again")
+                self._read_options()
                 self._inspect()
-            elif number != signal.SIGCHLD and self._fleet.stopping:
+            elif number in (signal.SIGCHLD, signal.SIGUSR1):
+                pass
+            elif self._fleet.stopping:
                 self._fleet.stop_now(now)
-            elif number != signal.SIGCHLD:
+            else:
                 self._systemd.stopping("waiting for the running jobs")
                 self._fleet.stop(now)
+
+    def _read_options(self) -> None:
+        """Read the options again; those of a file may have changed."""
+        try:
+            self._options = self._reread().after(self._options)
+        except ConfigurationError as error:
+            log.error("%s; the options in use are kept", error)
+            return
+        self._fleet.limits = self._options.limits
+        logging.getLogger().setLevel(self._options.log_level)
 
     def _hear(self, number: int, child: Child) -> None:
         for message in child.link.hear():

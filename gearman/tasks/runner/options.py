@@ -7,12 +7,14 @@ import tomllib
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
 from argparse import RawDescriptionHelpFormatter as Formatter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from logging import INFO
 from typing import Any, Final, NoReturn
 
 from ... import __version__
 from ...errors import ConfigurationError
+from ...options.forms import value_of
+from ...options.kinds import POSITIVE
 from ...server.settings.command_line import say
 from ...server.settings.values import level, one_of, seconds, size, whole_number
 from ...util import host_and_port
@@ -28,7 +30,7 @@ Run the tasks of an app: processes that take jobs of Gearman job servers."""
 _EPILOG: Final = """\
 FILE has the long options without --, such as max-jobs = 1000, and the tables
 [tasks] (name = "module:function" or "command") and [functions.NAME] (count,
-dedicated_count, dedicated_only). The command line overrides it.
+dedicated_count, dedicated_only, timeout). The command line overrides it.
 
 environment:
   GEARMAN_SERVERS       servers, if neither --servers nor the app names any
@@ -38,7 +40,9 @@ environment:
 signals:
   TERM, INT             take no more jobs, and end when the running ones have
                         ended; a second one ends all at once
-  HUP                   replace the processes one by one, with the code as it is now
+  HUP                   read FILE again, and replace the processes one by one, with
+                        the code as it is now
+  USR1                  nothing: the log file is opened again whenever it was moved
 
 examples:
   gearman-worker myapp:app -c 4
@@ -52,7 +56,8 @@ class Options:
 
     `app` is module:name, "" if there are only `tasks`, which map names of functions to
     module:function or a command. `servers` are empty if the app's own are used;
-    `max_jobs` 0 is no limit.
+    `max_jobs` 0 is no limit. `timeouts` are seconds for functions; other functions have
+    those of their tasks.
     """
 
     app: str = ""
@@ -60,6 +65,7 @@ class Options:
     servers: tuple[str, ...] = ()
     ssl: bool = False
     wanted: Wanted = field(default_factory=lambda: Wanted(1))
+    timeouts: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     threads: int = 1
     async_concurrency: int = 100
@@ -69,7 +75,17 @@ class Options:
     reload: bool = False
     log_level: int = INFO
     log_format: str = "text"
+    log_file: str = ""
     pid_file: str = ""
+    user: str = ""
+
+    def after(self, before: "Options") -> "Options":
+        """Return these options, but those that only a new start can change."""
+        kept = {name: getattr(before, name) for name in _KEPT}
+        return replace(self, **kept)
+
+
+_KEPT: Final = ("watch", "reload", "log_format", "log_file", "pid_file", "user")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -166,7 +182,9 @@ _GROUPS: Final[Mapping[str, Sequence[_Row]]] = {
             "least level that is logged; DEBUG has a line for each job (default: INFO)",
         ),
         ("", "--log-format", "FORM", one_of(("text", "json")), "text or json"),
+        ("", "--log-file", "FILE", str, "append the log to FILE"),
         ("", "--pid-file", "FILE", str, "write the process id to FILE"),
+        ("", "--user", "NAME", str, "become this user; for a start as root"),
     ),
 }
 _ROWS: Final = {row[1][2:]: row for rows in _GROUPS.values() for row in rows}
@@ -190,15 +208,17 @@ def parse(argv: Sequence[str]) -> Options:
     given = _given(found)
     path = given.pop("config", None)
     functions: dict[str, Counts] = {}
+    timeouts: dict[str, float] = {}
     if path is not None:
         with_file = read_file(path)
+        timeouts = with_file.pop("timeouts")
         functions = with_file.pop("functions")
         tasks = [*with_file.get("task", []), *given.get("task", [])]
         given = {**with_file, **given, "task": tasks}
     for name, count in given.pop("function", ()):
         known = functions.get(name, Counts())
         functions[name] = Counts(known.count, count, known.dedicated_only)
-    return _options(given, functions)
+    return replace(_options(given, functions), timeouts=timeouts)
 
 
 def _parser() -> _Parser:
@@ -250,21 +270,26 @@ def _given(found: Namespace) -> dict[str, Any]:
 
 
 def read_file(path: str) -> dict[str, Any]:
-    """Return the options in a file, with "functions". Raises ConfigurationError."""
+    """Return the options in a file, with "functions" and "timeouts".
+
+    Raises ConfigurationError.
+    """
     try:
         with open(path, "rb") as file:
             tables = tomllib.load(file)
         return dict(_read(tables))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path} is no TOML: {error}") from error
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is no TOML: {error}") from error
 
 
 def _read(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield "functions", _functions(tables.get("functions", {}))
+    functions = _table("functions", tables.get("functions", {}))
+    yield "functions", dict(_functions(functions))
+    yield "timeouts", dict(_timeouts(functions))
     for key, value in tables.items():
         name = key.replace("_", "-")
         if name == "functions":
@@ -313,18 +338,26 @@ def _tasks(value: Any) -> Iterator[tuple[str, str]]:
         yield name, _text(f"[tasks] {name}", spec)
 
 
-def _functions(value: Any) -> dict[str, Counts]:
-    return {
-        name: _counts(f"[functions.{name}]", each)
-        for name, each in _table("functions", value).items()
-    }
-
-
 _KEYS: Final[Mapping[str, str]] = {
     "count": "a whole number",
     "dedicated_count": "a whole number",
     "dedicated_only": "true or false",
+    "timeout": POSITIVE.allowed,
 }
+
+
+def _functions(tables: Mapping[str, Any]) -> Iterator[tuple[str, Counts]]:
+    for name, each in tables.items():
+        yield name, _counts(f"[functions.{name}]", each)
+
+
+def _timeouts(tables: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, each in tables.items():
+        if "timeout" in each:
+            yield (
+                name,
+                value_of(f"[functions.{name}] timeout", each["timeout"], POSITIVE),
+            )
 
 
 def _counts(title: str, value: Any) -> Counts:
@@ -336,6 +369,8 @@ def _counts(title: str, value: Any) -> Counts:
             raise ConfigurationError(
                 f"{title} has no key {key!r}: there are {', '.join(_KEYS)}"
             )
+        if name == "timeout":
+            continue
         number = type(each) is int and each >= 0
         if number if kind == "a whole number" else isinstance(each, bool):
             values[name] = each

@@ -40,7 +40,9 @@ def note(text: str) -> None:
 
 @app.task
 def wait(name: str) -> str:
-    Path(f"{name}.started").write_text(str(os.getpid()))
+    started = Path(f"{name}.started")
+    started.with_suffix(".new").write_text(str(os.getpid()))
+    started.with_suffix(".new").rename(started)
     while not Path(name).exists():
         time.sleep(0.001)
     return name

@@ -4,13 +4,15 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from gearman.errors import StartupError
 from gearman.tasks import App, CurrentJob
 from gearman.tasks.current import reset_current, set_current
-from gearman.tasks.runner.logs import Lines, configure
+from gearman.tasks.runner.logs import Lines, LogFile, configure
 
 app = App()
 log = logging.getLogger("somewhere")
@@ -90,3 +92,45 @@ def test_second_configuration_replaces_the_first(written: list[str]) -> None:
     log.info("hello")
     assert written == []
     assert others[0].endswith("[8] hello\n")
+
+
+# The file.
+
+
+def test_file_that_was_moved_away_is_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    file = LogFile(str(path))
+    file.write("one\n")
+    path.rename(tmp_path / "log.1")
+    file.write("two \udcff\n")
+    (tmp_path / "other").write_text("other\n")
+    (tmp_path / "other").rename(path)
+    file.write("three\n")
+    assert (tmp_path / "log.1").read_text() == "before\none\n"
+    assert path.read_text() == "other\nthree\n"
+
+
+def test_file_that_cannot_be_opened_again_stays_in_use(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    file = LogFile(str(folder / "log"))
+    folder.rename(tmp_path / "moved")
+    file.write("one\n")
+    file.write("two\n")
+    assert (tmp_path / "moved" / "log").read_text() == "one\ntwo\n"
+
+
+def test_file_that_cannot_be_opened_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="cannot be opened: No such file or direct"):
+        LogFile(str(tmp_path / "absent" / "log"))
+
+
+def test_file_stays_in_use_after_a_second_configuration(
+    tmp_path: Path, written: list[str]
+) -> None:
+    configure("text", logging.INFO, file=LogFile(str(tmp_path / "log")))
+    configure("text", logging.INFO, 3)
+    log.info("hello")
+    assert (tmp_path / "log").read_text().endswith("[3] hello\n")
+    assert written == []

@@ -32,6 +32,7 @@ thumb = "images:thumbnail"
 
 [functions.resize]
 count = 6
+timeout = 7.5
 [functions.mail]
 dedicated_count = 2
 dedicated_only = true
@@ -58,6 +59,7 @@ def test_options_of_the_command_line() -> None:
     words += " --function resize=4 --function mail=0 --dedicated-count 1"
     words += " --max-jobs 6 --max-age 7 --max-memory 8K --kill-after 9 --grace 10"
     words += " --watch --reload --log-level warning --log-format json --pid-file p"
+    words += " --no-schedules --log-file l --user u"
     found = parse([*words.split(), "--task", "wc=wc -l"])
     assert found == Options(
         app="m:app",
@@ -73,11 +75,14 @@ def test_options_of_the_command_line() -> None:
         threads=4,
         async_concurrency=5,
         max_jobs=6,
+        no_schedules=True,
         watch=True,
         reload=True,
         log_level=logging.WARNING,
         log_format="json",
+        log_file="l",
         pid_file="p",
+        user="u",
     )
 
 
@@ -96,6 +101,7 @@ def test_options_of_a_file(file: Path) -> None:
                 "mail": Counts(dedicated_count=2, dedicated_only=True),
             },
         ),
+        timeouts={"resize": 7.5},
         limits=Limits(kill_after=2.5, max_age=3600, max_memory=500 << 20),
         threads=2,
         async_concurrency=50,
@@ -183,15 +189,26 @@ def test_mistakes_of_the_command_line_are_told(words: str, sentence: str) -> Non
             ": [functions.x] dedicated_only must be true or false, not 1",
         ),
         (
-            "[functions.x]\ntimeout = 1",
-            ": [functions.x] has no key 'timeout': there are count, dedicated_count,"
-            " dedicated_only",
+            "[functions.x]\ntimeout = 0",
+            ": [functions.x] timeout must be a number of seconds above 0, at most 100"
+            " years, not '0'",
+        ),
+        (
+            "[functions.x]\ntime = 1",
+            ": [functions.x] has no key 'time': there are count, dedicated_count,"
+            " dedicated_only, timeout",
         ),
     ],
 )
 def test_mistakes_of_the_file_are_told(file: Path, text: str, sentence: str) -> None:
     file.write_text(text)
     assert refused("m:app", "--config", str(file)).startswith(f"{file}{sentence}")
+
+
+def test_some_options_need_a_new_start() -> None:
+    before = parse(["m:app", "--watch", "--log-file", "a", "--threads", "2"])
+    after = parse(["m:app", "--log-file", "b", "--threads", "3"]).after(before)
+    assert (after.watch, after.log_file, after.threads) == (True, "a", 3)
 
 
 def test_help_has_all_options(capsys: pytest.CaptureFixture[str]) -> None:

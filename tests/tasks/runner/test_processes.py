@@ -1,6 +1,7 @@
 """Processes of a runner: started, drained, replaced, killed."""
 
 import os
+import pwd
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +9,7 @@ import pytest
 
 from gearman import GearmanAdminClient
 from tests import servers
-from tests.tasks.runner.stage import PROGRAM, Stage, alive
+from tests.tasks.runner.stage import PROGRAM, Stage, alive, started
 
 
 def test_jobs_are_run_by_several_processes(stage: Stage) -> None:
@@ -262,6 +263,62 @@ def test_runner_survives_the_end_of_the_process_that_imports(stage: Stage) -> No
             " with the old code stay"
         )
         assert stage.call("version") == "one"
+
+
+# The configuration file, the log, the user.
+
+
+def test_configuration_file_is_read_again_at_hup(stage: Stage) -> None:
+    file = stage.file("worker.toml")
+    file.write_text("processes = 1\n[functions.wait]\ntimeout = 60\n")
+    with stage.runner("--config", "worker.toml") as runner:
+        runner.until_logged("process 1 is ready")
+        file.write_text("processes = ")
+        runner.send(signal.SIGHUP)
+        runner.until_logged("the options in use are kept")
+        runner.until_logged("process 2 is ready")
+        file.write_text(
+            "processes = 1\nkill-after = 0.1\nlog-level = 'DEBUG'\n"
+            "[functions.wait]\ntimeout = 0.1\ndedicated_count = 1\n"
+        )
+        runner.send(signal.SIGHUP)
+        servers.until(lambda: ["wait"] in stage.functions())
+        stage.submit("wait", "file")
+        runner.until_logged(" of wait runs for ")
+        assert ", and its timeout is 0.1 s" in runner.log
+        stage.file("file").touch()
+        stage.call("version")
+        runner.until_logged("version: done in")
+
+
+def test_log_file_may_be_moved_away(stage: Stage) -> None:
+    with stage.runner("-c", "1", "--log-file", "worker.log") as runner:
+        file = stage.file("worker.log")
+        servers.until(lambda: file.exists() and " is ready " in file.read_text())
+        file.rename(stage.file("worker.log.1"))
+        runner.send(signal.SIGUSR1)
+        stage.submit("fail")
+        servers.until(lambda: file.exists() and "it is broken" in file.read_text())
+        assert "[1] Job H:" in file.read_text()
+        runner.send(signal.SIGTERM)
+        assert runner.ends() == 0
+    assert runner.log == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
+def test_processes_run_as_another_user(stage: Stage) -> None:
+    """The program is a command, since that user may not read this folder."""
+    user = pwd.getpwnam("nobody")
+    words = ["--task", "who=id -u; echo $HOME", "--servers", stage.address]
+    files = ["--log-file", "worker.log", "--pid-file", "worker.pid"]
+    with started(stage.folder, [*words, *files, "--user", "nobody"]) as runner:
+        pid_file = stage.file("worker.pid")
+        servers.until(pid_file.exists)
+        assert stage.raw("who", b"") == f"{user.pw_uid}\n{user.pw_dir}\n".encode()
+        for name in ("worker.pid", "worker.log"):
+            assert stage.file(name).stat().st_uid == user.pw_uid
+        runner.send(signal.SIGTERM)
+        assert runner.ends() == 0
 
 
 # Schedules.

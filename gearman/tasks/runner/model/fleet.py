@@ -53,10 +53,13 @@ class Limits:
 
 
 class Fleet:
-    """The processes. Call `tick` when `due` says so, and after each other call."""
+    """The processes. Call `tick` when `due` says so, and after each other call.
+
+    The `limits` may be replaced at any time.
+    """
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._places: list[Place] = []
         self._processes: dict[int, Process] = {}
         self._generation = 0
@@ -118,7 +121,7 @@ class Fleet:
     def stop(self, now: float) -> None:
         """Drain all processes, within `grace`."""
         self._stopping = True
-        self._stop_at = min(self._stop_at, now + self._limits.grace)
+        self._stop_at = min(self._stop_at, now + self.limits.grace)
         self._note(INFO, "stopping: no more jobs are taken")
         for place in self._places:
             self._close(now, place)
@@ -204,18 +207,18 @@ class Fleet:
             self._see_to_its_end(now, process)
         for job in jobs:
             over = now - job.started - job.timeout
-            if job.timeout and over >= self._limits.kill_after:
+            if job.timeout and over >= self.limits.kill_after:
                 text = f"{job} runs for {now - job.started:.1f} s, and"
                 self._kill(now, process, f"{text} its timeout is {job.timeout:g} s")
                 return
             if job.timeout and over >= 0:
                 process.worn = process.worn or f"{job} is over its timeout"
-        if self._limits.max_memory and memory > self._limits.max_memory:
+        if self.limits.max_memory and memory > self.limits.max_memory:
             size = f"{memory / 1024**2:.0f} MiB"
             process.worn = process.worn or f"it uses {size}, more than --max-memory"
 
     def _see_to_its_end(self, now: float, process: Process) -> None:
-        allowed = self._limits.start_within
+        allowed = self.limits.start_within
         if now >= max(process.since, process.busy) + allowed:
             why = f"it has had no job for {allowed:g} s, and has not ended"
             self._kill(now, process, why)
@@ -242,9 +245,9 @@ class Fleet:
     def _times(self) -> Iterator[float]:
         for process in self._processes.values():
             if process.state is State.STARTING:
-                yield process.since + self._limits.start_within
+                yield process.since + self.limits.start_within
             elif process.state is State.SERVING:
-                yield process.since + (self._limits.max_age or inf)
+                yield process.since + (self.limits.max_age or inf)
             if process.state is not State.KILLED:
                 yield self._stop_at
         if not self._stopping:
@@ -257,7 +260,7 @@ class Fleet:
 
     def _check(self, now: float, process: Process) -> None:
         """Kill a process whose time is over, or let it be replaced."""
-        limits = self._limits
+        limits = self.limits
         if now >= self._stop_at:
             self._kill(now, process, f"the grace of {limits.grace:g} s is over")
         elif process.state is State.STARTING:
