@@ -264,9 +264,12 @@ class ClientLink(Link):
         if not self.open.refused(code, text):
             self._know_extensions()
         elif oldest is not None and oldest.state == JOB_FAILED:
-            cast(Request, oldest).told_end()
+            self._not_accepted(cast(Request, oldest), code, text)
         else:
             logger.warning("the server %s says: %s: %s", self.name, code, text)
+
+    def _not_accepted(self, request: Request, code: str, text: str) -> None:
+        request.told_end()
 
     def _line(self, text: str) -> None:
         if not self._lines:

@@ -6,7 +6,7 @@ from typing import Final, Protocol, cast
 
 from ..client_core.abilities import ability
 from ..client_core.grabbing import Grabbing, Slots
-from ..client_core.server_options import EXTENSIONS, ServerOptions
+from ..client_core.server_options import EXTENSIONS, TRACES, ServerOptions
 from ..commands import Command
 from ..errors import ProtocolError
 from ..framing import Packet
@@ -49,12 +49,15 @@ class WorkerLink(Link):
 
     def __init__(self, server: "Server[WorkerLink]", worker: Worker) -> None:
         super().__init__(server.name, server.opening.max_packet, self._lose_all)
+        self.server = server
         self.grabbing = Grabbing(worker.slots, worker.jobs_each)
         self._worker = worker
         # When a job was last asked for.
         self.grabbed = 0.0
         self._jobs: dict[str, RunningJob] = {}
         self._options = ServerOptions()
+        # The handle and the trace of the job that comes next.
+        self._trace = ("", "")
         self._again: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -95,6 +98,16 @@ class WorkerLink(Link):
     def extensions(self) -> bool:
         """Whether the server has the extensions, as far as it is known."""
         return bool(self._options.extensions)
+
+    def ask_traces(self) -> None:
+        """Ask the server for the traces of jobs."""
+        self._options.asked(TRACES)
+        self.send(pack_request(Command.OPTION_REQ, (TRACES,)))
+
+    def trace_of(self, handle: str) -> str:
+        """Return the W3C traceparent of a job that has just come, "" if it has none."""
+        name, trace = self._trace
+        return trace if name == handle else ""
 
     def grab(self) -> None:
         """Ask for a job."""
@@ -157,6 +170,9 @@ class WorkerLink(Link):
     def _option(self, name: bytes) -> None:
         self._options.accepted(as_text(name))
 
+    def _traced(self, handle: bytes, trace: bytes) -> None:
+        self._trace = as_text(handle), as_text(trace)
+
     def _cancelled(self, handle: bytes) -> None:
         job = self._jobs.get(as_text(handle))
         if job is not None:
@@ -182,5 +198,6 @@ _ACTS: Final[dict[int, Callable[..., None]]] = {
     Command.NO_JOB: WorkerLink._no_job,
     Command.OPTION_RES: WorkerLink._option,
     Command.WORK_CANCEL: WorkerLink._cancelled,
+    Command.JOB_TRACE: WorkerLink._traced,
     Command.ERROR: WorkerLink._refused,
 }

@@ -34,13 +34,15 @@ def instrument(tracer_provider: "TracerProvider | None" = None) -> None:
             " pip install 'gearman-py[otel]'"
         ) from error
     from .. import __version__
+    from .aio_client import AioClientSpans
+    from .aio_worker import AioWorkerSpans
     from .client import ClientSpans
     from .worker import WorkerSpans
 
     uninstrument()
     tracer = get_tracer(_NAME, __version__, tracer_provider)
-    ClientSpans(tracer).apply(_patches)
-    WorkerSpans(tracer).apply(_patches)
+    for spans in (ClientSpans, WorkerSpans, AioClientSpans, AioWorkerSpans):
+        spans(tracer).apply(_patches)
 
 
 def uninstrument() -> None:
