@@ -5,7 +5,7 @@ import random
 import ssl
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
 from contextlib import suppress
 from typing import Any, Final, Self, Unpack, cast
 
@@ -195,15 +195,16 @@ class Client:
     def map(
         self,
         function: str,
-        workloads: Iterable[str | bytes],
+        workloads: Iterable[str | bytes] | AsyncIterable[str | bytes],
         *,
         concurrency: int = 100,
         **options: Unpack[SubmitOptions],
     ) -> Results:
         """Have workers run jobs; yield the results in the order of the workloads.
 
-        Up to `concurrency` jobs are submitted and not yielded at a time. The first
-        error is raised when it is its turn; then the other jobs are cancelled.
+        Up to `concurrency` jobs are submitted and not yielded at a time. The workloads
+        may come from an async iterable; results are yielded while it is waited for. The
+        first error is raised when it is its turn; then the other jobs are cancelled.
         """
 
         async def start(workload: str | bytes) -> Request:

@@ -94,6 +94,22 @@ class Request(GearmanJobRequest):
                 self.ending = _without(self.ending, future)
                 raise
 
+    async def end_or(self, other: asyncio.Future[Any]) -> None:
+        """Wait until the job has ended, or the other future is done."""
+        if self.unended:
+            future: Future = asyncio.get_running_loop().create_future()
+            self.ending = (*self.ending, future)
+
+            def done(_: object) -> None:
+                tell(future, None)
+
+            other.add_done_callback(done)
+            try:
+                await future
+            finally:
+                other.remove_done_callback(done)
+                self.ending = _without(self.ending, future)
+
     async def update(self) -> Update | None:
         """Return the next update; None if the job has ended and there is none."""
         updates = cast("deque[Update]", self.updates)

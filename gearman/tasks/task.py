@@ -1,6 +1,7 @@
 """A task, its calls and its jobs: each of them knows the others."""
 
 from collections.abc import (
+    AsyncIterable,
     AsyncIterator,
     Callable,
     Iterable,
@@ -17,6 +18,7 @@ from .definition import Definition
 from .jobs import Address, Origin, Place, Status
 from .schedules import Schedule
 from .wire.serializers import Name
+from .zipping import zipped
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -163,7 +165,11 @@ class AsyncSubmits(Protocol):
         """Run a foreground job; return its decoded result."""
 
     def map(
-        self, calls: Iterable[Call[R]], concurrency: int, *, alike: bool
+        self,
+        calls: Iterable[Call[R]] | AsyncIterable[Call[R]],
+        concurrency: int,
+        *,
+        alike: bool,
     ) -> AsyncIterator[R]:
         """Run foreground jobs, which may be `alike`; yield their results in order."""
 
@@ -301,17 +307,23 @@ class Task(Definition, Generic[P, R]):
 
     def amap(
         self: "Mapped[A, R]",
-        first: Iterable[A],
-        *others: Iterable[Any],
+        first: Iterable[A] | AsyncIterable[A],
+        *others: Iterable[Any] | AsyncIterable[Any],
         concurrency: int = CONCURRENCY,
     ) -> AsyncIterator[R]:
         """Have workers run the task for each item; yield the results in order.
 
-        As `map` does. When it is closed early, the jobs that have not ended are
-        cancelled.
+        As `map` does. The items may come from async iterables; results are yielded
+        while these are waited for. When it is closed early, the jobs that have not
+        ended are cancelled.
         """
         task = cast(Task[..., Any], self)
-        calls, middleware = task._calls(first, others), task.app.middleware
+        sources = (first, *others)
+        if any(isinstance(each, AsyncIterable) for each in sources):
+            coming = task._coming(sources)
+            return task.app.acalling.map(coming, concurrency, alike=False)
+        rows = zip(*cast("tuple[Iterable[Any], ...]", sources), strict=True)
+        calls, middleware = task._calls_of(rows), task.app.middleware
         for each in middleware:
             calls = map(each.submitting, calls)
         return task.app.acalling.map(calls, concurrency, alike=not middleware)
@@ -383,19 +395,21 @@ class Task(Definition, Generic[P, R]):
     def _calls(
         self, first: Iterable[Any], others: tuple[Iterable[Any], ...]
     ) -> Iterator[Call[R]]:
-        for args in _columns(first, others):
+        # It raises ValueError at the end of the shortest, if they are not of the same
+        # length.
+        return self._calls_of(zip(first, *others, strict=True))
+
+    def _calls_of(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Call[R]]:
+        for args in rows:
             yield Call(self, self.packed(args, {}))
+
+    async def _coming(
+        self, sources: Sequence[Iterable[Any] | AsyncIterable[Any]]
+    ) -> AsyncIterator[Call[R]]:
+        async for args in zipped(sources):
+            (call,) = self.app.prepared(self._calls_of([args]))
+            yield call
 
     def job(self, handle: str | bytes) -> Job[R]:
         """Return a job of this task that was submitted before, by its handle."""
         return Job(self, as_text(handle))
-
-
-def _columns(
-    first: Iterable[Any], others: tuple[Iterable[Any], ...]
-) -> Iterable[tuple[Any, ...]]:
-    """Yield the arguments of each call, as `map` does.
-
-    Raises ValueError at the end of the shortest, if they are not of the same length.
-    """
-    return zip(first, *others, strict=True)

@@ -1,14 +1,14 @@
 """The client with a server whose packets the test writes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from gearman.aio import Client, Data, Job, NotAccepted, Update
 from gearman.aio import servers as aio_servers
 from gearman.aio.client_link import Answer
-from gearman.aio.mapping import Results
+from gearman.aio.mapping import Results, Source
 from gearman.aio.results import _watched
 from gearman.errors import (
     JobFailed,
@@ -436,5 +436,123 @@ def test_a_server_that_accepts_nothing_is_not_waited_for(
         with pytest.raises(ServerUnavailable):
             await submission
         await client.close()
+
+    play(scene)
+
+
+# Workloads that come from an async iterable.
+
+
+async def coming(*workloads: str, wait: bool = False) -> AsyncIterator[str]:
+    for workload in workloads:
+        await asyncio.sleep(0)
+        yield workload
+    if wait:
+        await asyncio.Event().wait()
+
+
+async def done(talk: Talk, handle: bytes) -> bytes:
+    """Accept the next job, and end it; return its workload."""
+    *_, workload = await talk.expect("SUBMIT_JOB")
+    talk.send("JOB_CREATED", handle)
+    talk.send("WORK_COMPLETE", handle, workload.upper())
+    return workload
+
+
+def test_map_yields_while_workloads_are_awaited() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        results = client.map("f", coming("a", "b", wait=True), concurrency=3)
+        first = asyncio.create_task(anext(results))
+        talk = await talk_of(script)
+        assert await done(talk, b"H:1") == b"a"
+        assert await first == b"A"
+        second = asyncio.create_task(anext(results))
+        assert await done(talk, b"H:2") == b"b"
+        assert await second == b"B"
+        # It waits for one more, and so does its iterable.
+        third = asyncio.create_task(anext(results))
+        await asyncio.sleep(0.01)
+        third.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await third
+        with pytest.raises(StopAsyncIteration):
+            await anext(results)
+
+    play(scene)
+
+
+def test_map_submits_up_to_its_concurrency_of_what_comes() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        results = client.map("f", coming("a", "b", "c"), concurrency=2)
+        first = asyncio.create_task(anext(results))
+        talk = await talk_of(script)
+        await talk.expect("SUBMIT_JOB", "SUBMIT_JOB")
+        talk.send("JOB_CREATED", b"H:1")
+        talk.send("JOB_CREATED", b"H:2")
+        talk.send("WORK_COMPLETE", b"H:1", b"A")
+        assert await first == b"A"
+        rest = asyncio.create_task(_all(results))
+        assert await done(talk, b"H:3") == b"c"
+        talk.send("WORK_COMPLETE", b"H:2", b"B")
+        assert await rest == [b"B", b"C"]
+
+    play(scene)
+
+
+async def _all(results: Results) -> list[bytes]:
+    return [each async for each in results]
+
+
+def test_error_of_the_iterable_cancels_the_jobs() -> None:
+    async def broken() -> AsyncIterator[str]:
+        yield "a"
+        raise LookupError("no more")
+
+    async def scene(script: Scripted, client: Client) -> None:
+        first = asyncio.create_task(anext(client.map("f", broken())))
+        talk = await talk_of(script)
+        await talk.expect("SUBMIT_JOB")
+        with pytest.raises(LookupError, match="no more"):
+            await first
+        talk.send("JOB_CREATED", b"H:1")
+        assert await talk.line() == b"cancel job H:1\r\n"
+        talk.writer.write(b"OK\r\n")
+
+    play(scene)
+
+
+def test_results_that_are_dropped_leave_no_task() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        results = client.map("f", coming("a", "b", wait=True), concurrency=3)
+        first = asyncio.create_task(anext(results))
+        talk = await talk_of(script)
+        assert await done(talk, b"H:1") == b"a"
+        assert await first == b"A"
+        await talk.expect("SUBMIT_JOB")
+        del results, first
+        # Its task is told that it is cancelled, and ends.
+        await soon(lambda: len(asyncio.all_tasks()) == 1)
+
+    play(scene)
+
+
+def test_end_of_the_iterable_that_nobody_awaits_is_no_error() -> None:
+    async def scene(script: Scripted, client: Client) -> None:
+        results = client.map("f", coming("a"), concurrency=2)
+        first = asyncio.create_task(anext(results))
+        talk = await talk_of(script)
+        await talk.expect("SUBMIT_JOB")
+        source = results._source
+        assert source is not None
+        await soon(lambda: source.ended)
+        talk.send("JOB_CREATED", b"H:1")
+        talk.send("WORK_COMPLETE", b"H:1", b"A")
+        assert await first == b"A"
+        assert await _all(results) == []
+        await results.aclose()
+
+        other: Source[str] = Source(coming())
+        await asyncio.wait([other.next()])
+        await other.aclose()
 
     play(scene)

@@ -1,8 +1,8 @@
 """Tasks are called, submitted and mapped by asyncio."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from typing import Any, cast
 
 import pytest
 
@@ -79,6 +79,55 @@ def test_a_map_yields_in_order(run: App) -> None:
         assert [each async for each in double.amap([])] == []
 
     awaited(run, main())
+
+
+async def coming(*items: Any) -> AsyncIterator[Any]:
+    for item in items:
+        await asyncio.sleep(0)
+        yield item
+
+
+def test_a_map_takes_items_as_they_come(run: App) -> None:
+    @run.task
+    def power(base: int, exponent: int = 2) -> int:
+        return int(base**exponent)
+
+    async def main() -> None:
+        found = [each async for each in power.amap(coming(1, 2, 3), concurrency=2)]
+        assert found == [1, 4, 9]
+        assert [each async for each in power.amap(coming())] == []
+        found = [each async for each in power.amap([2, 3], coming(3, 4))]
+        assert found == [8, 81]
+        with pytest.raises(ValueError, match="different lengths"):
+            [each async for each in power.amap(coming(1), [1, 2])]
+
+    awaited(run, main())
+
+
+def test_a_map_yields_while_items_are_awaited(app: App) -> None:
+    @app.task
+    def double(number: int) -> int:
+        return 2 * number
+
+    async def items(seen: list[int]) -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+            # The results come while nothing more does.
+            await asyncio.Event().wait()
+        finally:
+            seen.append(1)
+
+    async def main() -> None:
+        seen: list[int] = []
+        results = cast("AsyncGenerator[int]", double.amap(items(seen)))
+        assert [await anext(results), await anext(results)] == [2, 4]
+        await results.aclose()
+        assert seen == [1]
+        with pytest.raises(ValueError, match="concurrency is at least 1"):
+            await anext(double.amap(items(seen), concurrency=0))
+
+    awaited(app, main())
 
 
 def test_a_map_with_middleware(server: Server) -> None:

@@ -1,6 +1,7 @@
 """A program that uses each public method of `gearman.aio`; see `program.py`."""
 
 import ssl
+from collections.abc import AsyncIterator
 from typing import Any, assert_type
 
 from gearman.admin_client_handler import (
@@ -28,6 +29,10 @@ from gearman.client_core.steering import KnownSchedule as Schedule
 from gearman.job import UniqueStatus
 
 
+async def workloads() -> AsyncIterator[bytes]:
+    yield b"a"
+
+
 async def of_client(context: ssl.SSLContext) -> None:
     client = Client("a:4730", "unix:/run/g", tls=context, keepalive=Keepalive(idle=9))
     assert_type(await client.call("f", b"x", unique="u", retries=3, ttl=60), bytes)
@@ -39,6 +44,7 @@ async def of_client(context: ssl.SSLContext) -> None:
     async for result in client.map("f", ["a", "b"], concurrency=5, timeout=60):
         assert_type(result, bytes)
     results = client.map("f", [b"a"])
+    results = client.map("f", workloads())
     await results.aclose()
     results.close()
     assert_type(client.job("H:1"), Job)

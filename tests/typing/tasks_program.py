@@ -146,6 +146,14 @@ def call() -> None:
     assert_type(group.jobs, list[Job[Picture]])
 
 
+async def words() -> AsyncIterator[str]:
+    yield "a"
+
+
+async def numbers() -> AsyncIterator[int]:
+    yield 1
+
+
 async def call_async() -> None:
     async with app:
         assert_type(await fetch("a"), bytes)
@@ -157,6 +165,7 @@ async def call_async() -> None:
         assert_type(await job.astatus(), Status)
         assert_type(await job.acancel(), bool)
         assert_type(fetch.amap(["a"], concurrency=2), AsyncIterator[bytes])
+        assert_type(fetch.amap(words()), AsyncIterator[bytes])
         assert_type(await fetch.asubmit_many(["a"]), list[Job[bytes]])
         assert_type(await app.asubmit([fetch.bind("a")]), list[Job[bytes]])
         group = await app.agroup([resize.bind("a")])
@@ -193,6 +202,7 @@ async def mistakes_async() -> None:
     await fetch.acall(1)  # type: ignore[arg-type]
     await resize.asubmit(hight=1)  # type: ignore[call-arg]
     fetch.amap([1])  # type: ignore[list-item]
+    fetch.amap(numbers())  # type: ignore[arg-type]
 
 
 def takes_any_task(task: Task[[str], bytes]) -> bytes:

@@ -2,7 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import fields
 from itertools import chain, islice
 from typing import Any, TypeVar
@@ -10,6 +18,7 @@ from typing import Any, TypeVar
 from ... import aio
 from ...address import format_address
 from ...aio.client_link import ClientLink
+from ...aio.mapping import Source
 from ...aio.servers import Server
 from ...errors import JobFailed, NotAccepted
 from ...options import JobOptions
@@ -44,14 +53,22 @@ class AsyncCalling:
         return task.serializer.load_result(data)
 
     async def map(
-        self, calls: Iterable[Call[R]], concurrency: int, *, alike: bool
+        self,
+        calls: Iterable[Call[R]] | AsyncIterable[Call[R]],
+        concurrency: int,
+        *,
+        alike: bool,
     ) -> AsyncIterator[R]:
         """Run foreground jobs; yield their results in order.
 
         They are `alike` if they are of one task with the same options. That is faster.
         """
-        run = self._map_alike if alike else self._map_any
-        results = run(iter(calls), concurrency)
+        if isinstance(calls, AsyncIterable):
+            results = self._map_coming(aiter(calls), concurrency)
+        elif alike:
+            results = self._map_alike(iter(calls), concurrency)
+        else:
+            results = self._map_any(iter(calls), concurrency)
         try:
             async for result in results:
                 yield result
@@ -77,15 +94,39 @@ class AsyncCalling:
         try:
             while True:
                 for call in islice(calls, concurrency - len(running)):
-                    job = self.call(call.task, call.workload)
-                    running.append(asyncio.create_task(job))
+                    running.append(self._begin(call))
                 if not running:
                     return
                 yield await running.popleft()
         finally:
-            for each in running:
-                each.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await _cancel(running)
+
+    async def _map_coming(
+        self, calls: AsyncIterator[Call[R]], concurrency: int
+    ) -> AsyncGenerator[R]:
+        """Run jobs as their calls come, which may be of different tasks."""
+        if concurrency < 1:
+            raise ValueError(f"concurrency is at least 1, not {concurrency}")
+        running: deque[asyncio.Task[R]] = deque()
+        source = Source(calls)
+        try:
+            while True:
+                while len(running) < concurrency and not source.ended:
+                    coming = source.next()
+                    first = asyncio.FIRST_COMPLETED
+                    await asyncio.wait([coming, *islice(running, 1)], return_when=first)
+                    if not coming.done():
+                        break
+                    running.extend(map(self._begin, source.take()))
+                if not running:
+                    return
+                yield await running.popleft()
+        finally:
+            await source.aclose()
+            await _cancel(running)
+
+    def _begin(self, call: Call[R]) -> asyncio.Task[R]:
+        return asyncio.create_task(self.call(call.task, call.workload))
 
     async def submit(self, task: Task[..., R], workload: bytes) -> Job[R]:
         """Submit a background job."""
@@ -182,6 +223,12 @@ class AsyncCalling:
             first, *others = given["after"]
             given["after"] = [aio.Job(servers, first.decode()), *others]
         return given
+
+
+async def _cancel(running: Iterable[asyncio.Task[Any]]) -> None:
+    for each in running:
+        each.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 def _submitted(task: Task[..., R], job: aio.Job) -> Job[R]:

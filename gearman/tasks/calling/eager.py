@@ -6,7 +6,14 @@ travel is found, and a task gets copies.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from typing import Any, Generic, TypeVar
 
 from ...client_core.results import failure
@@ -148,8 +155,16 @@ class EagerAsync:
         return (await self.submit(task, workload)).result()
 
     async def map(
-        self, calls: Iterable[Call[R]], concurrency: int, *, alike: bool
+        self,
+        calls: Iterable[Call[R]] | AsyncIterable[Call[R]],
+        concurrency: int,
+        *,
+        alike: bool,
     ) -> AsyncIterator[R]:
+        if isinstance(calls, AsyncIterable):
+            async for call in calls:
+                yield await self.call(call.task, call.workload)
+            return
         for call in calls:
             yield await self.call(call.task, call.workload)
 
