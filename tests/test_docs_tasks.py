@@ -16,42 +16,14 @@ from gearman.tasks import App, CurrentJob
 from gearman.tasks.options import TaskOptions
 from tests import servers
 from tests.cli.tools import our_tool, outcome
+from tests.tasks.runner.stage import started
 from tests.test_docs import PRINTED, blocks
 from tests.test_docs_protocols import sessions
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = (DOCS / "tasks.md").read_text()
 FILE = re.compile(r"# (\w+)\.py\n")
-
-# What `gearman-worker` does, in one process for all modules.
-WORKER = """
-import asyncio
-import signal
-import sys
-import threading
-from importlib import import_module
-from gearman.tasks import AsyncTaskWorker, TaskWorker
-
-apps = [import_module(name).app for name in sys.argv[1:]]
-workers = [TaskWorker(app) for app in apps if app.tasks]
-waiting = [AsyncTaskWorker(app) for app in apps if app.tasks]
-
-def stop(*_):
-    for worker in (*workers, *waiting):
-        worker.stop()
-
-signal.signal(signal.SIGTERM, stop)
-threads = [threading.Thread(target=worker.work) for worker in workers]
-for thread in threads:
-    thread.start()
-
-async def work():
-    await asyncio.gather(*(worker.work() for worker in waiting))
-
-asyncio.run(work())
-for thread in threads:
-    thread.join()
-"""
+(COMMAND,) = re.findall(r"^    gearman-worker (.*)$", PAGE, re.MULTILINE)
 
 
 def run(*words: str, folder: Path) -> subprocess.Popen[str]:
@@ -66,12 +38,16 @@ def run(*words: str, folder: Path) -> subprocess.Popen[str]:
 
 @contextmanager
 def working(modules: list[str], folder: Path) -> Iterator[None]:
-    worker = run(WORKER, *modules, folder=folder)
-    try:
+    """Run the command of the page that runs workers, for each module."""
+    with ExitStack() as stack:
+        runners = []
+        for name in modules:
+            words = shlex.split(COMMAND.replace("myapp", name))
+            run = started(folder, [*words, "-c", "1"], log=f"{name}.log")
+            runners.append(stack.enter_context(run))
+        for runner in runners:
+            runner.until_logged(" is ready ")
         yield
-    finally:
-        worker.terminate()
-        worker.communicate(timeout=servers.DEADLINE)
 
 
 def test_programs_and_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
@@ -121,3 +97,31 @@ def test_what_a_job_tells_of_itself_is_on_the_page() -> None:
 
 def test_the_page_names_the_default_server() -> None:
     assert App("localhost:4730").addresses == ["localhost:4730"]
+
+
+def test_settings_file_of_the_page_is_one_for_the_server(tmp_path: Path) -> None:
+    write, serve = re.findall(
+        r"^    (python -c .*|gearmand --settings .*)$", PAGE, re.MULTILINE
+    )
+    for block in blocks(DOCS / "tasks.md"):
+        found = FILE.match(block)
+        if found and found[1] == "reports":
+            text = block[: block.index("print(")]
+            (tmp_path / "reports.py").write_text(text)
+    _, option, code, _, file = shlex.split(write)
+    said = subprocess.run(
+        [sys.executable, option, code],
+        env=servers.package_environment(path=tmp_path),
+        capture_output=True,
+        check=True,
+        timeout=servers.DEADLINE,
+    )
+    (tmp_path / file).write_bytes(said.stdout)
+    _, option, name = shlex.split(serve)
+    assert name == file
+    with (
+        servers.ours(option, str(tmp_path / name)) as server,
+        App(server.address).admin(server.address) as admin,
+    ):
+        names = [(each["name"], each["source"]) for each in admin.get_schedules()]
+    assert names == [("clean", "file"), ("report", "file")]

@@ -6,7 +6,7 @@ connections, is random, and so is which callers are cancelled.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,13 @@ from gearman.aio import Client, Job
 from gearman.errors import JobFailed, ServerUnavailable
 from tests.aio.scripted import Scripted, Talk, scripted
 from tests.aio.stage import pending, run
+
+
+async def coming(workloads: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for workload in workloads:
+        await asyncio.sleep(0)
+        yield workload
+
 
 # What a caller, or the server, does next; the number chooses a caller or a job.
 CALLER = ("call", "unique", "background", "foreground", "many", "status", "cancel")
@@ -137,7 +144,8 @@ class Play:
 
     async def many(self, number: int) -> None:
         workloads = [b"many %d %d" % (self.count, n) for n in range(number)]
-        results = self.client.map("f", workloads, concurrency=1 + number // 3)
+        source = coming(workloads) if number % 2 else workloads
+        results = self.client.map("f", source, concurrency=1 + number // 3)
         place = 0
         async for result in results:
             assert result == b"result of " + workloads[place]

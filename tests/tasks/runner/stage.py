@@ -189,10 +189,12 @@ class Runner:
 
 
 @contextmanager
-def started(folder: Path, words: Sequence[str], **environment: str) -> Iterator[Runner]:
+def started(
+    folder: Path, words: Sequence[str], log: str = "log", **environment: str
+) -> Iterator[Runner]:
     """Run `gearman-worker` in a folder; end it at last, and kill it if need be."""
-    log = folder / "log"
-    with log.open("wb") as output:
+    path = folder / log
+    with path.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "gearman.tasks", *words],
             cwd=folder,
@@ -207,7 +209,7 @@ def started(folder: Path, words: Sequence[str], **environment: str) -> Iterator[
             stderr=output,
         )
     try:
-        yield Runner(process, log)
+        yield Runner(process, path)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
