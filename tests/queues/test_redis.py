@@ -17,7 +17,7 @@ from gearman.queue import Queue, StoredJob, Unreadable
 from tests.queues.backend_memcached import link
 from tests.queues.backend_redis import Redis, running
 from tests.queues.redis_stores import content, job, jobs, opened
-from tests.servers import DEADLINE, package_environment
+from tests.servers import DEADLINE, free_port, package_environment
 
 pytest.importorskip("redis")
 pytestmark = pytest.mark.any_build
@@ -96,7 +96,8 @@ def test_database_of_the_url_is_used(redis: Redis, prefix: str) -> None:
 
 
 def test_redis_cluster_takes_all_keys(tmp_path: Path) -> None:
-    with running(tmp_path, {"cluster-enabled": "yes", "save": ""}) as redis:
+    settings = {"cluster-enabled": "yes", "cluster-port": str(free_port()), "save": ""}
+    with running(tmp_path, settings) as redis:
         redis.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         with opened_when_ready(redis) as queue:
             queue.commit([job(1), job(2, bytes(20_000))], [])
