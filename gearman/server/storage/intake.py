@@ -6,15 +6,16 @@ from typing import Final, NamedTuple
 from ...errors import OptionError
 from ...options import JobOptions, parse_job_options
 from ...queue import InboxRow
-from ..broker import FULL, HIGH, LOW, NORMAL, Broker, Job, Peer
+from ..broker import FULL, HIGH, LOW, NORMAL, Broker, Function, Peer
 from ..broker.constants import JOB_CREATED
+from ..broker.memory import job_size
+from ..broker.steering.new_jobs import priority_of
 
 # Rows of one turn.
 MANY: Final = 256
 
 # Why a row is left alone for now; all other reasons are for good.
 _TEMPORARY: Final = frozenset(FULL.values())
-_OF_A_FUNCTION: Final = FULL["max-jobs-per-function"]
 
 
 class _Client(Peer):
@@ -83,8 +84,14 @@ class Intake:
             return
         jobs = self._broker.jobs
         number = jobs.next_number
-        job = self._joined(row)
-        refusal = self._answer(row, options)
+        priority = _priority(row, options)
+        function = self._broker.functions.known.get(row.function)
+        job = None
+        if function is not None:
+            job = jobs.uniques.find(function, row.unique, row.workload)
+            if job is None and self._must_wait(row, function, priority, options):
+                return
+        refusal = self._answer(row, options, priority)
         if refusal:
             self._refused(row, refusal, decisions)
             return
@@ -95,27 +102,40 @@ class Intake:
         else:
             decisions.jobs.append((job.number, row.id))
 
-    def _joined(self, row: InboxRow) -> Job | None:
-        """Return the job that a row will join."""
-        function = self._broker.functions.known.get(row.function)
-        if function is None or not row.unique:
-            return None
-        return self._broker.jobs.uniques.find(function, row.unique, row.workload)
+    def _must_wait(
+        self,
+        row: InboxRow,
+        function: Function,
+        priority: int,
+        options: JobOptions | None,
+    ) -> bool:
+        """Whether there are too many jobs. Then nothing is refused, nor logged."""
+        broker = self._broker
+        if priority == NORMAL:
+            priority = priority_of(function, options)
+        size = broker.memory.jobs + job_size(row.workload, row.unique)
+        limit = broker.limits.exceeded_by_job(
+            function, priority, len(broker.jobs.known), size
+        )
+        if limit == "max-jobs-per-function":
+            self.held.add(row.function)
+        elif limit is not None:
+            self.full = True
+        return limit is not None
 
-    def _answer(self, row: InboxRow, options: JobOptions | None) -> bytes:
+    def _answer(
+        self, row: InboxRow, options: JobOptions | None, priority: int
+    ) -> bytes:
         """Submit a row; return why it was refused, or b""."""
         if self._client.receipts or self._client.refusal:
             # An answer must not wait for those to earlier rows.
             self._client = _Client()
-        priority = row.priority
-        if priority is None and options is not None:
-            priority = options.priority
         self._broker.submit(
             self._client,
             row.function,
             row.unique,
             row.workload,
-            NORMAL if priority is None else priority,
+            priority,
             True,
             row.when,
             None,
@@ -125,12 +145,18 @@ class Intake:
         return self._client.refusal
 
     def _refused(self, row: InboxRow, reason: bytes, decisions: Decisions) -> None:
-        if reason == _OF_A_FUNCTION:
-            self.held.add(row.function)
-        elif reason in _TEMPORARY or reason == self._broker.outage:
+        if reason in _TEMPORARY or reason == self._broker.outage:
             self.full = True
         else:
             decisions.finished[row.id] = reason.decode(errors="replace")
+
+
+def _priority(row: InboxRow, options: JobOptions | None) -> int:
+    if row.priority is not None:
+        return row.priority
+    if options is not None and options.priority is not None:
+        return options.priority
+    return NORMAL
 
 
 def _options(row: InboxRow) -> tuple[JobOptions | None, str]:

@@ -344,6 +344,18 @@ def test_rows_wait_while_there_are_many_jobs(table, engine, limit):
         server.end()
 
 
+def test_rows_wait_while_there_are_many_functions(table):
+    server = running(table, engine=False, max_functions=1)
+    try:
+        table.add(InboxRow(1, b"f", b"", b"1"), InboxRow(2, b"g", b"", b"2"))
+        server.until(lambda: table.rows.keys() == {2})
+        assert work(server, 1) == [b"1"]
+        settled(server, table)
+        assert not table.refused
+    finally:
+        server.end()
+
+
 def test_rows_of_other_functions_do_not_wait_for_a_full_one(table):
     server = running(table, engine=False, max_jobs_per_function=1)
     try:
