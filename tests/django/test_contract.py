@@ -1,10 +1,13 @@
 """What Django documents of each backend for tasks."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,7 +30,7 @@ from gearman.django.library import (
 from gearman.django.messages import NOTE
 from gearman.server import embedded
 from tests.django import shop
-from tests.django.project import ended, tasks_on
+from tests.django.project import LIBRARY, ended, tasks_on
 from tests.servers import DEADLINE
 
 InvalidTask = getattr(_exceptions, "InvalidTask", None) or _exceptions.InvalidTaskError
@@ -103,12 +106,14 @@ def test_arguments_are_copied(server: str) -> None:
     assert result.args == [[1]]
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, shop.no_task])
+@pytest.mark.parametrize("value", [object(), {1, 2}, shop.no_task, timezone.now()])
 def test_arguments_are_those_of_json(server: str, value: object) -> None:
     with pytest.raises(TypeError, match="Unsupported type"):
         shop.noop.enqueue(value)
     with pytest.raises(TypeError, match="Unsupported type"):
         shop.noop.enqueue(key=value)
+    with pytest.raises(TypeError, match="Unsupported type"):
+        asyncio.run(shop.noop.aenqueue(value))
 
 
 def test_bytes_and_tuples_are_normalized(worker: None) -> None:
@@ -155,8 +160,10 @@ def test_task_is_checked_when_it_is_enqueued(server: str) -> None:
 
 
 def test_function_of_a_task_is_one_of_a_module(server: str) -> None:
-    with pytest.raises(InvalidTask, match="module level"):
-        tasks.task(lambda: None)
+    functions: list[Any] = [lambda: None, any, "".join]
+    for function in functions:
+        with pytest.raises(InvalidTask, match="module level"):
+            tasks.task(function)
 
 
 def test_task_with_context_has_an_argument_for_it(server: str) -> None:
@@ -300,6 +307,52 @@ def test_result_of_another_task_does_not_match(server: str) -> None:
     result = shop.noop.enqueue()
     with pytest.raises(_exceptions.TaskResultMismatch):
         shop.add.get_result(result.id)
+    with pytest.raises(_exceptions.TaskResultMismatch):
+        asyncio.run(shop.add.aget_result(result.id))
+
+
+def test_refreshed_result_is_the_same_until_something_happens(server: str) -> None:
+    result = shop.noop.enqueue(1, two=3)
+    before = asdict(result)
+    result.refresh()
+    assert asdict(result) == before
+    asyncio.run(result.arefresh())
+    assert asdict(result) == before
+
+
+def test_result_and_its_task_can_be_copied(server: str) -> None:
+    result = deepcopy(shop.noop.enqueue(1, two=3))
+    result.refresh()
+    assert shop.noop.get_result(result.id) == result
+
+
+@pytest.fixture
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """What Django logs about tasks."""
+    records: list[logging.LogRecord] = []
+    logger, handler = logging.getLogger(LIBRARY), logging.Handler()
+    handler.emit = records.append  # type: ignore[assignment, method-assign]
+    before = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    yield records
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+
+
+def test_log_has_the_ways_of_tasks(
+    worker: None, logged: list[logging.LogRecord]
+) -> None:
+    done, failed = ended(shop.noop.enqueue()), ended(shop.failing.enqueue("broken"))
+    for result, states in ((done, "SUCCESSFUL"), (failed, "FAILED")):
+        own = [line for line in logged if result.id in line.getMessage()]
+        # A worker may be faster than the one who enqueues.
+        (enqueued,) = (line for line in own if "enqueued" in line.getMessage())
+        started, finished = (line for line in own if line is not enqueued)
+        assert "state=RUNNING" in started.getMessage()
+        assert f"state={states}" in finished.getMessage()
+        problem = finished.exc_info and finished.exc_info[0]
+        assert problem is (None if states == "SUCCESSFUL" else ValueError)
 
 
 # -- settings
