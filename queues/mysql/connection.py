@@ -16,7 +16,8 @@ from pymysql.constants import CLIENT, SERVER_STATUS
 
 from gearman.errors import QueueError
 
-# Seconds that connecting, waiting for a lock, and a statement may take.
+# Seconds that connecting, each answer while doing so, waiting for a lock, and a
+# statement may take.
 CONNECT: Final = 10
 LOCK: Final = 5
 STATEMENT: Final = 20
@@ -93,7 +94,7 @@ class Connection:
                 charset="utf8mb4",
                 autocommit=None,
                 client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.FOUND_ROWS,
-                read_timeout=SILENCE,
+                read_timeout=CONNECT,
                 write_timeout=SILENCE,
                 program_name="gearmand",
                 defer_connect=True,
@@ -101,6 +102,7 @@ class Connection:
             )
             self._open()
             self._prepare()
+            self._peer._read_timeout = SILENCE
         except QueueError:
             self.close()
             raise
