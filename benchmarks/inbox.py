@@ -28,6 +28,7 @@ from benchmarks.run import exit_status, tell  # noqa: E402
 from benchmarks.servers import HOST, Server, ServerError, find  # noqa: E402
 from gearman.queue import load  # noqa: E402
 from tests.queues.backend_postgres import psycopg  # noqa: E402
+from tests.queues.inboxes import MySQL  # noqa: E402
 
 # Seconds of idling, and rows whose time to become a job is measured.
 IDLE, SINGLE = 10.0, 50
@@ -66,7 +67,19 @@ def sqlite(store: Store) -> Program:
     )
 
 
-PROGRAMS = {"postgres": postgres, "sqlite": sqlite}
+def mysql(store: Store) -> Program:
+    place = dict(store.arguments)
+    database = place.pop("db")
+    return Program(
+        lambda: MySQL(**place, database=database),
+        "INSERT INTO gearman_jobs_inbox (function_name, workload)"
+        " WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s)"
+        " SELECT 'f', REPEAT('x', 64) FROM n",
+        "INSERT INTO gearman_jobs_inbox (function_name) VALUES ('f')",
+    )
+
+
+PROGRAMS = {"postgres": postgres, "mysql": mysql, "sqlite": sqlite}
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
