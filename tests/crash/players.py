@@ -318,6 +318,9 @@ class Play:
         assert await wire.receive() == ("OPTION_RES", b"extensions")
         while self.random.random() < 0.9:
             await self.until(lambda: bool(self.recent or self.books.interesting))
+            if not (self.recent or self.books.interesting):
+                # The server has ended before there was a job.
+                return
             await self._get_results(wire)
             await asyncio.sleep(0.002)
         if self.recent:
