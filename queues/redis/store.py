@@ -24,10 +24,11 @@ from zlib import crc32
 from gearman.errors import JobRefused, JobsLost, QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable
 
-from .._shared.records import Seal, Window, decode_job, encode_job, job_number
+from .._shared.records import Seal, decode_job, encode_job, job_number
 from .address import Address
 from .gearmand import Remains
 from .promises import Promise, Waits, promise, read
+from .reading import bodies, fields
 from .reign import SIGN, Foreign, InUse, Reign, Verdict
 from .session import Session
 from .wire import Wire, packed, packed_records
@@ -41,16 +42,6 @@ MESSAGE: Final = 64 * 1024 * 1024
 # Bytes of the largest record that is read together with others, and how many are.
 SMALL: Final = 16 * 1024
 PAGE: Final = 1000
-
-# Lists fields of a hash without their values, which HSCAN itself does since 7.4.
-_LIST: Final = b"""
-local found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
-local names = {found[1]}
-for i = 1, #found[2], 2 do
-    names[#names + 1] = found[2][i]
-end
-return names
-"""
 
 _ADVICE: Final = {
     "READONLY": "connect to the primary",
@@ -174,68 +165,41 @@ class Store:
         yield from self._left
         numbers = sorted(self._small.live | self._large.live)
         for start in range(0, len(numbers), PAGE):
-            page = numbers[start : start + PAGE]
-            records = self._read(page)
-            for number in page:
-                if number in self._large.live:
-                    records[number] = self._read_large(number)
-                yield self._decoded(number, records.pop(number))
+            yield from self._page(numbers[start : start + PAGE])
+
+    def _page(self, numbers: list[int]) -> Iterator[StoredJob | Unreadable]:
+        """Yield some jobs in their order; large ones are read one by one."""
+        large = [number for number in numbers if number in self._large.live]
+        small = [n for n in numbers if n not in self._large.live] if large else numbers
+        found = dict(zip(small, self._bodies(self._small, small), strict=True))
+        for number in numbers:
+            home = self._small
+            if number not in found:
+                home = self._large
+                [found[number]] = self._bodies(home, [number])
+            body = found.pop(number)
+            if body is not None and job_number(body) == number:
+                yield decode_job(body)
+                continue
+            home.live.discard(number)
+            home.left.add(number)
+            yield Unreadable(_place(home.key, b"%d" % number), "it is damaged")
+
+    def _bodies(self, home: Hash, numbers: list[int]) -> list[bytes | None]:
+        with self._lock:
+            return bodies(self._session, home.key, numbers, self._seal)
 
     def _list(self) -> list[Unreadable]:
         """Find the numbers of all jobs; return the fields that are no numbers."""
         wrong = []
         for one in self._hashes:
-            one.live, unknown = self._fields(one.key)
+            one.live, unknown = fields(self._session, one.key)
             one.odd = len(unknown)
             wrong += [
                 Unreadable(_place(one.key, field), "it is not named by a number")
                 for field in unknown
             ]
         return wrong
-
-    def _fields(self, key: bytes) -> tuple[set[int], set[bytes]]:
-        numbers: set[int] = set()
-        unknown: set[bytes] = set()
-        cursor = b"0"
-        while True:
-            words = key, cursor, b"%d" % PAGE
-            [[cursor, *fields]] = self._session.run(
-                [packed(b"EVAL", _LIST, b"1", *words)]
-            )
-            for field in fields:
-                if field.isdigit() and b"%d" % (number := int(field)) == field:
-                    numbers.add(number)
-                else:
-                    unknown.add(field)
-            if cursor == b"0":
-                return numbers, unknown
-
-    def _read(self, page: Sequence[int]) -> dict[int, bytes | None]:
-        """Return the small records of these jobs."""
-        small = [number for number in page if number in self._small.live]
-        if not small:
-            return {}
-        with self._lock:
-            command = packed(b"HMGET", self._small.key, numbers=small)
-            [found] = self._session.run([command])
-        return dict(zip(small, found, strict=True))
-
-    def _read_large(self, number: int) -> bytes | None:
-        with self._lock:
-            command = packed(b"HGET", self._large.key, numbers=[number])
-            [record] = self._session.run([command])
-        return record  # type: ignore[no-any-return]
-
-    def _decoded(self, number: int, record: bytes | None) -> StoredJob | Unreadable:
-        data = record or b""
-        window = Window(lambda at, n: data[at : at + n], len(data), self._seal)
-        body = window.body(0)
-        if body is not None and job_number(body) == number:
-            return decode_job(body)
-        home = self._large if number in self._large.live else self._small
-        home.live.discard(number)
-        home.left.add(number)
-        return Unreadable(_place(home.key, b"%d" % number), "it is damaged")
 
     # Commit
 
@@ -332,7 +296,7 @@ class Store:
         jobs are to be added again. Jobs that are there and not live are done, and are
         removed, unless others than this server may have added them.
         """
-        found = [self._fields(one.key) for one in self._hashes]
+        found = [fields(self._session, one.key) for one in self._hashes]
         if verdict != Verdict.FINE:
             self._reign.take_again()
         lost: set[int] = set()
