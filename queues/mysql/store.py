@@ -97,8 +97,7 @@ class Store:
         with self._session.connection() as connection:
             create_inbox(connection, self._name)
         self.inbox = Inbox(self._session, self._name, LARGEST, self.commit)
-        # Whether it can be read shows here.
-        self.inbox.take(1, 0, ())
+        self.inbox.check()
 
     def _take_over(self, name: str) -> None:
         """Move the jobs that gearmand has left."""

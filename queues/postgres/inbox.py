@@ -87,7 +87,7 @@ REFUSE: Final = """
     FROM unnest($1::bigint[], $2::bytea[]) AS refused (id, reason)
     WHERE {inbox}.id = refused.id
 """
-CHANNEL: Final = "SELECT 'gearman_inbox_' || to_regclass($1::text)::oid"
+CHANNEL: Final = "SELECT 'gearman_inbox_' || $1::text::regclass::oid"
 
 # The bytes of a text. Only a database with this encoding may have texts of any bytes.
 ENCODING: Final = SQL(
@@ -156,6 +156,11 @@ class Inbox(BaseInbox):
         self._large = SQL(LARGE).format(**parts)
         self._delete = SQL(DELETE).format(**parts)
         self._refuse = SQL(REFUSE).format(**parts)
+
+    def check(self) -> None:
+        """Find out whether rows can be read, removed and changed."""
+        self.take(1, 0, ())
+        self.commit([], [], [0], {0: ""})
 
     def take(
         self, most: int, size: int, without: Collection[bytes]

@@ -7,7 +7,7 @@ connection cannot follow a statement of the next connection.
 
 import hashlib
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from selectors import PollSelector
 from typing import Any, Final, TypeVar
@@ -63,6 +63,10 @@ SETTINGS: Final = {
     "jit": "off",
 }
 
+# For an inbox: without statistics, which it may not have for a while, the first rows
+# would be found by sorting all of them.
+IN_ORDER: Final = {"enable_bitmapscan": "off"}
+
 # Skips settings that this version of Postgres does not have. Changes synchronous_commit
 # only if it is off: other values are as durable as a commit to the local disk, or more.
 SET: Final = """
@@ -99,11 +103,13 @@ class InUse(QueueError):
 class Session:
     """A connection; if it is lost, the next use opens a new one.
 
+    It has `more` settings than SETTINGS.
     The constructor raises ConfigurationError if the connection string is invalid.
     """
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, more: Mapping[str, str] = {}) -> None:
         self.conninfo = _complete(conninfo)
+        self._more = more
         self._connection: Connection | None = None
         self._table = ""
 
@@ -147,7 +153,8 @@ class Session:
         # Assigned first, so that it is closed if the next statements fail.
         self._connection = connection
         register(connection)
-        connection.execute(SET, [list(SETTINGS), list(SETTINGS.values())])
+        settings = {**SETTINGS, **self._more}
+        connection.execute(SET, [list(settings), list(settings.values())])
         return connection
 
     def _lock(self) -> None:

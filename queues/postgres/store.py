@@ -14,7 +14,7 @@ from gearman.queue import StoredJob, Unreadable, check
 from .arrays import Numbers, Texts
 from .inbox import Inbox
 from .inbox import create as create_inbox
-from .session import Connection, InUse, Session
+from .session import IN_ORDER, Connection, InUse, Session
 from .tables import (
     COLUMNS,
     Table,
@@ -102,7 +102,7 @@ class Store:
     ) -> None:
         check_name(table, "postgres-table")
         check_name(schema, "postgres-schema")
-        self._session = Session(conninfo)
+        self._session = Session(conninfo, IN_ORDER if inbox else {})
         self._left: list[Unreadable] = []
         # The highest number that was ever in the table, as far as is known.
         self._highest = 0
@@ -130,8 +130,7 @@ class Store:
         with self._session.connection() as connection:
             create_inbox(connection, self._table)
         self.inbox = Inbox(self._session, self._table, LARGEST, self.commit)
-        # Whether it can be read shows here.
-        self.inbox.take(1, 0, ())
+        self.inbox.check()
 
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         """Yield the jobs, read page by page, so that no transaction stays open."""

@@ -84,6 +84,11 @@ class Inbox(BaseInbox):
         self._commit = commit
         self._quoted = quoted(table + SUFFIX)
 
+    def check(self) -> None:
+        """Find out whether rows can be read, removed and changed."""
+        self.take(1, 0, ())
+        self.commit([], [], [0], {0: ""})
+
     def take(
         self, most: int, size: int, without: Collection[bytes]
     ) -> Sequence[InboxRow]:

@@ -141,7 +141,7 @@ class Queue(_Queue):
             self._file.connection.execute(rows.statement(table))
         inbox = rows.Inbox(self._file, table, self._commit_with)
         try:
-            inbox.take(1, 0, ())
+            inbox.check()
         except QueueError as error:
             raise StartupError(str(error)) from error
         return inbox

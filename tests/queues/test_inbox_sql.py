@@ -78,6 +78,35 @@ def test_who_may_not_insert_can_not_submit(database: Database) -> None:
         database.sql(f"SET ROLE {role}; SELECT gearman_submit('f', 'w');")
 
 
+def test_first_rows_are_found_without_sorting_all(database: Database) -> None:
+    """Also if Postgres has no statistics yet."""
+    with closing(POSTGRES(conninfo=database.conninfo, inbox=True)) as queue:
+        database.sql(
+            "INSERT INTO gearman_jobs_inbox (function_name)"
+            " SELECT 'f' FROM generate_series(1, 3000)"
+        )
+        inbox = queue.inbox()
+        statement = b"EXPLAIN " + inbox._take.as_string().encode()
+        with queue._store._session.connection() as connection:
+            plan = str(connection.execute(statement, [10, 10]).fetchall())
+    assert "Index Scan" in plan
+    assert "Sort" not in plan
+
+
+def test_server_that_may_not_remove_rows_does_not_start(database: Database) -> None:
+    installed(database)
+    role = f"keeper_{database.name}"
+    database.sql(
+        f"CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role};"
+        f"GRANT SELECT, UPDATE ON gearman_jobs_inbox TO {role};"
+    )
+    conninfo = database.conninfo.replace("user=postgres", f"user={role}")
+    with pytest.raises(StartupError, match=r"permission denied .* grant that"):
+        POSTGRES(conninfo=conninfo, inbox=True)
+    database.sql(f"GRANT DELETE ON gearman_jobs_inbox TO {role}")
+    POSTGRES(conninfo=conninfo, inbox=True).close()
+
+
 def test_functions_can_be_installed_again_while_a_server_runs(
     database: Database,
 ) -> None:

@@ -81,7 +81,8 @@ class StoredJobs:
         see `keep_unsaved`.
         """
         for job in jobs:
-            if job.receipts is None:
+            # A job that is pending, and has no receipts, was postponed.
+            if job.receipts is None and job.state != PENDING:
                 continue
             self._answers.settle(job, ERROR, (b"QUEUE_ERROR", reason))
             job.background = False

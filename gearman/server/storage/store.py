@@ -278,6 +278,9 @@ class Store:
             if leaving.size:
                 with self._lock:
                     self.rows.left(leaving, changes)
+                for row, reason in leaving.refused.items():
+                    text = f"row {row} of the inbox is no job: {reason}"
+                    self._warn("inbox row", text)
             self._succeed(changes, leaving.size)
 
     def _try(self, changes: Changes, leaving: Leaving = NONE_LEAVE) -> None:

@@ -36,6 +36,7 @@ class Table(Queue, Inbox):
         self.results: SimpleQueue[tuple[Exception | None, bool]] = SimpleQueue()
         self.failing: Exception | None = None
         self.unreadable: Exception | None = None
+        self.unwanted = b"unwanted"
         self.ring: Callable[[], None] = lambda: None
         self.commits: list[tuple[list[int], list[int], list[int], dict[int, str]]] = []
 
@@ -65,7 +66,9 @@ class Table(Queue, Inbox):
         taken: Sequence[int] = (),
         refused: Mapping[int, str] = {},
     ) -> None:
-        reasons = {job.number: FOR_GOOD for job in added if job.workload == b"unwanted"}
+        reasons = {
+            job.number: FOR_GOOD for job in added if job.workload == self.unwanted
+        }
         if reasons:
             raise JobRefused(reasons)
         error, after = self.failing, False
@@ -298,6 +301,17 @@ def test_job_that_is_cancelled_during_an_outage_takes_its_row_along(server, tabl
     assert not table.jobs
 
 
+def test_job_that_turns_out_to_be_too_large_after_an_outage_is_refused(server, table):
+    table.failing = OUTAGE
+    table.add(InboxRow(1, b"f", b"u", b"1"))
+    server.until(lambda: server.listener.broker.outage)
+    table.unwanted = b"1"
+    table.failing = None
+    server.until(lambda: table.refused)
+    server.until(lambda: not server.listener.broker.jobs.known)
+    assert table.refused == {1: FOR_GOOD}
+
+
 class Lines(logging.Handler):
     """Collects what is logged."""
 
@@ -316,6 +330,11 @@ def lines() -> Iterator[list[str]]:
     log.addHandler(handler)
     yield handler.lines
     log.removeHandler(handler)
+
+
+def test_refused_row_is_logged(lines, server, table):
+    table.add(InboxRow(1, b"f", options=b"colour"))
+    server.until(lambda: any("row 1 of the inbox is no job" in line for line in lines))
 
 
 def test_failure_to_read_is_logged_and_reading_goes_on(lines, server, table):
