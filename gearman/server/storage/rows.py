@@ -119,15 +119,13 @@ class Rows:
         self._deciding = False
         self.most = min(MOST, 2 * taken + FEW)
         self._look_at = 0.0
-        if not full and not held:
+        if taken:
             self._pause = FIRST_PAUSE
-            return
-        self._pause = FIRST_PAUSE if taken else min(self._pause * 2, IDLE)
-        if full:
-            self._look_at = now + self._pause
-        if held:
+        if full or held:
+            until, self._pause = now + self._pause, min(self._pause * 2, IDLE)
+            self._look_at = until if full else 0.0
             self.held |= held
-            self._held_until = min(self._held_until, now + self._pause)
+            self._held_until = min(self._held_until, until)
 
     # -- commits
 
