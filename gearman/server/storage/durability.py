@@ -23,6 +23,9 @@ PROGRESS_JOBS = 10_000
 # Seconds that the last commit may take when the server stops.
 LAST_COMMIT = 10.0
 
+# Seconds of a turn for rows of the inbox: what all connections may have of it together.
+ALLOWANCE = 0.005
+
 log = logging.getLogger("gearman.server")
 
 
@@ -203,6 +206,15 @@ class Durability:
             intake.begin(self._store.rows.take())
         if not intake.busy or self._closing:
             return
+        until = time.monotonic() + ALLOWANCE
+        self._decide(intake)
+        while intake.busy and time.monotonic() < until:
+            self._decide(intake)
+        if intake.busy:
+            self._wake()
+
+    def _decide(self, intake: Intake) -> None:
+        """Submit some rows, and tell the store what becomes of them."""
         decisions = intake.submit()
         with self._store.deciding() as rows:
             for number, row in decisions.jobs:
@@ -212,8 +224,6 @@ class Durability:
             if not intake.busy:
                 now = time.monotonic()
                 rows.decided(now, intake.taken, intake.full, intake.held)
-        if intake.busy:
-            self._wake()
 
 
 def replay(queue: Queue, broker: Broker) -> None:
