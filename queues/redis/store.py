@@ -9,9 +9,9 @@ number says the place of a job in the order, so no other list of jobs is needed.
 start, a script lists the numbers, some thousand at a time; then records are read in
 their order. Large ones are apart, so that no answer becomes larger than a record.
 
-A batch is one transaction. It ends by counting the jobs: if Redis has lost or restored
-some, the store compares the numbers, and has the server add the jobs again that are not
-there.
+A batch is one transaction, or a script if it only removes jobs. It ends by counting the
+jobs: if Redis has lost or restored some, the store compares the numbers, and has the
+server add the jobs again that are not there.
 """
 
 import logging
@@ -93,6 +93,8 @@ class Store:
         self._seal = Seal(b"\xa9job", crc32(prefix.encode()))
         # Jobs that may have been stored or removed by a batch that failed.
         self._doubtful: set[int] = set()
+        # What Redis has forgotten, until the server knows which jobs these are.
+        self._forgetful = Verdict.FINE
         self._left: list[Unreadable] = []
         # The server's thread, and the one that gives signs of life.
         self._lock = threading.RLock()
@@ -208,9 +210,26 @@ class Store:
         refuse(added, sizes)
         gone = set(done)
         with self._lock:
-            for part in parts(added, sizes):
-                self._write(part, gone)
-                gone = set()
+            self._write_parts([*parts(added, sizes)], gone)
+
+    def _write_parts(self, some: Sequence[Sequence[StoredJob]], gone: set[int]) -> None:
+        stored: set[int] = set()
+        for part in some[:-1]:
+            new = {job.number for job in part} - self._small.live - self._large.live
+            self._write_after(stored, part, gone)
+            stored |= new
+            gone = set()
+        self._write_after(stored, some[-1], gone)
+
+    def _write_after(
+        self, stored: set[int], part: Sequence[StoredJob], gone: set[int]
+    ) -> None:
+        """Write a part; if that fails, the next batch removes those stored before."""
+        try:
+            self._write(part, gone)
+        except QueueError:
+            self._doubtful |= stored
+            raise
 
     def _write(
         self,
@@ -280,14 +299,16 @@ class Store:
         Raises JobsLost if Redis has lost jobs.
         """
         verdict = self._reign.verdict()
-        if verdict == Verdict.FINE:
+        if verdict == self._forgetful == Verdict.FINE:
             return
         if verdict == Verdict.TAKEN:
             raise QueueError(
                 f"another server has taken over the jobs in Redis at {self._address}:"
                 " stop one of the two"
             )
-        self._recover(verdict)
+        if verdict != Verdict.FINE:
+            self._forgetful = verdict
+        self._recover(self._forgetful)
 
     def _recover(self, verdict: Verdict) -> None:
         """Compare Redis with what should be there. Raises JobsLost if jobs are not.
@@ -298,7 +319,9 @@ class Store:
         """
         found = [fields(self._session, one.key) for one in self._hashes]
         if verdict != Verdict.FINE:
+            # If this fails, Redis may know the right again, but not all jobs.
             self._reign.take_again()
+        self._forgetful = Verdict.FINE
         lost: set[int] = set()
         for one, (numbers, odd) in zip(self._hashes, found, strict=True):
             lost |= one.live - numbers if verdict == Verdict.FINE else one.live

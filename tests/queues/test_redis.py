@@ -186,6 +186,21 @@ def test_large_batch_is_sent_in_parts(
     assert jobs(redis.port, prefix=prefix) == some
 
 
+def test_part_of_a_batch_that_failed_is_removed_again(
+    redis: Redis, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gearman.queues.redis.store.MESSAGE", 1000)
+    with link(redis.port) as way, opened(way.port, prefix=prefix) as queue:
+        queue.commit([job(1)], [])
+        way.left = 4000
+        with pytest.raises(QueueError):
+            queue.commit([job(n, bytes(900)) for n in range(1, 9)], [])
+        assert 1 < redis.call("HLEN", f"{{{prefix}}}:jobs") < 8
+        way.left = sys.maxsize
+        queue.commit([job(9)], [])
+        assert redis.call("HLEN", f"{{{prefix}}}:jobs") == 2
+
+
 # One server at a time
 
 
@@ -376,6 +391,35 @@ def test_redis_put_back_in_time_gets_all_jobs_again(redis: Redis, prefix: str) -
         job(4),
         job(5),
     ]
+
+
+def test_loss_is_not_forgotten_if_the_next_step_fails(
+    redis: Redis, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gearman.queues.redis.reign import Reign
+
+    def take_again_and_fail(reign: Reign) -> None:
+        take_again(reign)
+        monkeypatch.undo()
+        raise QueueError("the connection was lost")
+
+    with opened(redis.port, prefix=prefix) as queue:
+        queue.commit([job(1)], [])
+        before = dumped(redis, prefix)
+        queue.commit([job(1, b"new")], [])
+        restored(redis, prefix, before)
+        with pytest.raises(QueueError, match="changed by another server"):
+            queue.commit([job(2)], [])
+        take_again = Reign.take_again
+        monkeypatch.setattr(Reign, "take_again", take_again_and_fail)
+        with pytest.raises(QueueError, match="the connection was lost"):
+            queue.commit([job(2)], [])
+        with pytest.raises(JobsLost) as loss:
+            queue.commit([job(2)], [])
+        assert loss.value.numbers == [1]
+        queue.commit([job(2)], [])
+        queue.commit([job(1, b"new")], [])
+    assert jobs(redis.port, prefix=prefix) == [job(1, b"new"), job(2)]
 
 
 def test_finished_jobs_that_come_back_are_removed_again(
