@@ -282,7 +282,11 @@ def test_configuration_file_is_read_again_at_hup(stage: Stage) -> None:
             "[functions.wait]\ntimeout = 0.1\ndedicated_count = 1\n"
         )
         runner.send(signal.SIGHUP)
-        servers.until(lambda: ["wait"] in stage.functions())
+        runner.until_logged(" replaces 2: ")
+        # The old one, whose timeout is another, takes no more jobs. The common process
+        # has a worker for plain tasks, and one for the others.
+        servers.until(lambda: len(stage.functions()) == 3)
+        assert ["wait"] in stage.functions()
         stage.submit("wait", "file")
         runner.until_logged(" of wait runs for ")
         assert ", and its timeout is 0.1 s" in runner.log
