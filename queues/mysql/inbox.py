@@ -7,6 +7,7 @@ from gearman.errors import StartupError
 from gearman.queue import Inbox as BaseInbox
 from gearman.queue import InboxRow, StoredJob
 
+from .._shared.sizes import fitting
 from .connection import Connection
 from .session import Session
 from .statements import identifier, part_size, quoted
@@ -121,7 +122,7 @@ class Inbox(BaseInbox):
             others = b" AND function_name NOT IN (%b)" % names
         with self._session.connection() as connection:
             rows = connection.rows(TAKE % (SMALL, self._table, others, most))
-            rows = rows[: _fitting([row[-1] for row in rows], size)]
+            rows = rows[: fitting([row[-1] for row in rows], size)]
             large = self._large(
                 connection,
                 {
@@ -193,13 +194,3 @@ class Inbox(BaseInbox):
 
     def listen(self, ring: Callable[[], None]) -> None:
         """Do nothing: the database tells nobody."""
-
-
-def _fitting(sizes: Sequence[int], most: int) -> int:
-    """Return how many of the first rows to take: at least one, or what fits."""
-    total = 0
-    for count, size in enumerate(sizes):
-        total += size
-        if total > most and count:
-            return count
-    return len(sizes)

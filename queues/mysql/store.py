@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gearman.errors import JobRefused, QueueError, StartupError
+from gearman.errors import QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable, check
 
+from .._shared.sizes import refuse_large
 from .connection import (
     BAD_NULL,
     DEADLOCK,
@@ -151,7 +152,7 @@ class Store:
         also: Sequence[bytes] = (),
     ) -> None:
         """Commit a batch, and these statements in the same transaction."""
-        refuse(added)
+        refuse_large(added, LARGEST, "the queue")
         # New jobs have higher numbers than those before them; others may replace rows.
         numbers = [job.number for job in added]
         replaced = [number for number in numbers if number <= self._highest]
@@ -241,15 +242,3 @@ def what_may_be_lost(flush: int, has_log: bool, sync: int) -> str:
             " jobs may be lost; with 1, none are"
         )
     return ""
-
-
-def refuse(jobs: Sequence[StoredJob]) -> None:
-    """Raise JobRefused if some of these jobs are too large."""
-    reasons = {
-        job.number: f"a workload has {len(job.workload)} bytes, and the queue takes"
-        f" {LARGEST} at most"
-        for job in jobs
-        if len(job.workload) > LARGEST
-    }
-    if reasons:
-        raise JobRefused(reasons)

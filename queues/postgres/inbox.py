@@ -15,6 +15,7 @@ from gearman.errors import StartupError
 from gearman.queue import Inbox as BaseInbox
 from gearman.queue import InboxRow, StoredJob
 
+from .._shared.sizes import fitting
 from .arrays import Numbers, Texts
 from .session import Connection, Session, sentence
 from .tables import Table, beside, create_schema, find
@@ -171,7 +172,7 @@ class Inbox(BaseInbox):
                 rows = _fetch(connection, self._take_others, values)
             else:
                 rows = _fetch(connection, self._take, [most, SMALL])
-            rows = rows[: _fitting([row[-1] for row in rows], size)]
+            rows = rows[: fitting([row[-1] for row in rows], size)]
             large = {
                 row[0]: None
                 for row in rows
@@ -232,16 +233,6 @@ def _fetch(
     connection: Connection, statement: Composed, values: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
     return connection.execute(statement, values, prepare=True, binary=True).fetchall()
-
-
-def _fitting(sizes: Sequence[int], most: int) -> int:
-    """Return how many of the first rows to take: at least one, or what fits."""
-    total = 0
-    for count, size in enumerate(sizes):
-        total += size
-        if total > most and count:
-            return count
-    return len(sizes)
 
 
 class Ears:

@@ -8,9 +8,10 @@ from typing import Any, Final
 from psycopg import errors
 from psycopg.sql import SQL, Composed, Identifier
 
-from gearman.errors import JobRefused, QueueError, StartupError
+from gearman.errors import QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable, check
 
+from .._shared.sizes import refuse_large
 from .arrays import Numbers, Texts
 from .inbox import Inbox
 from .inbox import create as create_inbox
@@ -162,7 +163,7 @@ class Store:
         also: Callable[[Connection], None] | None = None,
     ) -> None:
         """Commit a batch, and what `also` executes in the same transaction."""
-        refuse(added)
+        refuse_large(added, LARGEST, "Postgres")
         # New jobs have higher numbers than those before them; others may replace rows.
         # ON CONFLICT would make every batch slower, by a sixth.
         numbers = [job.number for job in added]
@@ -217,18 +218,6 @@ def what_to_do(error: QueueError) -> str:
     cause = error if isinstance(error, InUse) else error.__cause__
     advice = next(text for kind, text in WHAT_TO_DO if isinstance(cause, kind))
     return f"the queue can't be opened: {error}: {advice}"
-
-
-def refuse(jobs: Sequence[StoredJob]) -> None:
-    """Raise JobRefused if some of these jobs are too large."""
-    reasons = {
-        job.number: f"a workload has {len(job.workload)} bytes, and Postgres takes"
-        f" {LARGEST} at most"
-        for job in jobs
-        if len(job.workload) > LARGEST
-    }
-    if reasons:
-        raise JobRefused(reasons)
 
 
 def messages(jobs: Sequence[StoredJob]) -> Iterator[Sequence[StoredJob]]:
