@@ -1,6 +1,8 @@
 """A few transactions while things are killed; ``python -m tests.crash.inbox``: many."""
 
+import gc
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,19 @@ from .inbox import play as module
 from .inbox.places import PLACES
 from .inbox.play import play
 
-# PyMySQL does not close the socket of a connection that fails early.
+# PyMySQL does not close the socket of a connection that fails early: it is closed as
+# garbage, which must be collected before other tests run.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )
 
 TRANSACTIONS = 200
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
