@@ -25,7 +25,8 @@ EXPECTED = os.environ.get("GEARMAN_EXPECT_BUILD", "")
 # Queues, tools and the monitor are plain Python with every build, on top of what has
 # tests of its own with both; the benchmarks start servers of both builds.
 ANY_BUILD = (
-    *("queues/", "sql/", "benchmarks/", "cli/", "monitor/web/"),
+    *("queues/", "benchmarks/", "cli/", "monitor/web/"),
+    *("sql/test_docs.py", "sql/test_results.py", "sql/test_udf"),
     *("monitor/test_main.py", "monitor/test_servers.py", "monitor/test_docs.py"),
     "monitor/pages/test_browser.py",
     *("client/test_same_as_2_0_2.py", "interop/test_debian.py"),

@@ -325,6 +325,27 @@ def test_a_handle_may_end_with_its_packet(number: int, framing: ModuleType) -> N
     assert not decoder.unfinished
 
 
+@pytest.mark.parametrize(
+    ("values", "body"),
+    [
+        (["ä", b"u", "w"], "ä\0u\0w".encode()),
+        (["f", b"u", b"w\0w"], b"f\0u\0w\0w"),
+        ([], b""),
+        # These are no text that UTF-8 has, no text at all, or end too early.
+        (["\ud800"], None),
+        ([7], None),
+        ([bytearray(b"f")], None),
+        (["f\0", b"u"], None),
+    ],
+)
+def test_a_request_is_made_of_text_and_bytes(
+    framing: ModuleType, values: list[object], body: bytes | None
+) -> None:
+    found = framing.encode_request(7, values)
+    expected = None if body is None else framing.encode(7, [body], REQUEST)
+    assert found == expected
+
+
 @pytest.mark.parametrize("limit", [2**32 - 1, 2**40])
 def test_the_limit_may_be_what_a_header_can_declare(
     limit: int, framing: ModuleType

@@ -345,7 +345,7 @@ def state(broker: Any) -> list[Any]:
     """Return the whole state of a broker."""
     jobs = [
         (it.handle, it.function.name, it.unique, it.workload, it.priority, it.state)
-        + (it.background, it.when, it.retries, it.numerator, it.denominator)
+        + (it.background, it.when, it.retries, it.progress)
         + (len(it.clients or ()), it.reducer, it.stored, extra(it.extra))
         for it in broker.jobs.known.values()
     ]
