@@ -486,6 +486,13 @@ class TestOrder:
         got = [worker.grab_workload().decode() for _ in JOBS]
         assert " ".join(got) == order
 
+    @pytest.mark.parametrize("priority_first", [True, False])
+    def test_jobs_of_one_function_come_by_priority(self, make_server, priority_first):
+        server = make_server(priority_first=priority_first)
+        fill(server, b"aL", b"aN", b"aH")
+        worker = server.connect().can_do(b"a")
+        assert [worker.grab_workload() for _ in range(3)] == [b"aH", b"aN", b"aL"]
+
 
 class TestManyFunctions:
     """A worker may have thousands of functions, but only few of them have jobs."""
