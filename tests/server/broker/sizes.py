@@ -131,6 +131,8 @@ def real_size(root: object) -> int:
         thing = waiting.pop()
         if id(thing) in seen or isinstance(thing, _NOT_COUNTED):
             continue
+        if type(thing).__name__ in _FUNCTIONS:
+            continue
         seen.add(id(thing))
         alive.append(thing)
         # Memory is allocated in steps of this size.
@@ -140,6 +142,8 @@ def real_size(root: object) -> int:
 
 
 _DESCRIPTORS = ("member_descriptor", "getset_descriptor")
+# Types of functions in the compiled build, which have no name in Python.
+_FUNCTIONS = ("builtin_function_or_method", "cython_function_or_method")
 _NOT_COUNTED = (int, float, type, ModuleType, FunctionType, MethodType)
 
 
