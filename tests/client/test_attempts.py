@@ -232,10 +232,12 @@ def test_a_job_whose_time_is_over_is_cancelled(
 def test_a_job_that_was_cancelled_before_the_first_look_says_so_if_asked_for(
     ours: Server, client: Any, task: str
 ) -> None:
+    begun: Future[None] = Future()
     go_on: Future[None] = Future()
     seen: list[bool] = []
 
     def run(worker: Any, job: Any) -> None:
+        begun.set_result(None)
         go_on.result(DEADLINE)
         servers.until(lambda: job.cancelled)
         seen.append(job.cancelled)
@@ -250,7 +252,7 @@ def test_a_job_that_was_cancelled_before_the_first_look_says_so_if_asked_for(
         worker.register_task(task, run)
         with working(worker):
             request = client.submit_job(task, "", background=True)
-            servers.until(lambda: client.get_job_status(request).status["running"])
+            begun.result(DEADLINE)
             admin.cancel_job(request.job.handle)
             go_on.set_result(None)
     assert seen == [True]

@@ -48,7 +48,7 @@ def test_an_exception_is_written_as_for_a_job(server: Server, peer: Peer) -> Non
 
 def test_a_job_that_has_not_ended_is_an_error(server: Server) -> None:
     handle = submit(server, "lonely")
-    for more in ([], ["--wait", "-t", "100"]):
+    for more in ([], ["--wait", "-t", "1000"]):
         said = gearman(server, "--result", handle, *more)
         text = f"gearman: the job {handle} has not ended: it is waiting\n"
         assert said == Outcome(1, b"", text)
