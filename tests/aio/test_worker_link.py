@@ -10,7 +10,7 @@ from gearman.aio import RunningJob, Worker
 from gearman.errors import JobRetry
 from tests.aio.scripted import Scripted, Talk, scripted
 from tests.aio.stage import run, soon
-from tests.servers import until
+from tests.servers import DEADLINE, until
 
 Scene = Callable[[Scripted, Worker], Awaitable[None]]
 
@@ -315,12 +315,13 @@ def test_a_server_that_does_not_answer_does_not_keep_the_others_waiting(
             first.send("NO_JOB")
             await first.expect("PRE_SLEEP")
             # Patience begins again with each grab.
-            for _ in range(3):
-                first.send("NOOP")
-                await first.expect("GRAB_JOB_UNIQ")
-                await asyncio.sleep(0.03)
-                first.send("NO_JOB")
-                await first.expect("PRE_SLEEP")
+            monkeypatch.setattr("gearman.aio.worker._PATIENCE", DEADLINE)
+            first.send("NOOP")
+            await first.expect("GRAB_JOB_UNIQ")
+            worker._lose_patience(asyncio.get_running_loop())
+            assert worker.slots.free == 0
+            first.send("NO_JOB")
+            await first.expect("PRE_SLEEP")
             worker.stop()
             await work
             assert worker.slots.free == 1
