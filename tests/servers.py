@@ -297,6 +297,22 @@ def end(process: subprocess.Popen[bytes]) -> None:
         raise AssertionError(f"{process.args!r} ignored SIGTERM") from None
 
 
+def stop(pid: int) -> None:
+    """Stop a process by SIGSTOP; return when all its threads stand still."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = Path(f"/proc/{pid}/task")
+    until(lambda: all(map(_stands_still, threads.iterdir())))
+
+
+def _stands_still(thread: Path) -> bool:
+    try:
+        text = (thread / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        # It has ended.
+        return True
+    return text.rpartition(")")[2].split()[0] in "TtZX"
+
+
 def until(answer: Callable[[], T]) -> T:
     """Call a function repeatedly, and return its first true result."""
     deadline = time.monotonic() + DEADLINE

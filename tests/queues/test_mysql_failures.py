@@ -17,6 +17,7 @@ from gearman.queues.mysql.connection import Connection, DatabaseError
 
 from gearman.errors import QueueError, StartupError
 from gearman.queue import Queue, StoredJob, load
+from tests import servers
 from tests.queues.backend_mysql import USER, Database
 from tests.servers import DEADLINE
 
@@ -257,7 +258,7 @@ def test_database_that_says_nothing_counts_as_gone(
     database: Database, hasty: None
 ) -> None:
     with closing(opened(database)) as queue:
-        os.kill(database.daemon.process.pid, signal.SIGSTOP)
+        servers.stop(database.daemon.process.pid)
         try:
             for _ in range(2):
                 with failing() as error:

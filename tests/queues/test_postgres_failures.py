@@ -14,6 +14,7 @@ import pytest
 
 from gearman.errors import QueueError, StartupError
 from gearman.queue import Queue, StoredJob, load
+from tests import servers
 from tests.queues.backend_postgres import Database, psycopg
 
 ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
@@ -69,7 +70,7 @@ def locked_table(database: Database) -> Iterator[None]:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
+    servers.stop(pid)
     try:
         yield
     finally:

@@ -23,6 +23,7 @@ from gearman.server import embedded
 from gearman.server.embedded import processes, settings, threads
 from gearman.server.net.listener import Listener
 from gearman.server.settings.config import Config
+from tests import servers
 from tests.servers import DEADLINE, package_environment, until
 
 PLACES = pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
@@ -345,7 +346,7 @@ def test_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "PATIENCE", 0.1)
     with embedded.server(process=True) as address:
         number = pid(address)
-        os.kill(number, signal.SIGSTOP)
+        servers.stop(number)
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
 

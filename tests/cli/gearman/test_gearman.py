@@ -52,7 +52,7 @@ def test_a_server_that_is_not_there_is_not_healthy() -> None:
 
 def test_a_server_that_is_silent_is_not_healthy() -> None:
     with servers.ours() as server:
-        server.process.send_signal(signal.SIGSTOP)
+        servers.stop(server.process.pid)
         said = gearman(server, "--ping", "-t", "100")
         server.process.send_signal(signal.SIGCONT)
     assert said.status == 1

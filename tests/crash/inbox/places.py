@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import servers
 from tests.queues import backend_mysql, backend_postgres
 from tests.queues.inboxes import MySQL
 from tests.servers import DEADLINE, until
@@ -34,7 +35,7 @@ class Place:
 def _kill_all(pid: int) -> None:
     """Kill a process and its children, and wait for their end."""
     # It makes no more children.
-    os.kill(pid, signal.SIGSTOP)
+    servers.stop(pid)
     children = [
         int(path.name)
         for path in Path("/proc").glob("[0-9]*")
