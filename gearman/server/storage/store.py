@@ -262,8 +262,10 @@ class Store:
                 self._landed()
 
     def _commit(self, changes: Changes) -> None:
-        with self._lock:
-            leaving = self.rows.leaving(changes, self._most)
+        leaving = NONE_LEAVE
+        if self._inbox is not None:
+            with self._lock:
+                leaving = self.rows.leaving(changes, self._most)
         try:
             self._try(changes, leaving)
         except JobRefused as error:
