@@ -1,6 +1,5 @@
 """Submitting jobs by the blocking client, and asking for them later."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -9,7 +8,8 @@ from typing import Any, TypeVar
 
 from ...address import format_address
 from ...admin_client import GearmanAdminClient
-from ...client import GearmanClient
+from ...blocking.uniques import random_unique
+from ...client import RANDOM_UNIQUE_BYTES, GearmanClient
 from ...client_core.inquiry import UNKNOWN_JOB
 from ...client_core.results import failure
 from ...constants import JOB_COMPLETE, JOB_CREATED, JOB_FAILED
@@ -25,9 +25,6 @@ from ..jobs import Address, Status
 from ..task import Call, Job, Task
 
 R = TypeVar("R")
-
-# Bytes of a unique, which is written in hexadecimal.
-_UNIQUE = 16
 
 # Seconds of one wait where there is no limit.
 _LONG = 86400.0
@@ -213,12 +210,10 @@ def _requests(
     calls: Sequence[Call[Any]], *, background: bool
 ) -> list[GearmanJobRequest]:
     """Make the requests for calls; those without a unique get a random one."""
-    uniques = os.urandom(_UNIQUE * len(calls)).hex()
-    digits = 2 * _UNIQUE
     requests = []
-    for start, call in enumerate(calls):
+    for call in calls:
         task, steering = call.task, call.task.steering
-        unique = steering.unique or uniques[start * digits : (start + 1) * digits]
+        unique = steering.unique or random_unique(RANDOM_UNIQUE_BYTES)
         job = GearmanJob(None, None, task.name, unique, call.workload)
         request = GearmanJobRequest(job, steering.priority, background)
         if steering.options is not None:
