@@ -304,6 +304,16 @@ def stop(pid: int) -> None:
     until(lambda: all(map(_stands_still, threads.iterdir())))
 
 
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A context in which a process stands still; after it, the process goes on."""
+    stop(pid)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def _stands_still(thread: Path) -> bool:
     try:
         text = (thread / "stat").read_text()

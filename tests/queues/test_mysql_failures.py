@@ -1,6 +1,5 @@
 """The plugin mysql if the database fails, or if two servers use one table."""
 
-import os
 import signal
 import socket
 import threading
@@ -258,16 +257,13 @@ def test_database_that_says_nothing_counts_as_gone(
     database: Database, hasty: None
 ) -> None:
     with closing(opened(database)) as queue:
-        servers.stop(database.daemon.process.pid)
-        try:
+        with servers.stopped(database.daemon.process.pid):
             for _ in range(2):
                 with failing() as error:
                     queue.commit([ONE], [])
                 assert "timed out" in str(error.value)
             with pytest.raises(StartupError, match="timed out"):
                 opened(database)
-        finally:
-            os.kill(database.daemon.process.pid, signal.SIGCONT)
         queue.commit([ONE], [])
     assert content(database) == [ONE]
 

@@ -14,8 +14,8 @@ import pytest
 
 from gearman.errors import QueueError, StartupError
 from gearman.queue import Queue, StoredJob, load
-from tests import servers
 from tests.queues.backend_postgres import Database, psycopg
+from tests.servers import stopped
 
 ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
 TWO = StoredJob(2, b"H:host:2", b"f", b"v", b"two")
@@ -66,15 +66,6 @@ def locked_table(database: Database) -> Iterator[None]:
     with database.connect() as other, other.transaction():
         other.execute("LOCK TABLE gearman_jobs IN EXCLUSIVE MODE")
         yield
-
-
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    servers.stop(pid)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture

@@ -51,10 +51,8 @@ def test_a_server_that_is_not_there_is_not_healthy() -> None:
 
 
 def test_a_server_that_is_silent_is_not_healthy() -> None:
-    with servers.ours() as server:
-        servers.stop(server.process.pid)
+    with servers.ours() as server, servers.stopped(server.process.pid):
         said = gearman(server, "--ping", "-t", "100")
-        server.process.send_signal(signal.SIGCONT)
     assert said.status == 1
     assert said.err.startswith(f"gearman: {server.address} does not answer: ")
 
