@@ -223,7 +223,11 @@ def test_job_over_its_timeout_is_killed_and_the_others_go_on(stage: Stage) -> No
         assert stage.waiting("wait") == 1
         stage.file("file").touch()
         servers.until(lambda: stage.waiting("wait") == 0)
-        assert "of wait runs for" not in runner.log
+        # On a busy machine the server may notice the kill before the timeout. Then the
+        # job is queued again at once, and another process is killed with it.
+        killed = [line for line in runner.log.splitlines() if "is killed" in line]
+        assert killed
+        assert all(f"job {job.handle} of hang runs for " in line for line in killed)
 
 
 def test_process_whose_event_loop_is_blocked_is_killed(stage: Stage) -> None:
