@@ -82,6 +82,13 @@ class JobsLost(QueueError):
         self.numbers = numbers
 
 
+class Fenced(QueueError):
+    """Another server of the cluster owns the stored jobs by now.
+
+    Nothing was changed, and nothing can be, until this server owns them again.
+    """
+
+
 # The other errors of the blocking library. Their names are python-gearman's, which
 # programs catch.
 

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 from . import entries
 from .commands import MAX_FUNCTION, MAX_UNIQUE
 from .errors import ConfigurationError
+from .register import Claim, Register
 from .text import shown as shown
 
 HIGH, NORMAL, LOW = 0, 1, 2
@@ -194,6 +195,10 @@ class Queue(ABC):
     # Whether it has functions of SQL that run a job and return its result.
     has_results: ClassVar[bool] = False
 
+    # Whether servers of a cluster can share a store. If so, the constructor takes the
+    # argument `cluster`, a Cluster or None.
+    has_cluster: ClassVar[bool] = False
+
     @classmethod  # noqa: B027
     def prepare(cls) -> None:
         """Import all modules that the plugin needs.
@@ -275,6 +280,22 @@ class Queue(ABC):
         Called once, before the first `commit`, if `has_inbox`, and if the constructor
         had the argument `inbox=True`. If `has_inbox`, a plugin also has `sql` and
         `install_sql`.
+        """
+        raise NotImplementedError
+
+    def register(self) -> Register:
+        """Return the register of the cluster, if the constructor has got one.
+
+        It does not need this Queue any more.
+        """
+        raise NotImplementedError
+
+    def own(self, claim: Claim) -> None:
+        """Own the jobs, as the register of another Queue for this store has allowed.
+
+        Called once in a cluster, before `replay`; before that nothing was changed. From
+        now on `commit` raises Fenced if this claim does not count any more. Raises
+        QueueError.
         """
         raise NotImplementedError
 

@@ -1,6 +1,7 @@
 """A server without sockets and clocks: peers send and get bytes."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -143,6 +144,33 @@ class Server:
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make servers in this process check often for stalled connections."""
     monkeypatch.setattr(watchdog, "WATCH_INTERVAL", 0.05)
+
+
+class Messages(logging.Handler):
+    """Keeps what is logged; `told` are the messages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append(self.format(record))
+
+    def count(self, text: str) -> int:
+        """Return how many messages contain a text."""
+        return sum(text in message for message in self.told)
+
+
+@pytest.fixture
+def messages() -> Iterator[Messages]:
+    """What the server in this process logs, from the level INFO on."""
+    logger = logging.getLogger("gearman.server")
+    level, handler = logger.level, Messages()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 @pytest.fixture

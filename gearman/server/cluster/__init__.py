@@ -1,0 +1,1 @@
+"""Several servers over one database: which of them owns the jobs."""
