@@ -5,6 +5,7 @@ from typing import Any
 
 from gearman.queue import Inbox, Option, StoredJob, Unreadable, require
 from gearman.queue import Queue as BaseQueue
+from gearman.register import Claim, Cluster, Register
 
 
 class Queue(BaseQueue):
@@ -76,6 +77,7 @@ class Queue(BaseQueue):
 
     has_inbox = True
     has_results = True
+    has_cluster = True
 
     @classmethod
     def prepare(cls) -> None:
@@ -90,11 +92,12 @@ class Queue(BaseQueue):
         table: str = "",
         schema: str = "",
         inbox: bool = False,
+        cluster: Cluster | None = None,
     ) -> None:
         self.prepare()
         from .store import Store
 
-        self._store = Store(conninfo, table, schema, inbox)
+        self._store = Store(conninfo, table, schema, inbox, cluster)
 
     @classmethod
     def sql(cls, options: Mapping[str, Any]) -> str:
@@ -138,6 +141,12 @@ class Queue(BaseQueue):
         inbox = self._store.inbox
         assert inbox is not None  # noqa: S101
         return inbox
+
+    def register(self) -> Register:
+        return self._store.register()
+
+    def own(self, claim: Claim) -> None:
+        self._store.own(claim)
 
     def close(self) -> None:
         self._store.close()

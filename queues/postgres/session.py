@@ -2,13 +2,16 @@
 
 The lock also keeps statements of different sessions in order. Postgres releases it
 after the last statement of the old session. So a statement that still runs for a lost
-connection cannot follow a statement of the next connection.
+connection cannot follow a statement of the next connection. In a cluster, `fence` does
+both instead.
 """
 
 import hashlib
 import logging
-from collections.abc import Generator, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from selectors import PollSelector
 from typing import Any, Final, TypeVar
 
@@ -44,6 +47,9 @@ PARAMETERS: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": f"{SILENCE * 1000}",
 }
+
+# In a cluster, the database may be one of several servers of Postgres.
+WRITABLE: Final = {"target_session_attrs": "read-write"}
 
 # With the TCP settings, Postgres detects as early that this side is lost, and releases
 # the lock. Without `enable_seqscan = off`, a plan made while the table is small would
@@ -100,29 +106,68 @@ class InUse(QueueError):
     """Another session has the lock."""
 
 
+# Errors of engines and isolation levels that let transactions collide; and the seconds
+# before each of the next attempts.
+COLLISIONS: Final = (errors.SerializationFailure, errors.DeadlockDetected)
+PAUSES: Final = (0.001, 0.01, 0.05, 0.1)
+
+
+def settled(transaction: Callable[[], T]) -> T:
+    """Carry out a transaction, again if it collides with another one."""
+    for pause in PAUSES:
+        try:
+            return transaction()
+        except COLLISIONS:
+            time.sleep(pause)
+    return transaction()
+
+
+def limits(
+    lock: float, statement: float, silence: float
+) -> tuple[dict[str, str], float]:
+    """Return settings with other limits in seconds than the usual ones; and a silence.
+
+    The usual ones count if they are lower.
+    """
+    lock, statement = min(lock, LOCK), min(statement, STATEMENT)
+    settings = {
+        "lock_timeout": f"{max(int(lock * 1000), 1)}ms",
+        "statement_timeout": f"{max(int(statement * 1000), 1)}ms",
+    }
+    return settings, min(silence, SILENCE)
+
+
 class Session:
     """A connection; if it is lost, the next use opens a new one.
 
-    It has `more` settings than SETTINGS.
+    It has `more` parameters of libpq than PARAMETERS, and `settings` than SETTINGS. The
+    server counts as lost after `silence` seconds instead of SILENCE.
     The constructor raises ConfigurationError if the connection string is invalid.
     """
 
-    def __init__(self, conninfo: str, more: Mapping[str, str] = {}) -> None:
-        self.conninfo = _complete(conninfo)
-        self._more = more
+    def __init__(
+        self,
+        conninfo: str,
+        settings: Mapping[str, str] = {},
+        more: Mapping[str, str] = {},
+        silence: float | None = None,
+    ) -> None:
+        self.conninfo = _complete(conninfo, {**PARAMETERS, **more})
+        self._settings = settings
+        self._silence = silence
         self._connection: Connection | None = None
-        self._table = ""
+        self._guard: Callable[[Connection], None] = _nothing
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A context with a connection that has the lock.
+        """A context with a connection that is the only one of its kind.
 
         A failure closes the connection, and is raised as QueueError.
         """
         try:
             if self._connection is None:
                 self._connection = self._connect()
-                self._lock()
+                self._guard(self._connection)
             yield self._connection
         except (psycopg.Error, OSError) as error:
             self.close()
@@ -136,9 +181,16 @@ class Session:
 
         Raises InUse if another session has locked it.
         """
-        with self.connection():
-            self._table = table
-            self._lock()
+        self.guard(partial(_lock, table))
+
+    def guard(self, guard: Callable[[Connection], None]) -> None:
+        """Make this session the only one by a function that gets the connection.
+
+        It is called now, and each time that the connection is opened again.
+        """
+        with self.connection() as connection:
+            self._guard = guard
+            guard(connection)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -153,24 +205,45 @@ class Session:
         # Assigned first, so that it is closed if the next statements fail.
         self._connection = connection
         register(connection)
-        settings = {**SETTINGS, **self._more}
+        settings = {**SETTINGS, **self._settings}
         connection.execute(SET, [list(settings), list(settings.values())])
+        if self._silence is not None:
+            connection.patience = self._silence
         return connection
 
-    def _lock(self) -> None:
-        if not (self._table and self._connection):
-            return
-        digest = hashlib.sha256(self._table.encode()).digest()
-        key = int.from_bytes(digest[:8], signed=True)
-        try:
-            self._connection.execute("SELECT pg_advisory_lock($1::bigint)", [key])
-        except errors.LockNotAvailable as error:
-            text = f"the table {self._table} is in use by another server"
-            raise InUse(text) from error
+
+# Values of parameters that nobody has set.
+_UNSET: Final = (None, b"any")
 
 
-def _complete(conninfo: str) -> str:
-    """Return the connection string with the PARAMETERS that it does not set."""
+def _nothing(connection: Connection) -> None:
+    """Let others use the same tables."""
+
+
+def _lock(table: str, connection: Connection) -> None:
+    try:
+        connection.execute("SELECT pg_advisory_lock($1::bigint)", [_key(table)])
+    except errors.LockNotAvailable as error:
+        raise InUse(f"the table {table} is in use by another server") from error
+
+
+def _key(table: str) -> int:
+    return int.from_bytes(hashlib.sha256(table.encode()).digest()[:8], signed=True)
+
+
+def check_free(connection: Connection, table: str) -> None:
+    """Raise InUse if another session has locked a table."""
+    key = [_key(table)]
+    # Not every engine has these functions. With it, a server has no lock either.
+    with suppress(errors.FeatureNotSupported, errors.UndefinedFunction):
+        found = connection.execute("SELECT pg_try_advisory_lock($1::bigint)", key)
+        if found.fetchall() != [(True,)]:
+            raise InUse(f"the table {table} is in use by a server without --cluster")
+        connection.execute("SELECT pg_advisory_unlock($1::bigint)", key)
+
+
+def _complete(conninfo: str, more: Mapping[str, str]) -> str:
+    """Return the connection string with parameters that it does not set."""
     if "\0" in conninfo:
         raise _misread()
     try:
@@ -182,8 +255,8 @@ def _complete(conninfo: str) -> str:
     _check_reading(parameters)
     missing = {
         name: value
-        for name, value in PARAMETERS.items()
-        if name in defaults and defaults[name] is None and name not in parameters
+        for name, value in more.items()
+        if name in defaults and defaults[name] in _UNSET and name not in parameters
     }
     return make_conninfo("", **missing, **parameters)
 

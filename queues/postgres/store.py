@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from psycopg import errors
@@ -10,12 +11,24 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from gearman.errors import QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable, check
+from gearman.register import Claim, Cluster
 
 from .._shared.sizes import refuse_large
 from .arrays import Numbers, Texts
+from .fence import ClusterTables, Fence, fenced
 from .inbox import Inbox
 from .inbox import create as create_inbox
-from .session import IN_ORDER, Connection, InUse, Session
+from .register import Register
+from .session import (
+    IN_ORDER,
+    WRITABLE,
+    Connection,
+    InUse,
+    Session,
+    check_free,
+    limits,
+    settled,
+)
 from .tables import (
     COLUMNS,
     Table,
@@ -99,26 +112,70 @@ class Store:
     """The jobs in a table; `queue.Queue` has the documentation."""
 
     def __init__(
-        self, conninfo: str, table: str, schema: str, inbox: bool = False
+        self,
+        conninfo: str,
+        table: str,
+        schema: str,
+        inbox: bool = False,
+        cluster: Cluster | None = None,
     ) -> None:
         check_name(table, "postgres-table")
         check_name(schema, "postgres-schema")
-        self._session = Session(conninfo, IN_ORDER if inbox else {})
+        settings = IN_ORDER if inbox else {}
+        if cluster is None:
+            self._session = Session(conninfo, settings)
+        else:
+            # A client should know of a failure when another server takes over.
+            lease = cluster.lease
+            more, silence = limits(lease / 2, lease, 2 * lease)
+            self._session = Session(conninfo, settings | more, WRITABLE, silence)
+        self._names = schema, table
+        self._has_inbox = inbox
+        self._cluster = cluster
+        self._fence: Fence | None = None
         self._left: list[Unreadable] = []
         # The highest number that was ever in the table, as far as is known.
         self._highest = 0
         self.inbox: Inbox | None = None
         try:
-            self._open(table, schema)
-            if inbox:
-                self._open_inbox()
+            self._open()
         except QueueError as error:
             raise StartupError(what_to_do(error)) from error
 
-    def _open(self, table: str, schema: str) -> None:
+    def _open(self) -> None:
         with self._session.connection() as connection:
-            self._table = choose(connection, schema, table)
+            self._table = choose(connection, *self._names)
+            self._tables = ClusterTables(self._table)
+            if self._cluster is not None:
+                return self._tables.create(connection, self._cluster.name)
+            self._check_alone(self._tables.name(connection))
         self._session.lock(str(self._table))
+        return self._take_up()
+
+    def _check_alone(self, cluster: str | None) -> None:
+        if cluster is not None:
+            raise StartupError(
+                f"the table {self._table} belongs to the cluster {cluster!r}: start the"
+                f" server with --cluster {cluster}, or name another table with"
+                " --postgres-table"
+            )
+
+    def register(self) -> Register:
+        """Return the register of the cluster."""
+        assert self._cluster is not None  # noqa: S101
+        return Register(self._session.conninfo, self._tables, self._cluster)
+
+    def own(self, claim: Claim) -> None:
+        """Own the jobs, as the register says. Raises Fenced if it does not."""
+        self._fence = Fence(self._tables, claim.id)
+        self._session.guard(self._fence.begin)
+        with self._session.connection() as connection:
+            check_free(connection, str(self._table))
+        self._take_up()
+
+    def _take_up(self) -> None:
+        """Create what is missing, and take over what gearmand has left."""
+        _, table = self._names
         with self._session.connection() as connection:
             create(connection, self._table)
             for theirs in of_gearmand(connection, self._table.schema, table):
@@ -126,6 +183,8 @@ class Store:
                 self._left += migrate(connection, theirs, self._table, now)
         self._statements = Statements.on(self._table)
         self.commit([], [])
+        if self._has_inbox:
+            self._open_inbox()
 
     def _open_inbox(self) -> None:
         with self._session.connection() as connection:
@@ -169,11 +228,12 @@ class Store:
         numbers = [job.number for job in added]
         replaced = [number for number in numbers if number <= self._highest]
         with self._session.connection() as connection:
+            write = partial(self._write, connection, added)
             try:
-                self._write(connection, added, [*done, *replaced], also)
+                settled(partial(write, [*done, *replaced], also))
             except errors.UniqueViolation:
                 # Rare: rows exist already after a failure whose outcome is unknown.
-                self._write(connection, added, [*done, *numbers], also)
+                settled(partial(write, [*done, *numbers], also))
         self._highest = max(self._highest, *numbers, 0)
 
     def _write(
@@ -187,7 +247,22 @@ class Store:
 
         An empty batch runs the same statements, since they need the same rights.
         """
+        try:
+            self._send(connection, added, done, also)
+        except errors.DivisionByZero as error:
+            # No other statement divides.
+            raise fenced() from error
+
+    def _send(
+        self,
+        connection: Connection,
+        added: Sequence[StoredJob],
+        done: Sequence[int],
+        also: Callable[[Connection], None] | None,
+    ) -> None:
         with connection.pipeline():
+            if self._fence is not None:
+                self._fence.check(connection)
             if done or not added:
                 connection.execute(
                     self._statements.delete, [Numbers(done)], prepare=True

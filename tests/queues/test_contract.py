@@ -436,6 +436,8 @@ def test_constructor_takes_the_options_and_nothing_else(backend: Backend) -> Non
     names = [option.keyword for option in backend.plugin.options]
     if backend.plugin.has_inbox:
         names.append("inbox")
+    if backend.plugin.has_cluster:
+        names.append("cluster")
     assert [one.name for one in parameters] == names
     assert all(one.kind is one.KEYWORD_ONLY for one in parameters)
     # An option that isn't given is not passed.
