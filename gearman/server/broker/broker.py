@@ -10,6 +10,7 @@ which has the declarations of their C types.
 """
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ...commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
@@ -75,7 +76,8 @@ class Broker:
 
     With `persistent`, a background job is acknowledged, and can be grabbed, only after
     it was stored. During an outage `outage` is the reason, and new background jobs are
-    refused with it.
+    refused with it. From `owned_until` on, a time of the monotonic clock, stored jobs
+    are not handed out, since another server may own them.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Broker:
         self.persistent = persistent
         self.outage = b""
         self.now = self.wall = 0.0
+        self.owned_until = inf
         self.limits = limits or Limits()
         self.hits = Hits()
         self.memory = Memory()
@@ -153,8 +156,31 @@ class Broker:
             self.answers.pay()
         if sleepers.first <= now:
             sleepers.pass_over()
+        if self.owned_until <= now:
+            self._doubt(True)
         if places.steered:
             self._steer(now, wall)
+
+    def own(self, until: float) -> None:
+        """Hand out stored jobs up to that time, which may be over, of `now`'s clock."""
+        self.owned_until = until
+        self._doubt(until <= self.now)
+
+    def _doubt(self, on: bool) -> None:
+        starts = self.places.starts
+        if starts.doubtful != on:
+            starts.doubt(self.functions.known.values(), on)
+
+    def abandon(self) -> None:
+        """Forget all jobs, so that none keeps this broker when it is dropped.
+
+        Jobs refer to functions and, by receipts, to peers. The collector of cycles does
+        not see jobs.
+        """
+        self.jobs.changes.clear()
+        self.jobs.known.clear()
+        for function in self.functions.known.values():
+            function.clear()
 
     def _steer(self, now: float, wall: float) -> None:
         """Do what is due for jobs with options, policies, results and schedules."""

@@ -249,6 +249,8 @@ class Places:
             self.scheduled.start(job, _start_time(job))
         elif to == AWAITING:
             function.awaiting[job.priority] += 1
+        if self.starts.doubtful:
+            self.starts.look(function)
 
     def assign(self, queue: Queue, peer: Peer) -> Job:
         """Give the first job of a queue to a worker."""

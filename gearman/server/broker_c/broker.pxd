@@ -18,6 +18,7 @@ from gearman.server.broker_c.steering.new_jobs cimport extend, needs_worker, pri
 from gearman.server.broker_c.steering.policies cimport PolicyTable
 from gearman.server.broker_c.steering.results cimport Results
 from gearman.server.broker_c.steering.schedules cimport Schedules
+from gearman.server.broker_c.steering.starts cimport Starts
 from gearman.server.broker_c.stored cimport StoredJobs
 from gearman.server.broker_c.workers cimport Workers
 
@@ -38,6 +39,7 @@ cdef class Broker:
     cdef public bytes outage
     cdef public double now
     cdef public double wall
+    cdef public double owned_until
     cdef public Limits limits
     cdef public Hits hits
     cdef public Memory memory
@@ -59,6 +61,11 @@ cdef class Broker:
 
     @cython.locals(places=Places, sleepers=Sleepers)
     cpdef tick(self, double now, double wall)
+    cpdef own(self, double until)
+    @cython.locals(starts=Starts)
+    cdef _doubt(self, bint on)
+    @cython.locals(function=Function)
+    cpdef abandon(self)
     @cython.locals(places=Places)
     cdef _steer(self, double now, double wall)
     @cython.locals(places=Places, first=double, wall=double)

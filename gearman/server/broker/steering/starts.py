@@ -1,17 +1,23 @@
 """Which functions may start jobs: `paused`, `max-running` and `rate` of policies.
 
+In a cluster, a server that is not sure to own the stored jobs starts none of them.
+
 The jobs of a function that may not start any stay queued, and wake no worker. When it
 may start jobs again, workers are woken.
 """
 
 from heapq import heappop, heappush
 from math import inf
+from typing import TYPE_CHECKING
 
 from ....options import Policy
 from ..assignment.choice import Choice
 from ..assignment.sleepers import Sleepers
 from ..constants import HIGH, LOW
 from ..model import Function, StartGroup, StartLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # The times of starts are kept as exactly as this part of the window.
 EXACTNESS = 1000
@@ -21,12 +27,13 @@ class Starts:
     """Counts the starts of jobs, and holds functions back.
 
     In seconds of the monotonic clock, `now` is the time, and `first` is when to call
-    `go_on`.
+    `go_on`. While it is `doubtful`, functions are held whose next jobs are stored.
     """
 
     def __init__(self, choice: Choice, sleepers: Sleepers) -> None:
         self.now = 0.0
         self.first = inf
+        self.doubtful = False
         self._choice = choice
         self._sleepers = sleepers
         # When functions may start jobs again, as a heap; the numbers decide if the
@@ -47,7 +54,7 @@ class Starts:
             limits.most = most
             limits.count = max(int(rate.count), 1) if rate else 0
             limits.seconds = rate.seconds / min(rate.count, 1.0) if rate else 0.0
-        self._look(function)
+        self.look(function)
 
     def started(self, function: Function) -> None:
         """Count a start of a function that has limits."""
@@ -63,21 +70,28 @@ class Starts:
             else:
                 log.append(StartGroup(self.now))
             limits.started += 1
-        self._look(function)
+        self.look(function)
 
     def stopped(self, function: Function) -> None:
         """Let a function with limits go on, after a job of it has stopped."""
         if function.held:
-            self._look(function)
+            self.look(function)
 
     def go_on(self) -> None:
         """Let those functions go on whose time has come."""
         while self._pauses and self._pauses[0][0] <= self.now:
             _, _, function = heappop(self._pauses)
-            self._look(function)
+            self.look(function)
         self.first = self._pauses[0][0] if self._pauses else inf
 
-    def _look(self, function: Function) -> None:
+    def doubt(self, functions: "Iterable[Function]", on: bool) -> None:
+        """Be doubtful, or be sure again; these are all functions."""
+        self.doubtful = on
+        for function in functions:
+            self.look(function)
+
+    def look(self, function: Function) -> None:
+        """Hold a function, or let it go on, as things are now."""
         held = self._must_wait(function)
         if held == function.held:
             return
@@ -93,6 +107,8 @@ class Starts:
     def _must_wait(self, function: Function) -> bool:
         policy, limits = function.policy, function.starts
         if policy is not None and policy.paused:
+            return True
+        if self.doubtful and _next_is_stored(function):
             return True
         if limits is None:
             return False
@@ -113,3 +129,13 @@ class Starts:
             heappush(self._pauses, (until, self._last, function))
             self.first = self._pauses[0][0]
         return True
+
+
+def _next_is_stored(function: Function) -> bool:
+    """Whether the first job of any priority is a stored one."""
+    # Written as a loop, since compiled functions cannot have generators.
+    for queue in function.queues:
+        job = queue.first()
+        if job is not None and job.stored:
+            return True
+    return False

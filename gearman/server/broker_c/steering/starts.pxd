@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from gearman.server.broker_c.assignment.choice cimport Choice
-from gearman.server.broker_c.model cimport Function, Queue, StartGroup, StartLimits
+from gearman.server.broker_c.model cimport Function, Job, Queue, StartGroup, StartLimits
 from gearman.server.broker_c.assignment.sleepers cimport Sleepers
 
 cdef int HIGH, LOW
@@ -13,6 +13,7 @@ cdef double EXACTNESS
 cdef class Starts:
     cdef public double now
     cdef public double first
+    cdef public bint doubtful
     cdef Choice _choice
     cdef Sleepers _sleepers
     cdef list _pauses
@@ -25,9 +26,15 @@ cdef class Starts:
     cpdef stopped(self, Function function)
     @cython.locals(function=Function)
     cpdef go_on(self)
+    @cython.locals(function=Function)
+    cpdef doubt(self, functions, bint on)
     @cython.locals(held=bint, priority=int, queue=Queue)
-    cdef _look(self, Function function)
+    cpdef look(self, Function function)
     @cython.locals(limits=StartLimits)
     cdef bint _must_wait(self, Function function)
     @cython.locals(group=StartGroup, until=double)
     cdef bint _window_is_full(self, Function function, StartLimits limits)
+
+
+@cython.locals(queue=Queue, job=Job)
+cdef bint _next_is_stored(Function function)
