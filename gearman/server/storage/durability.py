@@ -20,6 +20,9 @@ from .store import OUTAGE, Outcome, Store
 PROGRESS_INTERVAL = 1.0
 PROGRESS_JOBS = 10_000
 
+# The text that clients get while it is not sure that this server owns the jobs.
+DOUBT = b"The server has lost touch with its cluster, and stores no jobs for now"
+
 # Seconds that the last commit may take when the server stops.
 LAST_COMMIT = 10.0
 
@@ -42,6 +45,7 @@ class Durability:
 
     With an `inbox`, its rows become jobs. Without the engine, `begin_turn` is called
     before the broker is told the outcomes of jobs, and `flush` after it has answered.
+    `fenced` is called when another server of the cluster owns the jobs.
     """
 
     def __init__(
@@ -51,8 +55,11 @@ class Durability:
         begin_turn: Callable[[], None],
         flush: Callable[[], None],
         inbox: Inbox | None = None,
+        fenced: Callable[[], None] | None = None,
     ) -> None:
         self._broker = broker
+        self._doubtful = False
+        self._fenced = fenced
         self._begin_turn = begin_turn
         self._flush = flush
         self._store = Store(queue, self._wake, inbox)
@@ -149,13 +156,24 @@ class Durability:
         # Clients have waited for these answers: do not wait for the end of the turn.
         self._flush()
 
-    def _tell_broker(self) -> None:
-        """Tell the broker the outcomes of jobs, and release held connections."""
-        before, outage = self._broker.outage, self._store.outage
+    def doubt(self, doubtful: bool) -> None:
+        """Refuse jobs, or do not, since it is not sure that this server owns them."""
+        self._doubtful = doubtful
+        self._tell_outage()
+
+    def _tell_outage(self) -> bytes:
+        """Tell the broker why jobs can't be stored, and return that."""
+        before = self._broker.outage
+        outage = self._store.outage or (DOUBT if self._doubtful else b"")
         self._broker.outage = outage
         watch = self._broker.places.watch
         if watch is not None and outage != before:
             watch.outage(outage)
+        return outage
+
+    def _tell_broker(self) -> None:
+        """Tell the broker the outcomes of jobs, and release held connections."""
+        outage = self._tell_outage()
         stored = self._broker.stored
         for outcome in self._store.outcomes():
             stored.store_again(outcome.lost)
@@ -169,6 +187,8 @@ class Durability:
             self._take_in(self._intake)
         if not outage and not self._closing:
             stored.store_unsaved()
+        if self._fenced is not None and self._store.fenced:
+            self._fenced()
         if not self._store.full and not self._closing:
             waiting, self._waiting = self._waiting, set()
             for producer in waiting:
@@ -248,6 +268,7 @@ def replay(queue: Queue, broker: Broker) -> None:
                     progress.report(count)
         broker.stored.restored()
     except QueueError as error:
+        broker.abandon()
         raise StartupError(f"stored jobs cannot be read: {error}") from error
     seconds = progress.seconds()
     log.log(NOTICE, "took up %d stored jobs in %.1f seconds", count, seconds)

@@ -8,6 +8,8 @@ If the back end fails, it is tried again: once immediately, and then after pause
 become longer. Until it works again, only removals are tried, and jobs to be added are
 refused. Each failure makes the next batch smaller: a full disk may have room to remove
 a few jobs, which makes room to remove more, but not to remove all at once.
+
+If another server of the cluster owns the jobs, nothing is tried any more.
 """
 
 import logging
@@ -18,7 +20,7 @@ from contextlib import contextmanager, suppress
 from math import inf
 from typing import NamedTuple, cast
 
-from ...errors import JobRefused, JobsLost, QueueError
+from ...errors import Fenced, JobRefused, JobsLost, QueueError
 from ...queue import Inbox, Queue, StoredJob
 from ...text import printable, shown
 from ..broker import Job, Record
@@ -94,8 +96,9 @@ class Store:
         self._outcomes: list[Outcome] = []
         self._lingers_until = 0.0
         self._closing = False
-        # Whether the last commit is over, and nothing more is stored.
-        self._ended = False
+        # Whether the last commit is over, and nothing more is stored; and whether that
+        # is so because another server owns the jobs.
+        self._ended = self.fenced = False
         # During an outage: the text for clients, the reason, the time of the next
         # attempt (on the monotonic clock), and the pause before it.
         self._outage = b""
@@ -202,6 +205,7 @@ class Store:
             with self._lock:
                 if self._closing and not self._journal and not self.rows.waiting:
                     self._ended = True
+                if self._ended:
                     break
                 due = self._due() or self._closing
                 changes = self._journal.take(self._most) if due else {}
@@ -270,6 +274,8 @@ class Store:
             self._try(changes, leaving)
         except JobRefused as error:
             self._refuse(changes, error.reasons)
+        except Fenced as error:
+            self._give_up(changes, str(error))
         except QueueError as error:
             self._fail(changes, str(error), leaving.size)
         except Exception as error:
@@ -298,7 +304,7 @@ class Store:
                 else:
                     self._queue.commit(added, done)
                 return self.commits.add(time.monotonic() - began)
-            except JobRefused:
+            except (JobRefused, Fenced):
                 raise
             except JobsLost as error:
                 log.warning("jobs have to be stored again: %s", error)
@@ -374,6 +380,15 @@ class Store:
             self._journal.put_back(changes)
             jobs = jobs_of(changes) + self._journal.drop_jobs()
         self._report(self._outcome(jobs, self._outage))
+
+    def _give_up(self, changes: Changes, reason: str) -> None:
+        """Store nothing any more: these jobs are those of another server."""
+        with self._lock:
+            left = len(changes) + len(self._journal)
+            self._journal = Journal()
+            self._ended = self.fenced = True
+        log.error("%d changes of jobs are not stored: %s", left, reason)
+        self._landed()
 
     def _outcome(self, added: list[Added], reason: bytes = b"") -> Outcome:
         if not self._journal.mixed:

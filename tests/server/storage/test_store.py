@@ -6,7 +6,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from gearman.errors import JobRefused, JobsLost, QueueError
+from gearman.errors import Fenced, JobRefused, JobsLost, QueueError
 from gearman.server.storage import store as store_module
 from gearman.server.storage.store import OUTAGE, SHRINK, Outcome, Store
 from tests.server.storage.slow_queue import Slow
@@ -257,6 +257,41 @@ class TestRefusal:
         queue.call(JobRefused({9: "too large"}))
         assert landing.next()[0][0] == [1]
         assert store.outage
+
+
+class TestFenced:
+    def test_jobs_of_another_server_are_not_stored_again(
+        self, store, queue, landing, jobs, messages
+    ):
+        store.write([*jobs[:1], 7])
+        queue.started()
+        store.write([*jobs[1:2], 8, 9])
+        queue.results.put(Fenced("another server owns them"))
+        assert landing.next() == []
+        assert store.fenced
+        assert store.close(DEADLINE)
+        assert queue.closed
+        assert queue.calls.empty()
+        told = "5 changes of jobs are not stored: another server owns them"
+        assert messages.told == [told]
+
+    def test_nothing_is_written_any_more(self, store, queue, landing, jobs):
+        store.write(jobs[:1])
+        queue.call(Fenced("another server owns them"))
+        landing.next()
+        store.write(jobs[1:2])
+        assert store.waiting == 0
+        assert store.outage == b""
+
+    def test_it_is_noticed_in_an_outage(self, store, queue, landing, monkeypatch):
+        monkeypatch.setattr(store_module, "FIRST_PAUSE", 0.001)
+        store.write([7])
+        for _ in range(2):
+            queue.call(QueueError("the database is down"))
+        landing.next()
+        queue.call(Fenced("another server owns them"))
+        assert landing.next() == []
+        assert store.fenced
 
 
 class TestClose:
