@@ -1,29 +1,28 @@
 """Run a job server: ``python -m gearman.server``, or ``gearmand``."""
 
-import asyncio
 import gc
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ..errors import ConfigurationError, StartupError
-from ..framing import BUILD
 from ..queue import Queue, load
 from .check import problems
 from .imports import import_all
+from .member import Groups, Member
 from .net.inherited import Given, open_sockets, take
 from .net.listener import Listener
 from .net.loop import Selector, run
+from .operator import Operator
 from .settings import process
-from .settings.certificates import open_certificates
+from .settings.certificates import Certificates, open_certificates
 from .settings.command_line import say
 from .settings.config import Config, parse
 from .settings.ownership import may_write
-from .settings.settings_file import open_settings
-from .watch.logs import NOTICE, Log, configure
-from .watch.systemd import Systemd
+from .settings.settings_file import SettingsFile, open_settings
+from .watch.logs import NOTICE, configure
 from .watch.traces import QueueSpans, open_provider
 
 log = logging.getLogger("gearman.server")
@@ -102,7 +101,7 @@ def run_process(
         certificates = open_certificates(config.tls)
         settings = open_settings(config.settings)
         spans = QueueSpans(open_provider()) if config.traces else None
-        sockets, *others = open_sockets(config, given)
+        groups = open_sockets(config, given)
         if pid_file:
             pid_file.write()
         if config.user:
@@ -110,21 +109,17 @@ def run_process(
             _warn_of_the_log(config)
         if config.coredump:
             process.enable_core_dumps()
-        selector = Selector()
-        listener = Listener(
-            config,
-            sockets,
-            selector,
-            others,
-            queue=open_queue(config),
-            certificates=certificates,
-            settings=settings,
-        )
-        listener.replay()
-        if spans:
-            listener.events.add(spans)
-        gc.freeze()
-        run(_serve(listener, config, log_file, report), selector)
+        make = partial(_listener, config, certificates, settings, spans)
+        operator = Operator(config, log_file, report)
+        if config.cluster is not None:
+            again = partial(_open_queue, config)
+            cluster = config.cluster
+            Member(cluster, operator, again, make, groups, config.backlog).run()
+        else:
+            selector = Selector()
+            listener = make(open_queue(config), selector, groups)
+            run(operator.serve(listener), selector)
+        log.log(NOTICE, "stopped")
     finally:
         if pid_file:
             pid_file.remove()
@@ -152,52 +147,39 @@ def open_queue(config: Config) -> Queue | None:
     if config.queue == "builtin":
         return None
     log.log(NOTICE, "opening the queue %s", config.queue)
+    return _open_queue(config)
+
+
+def _open_queue(config: Config) -> Queue:
     return load(config.queue)(**config.queue_options)
 
 
-async def _serve(
-    listener: Listener, config: Config, log_file: Log, report: Callable[[str], None]
-) -> None:
-    loop = asyncio.get_running_loop()
-    manager = Systemd(os.environ)
-
-    def reload() -> None:
-        manager.reloading()
-        log_file.reopen()
-        listener.reload()
-        manager.ready()
-
-    def stop() -> None:
-        manager.stopping("stopping")
-        listener.stop()
-
-    def drain() -> None:
-        manager.stopping("stopping when no job is left")
-        listener.drain()
-
-    def be_alive() -> None:
-        manager.alive()
-        loop.call_later(manager.interval, be_alive)
-
-    for number, action in (
-        (signal.SIGTERM, stop),
-        (signal.SIGINT, stop),
-        (signal.SIGUSR1, drain),
-        (signal.SIGHUP, reload),
-    ):
-        loop.add_signal_handler(number, action)
-
-    def ready() -> None:
-        for sentence in config.ignored:
-            log.log(NOTICE, "%s", sentence)
-        log.log(NOTICE, "ready (process %d, %s build)", os.getpid(), BUILD)
-        report("")
-        manager.ready()
-        if manager.interval:
-            be_alive()
-
-    await listener.serve(ready)
-    log.log(NOTICE, "stopped")
+def _listener(
+    config: Config,
+    certificates: Certificates | None,
+    settings: SettingsFile | None,
+    spans: QueueSpans | None,
+    queue: Queue | None,
+    selector: Selector,
+    groups: Groups,
+    first_handle: int = 0,
+) -> Listener:
+    """Return a listener that has loaded the jobs. Raises StartupError."""
+    listener = Listener(
+        config,
+        groups[0],
+        selector,
+        groups[1:],
+        queue=queue,
+        certificates=certificates,
+        settings=settings,
+        first_handle=first_handle,
+    )
+    listener.replay()
+    if spans:
+        listener.events.add(spans)
+    gc.freeze()
+    return listener
 
 
 if __name__ == "__main__":

@@ -175,6 +175,9 @@ def test_server_in_a_thread_that_has_ended_can_be_stopped() -> None:
         until(lambda: threading.active_count() == before)
 
 
+CLUSTER = ["-q", "postgres", "--cluster=a", "--cluster-address=a:1", "--port=4730"]
+
+
 @PLACES
 @pytest.mark.parametrize(
     ("options", "text"),
@@ -186,6 +189,7 @@ def test_server_in_a_thread_that_has_ended_can_be_stopped() -> None:
         (["--version"], "leave out --help and --version"),
         (["--daemon"], "can't have the option --daemon"),
         (["--check-args"], "can't have the option --check-args"),
+        (CLUSTER, "can't have the option --cluster"),
         (["--ssl"], "--ssl needs the certificate"),
         ([4730], "an option must be a str, not 4730"),
     ],
@@ -225,7 +229,7 @@ def test_server_in_a_thread_leaves_the_process_alone(option: str) -> None:
 
 
 def test_all_settings_of_a_process_have_the_names_of_their_options() -> None:
-    known = {"daemon", "check_args", *settings._OF_A_PROCESS}
+    known = {*settings._NEVER, *settings._OF_A_PROCESS}
     assert known <= {*Config.__dataclass_fields__}
 
 

@@ -18,7 +18,11 @@ _OF_A_PROCESS: Final = {
     "coredump": "--coredump",
     "descriptors": "--file-descriptors",
 }
-_NEVER: Final = {"daemon": "--daemon", "check_args": "--check-args"}
+_NEVER: Final = {
+    "daemon": "--daemon",
+    "check_args": "--check-args",
+    "cluster": "--cluster",
+}
 
 
 def read(options: Sequence[str], *, process: bool) -> Config:

@@ -54,15 +54,16 @@ def take(environment: MutableMapping[str, str]) -> list[Given]:
 def open_sockets(config: Config, given: Iterable[Given]) -> list[list[socket.socket]]:
     """Return the listening sockets of gear, and of the other protocols in their order.
 
-    They are those that are given, or those that the settings say. Raises StartupError
-    if a socket cannot be opened, or cannot be used.
+    They are those that are given, or those that the settings say. In a cluster they are
+    bound, but don't listen. Raises StartupError if a socket cannot be opened, or cannot
+    be used.
     """
     inherited = adopt(config, given)
     groups = {GEAR: config.listen} | {
         each.name: each.listen for each in config.protocols
     }
     own = [() if name in inherited else listen for name, listen in groups.items()]
-    opened = open_groups(own, config.backlog)
+    opened = open_groups(own, None if config.cluster else config.backlog)
     return [
         inherited.get(name, group) for name, group in zip(groups, opened, strict=True)
     ]
@@ -76,6 +77,11 @@ def adopt(config: Config, given: Iterable[Given]) -> dict[str, list[socket.socke
         protocol = GEAR if _is_unnamed(name) else name
         _check_name(protocol, names)
         found.setdefault(protocol, []).append(_socket(descriptor, protocol))
+    if found and config.cluster is not None:
+        raise StartupError(
+            "systemd passes sockets that listen, but a server of a cluster must refuse"
+            " connections while another one owns the jobs: use no socket unit"
+        )
     return found
 
 

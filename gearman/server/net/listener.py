@@ -8,10 +8,8 @@ was touched is written to once.
 import asyncio
 import logging
 import os
-import random
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import inf
@@ -19,7 +17,7 @@ from typing import Any
 
 from ... import __version__
 from ...queue import Queue
-from ..broker import FULL, Broker
+from ..broker import FULL
 from ..connections.access import ConnectionCounter
 from ..connections.back_pressure import hold_workers, worker_limit
 from ..connections.context import Context
@@ -39,7 +37,6 @@ from ..settings.config import Config
 from ..settings.levels import NOTICE, level_name
 from ..settings.memory import budget
 from ..settings.settings_file import Settings, SettingsFile
-from ..settings.values import MAX_HANDLE_PREFIX
 from ..storage.durability import Durability, Producer, replay
 from ..watch.hooks.hooks import Hooks
 from ..watch.job_log import JobLog
@@ -50,6 +47,7 @@ from .engine import Engine
 from .facts import Facts
 from .live_settings import load, set_limits
 from .loop import Selector
+from .new_broker import new_broker
 from .show_limits import usages
 from .sockets import InheritedSocket, remove_file
 
@@ -73,7 +71,8 @@ class Listener:
     in `config`. Background jobs are stored in `queue`, if there is one; the listener
     closes it. `selector` is that of the event loop in which the server will run. With
     it, connections without TLS are served by the compiled engine, if that was built;
-    otherwise by asyncio.
+    otherwise by asyncio. Numbers of handles begin with `first_handle`, or, if it is 0,
+    with the time. If another server takes the jobs over, it ends and is `deposed`.
     """
 
     def __init__(
@@ -86,6 +85,7 @@ class Listener:
         queue: Queue | None = None,
         certificates: Certificates | None = None,
         settings: SettingsFile | None = None,
+        first_handle: int = 0,
     ) -> None:
         self._command_line = config
         self._settings = settings
@@ -94,7 +94,7 @@ class Listener:
         self._selector = selector
         self._sockets = sockets
         self._budget = budget(config)
-        self.broker = _broker(config, persistent=queue is not None)
+        self.broker = new_broker(config, queue is not None, first_handle)
         self._counter = ConnectionCounter()
         self._apply_settings()
         self._queue = queue
@@ -131,7 +131,7 @@ class Listener:
         self._engine: Any = None
         # Until then, on the loop's clock, no connection is closed for its memory.
         self._no_closing_until = -inf
-        self._draining = False
+        self._draining = self.deposed = False
         # Each with whether it accepts connections also while the server drains.
         self._acceptors: list[tuple[Acceptor, bool]] = []
         self._stopped = asyncio.Event()
@@ -226,7 +226,8 @@ class Listener:
             return _ignore_connection
         inbox = self._queue.inbox() if self.config.inbox else None
         self._durability = Durability(
-            self._queue, self.broker, self._turns.begin, self._flush, inbox
+            *(self._queue, self.broker, self._turns.begin, self._flush),
+            *(inbox, self.depose),
         )
         self._facts.durability = self._durability
         self._durability.start(self._loop, self._engine)
@@ -272,6 +273,22 @@ class Listener:
         """Stop immediately."""
         self._stopped.set()
         self._interrupt()
+
+    def depose(self) -> None:
+        """Stop immediately, since another server of the cluster owns the jobs."""
+        if not self._stopped.is_set():
+            self.deposed = not self._draining
+            self.stop()
+
+    def own(self, until: float, doubtful: bool) -> None:
+        """Hand out stored jobs up to that time of the loop's clock.
+
+        While it is `doubtful` whether this server owns them, no jobs are accepted.
+        """
+        self._turns.begin()
+        self.broker.own(until)
+        if self._durability is not None:
+            self._durability.doubt(doubtful)
 
     def drain(self) -> None:
         """Accept no more connections, and stop when no job is left.
@@ -425,21 +442,3 @@ class Listener:
 
 def _ignore_connection(producer: Producer) -> None:
     """Do nothing: without a store, new connections are not held."""
-
-
-def _broker(config: Config, *, persistent: bool) -> Broker:
-    prefix = config.handle_prefix or f"H:{socket.gethostname()}"
-    return Broker(
-        handle_prefix=os.fsencode(prefix)[:MAX_HANDLE_PREFIX],
-        # A handle of an earlier run must not name a job of this run. That could only be
-        # if more than one handle was assigned in each microsecond.
-        first_handle=time.time_ns() // 1000,
-        retries=config.retries,
-        wakeup=config.wakeup,
-        priority_first=config.priority_scope == "global",
-        round_robin=config.round_robin,
-        timeout_fails=config.timeout_action == "fail",
-        exceptions=config.exceptions,
-        persistent=persistent,
-        chance=random.random,
-    )

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Coroutine
 from selectors import DefaultSelector, SelectorKey
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Selector(DefaultSelector):
@@ -23,11 +25,11 @@ class Selector(DefaultSelector):
         return super().select(0) if self.engine.wait(timeout) else []
 
 
-def run(main: Coroutine[Any, Any, None], selector: Selector) -> None:
-    """Run `main` in a new event loop that waits with `selector`."""
+def run(main: Coroutine[Any, Any, T], selector: Selector) -> T:
+    """Run `main` in a new event loop that waits with `selector`; return its result."""
 
     def make() -> asyncio.AbstractEventLoop:
         return asyncio.SelectorEventLoop(selector)
 
     with asyncio.Runner(loop_factory=make) as runner:
-        runner.run(main)
+        return runner.run(main)

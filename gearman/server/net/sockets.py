@@ -27,10 +27,11 @@ class InheritedSocket(socket.socket):
     """
 
 
-def open_all(endpoints: Iterable[Endpoint], backlog: int) -> list[socket.socket]:
+def open_all(endpoints: Iterable[Endpoint], backlog: int | None) -> list[socket.socket]:
     """Listen on every endpoint; `backlog` connections may wait to be accepted.
 
-    If one fails, all are closed. Raises StartupError.
+    If it is None, addresses are only bound: connections are refused until `listen`. If
+    one endpoint fails, all are closed. Raises StartupError.
     """
     opened: list[socket.socket] = []
     try:
@@ -46,7 +47,7 @@ def open_all(endpoints: Iterable[Endpoint], backlog: int) -> list[socket.socket]
 
 
 def open_groups(
-    groups: Iterable[Iterable[Endpoint]], backlog: int
+    groups: Iterable[Iterable[Endpoint]], backlog: int | None
 ) -> list[list[socket.socket]]:
     """Listen on the endpoints of each group; if one fails, close all.
 
@@ -70,6 +71,24 @@ def close_all(opened: Iterable[socket.socket]) -> None:
         sock.close()
 
 
+def listen(opened: Iterable[socket.socket], backlog: int) -> None:
+    """Listen on bound sockets. Raises StartupError."""
+    for sock in opened:
+        try:
+            sock.listen(backlog)
+        except OSError as error:
+            where = describe(sock.getsockname())
+            raise StartupError(f"cannot listen on {where}: {_reason(error)}") from error
+
+
+def refuse(opened: Iterable[socket.socket]) -> None:
+    """Refuse connections on TCP sockets, which stay bound, until `listen`."""
+    for sock in opened:
+        # Only Linux allows it.
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+
 def remove_file(sock: socket.socket) -> None:
     """Remove the file of an open Unix socket, so that no more peers connect."""
     if sock.family == socket.AF_UNIX and not isinstance(sock, InheritedSocket):
@@ -77,7 +96,9 @@ def remove_file(sock: socket.socket) -> None:
             os.unlink(sock.getsockname())
 
 
-def _open_tcp(endpoint: Endpoint, backlog: int, opened: list[socket.socket]) -> None:
+def _open_tcp(
+    endpoint: Endpoint, backlog: int | None, opened: list[socket.socket]
+) -> None:
     port = endpoint.port
     for family, host in resolve(endpoint):
         try:
@@ -108,30 +129,32 @@ def resolve(endpoint: Endpoint) -> Iterable[tuple[int, str]]:
     return dict.fromkeys((family, str(address[0])) for family, *_, address in found)
 
 
-def _bind_tcp(family: int, host: str, port: int, backlog: int) -> socket.socket:
+def _bind_tcp(family: int, host: str, port: int, backlog: int | None) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
-        # Only this shows that another server listens there.
-        sock.listen(backlog)
+        if backlog is not None:
+            # Only this shows that another server listens there.
+            sock.listen(backlog)
     except OSError:
         sock.close()
         raise
     return sock
 
 
-def _open_unix(endpoint: Endpoint, backlog: int) -> socket.socket:
+def _open_unix(endpoint: Endpoint, backlog: int | None) -> socket.socket:
     path = endpoint.path
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
         sock.bind(path)
         _protect(sock, endpoint)
-        # Only now, so that no peer connects before the permissions are set.
-        sock.listen(backlog)
+        if backlog is not None:
+            # Only now, so that no peer connects before the permissions are set.
+            sock.listen(backlog)
     except OSError as error:
         sock.close()
         raise StartupError(f"cannot listen on unix:{path}: {_reason(error)}") from error

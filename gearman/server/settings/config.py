@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from ...commands import DEFAULT_PORT, MAX_PACKET
 from ...errors import ConfigurationError
+from ...register import Cluster
 from ..networks import Network
 from . import queues, values
 from .command_line import Parser, parser, say
@@ -72,11 +73,11 @@ class Config:
     `retries` is -1 if there is no limit, `wakeup` is 0 for all workers, `level` is a
     level of Python's logging, paths are absolute. `log_file` may also be "stderr" or
     "none". If `allow_from` is empty, every peer may connect. `queue_options` are the
-    arguments of the queue plugin, whose `inbox` may be in use. A limit of 0 is no
-    limit. If `max_connections` is None, it follows from the number of descriptors;
-    `max_memory` from the machine's memory, and `max_job_memory` from `max_memory`
-    (three quarters of it). `ignored` has a sentence for each given option that has no
-    effect.
+    arguments of the queue plugin, whose `inbox` may be in use, and which may be that of
+    a `cluster`. A limit of 0 is no limit. If `max_connections` is None, it follows from
+    the number of descriptors; `max_memory` from the machine's memory, and
+    `max_job_memory` from `max_memory` (three quarters of it). `ignored` has a sentence
+    for each given option that has no effect.
     """
 
     listen: tuple[Endpoint, ...] = (Endpoint(),)
@@ -98,6 +99,7 @@ class Config:
     queue: str = "builtin"
     queue_options: Mapping[str, Any] = field(default_factory=dict)
     inbox: bool = False
+    cluster: Cluster | None = None
     allow_shutdown: bool = False
 
     max_connections: int | None = None
@@ -278,8 +280,20 @@ def _config(options: _Options) -> Config:
         "pid_file": options.get("pid_file") or None,
         "settings": options.get("settings") or None,
         "tls": _tls(options),
+        "cluster": options.get("queue_options", {}).get("cluster"),
     }
+    if settings["cluster"] is not None:
+        _check_listening(addresses)
     return Config(**settings)
+
+
+def _check_listening(addresses: Sequence[Endpoint]) -> None:
+    """Check the addresses of a server of a cluster, which are closed and opened."""
+    if any(each.path or not each.port for each in addresses):
+        raise ConfigurationError(
+            "a server of a cluster listens on TCP addresses with fixed ports only:"
+            " change -L and -p"
+        )
 
 
 def _endpoints(options: _Options) -> tuple[Endpoint, ...]:
@@ -328,6 +342,9 @@ _TLS_FILES: Final = ("ssl_ca_file", "ssl_certificate", "ssl_key", "ssl_verify")
 def _without_effect(options: _Options, known: _Known) -> Iterator[str]:
     """Yield a sentence for each option that has no effect."""
     reasons = _REASONS | dict(without_effect(options, known.services))
+    if "cluster" not in options:
+        parts = ("cluster_address", "cluster_lease")
+        reasons |= dict.fromkeys(parts, "--cluster was not given")
     if not options.get("keepalive"):
         names = (f"keepalive_{field.name}" for field in fields(Keepalive))
         reasons |= dict.fromkeys(names, "--keepalive was not given")

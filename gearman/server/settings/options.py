@@ -10,6 +10,7 @@ from typing import Any, Final
 from ...address import FORMS
 from ...queue import NAMES as QUEUES
 from ..protocols.registry import NAMES
+from .cluster import ROWS as CLUSTER
 from .values import (
     endpoint,
     file_mode,
@@ -428,6 +429,7 @@ GROUPS: Final = {
     "listening": _LISTENING,
     "access": _ACCESS,
     "jobs": _JOBS,
+    "cluster": CLUSTER,
     "limits": _LIMITS,
     "logging": _LOGGING,
     "process": _PROCESS,

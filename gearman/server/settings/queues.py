@@ -5,6 +5,7 @@ from typing import Any
 
 from ...errors import ConfigurationError
 from ...queue import ALIASES, NAMES, Queue, load, plugin_arguments
+from .cluster import cluster
 
 Plugins = Mapping[str, type[Queue]]
 
@@ -21,18 +22,27 @@ def plugins(names: Iterable[str]) -> Plugins:
 def arguments(options: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:
     """Return the arguments for the constructor of the plugin in use.
 
-    Raises ConfigurationError if an inbox is wanted that it does not have.
+    Raises ConfigurationError if an inbox or a cluster is wanted that it does not have.
     """
     plugin = plugins.get(_name(options))
-    if not options.get("inbox"):
-        return plugin_arguments(options, plugin) if plugin else {}
-    if plugin is None or not plugin.has_inbox:
-        names = [name for name, each in plugins.items() if each.has_inbox]
-        raise ConfigurationError(
-            f"the queue {_name(options)} has no inbox: leave out --queue-inbox, or"
-            f" choose with -q another queue: {', '.join(names)}"
-        )
-    return plugin_arguments(options, plugin) | {"inbox": True}
+    found: dict[str, Any] = plugin_arguments(options, plugin) if plugin else {}
+    if options.get("inbox"):
+        if plugin is None or not plugin.has_inbox:
+            names = [name for name, each in plugins.items() if each.has_inbox]
+            raise ConfigurationError(
+                f"the queue {_name(options)} has no inbox: leave out --queue-inbox, or"
+                f" choose with -q another queue: {', '.join(names)}"
+            )
+        found["inbox"] = True
+    if member := cluster(options):
+        if plugin is None or not plugin.has_cluster:
+            names = [name for name, each in plugins.items() if each.has_cluster]
+            raise ConfigurationError(
+                f"servers of a cluster can't share the queue {_name(options)}: leave"
+                f" out --cluster, or choose with -q another queue: {', '.join(names)}"
+            )
+        found["cluster"] = member
+    return found
 
 
 def in_use(options: Mapping[str, Any], plugins: Plugins) -> set[str]:

@@ -216,6 +216,14 @@ def test_mistakes_are_told(
                 " this server: set FileDescriptorName= to gear or http, or name the"
                 " protocol by -r",
             ),
+            (
+                "",
+                tcp,
+                ["-q", "postgres", "--cluster=fleet", "--cluster-address=db:4730"],
+                "systemd passes sockets that listen, but a server of a cluster must"
+                " refuse connections while another one owns the jobs: use no socket"
+                " unit",
+            ),
         ):
             given: Any = sock
             status, said = run(name, [given], *options, *words)

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 
 from gearman.commands import MAX_PACKET
 from gearman.queue import NAMES, Option, Queue, load
+from gearman.register import Cluster
 from gearman.server.protocols.http.service import Http
 from gearman.server.protocols.metrics.service import Metrics
 from gearman.server.settings.config import Config, Endpoint, Keepalive, Tls, parse
@@ -665,6 +666,48 @@ def test_older_name_of_an_option_is_another_name_for_it() -> None:
     assert parsed("--handshake-timeout=7").request_timeout == 7.0
 
 
+CLUSTER = ("--cluster", "fleet", "--cluster-address", "db-1:4730")
+
+
+def test_servers_of_a_cluster_share_a_queue() -> None:
+    config = parsed("-q", "postgres", *CLUSTER, "--cluster-lease=2.5")
+    assert config.cluster == Cluster("fleet", "db-1:4730", 2.5)
+    assert config.queue_options == {"cluster": config.cluster}
+    assert config.ignored == ()
+    address = "--cluster-address=[::1]:4730"
+    config = parsed("-q", "Postgres", "--cluster=x", address)
+    assert config.cluster == Cluster("x", "[::1]:4730", 10.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["-q", "sqlite", *CLUSTER], "can't share the queue sqlite: leave out"),
+        (CLUSTER, "can't share the queue builtin: leave out --cluster, or choose"),
+        (["-q", "postgres", "--cluster=x"], "--cluster-address HOST:PORT"),
+        (["--cluster=a b"], "must be made of letters"),
+        (["--cluster-address=host"], "must be HOST:PORT, not 'host'"),
+        (["--cluster-address=:4730"], "it needs a host"),
+        (["--cluster-lease=0.5"], "must be at least 1, not 0.5"),
+        (["--cluster-lease=soon"], "must be a number of seconds above 0"),
+        (["-q", "postgres", *CLUSTER, "-p0"], "with fixed ports only"),
+        (["-q", "postgres", *CLUSTER, "-L", "unix:/g"], "with fixed ports only"),
+    ],
+)
+def test_cluster_that_cannot_be_is_refused(
+    capsys: pytest.CaptureFixture[str], words: Sequence[str], reason: str
+) -> None:
+    assert reason in refused(capsys, *words)
+
+
+def test_options_without_a_cluster_have_no_effect() -> None:
+    config = parsed("--cluster-address=a:1", "--cluster-lease=5")
+    assert config.ignored == (
+        "--cluster-address has no effect: --cluster was not given",
+        "--cluster-lease has no effect: --cluster was not given",
+    )
+
+
 def test_help_names_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "--help")
     assert printed(capsys, "-h") == text
@@ -687,6 +730,7 @@ def test_help_tells_the_real_defaults(
         "--http": ["-r", "http"],
         "--memc": ["-r", "memcached"],
         "--metr": ["-r", "http"],
+        "--clus": ["-q", "postgres", *CLUSTER],
     }
     for option, default in told:
         extra = needs.get(option[:6], [])

@@ -8,7 +8,7 @@ from datetime import UTC
 
 import pytest
 
-from gearman.errors import QueueError, StartupError
+from gearman.errors import Fenced, QueueError, StartupError
 from gearman.framing import BUILD
 from gearman.options import Schedule
 from gearman.queue import StoredJob, Unreadable
@@ -98,6 +98,14 @@ def test_sleeping_worker_is_woken_by_a_stored_job(server, queue):
         queue.results.put(None)
         worker.expect("NOOP")
         assert grabbed(worker) == created(client)
+
+
+def test_server_ends_when_another_one_owns_the_jobs(server, queue):
+    with server.peer() as client:
+        client.send(*BACKGROUND)
+        queue.call(Fenced("another server owns them"))
+        assert client.socket.recv(1) == b""
+    assert server.listener.deposed
 
 
 def test_finished_job_is_removed(server, queue):

@@ -1,0 +1,29 @@
+"""The broker of a server, as its settings say."""
+
+import os
+import random
+import socket
+import time
+
+from ..broker import Broker
+from ..settings.config import Config
+from ..settings.values import MAX_HANDLE_PREFIX
+
+
+def new_broker(config: Config, persistent: bool, first_handle: int) -> Broker:
+    """Return a new broker; if the first handle is 0, it is the time by the clock."""
+    prefix = config.handle_prefix or f"H:{socket.gethostname()}"
+    return Broker(
+        handle_prefix=os.fsencode(prefix)[:MAX_HANDLE_PREFIX],
+        # A handle of an earlier run must not name a job of this run. That could only be
+        # if more than one handle was assigned in each microsecond.
+        first_handle=first_handle or time.time_ns() // 1000,
+        retries=config.retries,
+        wakeup=config.wakeup,
+        priority_first=config.priority_scope == "global",
+        round_robin=config.round_robin,
+        timeout_fails=config.timeout_action == "fail",
+        exceptions=config.exceptions,
+        persistent=persistent,
+        chance=random.random,
+    )
