@@ -72,9 +72,11 @@ class Server:
         """Return when it accepts connections."""
         await self.says("ready (process")
 
-    async def says(self, text: str, times: int = 1) -> None:
+    async def says(
+        self, text: str, times: int = 1, patience: float | None = DEADLINE
+    ) -> None:
         """Return when so many lines contain a text; raise if the log ends."""
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(patience):
             while self.said(text) < times:
                 assert not self._reader.done(), f"it ended: {self.lines}"
                 self._news.clear()

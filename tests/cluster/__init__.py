@@ -1,0 +1,1 @@
+"""Servers of a cluster under load, while machines and networks fail."""

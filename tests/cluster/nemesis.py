@@ -1,0 +1,97 @@
+"""One fault after the other, at random, while clients and workers play."""
+
+import asyncio
+import random
+import signal
+import time
+
+from tests.crash.process import Server
+from tests.queues.backend_postgres import Database
+
+from .fleet import Fleet, fleet
+from .history import History, Kind
+from .players import playing
+
+SERVERS = 3
+
+# Seconds of a lease, and the longest time that something is stopped.
+LEASE = 1.0
+LONGEST = 3.0
+
+# Seconds after a fault until jobs are done again: the lease, a lost connection to the
+# database, and a slow machine.
+RECOVERY = 60.0
+
+
+class Nemesis:
+    """Makes faults in a fleet; the same `random` makes the same ones."""
+
+    def __init__(self, running: Fleet, numbers: random.Random) -> None:
+        self._fleet = running
+        self._random = numbers
+        self._faults = (
+            *(self._kill, self._stop, self._pause, self._pause, self._cut, self._cut),
+            *(self._sever, self._restart_the_database),
+        )
+
+    async def strike(self) -> None:
+        """Make a fault, and return when jobs are done again."""
+        await self._random.choice(self._faults)(
+            self._random.choice(self._fleet.servers)
+        )
+        history = self._fleet.history
+        enough = history.count(Kind.ENDED) + 10
+        async with asyncio.timeout(RECOVERY):
+            while history.count(Kind.ENDED) < enough:
+                await asyncio.sleep(0.02)
+
+    async def _some_time(self) -> None:
+        await asyncio.sleep(self._random.uniform(0, LONGEST))
+
+    async def _kill(self, server: Server) -> None:
+        await self._fleet.remove(server, signal.SIGKILL)
+        await self._fleet.add()
+
+    async def _stop(self, server: Server) -> None:
+        await self._fleet.remove(server, signal.SIGTERM)
+        await self._fleet.add()
+
+    async def _pause(self, server: Server) -> None:
+        server.process.send_signal(signal.SIGSTOP)
+        await self._some_time()
+        server.process.send_signal(signal.SIGCONT)
+
+    async def _cut(self, server: Server) -> None:
+        network = self._fleet.network(server)
+        network.cut()
+        await self._some_time()
+        network.heal()
+        if self._random.random() < 0.5:
+            network.sever()
+
+    async def _sever(self, server: Server) -> None:
+        self._fleet.network(server).sever()
+
+    async def _restart_the_database(self, _: Server) -> None:
+        how = self._random.choice([signal.SIGINT, signal.SIGQUIT])
+        cluster = self._fleet.database.cluster
+        await asyncio.to_thread(cluster.stop, how)
+        await self._some_time()
+        await asyncio.to_thread(cluster.start)
+
+
+async def survive(database: Database, seed: int, faults: int) -> History:
+    """Return the history of a fleet that has survived so many faults."""
+    began = time.monotonic()
+    async with fleet(database, SERVERS, LEASE) as running:
+        nemesis = Nemesis(running, random.Random(seed))
+        async with playing(running):
+            for _ in range(faults):
+                await nemesis.strike()
+        assert running.intruders() == 0
+    history = running.history
+    seconds = time.monotonic() - began
+    print(f"seed {seed}, {faults} faults, {seconds:.0f} s: {history.summary()}")
+    broken = list(history.broken())
+    assert broken == [], broken[:10]
+    return history

@@ -1,0 +1,76 @@
+"""A network between a server and the database that tests can cut."""
+
+import asyncio
+from asyncio import StreamReader, StreamWriter
+from contextlib import suppress
+
+from tests.servers import HOST
+
+
+class Proxy:
+    """Passes connections on to a port; `port` is its own.
+
+    While it is cut, nothing gets through, and nobody is told: connections stay open, as
+    with a cable that was pulled.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._connections: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._accept, HOST, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        self._server.close()
+        self.sever()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def cut(self) -> None:
+        self._passing.clear()
+
+    def heal(self) -> None:
+        """Let data through again; what was held back arrives now."""
+        self._passing.set()
+
+    def sever(self) -> None:
+        """End all connections."""
+        for connection in self._connections:
+            connection.cancel()
+
+    async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        writers = [writer]
+        try:
+            await self._passing.wait()
+            reader_there, writer_there = await asyncio.open_connection(
+                HOST, self._target
+            )
+            writers.append(writer_there)
+            await asyncio.gather(
+                self._pass(reader, writer_there), self._pass(reader_there, writer)
+            )
+        except (OSError, asyncio.CancelledError):
+            # Cancelled by `sever`, and by nobody else.
+            pass
+        finally:
+            self._connections.discard(task)
+            for each in writers:
+                each.transport.abort()
+            for each in writers:
+                with suppress(OSError, asyncio.CancelledError):
+                    await each.wait_closed()
+
+    async def _pass(self, reader: StreamReader, writer: StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await self._passing.wait()
+            writer.write(data)
+            await writer.drain()
+        await self._passing.wait()
+        writer.transport.abort()
