@@ -34,13 +34,17 @@ WATCH = """
 
 
 class Fleet:
-    """Some servers; `history` notes when one of them owns the jobs."""
+    """Some servers; `history` notes when one of them owns the jobs.
 
-    def __init__(self, database: Database, lease: float) -> None:
+    With a `conninfo` they connect by that, and not by a network of their own.
+    """
+
+    def __init__(self, database: Database, lease: float, conninfo: str = "") -> None:
         self.database = database
         self.history = History()
         self.servers: list[Server] = []
         self._lease = lease
+        self._conninfo = conninfo
         self._proxies: dict[Server, Proxy] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._all: list[Server] = []
@@ -54,7 +58,8 @@ class Fleet:
         proxy = Proxy(self.database.cluster.port)
         await proxy.start()
         name = self.database.name
-        conninfo = f"host={HOST} port={proxy.port} user=postgres dbname={name}"
+        own = f"host={HOST} port={proxy.port} user=postgres dbname={name}"
+        conninfo = self._conninfo or own
         server = await Server.start(
             *("-q", "postgres", "--postgres-conninfo", conninfo),
             *("--cluster", "fleet", "--cluster-lease", str(self._lease)),
@@ -121,10 +126,10 @@ async def answers(port: int) -> bool:
 
 @asynccontextmanager
 async def fleet(
-    database: Database, servers: int = 2, lease: float = 1.0
+    database: Database, servers: int = 2, lease: float = 1.0, conninfo: str = ""
 ) -> AsyncIterator[Fleet]:
     """Run some servers, of which the first one owns the jobs."""
-    running = Fleet(database, lease)
+    running = Fleet(database, lease, conninfo)
     try:
         await (await running.add()).ready()
         database.sql(WATCH)
