@@ -26,7 +26,7 @@ LAYERS = (
         "encoders",
         "blocking.seams",
     ),
-    ("protocol", "client_core", "*_handler", "queue", "register", "monitor.text"),
+    ("protocol", "client_core", "*_handler", "queue", "monitor.text"),
     ("monitor.model", "tasks.runner.model"),
     ("server.compiled", "server.networks", "server.cluster.lease"),
     ("server.broker", "server.broker_c"),
@@ -130,7 +130,7 @@ def test_module_that_decides_does_no_io(name: str) -> None:
     "path", PLUGINS, ids=lambda path: str(path.relative_to(ROOT).with_suffix(""))
 )
 def test_plugin_imports_only_what_is_meant_for_plugins(path: Path) -> None:
-    others = set(imported_modules(path)) - {"queue", "register", "errors", "address"}
+    others = set(imported_modules(path)) - {"queue", "errors", "address"}
     # Plugins import only their own parts and the parts that they share.
     own = (f"queues.{path.relative_to(ROOT / 'queues').parts[0]}", "queues._shared")
     assert all(name.startswith(own) for name in others)

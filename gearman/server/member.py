@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 
 from ..errors import QueueError, StartupError
-from ..queue import Queue
-from ..register import Cluster
+from ..queue import Cluster, Queue
 from .cluster.keeper import PAUSE, Keeper
 from .cluster.lease import State
 from .net.listener import Listener

@@ -3,9 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gearman.queue import Inbox, Option, StoredJob, Unreadable, require
+from gearman.queue import (
+    Claim,
+    Cluster,
+    Inbox,
+    Option,
+    Register,
+    StoredJob,
+    Unreadable,
+    require,
+)
 from gearman.queue import Queue as BaseQueue
-from gearman.register import Claim, Cluster, Register
 
 
 class Queue(BaseQueue):

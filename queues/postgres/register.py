@@ -6,8 +6,8 @@ from typing import Any, Final
 from psycopg import Rollback
 from psycopg.sql import SQL
 
-from gearman.register import Claim, Cluster, Holder
-from gearman.register import Register as BaseRegister
+from gearman.queue import Claim, Cluster, Holder
+from gearman.queue import Register as BaseRegister
 
 from .fence import ClusterTables, end_backend
 from .session import WRITABLE, Connection, Session, limits, settled

@@ -10,8 +10,7 @@ from psycopg import errors
 from psycopg.sql import SQL, Composed, Identifier
 
 from gearman.errors import QueueError, StartupError
-from gearman.queue import StoredJob, Unreadable, check
-from gearman.register import Claim, Cluster
+from gearman.queue import Claim, Cluster, StoredJob, Unreadable, check
 
 from .._shared.sizes import refuse_large
 from .arrays import Numbers, Texts

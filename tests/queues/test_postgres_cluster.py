@@ -11,17 +11,15 @@ from typing import Any
 import pytest
 
 from gearman.errors import Fenced, QueueError, StartupError
-from gearman.queue import Queue, StoredJob, load
-from gearman.register import Claim, Cluster, Register
+from gearman.queue import Claim, Cluster, Queue, Register, StoredJob, load
 from tests.queues.backend_postgres import SETTINGS, Database, cluster, psycopg
 from tests.queues.test_postgres_failures import (
     END,
     failing,
     locked_table,
-    stopped,
     wait_until_blocked,
 )
-from tests.servers import HOST, free_port
+from tests.servers import HOST, free_port, stopped
 
 ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
 TWO = StoredJob(2, b"H:host:2", b"f", b"v", b"two")

@@ -8,7 +8,7 @@ from math import inf
 from typing import Final
 
 from ...errors import QueueError
-from ...register import Claim, Cluster, Holder, Register
+from ...queue import Claim, Cluster, Holder, Register
 from ..settings.levels import NOTICE
 from .lease import Claimant, State
 

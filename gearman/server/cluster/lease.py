@@ -14,7 +14,7 @@ from enum import IntEnum
 from math import inf
 from typing import Final
 
-from ...register import Holder
+from ...queue import Holder
 
 # Parts of the lease's time: between two renewals, between two looks at the lease of
 # another server, and after a failure. And the longest time between two looks.

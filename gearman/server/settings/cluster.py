@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ...address import format_address, parse
 from ...errors import ConfigurationError
-from ...register import Cluster
+from ...queue import Cluster
 from .values import seconds
 
 LEASE: Final = 10.0

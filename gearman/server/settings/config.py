@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from ...commands import DEFAULT_PORT, MAX_PACKET
 from ...errors import ConfigurationError
-from ...register import Cluster
+from ...queue import Cluster
 from ..networks import Network
 from . import queues, values
 from .command_line import Parser, parser, say

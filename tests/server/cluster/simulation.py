@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
-from gearman.register import Holder
+from gearman.queue import Holder
 from gearman.server.cluster.lease import Claimant, State
 
 LEASE = 10.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gearman.errors import QueueError
-from gearman.register import Claim, Cluster, Holder, Register
+from gearman.queue import Claim, Cluster, Holder, Register
 from gearman.server.cluster.keeper import Keeper
 from gearman.server.cluster.lease import State
 from tests.servers import until

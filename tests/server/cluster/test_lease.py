@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from gearman.register import Holder
+from gearman.queue import Holder
 from gearman.server.cluster.lease import MOVES, Claimant, Event, State
 from tests.server.cluster.simulation import LEASE, SLOW, Database, Server
 

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from gearman.commands import MAX_PACKET
-from gearman.queue import NAMES, Option, Queue, load
-from gearman.register import Cluster
+from gearman.queue import NAMES, Cluster, Option, Queue, load
 from gearman.server.protocols.http.service import Http
 from gearman.server.protocols.metrics.service import Metrics
 from gearman.server.settings.config import Config, Endpoint, Keepalive, Tls, parse
