@@ -37,15 +37,13 @@ class Players:
             random.shuffle(ports)
             for port in ports:
                 with suppress(*GONE):
-                    wire = await Wire.connect(port)
-                    # What its log has told by now is noted first.
-                    await asyncio.sleep(0.01)
-                    return wire
+                    return await Wire.connect(port)
             await asyncio.sleep(0.02)
 
     async def client(self) -> None:
         while self.submitting:
             with suppress(*GONE), closing(await self._connect()) as wire:
+                await _noted()
                 while self.submitting:
                     await self._submit(wire)
 
@@ -65,6 +63,7 @@ class Players:
     async def worker(self) -> None:
         while True:
             with suppress(*GONE), closing(await self._connect()) as wire:
+                await _noted()
                 await wire.send(packet("CAN_DO", FUNCTION))
                 while await self._work(wire):
                     pass
@@ -107,6 +106,11 @@ async def playing(
         for task in submitting + working:
             task.cancel()
         await asyncio.gather(*submitting, *working, return_exceptions=True)
+
+
+async def _noted() -> None:
+    """Return when what the logs of servers have told by now is noted."""
+    await asyncio.sleep(0.01)
 
 
 async def _answer(wire: Wire) -> tuple[str, bytes]:
