@@ -60,7 +60,6 @@ class Turns:
 
     def _end(self) -> None:
         self._begun = False
-        self._broker.tick(self._time(), time.time())
         self._allowance = min(ALLOWANCE, ALLOWANCE_OF_ALL / max(self._active, 1))
         self._active = 0
         self._end_of_turn()
