@@ -410,9 +410,8 @@ class Broker:
 
     def over_budget(self) -> bool:
         """Whether the server keeps more for its peers than `limits.memory`."""
-        memory = self.memory
-        held = memory.jobs + memory.peers + memory.buffers
-        return self.limits.exceeded_by_memory(held)
+        memory, most = self.memory, self.limits.memory
+        return 0 < most < memory.jobs + memory.peers + memory.buffers
 
 
 def _highest() -> float:

@@ -74,10 +74,6 @@ class Limits:
             return "max-functions-per-worker"
         return None
 
-    def exceeded_by_memory(self, memory: int) -> bool:
-        """Whether so many bytes are more than peers may use."""
-        return 0 < self.memory < memory
-
 
 class Hits:
     """How often each limit was hit, by the option that sets the limit.

@@ -18,6 +18,7 @@ from .states import (
     ASSIGNED,
     AWAITING,
     DUE,
+    GONE,
     NEW,
     PENDING,
     QUEUED,
@@ -242,6 +243,8 @@ class Places:
                 self._sleepers.wake(function)
         elif to == RUNNING:
             self._start(job)
+        elif to == GONE:
+            pass
         elif to == PENDING:
             function.pending += 1
         elif to == SCHEDULED:

@@ -17,7 +17,6 @@ cdef class Limits:
         self, Function function, int priority, Py_ssize_t jobs, Py_ssize_t memory
     )
     cpdef exceeded_by_worker(self, Py_ssize_t functions)
-    cpdef bint exceeded_by_memory(self, Py_ssize_t memory)
 
 
 @cython.final
