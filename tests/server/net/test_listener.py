@@ -558,6 +558,8 @@ class TestStop:
         with running() as server, server.peer() as client, server.peer() as worker:
             client.send("SUBMIT_JOB", b"f", b"", b"w")
             (handle,) = client.expect("JOB_CREATED")
+            # Its connection was accepted.
+            assert worker.fence() == []
             server.call(server.listener.drain)
             with pytest.raises(OSError, match=f"Errno {errno.ECONNREFUSED}"):
                 server.peer()
