@@ -16,7 +16,7 @@ ALLOWANCE_OF_ALL: Final = 0.005
 
 
 class Turns:
-    """Sets the broker's clock in each turn, and calls `end` after each turn."""
+    """Sets the broker's clock as each turn begins, and calls `end` after each turn."""
 
     def __init__(
         self,
