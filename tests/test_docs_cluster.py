@@ -11,6 +11,7 @@ SOURCES = [
     *(ROOT / "gearman" / "server" / "cluster").glob("*.py"),
     ROOT / "gearman" / "server" / "member.py",
     ROOT / "gearman" / "server" / "storage" / "store.py",
+    ROOT / "gearman" / "server" / "storage" / "restoring.py",
 ]
 
 

@@ -28,7 +28,8 @@ LAYERS = (
     ),
     ("protocol", "client_core", "*_handler", "queue", "monitor.text"),
     ("monitor.model", "tasks.runner.model"),
-    ("server.compiled", "server.networks", "server.cluster.lease"),
+    ("server.compiled", "server.networks"),
+    tuple(f"server.cluster.{name}" for name in ("home", "lease", "balance", "shards")),
     ("server.broker", "server.broker_c"),
     ("server.protocols", "server.storage.journal"),
     ("server.storage.rows", "server.storage.intake"),
@@ -54,7 +55,7 @@ LAYERS = (
     ("monitor.acting", "monitor.history", "monitor.access"),
     ("monitor",),
 )
-WITHOUT_IO = range(8)
+WITHOUT_IO = range(9)
 IO = {
     *("asyncio", "multiprocessing", "select", "selectors", "signal", "socket"),
     *("ssl", "subprocess", "threading", "random", "secrets", "time", "uuid"),

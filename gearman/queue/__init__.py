@@ -19,6 +19,7 @@ from .jobs import HIGH as HIGH
 from .jobs import LOW as LOW
 from .jobs import MAX_EXTRA as MAX_EXTRA
 from .jobs import NORMAL as NORMAL
+from .jobs import Page as Page
 from .jobs import StoredJob as StoredJob
 from .jobs import Unreadable as Unreadable
 from .jobs import check as check
@@ -31,7 +32,11 @@ from .options import Option as Option
 from .options import plugin_arguments as plugin_arguments
 from .plugin import Queue as Queue
 from .plugin import replayed as replayed
+from .register import NOBODY as NOBODY
+from .register import SPARE as SPARE
 from .register import Claim as Claim
 from .register import Cluster as Cluster
-from .register import Holder as Holder
+from .register import Member as Member
 from .register import Register as Register
+from .register import Roll as Roll
+from .register import Shard as Shard

@@ -1,5 +1,6 @@
 """Jobs as a store has them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -51,6 +52,16 @@ class Unreadable:
 
     key: str
     reason: str
+
+
+class Page(NamedTuple):
+    """Some items of a store.
+
+    `last` is the highest number among them; None if there are no jobs.
+    """
+
+    items: Sequence[StoredJob | Unreadable]
+    last: int | None
 
 
 def check(job: StoredJob) -> str:

@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar
 
 from .inbox import Inbox
-from .jobs import StoredJob, Unreadable, check
+from .jobs import Page, StoredJob, Unreadable, check
 from .options import Option
 from .register import Claim, Register
 
@@ -125,11 +126,20 @@ class Queue(ABC):
         raise NotImplementedError
 
     def own(self, claim: Claim) -> None:
-        """Own the jobs, as the register of another Queue for this store has allowed.
+        """Own the shards that the register of another Queue says.
 
-        Called once in a cluster, before `replay`; before that nothing was changed. From
-        now on `commit` raises Fenced if this claim does not count any more. Raises
+        Called once in a cluster, instead of `replay`; before that nothing was changed.
+        From now on `commit` raises Fenced if this claim does not count any more. Raises
         QueueError.
+        """
+        raise NotImplementedError
+
+    def read(self, shards: AbstractSet[int], after: int) -> Page:
+        """Return the next jobs of these shards whose numbers are above `after`.
+
+        Called in a cluster, after `own`, for shards of this server, at any time in the
+        thread that calls `commit`. A page has some MiB of jobs at most, unless there is
+        a larger one, in the order of their numbers. Raises QueueError.
         """
         raise NotImplementedError
 

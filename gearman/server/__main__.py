@@ -10,6 +10,7 @@ from functools import partial
 from ..errors import ConfigurationError, StartupError
 from ..queue import Queue, load
 from .check import problems
+from .cluster.shards import Map
 from .imports import import_all
 from .member import Groups, Member
 from .net.inherited import Given, open_sockets, take
@@ -162,7 +163,7 @@ def _listener(
     queue: Queue | None,
     selector: Selector,
     groups: Groups,
-    first_handle: int = 0,
+    map: Map | None = None,
 ) -> Listener:
     """Return a listener that has loaded the jobs. Raises StartupError."""
     listener = Listener(
@@ -173,9 +174,9 @@ def _listener(
         queue=queue,
         certificates=certificates,
         settings=settings,
-        first_handle=first_handle,
+        map=map,
     )
-    listener.replay()
+    listener.replay(map.mine() if map is not None else None)
     if spans:
         listener.events.add(spans)
     gc.freeze()

@@ -1,6 +1,6 @@
-"""A server of a cluster: it stands by, owns the jobs, or has to give them up.
+"""A server of a cluster: it joins, serves the shards that it owns, or gives them up.
 
-A server that stands by refuses connections, so that clients and workers turn to the
+A server that owns no shard refuses connections, so that clients and workers turn to the
 next server of their lists. Its ports are bound from the start, since that may need
 rights which it has only then.
 """
@@ -16,6 +16,8 @@ from ..errors import QueueError, StartupError
 from ..queue import Cluster, Queue
 from .cluster.keeper import PAUSE, Keeper
 from .cluster.lease import State
+from .cluster.mover import Mover
+from .cluster.shards import Event, Map
 from .net.listener import Listener
 from .net.loop import Selector, run
 from .net.sockets import close_all, listen, refuse
@@ -23,8 +25,8 @@ from .operator import Operator
 
 Groups = Sequence[list[socket.socket]]
 
-# It gets a store, a selector, listening sockets, and the number of the first handle.
-Make = Callable[[Queue, Selector, Groups, int], Listener]
+# It gets a store, a selector, listening sockets, and the shards of this server.
+Make = Callable[[Queue, Selector, Groups, Map], Listener]
 
 log = logging.getLogger("gearman.server")
 
@@ -33,7 +35,7 @@ class Member:
     """A server of a cluster, with the bound sockets of its protocols.
 
     `open_queue` opens the store, and `make` makes a listener that has loaded its jobs,
-    each time that this server owns them.
+    each time that this server begins to own some. `map` shows the cluster.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Member:
         groups: Groups,
         backlog: int,
     ) -> None:
+        self.map = Map()
+        self._lease = cluster.lease
         self._operator = operator
         self._open_queue = open_queue
         self._make = make
@@ -56,8 +60,8 @@ class Member:
     def run(self) -> None:
         """Be a server of the cluster until the operator ends it.
 
-        Raises StartupError if the jobs can't be taken up before the operator was told
-        that this process works.
+        Raises StartupError if jobs can't be taken up before the operator was told that
+        this process works.
         """
         self._keeper.start()
         try:
@@ -71,7 +75,7 @@ class Member:
             self._keeper.close()
 
     async def _stand_by(self) -> bool:
-        """Return True when this server owns the jobs, or False to end."""
+        """Return True when this server owns shards, or False to end."""
         keeper, news = self._keeper, asyncio.Event()
         ending = False
 
@@ -82,12 +86,22 @@ class Member:
 
         self._operator.attach(end, end, _nothing)
         self._listen_to_keeper(news.set)
-        while keeper.state == State.STANDING_BY and not ending:
-            if keeper.stands_by:
+        while not ending and not self._gains():
+            if keeper.roll is not None:
                 self._operator.works()
+            if keeper.state == State.LOST:
+                keeper.give_up()
             await news.wait()
             news.clear()
         return not ending
+
+    def _gains(self) -> bool:
+        """Whether this server owns shards by now."""
+        roll, claim = self._keeper.roll, self._keeper.claim
+        if roll is None or claim is None:
+            return False
+        self.map.me = claim.id
+        return bool(self.map.see(roll))
 
     def _listen_to_keeper(self, listener: Callable[[], None]) -> None:
         """Have a function called in the current event loop when something changes."""
@@ -101,7 +115,7 @@ class Member:
         self._keeper.changed = tell
 
     def _serve(self) -> bool:
-        """Own the jobs. Returns True if another server owns them by now."""
+        """Serve shards. Returns True if other servers own them by now."""
         self._operator.hold()
         selector = Selector()
         try:
@@ -111,9 +125,12 @@ class Member:
                 raise
             log.error("the jobs cannot be taken up: %s", error)
             self._refuse_connections()
-            self._keeper.give_up(PAUSE)
+            self._leave(PAUSE)
             return True
         run(self._own(listener), selector)
+        number = listener.broker.jobs.next_number
+        # It must not keep the broker.
+        self._keeper.next_number = lambda: number
         if not listener.deposed:
             return False
         self._operator.hold()
@@ -121,8 +138,12 @@ class Member:
         self._refuse_connections()
         log.warning("%d jobs are given up", len(listener.broker.jobs.known))
         listener.broker.abandon()
-        self._keeper.give_up()
+        self._leave()
         return True
+
+    def _leave(self, pause: float = 0.0) -> None:
+        self.map.leave()
+        self._keeper.give_up(pause)
 
     def _take_up(self, selector: Selector) -> Listener:
         """Load the jobs, and listen. Raises QueueError or StartupError."""
@@ -132,7 +153,7 @@ class Member:
         queue = self._open_queue()
         try:
             queue.own(claim)
-            listener = self._make(queue, selector, copies, claim.first_number)
+            listener = self._make(queue, selector, copies, self.map)
             for group in copies:
                 listen(group, self._backlog)
         except BaseException:
@@ -140,6 +161,9 @@ class Member:
             for group in copies:
                 close_all(group)
             raise
+        jobs = listener.broker.jobs
+        self._keeper.next_number = lambda: jobs.next_number
+        self.map.change(Event.LOADED, self.map.mine())
         return listener
 
     def _refuse_connections(self) -> None:
@@ -147,17 +171,40 @@ class Member:
             refuse(group)
 
     async def _own(self, listener: Listener) -> None:
+        mover: Mover | None = None
+
         def look() -> None:
             state = self._keeper.state
-            if state == State.LOST:
+            if state == State.LOST or (mover is not None and not mover.look()):
                 listener.depose()
             else:
                 listener.own(self._keeper.until, state == State.IN_DOUBT)
 
+        def begin() -> None:
+            nonlocal mover
+            mover = self._mover(listener)
+            look()
+
+        def drain() -> None:
+            if mover is not None:
+                listener.close_doors()
+                mover.drain()
+
         listener.broker.own(self._keeper.until)
         self._listen_to_keeper(look)
-        asyncio.get_running_loop().call_soon(look)
-        await self._operator.serve(listener)
+        asyncio.get_running_loop().call_soon(begin)
+        listener.wants_to_drain = drain
+        self._operator.attach(listener.stop, drain, listener.reload)
+        await listener.serve(self._operator.ready)
+
+    def _mover(self, listener: Listener) -> Mover:
+        durability = listener.durability
+        assert durability is not None  # noqa: S101
+        durability.own(self.map.served())
+        return Mover(
+            *(self.map, self._keeper, listener.broker, durability),
+            *(self._lease, listener.drain),
+        )
 
 
 def _nothing() -> None:

@@ -1,14 +1,16 @@
-"""The fence of a cluster: only the newest connection of the owner can commit.
+"""The fence of a cluster: only the newest connection of a living member can commit.
 
-Each claim of the jobs has a row. A commit of the server that has made the claim checks
-that the row is there, and locks it until its end. The next claim removes the row: it
-waits for a commit that is under way, and later ones find no row.
+Each claim of a server has a row. A commit of that server checks that the row is there,
+and locks it until its end. Who takes over its shards removes the row before: that waits
+for a commit that is under way, and later ones find no row. A server that gives shards
+away does so after its last commit for them.
 
 Each new connection of a server raises the number of its session, which is checked too.
 So a statement that still runs for a lost connection cannot follow a statement of the
 next connection, although both are of the owner.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,42 +31,48 @@ SUFFIXES: Final = ("cluster", "servers", "leases", "shards")
 CREATE: Final = (
     SQL("""
     CREATE TABLE IF NOT EXISTS {cluster} (
-        one smallint PRIMARY KEY, name text NOT NULL, shards smallint NOT NULL
+        one smallint PRIMARY KEY, name text NOT NULL, shards smallint NOT NULL,
+        epoch bigint NOT NULL
     )
     """),
     SQL("""
     CREATE TABLE IF NOT EXISTS {servers} (
-        id bigint PRIMARY KEY, address text NOT NULL, session bigint NOT NULL,
-        backend_pid int, backend_start timestamptz, joined timestamptz NOT NULL
+        id bigint PRIMARY KEY, address text NOT NULL, epoch bigint NOT NULL,
+        session bigint NOT NULL, backend_pid int, backend_start timestamptz,
+        draining boolean NOT NULL, joined timestamptz NOT NULL
     )
     """),
     SQL("""
     CREATE TABLE IF NOT EXISTS {leases} (
-        id bigint PRIMARY KEY, renewals bigint NOT NULL, expires timestamptz NOT NULL
+        id bigint PRIMARY KEY, renewals bigint NOT NULL, expires timestamptz NOT NULL,
+        numbers bigint NOT NULL
     )
     """),
     SQL("""
     CREATE TABLE IF NOT EXISTS {shards} (
-        shard smallint PRIMARY KEY, server bigint NOT NULL, epoch bigint NOT NULL
+        shard smallint PRIMARY KEY, server bigint NOT NULL, epoch bigint NOT NULL,
+        first_number bigint NOT NULL
     )
     """),
     # Last: what another server sees here is complete.
     SQL("""
     WITH first AS (
-        INSERT INTO {cluster} VALUES (1, $1::text, $2::int)
+        INSERT INTO {cluster} VALUES (1, $1::text, $2::int, 0)
         ON CONFLICT DO NOTHING RETURNING shards
     )
-    INSERT INTO {shards} SELECT number, 0, 0
+    INSERT INTO {shards} SELECT number, 0, 0, 0
     FROM first, generate_series(0, first.shards - 1) AS number
     """),
 )
-# What another server does at the same moment.
+# What another server does at the same moment; and how often to try again then.
 RACES: Final = (
     *(errors.DuplicateObject, errors.DuplicateSchema, errors.DuplicateTable),
-    errors.UniqueViolation,
+    *(errors.DuplicateColumn, errors.UndefinedColumn, errors.UniqueViolation),
 )
+ATTEMPTS: Final = 10
 
 NAME: Final = SQL("SELECT name FROM {cluster}")
+COUNT: Final = SQL("SELECT count(*) FROM {shards} WHERE server = $1::bigint")
 LOCK: Final = SQL("SELECT session FROM {servers} WHERE id = $1::bigint FOR UPDATE")
 BEGIN: Final = SQL("""
     UPDATE {servers} SET session = session + 1, backend_pid = pg_backend_pid(),
@@ -112,6 +120,11 @@ class ClusterTables:
         rows = connection.execute(self.on(NAME)).fetchall()
         return str(rows[0][0]) if rows else None
 
+    def owns_all(self, connection: Connection, id: int) -> bool:
+        """Whether a server owns all shards."""
+        [(count,)] = connection.execute(self.on(COUNT), [id]).fetchall()
+        return bool(count == SHARDS)
+
     def create(self, connection: Connection, name: str) -> None:
         """Create the tables, unless they exist.
 
@@ -119,19 +132,19 @@ class ClusterTables:
         """
         known = self.name(connection)
         while known is None:
-            try:
-                create_schema(connection, self.jobs.schema)
-                for statement in CREATE:
-                    values = [name, SHARDS] if statement is CREATE[-1] else None
-                    connection.execute(self.on(statement), values)
-            except RACES:
-                pass
+            raced(lambda: self._create(connection, name))
             known = self.name(connection)
         if known != name:
             raise StartupError(
                 f"the table {self.jobs} belongs to the cluster {known!r}: name that"
                 " with --cluster, or another table with --postgres-table"
             )
+
+    def _create(self, connection: Connection, name: str) -> None:
+        create_schema(connection, self.jobs.schema)
+        for statement in CREATE:
+            values = [name, SHARDS] if statement is CREATE[-1] else None
+            connection.execute(self.on(statement), values)
 
 
 class Fence:
@@ -148,7 +161,7 @@ class Fence:
     def begin(self, connection: Connection) -> None:
         """Make a connection the only one of this server that can commit.
 
-        Raises Fenced if another server owns the jobs.
+        Raises Fenced if the server was buried.
         """
         end_backend(connection, self._tables, self.id)
 
@@ -169,6 +182,17 @@ class Fence:
         It fails with DivisionByZero, after which the transaction can't be committed.
         """
         connection.execute(self._check, [self.id, self._session], prepare=True)
+
+
+def raced(action: Callable[[], None]) -> None:
+    """Create something that another server may create at the same moment."""
+    for _ in range(ATTEMPTS):
+        try:
+            return action()
+        except RACES:
+            # It is there now, or a part of it.
+            pass
+    return action()
 
 
 def fenced() -> Fenced:

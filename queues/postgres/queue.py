@@ -1,6 +1,7 @@
 """Background jobs in a table of a PostgreSQL database."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from gearman.queue import (
@@ -8,6 +9,7 @@ from gearman.queue import (
     Cluster,
     Inbox,
     Option,
+    Page,
     Register,
     StoredJob,
     Unreadable,
@@ -155,6 +157,9 @@ class Queue(BaseQueue):
 
     def own(self, claim: Claim) -> None:
         self._store.own(claim)
+
+    def read(self, shards: AbstractSet[int], after: int) -> Page:
+        return self._store.read(shards, after)
 
     def close(self) -> None:
         self._store.close()

@@ -234,12 +234,15 @@ def _key(table: str) -> int:
 def check_free(connection: Connection, table: str) -> None:
     """Raise InUse if another session has locked a table."""
     key = [_key(table)]
-    # Not every engine has these functions. With it, a server has no lock either.
+    # Not every engine has these functions; without them no server has a lock. It is a
+    # shared lock, since other servers of the cluster may look at the same moment.
     with suppress(errors.FeatureNotSupported, errors.UndefinedFunction):
-        found = connection.execute("SELECT pg_try_advisory_lock($1::bigint)", key)
+        found = connection.execute(
+            "SELECT pg_try_advisory_lock_shared($1::bigint)", key
+        )
         if found.fetchall() != [(True,)]:
             raise InUse(f"the table {table} is in use by a server without --cluster")
-        connection.execute("SELECT pg_advisory_unlock($1::bigint)", key)
+        connection.execute("SELECT pg_advisory_unlock_shared($1::bigint)", key)
 
 
 def _complete(conninfo: str, more: Mapping[str, str]) -> str:

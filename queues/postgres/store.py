@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -10,11 +11,11 @@ from psycopg import errors
 from psycopg.sql import SQL, Composed, Identifier
 
 from gearman.errors import QueueError, StartupError
-from gearman.queue import Claim, Cluster, StoredJob, Unreadable, check
+from gearman.queue import Claim, Cluster, Page, StoredJob, Unreadable, check
 
 from .._shared.sizes import refuse_large
 from .arrays import Numbers, Texts
-from .fence import ClusterTables, Fence, fenced
+from .fence import ClusterTables, Fence, fenced, raced
 from .inbox import Inbox
 from .inbox import create as create_inbox
 from .register import Register
@@ -60,8 +61,9 @@ SELECT: Final = SQL("""
         priority, when_to_run, retries, reducer_name,
         CASE WHEN octet_length(coalesce(extra, '')) <= $2::bigint
             THEN coalesce(extra, '') END
-    FROM {table} WHERE number > $1::bigint ORDER BY number LIMIT $3::bigint
+    FROM {table} WHERE number > $1::bigint{shards} ORDER BY number LIMIT $3::bigint
 """)
+OF_SHARDS: Final = SQL(" AND number & 63 = ANY($4::int[])")
 LARGE: Final = SQL(
     "SELECT workload, coalesce(extra, '') FROM {table} WHERE number = $1::bigint"
 )
@@ -86,6 +88,7 @@ class Statements:
     insert: Composed
     insert_with_extra: Composed
     select: Composed
+    select_shards: Composed
     large: Composed
 
     @classmethod
@@ -102,7 +105,8 @@ class Statements:
                 columns=SQL(", ").join(columns),
                 extra=SQL(", $10::bytea[]"),
             ),
-            SELECT.format(table=name),
+            SELECT.format(table=name, shards=SQL("")),
+            SELECT.format(table=name, shards=OF_SHARDS),
             LARGE.format(table=name),
         )
 
@@ -165,7 +169,7 @@ class Store:
         return Register(self._session.conninfo, self._tables, self._cluster)
 
     def own(self, claim: Claim) -> None:
-        """Own the jobs, as the register says. Raises Fenced if it does not."""
+        """Own what the register says. Raises Fenced if this server was buried."""
         self._fence = Fence(self._tables, claim.id)
         self._session.guard(self._fence.begin)
         with self._session.connection() as connection:
@@ -176,18 +180,24 @@ class Store:
         """Create what is missing, and take over what gearmand has left."""
         _, table = self._names
         with self._session.connection() as connection:
-            create(connection, self._table)
-            for theirs in of_gearmand(connection, self._table.schema, table):
-                now = time.time_ns() // 1000
-                self._left += migrate(connection, theirs, self._table, now)
+            raced(partial(create, connection, self._table))
+            if self._has_all(connection):
+                for theirs in of_gearmand(connection, self._table.schema, table):
+                    now = time.time_ns() // 1000
+                    self._left += migrate(connection, theirs, self._table, now)
         self._statements = Statements.on(self._table)
         self.commit([], [])
         if self._has_inbox:
             self._open_inbox()
 
+    def _has_all(self, connection: Connection) -> bool:
+        """Whether jobs of all numbers are those of this server."""
+        fence = self._fence
+        return fence is None or self._tables.owns_all(connection, fence.id)
+
     def _open_inbox(self) -> None:
         with self._session.connection() as connection:
-            create_inbox(connection, self._table)
+            raced(partial(create_inbox, connection, self._table))
         self.inbox = Inbox(self._session, self._table, LARGEST, self.commit)
         self.inbox.check()
 
@@ -200,7 +210,26 @@ class Store:
             last = rows[-1][0]
             self._highest = max(self._highest, last)
 
-    def _select(self, statement: Composed, *values: int) -> list[tuple[Any, ...]]:
+    def read(self, shards: AbstractSet[int], after: int) -> Page:
+        """Return some jobs of shards; `queue.Queue` has the documentation."""
+        items: list[StoredJob | Unreadable] = [*self._left]
+        self._left = []
+        select, wanted = self._statements.select_shards, sorted(shards)
+        size, last = 0, None
+        for row in self._select(select, after, SMALL, PAGE, wanted):
+            item = self._read(row)
+            items.append(item)
+            last = row[0]
+            self._highest = max(self._highest, last)
+            if isinstance(item, StoredJob):
+                size += len(item.workload) + len(item.extra)
+            if size > MESSAGE:
+                break
+        return Page(items, last)
+
+    def _select(
+        self, statement: Composed, *values: int | list[int]
+    ) -> list[tuple[Any, ...]]:
         with self._session.connection() as connection:
             found = connection.execute(statement, values, prepare=True, binary=True)
             return found.fetchall()

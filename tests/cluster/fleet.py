@@ -3,20 +3,20 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
-from tests.crash.players import Wire
 from tests.crash.process import Server
 from tests.queues.backend_postgres import Database
 from tests.servers import DEADLINE, HOST
 
-from .history import History, Kind
+from .history import History
 from .proxy import Proxy
 
-OWNS = "this server owns the jobs"
-STANDS_BY = "standing by"
+JOINED = "has joined the cluster"
+READY = "ready (process"
 
-# Changes of jobs that were made by another connection than the newest one of the owner.
+# Changes of jobs that were made by another connection than the newest one of the owner
+# of their shard; and when shards have got other owners.
 WATCH = """
     CREATE TABLE intruders (pid int);
     CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -24,17 +24,32 @@ WATCH = """
         WHERE current_setting('application_name') = 'gearmand' AND NOT EXISTS (
             SELECT 1 FROM gearman_jobs_shards AS shards
             JOIN gearman_jobs_servers AS servers ON servers.id = shards.server
-            WHERE shards.shard = 0 AND servers.backend_pid = pg_backend_pid()
+            WHERE shards.shard = coalesce(NEW.number, OLD.number) & 63
+            AND servers.backend_pid = pg_backend_pid()
         );
         RETURN NULL;
     END $$;
     CREATE TRIGGER watch AFTER INSERT OR DELETE ON gearman_jobs
-    FOR EACH STATEMENT EXECUTE FUNCTION watch();
+    FOR EACH ROW EXECUTE FUNCTION watch();
+    CREATE TABLE changes (shard int, at float8);
+    CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO changes
+        VALUES (NEW.shard, extract(epoch FROM clock_timestamp()));
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER change AFTER UPDATE ON gearman_jobs_shards
+    FOR EACH ROW EXECUTE FUNCTION change();
+"""
+
+
+OWNED = """
+    SELECT count(server) FROM gearman_jobs_servers AS servers
+    LEFT JOIN gearman_jobs_shards ON server = servers.id GROUP BY servers.id
 """
 
 
 class Fleet:
-    """Some servers; `history` notes when one of them owns the jobs.
+    """Some servers.
 
     With a `conninfo` they connect by that, and not by a network of their own.
     """
@@ -46,7 +61,6 @@ class Fleet:
         self._lease = lease
         self._conninfo = conninfo
         self._proxies: dict[Server, Proxy] = {}
-        self._watchers: list[asyncio.Task[None]] = []
         self._all: list[Server] = []
 
     @property
@@ -54,7 +68,7 @@ class Fleet:
         return [server.port for server in self.servers]
 
     async def add(self) -> Server:
-        """Start a server, and return it when it owns the jobs or stands by."""
+        """Start a server, and return it when it has joined the cluster."""
         proxy = Proxy(self.database.cluster.port)
         await proxy.start()
         name = self.database.name
@@ -68,19 +82,8 @@ class Fleet:
         self._proxies[server] = proxy
         self.servers.append(server)
         self._all.append(server)
-        self._watchers.append(asyncio.create_task(self._watch(server)))
-        async with asyncio.timeout(DEADLINE):
-            while not (server.said(OWNS) or server.said(STANDS_BY)):
-                await asyncio.sleep(0.01)
+        await server.says(JOINED)
         return server
-
-    async def _watch(self, server: Server) -> None:
-        with suppress(AssertionError):
-            times = 1
-            while True:
-                await server.says(OWNS, times, patience=None)
-                self.history.note(Kind.OWNER)
-                times += 1
 
     def network(self, server: Server) -> Proxy:
         return self._proxies[server]
@@ -95,14 +98,17 @@ class Fleet:
             await server.end()
         await proxy.close()
 
-    async def owner(self, *but: Server) -> Server:
-        """Return the server that serves; it must be none of these."""
+    def owned(self) -> list[int]:
+        """Return how many shards each server of the cluster owns, in order."""
+        return sorted(int(count) for (count,) in self.database.sql(OWNED))
+
+    async def balanced(self) -> None:
+        """Return when each of the servers owns its part of the shards."""
+        count = len(self.servers)
+        parts = sorted(64 // count + (n < 64 % count) for n in range(count))
         async with asyncio.timeout(DEADLINE):
-            while True:
-                for server in self.servers:
-                    if server not in but and await answers(server.port):
-                        return server
-                await asyncio.sleep(0.01)
+            while await asyncio.to_thread(self.owned) != parts:
+                await asyncio.sleep(0.05)
 
     def log(self) -> str:
         """Return what all servers have logged."""
@@ -113,28 +119,24 @@ class Fleet:
         [(count,)] = self.database.sql("SELECT count(*) FROM intruders")
         return int(count)
 
-
-async def answers(port: int) -> bool:
-    """Whether a server answers here."""
-    try:
-        wire = await Wire.connect(port)
-    except OSError:
-        return False
-    wire.close()
-    return True
+    def broken(self) -> list[str]:
+        """Return a sentence for each promise that was broken, after all has ended."""
+        self.history.change(self.database.sql("SELECT shard, at FROM changes"))
+        return [*self.history.broken(), *["a commit of no owner"] * self.intruders()]
 
 
 @asynccontextmanager
 async def fleet(
     database: Database, servers: int = 2, lease: float = 1.0, conninfo: str = ""
 ) -> AsyncIterator[Fleet]:
-    """Run some servers, of which the first one owns the jobs."""
+    """Run some servers that share the shards."""
     running = Fleet(database, lease, conninfo)
     try:
         await (await running.add()).ready()
         database.sql(WATCH)
         for _ in range(servers - 1):
-            await (await running.add()).says(STANDS_BY)
+            await running.add()
+        await running.balanced()
         yield running
     finally:
         # pytest prints this if the test fails.

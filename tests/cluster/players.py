@@ -71,17 +71,17 @@ class Players:
     async def _work(self, wire: Wire) -> bool:
         """Do a job and the next ones. Returns False if there has been none for long."""
         history = self._fleet.history
-        job = owners = 0
+        job, started = 0, 0.0
         for _ in range(100):
             await wire.send(packet("GRAB_JOB"))
             answer, body = await _answer(wire)
             if job:
-                history.note(Kind.ENDED, job, owners)
+                history.note(Kind.ENDED, job, started)
                 job = 0
             if answer == "JOB_ASSIGN":
                 handle, _, workload = body.split(b"\0")
-                job, owners = int(workload), history.owners
-                history.note(Kind.STARTED, job, owners)
+                job = int(workload)
+                started = history.start(job, handle)
                 history.note(Kind.RESULT, job)
                 await wire.send(packet("WORK_COMPLETE", handle, b"r"))
             else:
@@ -126,10 +126,12 @@ async def _drained(fleet: Fleet) -> None:
             while await asyncio.to_thread(_left, fleet):
                 await asyncio.sleep(0.1)
     except TimeoutError:
-        owner = await fleet.owner()
-        with closing(await Wire.connect(owner.port)) as wire:
-            told = [await wire.ask_list(b"status"), await wire.ask_list(b"show jobs")]
-        raise AssertionError(f"jobs are left; the server tells {told}") from None
+        told = []
+        for port in fleet.ports:
+            with suppress(*GONE), closing(await Wire.connect(port)) as wire:
+                told += [await wire.ask_list(b"status")]
+                told += [await wire.ask_list(b"show jobs")]
+        raise AssertionError(f"jobs are left; the servers tell {told}") from None
 
 
 def _left(fleet: Fleet) -> int:

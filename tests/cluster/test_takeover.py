@@ -1,4 +1,4 @@
-"""One server owns the jobs, another one takes over: with processes and a Postgres."""
+"""Servers share the jobs, and take over from others: with processes and a Postgres."""
 
 import asyncio
 import os
@@ -10,9 +10,10 @@ import pytest
 
 from tests.crash.players import Wire
 from tests.queues.backend_postgres import Database, cluster
+from tests.servers import DEADLINE
 from tests.wire import packet
 
-from .fleet import OWNS, Fleet, fleet
+from .fleet import Fleet, fleet
 from .history import Kind
 from .players import playing
 
@@ -40,8 +41,7 @@ def play(database, story, **options):
                 await story(running)
                 await played(running)
             assert players
-            assert list(running.history.broken()) == []
-            assert running.intruders() == 0
+            assert running.broken() == []
             print(running.history.summary())
 
     asyncio.run(run())
@@ -55,71 +55,131 @@ async def played(running: Fleet, jobs: int = 100) -> None:
             await asyncio.sleep(0.02)
 
 
-def test_another_server_takes_over_from_one_that_was_killed(database):
+def test_others_take_over_from_one_that_was_killed_and_share_with_one_that_joins(
+    database,
+):
     async def story(running):
-        old = await running.owner()
+        assert running.owned() == [21, 21, 22]
         began = time.monotonic()
-        await running.remove(old, signal.SIGKILL)
-        await running.owner()
-        assert time.monotonic() - began < 1 + 2
-        await (await running.add()).says("standing by")
+        await running.remove(running.servers[0], signal.SIGKILL)
+        await running.balanced()
+        assert time.monotonic() - began < 1 + 3
+        assert running.owned() == [32, 32]
+        await played(running)
+        await (await running.add()).ready()
+        await running.balanced()
 
-    play(database, story)
+    play(database, story, servers=3)
 
 
-def test_stopped_server_gives_up_the_jobs_when_it_goes_on(database):
+def test_stopped_server_gives_up_its_shards_when_it_goes_on(database):
     async def story(running):
-        old = await running.owner()
+        old, new = running.servers
         old.process.send_signal(signal.SIGSTOP)
-        new = await running.owner(old)
+        await new.says("has not renewed its lease: its 32 shards are free")
         await played(running)
         old.process.send_signal(signal.SIGCONT)
-        await old.says("another server")
-        await old.says("standing by")
-        old.process.send_signal(signal.SIGSTOP)
-        old.process.send_signal(signal.SIGCONT)
-        assert await running.owner() is new
-        # It takes over in its turn, in the same process.
-        new.process.send_signal(signal.SIGSTOP)
-        await old.says(OWNS, 2)
+        await old.says("another server has taken over the shards of this one")
+        await old.says("has joined the cluster", 2)
         await old.says("ready (process", 2)
-        new.process.send_signal(signal.SIGCONT)
+        await running.balanced()
 
     play(database, story)
 
 
-def test_server_that_is_cut_off_gives_up_the_jobs(database):
+def test_server_that_is_cut_off_gives_up_its_shards(database):
     async def story(running):
-        old = await running.owner()
+        old, new = running.servers
         running.network(old).cut()
         await old.says("stored jobs are held until it is renewed")
-        await running.owner(old)
+        await new.says("has not renewed its lease")
         await played(running)
         running.network(old).heal()
         running.network(old).sever()
-        await old.says("standing by")
+        await old.says("has joined the cluster", 2)
+        await running.balanced()
 
     play(database, story)
 
 
 def test_server_that_is_stopped_properly_is_replaced_at_once(database):
     async def story(running):
-        old = await running.owner()
         began = time.monotonic()
-        await running.remove(old, signal.SIGTERM)
-        await running.owner()
+        await running.remove(running.servers[0], signal.SIGTERM)
+        await running.balanced()
         assert time.monotonic() - began < 10
 
-    play(database, story, lease=60)
+    # A server that has joined waits for half of the lease.
+    play(database, story, lease=20)
 
 
-def test_owner_stays_when_the_database_is_restarted(database):
+def test_drained_server_gives_its_shards_away_and_ends(database):
+    async def story(running):
+        old, new = running.servers
+        old.process.send_signal(signal.SIGUSR1)
+        await old.says("gave 4 shards away", 5)
+        await new.says("took over")
+        async with asyncio.timeout(DEADLINE):
+            assert await old.process.wait() == 0
+        await running.remove(old, signal.SIGTERM)
+        await running.balanced()
+
+    play(database, story)
+
+
+def test_drained_server_without_others_leaves_its_jobs_in_the_database(database):
+    async def story():
+        async with fleet(database, servers=1) as running:
+            [server] = running.servers
+            client = await Wire.connect(server.port)
+            await client.send(packet("SUBMIT_JOB_BG", b"f", b"", b"w"))
+            assert (await client.receive())[0] == "JOB_CREATED"
+            server.process.send_signal(signal.SIGUSR1)
+            async with asyncio.timeout(DEADLINE):
+                assert await server.process.wait() == 0
+            await running.remove(server, signal.SIGTERM)
+            assert running.database.sql("SELECT count(*) FROM gearman_jobs") == [(1,)]
+            await (await running.add()).says("took up 1 stored jobs")
+            client.close()
+
+    asyncio.run(story())
+
+
+def test_shard_with_a_job_that_runs_stays(database):
+    async def story():
+        async with fleet(database, servers=1) as running:
+            [server] = running.servers
+            client, worker = [await Wire.connect(server.port) for _ in range(2)]
+            await worker.send(packet("CAN_DO", b"f"))
+            running_jobs = []
+            for _ in range(64):
+                await client.send(packet("SUBMIT_JOB_BG", b"f", b"", b"w"))
+                assert (await client.receive())[0] == "JOB_CREATED"
+                await worker.send(packet("GRAB_JOB"))
+                _, body = await worker.receive()
+                running_jobs.append(body.split(b"\0")[0])
+            new = await running.add()
+            await server.says("kept 4 shards with 0 jobs")
+            assert running.owned() == [0, 64]
+            for handle in running_jobs:
+                await worker.send(packet("WORK_COMPLETE", handle, b""))
+            await new.ready()
+            await running.balanced()
+            assert running.database.sql("SELECT count(*) FROM gearman_jobs") == [(0,)]
+            client.close()
+            worker.close()
+
+    asyncio.run(story())
+
+
+def test_servers_stay_when_the_database_is_restarted(database):
     async def story(running):
         await asyncio.to_thread(database.cluster.restart)
         await played(running)
-        assert running.history.count(Kind.OWNER) == 1
+        assert running.owned() == [32, 32]
+        assert not any(server.said("another server") for server in running.servers)
 
-    play(database, story, lease=30)
+    play(database, story, lease=10)
 
 
 def test_without_the_database_only_foreground_jobs_go_on(database):

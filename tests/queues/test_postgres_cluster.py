@@ -1,17 +1,15 @@
 """Servers of a cluster that share a table of Postgres: the lease and the fence."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
 from importlib import import_module
 from typing import Any
 
 import pytest
 
 from gearman.errors import Fenced, QueueError, StartupError
-from gearman.queue import Claim, Cluster, Queue, Register, StoredJob, load
+from gearman.queue import Cluster, Queue, load
 from tests.queues.backend_postgres import SETTINGS, Database, cluster, psycopg
 from tests.queues.test_postgres_failures import (
     END,
@@ -19,52 +17,33 @@ from tests.queues.test_postgres_failures import (
     locked_table,
     wait_until_blocked,
 )
+from tests.queues.test_register_contract import (
+    ALL,
+    LEASE,
+    ONE,
+    THREE,
+    TWO,
+    Server,
+)
 from tests.servers import HOST, free_port, stopped
 
-ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
-TWO = StoredJob(2, b"H:host:2", b"f", b"v", b"two")
-THREE = StoredJob(3, b"H:host:3", b"g", b"u", b"three")
 
-# Long enough for a slow machine. Tests make it end by SQL.
-LEASE = 40.0
+def server_of(database: Database, name: str, **options: Any) -> Server:
+    cluster = options.pop("cluster", "fleet")
+    plugin: Any = load("postgres")
+    options = {"conninfo": database.conninfo, **options}
+
+    def open_queue(own: Cluster) -> Any:
+        return plugin(**options, cluster=own._replace(name=cluster))
+
+    return Server(open_queue, name)
 
 
-class Server:
-    """What a server of a cluster does with its store; its address is its name."""
-
-    def __init__(self, database: Database, name: str, **options: Any) -> None:
-        cluster = Cluster(options.pop("cluster", "fleet"), name, LEASE)
-        options = {"conninfo": database.conninfo, **options}
-        plugin: Any = load("postgres")
-        self._open: Callable[[], Queue] = partial(plugin, **options, cluster=cluster)
-        self.queue = self._open()
-        self.claim: Claim | None = None
-        self.register: Register = self.queue.register()
-
-    def close(self) -> None:
-        self.queue.close()
-        self.register.close()
-
-    def claims(self) -> bool:
-        """Claim the lease, as it is seen now; return whether that was successful."""
-        self.claim = self.register.claim(self.register.look())
-        return self.claim is not None
-
-    def owns(self) -> list[object]:
-        """Claim the lease and own the jobs, which are returned."""
-        assert self.claims()
-        return self.takes_up()
-
-    def takes_up(self) -> list[object]:
-        """Own the jobs, which are returned."""
-        assert self.claim is not None
-        self.queue.own(self.claim)
-        return list(self.queue.replay())
-
-    def again(self) -> None:
-        """Open the store once more, to own its jobs once more."""
-        self.queue.close()
-        self.queue = self._open()
+def takes_over(heir: Server, dead: Server) -> list[object]:
+    """Bury a server, own its shards, and return their jobs."""
+    assert heir.buries(dead)
+    heir.register.take(ALL)
+    return heir.takes_up()
 
 
 def alone(database: Database, **options: str) -> Queue:
@@ -78,158 +57,45 @@ def server(database: Database) -> Iterator[Callable[..., Server]]:
     with ExitStack() as stack:
 
         def make(name: str = "one:1", **options: Any) -> Server:
-            return stack.enter_context(closing(Server(database, name, **options)))
+            return stack.enter_context(closing(server_of(database, name, **options)))
 
         yield make
 
 
 @pytest.fixture
 def two(server: Callable[..., Server]) -> tuple[Server, Server]:
-    """An owner with two jobs, and a server that stands by."""
+    """An owner with two jobs, and a server that has joined."""
     one = server()
     assert one.owns() == []
     one.queue.commit([ONE, TWO], [])
-    return one, server("two:2")
+    return one, server("two:2").joins()
 
 
-def let_the_lease_end(database: Database) -> None:
+def test_lease_that_is_over_is_seen(database, two):
+    one, other = two
     database.sql("UPDATE gearman_jobs_leases SET expires = now() - interval '1 s'")
-
-
-def test_first_server_owns_the_jobs(database, server):
-    one = server()
-    assert one.register.look() is None
-    before = time.time()
-    claim = one.register.claim(None)
-    assert claim.epoch == 1
-    # The clock of the database is that of this machine.
-    assert before - 1 < claim.first_number / 1_000_000 < time.time() + 1
-    one.queue.own(claim)
-    assert list(one.queue.replay()) == []
-    one.queue.commit([ONE], [])
-    one.queue.commit([], [1])
-
-
-def test_second_server_sees_who_owns_the_jobs(two):
-    holder = two[1].register.look()
-    assert (holder.address, holder.renewals, holder.over) == ("one:1", 0, False)
-    assert two[0].register.renew()
-    assert two[1].register.look() == holder._replace(renewals=1)
-
-
-def test_lease_that_is_over_is_claimed_with_the_jobs(database, two):
-    one, two_ = two
-    let_the_lease_end(database)
-    assert two_.register.look().over
-    assert two_.owns() == [ONE, TWO]
-    holder = one.register.look()
-    assert (holder.address, holder.over) == ("two:2", False)
-    two_.queue.commit([THREE], [1])
-
-
-def test_epoch_rises_with_each_owner(database, two):
-    epochs = []
-    for each in two * 2:
-        let_the_lease_end(database)
-        epochs.append(each.register.claim(each.register.look()).epoch)
-    assert epochs == [2, 3, 4, 5]
-
-
-def test_former_owner_can_neither_commit_nor_renew(database, two):
-    one, two_ = two
-    let_the_lease_end(database)
-    two_.owns()
-    for _ in range(2):
-        with pytest.raises(QueueError):
-            one.queue.commit([THREE], [1])
-    with pytest.raises(Fenced, match="another server of the cluster owns the jobs"):
-        one.queue.commit([], [])
-    assert not one.register.renew()
-    one.again()
-    with pytest.raises(Fenced):
-        one.takes_up()
-    assert database.sql("SELECT number FROM gearman_jobs ORDER BY 1") == [(1,), (2,)]
+    assert other.sees(one).over
 
 
 def test_living_connection_of_the_former_owner_is_fenced(database, two, monkeypatch):
     module = import_module("gearman.queues.postgres.register")
     monkeypatch.setattr(module, "end_backend", lambda *_: None)
     one, two_ = two
-    let_the_lease_end(database)
-    two_.owns()
+    takes_over(two_, one)
     with pytest.raises(Fenced):
-        one.queue.commit([THREE], [1])
-    assert database.sql("SELECT number FROM gearman_jobs ORDER BY 1") == [(1,), (2,)]
-
-
-def test_lease_that_was_renewed_is_not_claimed(two):
-    one, two_ = two
-    holder = two_.register.look()
-    assert one.register.renew()
-    assert two_.register.claim(holder) is None
-    one.queue.commit([THREE], [1])
-
-
-def test_only_one_of_two_claims_succeeds(database, two, server):
-    let_the_lease_end(database)
-    three = server("three:3")
-    holder = two[1].register.look()
-    assert three.register.look() == holder
-    assert three.register.claim(holder) is not None
-    assert two[1].register.claim(holder) is None
-
-
-def test_only_one_server_is_the_first(server):
-    servers = [server(f"host:{number}") for number in range(1, 5)]
-    with ThreadPoolExecutor(4) as threads:
-        claims = list(threads.map(lambda each: each.register.claim(None), servers))
-    assert sum(claim is not None for claim in claims) == 1
-
-
-def test_released_lease_is_over_at_once(two):
-    one, two_ = two
-    one.queue.close()
-    one.register.release()
-    assert two_.register.look().over
-    assert two_.owns() == [ONE, TWO]
-
-
-def test_releasing_the_lease_of_another_changes_nothing(two):
-    two[1].register.release()
-    assert not two[1].register.look().over
-
-
-def test_server_that_does_not_know_of_its_claim_may_repeat_it(server):
-    one = server()
-    assert one.claims()
-    assert one.register.look().over
-    assert one.owns() == []
-    one.queue.commit([ONE], [])
-
-
-def test_server_becomes_owner_again(database, two):
-    one, two_ = two
-    let_the_lease_end(database)
-    two_.owns()
-    two_.queue.commit([THREE], [1])
-    one.again()
-    let_the_lease_end(database)
-    assert one.owns() == [TWO, THREE]
-    one.queue.commit([ONE], [2, 3])
-    two_.again()
-    let_the_lease_end(database)
-    assert two_.owns() == [ONE]
+        one.queue.commit([THREE], [65])
+    assert database.sql("SELECT number FROM gearman_jobs ORDER BY 1") == [(65,), (66,)]
 
 
 def test_connection_that_was_ended_is_opened_again(database, two):
     one, _ = two
     database.sql(END)
     with failing():
-        one.queue.commit([THREE], [1])
-    one.queue.commit([THREE], [1])
+        one.queue.commit([THREE], [65])
+    one.queue.commit([THREE], [65])
     with failing():
-        one.register.renew()
-    assert one.register.renew()
+        one.register.renew(0)
+    assert one.register.renew(0)
 
 
 def test_earlier_connection_of_the_owner_cannot_commit(database, two):
@@ -250,12 +116,12 @@ def test_earlier_connection_of_the_owner_cannot_commit(database, two):
 def test_claim_ends_a_commit_that_does_not_go_on(database, two):
     one, two_ = two
     with ThreadPoolExecutor(1) as thread, locked_table(database):
-        commit = thread.submit(one.queue.commit, [THREE], [1])
+        commit = thread.submit(one.queue.commit, [THREE], [65])
         wait_until_blocked(database)
-        let_the_lease_end(database)
-        assert two_.claims()
+        assert two_.buries(one)
         with failing():
             commit.result()
+    two_.register.take(ALL)
     assert two_.takes_up() == [ONE, TWO]
 
 
@@ -275,19 +141,19 @@ def test_claim_waits_for_a_commit_that_it_may_not_end(database, two, server):
     with (
         poor(database) as conninfo,
         ThreadPoolExecutor(2) as threads,
-        closing(Server(database, "two:2", conninfo=conninfo)) as other,
+        closing(server_of(database, "two:2", conninfo=conninfo)) as other,
     ):
         with locked_table(database):
-            commit = threads.submit(one.queue.commit, [THREE], [1])
+            commit = threads.submit(one.queue.commit, [THREE], [65])
             passing = wait_until_blocked(database)
-            let_the_lease_end(database)
-            claim = threads.submit(other.claims)
+            burial = threads.submit(other.joins().buries, one)
             wait_until_blocked(database, passing=passing)
         commit.result()
-        assert claim.result()
+        assert burial.result()
+        other.register.take(ALL)
         assert other.takes_up() == [TWO, THREE]
         with pytest.raises(Fenced):
-            one.queue.commit([], [2])
+            one.queue.commit([], [66])
 
 
 def test_new_connection_ends_what_the_earlier_one_has_left(database, two):
@@ -296,24 +162,21 @@ def test_new_connection_ends_what_the_earlier_one_has_left(database, two):
     session._connection.patience = 0.3
     with locked_table(database):
         with failing():
-            one.queue.commit([THREE], [1])
+            one.queue.commit([THREE], [65])
         with session.connection():
             pass
-    one.again()
-    let_the_lease_end(database)
-    assert one.owns() == [ONE, TWO]
+    assert one.takes_up() == [ONE, TWO]
 
 
 def test_silent_database_costs_half_of_the_lease_at_most(database, server):
-    one = server()
-    assert one.claims()
+    one = server().joins()
     connection = one.register._session._connection
     connection.patience = 0.1
     with stopped(connection.info.backend_pid):
         with failing() as error:
-            one.register.renew()
+            one.register.renew(0)
         assert "sent nothing" in str(error.value)
-    assert one.register.renew()
+    assert one.register.renew(0)
 
 
 def test_limits_of_the_register_are_parts_of_the_lease(database, server):
@@ -329,14 +192,15 @@ def test_limits_of_the_register_are_parts_of_the_lease(database, server):
 
 
 def test_servers_that_start_at_once_create_the_tables_once(database):
-    def start(number: int) -> str:
+    def start(number: int) -> int:
         options = {"table": f"t{number // 4}", "schema": f"s{number // 4}"}
-        with closing(Server(database, f"host:{number}", **options)) as server:
-            return "owner" if server.claims() else "standby"
+        with closing(server_of(database, f"host:{number}", **options)) as server:
+            server.owns()
+            return len(server.shards)
 
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(start, range(24)))
-    assert found.count("owner") >= 6
+    assert max(found) == 64
     assert database.sql("SELECT count(*) FROM s0.t0_shards") == [(64,)]
 
 
@@ -356,27 +220,25 @@ def test_other_cluster_does_not_use_the_table(server):
 def test_cluster_does_not_own_the_table_of_a_server_without_one(database, server):
     with closing(alone(database)) as other:
         other.commit([ONE], [])
-        one = server()
-        assert one.claims()
+        one = server().joins()
         with failing() as error:
             one.takes_up()
         assert "without --cluster" in str(error.value)
         other.commit([TWO], [])
+    one.register.take(ALL)
     assert one.takes_up() == [ONE, TWO]
 
 
 def test_engine_without_advisory_locks_has_no_such_server(database, server):
-    one = server(schema="public")
-    assert one.claims()
+    one = server(schema="public").joins()
     database.sql("CREATE SCHEMA bare")
     database.sql(
-        "CREATE FUNCTION bare.pg_try_advisory_lock(bigint) RETURNS bool"
+        "CREATE FUNCTION bare.pg_try_advisory_lock_shared(bigint) RETURNS bool"
         " LANGUAGE plpgsql AS $$ BEGIN RAISE feature_not_supported; END $$"
     )
     database.sql(
         f"ALTER DATABASE {database.name} SET search_path = bare, pg_catalog, public"
     )
-    one.again()
     one.takes_up()
 
 
@@ -393,26 +255,25 @@ def test_collision_with_another_transaction_is_tried_again(two, monkeypatch):
             raise errors.pop()
 
     monkeypatch.setattr(one.queue._store._fence, "check", collide)
-    one.queue.commit([THREE], [1])
+    one.queue.commit([THREE], [65])
     assert not errors
     errors += [psycopg().errors.SerializationFailure] * 5
     with failing():
-        one.queue.commit([THREE], [1])
+        one.queue.commit([THREE], [65])
     assert session is one.queue._store._session
 
 
 def test_isolation_level_makes_no_difference(database, server):
     level = "default_transaction_isolation = serializable"
     database.sql(f"ALTER DATABASE {database.name} SET {level}")
-    one, two = server(), server("two:2")
+    one, two = server(), server("two:2").joins()
     one.owns()
     with ThreadPoolExecutor(1) as thread:
-        renewals = thread.submit(lambda: [one.register.renew() for _ in range(50)])
+        renewals = thread.submit(lambda: [one.register.renew(0) for _ in range(50)])
         for number in range(10, 60):
             one.queue.commit([ONE._replace(number=number)], [number - 1])
         assert all(renewals.result())
-    let_the_lease_end(database)
-    assert two.owns() == [ONE._replace(number=59)]
+    assert takes_over(two, one) == [ONE._replace(number=59)]
     with pytest.raises(QueueError):
         one.queue.commit([], [59])
     with pytest.raises(Fenced):
@@ -426,19 +287,18 @@ def test_writable_server_is_found_among_several(database):
         hosts, ports = f"{HOST},{HOST},{HOST}", f"{free_port()},{other.port},{here}"
         conninfo = f"host={hosts} port={ports} user=postgres dbname=postgres"
         options = {"conninfo": conninfo, "schema": database.name}
-        with closing(Server(database, "one:1", **options)) as one:
+        with closing(server_of(database, "one:1", **options)) as one:
             assert one.owns() == []
             one.queue.commit([ONE], [])
 
 
 def test_rows_of_the_inbox_are_taken_by_the_owner_only(database, server):
-    one, two = server(inbox=True), server("two:2", inbox=True)
+    one, two = server(inbox=True), server("two:2", inbox=True).joins()
     one.owns()
     database.sql("INSERT INTO gearman_jobs_inbox (function_name) VALUES ('f')")
     inbox = one.queue.inbox()
     [row] = inbox.take(10, 1000, ())
-    let_the_lease_end(database)
-    two.owns()
+    takes_over(two, one)
     for _ in range(2):
         with pytest.raises(QueueError):
             inbox.commit([ONE], [], [row.id], {})

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ..cluster.home import ALL_SHARDS, NO_SHARDS, SHARD_BITS, SHARDS, home_of
 from .answers import Answers
 from .constants import (
     JOB_CREATED,
@@ -39,7 +40,6 @@ from .uniques import Uniques
 if TYPE_CHECKING:
     from ...options import JobOptions
 
-# The largest job number, and how many digits it has.
 MAX_NUMBER = 2**63 - 1
 MAX_DIGITS = 19
 
@@ -47,7 +47,9 @@ MAX_DIGITS = 19
 class Jobs:
     """Jobs from their submission until they are retired.
 
-    A handle is `handle_prefix`, a colon and a number; the next number is `next_number`.
+    A handle is `handle_prefix`, a colon and a number, which is `next_number` or, if
+    jobs are `sharded`, the next one of a shard of this server, as the table `steps`
+    says. Records of settings are stored by the server that `keeps_settings` only.
     `changes` has jobs to be stored, and numbers of jobs to be removed from the store,
     in their order; `records` has what else is to be stored, after these changes.
     `congested` has pairs of a worker and a blocked client that gets the
@@ -62,8 +64,7 @@ class Jobs:
         handle_prefix: bytes,
         next_number: int,
     ) -> None:
-        # By number, not by handle: successive numbers are neighbours in a dictionary,
-        # while handles would be spread over all of its memory.
+        # By number: handles would be spread over all of the memory of a dictionary.
         self.known: dict[int, Job] = {}
         self.ranges = Ranges(self.known)
         self.uniques = Uniques()
@@ -71,12 +72,18 @@ class Jobs:
         self.changes: list[Job | int] = []
         self.records: list[Record] = []
         self.congested: list[tuple[Peer, Peer]] = []
-        # Whether stored jobs are left to the next run of the server, and not queued.
+        self.sharded = False
+        self.keeps_settings = True
+        # Whether stored jobs of the shards that are `leaving` are left to the next run
+        # of the server, or to another server, and not queued.
         self.shelving = False
+        self.leaving = NO_SHARDS
         self.handle_prefix = handle_prefix
         self._places = places
         self._answers = answers
         self._memory = memory
+        # For each shard, how many later the next one of this server comes.
+        self.steps = bytes(SHARDS)
         # The jobs that wait for the job of a number to end.
         self._followers: dict[int, dict[Job, None]] = {}
 
@@ -89,17 +96,21 @@ class Jobs:
         priority: int,
         background: bool,
         when: int,
+        number: int = -1,
     ) -> Job:
         """Make a job that takes `size` bytes of memory.
 
-        Its state is NEW; `place` must follow.
+        Its state is NEW; `place` must follow. Its number is the next one, or as given.
         """
-        # Set here, since a constructor with so many arguments would take a large part
-        # of the time for a job in the compiled build.
+        # A constructor with so many arguments would be slow in the compiled build.
         job = new_job()
-        job.number = self.next_number
-        job.handle = make_handle(self.handle_prefix, job.number)
-        self.next_number += 1
+        if number < 0:
+            number = self.next_number
+            if self.sharded:
+                number = self.number_for(unique, workload)
+            self.next_number = number + 1
+        job.number = number
+        job.handle = make_handle(self.handle_prefix, number)
         job.function = function
         job.unique = unique
         job.workload = workload
@@ -136,10 +147,8 @@ class Jobs:
         priority: int,
     ) -> Job:
         """Make a background job with a given number, and a handle that ends with it."""
-        following = max(self.next_number, number + 1)
-        self.next_number = number
-        job = self.make(function, unique, workload, size, priority, True, 0)
-        self.next_number = following
+        job = self.make(function, unique, workload, size, priority, True, 0, number)
+        self.next_number = max(self.next_number, number + 1)
         job.handle = handle
         return job
 
@@ -165,10 +174,24 @@ class Jobs:
         self._memory.jobs += len(reducer)
 
     def take_number(self) -> int:
-        """Return a number for something that is stored beside jobs."""
+        """Return a number for something that is stored beside jobs, in shard 0."""
         number = self.next_number
-        self.next_number += 1
+        if self.sharded:
+            number += -number & SHARD_BITS
+        self.next_number = number + 1
         return number
+
+    def number_for(self, unique: bytes, workload: bytes) -> int:
+        """Return the number that a job gets if it is the next one.
+
+        With a unique it belongs to the home of that, if this server owns it.
+        """
+        number = self.next_number
+        if unique and self.sharded:
+            home = home_of(unique, workload)
+            if home >= 0 and not self.steps[home]:
+                return number + (home - number & SHARD_BITS)
+        return number + self.steps[number & SHARD_BITS]
 
     def extend(self, job: Job, options: "JobOptions | None" = None) -> Extra:
         """Return what a job has beyond the standard; make it if there is none."""
@@ -212,7 +235,7 @@ class Jobs:
         queue of its function.
         """
         wall, extra = self._places.wall, job.extra
-        if self.shelving and job.stored and not job.clients and not self._blocks(job):
+        if self.shelving and job.stored and not job.clients and self._may_leave(job):
             self.forget(job)
             self._places.move(job, SHELVED, GONE)
             for other in self._before(job):
@@ -305,10 +328,18 @@ class Jobs:
             job = waiting.pop()
             idle = job.state in (QUEUED, SCHEDULED, AWAITING)
             awaited = bool(job.clients) or job.receipts is not None
-            if job.stored and idle and not awaited and not self._blocks(job):
+            if job.stored and idle and not awaited and self._may_leave(job):
                 self._places.move(job, SHELVED, GONE)
                 self.forget(job)
                 waiting += self._before(job)
+
+    def _may_leave(self, job: Job) -> bool:
+        """Whether others can do without a job, and its shard is one that leaves."""
+        if self.leaving is ALL_SHARDS:
+            return not self._blocks(job)
+        # Another server does not know the jobs that stay here.
+        tied = job.state == AWAITING or job.number in self._followers
+        return not tied and (job.number & SHARD_BITS) in self.leaving
 
     def _blocks(self, job: Job) -> bool:
         """Whether a job that is needed now waits for the end of this job."""

@@ -68,6 +68,7 @@ MOVES: dict[int, dict[int, tuple[int, ...]]] = {
         SCHEDULED: (GONE,),
         QUEUED: (GONE,),
         RUNNING: (GONE,),
+        DEAD: (GONE,),
     },
     FAILED: {
         RUNNING: (SCHEDULED, QUEUED, GONE),

@@ -7,8 +7,9 @@ owns the store takes the changes from `Jobs.changes`, and reports the outcome he
 from collections.abc import Sequence
 
 from ...text import shown
+from ..cluster.home import ALL_SHARDS, SHARD_BITS, steps_to
 from .answers import Answers
-from .constants import DONE, ERROR, EXCEPTION, FAILURE, JOB_CREATED
+from .constants import DONE, ERROR, EXCEPTION, FAILURE, JOB_CREATED, RANGE
 from .functions import Functions
 from .jobs import Jobs
 from .making import make_handle
@@ -56,6 +57,8 @@ class StoredJobs:
         self._schedules = schedules
         # Numbers of what could not be stored in an outage.
         self._unsaved: dict[int, None] = {}
+        # The jobs of shards that leave which were still needed at the last look.
+        self._needed: list[int] = []
 
     def add(self, job: Job) -> None:
         """Have a job stored. A new job is pending until then."""
@@ -145,19 +148,22 @@ class StoredJobs:
     ) -> None:
         """Add a job that an earlier run of the server has stored, or what else it has.
 
-        It keeps its handle if this ends with its number, as all handles do. Raises
-        ValueError if `extra` is not what a server stores.
+        It keeps its handle if this ends with its number, as all handles do. Nothing is
+        done if the number is known. Raises ValueError if `extra` is not what a server
+        stores.
         """
         jobs = self._jobs
+        if number in jobs.known or number in self._results.known:
+            return None
+        if number in self._dead.known:
+            return None
         jobs.next_number = max(jobs.next_number, number + 1)
         fields = split(extra) if extra else {}
         kind = fields.get(b"kind", JOB)
         if kind == RESULT:
             return self._restore_result(number, handle, name, workload, fields)
-        if kind == SETTING and fields.get(b"what") == b"schedule":
-            return self._schedules.restore(number, name.decode(), fields, workload)
         if kind == SETTING:
-            return self._policies.restore(number, name, workload)
+            return self._restore_setting(number, name, workload, fields, extra)
         if kind not in (JOB, DEAD_JOB):
             raise ValueError(f"its kind is unknown: {shown(kind)}")
         more = job_extra(fields) if extra else None
@@ -189,6 +195,20 @@ class StoredJobs:
         """Put in order what was restored; call this after the last `restore`."""
         self._dead.sort()
         self._schedules.restored(self._places.wall)
+
+    def _restore_setting(
+        self, number: int, name: bytes, text: bytes, fields: Fields, extra: bytes
+    ) -> None:
+        jobs = self._jobs
+        if jobs.sharded and jobs.keeps_settings and number & SHARD_BITS:
+            # It is from before the cluster: all settings belong to shard 0 now.
+            jobs.records.append(Record(number, b""))
+            number = jobs.take_number()
+            jobs.records.append(Record(number, extra, b"", name, text))
+        if fields.get(b"what") == b"schedule":
+            self._schedules.restore(number, name.decode(), fields, text)
+        else:
+            self._policies.restore(number, name, text)
 
     def _restore_dead(self, job: Job) -> None:
         self._places.move(job, RESTORED, DEAD)
@@ -235,7 +255,79 @@ class StoredJobs:
         client waits for. Such a job is unknown then.
         """
         self._jobs.shelving = True
+        self._jobs.leaving = ALL_SHARDS
         jobs = list(self._jobs.known.values())
         for job in jobs:
             self._jobs.shelve(job)
         return len(jobs) - len(self._jobs.known)
+
+    # -- shards of a cluster
+
+    def own(self, shards: frozenset[int]) -> None:
+        """Give new jobs numbers of these shards only.
+
+        Without shard 0, no setting is stored, and no schedule runs.
+        """
+        jobs, schedules = self._jobs, self._schedules
+        jobs.sharded = True
+        jobs.steps = steps_to(shards)
+        jobs.keeps_settings = 0 in shards
+        schedules.elsewhere = not jobs.keeps_settings
+        if schedules.elsewhere:
+            schedules.forget_numbers()
+            self._policies.forget_numbers()
+
+    def leave(self, shards: frozenset[int]) -> None:
+        """Leave the stored jobs of these shards to other servers.
+
+        They must not be owned any more. This is done with each call of `leave_some`,
+        and from now on with every job as soon as nobody needs it here.
+        """
+        self._jobs.leaving = shards
+        self._jobs.shelving = bool(shards)
+        self._needed = [n for n in self._needed if n & SHARD_BITS in shards]
+
+    def leave_some(self, after: int) -> int:
+        """Leave some jobs that have higher numbers than this one.
+
+        Returns the highest number that they may have, or -1 after the last ones.
+        """
+        jobs = self._jobs
+        start = jobs.ranges.start_after(after)
+        if start < 0:
+            return -1
+        numbers = jobs.ranges.numbers(start)
+        for number in numbers:
+            if number > after and number & SHARD_BITS in jobs.leaving:
+                job = jobs.known.get(number)
+                if job is not None:
+                    self._leave(job)
+        return max(start + RANGE - 1, after)
+
+    def _leave(self, job: Job) -> None:
+        if job.stored or job.receipts is not None:
+            self._jobs.shelve(job)
+            if job.state != GONE:
+                self._needed.append(job.number)
+        elif job.unique:
+            # It goes on here; but nobody may make it a background job by joining it.
+            self._jobs.uniques.remove(job)
+
+    def needed(self) -> frozenset[int]:
+        """Return the shards that can't leave yet, since their jobs are needed here."""
+        known = self._jobs.known
+        self._needed = [number for number in self._needed if number in known]
+        shards = {number & SHARD_BITS for number in self._needed}
+        shards |= {number & SHARD_BITS for number in self._unsaved}
+        return frozenset(shards & self._jobs.leaving)
+
+    def left(self, shards: frozenset[int]) -> None:
+        """Forget dead jobs and results of shards without other jobs."""
+        for job in list(self._dead.known.values()):
+            if job.number & SHARD_BITS in shards:
+                self._dead.leave(job)
+        for result in list(self._results.known.values()):
+            if result.number & SHARD_BITS in shards:
+                result.stored = False
+                self._results.forget(result)
+        self.leave(self._jobs.leaving - shards)

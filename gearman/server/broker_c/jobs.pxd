@@ -13,6 +13,7 @@ cdef int ABANDONED, AWAITING, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDU
 cdef int SHELVED
 cdef int JOB_CREATED, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
 cdef Py_ssize_t FOLLOWED_MEMORY, FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
+cdef int64_t SHARD_BITS
 
 
 @cython.final
@@ -24,25 +25,32 @@ cdef class Jobs:
     cdef public list changes
     cdef public list records
     cdef public list congested
+    cdef public bint sharded
+    cdef public bint keeps_settings
     cdef public bint shelving
+    cdef public frozenset leaving
     cdef public bytes handle_prefix
     cdef Places _places
     cdef Answers _answers
     cdef Memory _memory
+    cdef public bytes steps
     cdef public dict _followers
 
     @cython.locals(job=Job, ranges=Ranges)
     cpdef Job make(
         self, Function function, bytes unique, bytes workload, Py_ssize_t size,
-        int priority, bint background, int64_t when,
+        int priority, bint background, int64_t when, int64_t number=*,
     )
-    @cython.locals(job=Job, following=int64_t)
+    @cython.locals(job=Job)
     cpdef Job make_as(
         self, int64_t number, bytes handle, Function function, bytes unique,
         bytes workload, Py_ssize_t size, int priority,
     )
     cpdef reduce(self, Job job, bytes reducer)
+    @cython.locals(number=int64_t)
     cpdef int64_t take_number(self)
+    @cython.locals(number=int64_t, home=int64_t)
+    cpdef int64_t number_for(self, bytes unique, bytes workload)
     @cython.locals(extra=Extra)
     cpdef Extra extend(self, Job job, options=*)
     cpdef resize(self, Extra extra, Py_ssize_t size)
@@ -66,6 +74,7 @@ cdef class Jobs:
     cdef _stop_following(self, Job job)
     @cython.locals(idle=bint, awaited=bint, waiting=list)
     cpdef shelve(self, Job job)
+    cdef bint _may_leave(self, Job job)
     @cython.locals(follower=Job, awaited=bint, waiting=list)
     cdef bint _blocks(self, Job job)
     @cython.locals(extra=Extra)

@@ -14,6 +14,7 @@ from gearman.server.broker_c.steering.results cimport Result, Results
 from gearman.server.broker_c.steering.schedules cimport Schedules
 
 cdef int ERROR, JOB_CREATED
+cdef int64_t RANGE, SHARD_BITS
 cdef int DEAD, GONE, PENDING, RESTORED, RUNNING, STORED, UNSTORED
 
 
@@ -28,6 +29,7 @@ cdef class StoredJobs:
     cdef Results _results
     cdef Schedules _schedules
     cdef dict _unsaved
+    cdef list _needed
 
     cpdef add(self, Job job)
     @cython.locals(job=Job)
@@ -49,6 +51,9 @@ cdef class StoredJobs:
     cpdef keep_unsaved(self, list jobs, numbers)
     cpdef store_unsaved(self)
     cpdef restored(self)
+    cdef _restore_setting(
+        self, int64_t number, bytes name, bytes text, dict fields, bytes extra
+    )
     cdef _restore_dead(self, Job job)
     @cython.locals(result=Result)
     cdef _restore_result(
@@ -60,3 +65,11 @@ cdef class StoredJobs:
     cpdef record_again(self, numbers)
     @cython.locals(job=Job)
     cpdef Py_ssize_t shelve(self)
+    cpdef own(self, frozenset shards)
+    cpdef leave(self, frozenset shards)
+    @cython.locals(job=Job, jobs=Jobs, numbers=list, number=int64_t)
+    cpdef int64_t leave_some(self, int64_t after)
+    cdef _leave(self, Job job)
+    cpdef needed(self)
+    @cython.locals(job=Job, result=Result)
+    cpdef left(self, frozenset shards)

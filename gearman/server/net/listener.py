@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from math import inf
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from ... import __version__
 from ...queue import Queue
 from ..broker import FULL
+from ..cluster.shards import Map
 from ..connections.access import ConnectionCounter
 from ..connections.back_pressure import hold_workers, worker_limit
 from ..connections.context import Context
@@ -37,7 +39,8 @@ from ..settings.config import Config
 from ..settings.levels import NOTICE, level_name
 from ..settings.memory import budget
 from ..settings.settings_file import Settings, SettingsFile
-from ..storage.durability import Durability, Producer, replay
+from ..storage.durability import Durability, Producer
+from ..storage.restoring import replay
 from ..watch.hooks.hooks import Hooks
 from ..watch.job_log import JobLog
 from ..watch.notices import Sentence
@@ -71,9 +74,13 @@ class Listener:
     in `config`. Background jobs are stored in `queue`, if there is one; the listener
     closes it. `selector` is that of the event loop in which the server will run. With
     it, connections without TLS are served by the compiled engine, if that was built;
-    otherwise by asyncio. Numbers of handles begin with `first_handle`, or, if it is 0,
-    with the time. If another server takes the jobs over, it ends and is `deposed`.
+    otherwise by asyncio. If other servers of its cluster, of which it has the `map`,
+    take its jobs over, it ends and is `deposed`.
     """
+
+    durability: Durability | None = None
+    # Called instead of `drain` when an admin wants that.
+    wants_to_drain: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -85,7 +92,7 @@ class Listener:
         queue: Queue | None = None,
         certificates: Certificates | None = None,
         settings: SettingsFile | None = None,
-        first_handle: int = 0,
+        map: Map | None = None,
     ) -> None:
         self._command_line = config
         self._settings = settings
@@ -94,11 +101,10 @@ class Listener:
         self._selector = selector
         self._sockets = sockets
         self._budget = budget(config)
-        self.broker = new_broker(config, queue is not None, first_handle)
+        self.broker = new_broker(config, queue is not None, map)
         self._counter = ConnectionCounter()
         self._apply_settings()
         self._queue = queue
-        self._durability: Durability | None = None
         self._facts = Facts()
         identity = Identity(
             __version__,
@@ -141,13 +147,13 @@ class Listener:
         """What tells listeners what happens to jobs."""
         return self._server.events
 
-    def replay(self) -> None:
-        """Load the jobs that are in the queue. Raises StartupError if that fails.
+    def replay(self, shards: AbstractSet[int] | None = None) -> None:
+        """Load the jobs that are in the queue, in a cluster those of these shards.
 
-        Call this before `serve`, which begins to change the queue.
+        Call this before `serve`, which begins to change the queue. Raises StartupError.
         """
         if self._queue is not None:
-            replay(self._queue, self.broker)
+            replay(self._queue, self.broker, shards)
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Serve until `stop` is called, or until a drained server has no job left.
@@ -225,13 +231,13 @@ class Listener:
         if self._queue is None:
             return _ignore_connection
         inbox = self._queue.inbox() if self.config.inbox else None
-        self._durability = Durability(
+        self.durability = Durability(
             *(self._queue, self.broker, self._turns.begin, self._flush),
             *(inbox, self.depose),
         )
-        self._facts.durability = self._durability
-        self._durability.start(self._loop, self._engine)
-        return self._durability.connected
+        self._facts.durability = self.durability
+        self.durability.start(self._loop, self._engine)
+        return self.durability.connected
 
     def _interrupt(self) -> None:
         """Make the event loop notice a new timer or callback."""
@@ -287,8 +293,8 @@ class Listener:
         """
         self._turns.begin()
         self.broker.own(until)
-        if self._durability is not None:
-            self._durability.doubt(doubtful)
+        if self.durability is not None:
+            self.durability.doubt(doubtful)
 
     def drain(self) -> None:
         """Accept no more connections, and stop when no job is left.
@@ -296,12 +302,8 @@ class Listener:
         Stored jobs that are neither running nor waited for stay in the queue for the
         next start.
         """
-        self._stop_accepting(but=True)
-        self._draining = self._server.draining = True
-        self.broker.schedules.stopped = True
-        if self._engine is not None:
-            self._engine.draining = True
-        shelved = self._durability.drain() if self._durability else 0
+        self.close_doors()
+        shelved = self.durability.drain() if self.durability else 0
         log.log(
             NOTICE,
             "draining: %d jobs are left, %d others stay in the queue",
@@ -310,20 +312,23 @@ class Listener:
         )
         self._stop_if_drained()
 
+    def close_doors(self) -> None:
+        """Accept no more connections, and stop when the broker has no job."""
+        self._stop_accepting(but=True)
+        self._draining = self._server.draining = True
+        self.broker.schedules.stopped = True
+        if self._engine is not None:
+            self._engine.draining = True
+
     def _stop_if_drained(self) -> None:
         if self._draining and not self.broker.jobs.known:
             self.stop()
 
     def _shutdown(self, graceful: bool) -> None:
         # Not before the turn's end, when the answer is sent.
-        self._loop.call_soon(self._end, graceful)
+        drain = self.wants_to_drain or self.drain
+        self._loop.call_soon(drain if graceful else self.stop)
         self._interrupt()
-
-    def _end(self, graceful: bool) -> None:
-        if graceful:
-            self.drain()
-        else:
-            self.stop()
 
     def _stop_accepting(self, but: bool = False) -> None:
         """Close the listening sockets, but for those that stay while it drains."""
@@ -339,8 +344,8 @@ class Listener:
 
     async def _close(self) -> None:
         self._stop_accepting()
-        if self._durability is not None:
-            await self._durability.close(each.pressure for each in self.connections)
+        if self.durability is not None:
+            await self.durability.close(each.pressure for each in self.connections)
             self._flush()
         self._watchdog.cancel()
         if self._timer is not None:
@@ -382,8 +387,8 @@ class Listener:
         self._set_timer()
         self._stop_if_drained()
         # Last, since it wakes the writer's thread, which competes for the GIL.
-        if self._durability is not None:
-            self._durability.settle()
+        if self.durability is not None:
+            self.durability.settle()
 
     def _flush(self) -> None:
         if self._engine is not None:

@@ -6,18 +6,22 @@ import socket
 import time
 
 from ..broker import Broker
+from ..cluster.home import NO_SHARDS
+from ..cluster.shards import Map
 from ..settings.config import Config
 from ..settings.values import MAX_HANDLE_PREFIX
 
 
-def new_broker(config: Config, persistent: bool, first_handle: int) -> Broker:
-    """Return a new broker; if the first handle is 0, it is the time by the clock."""
+def new_broker(config: Config, persistent: bool, map: Map | None) -> Broker:
+    """Return a new broker, which owns the shards of this server if there is a map."""
     prefix = config.handle_prefix or f"H:{socket.gethostname()}"
-    return Broker(
+    shards = map.mine() if map is not None else NO_SHARDS
+    first = map.first_number(shards) if map is not None else 0
+    broker = Broker(
         handle_prefix=os.fsencode(prefix)[:MAX_HANDLE_PREFIX],
         # A handle of an earlier run must not name a job of this run. That could only be
         # if more than one handle was assigned in each microsecond.
-        first_handle=first_handle or time.time_ns() // 1000,
+        first_handle=first or time.time_ns() // 1000,
         retries=config.retries,
         wakeup=config.wakeup,
         priority_first=config.priority_scope == "global",
@@ -27,3 +31,6 @@ def new_broker(config: Config, persistent: bool, first_handle: int) -> Broker:
         persistent=persistent,
         chance=random.random,
     )
+    if map is not None:
+        broker.stored.own(shards)
+    return broker

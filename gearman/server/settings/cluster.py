@@ -52,8 +52,8 @@ ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
         {
             "metavar": "NAME",
             "type": cluster_name,
-            "help": "share the queue with other servers of the cluster NAME: one of"
-            " them owns the jobs, and the others stand by",
+            "help": "share the queue with other servers of the cluster NAME: each of"
+            " them owns a part of the jobs",
         },
     ),
     (
@@ -69,8 +69,8 @@ ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
         {
             "metavar": "SECONDS",
             "type": lease,
-            "help": "another server takes over after so many seconds without a sign of"
-            " the owner; the same for all servers of a cluster (default: 10)",
+            "help": "others take over the jobs of a server after so many seconds"
+            " without a sign of it; the same for all servers of a cluster (default: 10)",
         },
     ),
 )

@@ -4,24 +4,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from math import inf
 from typing import Any, Protocol
 
-from ...errors import QueueError, StartupError
-from ...queue import Inbox, Queue, StoredJob, Unreadable, replayed
+from ...queue import Inbox, Queue
 from ..broker import Broker, Job, Peer
 from ..protocols.stats import histogram
-from ..settings.levels import NOTICE
 from .intake import Intake
+from .moving import Moving
 from .store import OUTAGE, Outcome, Store
-
-# Seconds between two lines in the log about the progress of the replay, and jobs
-# between two looks at the clock.
-PROGRESS_INTERVAL = 1.0
-PROGRESS_JOBS = 10_000
 
 # The text that clients get while it is not sure that this server owns the jobs.
 DOUBT = b"The server has lost touch with its cluster, and stores no jobs for now"
+
+# And while it has no shard of the cluster whose numbers new jobs could get.
+NO_SHARD = b"The server owns no jobs of its cluster: use another one"
 
 # Seconds that the last commit may take when the server stops.
 LAST_COMMIT = 10.0
@@ -58,12 +54,14 @@ class Durability:
         fenced: Callable[[], None] | None = None,
     ) -> None:
         self._broker = broker
-        self._doubtful = False
+        self._doubtful = self._drained = False
+        self._shards: frozenset[int] | None = None
         self._fenced = fenced
         self._begin_turn = begin_turn
         self._flush = flush
         self._store = Store(queue, self._wake, inbox)
         self._intake = Intake(broker) if inbox is not None else None
+        self.moving = Moving(broker, self._store, self.settle)
         self._waiting: set[Producer] = set()
         self._closing = False
         self._ring: Callable[[], None] | None = None
@@ -139,8 +137,20 @@ class Durability:
 
     def drain(self) -> int:
         """Leave rows and stored jobs to the next run; return how many jobs are left."""
-        self._store.rows.stopped = True
+        self.take_no_rows()
         return self._broker.stored.shelve()
+
+    def take_no_rows(self) -> None:
+        """Leave the rows of the inbox to the next run, or to another server."""
+        self._drained = self._store.rows.stopped = True
+
+    def own(self, shards: frozenset[int]) -> None:
+        """Give new jobs numbers of these shards only, and store none without any."""
+        self._shards = shards
+        self._broker.stored.own(shards)
+        with self._store.deciding() as rows:
+            rows.stopped = self._drained or 0 not in shards
+        self._tell_outage()
 
     def _wake(self) -> None:
         if self._ring is not None:
@@ -165,6 +175,8 @@ class Durability:
         """Tell the broker why jobs can't be stored, and return that."""
         before = self._broker.outage
         outage = self._store.outage or (DOUBT if self._doubtful else b"")
+        if not outage and self._shards is not None and not self._shards:
+            outage = NO_SHARD
         self._broker.outage = outage
         watch = self._broker.places.watch
         if watch is not None and outage != before:
@@ -185,6 +197,7 @@ class Durability:
                 self._release(outcome.jobs)
         if self._intake is not None:
             self._take_in(self._intake)
+        self.go_on()
         if not outage and not self._closing:
             stored.store_unsaved()
         if self._fenced is not None and self._store.fenced:
@@ -193,6 +206,12 @@ class Durability:
             waiting, self._waiting = self._waiting, set()
             for producer in waiting:
                 producer.released_by(self)
+
+    def go_on(self) -> None:
+        """Load or leave some jobs of shards that come or go."""
+        self.moving.go_on()
+        if self.moving.busy:
+            self._wake()
 
     def _failed(self, outcome: Outcome) -> None:
         """Tell the broker which jobs could not be stored."""
@@ -244,57 +263,3 @@ class Durability:
             if not intake.busy:
                 now = time.monotonic()
                 rows.decided(now, intake.taken, intake.full, intake.held)
-
-
-def replay(queue: Queue, broker: Broker) -> None:
-    """Give the broker the jobs that earlier runs have stored.
-
-    Items that are not jobs are logged and left in the store. Raises StartupError if the
-    back end fails.
-    """
-    # No schedule may run before its last run and its pause are known.
-    broker.schedules.first = inf
-    broker.tick(time.monotonic(), time.time())
-    progress = _Progress()
-    count = 0
-    try:
-        for item in replayed(queue):
-            if isinstance(item, Unreadable):
-                log.error("stored job %s is left alone: %s", item.key, item.reason)
-            else:
-                _restore(broker, item)
-                count += 1
-                if count % PROGRESS_JOBS == 0:
-                    progress.report(count)
-        broker.stored.restored()
-    except QueueError as error:
-        broker.abandon()
-        raise StartupError(f"stored jobs cannot be read: {error}") from error
-    seconds = progress.seconds()
-    log.log(NOTICE, "took up %d stored jobs in %.1f seconds", count, seconds)
-
-
-def _restore(broker: Broker, item: StoredJob) -> None:
-    """Give the broker a job, or log why it can't be one."""
-    try:
-        broker.stored.restore(*item)
-    except (KeyError, ValueError) as error:
-        log.error(
-            "stored job %d is left alone: its field extra can't be read: %s",
-            item.number,
-            error,
-        )
-
-
-class _Progress:
-    def __init__(self) -> None:
-        self._start = self._last = time.monotonic()
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._start
-
-    def report(self, count: int) -> None:
-        now = time.monotonic()
-        if now - self._last >= PROGRESS_INTERVAL:
-            self._last = now
-            log.log(NOTICE, "taking up stored jobs: %d so far", count)

@@ -83,7 +83,7 @@ class Intake:
             decisions.finished[row.id] = fault
             return
         jobs = self._broker.jobs
-        number = jobs.next_number
+        number = jobs.number_for(row.unique, row.workload)
         priority = _priority(row, options)
         function = self._broker.functions.known.get(row.function)
         job = None

@@ -27,6 +27,7 @@ from ..broker import Job, Record
 from ..broker.stats import Histogram
 from ..settings.levels import NOTICE
 from ..watch.limited_log import LimitedLog
+from .errands import Errand, Errands
 from .journal import MAX_CHANGES, Added, Changes, Journal, jobs_of
 from .rows import MAX_BYTES, Leaving, Rows
 
@@ -94,6 +95,7 @@ class Store:
         self._bell = threading.Lock()
         self._bell.acquire()
         self._outcomes: list[Outcome] = []
+        self._errands = Errands()
         self._lingers_until = 0.0
         self._closing = False
         # Whether the last commit is over, and nothing more is stored; and whether that
@@ -161,6 +163,12 @@ class Store:
             if first or self._journal.urgent:
                 self._ring()
 
+    def call(self, errand: Errand) -> None:
+        """Have a function called in the writer's thread, after the changes so far."""
+        with self._lock:
+            self._errands.add(errand, len(self._journal))
+            self._ring()
+
     @contextmanager
     def deciding(self) -> Iterator[Rows]:
         """A context in which the rows of the inbox can be changed."""
@@ -209,11 +217,14 @@ class Store:
                     break
                 due = self._due() or self._closing
                 changes = self._journal.take(self._most) if due else {}
+                self._errands.taken(len(changes))
                 self._partial = self._most < MAX_CHANGES and bool(self._journal)
                 patience = self._patience()
             if due:
                 self._commit(changes)
-            if self._inbox is not None and self._may_read():
+            if not self._outage and (errand := self._errands.due()) is not None:
+                self._carry_out(errand)
+            elif self._inbox is not None and self._may_read():
                 self._read(self._inbox)
             elif not due:
                 self._bell.acquire(timeout=patience)
@@ -228,7 +239,8 @@ class Store:
             return time.monotonic() >= self._retry_at
         if self._journal.urgent or self.rows.waiting:
             return True
-        return bool(self._journal) and time.monotonic() >= self._lingers_until
+        late = bool(self._errands) or time.monotonic() >= self._lingers_until
+        return bool(self._journal) and late
 
     def _patience(self) -> float:
         """Return the seconds until something is due, -1 if nothing is scheduled."""
@@ -247,6 +259,15 @@ class Store:
         if self._outage or self._closing or self._journal.full:
             return False
         return self.rows.due(time.monotonic())
+
+    def _carry_out(self, errand: Errand) -> None:
+        try:
+            errand(self._queue)
+        except QueueError as error:
+            return self._fail({}, str(error))
+        with self._lock:
+            self._errands.done()
+        return self._landed()
 
     def _read(self, inbox: Inbox) -> None:
         """Read rows of the inbox, for the broker."""
@@ -280,7 +301,7 @@ class Store:
             self._fail(changes, str(error), leaving.size)
         except Exception as error:
             log.exception("the queue plugin has a bug")
-            reason = f"the queue plugin failed: {_named(error)}"
+            reason = f"the queue plugin failed: {type(error).__name__}: {error}"
             self._fail(changes, reason, leaving.size)
         else:
             if leaving.size:
@@ -354,6 +375,7 @@ class Store:
             self._outage = b""
         with self._lock:
             self._journal.landed()
+            self._errands.committed()
         self._report(self._outcome(added))
 
     def _takes_jobs(self) -> bool:
@@ -379,6 +401,7 @@ class Store:
             self._journal.landed()
             self._journal.put_back(changes)
             jobs = jobs_of(changes) + self._journal.drop_jobs()
+            self._errands.failed(len(self._journal))
         self._report(self._outcome(jobs, self._outage))
 
     def _give_up(self, changes: Changes, reason: str) -> None:
@@ -419,10 +442,6 @@ def _stored(job: Added) -> StoredJob:
         job.reducer,
         b"" if job.extra is None else job.extra.record,
     )
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _reason(text: str) -> bytes:

@@ -1,86 +1,46 @@
-"""A simulated database with one lease, and servers that want it."""
+"""Servers of a cluster with a simulated clock, network and database."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import count
 from random import Random
 
-from gearman.queue import Holder
-from gearman.server.cluster.lease import Claimant, State
+from gearman.queue import Roll
+from gearman.server.cluster.balance import free_for
+from gearman.server.cluster.lease import Claimant, Neighbours, State
 
-LEASE = 10.0
+from .memory import LEASE, Database
 
 # The longest time that a request or an answer is under way, in seconds.
 SLOW = 1.0
 
 
-@dataclass
-class Database:
-    """The rows that matter. `skew` is what its clock differs from true time."""
-
-    time: float = 0.0
-    skew: float = 0.0
-    owner: int = 0
-    epoch: int = 0
-    renewals: int = 0
-    expires: float = 0.0
-    ids: Iterator[int] = field(default_factory=lambda: count(1))
-
-    @property
-    def clock(self) -> float:
-        return self.time + self.skew
-
-    def look(self, me: int) -> Holder | None:
-        if not self.owner:
-            return None
-        over = self.expires < self.clock or self.owner == me
-        return Holder(self.owner, "", self.renewals, over)
-
-    def claim(self, me: int, seen: Holder | None) -> bool:
-        if (seen.id if seen else 0) != self.owner:
-            return False
-        if seen is not None and seen.renewals != self.renewals:
-            return False
-        self.owner = me
-        self.epoch += 1
-        self.renewals = 0
-        self.expires = self.clock + LEASE
-        return True
-
-    def renew(self, me: int) -> bool:
-        if self.owner != me:
-            return False
-        self.renewals += 1
-        self.expires = self.clock + LEASE
-        return True
-
-    def release(self, me: int) -> None:
-        if self.owner == me:
-            self.expires = float("-inf")
+class Lost(Exception):
+    """A request or its answer was lost."""
 
 
-@dataclass
 class Server:
-    """A server of the cluster, whose requests take time, and may get lost.
+    """A server that keeps its lease and takes what is free, as the keeper does."""
 
-    `connected` is False if it cannot reach the database, `running` if it is stopped.
-    """
+    def __init__(self, database: Database, random: Random) -> None:
+        self.database = database
+        self.random = random
+        self.running = self.connected = True
+        self.kill()
 
-    database: Database
-    random: Random
-    id: int = field(init=False)
-    claimant: Claimant = field(default_factory=lambda: Claimant(LEASE))
-    connected: bool = True
-    running: bool = True
-    steps: Iterator[None] | None = None
-
-    def __post_init__(self) -> None:
-        self.id = next(self.database.ids)
+    def kill(self) -> None:
+        """End the process; another one takes its place."""
+        self.id = 0
+        self.claimant = Claimant(LEASE)
+        self.neighbours = Neighbours(LEASE)
+        self.roll = Roll((), ())
+        self.steps: Iterator[None] | None = None
 
     @property
-    def serves(self) -> bool:
-        """Whether it hands out stored jobs now."""
-        return self.running and self.database.time < self.claimant.until
+    def serves(self) -> frozenset[int]:
+        """The shards whose jobs it hands out now."""
+        if not self.running or self.database.time >= self.claimant.until:
+            return frozenset()
+        owners = enumerate(self.roll.shards)
+        return frozenset(n for n, shard in owners if shard.server == self.id)
 
     def tick(self) -> None:
         """Go on as far as possible without waiting."""
@@ -88,6 +48,7 @@ class Server:
             return
         if self.claimant.state == State.LOST:
             self.claimant.gave_up(self.database.time)
+            self.roll = Roll((), ())
         if self.steps is None:
             if self.claimant.delay(self.database.time) > 0:
                 return
@@ -95,48 +56,60 @@ class Server:
         if next(self.steps, self) is self:
             self.steps = None
 
-    def kill(self) -> None:
-        """End the process; another one takes its place."""
-        self.id = next(self.database.ids)
-        self.claimant = Claimant(LEASE)
-        self.steps = None
-        self.running = True
-
     def _way(self) -> Iterator[None]:
         """Wait for as long as a message is under way."""
         arrives = self.database.time + self.random.random() ** 3 * SLOW
         while self.database.time < arrives:
             yield
+        if not self.connected:
+            raise Lost
 
     def _ask(self) -> Iterator[None]:
-        claimant, database = self.claimant, self.database
-        sent = database.time
-        renew = claimant.state != State.STANDING_BY
-        yield from self._way()
-        lost = not self.connected
-        answer: object = None
-        if not lost:
-            answer = database.renew(self.id) if renew else database.look(self.id)
-        yield from self._way()
-        if lost or not self.connected:
-            claimant.failed(database.time)
-        elif not renew:
-            assert answer is None or isinstance(answer, Holder)
-            if claimant.may_claim(database.time, answer):
-                yield from self._claim(answer)
-        elif answer:
-            claimant.renewed(sent)
-        else:
-            claimant.refused()
+        try:
+            yield from self._steps()
+        except Lost:
+            self.claimant.failed(self.database.time)
 
-    def _claim(self, seen: Holder | None) -> Iterator[None]:
+    def _steps(self) -> Iterator[None]:
         claimant, database = self.claimant, self.database
         sent = database.time
+        if claimant.state == State.OUTSIDE:
+            yield from self._way()
+            claim = database.join("")
+            yield from self._way()
+            self.id = claim.id
+            claimant.joined(sent)
+        if claimant.renews(database.time):
+            sent = database.time
+            yield from self._way()
+            renewed = database.renew(self.id, 0)
+            yield from self._way()
+            if not renewed:
+                return claimant.refused()
+            claimant.renewed(sent)
+        yield from self._look()
+        return None
+
+    def _look(self) -> Iterator[None]:
+        database = self.database
         yield from self._way()
-        lost = not self.connected
-        claimed = not lost and database.claim(self.id, seen)
+        roll = database.look()
         yield from self._way()
-        if lost or not self.connected:
-            claimant.failed(database.time)
-        elif claimed:
-            claimant.claimed(sent)
+        self.claimant.looked(database.time)
+        members = {member.id: member for member in roll.members}
+        if self.id not in members:
+            return self.claimant.refused()
+        others = [member for member in roll.members if member.id != self.id]
+        for dead in self.neighbours.silent(database.time, others):
+            yield from self._way()
+            database.bury(dead)
+            yield from self._way()
+            roll = database.look()
+        free = free_for(self.id, roll.shards, {m.id: m for m in roll.members})
+        if free:
+            yield from self._way()
+            database.take(self.id, free)
+            yield from self._way()
+            roll = database.look()
+        self.roll = roll
+        return None

@@ -1,60 +1,22 @@
-"""The thread that claims the lease and renews it, with a register in memory."""
+"""The thread that keeps a lease, with a register in memory."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from gearman.errors import QueueError
-from gearman.queue import Claim, Cluster, Holder, Register
+from gearman.queue import SPARE, Claim, Cluster
 from gearman.server.cluster.keeper import Keeper
 from gearman.server.cluster.lease import State
+from tests.server.cluster.memory import Memory
 from tests.servers import until
 
-OTHER = Holder(7, "other:4730", 0, over=False)
-
-
-@dataclass
-class Memory(Register):
-    """Does as its fields say; `calls` are the names of the methods that were called."""
-
-    holder: Holder | None = None
-    given: Claim | None = Claim(1, 5, 1000)
-    renews: bool = True
-    error: Exception | None = None
-    calls: list[str] = field(default_factory=list)
-    renewing: Callable[[], None] = lambda: None
-
-    def _call(self, name: str) -> None:
-        self.calls.append(name)
-        if self.error is not None:
-            raise self.error
-
-    def look(self) -> Holder | None:
-        self._call("look")
-        return self.holder
-
-    def claim(self, seen: Holder | None) -> Claim | None:
-        self._call("claim")
-        return self.given
-
-    def renew(self) -> bool:
-        self._call("renew")
-        self.renewing()
-        return self.renews
-
-    def release(self) -> None:
-        self._call("release")
-
-    def close(self) -> None:
-        self.calls.append("close")
-
-    def happens(self, name: str, times: int = 1) -> None:
-        """Wait for so many more calls of a method."""
-        enough = self.calls.count(name) + times
-        until(lambda: self.calls.count(name) >= enough)
+# Seconds of a lease that is soon over, and of one that is not.
+SHORT = 0.2
+LONG = 60.0
 
 
 @pytest.fixture
@@ -63,130 +25,219 @@ def register() -> Memory:
 
 
 @pytest.fixture
-def keeper(register: Memory) -> Iterator[Keeper]:
-    """A keeper with a lease that is soon over, which the test starts."""
-    with closing(Keeper(register, Cluster("fleet", "me:4730", 0.2))) as keeper:
-        yield keeper
-        register.error = None
+def keep(register: Memory) -> Iterator[Callable[..., Keeper]]:
+    """A function that starts a keeper, and returns it when it has joined."""
+    started: list[Keeper] = []
+
+    def start(lease: float = SHORT, joins: bool = True) -> Keeper:
+        register.lease = LONG
+        keeper = Keeper(register, Cluster("fleet", "me:4730", lease))
+        started.append(keeper)
+        keeper.start()
+        if joins:
+            until(lambda: keeper.roll is not None)
+        return keeper
+
+    yield start
+    register.error = None
+    for keeper in started:
+        keeper.close()
+
+
+def happens(register: Memory, name: str, times: int = 1) -> None:
+    """Wait for so many more calls of a method."""
+    enough = register.calls.count(name) + times
+    until(lambda: register.calls.count(name) >= enough)
 
 
 def is_state(keeper: Keeper, state: State) -> None:
     until(lambda: keeper.state == state)
 
 
-def test_lease_is_claimed_and_renewed(keeper, register):
-    changes = threading.Event()
-    keeper.changed = changes.set
-    keeper.start()
-    is_state(keeper, State.OWNER)
-    assert keeper.claim == register.given
-    assert changes.wait(5)
+def dies(register: Memory, claim: Claim) -> None:
+    register.database.ends[claim.id] = -1.0
+
+
+def test_first_server_joins_takes_all_and_renews(keep, register):
+    keeper = keep()
+    assert keeper.state == State.MEMBER
+    assert keeper.claim == Claim(register.id, 1)
+    assert register.calls[:4] == ["join", "look", "take", "look"]
+    assert len(register.database.owned(register.id)) == 64
     before = keeper.until
-    register.happens("renew", 2)
+    happens(register, "renew", 2)
     assert keeper.until > before
-    assert register.calls[:2] == ["look", "claim"]
 
 
-def test_server_stands_by_for_another_one(register, messages):
-    register.holder = OTHER
-    with closing(Keeper(register, Cluster("fleet", "me:4730", 2.0))) as keeper:
-        keeper.start()
-        until(lambda: keeper.stands_by)
-        register.happens("look", 2)
-        assert keeper.state == State.STANDING_BY
-    assert messages.count("standing by: other:4730 owns the jobs") == 1
+def test_changes_are_told(keep, register):
+    changes = threading.Event()
+    keeper = keep(LONG)
+    keeper.changed = changes.set
+    keeper.drain()
+    assert changes.wait(5)
 
 
-def test_lease_that_is_over_is_claimed(keeper, register):
-    register.holder = OTHER._replace(over=True)
-    keeper.start()
-    is_state(keeper, State.OWNER)
-    assert not keeper.stands_by
+def test_number_of_the_next_job_goes_with_the_lease(keep, register):
+    keeper = keep()
+    keeper.next_number = lambda: 5000
+    until(lambda: register.database.numbers.get(register.id) == 5000 + SPARE)
 
 
-def test_claim_of_a_faster_server_is_no_failure(keeper, register):
-    register.given = None
-    keeper.start()
-    register.happens("claim", 2)
-    assert keeper.state == State.STANDING_BY
-    register.given = Claim(2, 6, 1000)
-    is_state(keeper, State.OWNER)
+def test_second_server_takes_nothing_of_a_living_one(keep, register):
+    other = register.database.join("other:1")
+    register.database.take(other.id, frozenset(range(64)))
+    keep()
+    happens(register, "look", 2)
+    assert register.database.owned(register.id) == set()
 
 
-def test_refused_owner_looks_again_when_it_has_given_up_the_jobs(
-    keeper, register, messages
+def test_dead_server_is_buried_and_its_shards_are_taken(keep, register, messages):
+    other = register.database.join("other:1")
+    register.database.take(other.id, frozenset(range(64)))
+    keep(LONG)
+    dies(register, other)
+    until(lambda: len(register.database.owned(register.id)) == 64)
+    text = "other:1 has not renewed its lease: its 64 shards are free"
+    assert messages.count(text) == 1
+
+
+def test_server_that_another_one_has_buried_before_is_no_failure(
+    keep, register, messages
 ):
-    keeper.start()
-    is_state(keeper, State.OWNER)
-    register.renews = False
+    other = register.database.join("other:1")
+    register.database.ends[other.id] = -1.0
+    register.bury = lambda dead: False
+    keep()
+    happens(register, "look", 2)
+    assert not messages.count("has not renewed")
+
+
+def test_shards_are_given(keep, register):
+    keeper = keep(LONG)
+    other = register.database.join("other:1")
+    keeper.give({other.id: {3, 4}}, 7000)
+    assert keeper.giving or register.database.owned(other.id)
+    until(lambda: not keeper.giving)
+    assert register.database.owned(other.id) == {3, 4}
+    assert register.database.shards[3].first_number == 7000
+    assert keeper.roll.shards[3].server == other.id
+
+
+def test_gift_is_repeated_after_a_failure(keep, register):
+    keeper = keep(1.0)
+    other = register.database.join("other:1")
+    register.error = QueueError("the database is down")
+    keeper.give({other.id: {3}}, 7000)
+    happens(register, "give", 2)
+    register.error = None
+    until(lambda: register.database.owned(other.id) == {3})
+
+
+def test_drain_is_told_once(keep, register):
+    keeper = keep()
+    keeper.drain()
+    happens(register, "drain")
+    happens(register, "look", 2)
+    assert register.calls.count("drain") == 1
+
+
+def test_buried_server_joins_again_when_it_has_given_up_its_jobs(
+    keep, register, messages
+):
+    keeper = keep()
+    first = keeper.claim
+    register.database.remove(register.id, 0)
     is_state(keeper, State.LOST)
-    until(lambda: messages.count("another server has become the owner of the jobs"))
-    register.renews = True
+    until(lambda: messages.count("another server has taken over the shards of this"))
     keeper.give_up()
-    is_state(keeper, State.OWNER)
-    assert "release" not in register.calls
+    until(lambda: keeper.roll is not None)
+    assert keeper.claim != first
+    assert "leave" not in register.calls
 
 
-def test_owner_that_gives_up_releases_the_lease(keeper, register):
-    keeper.start()
-    is_state(keeper, State.OWNER)
+def test_refused_renewal_is_noticed(keep, register):
+    keeper = keep()
+    register.renew = lambda number: False
+    is_state(keeper, State.LOST)
+
+
+def test_server_that_gives_up_leaves(keep, register):
+    keeper = keep()
     keeper.give_up(pause=60)
-    register.happens("release")
-    assert keeper.state == State.STANDING_BY
+    happens(register, "leave")
+    assert keeper.state == State.OUTSIDE
+    assert keeper.roll is None
     keeper.give_up()
-    assert register.calls.count("release") == 1
+    assert register.calls.count("leave") == 1
 
 
-def test_renewal_that_is_answered_after_the_jobs_were_given_up_does_not_count(
-    keeper, register
+@pytest.mark.parametrize("name", ["renew", "look"])
+def test_answer_that_comes_after_the_jobs_were_given_up_does_not_count(
+    keep, register, name
 ):
-    register.renewing = lambda: keeper.give_up(pause=60)
-    keeper.start()
-    register.happens("release")
-    assert keeper.state == State.STANDING_BY
+    keeper = keep()
+    method: Any = getattr(register, name)
+
+    def give_up(*arguments: Any) -> Any:
+        keeper.give_up(pause=60)
+        register.database.remove(register.id, 0)
+        return method(*arguments)
+
+    setattr(register, name, give_up)
+    happens(register, "leave")
+    assert keeper.state == State.OUTSIDE
+    assert keeper.roll is None
 
 
-def test_failures_are_told_once_and_make_the_owner_doubt(keeper, register, messages):
-    keeper.start()
-    is_state(keeper, State.OWNER)
+def test_failures_are_told_once_and_make_the_server_doubt(keep, register, messages):
+    keeper = keep()
     register.error = QueueError("the database is down")
     is_state(keeper, State.IN_DOUBT)
     until(lambda: messages.count("stored jobs are held until it is renewed"))
-    register.happens("renew", 3)
+    happens(register, "renew", 3)
     assert messages.count("cannot be asked for: the database is down") == 1
     register.error = None
-    is_state(keeper, State.OWNER)
+    is_state(keeper, State.MEMBER)
     until(lambda: messages.count("stored jobs are handed out again"))
     assert messages.count("can be asked for again") == 1
 
 
-def test_server_that_stands_by_goes_on_after_failures(keeper, register):
+def test_server_that_cannot_join_tries_again(keep, register):
     register.error = QueueError("the database is down")
-    keeper.start()
-    register.happens("look", 3)
+    keeper = keep(joins=False)
+    happens(register, "join", 3)
     register.error = None
-    is_state(keeper, State.OWNER)
+    is_state(keeper, State.MEMBER)
 
 
-def test_bug_of_a_plugin_is_logged(keeper, register, messages):
+def test_bug_of_a_plugin_is_logged(keep, register, messages):
     register.error = ValueError("oops")
-    keeper.start()
-    register.happens("look", 2)
+    keep(joins=False)
+    happens(register, "join", 2)
     assert messages.count("the queue plugin has a bug")
     assert messages.count("ValueError: oops")
 
 
-def test_lease_is_released_at_the_end(register):
-    with closing(Keeper(register, Cluster("fleet", "me:4730", 60.0))) as keeper:
+def test_cluster_is_left_at_the_end(register):
+    with closing(Keeper(register, Cluster("fleet", "me:4730", LONG))) as keeper:
         keeper.start()
-        is_state(keeper, State.OWNER)
-    assert register.calls[-2:] == ["release", "close"]
+        is_state(keeper, State.MEMBER)
+    assert register.calls[-2:] == ["leave", "close"]
+    assert register.database.members == {}
 
 
-def test_lease_that_cannot_be_released_ends_by_itself(register, messages):
-    with closing(Keeper(register, Cluster("fleet", "me:4730", 60.0))) as keeper:
+def test_cluster_that_cannot_be_left_is_told(register, messages):
+    with closing(Keeper(register, Cluster("fleet", "me:4730", LONG))) as keeper:
         keeper.start()
-        is_state(keeper, State.OWNER)
+        until(lambda: keeper.roll is not None)
         register.error = QueueError("the database is down")
     assert register.calls[-1] == "close"
-    assert messages.count("the lease could not be released: the database is down")
+    assert messages.count("the cluster could not be left: the database is down")
+
+
+def test_calm_ends_when_a_server_comes(keep, register):
+    keeper = keep(1.0)
+    assert keeper.calm
+    register.database.join("other:1")
+    until(lambda: not keeper.calm)
+    until(lambda: keeper.calm)

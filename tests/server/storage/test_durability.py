@@ -14,8 +14,8 @@ from gearman.options import Schedule
 from gearman.queue import StoredJob, Unreadable
 from gearman.server.broker import Broker
 from gearman.server.net.engine import Engine
-from gearman.server.storage import durability
-from gearman.server.storage.durability import replay
+from gearman.server.storage import restoring
+from gearman.server.storage.restoring import replay
 from gearman.server.storage.store import OUTAGE
 from tests import servers
 from tests.queues.backend_sqlite import outage
@@ -288,7 +288,7 @@ def test_server_that_stops_takes_no_jobs_from_who_just_came(server, queue):
         client.send(*BACKGROUND)
         queue.started()
         server.call(listener.stop)
-        server.until(lambda: listener._durability._closing)
+        server.until(lambda: listener.durability._closing)
         # It was accepted before, but asyncio had not set it up.
         server.call(lambda: listener._accept(listener._gear, ours, ""))
         server.until(lambda: len(listener.connections) == 2)
@@ -331,8 +331,8 @@ class TestReplay:
         assert lines[2].startswith("took up 1 stored jobs in ")
 
     def test_log_tells_how_far_it_has_come(self, lines, monkeypatch):
-        monkeypatch.setattr(durability, "PROGRESS_JOBS", 2)
-        monkeypatch.setattr(durability, "PROGRESS_INTERVAL", 0.0)
+        monkeypatch.setattr(restoring, "PROGRESS_JOBS", 2)
+        monkeypatch.setattr(restoring, "PROGRESS_INTERVAL", 0.0)
         jobs = [self.JOB._replace(number=n, handle=b"") for n in range(1, 6)]
         replay(Slow(*jobs), Broker(persistent=True))
         assert lines[:-1] == [

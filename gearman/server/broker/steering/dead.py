@@ -8,7 +8,7 @@ from ..jobs import Jobs
 from ..memory import DEAD_MEMORY, extra_size, job_size
 from ..model import Job
 from ..places import Places
-from ..states import FORGOTTEN, GONE, REVIVED
+from ..states import FORGOTTEN, GONE, REVIVED, SHELVED
 from .ranges import Ranges
 
 # The most dead jobs, and the seconds after which they are dropped, by default.
@@ -103,6 +103,11 @@ class DeadJobs:
         else:
             # A dead entry of a queue may still have the job.
             job.workload = b""
+
+    def leave(self, job: Job) -> None:
+        """Leave a dead job to another server, in whose store it is."""
+        self._remove(job)
+        self._places.move(job, SHELVED, GONE)
 
     def drop_old(self, now: float) -> None:
         """Drop the dead jobs that are too old."""

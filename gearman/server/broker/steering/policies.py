@@ -87,6 +87,10 @@ class PolicyTable:
         self._numbers[name] = number
         self._put(name, parse_policy(text))
 
+    def forget_numbers(self) -> None:
+        """Leave the records in the store to another server."""
+        self._numbers.clear()
+
     def apply(self, function: Function) -> None:
         """Give a function the policy that it has by its name."""
         policy = self.of(function.name)
@@ -119,7 +123,7 @@ class PolicyTable:
             self.apply(function)
 
     def _store(self, name: bytes) -> None:
-        if self._persistent:
+        if self._persistent and self._jobs.keeps_settings:
             if name not in self._numbers:
                 self._numbers[name] = self._jobs.take_number()
             fields: Fields = {b"kind": SETTING, b"what": b"policy"}

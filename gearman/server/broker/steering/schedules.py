@@ -30,6 +30,7 @@ PAUSE = 5.0
 BY_HAND = -1.0
 
 STOPPED = "the server is shutting down"
+ELSEWHERE = "another server of the cluster runs the schedules: ask that one"
 
 # So many schedules may be set while the server runs.
 MOST_SET = 1000
@@ -101,16 +102,17 @@ class Schedules:
     """Submits the jobs of schedules.
 
     `first` is when to call `run_due`, in seconds since the epoch. `notices` has lines
-    for the log. While it is `stopped`, nothing is submitted. Those of the settings file
-    are loaded; others are set while the server runs, and `read` understands them. With
-    `persistent` the store keeps these, too.
+    for the log. While it is `stopped`, nothing is submitted, nor if another server runs
+    the schedules `elsewhere`. Those of the settings file are loaded; others are set
+    while the server runs, and `read` understands them. With `persistent` the store
+    keeps these, too.
     """
 
     def __init__(
         self, places: Places, jobs: Jobs, submit: Submit, persistent: bool
     ) -> None:
         self.first = inf
-        self.stopped = False
+        self.stopped = self.elsewhere = False
         self.known: dict[str, Entry] = {}
         self.notices: list[str] = []
         self.read: Read = _not_here
@@ -163,6 +165,8 @@ class Schedules:
         It keeps its last run, and whether it was paused. Raises ConfigurationError if
         the text is not that of a schedule.
         """
+        if self.elsewhere:
+            return ELSEWHERE
         schedule = self.read(name, text)
         before, known = self._set.get(name), self.known.get(name)
         if name in self._file:
@@ -208,8 +212,8 @@ class Schedules:
 
         This does not count as a run at one of the schedule's times.
         """
-        if self.stopped:
-            return STOPPED
+        if self.stopped or self.elsewhere:
+            return STOPPED if self.stopped else ELSEWHERE
         return str(self._call(self.known[name], BY_HAND))
 
     def pause(self, name: str, paused: bool, wall: float) -> bool:
@@ -232,6 +236,11 @@ class Schedules:
         if schedule.catch_up > 0 and entry.last == time:
             entry.again = time + PAUSE
             self._set_first()
+
+    def forget_numbers(self) -> None:
+        """Leave the records in the store to another server."""
+        for entry in (*self.known.values(), *self._absent.values()):
+            entry.number = 0
 
     # -- restoring
 
@@ -286,7 +295,7 @@ class Schedules:
         assert self._times is not None  # noqa: S101
         time = entry.next
         entry.next = self._times.following(entry.schedule, wall)
-        if self.stopped or entry.is_paused() or time <= entry.last:
+        if self.stopped or self.elsewhere or entry.is_paused() or time <= entry.last:
             return
         if wall - time > max(entry.schedule.catch_up, LATE):
             name = entry.schedule.name
@@ -300,7 +309,7 @@ class Schedules:
     def _run_again(self, entry: Entry, wall: float) -> None:
         late = wall - entry.last
         entry.again = 0.0
-        if not self.stopped and late <= entry.schedule.catch_up:
+        if not (self.stopped or self.elsewhere) and late <= entry.schedule.catch_up:
             self._call(entry, entry.last)
             if entry.again:
                 entry.again = wall + PAUSE
@@ -311,7 +320,7 @@ class Schedules:
         Returns why it was refused, or "".
         """
         jobs, schedule = self._jobs, entry.schedule
-        number = jobs.next_number
+        number = jobs.number_for(schedule.unique, schedule.workload)
         options = replace(schedule.options, background=True)
         peer, name = Caller(self, entry, time), schedule.function
         self._submit(peer, name, schedule.unique, schedule.workload, options)
@@ -323,7 +332,7 @@ class Schedules:
         return peer.refusal
 
     def _store(self, entry: Entry) -> None:
-        if not self._persistent:
+        if not self._persistent or not self._jobs.keeps_settings:
             return
         if not entry.number:
             entry.number = self._jobs.take_number()

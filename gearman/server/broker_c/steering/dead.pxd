@@ -7,7 +7,7 @@ from gearman.server.broker_c.model cimport Extra, Job
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.steering.ranges cimport Ranges
 
-cdef int FORGOTTEN, GONE, REVIVED
+cdef int FORGOTTEN, GONE, REVIVED, SHELVED
 cdef object _NONE
 cdef Py_ssize_t DEAD_MEMORY, MANY_OLD
 
@@ -34,6 +34,7 @@ cdef class DeadJobs:
     @cython.locals(extra=Extra, jobs=Jobs, new=Job)
     cpdef revive(self, Job job)
     cpdef forget(self, Job job)
+    cpdef leave(self, Job job)
     cpdef drop_old(self, double now)
     @cython.locals(job=Job)
     cpdef sort(self)

@@ -18,4 +18,5 @@ cdef class PolicyTable:
     cdef dict _set
     cdef dict _numbers
 
+    cpdef forget_numbers(self)
     cpdef apply(self, Function function)

@@ -9,6 +9,7 @@ from gearman.server.broker_c.places cimport Places
 cdef class Schedules:
     cdef public double first
     cdef public bint stopped
+    cdef public bint elsewhere
     cdef public dict known
     cdef public list notices
     cdef public object read
@@ -21,6 +22,7 @@ cdef class Schedules:
     cdef dict _set
     cdef dict _absent
 
+    cpdef forget_numbers(self)
     cpdef run_due(self, double wall)
     cpdef restored(self, double wall)
     @cython.locals(number=object, job=Job, extra=Extra)
