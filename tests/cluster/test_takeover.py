@@ -159,7 +159,7 @@ def test_shard_with_a_job_that_runs_stays(database):
                 _, body = await worker.receive()
                 running_jobs.append(body.split(b"\0")[0])
             new = await running.add()
-            await server.says("kept 4 shards with 0 jobs")
+            await server.says("kept 4 shards with 4 jobs")
             assert running.owned() == [0, 64]
             for handle in running_jobs:
                 await worker.send(packet("WORK_COMPLETE", handle, b""))

@@ -338,7 +338,7 @@ class Jobs:
         if self.leaving is ALL_SHARDS:
             return not self._blocks(job)
         # Another server does not know the jobs that stay here.
-        tied = job.state == AWAITING or job.number in self._followers
+        tied = bool(job.extra and job.extra.awaits) or job.number in self._followers
         return not tied and (job.number & SHARD_BITS) in self.leaving
 
     def _blocks(self, job: Job) -> bool:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from math import inf
 from typing import Final
 
 from ...queue import NOBODY
@@ -54,6 +55,7 @@ class Mover:
         self._leaving: dict[int, float] = {}
         self._busy: dict[int, float] = {}
         self._given: frozenset[int] = frozenset()
+        self._quiet_until = -inf
 
     def drain(self) -> None:
         """Give all shards away, as soon as that is possible."""
@@ -80,7 +82,9 @@ class Mover:
             self._give(self._durability.moving.clear())
         return True
 
-    def _load(self, shards: frozenset[int], what: str) -> None:
+    def _load(
+        self, shards: frozenset[int], what: str, level: int = NOTICE
+    ) -> None:
         jobs = self._broker.jobs
         first = self._map.first_number(shards)
         jobs.next_number = max(jobs.next_number, first)
@@ -91,7 +95,7 @@ class Mover:
             if 0 in shards:
                 self._broker.stored.restored()
             text = "%s %d shards with %d jobs in %.1f seconds"
-            log.log(NOTICE, text, what, len(shards), count, seconds)
+            log.log(level, text, what, len(shards), count, seconds)
 
         self._durability.moving.load(shards, loaded)
         self._durability.go_on()
@@ -121,7 +125,12 @@ class Mover:
             del self._leaving[shard]
         self._durability.moving.stay(shards)
         self._map.change(Event.STAYS, shards)
-        self._load(frozenset(shards), "kept")
+        # A server whose jobs run for long would tell this again and again.
+        now = time.monotonic()
+        level = NOTICE if now >= self._quiet_until else logging.INFO
+        if level == NOTICE:
+            self._quiet_until = now + self._grace * STAY
+        self._load(frozenset(shards), "kept", level)
 
     def _begin(self) -> None:
         """Let shards leave that should be elsewhere."""

@@ -156,13 +156,17 @@ class Moving:
         self._committed = True
 
     def go_on(self) -> None:
-        """Do something for ALLOWANCE seconds at most."""
+        """Do something for ALLOWANCE seconds at most, or what can't be divided."""
         until = time.monotonic() + ALLOWANCE
-        while self._after >= 0 and time.monotonic() < until:
-            self._after = self._broker.stored.leave_some(self._after)
-        if self._leaving:
+        while self._step() and time.monotonic() < until:
+            pass
+        if self._leaving or self._committing:
             self._commit()
-        while (
-            self._next < len(self._items) or self._is_here()
-        ) and time.monotonic() < until:
+
+    def _step(self) -> bool:
+        """Leave or load a few jobs. Returns False if there is nothing to do at once."""
+        if self._after >= 0:
+            self._after = self._broker.stored.leave_some(self._after)
+        elif self._next < len(self._items) or self._is_here():
             self._restore()
+        return self.busy
