@@ -82,9 +82,7 @@ class Mover:
             self._give(self._durability.moving.clear())
         return True
 
-    def _load(
-        self, shards: frozenset[int], what: str, level: int = NOTICE
-    ) -> None:
+    def _load(self, shards: frozenset[int], what: str, level: int = NOTICE) -> None:
         jobs = self._broker.jobs
         first = self._map.first_number(shards)
         jobs.next_number = max(jobs.next_number, first)
