@@ -69,8 +69,8 @@ ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
         {
             "metavar": "SECONDS",
             "type": lease,
-            "help": "others take over the jobs of a server after so many seconds"
-            " without a sign of it; the same for all servers of a cluster (default: 10)",
+            "help": "others take over the jobs of a server that gave no sign for so"
+            " many seconds; the same for all servers of a cluster (default: 10)",
         },
     ),
 )
