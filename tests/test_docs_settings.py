@@ -15,8 +15,10 @@ from gearman.server.protocols.events import NAMES
 from gearman.server.settings.options import GROUPS
 from gearman.server.settings.settings_file import CHANGEABLE, read_settings
 from gearman.server.settings.tables.hooks import KEYS as HOOK_KEYS
+from gearman.server.settings.tables.relays import KEYS as RELAY_KEYS
 from gearman.server.settings.tables.schedules import KEYS
 from gearman.server.watch.hooks.url import signature
+from tests.certificates import Authority
 from tests.servers import DEADLINE, package_environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,6 +99,17 @@ def test_hooks_of_the_page_are_right(tmp_path: Path) -> None:
     table = section(page, "Hooks")
     rows = re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE)
     assert tuple(re.findall(r"`([a-z-]+)`", " ".join(rows))) == HOOK_KEYS
+
+
+def test_relay_of_the_page_is_right(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "relay.md").read_text()
+    (text,) = re.findall("^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    Authority(tmp_path).path.rename(tmp_path / "central.pem")
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    assert [relay.name for relay in read_settings(str(file)).relays] == ["central"]
+    rows = re.findall(r"^\| (`[^|]*`) \|", page[: page.index("## What")], re.MULTILINE)
+    assert tuple(re.findall(r"`([a-z-]+)`", " ".join(rows))) == RELAY_KEYS
 
 
 def test_receiver_of_the_page_checks_signatures() -> None:

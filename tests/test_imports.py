@@ -31,7 +31,7 @@ LAYERS = (
     ("server.compiled", "server.networks"),
     tuple(f"server.cluster.{name}" for name in ("home", "lease", "balance", "shards")),
     ("server.broker", "server.broker_c"),
-    ("server.protocols", "server.storage.journal"),
+    ("server.protocols", "server.storage.journal", "server.relay"),
     ("server.storage.rows", "server.storage.intake"),
     (
         "blocking",
@@ -40,7 +40,7 @@ LAYERS = (
     ),
     ("server.settings",),
     ("server.watch",),
-    ("server.storage", "server.cluster"),
+    ("server.storage", "server.cluster", "server.relay.io"),
     ("server.connections",),
     ("server.net",),
     ("server.check", "server.imports", "server.operator", "server.member", "server"),

@@ -39,7 +39,11 @@ _USUAL: Final = JobOptions(
 _TIMES: Final = ("at", "delay")
 # These have arguments of their own.
 _ELSEWHERE: Final = ("background", "priority")
-NAMES: Final = frozenset(field.name for field in fields(JobOptions)) - {*_ELSEWHERE}
+# Only servers set it.
+_OF_SERVERS: Final = "via"
+NAMES: Final = frozenset(field.name for field in fields(JobOptions)) - {
+    *(*_ELSEWHERE, _OF_SERVERS)
+}
 
 
 def united(

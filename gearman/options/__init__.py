@@ -15,7 +15,7 @@ from .forms import (
     policy,
 )
 from .keys import KEYS, Key
-from .kinds import MAX_AFTER, MAX_TIME
+from .kinds import MAX_AFTER, MAX_TIME, MAX_VIA
 from .model import DEFAULT_BACKOFF, Backoff, Dead, JobOptions, Policy, Rate
 from .named import CommonOptions
 from .policies import Policies, merged
@@ -27,6 +27,7 @@ __all__ = [
     "MAX_AFTER",
     "MAX_OPTIONS",
     "MAX_TIME",
+    "MAX_VIA",
     "Backoff",
     "CommonOptions",
     "Dead",

@@ -14,6 +14,7 @@ from .kinds import (
     RATE,
     TIME,
     TRACEPARENT,
+    VIA,
     Kind,
     whole,
 )
@@ -46,6 +47,7 @@ KEYS: Final = (
     Key("trace", TRACEPARENT),
     Key("background", FLAG),
     Key("priority", PRIORITY),
+    Key("via", VIA),
     Key("max-running", whole(1)),
     Key("rate", RATE),
     Key("max-queue", whole(0)),

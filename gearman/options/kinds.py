@@ -10,6 +10,8 @@ from .model import DEFAULT_BACKOFF, Backoff, Dead, Rate
 
 # Handles that a job may wait for.
 MAX_AFTER: Final = 1000
+# Servers that a job may have come through.
+MAX_VIA: Final = 16
 # Seconds: 100 years.
 MAX_TIME: Final = 36525 * 86400.0
 
@@ -137,6 +139,13 @@ def _write_after(value: Iterable[str | bytes]) -> bytes:
     return b",".join(handles)
 
 
+def _read_via(text: bytes) -> tuple[bytes, ...]:
+    names = tuple(text.split(b","))
+    if len(names) > MAX_VIA or not all(map(_HANDLE.fullmatch, names)):
+        raise ValueError
+    return names
+
+
 def _read_trace(text: bytes) -> str:
     if not _TRACE.fullmatch(text):
         raise ValueError
@@ -185,6 +194,12 @@ TRACEPARENT: Final = Kind(
     _read_trace,
     str.encode,
     (),
+)
+VIA: Final = Kind(
+    f"at most {MAX_VIA} names of servers, with commas between them",
+    _read_via,
+    b",".join,
+    (tuple,),
 )
 RATE: Final = Kind(
     "a number of jobs in a second, minute or hour, such as 100/s, 5/m or 10/h",

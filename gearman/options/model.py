@@ -45,7 +45,8 @@ class JobOptions:
     attempt may take, `retries` how many attempts may follow the first, `keep` how long
     the result is kept. The job waits for the end of the jobs `after`. With
     `need_worker` it is refused if no worker has the function. `trace` is a W3C
-    traceparent. `priority` is 0 (high), 1 or 2 (low).
+    traceparent. `priority` is 0 (high), 1 or 2 (low). `via` has the names of the
+    servers that have passed it on.
     """
 
     at: float | None = None
@@ -61,6 +62,7 @@ class JobOptions:
     trace: str | None = None
     background: bool | None = None
     priority: int | None = None
+    via: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

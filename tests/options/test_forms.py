@@ -54,6 +54,7 @@ of_jobs = common | {
     "delay": times,
     "after": st.lists(handles, min_size=1, max_size=9).map(tuple),
     "trace": st.just(TRACE),
+    "via": st.lists(handles, min_size=1, max_size=16).map(tuple),
     "background": st.booleans(),
 }
 of_functions = common | {
@@ -138,6 +139,7 @@ def test_any_value_is_an_option_or_an_error(key, value):
         (b"dead=function:a%26%25", JobOptions(dead=Dead("function", b"a&%"))),
         (b"after=H:a:1,H:a:2", JobOptions(after=(b"H:a:1", b"H:a:2"))),
         (b"trace=" + TRACE.encode(), JobOptions(trace=TRACE)),
+        (b"via=a,b", JobOptions(via=(b"a", b"b"))),
         (b"background=1&priority=low", JobOptions(background=True, priority=2)),
     ],
 )
@@ -216,6 +218,7 @@ BACKOFF = (
 FLAG = "0 or 1 (in a settings file also true or false)"
 DEAD = "list, none or function:NAME"
 AFTER = "at most 1000 handles of jobs, with commas between them"
+VIA = "at most 16 names of servers, with commas between them"
 FORM = "a W3C traceparent, such as 00-(32 hex digits)-(16 hex digits)-01"
 
 
@@ -239,6 +242,7 @@ FORM = "a W3C traceparent, such as 00-(32 hex digits)-(16 hex digits)-01"
         *((f"after={text}", AFTER) for text in ("", "H:a:1,", "a b", "a" * 64, "é")),
         *((f"need-worker={text}", FLAG) for text in ("", "2", "true", "yes")),
         ("trace=", FORM),
+        *((f"via={text}", VIA) for text in ("", "a,", "a b", ",".join("a" * 17))),
         ("trace=" + TRACE.upper(), FORM),
         ("trace=" + TRACE.replace("00-", "ff-"), FORM),
         ("trace=00-" + "0" * 32 + TRACE[35:], FORM),

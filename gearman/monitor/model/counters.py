@@ -23,6 +23,7 @@ class Counters:
     expired: int = 0
     cancelled: int = 0
     abandoned: int = 0
+    passed_on: int = 0
     lost: int = 0
     timeouts: int = 0
     bytes_in: int = 0

@@ -20,11 +20,17 @@ class PolicySource(Protocol):
     def apply(self, function: Function, /) -> None: ...
 
 
+class Newcomers(Protocol):
+    """Is told of functions that become known. It must not change anything then."""
+
+    def appeared(self, function: Function, /) -> None: ...
+
+
 class Functions:
     """Functions by their names.
 
     `staffed` is how many functions have workers. `policies` gives each new function its
-    policy.
+    policy, and `newcomers` are told of it.
     """
 
     def __init__(
@@ -36,6 +42,7 @@ class Functions:
         self.hits = hits
         self.memory = memory
         self.policies: PolicySource | None = None
+        self.newcomers: list[Newcomers] = []
         # What has happened to the jobs of functions that were forgotten.
         self.gone = Stats()
         self._choice = choice
@@ -52,6 +59,8 @@ class Functions:
             self.memory.peers += FUNCTION_MEMORY + len(name)
             if self.policies is not None:
                 self.policies.apply(function)
+            for each in self.newcomers:
+                each.appeared(function)
         return function
 
     def admits(self, name: bytes, for_worker: bool = False) -> bool:

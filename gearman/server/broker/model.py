@@ -4,7 +4,7 @@ They are in one file because they refer to each other, as C types in the compile
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +159,24 @@ class Queue:
             job = self._entries.popleft()
         self.count -= 1
         return job
+
+    def take(self, choose: Callable[[Job], bool | None]) -> list[Job]:
+        """Remove and return the jobs that are chosen, from the first one on.
+
+        `choose` is called with each job: it returns whether the job is taken, or None
+        to take no more.
+        """
+        taken: list[Job] = []
+        others: list[Job] = []
+        while (job := self.first()) is not None:
+            choice = choose(job)
+            if choice is None:
+                break
+            self._entries.popleft()
+            (taken if choice else others).append(job)
+        self._entries.extendleft(reversed(others))
+        self.count -= len(taken)
+        return taken
 
     def first(self) -> Job | None:
         """Return the first job, None if there is none."""

@@ -32,6 +32,8 @@ RAISED, GIVEN_UP = 17, 18
 RELEASED = 14
 # A dead job is tried again, as a new one; the dead list drops it.
 REVIVED, FORGOTTEN = 15, 16
+# Another server has accepted it.
+PASSED_ON = 19
 
 # For each event, the places from which and to which it may move a job.
 MOVES: dict[int, dict[int, tuple[int, ...]]] = {
@@ -86,4 +88,5 @@ MOVES: dict[int, dict[int, tuple[int, ...]]] = {
     RELEASED: {AWAITING: (SCHEDULED, QUEUED)},
     REVIVED: {DEAD: (GONE,), NEW: (SCHEDULED, QUEUED)},
     FORGOTTEN: {DEAD: (GONE,)},
+    PASSED_ON: {RUNNING: (GONE,)},
 }

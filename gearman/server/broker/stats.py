@@ -52,8 +52,9 @@ class Stats:
     them; `retried` the failed attempts that another one follows; `given_up` those that
     failed for good although they were to be tried again or kept, or lost their workers
     too often; of these, `expired` have waited for too long. `cancelled` were cancelled
-    by an admin, `abandoned` had no client left. `lost` counts workers that were lost
-    with a job, `timeouts` those that took too long.
+    by an admin, `abandoned` had no client left, `passed_on` were accepted by another
+    server. `lost` counts workers that were lost with a job, `timeouts` those that took
+    too long.
 
     `bytes_in` and `bytes_out` are the bytes of workloads, and of results and data.
     `waits` has the times that jobs waited in their queue for a worker, `runs` how long
@@ -63,8 +64,8 @@ class Stats:
     # fmt: off
     __slots__ = (
         "abandoned", "bytes_in", "bytes_out", "cancelled", "completed", "exceptions",
-        "expired", "failed", "given_up", "joined", "lost", "retried", "runs",
-        "submitted", "timeouts", "waits",
+        "expired", "failed", "given_up", "joined", "lost", "passed_on", "retried",
+        "runs", "submitted", "timeouts", "waits",
     )
     # fmt: on
 
@@ -79,6 +80,7 @@ class Stats:
         self.expired = 0
         self.cancelled = 0
         self.abandoned = 0
+        self.passed_on = 0
         self.lost = 0
         self.timeouts = 0
         self.bytes_in = 0
@@ -97,6 +99,7 @@ class Stats:
 # The attributes of Stats that are numbers.
 COUNTERS = (
     *("submitted", "joined", "completed", "failed", "exceptions", "retried"),
-    *("given_up", "expired", "cancelled", "abandoned", "lost", "timeouts"),
+    *("given_up", "expired", "cancelled", "abandoned", "passed_on"),
+    *("lost", "timeouts"),
     *("bytes_in", "bytes_out"),
 )

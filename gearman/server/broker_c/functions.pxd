@@ -17,6 +17,7 @@ cdef class Functions:
     cdef public Hits hits
     cdef public Memory memory
     cdef public object policies
+    cdef public list newcomers
     cdef public Stats gone
     cdef Choice _choice
     cdef public object _round

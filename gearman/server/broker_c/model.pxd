@@ -73,6 +73,8 @@ cdef class Queue:
     cpdef push(self, Job job)
     @cython.locals(job=Job)
     cpdef Job pop(self)
+    @cython.locals(job=Job, taken=list, others=list)
+    cpdef list take(self, choose)
     @cython.locals(job=Job)
     cpdef Job first(self)
     cpdef discard(self, Job job)

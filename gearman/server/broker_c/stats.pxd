@@ -28,6 +28,7 @@ cdef class Stats:
     cdef public int64_t expired
     cdef public int64_t cancelled
     cdef public int64_t abandoned
+    cdef public int64_t passed_on
     cdef public int64_t lost
     cdef public int64_t timeouts
     cdef public int64_t bytes_in

@@ -9,7 +9,8 @@ BOUNDS = tuple(2**number / 1000 for number in range(BUCKETS))
 
 COUNTERS = (
     "submitted", "joined", "completed", "failed", "exceptions", "retried",
-    "given_up", "expired", "cancelled", "abandoned", "lost", "timeouts",
+    "given_up", "expired", "cancelled", "abandoned", "passed_on",
+    "lost", "timeouts",
     "bytes_in", "bytes_out",
 )
 

@@ -13,7 +13,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Facts:
-    """Returns facts: version, build, process, connections, time, store, hooks."""
+    """Returns facts about the process, its connections, store, hooks and relays."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -21,6 +21,7 @@ class Facts:
         # Those that exist once the server has started.
         self.connections: Sized = ()
         self.hooks: Callable[[], object] = list
+        self.relays: Callable[[], object] = list
         self.durability: Durability | None = None
 
     def __call__(self) -> dict[str, object]:
@@ -36,6 +37,7 @@ class Facts:
             "resident": _resident(),
             "store": None if store is None else store.facts(),
             "hooks": self.hooks(),
+            "relays": self.relays(),
         }
 
 

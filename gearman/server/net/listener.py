@@ -41,7 +41,6 @@ from ..settings.memory import budget
 from ..settings.settings_file import Settings, SettingsFile
 from ..storage.durability import Durability, Producer
 from ..storage.restoring import replay
-from ..watch.hooks.hooks import Hooks
 from ..watch.job_log import JobLog
 from ..watch.notices import Sentence
 from .acceptor import Acceptor
@@ -51,6 +50,7 @@ from .facts import Facts
 from .live_settings import load, set_limits
 from .loop import Selector
 from .new_broker import new_broker
+from .outward import Outward
 from .show_limits import usages
 from .sockets import InheritedSocket, remove_file
 
@@ -122,8 +122,6 @@ class Listener:
             facts=self._facts,
             metrics_functions=config.metrics_functions,
         )
-        self._hooks = Hooks(self._server.events, self._submit_hooks_soon)
-        self._facts.hooks = self._hooks.facts
         admin = Admin(
             self.broker, identity, config.admin_from, self._limits, self._facts
         )
@@ -181,7 +179,10 @@ class Listener:
         for name, service, sockets in self._others:
             for sock in sockets:
                 self._listen(sock, name, service)
-        self._apply_hooks()
+        self._outward = Outward(
+            *(self._server, self._facts, self._turns, self._report, self._call_soon)
+        )
+        self._apply_outward()
         if log.isEnabledFor(logging.INFO):
             self._server.events.add(JobLog(self._report.tell))
         # Something may be due already.
@@ -250,7 +251,7 @@ class Listener:
             self._certificates.reload()
         if self._settings is not None and self._settings.reload():
             self._apply_settings()
-            self._apply_hooks()
+            self._apply_outward()
             # The broker may have something to tell peers.
             self._turns.begin()
 
@@ -260,20 +261,14 @@ class Listener:
         config = current.over(self._command_line)
         set_limits(config, budget(config), self.broker, self._counter)
 
-    def _apply_hooks(self) -> None:
+    def _apply_outward(self) -> None:
         if self._settings is not None:
-            self._hooks.apply(self._settings.current.hooks)
+            self._outward.apply(self._settings.current)
 
-    def _submit_hooks_soon(self) -> None:
-        # Not while the broker carries out a verb.
-        self._loop.call_soon(self._submit_hooks)
+    def _call_soon(self, function: Callable[[], None]) -> None:
+        """Call a function, but not while the broker carries out a verb."""
+        self._loop.call_soon(function)
         self._interrupt()
-
-    def _submit_hooks(self) -> None:
-        # A server that ends when no job is left takes no more, unless it stores them.
-        if not self._draining or self.broker.persistent:
-            self._turns.begin()
-            self._hooks.submit(self.broker)
 
     def stop(self) -> None:
         """Stop immediately."""
@@ -304,6 +299,7 @@ class Listener:
         """
         self.close_doors()
         shelved = self.durability.drain() if self.durability else 0
+        self._outward.drain()
         log.log(
             NOTICE,
             "draining: %d jobs are left, %d others stay in the queue",
@@ -344,6 +340,7 @@ class Listener:
 
     async def _close(self) -> None:
         self._stop_accepting()
+        self._outward.stop()
         if self.durability is not None:
             await self.durability.close(each.pressure for each in self.connections)
             self._flush()
@@ -352,7 +349,7 @@ class Listener:
             self._timer.cancel()
         for connection in list(self.connections):
             connection.close()
-        self._hooks.close()
+        self._outward.close()
         # Lets the transports close their sockets.
         await asyncio.sleep(0)
 

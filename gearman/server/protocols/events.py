@@ -23,6 +23,7 @@ from ..broker.states import (
     GIVEN_UP,
     GONE,
     LOST,
+    PASSED_ON,
     PENDING,
     QUEUED,
     RAISED,
@@ -61,12 +62,13 @@ _NAMES: Final = {
     SHELVED: "shelved",
     REVIVED: "revived",
     FORGOTTEN: "forgotten",
+    PASSED_ON: "passed_on",
 }
 # By these a job may leave its worker.
 _LEAVING: Final = frozenset(
     {
         *(LOST, COMPLETED, FAILED, RAISED, RETURNED),
-        *(GIVEN_UP, CANCELLED, ABANDONED, SHELVED),
+        *(GIVEN_UP, CANCELLED, ABANDONED, SHELVED, PASSED_ON),
     }
 )
 JOB_EVENTS: Final = frozenset(_NAMES.values())
@@ -83,7 +85,7 @@ NAMES: Final = JOB_EVENTS | OTHER_EVENTS
 ENDS: Final = frozenset(
     {
         *("completed", "failed", "exception", "given_up", "expired"),
-        *("cancelled", "abandoned", "refused"),
+        *("cancelled", "abandoned", "refused", "passed_on"),
     }
 )
 

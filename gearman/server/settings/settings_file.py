@@ -1,4 +1,5 @@
-"""The settings file (--settings): policies of functions, schedules, limits, hooks.
+"""The settings file (--settings): policies of functions, schedules, limits, hooks,
+relays.
 
 It is read at the start, and again on HUP.
 """
@@ -17,10 +18,12 @@ from ...commands import MAX_FUNCTION
 from ...errors import ConfigurationError
 from ...options import Policies, Policy, Schedule, policy
 from ...text import shown
+from ..relay.model import Relay
 from .config import Config
 from .levels import NOTICE
 from .options import GROUPS
 from .tables.hooks import Hook, hooks
+from .tables.relays import relay
 from .tables.schedules import schedule
 
 log = logging.getLogger("gearman.server")
@@ -54,6 +57,7 @@ class Settings:
     schedules: tuple[Schedule, ...] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
     hooks: tuple[Hook, ...] = ()
+    relays: tuple[Relay, ...] = ()
 
     def over(self, config: Config) -> Config:
         """Return the settings of the command line, with the limits of this file."""
@@ -63,7 +67,8 @@ class Settings:
     def __str__(self) -> str:
         return (
             f"{len(self.policies.rows)} policies, {len(self.schedules)} schedules,"
-            f" {len(self.limits)} limits, {len(self.hooks)} hooks"
+            f" {len(self.limits)} limits, {len(self.hooks)} hooks,"
+            f" {len(self.relays)} relays"
         )
 
 
@@ -105,16 +110,18 @@ def read_settings(path: str) -> Settings:
         tables = _load(path)
         folder = os.path.dirname(path)
         for name in tables:
-            if name not in ("functions", "schedules", "limits", "hooks"):
+            if name not in ("functions", "schedules", "limits", "hooks", "relay"):
                 raise ConfigurationError(
                     f"there is no table {_title(name)}: the tables are"
-                    " [functions.NAME], [schedules.NAME], [limits] and [[hooks]]"
+                    " [functions.NAME], [schedules.NAME], [limits], [relay.NAME] and"
+                    " [[hooks]]"
                 )
         return Settings(
             Policies(dict(_policies(_table(tables, "functions")))),
             tuple(_schedules(_table(tables, "schedules"), folder)),
             dict(_limits(_table(tables, "limits"))),
             tuple(hooks(tables.get("hooks", []), folder)),
+            tuple(_relays(_table(tables, "relay"), folder)),
         )
 
 
@@ -161,6 +168,12 @@ def _schedules(tables: _Table, folder: str) -> Iterator[Schedule]:
     for name in tables:
         with _named(_title("schedules", name)):
             yield schedule(name, _table(tables, name), folder)
+
+
+def _relays(tables: _Table, folder: str) -> Iterator[Relay]:
+    for name in tables:
+        with _named(_title("relay", name)):
+            yield relay(name, _table(tables, name), folder)
 
 
 def _limits(table: _Table) -> Iterator[tuple[str, int]]:

@@ -61,7 +61,7 @@ def test_limits_of_the_file_replace_those_of_the_command_line(
         assert answers == ["JOB_CREATED", "JOB_CREATED", "ERROR"]
         line = reload(server, file, "[limits]\nmax-jobs = 3\nmax-functions = 1")
         assert line.endswith(
-            "settings read again: 0 policies, 0 schedules, 2 limits, 0 hooks"
+            "settings read again: 0 policies, 0 schedules, 2 limits, 0 hooks, 0 relays"
         )
         assert " NOTICE " in line
         assert submit(peer, b"f", 2) == ["JOB_CREATED", "ERROR"]
@@ -151,7 +151,7 @@ def test_schedules_are_added_changed_and_removed(file: Path, pure: bool) -> None
         text = schedule("a", "0  0 1 7 *", "g", utc) + schedule("c", "@hourly", "f")
         line = reload(server, file, text)
         assert line.endswith(
-            "settings read again: 0 policies, 2 schedules, 0 limits, 0 hooks"
+            "settings read again: 0 policies, 2 schedules, 0 limits, 0 hooks, 0 relays"
         )
         second = schedules(peer)
         assert list(second) == [b"a", b"c"]

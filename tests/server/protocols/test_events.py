@@ -266,7 +266,7 @@ def test_only_what_somebody_wants_is_told(server, client):
     assert retried.got() == []
     # To know how long a job has waited, each end must be told.
     Watcher(server, b"events=started")
-    assert told() == 10
+    assert told() == 11
 
 
 def test_names_that_are_not_utf_8_do_not_break_a_line(client, watcher):

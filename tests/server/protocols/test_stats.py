@@ -64,6 +64,7 @@ def test_function_is_described(server, client):
         "expired": 0,
         "cancelled": 0,
         "abandoned": 0,
+        "passed_on": 0,
         "lost": 0,
         "timeouts": 0,
         "bytes_in": 4,

@@ -394,7 +394,9 @@ def test_good_file_replaces_the_settings_and_a_bad_one_does_not(file: Path) -> N
     file.write_text("[limits]\nmax-jobs = 6\n[functions.f]\n[functions.g]")
     assert settings.reload()
     assert settings.current.limits == {"max_jobs": 6}
-    assert str(settings.current) == "2 policies, 0 schedules, 1 limits, 0 hooks"
+    assert (
+        str(settings.current) == "2 policies, 0 schedules, 1 limits, 0 hooks, 0 relays"
+    )
     file.write_text("[limits]\nmax-jobs = x")
     assert not settings.reload()
     assert settings.current.limits == {"max_jobs": 6}

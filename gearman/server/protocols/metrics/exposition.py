@@ -60,6 +60,39 @@ _HOOK: Final = {
         "Attempts to deliver that have failed.",
     ),
 }
+# The same of each relay.
+_RELAY: Final = {
+    "connected": (
+        "gearman_relay_connected",
+        "gauge",
+        "Whether a relay is connected to another server.",
+    ),
+    "waiting": (
+        "gearman_relay_waiting_jobs",
+        "gauge",
+        "Queued jobs of the functions of a relay.",
+    ),
+    "unanswered": (
+        "gearman_relay_unanswered_jobs",
+        "gauge",
+        "Jobs that a relay has taken, and the other server has not accepted yet.",
+    ),
+    "passed_on": (
+        "gearman_relay_passed_on_total",
+        "counter",
+        "Jobs that the other server has accepted.",
+    ),
+    "refused": (
+        "gearman_relay_refused_total",
+        "counter",
+        "Jobs that the other server has refused for good.",
+    ),
+    "failures": (
+        "gearman_relay_failures_total",
+        "counter",
+        "Failed connections of a relay, and refusals after which it has waited.",
+    ),
+}
 _COMMITS: Final = "gearman_store_commit_seconds"
 
 
@@ -154,7 +187,7 @@ class Exposition:
             ),
             *_of_process(facts),
             *_of_store(facts.get("store")),
-            *_of_hooks(facts.get("hooks", ())),
+            *_of_hooks_and_relays(facts),
         ]
         return b"".join(texts)
 
@@ -201,12 +234,21 @@ def _of_store(store: Mapping[str, Any] | None) -> Iterator[bytes]:
     yield head(_COMMITS, "histogram", "How long commits took.") + lines.encode()
 
 
-def _of_hooks(hooks: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
-    """Yield how each hook does, if there are hooks."""
-    if hooks:
-        labels = [f'hook="{_escaped(hook["name"])}"' for hook in hooks]
-        for key, (name, kind, text) in _HOOK.items():
-            values = [hook[key] for hook in hooks]
+def _of_hooks_and_relays(facts: Mapping[str, Any]) -> Iterator[bytes]:
+    yield from _of_each("hook", _HOOK, facts.get("hooks", ()))
+    yield from _of_each("relay", _RELAY, facts.get("relays", ()))
+
+
+def _of_each(
+    what: str,
+    families: Mapping[str, tuple[str, str, str]],
+    several: Sequence[Mapping[str, Any]],
+) -> Iterator[bytes]:
+    """Yield how each hook or relay does, if there are any."""
+    if several:
+        labels = [f'{what}="{_escaped(each["name"])}"' for each in several]
+        for key, (name, kind, text) in families.items():
+            values = [int(each[key]) for each in several]
             yield family(name, kind, text, dict(zip(labels, values, strict=True)))
 
 

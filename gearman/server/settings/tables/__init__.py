@@ -1,1 +1,1 @@
-"""Tables of the settings file: schedules and hooks."""
+"""Tables of the settings file: schedules, hooks and relays."""

@@ -35,7 +35,10 @@ def labels(server) -> dict[str, set[str]]:
     worker = server.connect().can_do()
     worker.send(Command.WORK_COMPLETE, worker.grab(), b"")
     hook = {"name": "h", "waiting": 0, "delivered": 0, "dropped": 0, "failures": 0}
+    relay = dict.fromkeys(("connected", "waiting", "unanswered", "passed_on"), 0)
+    relays = [{"name": "r", **relay, "refused": 0, "failures": 0}]
     facts = {"store": store(), "cpu": 1, "resident": 1, "started": 1, "hooks": [hook]}
+    facts["relays"] = relays
     server.site.facts = lambda: facts
     text = b"".join(Exposition(server.site).pieces()).decode()
     found: dict[str, set[str]] = {}

@@ -284,3 +284,16 @@ def test_hooks_have_metrics(server):
     assert found["gearman_hook_delivered_total"][name] == 2
     assert found["gearman_hook_dropped_total"][name] == 3
     assert found["gearman_hook_failures_total"][name] == 4
+
+
+def test_relays_have_metrics(server):
+    counts = {"waiting": 1, "unanswered": 2, "passed_on": 3, "refused": 4}
+    relay = {"name": "far", "connected": True, **counts, "failures": 5, "error": None}
+    server.site.facts = lambda: {"relays": [relay]}
+    found = samples(server)
+    for number, name in enumerate(
+        ("connected", "waiting_jobs", "unanswered_jobs", "passed_on_total"), 0
+    ):
+        assert found[f"gearman_relay_{name}"] == {("far",): max(number, 1)}
+    assert found["gearman_relay_refused_total"][("far",)] == 4
+    assert found["gearman_relay_failures_total"][("far",)] == 5

@@ -1,0 +1,1 @@
+"""Passing jobs on to another server or cluster: decisions, no I/O."""

@@ -1,0 +1,1 @@
+"""The connections by which jobs are passed on."""
