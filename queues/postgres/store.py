@@ -158,9 +158,8 @@ class Store:
     def _check_alone(self, cluster: str | None) -> None:
         if cluster is not None:
             raise StartupError(
-                f"the table {self._table} belongs to the cluster {cluster!r}: start the"
-                f" server with --cluster {cluster}, or name another table with"
-                " --postgres-table"
+                f"the table {self._table} belongs to the cluster {cluster!r}: name that"
+                " with --cluster, or another table with --postgres-table"
             )
 
     def register(self) -> Register:

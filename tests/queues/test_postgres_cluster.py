@@ -206,7 +206,7 @@ def test_servers_that_start_at_once_create_the_tables_once(database):
 
 def test_server_without_a_cluster_does_not_use_its_table(database, server):
     server()
-    with pytest.raises(StartupError, match="'fleet': start the server with --cluster"):
+    with pytest.raises(StartupError, match="'fleet': name that with --cluster, or"):
         alone(database)
     alone(database, table="other").close()
 

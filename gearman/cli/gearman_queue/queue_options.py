@@ -17,11 +17,11 @@ from .stores import Store
 
 # The options of each operation, in addition to those of its store.
 OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "list": ("function", "json"),
-    "count": ("function", "json"),
-    "export": ("function", "file"),
-    "import": ("function", "file"),
-    "copy": ("function", "to"),
+    "list": ("function", "json", "cluster"),
+    "count": ("function", "json", "cluster"),
+    "export": ("function", "file", "cluster"),
+    "import": ("function", "file", "cluster"),
+    "copy": ("function", "to", "cluster", "to_cluster"),
     "sql": ("install", "print", "results"),
 }
 
@@ -29,7 +29,10 @@ OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
 _SOURCE: Final = "source."
 _TARGET: Final = "target."
 
-_SPELLINGS: Final = {"file": "FILE"}
+_SPELLINGS: Final = {"file": "FILE", "to_cluster": "--to-cluster"}
+_ALL: Final = tuple(
+    dict.fromkeys(name for some in OPERATIONS.values() for name in some)
+)
 
 _DESCRIPTION: Final = """\
 Show a store of background jobs, and copy jobs from one store to another, while
@@ -89,10 +92,14 @@ def parse(argv: Sequence[str]) -> Namespace:
         raise SystemExit(0)
     options = parser(known, source, target).parse_intermixed_args(argv)
     _check(options)
-    options.source = _store(source, _store_options(options, _SOURCE), known)
+    options.source = _store(
+        source, _store_options(options, _SOURCE), known, options.cluster
+    )
     options.target = None
     if target:
-        options.target = _store(target, _store_options(options, _TARGET), known)
+        options.target = _store(
+            target, _store_options(options, _TARGET), known, options.to_cluster
+        )
     return options
 
 
@@ -153,6 +160,12 @@ def _add_options(result: Parser) -> None:
         help=f"the queue, as for the server: {names}",
     )
     group.add_argument("--to", metavar="NAME", help="the queue to copy to")
+    for name, what in (("--cluster", "the queue"), ("--to-cluster", "that of --to")):
+        group.add_argument(
+            name,
+            metavar="NAME",
+            help=f"the cluster whose servers share {what}; all of them must be stopped",
+        )
     group.add_argument("--function", metavar="NAME", help="only jobs of this function")
     group.add_argument(
         "--json", action="store_true", help="write a line of JSON for each"
@@ -208,7 +221,7 @@ def _store_options(options: Namespace, prefix: str) -> dict[str, Any]:
 
 def _check(options: Namespace) -> None:
     operation = options.operation
-    for name in ("function", "json", "file", "to", "install", "print", "results"):
+    for name in _ALL:
         if vars(options)[name] and name not in OPERATIONS[operation]:
             spelling = _SPELLINGS.get(name, f"--{name}")
             raise ConfigurationError(
@@ -231,5 +244,12 @@ def _check(options: Namespace) -> None:
         )
 
 
-def _store(name: str, options: Mapping[str, Any], known: Plugins) -> Store:
-    return Store(name, known[name], plugin_arguments(options, known[name]))
+def _store(
+    name: str, options: Mapping[str, Any], known: Plugins, cluster: str | None
+) -> Store:
+    plugin = known[name]
+    if cluster and not plugin.has_cluster:
+        raise ConfigurationError(
+            f"the queue {name} cannot be shared by the servers of a cluster"
+        )
+    return Store(name, plugin, plugin_arguments(options, plugin), cluster or "")

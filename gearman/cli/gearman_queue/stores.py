@@ -2,21 +2,26 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from ...errors import ConfigurationError
 from ...queue import Queue, StoredJob, Unreadable, replayed
+from .membership import member, owning
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A plugin, by its name, and the arguments with which it opens the store."""
+    """A plugin, by its name, and the arguments with which it opens the store.
+
+    `cluster` is the name of the cluster whose servers share the store, "" if none do.
+    """
 
     name: str
     plugin: type[Queue]
     arguments: Mapping[str, Any]
+    cluster: str = ""
 
     def check_it_exists(self) -> None:
         """Raise ConfigurationError if the store's files do not exist.
@@ -30,9 +35,19 @@ class Store:
                     f"there is no {path} to read jobs from: check --{option.names[0]}"
                 )
 
-    def open(self) -> closing[Queue]:
-        """Open the store. Raises ConfigurationError or StartupError."""
-        return closing(self.plugin(**self.arguments))
+    @contextmanager
+    def open(self) -> Iterator[Queue]:
+        """Open the store. Raises ConfigurationError or StartupError.
+
+        That of a cluster is owned until it is closed; QueueError is raised if that
+        fails.
+        """
+        more = {"cluster": member(self.cluster)} if self.cluster else {}
+        with (
+            closing(self.plugin(**self.arguments, **more)) as queue,
+            owning(queue) if self.cluster else nullcontext(),
+        ):
+            yield queue
 
     def count(self) -> int:
         """Open the store, and return how many jobs it has.
