@@ -76,7 +76,6 @@ class Lane:
         # Since when the other server is silent, and whether it was asked for an echo.
         self._since = 0.0
         self._asked = False
-        self._draining = False
 
     # -- the connection
 
@@ -97,7 +96,8 @@ class Lane:
         self._failures += 1
         self.error = reason
         self._stop()
-        if self._draining:
+        if self._broker.jobs.shelving:
+            # Jobs leave this server, which those in flight must not prevent.
             self._give_back()
         return self.route.failed()
 
@@ -235,7 +235,6 @@ class Lane:
 
     def drain(self) -> None:
         """Pass on what this server cannot leave to its next run, and what is sent."""
-        self._draining = True
         if self.state == State.CLOSED:
             self._give_back()
 

@@ -549,6 +549,22 @@ def test_draining_server_leaves_stored_jobs_when_the_other_one_is_gone(make_near
     assert len(keep(near)) == 1
 
 
+def test_shard_can_leave_while_the_other_server_is_gone(make_near):
+    near = make_near(persistent=True)
+    near.client.send(BG, b"f", b"", b"1")
+    near.client.send(BG, b"f", b"", b"2")
+    keep(near)
+    near.open()
+    near.packets()
+    near.lose()
+    first, second = near.broker.jobs.known
+    near.broker.stored.leave(frozenset({first % 64}))
+    near.lose()
+    assert list(near.broker.jobs.known) == [second]
+    near.open()
+    assert near.workloads() == [b"2"]
+
+
 def test_draining_server_without_a_store_passes_on_all_it_has(near):
     near.open()
     near.submit(b"1")
