@@ -34,6 +34,7 @@ class Queue(BaseQueue):
 
     All keys begin with `prefix` (--redis-prefix) in braces, `{_gear_}` by default: 1 to
     200 printable ASCII characters, without braces. A batch of jobs is one transaction.
+    Jobs that are added together share a value; see `docs/queues.md`.
 
     What is durable depends on Redis. The log says it at the start: with `appendonly
     yes` and `appendfsync always`, all acknowledged jobs outlive any crash; otherwise a

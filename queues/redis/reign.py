@@ -3,11 +3,12 @@
 Two keys say who has it:
 
     {PREFIX}:state    who it is, how often the owner has changed (the epoch), and the
-                      number of the owner's last batch that added jobs
+                      number of the owner's last batch
     {PREFIX}:lease    expires some time after the owner's last sign of life
 
-Each batch checks `state`: one that adds jobs is a transaction under its watch, one that
-only removes some is a script. So the lease is never needed for
+Each batch checks and changes `state`: one that adds jobs is a transaction under its
+watch, one that only removes some is a script. A batch that was delayed until another
+one was executed does nothing. So the lease is never needed for
 correctness: it only tells a new server whether the owner, on another machine, is alive.
 On the same machine, the process is looked for. A number that is lower than that of the
 last batch tells that Redis was put back in time: by a crash, or a failover to a replica
@@ -15,10 +16,9 @@ that did not have all jobs yet.
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum, auto
-from itertools import chain
 from typing import Final, NamedTuple
 
 from gearman.errors import QueueError
@@ -34,26 +34,29 @@ SIGN: Final = 5.0
 LOOK: Final = 0.1
 
 _MARK: Final = b"gearman-py"
-_VERSION: Final = 1
+# Version 1 had no blocks, and no numbers of batches that only remove jobs.
+_VERSION: Final = 2
 _NOBODY: Final = b"-"
 _MILLISECONDS: Final = b"%d" % (LEASE * 1000)
 
-# Removes jobs. A transaction would need room, and Lua takes some thousand arguments.
+# Executes commands that remove jobs. A transaction would need room. Redis refuses only
+# the first command that writes, if it may need room, and this one does not.
 _REMOVE: Final = b"""
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return false
 end
-local prolonged = redis.call('PEXPIRE', KEYS[2], ARGV[2])
-local ends = {3 + ARGV[3], #ARGV}
+local answer = {redis.call('PEXPIRE', KEYS[2], ARGV[3])}
+redis.call('SET', KEYS[1], ARGV[2])
 local at = 4
-for i = 1, 2 do
-    while at <= ends[i] do
-        local last = math.min(at + 4999, ends[i])
-        redis.call('HDEL', KEYS[2 + i], unpack(ARGV, at, last))
-        at = last + 1
-    end
+while at < #ARGV do
+    local last = at + ARGV[at]
+    redis.call(unpack(ARGV, at + 1, last))
+    at = last + 1
 end
-return {prolonged, redis.call('HLEN', KEYS[3]), redis.call('HLEN', KEYS[4])}
+for i = 3, #KEYS do
+    answer[i - 1] = redis.call('HLEN', KEYS[i])
+end
+return answer
 """
 
 
@@ -85,11 +88,12 @@ class State(NamedTuple):
 
 
 class Verdict(Enum):
-    """What Redis knows of the owner: this server, as it should be; this server, at an
-    earlier time; nobody who is alive; or another server.
+    """What Redis knows of the owner: this server, as it should be; this server, before
+    its last removals, or before it added jobs; nobody who is alive; or another server.
     """
 
     FINE = auto()
+    REVIVED = auto()
     EARLIER = auto()
     GONE = auto()
     TAKEN = auto()
@@ -105,8 +109,8 @@ class Reign:
         self._token = new_token()
         self._epoch = 0
         self._claimed = False
-        # The last batch that added jobs, and the last one that may have done so.
-        self._batch = self._tried = 0
+        # The last batch that added jobs, the last one, and the last one that was tried.
+        self._added = self._batch = self._tried = 0
         # When the last sign of life was given, and when one was last tried.
         self._signed = self._signing = 0.0
 
@@ -130,27 +134,33 @@ class Reign:
             return Verdict.GONE
         state = State.decode(data)
         if state.owner == self._token:
-            if not self._batch <= state.batch <= self._tried:
+            if not self._added <= state.batch <= self._tried:
                 return Verdict.EARLIER
-            self._batch = state.batch
-            return Verdict.FINE
+            before, self._batch = self._batch, state.batch
+            return Verdict.REVIVED if state.batch < before else Verdict.FINE
         if state.epoch <= self._epoch and self._is_free(state.owner, self._lease()):
             return Verdict.GONE
         return Verdict.TAKEN
 
     def remove(
-        self, hashes: Sequence[bytes], numbers: Sequence[Collection[int]]
+        self, keys: Sequence[bytes], commands: Sequence[Sequence[bytes]]
     ) -> list[int]:
-        """Remove fields of two hashes, and return how many each has then."""
+        """Execute commands that remove jobs, and return the lengths of these hashes."""
         expected = self._session.watched()
         assert expected is not None
-        keys = self._state_key, self._lease_key, *hashes
-        first = b"%d" % len(numbers[0])
-        words = b"EVAL", _REMOVE, b"4", *keys, expected, _MILLISECONDS, first
-        answer = self._session.execute(packed(*words, numbers=[*chain(*numbers)]))
-        if answer[0]:
+        self._tried += 1
+        state = State(self._epoch, self._tried, self._token).encode()
+        words = [b"EVAL", _REMOVE, b"%d" % (2 + len(keys))]
+        words += [self._state_key, self._lease_key, *keys]
+        words += [expected, state, _MILLISECONDS]
+        for command in commands:
+            words += [b"%d" % len(command), *command]
+        counts: list[int]
+        prolonged, *counts = self._session.execute(packed(*words))
+        self._batch = self._tried
+        if prolonged:
             self._signed = self._signing = time.monotonic()
-        return list(answer[1:])
+        return counts
 
     def take_again(self) -> None:
         """Take the right after Redis has forgotten who has it."""
@@ -166,7 +176,8 @@ class Reign:
 
     def landed(self) -> None:
         """Note that a batch that adds jobs was executed."""
-        self._batch, self._signed = self._tried, self._signing
+        self._batch = self._added = self._tried
+        self._signed = self._signing
 
     def sign(self) -> None:
         """Give a sign of life, if the last one is some time ago."""
@@ -194,7 +205,8 @@ class Reign:
         self._epoch, self._claimed = epoch, True
         self._tried += 1
         self._session.transact([self._state(self._tried, self._token), self._sign()])
-        self._batch = self._tried
+        self._session.confirm()
+        self._batch = self._added = self._tried
         self._signed = self._signing = time.monotonic()
 
     def _is_late(self) -> bool:

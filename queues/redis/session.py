@@ -16,17 +16,19 @@ from gearman.errors import QueueError
 
 from .address import Address
 from .promises import Waits
-from .wire import Failure, Wire, packed
+from .wire import CHANGED, Failure, Wire, packed
 
 # Milliseconds that Redis may wait for replicas or disks.
 PATIENCE: Final = 10_000
 
 _MULTI: Final = packed(b"MULTI")
 _EXEC: Final = packed(b"EXEC")
+_UNWATCH: Final = packed(b"UNWATCH")
 
 
-def changed() -> QueueError:
-    return QueueError("the jobs in Redis were changed by another server just now")
+def changed() -> Failure:
+    text = "the jobs in Redis were changed by another server just now"
+    return Failure(text, CHANGED)
 
 
 class Session:
@@ -49,6 +51,8 @@ class Session:
         self._wire: Wire | None = None
         self._watching = False
         self._seen: bytes | None = None
+        # The answer to the last wait for copies.
+        self._copies: Any = None
 
     def watched(self, *, again: bool = False) -> bytes | None:
         """Watch the key, unless it is watched; return its value at that time."""
@@ -70,7 +74,8 @@ class Session:
         """Execute commands as one transaction, and return their answers.
 
         `watched` must have been called. Raises QueueError if the key has changed; then
-        nothing was executed. After another failure, the outcome is unknown.
+        nothing was executed. After other failures, that may be unknown.
+        Call `confirm` after it.
         """
         waits = self._wait()
         self._watching = False
@@ -83,22 +88,27 @@ class Session:
             if isinstance(answer, RedisError):
                 self.close()
                 raise Failure(f"Redis at {self._address}: {answer}")
-        if waits:
-            self._check_copies(answers[-3])
+        self._copies = answers[-3] if waits else None
         return list(done)
 
     def execute(self, script: bytes) -> Any:
-        """Execute a script that changes jobs if the key has not changed.
+        """Execute a script that changes the key and jobs, if the key has not changed.
 
         Its answer is false if it has; then QueueError is raised.
         """
-        [answer, *copies] = self.run([script, *self._wait()])
-        if answer is None:
-            self._watching = False
+        waits = self._wait()
+        self._watching = False
+        answers = self.run([script, *waits, _UNWATCH, *self._watch])
+        self._seen, self._watching = answers[-1], True
+        if answers[0] is None:
             raise changed()
-        for one in copies:
-            self._check_copies(one)
-        return answer
+        self._copies = answers[1] if waits else None
+        return answers[0]
+
+    def confirm(self) -> None:
+        """Raise QueueError if too few replicas or disks have what was executed last."""
+        if self._copies is not None:
+            self._check_copies(self._copies)
 
     def _open(self) -> Wire:
         if self._wire is None:

@@ -1,37 +1,40 @@
 """The jobs of the redis queue: keys, batches, and what follows if Redis forgets some.
 
+    {PREFIX}:blocks     a hash: the number of a block, and jobs that were added together
+    {PREFIX}:done       the same number, and which of these jobs are done (see `blocks`)
     {PREFIX}:jobs       a hash: the number of a job, and its record (see `records`)
     {PREFIX}:large      the same for records of more than SMALL bytes
     {PREFIX}:state, {PREFIX}:lease      who uses the jobs: see `reign`
 
 The braces are part of the names: they put all keys into one slot of a Redis Cluster. A
 number says the place of a job in the order, so no other list of jobs is needed. At the
-start, a script lists the numbers, some thousand at a time; then records are read in
-their order. Large ones are apart, so that no answer becomes larger than a record.
+start, scripts list the numbers, piece by piece; then records are read in their order.
+Large ones are apart, so that no answer becomes larger than a record.
 
-A batch is one transaction, or a script if it only removes jobs. It ends by counting the
-jobs: if Redis has lost or restored some, the store compares the numbers, and has the
-server add the jobs again that are not there.
+A batch is one transaction, or a script if it only removes jobs. It ends by counting
+the fields of the hashes: if Redis has lost or restored some, the store compares the
+numbers, and has the server add the jobs again that are not there. If it is unknown
+whether Redis has executed a batch, the store looks at what is there before the next.
 """
 
 import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 from zlib import crc32
 
 from gearman.errors import JobRefused, JobsLost, QueueError, StartupError
 from gearman.queue import StoredJob, Unreadable
 
-from .._shared.records import Seal, decode_job, encode_job, job_number
+from .._shared.records import Seal, decode_job, job_number
 from .address import Address
+from .content import Change, Content, Fresh, Item
 from .gearmand import Remains
 from .promises import Promise, Waits, promise, read
-from .reading import bodies, fields
 from .reign import SIGN, Foreign, InUse, Reign, Verdict
 from .session import Session
-from .wire import Wire, packed, packed_records
+from .wire import Wire, packed
 
 _log = logging.getLogger(__name__)
 
@@ -39,8 +42,7 @@ _log = logging.getLogger(__name__)
 LARGEST: Final = 256 * 1024 * 1024
 # Bytes of workloads and extras in one transaction, unless those of one job are more.
 MESSAGE: Final = 64 * 1024 * 1024
-# Bytes of the largest record that is read together with others, and how many are.
-SMALL: Final = 16 * 1024
+# How many records are read together.
 PAGE: Final = 1000
 
 _ADVICE: Final = {
@@ -53,23 +55,6 @@ _ADVICE: Final = {
     "NOPERM": "allow that to its user",
     "MOVED": "name that server",
 }
-
-
-class Hash:
-    """A hash of records: the numbers of the live jobs in it.
-
-    `left` are the numbers of records that are no live jobs of this server and stay
-    there, `odd` is how many fields are no numbers.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self.key = key
-        self.live: set[int] = set()
-        self.left: set[int] = set()
-        self.odd = 0
-
-    def count(self) -> int:
-        return len(self.live) + len(self.left) + self.odd
 
 
 class Store:
@@ -87,12 +72,13 @@ class Store:
         self._waits = waits
         self._must_be_durable = must_be_durable
         self._promised = ""
-        name = f"{{{prefix}}}:".encode()
-        self._small, self._large = Hash(name + b"jobs"), Hash(name + b"large")
-        self._hashes = self._small, self._large
+        self._name = name = f"{{{prefix}}}:".encode()
         self._seal = Seal(b"\xa9job", crc32(prefix.encode()))
-        # Jobs that may have been stored or removed by a batch that failed.
-        self._doubtful: set[int] = set()
+        self._content = Content(name, self._seal)
+        # Jobs that may be stored, and should not be: those of batches that failed.
+        self._unwanted: set[int] = set()
+        # Whether a batch failed that Redis may have executed.
+        self._uncertain = False
         # What Redis has forgotten, until the server knows which jobs these are.
         self._forgetful = Verdict.FINE
         self._left: list[Unreadable] = []
@@ -106,7 +92,7 @@ class Store:
         )
         try:
             self._reign.claim()
-            self._left = self._list()
+            self._left = self._content.read(self._session)
             if not skip_gearmand:
                 self._take_over()
             self.commit([], [])
@@ -156,7 +142,7 @@ class Store:
     def _take_over(self) -> None:
         """Store the jobs that gearmand has left, and delete its keys."""
         remains = Remains(self._session, self._prefix)
-        last = max(self._small.live | self._large.live, default=0)
+        last = max(self._content.numbers(), default=0)
         for jobs, keys in remains.jobs(last):
             self._write(jobs, set(), [packed(b"DEL", *keys)])
         self._left += remains.unreadable
@@ -165,43 +151,25 @@ class Store:
 
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         yield from self._left
-        numbers = sorted(self._small.live | self._large.live)
+        numbers = sorted(self._content.numbers())
         for start in range(0, len(numbers), PAGE):
-            yield from self._page(numbers[start : start + PAGE])
+            page = numbers[start : start + PAGE]
+            found = self._content.bodies(self._session, page)
+            for number, place, body in self._locked(found):
+                if body is not None and job_number(body) == number:
+                    yield decode_job(body)
+                else:
+                    self._content.left.add(number)
+                    yield Unreadable(place, "it is damaged")
 
-    def _page(self, numbers: list[int]) -> Iterator[StoredJob | Unreadable]:
-        """Yield some jobs in their order; large ones are read one by one."""
-        large = [number for number in numbers if number in self._large.live]
-        small = [n for n in numbers if n not in self._large.live] if large else numbers
-        found = dict(zip(small, self._bodies(self._small, small), strict=True))
-        for number in numbers:
-            home = self._small
-            if number not in found:
-                home = self._large
-                [found[number]] = self._bodies(home, [number])
-            body = found.pop(number)
-            if body is not None and job_number(body) == number:
-                yield decode_job(body)
-                continue
-            home.live.discard(number)
-            home.left.add(number)
-            yield Unreadable(_place(home.key, b"%d" % number), "it is damaged")
-
-    def _bodies(self, home: Hash, numbers: list[int]) -> list[bytes | None]:
-        with self._lock:
-            return bodies(self._session, home.key, numbers, self._seal)
-
-    def _list(self) -> list[Unreadable]:
-        """Find the numbers of all jobs; return the fields that are no numbers."""
-        wrong = []
-        for one in self._hashes:
-            one.live, unknown = fields(self._session, one.key)
-            one.odd = len(unknown)
-            wrong += [
-                Unreadable(_place(one.key, field), "it is not named by a number")
-                for field in unknown
-            ]
-        return wrong
+    def _locked(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield items that need the connection."""
+        while True:
+            with self._lock:
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
 
     # Commit
 
@@ -215,7 +183,8 @@ class Store:
     def _write_parts(self, some: Sequence[Sequence[StoredJob]], gone: set[int]) -> None:
         stored: set[int] = set()
         for part in some[:-1]:
-            new = {job.number for job in part} - self._small.live - self._large.live
+            numbers = {job.number for job in part}
+            new = numbers - self._content.known(numbers)
             self._write_after(stored, part, gone)
             stored |= new
             gone = set()
@@ -228,7 +197,7 @@ class Store:
         try:
             self._write(part, gone)
         except QueueError:
-            self._doubtful |= stored
+            self._unwanted |= stored
             raise
 
     def _write(
@@ -237,61 +206,44 @@ class Store:
         done: set[int],
         more: Sequence[bytes] = (),
     ) -> None:
-        """Remove and then add, in one transaction. An empty one writes, too."""
+        """Remove and add jobs, in one step. An empty batch writes, too."""
         self._check_right()
-        gone = done | self._doubtful
-        if done and not added:
-            return self._remove(gone)
-        records: tuple[list[tuple[StoredJob, bytes]], ...] = [], []
-        for job in added:
-            front = encode_job(job, self._seal)
-            records[len(front) + len(job.workload) > SMALL].append((job, front))
-        small, large = ({job.number for job, _ in each} for each in records)
-        new = small | large
-        gone -= new
-        commands = [*self._reign.signs(), *more]
-        # A record may have become smaller or larger.
-        leaving = gone | large, gone | small
-        for one, numbers, some in zip(self._hashes, leaving, records, strict=True):
-            if there := self._there(one, numbers):
-                commands.append(packed(b"HDEL", one.key, numbers=there))
-            if some:
-                commands.append(packed_records(one.key, some))
-        commands += [packed(b"HLEN", one.key) for one in self._hashes]
-        # A job that should have replaced a live one of its number stays.
-        self._doubtful = gone | (new - self._small.live - self._large.live)
-        answers = self._session.transact(commands)
-        self._reign.landed()
-        for one, numbers, fresh in zip(
-            self._hashes, leaving, (small, large), strict=True
-        ):
-            one.live -= numbers
-            one.live |= fresh
-        return self._end(answers[-2:])
-
-    def _remove(self, gone: set[int]) -> None:
-        """Remove jobs, which Redis does even if its memory is full."""
-        there = [self._there(one, gone) for one in self._hashes]
-        self._doubtful = gone
-        counts = self._reign.remove([one.key for one in self._hashes], there)
-        for one in self._hashes:
-            one.live -= gone
-        self._end(counts)
-
-    def _there(self, one: Hash, numbers: set[int]) -> set[int]:
-        """Return those that are in a hash, or may be."""
-        return numbers & one.live | (numbers & self._doubtful)
-
-    def _end(self, counts: Sequence[int]) -> None:
-        """End a batch that was executed, after which there are so many jobs."""
-        doubts, self._doubtful = self._doubtful, set()
-        if counts == [one.count() for one in self._hashes]:
-            return
+        content = self._content
+        fresh = Fresh.of(added, self._seal)
+        again = content.known(fresh.numbers)
+        # If the batch fails, a job that should have replaced a stored one stays.
+        unwanted = done | self._unwanted | (fresh.numbers - again)
+        unwanted -= content.left
         try:
-            self._recover(Verdict.FINE)
-        except QueueError:
-            self._doubtful |= doubts
+            change = content.change(
+                self._session, fresh, again, unwanted - fresh.numbers
+            )
+            if done and not added:
+                counts = self._reign.remove(content.keys, change.commands)
+            else:
+                counts = self._transact(change, more)
+        except QueueError as error:
+            self._unwanted = unwanted
+            self._uncertain |= not getattr(error, "refused", False)
             raise
+        content.apply(change)
+        self._unwanted = set()
+        try:
+            self._session.confirm()
+            if counts != content.counts():
+                self._recover(Verdict.FINE)
+        except QueueError:
+            self._unwanted |= unwanted
+            raise
+
+    def _transact(self, change: Change, more: Sequence[bytes]) -> list[int]:
+        commands = [*self._reign.signs(), *more]
+        commands += [packed(*words) for words in change.commands]
+        commands += change.adding
+        counting = self._content.count_commands()
+        answers = self._session.transact(commands + counting)
+        self._reign.landed()
+        return answers[-len(counting) :]
 
     def _check_right(self) -> None:
         """Raise QueueError if the jobs are no longer this server's.
@@ -299,7 +251,7 @@ class Store:
         Raises JobsLost if Redis has lost jobs.
         """
         verdict = self._reign.verdict()
-        if verdict == self._forgetful == Verdict.FINE:
+        if verdict == self._forgetful == Verdict.FINE and not self._uncertain:
             return
         if verdict == Verdict.TAKEN:
             raise QueueError(
@@ -317,23 +269,24 @@ class Store:
         jobs are to be added again. Jobs that are there and not live are done, and are
         removed, unless others than this server may have added them.
         """
-        found = [fields(self._session, one.key) for one in self._hashes]
-        if verdict != Verdict.FINE:
+        before = self._content
+        found = Content(self._name, self._seal)
+        found.read(self._session)
+        put_back = verdict in (Verdict.EARLIER, Verdict.GONE)
+        if put_back:
             # If this fails, Redis may know the right again, but not all jobs.
             self._reign.take_again()
-        self._forgetful = Verdict.FINE
-        lost: set[int] = set()
-        for one, (numbers, odd) in zip(self._hashes, found, strict=True):
-            lost |= one.live - numbers if verdict == Verdict.FINE else one.live
-            more = numbers - one.live - one.left
-            one.live &= numbers
-            one.left &= numbers
-            one.odd = len(odd)
-            if verdict == Verdict.GONE:
-                one.left |= more
-            else:
-                self._doubtful |= more
-        if lost:
+        self._forgetful, self._uncertain = Verdict.FINE, False
+        live = before.numbers() - before.left - self._unwanted
+        there = found.numbers()
+        more = there - live - before.left
+        found.left = before.left & there
+        if verdict == Verdict.GONE:
+            found.left |= more - self._unwanted
+        else:
+            self._unwanted |= more
+        self._content = found
+        if lost := live if put_back else live - there:
             raise JobsLost(
                 f"Redis at {self._address} was restarted, flushed or put back in time:"
                 f" {len(lost)} jobs are no longer stored for certain",
@@ -353,8 +306,8 @@ class Store:
             return
         self._ended.set()
         with self._lock:
-            empty = not any(one.count() for one in self._hashes)
-            self._reign.release(empty=empty and not self._doubtful)
+            empty = self._content.is_empty() and not self._uncertain
+            self._reign.release(empty=empty)
             self._session.close()
 
 
@@ -387,8 +340,3 @@ def parts(
                 yield jobs[start:position]
                 start, total = position, size
     yield jobs[start:]
-
-
-def _place(key: bytes, field: bytes) -> str:
-    name: Any = field.decode("ascii", "replace")
-    return f"the field {name!r:.80} of {key.decode()}"

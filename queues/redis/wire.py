@@ -16,7 +16,6 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from redis.retry import Retry
 
 from gearman.errors import ConfigurationError, QueueError
-from gearman.queue import StoredJob
 
 from .address import Address, Host, Login
 
@@ -53,12 +52,20 @@ CLASSES: Final = {
 }
 
 
+# The code of our own for a batch that another server was quicker than.
+CHANGED: Final = "CHANGED"
+
+
 class Failure(QueueError):
-    """An answer of Redis that is an error, with its `code`."""
+    """An answer of Redis that is an error, with its `code`.
+
+    `refused` says that no command of the batch was executed; otherwise that is unknown.
+    """
 
     def __init__(self, text: str, code: str = "") -> None:
         super().__init__(text)
         self.code = code
+        self.refused = code in MEANINGS or code == CHANGED
 
 
 def packed(*words: bytes, numbers: Collection[int] = ()) -> bytes:
@@ -70,17 +77,19 @@ def packed(*words: bytes, numbers: Collection[int] = ()) -> bytes:
     return b"".join(pieces)
 
 
-def packed_records(key: bytes, records: Sequence[tuple[StoredJob, bytes]]) -> bytes:
-    """Return the command that stores records, each of a job and its first bytes.
+def packed_values(key: bytes, values: Sequence[tuple[int, Sequence[bytes]]]) -> bytes:
+    """Return the command that stores values, each of a number and the pieces of it.
 
-    A workload is copied only once, since it may be large.
+    Workloads are copied only once, since they may be large.
     """
-    words = 2 + 2 * len(records)
+    words = 2 + 2 * len(values)
     pieces = [b"*%d\r\n$4\r\nHSET\r\n$%d\r\n%b\r\n" % (words, len(key), key)]
-    for job, front in records:
-        number, data = b"%d" % job.number, job.workload
-        sizes = len(number), number, len(front) + len(data)
-        pieces += (b"$%d\r\n%b\r\n$%d\r\n" % sizes, front, data, b"\r\n")
+    for number, some in values:
+        name = b"%d" % number
+        size = sum(map(len, some))
+        pieces.append(b"$%d\r\n%b\r\n$%d\r\n" % (len(name), name, size))
+        pieces += some
+        pieces.append(b"\r\n")
     return b"".join(pieces)
 
 

@@ -159,7 +159,7 @@ def test_state_that_cannot_be_read_is_told(
 
 
 def test_jobs_of_a_later_version_are_left_alone(redis: Redis, prefix: str) -> None:
-    redis.call("SET", f"{{{prefix}}}:state", b"gearman-py 2 whatever")
+    redis.call("SET", f"{{{prefix}}}:state", b"gearman-py 3 whatever")
     with pytest.raises(StartupError, match="stored by a later version"):
         content(redis.port, prefix=prefix)
 
@@ -276,9 +276,9 @@ def test_server_whose_jobs_were_taken_over_can_write_nothing(
     redis.call("DEL", f"{{{prefix}}}:lease")
     with opened(redis.port, prefix=prefix) as queue:
         queue.commit([job(2)], [])
-        for _ in range(2):
+        for added in [], [job(3)]:
             with pytest.raises(QueueError, match=r"changed by another|has taken over"):
-                elsewhere.commit([job(3)], [1])
+                elsewhere.commit(added, [1])
         with pytest.raises(QueueError, match="another server has taken over"):
             elsewhere.commit([], [])
         elsewhere.close()
@@ -326,9 +326,9 @@ def test_flushed_redis_gets_all_jobs_again(redis: Redis, prefix: str) -> None:
             redis.call("DEL", key)
         with pytest.raises(QueueError, match="changed by another server"):
             queue.commit([job(4)], [3])
-        with pytest.raises(JobsLost, match="3 jobs") as loss:
+        with pytest.raises(JobsLost, match="2 jobs") as loss:
             queue.commit([job(4)], [3])
-        assert loss.value.numbers == [1, 2, 3]
+        assert loss.value.numbers == [1, 2]
         queue.commit([job(4)], [3])
         queue.commit([job(1), job(2)], [])
     assert jobs(redis.port, prefix=prefix) == [job(1), job(2), job(4)]
