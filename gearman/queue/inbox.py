@@ -47,6 +47,14 @@ class Inbox(ABC):
         """
 
     @abstractmethod
+    def count(self, most: int) -> int:
+        """Return how many committed rows there are that were not refused.
+
+        If there are more than `most`, return `most`, without counting all of them.
+        Raises QueueError if the back end fails.
+        """
+
+    @abstractmethod
     def commit(
         self,
         added: Sequence[StoredJob],

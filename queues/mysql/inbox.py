@@ -55,6 +55,10 @@ TAKE: Final = b"""
         COALESCE(CEILING(UNIX_TIMESTAMP(run_at)), 0), options, LENGTH(workload)
     FROM %b WHERE refused_at IS NULL%b ORDER BY id LIMIT %d
 """
+COUNT: Final = b"""
+    SELECT COUNT(*) FROM
+        (SELECT 1 FROM %b WHERE refused_at IS NULL LIMIT %d) AS waiting
+"""
 LARGE: Final = b"SELECT id, workload FROM %b WHERE id IN (%b)"
 PIECE: Final = b"SELECT SUBSTRING(workload, %d, %d) FROM %b WHERE id = %d"
 # For long lists, the database would read all rows.
@@ -132,6 +136,11 @@ class Inbox(BaseInbox):
                 },
             )
         return list(self._rows(rows, large))
+
+    def count(self, most: int) -> int:
+        with self._session.connection() as connection:
+            [(count,)] = connection.rows(COUNT % (self._table, most))
+        return int(count)
 
     def _large(
         self, connection: Connection, sizes: Mapping[int, int]

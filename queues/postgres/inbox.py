@@ -81,6 +81,11 @@ TAKE: Final = """
     ORDER BY id LIMIT $1::bigint
 """
 WITHOUT: Final = SQL("AND convert_to(function_name, {}) <> ALL($3::bytea[])")
+COUNT: Final = """
+    SELECT count(*) FROM (
+        SELECT FROM {inbox} WHERE refused_at IS NULL LIMIT $1::bigint
+    ) AS waiting
+"""
 LARGE: Final = "SELECT id, workload FROM {inbox} WHERE id = ANY($1::bigint[])"
 DELETE: Final = "DELETE FROM {inbox} WHERE id = ANY($1::bigint[])"
 REFUSE: Final = """
@@ -154,6 +159,7 @@ class Inbox(BaseInbox):
         condition = WITHOUT.format(ENCODING)
         self._take = SQL(TAKE).format(**parts, condition=SQL(""))
         self._take_others = SQL(TAKE).format(**parts, condition=condition)
+        self._count = SQL(COUNT).format(**parts)
         self._large = SQL(LARGE).format(**parts)
         self._delete = SQL(DELETE).format(**parts)
         self._refuse = SQL(REFUSE).format(**parts)
@@ -182,6 +188,11 @@ class Inbox(BaseInbox):
                 found = _fetch(connection, self._large, [Numbers([*large])])
                 large.update(found)
         return list(self._rows(rows, large))
+
+    def count(self, most: int) -> int:
+        with self._session.connection() as connection:
+            [(count,)] = _fetch(connection, self._count, [most])
+        return int(count)
 
     def _rows(
         self, rows: Sequence[tuple[Any, ...]], large: Mapping[int, Any]

@@ -44,6 +44,9 @@ _TAKE: Final = """
     FROM {inbox} WHERE refused_at IS NULL AND function_name NOT IN ({names})
     ORDER BY id LIMIT ?
 """
+_COUNT: Final = """
+    SELECT count(*) FROM (SELECT 1 FROM {inbox} WHERE refused_at IS NULL LIMIT ?)
+"""
 
 
 def statement(table: str) -> str:
@@ -101,6 +104,12 @@ class Inbox(BaseInbox):
             found = self._file.connection.execute(sql, [*names, most])
             with closing(found):
                 return list(_fitting(found, size))
+
+    def count(self, most: int) -> int:
+        sql = _COUNT.format(inbox=self._quoted)
+        with self._file.failures(QueueError):
+            [(count,)] = self._file.connection.execute(sql, (most,)).fetchall()
+        return int(count)
 
     def commit(
         self,

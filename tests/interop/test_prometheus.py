@@ -167,6 +167,7 @@ CAUSES = {
     },
     "GearmanWorkersLost": {'gearman_jobs_total{function="f",event="lost"}': "0+1x40"},
     "GearmanStoreOutage": {"gearman_store_outage": "1x40"},
+    "GearmanInboxFails": {"gearman_inbox_failing": "1x40"},
     "GearmanStoreSlow": {
         'gearman_store_commit_seconds_bucket{le="1.024"}': "0+98x40",
         'gearman_store_commit_seconds_bucket{le="2.048"}': "0+100x40",
@@ -185,6 +186,7 @@ WELL = {
     'gearman_jobs_total{function="f",event="given_up"}': "7x40",
     'gearman_jobs_total{function="f",event="lost"}': "7x40",
     "gearman_store_outage": "0x40",
+    "gearman_inbox_failing": "0x40",
     'gearman_store_commit_seconds_bucket{le="1.024"}': "0+100x40",
     'gearman_store_commit_seconds_bucket{le="+Inf"}': "0+100x40",
     'gearman_limit_hits_total{limit="max-jobs"}': "7x40",

@@ -154,6 +154,16 @@ def test_refused_row_stays_with_the_reason_until_somebody_mends_it(box):
     assert workloads(inbox.take(*ALL)) == [b"1"]
 
 
+def test_rows_that_wait_are_counted_up_to_a_limit(box):
+    _, inbox = box.open()
+    assert inbox.count(5) == 0
+    box.add(*({"workload": b"%d" % number} for number in range(4)))
+    assert (inbox.count(5), inbox.count(4), inbox.count(2)) == (4, 4, 2)
+    first, second, *_ = inbox.take(*ALL)
+    inbox.commit([], [], [first.id], {second.id: "no"})
+    assert inbox.count(5) == 2
+
+
 def test_no_more_than_wanted_are_read(box):
     _, inbox = box.open()
     box.add(*({"workload": b"%d" % number} for number in range(5)))

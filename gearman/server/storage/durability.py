@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from ...queue import Inbox, Queue
@@ -76,6 +77,7 @@ class Durability:
             "removed": store.removed,
             "failures": store.failures,
             "commits": histogram(store.commits),
+            "inbox": None if self._intake is None else asdict(store.rows.counts),
         }
 
     def start(self, loop: asyncio.AbstractEventLoop, engine: Any) -> None:

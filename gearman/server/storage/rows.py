@@ -6,6 +6,7 @@ before, and no row is passed over because its transaction ended late.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Final, NamedTuple
 
@@ -16,10 +17,36 @@ MOST: Final = 4096
 FEW: Final = 64
 MAX_BYTES: Final = 16 * 1024 * 1024
 
+# How often the rows that wait are counted, in seconds, and up to which number.
+COUNTING: Final = 5.0
+MOST_COUNTED: Final = 100_000
+
 # Seconds between two looks while nothing comes; and the first pause for functions, or a
 # server, with as many jobs as a limit allows.
 IDLE: Final = 1.0
 FIRST_PAUSE: Final = 0.1
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has happened to rows since the start.
+
+    Those that were `taken` became jobs, or joined one. `waiting` is how many there were
+    when they were last counted (MOST_COUNTED for more), None before that. Reading has
+    failed so often, the last time at `failed_at`, and is `failing` if it was not read
+    since.
+    """
+
+    taken: int = 0
+    refused: int = 0
+    waiting: int | None = None
+    failures: int = 0
+    failing: bool = False
+    failed_at: float | None = None
+
+    def failed(self, time: float) -> None:
+        self.failures += 1
+        self.failing, self.failed_at = True, round(time, 3)
 
 
 class Leaving(NamedTuple):
@@ -58,6 +85,8 @@ class Rows:
         self._deciding = False
         # Whether no more rows are read.
         self.stopped = False
+        self.counts = Counts()
+        self._count_at = 0.0
 
     # -- reading
 
@@ -84,8 +113,18 @@ class Rows:
         self._look_at = min(now + IDLE, self._held_until)
         self._idle = True
 
+    def counting(self, now: float) -> bool:
+        """Whether it is time to count the rows that wait."""
+        return now >= self._count_at
+
+    def counted(self, now: float, waiting: int) -> None:
+        """Note how many rows wait."""
+        self.counts.waiting = waiting
+        self._count_at = now + COUNTING
+
     def found(self, rows: Sequence[InboxRow]) -> None:
         """Note the rows that were read."""
+        self.counts.failing = False
         if rows:
             self._read = rows
             self._deciding = True
@@ -156,6 +195,8 @@ class Rows:
 
     def left(self, leaving: Leaving, numbers: Collection[int]) -> None:
         """Forget rows that have left with a commit of changes of these jobs."""
+        self.counts.taken += len(leaving.taken)
+        self.counts.refused += len(leaving.refused)
         gone = {*leaving.taken, *leaving.refused}
         for row in gone:
             self._finished.pop(row, None)

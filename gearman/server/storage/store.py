@@ -29,7 +29,7 @@ from ..settings.levels import NOTICE
 from ..watch.limited_log import LimitedLog
 from .errands import Errand, Errands
 from .journal import MAX_CHANGES, Added, Changes, Journal, jobs_of
-from .rows import MAX_BYTES, Leaving, Rows
+from .rows import MAX_BYTES, MOST_COUNTED, Leaving, Rows
 
 # Seconds that removals wait for further changes.
 LINGER = 0.05
@@ -271,12 +271,16 @@ class Store:
 
     def _read(self, inbox: Inbox) -> None:
         """Read rows of the inbox, for the broker."""
+        now = time.monotonic()
         with self._lock:
-            self.rows.begin(time.monotonic())
+            self.rows.begin(now)
             most, without = self.rows.most, frozenset(self.rows.held)
         try:
+            if self.rows.counting(now):
+                self.rows.counted(now, inbox.count(MOST_COUNTED))
             found = inbox.take(most, MAX_BYTES, without)
         except QueueError as error:
+            self.rows.counts.failed(time.time())
             self._warn("inbox", f"the inbox cannot be read: {error}")
         except Exception:
             log.exception("the queue plugin has a bug")

@@ -1,5 +1,6 @@
 """A running server with an inbox: its rows become jobs."""
 
+import json
 import logging
 import sys
 import time
@@ -16,6 +17,7 @@ from gearman.framing import BUILD
 from gearman.queue import Inbox, InboxRow, Queue, StoredJob
 from gearman.server.net.engine import Engine
 from tests.server.net.test_listener import LOCAL, Running
+from tests.servers import DEADLINE
 from tests.wire import Peer
 
 OUTAGE = QueueError("no disk")
@@ -58,6 +60,9 @@ class Table(Queue, Inbox):
             if number not in self.refused and row.function not in without
         ]
         return rows[:most]
+
+    def count(self, most: int) -> int:
+        return min(len(self.rows.keys() - self.refused.keys()), most)
 
     def commit(
         self,
@@ -345,6 +350,35 @@ def test_failure_to_read_is_logged_and_reading_goes_on(lines, server, table):
     table.unreadable = None
     table.add(InboxRow(1, b"f", b"", b"w"))
     assert work(server, 1) == [b"w"]
+
+
+def counts(server: Running) -> dict[str, Any]:
+    with server.peer() as peer:
+        (first, *_) = peer.ask_list(b"show stats")
+    found: dict[str, Any] = json.loads(first)["store"]["inbox"]
+    return found
+
+
+def until(server: Running, **expected: Any) -> dict[str, Any]:
+    """Return the counts as soon as these are as expected."""
+    deadline = time.monotonic() + DEADLINE
+    while not (found := counts(server)).items() >= expected.items():
+        assert time.monotonic() < deadline
+    return found
+
+
+def test_rows_are_counted(server, table, monkeypatch):
+    monkeypatch.setattr("gearman.server.storage.rows.COUNTING", 0.0)
+    until(server, waiting=0)
+    table.add(*(InboxRow(n, b"f", b"", b"%d" % n) for n in range(1, 4)))
+    table.add(InboxRow(4, b"f", options=b"colour"))
+    until(server, taken=3, refused=1, waiting=0, failures=0, failed_at=None)
+    table.unreadable = QueueError("no table")
+    until(server, failing=True)
+    table.unreadable = None
+    found = until(server, failing=False)
+    assert found["failures"] >= 1
+    assert abs(found["failed_at"] - time.time()) < 60
 
 
 @pytest.mark.parametrize("engine", [False, True], ids=["asyncio", "engine"])

@@ -5,7 +5,16 @@ from math import inf
 import pytest
 
 from gearman.queue import InboxRow
-from gearman.server.storage.rows import FEW, FIRST_PAUSE, IDLE, MOST, Leaving, Rows
+from gearman.server.storage.rows import (
+    COUNTING,
+    FEW,
+    FIRST_PAUSE,
+    IDLE,
+    MOST,
+    Counts,
+    Leaving,
+    Rows,
+)
 
 NOW = 1000.0
 ROW = InboxRow(1, b"f")
@@ -29,6 +38,29 @@ def test_empty_inbox_is_read_each_second(rows: Rows) -> None:
     assert not rows.due(NOW)
     assert rows.delay(NOW) == IDLE
     assert rows.due(NOW + IDLE)
+
+
+def test_rows_that_wait_are_counted_every_five_seconds(rows: Rows) -> None:
+    assert rows.counting(NOW)
+    rows.counted(NOW, 7)
+    assert rows.counts.waiting == 7
+    assert not rows.counting(NOW + COUNTING - 1)
+    assert rows.counting(NOW + COUNTING)
+
+
+def test_what_has_left_is_counted(rows: Rows) -> None:
+    read(rows, ROW, InboxRow(2, b"f"))
+    rows.attach(7, 1)
+    rows.finish([2], "no")
+    rows.left(rows.leaving([7], 10), [7])
+    assert (rows.counts.taken, rows.counts.refused) == (1, 1)
+
+
+def test_failure_to_read_counts_until_rows_are_read_again(rows: Rows) -> None:
+    rows.counts.failed(5.00049)
+    assert rows.counts == Counts(failures=1, failing=True, failed_at=5.0)
+    read(rows)
+    assert rows.counts == Counts(failures=1, failing=False, failed_at=5.0)
 
 
 def test_hint_has_an_empty_inbox_read_at_once(rows: Rows) -> None:

@@ -41,6 +41,26 @@ _STORE: Final = {
         "Commits that have failed.",
     ),
 }
+# The same of the inbox, if there is one.
+_INBOX: Final = {
+    "waiting": (
+        "gearman_inbox_waiting_rows",
+        "gauge",
+        "Rows that waited when they were last counted.",
+    ),
+    "taken": (
+        "gearman_inbox_taken_total",
+        "counter",
+        "Rows that became jobs, or joined one.",
+    ),
+    "refused": ("gearman_inbox_refused_total", "counter", "Rows that were refused."),
+    "failing": ("gearman_inbox_failing", "gauge", "Whether rows cannot be read."),
+    "failures": (
+        "gearman_inbox_failures_total",
+        "counter",
+        "How often rows could not be read.",
+    ),
+}
 # The same of each hook.
 _HOOK: Final = {
     "waiting": ("gearman_hook_waiting_events", "gauge", "Events that wait for a hook."),
@@ -225,13 +245,22 @@ def _of_store(store: Mapping[str, Any] | None) -> Iterator[bytes]:
     """Yield what is known of the store, if there is one."""
     if store is None:
         return
-    for key, (name, kind, text) in _STORE.items():
-        yield family(name, kind, text, int(store[key]))
+    yield from _numbers(_STORE, store)
+    yield from _numbers(_INBOX, store["inbox"] or {})
     seconds, counts = store["commits"]["seconds"], store["commits"]["counts"]
     counts = [*accumulate([*counts, *[0] * (len(BOUNDS) + 1 - len(counts))])]
     lines = "".join(buckets(_COMMITS, BOUNDS)) % (*counts,)
     lines += f"{_COMMITS}_sum {seconds}\n{_COMMITS}_count {counts[-1]}\n"
     yield head(_COMMITS, "histogram", "How long commits took.") + lines.encode()
+
+
+def _numbers(
+    table: Mapping[str, tuple[str, str, str]], values: Mapping[str, Any]
+) -> Iterator[bytes]:
+    """Yield families of a table that have values; the inbox may not be counted yet."""
+    for key, (name, kind, text) in table.items():
+        if (value := values.get(key)) is not None:
+            yield family(name, kind, text, int(value))
 
 
 def _of_hooks_and_relays(facts: Mapping[str, Any]) -> Iterator[bytes]:

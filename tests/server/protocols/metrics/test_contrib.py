@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gearman.commands import Command
 from gearman.server.protocols.metrics.exposition import Exposition
-from tests.server.protocols.metrics.test_exposition import KEPT, store
+from tests.server.protocols.metrics.test_exposition import KEPT, inbox, store
 
 ROOT = Path(__file__).resolve().parents[4]
 ALERTS = (ROOT / "contrib/prometheus/alerts.yml").read_text()
@@ -35,9 +35,10 @@ def labels(server) -> dict[str, set[str]]:
     worker = server.connect().can_do()
     worker.send(Command.WORK_COMPLETE, worker.grab(), b"")
     hook = {"name": "h", "waiting": 0, "delivered": 0, "dropped": 0, "failures": 0}
+    stored = {**store(), "inbox": {**inbox(), "waiting": 1}}
     relay = dict.fromkeys(("connected", "waiting", "unanswered", "passed_on"), 0)
     relays = [{"name": "r", **relay, "refused": 0, "failures": 0}]
-    facts = {"store": store(), "cpu": 1, "resident": 1, "started": 1, "hooks": [hook]}
+    facts = {"store": stored, "cpu": 1, "resident": 1, "started": 1, "hooks": [hook]}
     facts["relays"] = relays
     server.site.facts = lambda: facts
     text = b"".join(Exposition(server.site).pieces()).decode()

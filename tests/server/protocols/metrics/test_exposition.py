@@ -1,6 +1,7 @@
 """The text for Prometheus, as prometheus-client reads it."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from gearman.server.protocols.metrics.exposition import LIMITS, Exposition
 from gearman.server.protocols.metrics.families import SHOWN
 from gearman.server.protocols.stats import histogram
 from gearman.server.settings.config import Config
+from gearman.server.storage.rows import Counts
 
 # Names of others, which their dashboards and alerts use.
 KEPT = {
@@ -70,7 +72,13 @@ def store() -> dict[str, Any]:
         "removed": 5,
         "failures": 6,
         "commits": histogram(times),
+        "inbox": None,
     }
+
+
+def inbox() -> dict[str, Any]:
+    counts = Counts(taken=7, refused=8, failures=9, failing=True, failed_at=5.0)
+    return asdict(counts)
 
 
 @pytest.fixture
@@ -233,6 +241,20 @@ def test_store_is_described(server):
     assert [*buckets.values()] == [0, 0] + [1] * (len(BOUNDS) - 1)
     assert found["gearman_store_commit_seconds_sum"] == {(): 0.003}
     assert found["gearman_store_commit_seconds_count"] == {(): 1}
+    assert not any("inbox" in name for name in found)
+
+
+def test_inbox_is_described(server):
+    counts = inbox()
+    server.site.facts = lambda: {"store": {**store(), "inbox": counts}}
+    found = samples(server)
+    assert "gearman_inbox_waiting_rows" not in found
+    assert found["gearman_inbox_taken_total"] == {(): 7}
+    assert found["gearman_inbox_refused_total"] == {(): 8}
+    assert found["gearman_inbox_failing"] == {(): 1}
+    assert found["gearman_inbox_failures_total"] == {(): 9}
+    counts["waiting"] = 0
+    assert samples(server)["gearman_inbox_waiting_rows"] == {(): 0}
 
 
 def test_without_a_store_none_is_described(server):
