@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -11,9 +13,10 @@ from gearman.cli.gearman_queue.__main__ import main as gearman_queue
 from gearman.errors import StartupError
 from gearman.queue import load
 from gearman.server import embedded
+from tests.certificates import Authority
 from tests.client.stage import HandServer, meanwhile, unanswered
 from tests.queues.backend_postgres import Database, psycopg
-from tests.servers import DEADLINE, until
+from tests.servers import DEADLINE, ours, until
 
 from .overloaded import overloaded
 from .workers import worker
@@ -187,6 +190,54 @@ def test_server_has_a_unix_socket_or_a_name(
     name = job_server.replace("127.0.0.1", "localhost")
     one(connection, "gman_servers_set(%s)", name)
     assert one(connection, "gman_do('echo', 'b')") == "b"
+
+
+@pytest.fixture
+def authority() -> Iterator[Authority]:
+    """An authority whose files the user of Postgres can read."""
+    with TemporaryDirectory(prefix="gearman-tls-") as folder:
+        Path(folder).chmod(0o755)
+        authority = Authority(Path(folder))
+        for file in authority.path, authority.client:
+            file.chmod(0o644)
+        yield authority
+
+
+def test_connections_have_tls_with_certificates_of_both_sides(
+    connection: Any, authority: Authority
+) -> None:
+    warnings = warnings_of(connection)
+    client = str(authority.client)
+    files = {"keyfile": client, "certfile": client, "ca_certs": str(authority.path)}
+    trust = authority.trust(authority.client)
+    with ours(*authority.options("required"), tls=trust) as server:
+        where = {"host": server.host, "port": server.port, **files}
+        with worker(where):
+            one(connection, "gman_servers_set(%s)", f"{server.host}:{server.port}")
+            connection.execute("SET gman.tls = on")
+            assert error(connection, "gman_do('echo', 'a')")[0] == "08001"
+            connection.execute(f"SET gman.tls_ca = '{authority.path}'")
+            assert error(connection, "gman_do('echo', 'a')")[0] == "08001"
+            # A file is enough to have TLS.
+            connection.execute("RESET gman.tls")
+            connection.execute(f"SET gman.tls_cert = '{client}'")
+            connection.execute(f"SET gman.tls_key = '{client}'")
+            assert one(connection, "gman_do('echo', 'a')") == "a"
+            assert one(connection, "gman_servers_check()") == 1
+            assert not warnings
+
+
+def test_wrong_settings_of_tls_are_errors(connection: Any) -> None:
+    connection.execute("SET gman.tls = perhaps")
+    code, text = error(connection, "gman_do('echo', '')")
+    assert code == "22023"
+    assert "gman.tls is on or off, not 'perhaps'" in text
+    connection.execute("SET gman.tls = off")
+    assert one(connection, "gman_do('echo', 'a')") == "a"
+    connection.execute("SET gman.tls_ca = '/nowhere'")
+    code, text = error(connection, "gman_do('echo', '')")
+    assert code == "22023"
+    assert "gman.tls_ca, gman.tls_cert and gman.tls_key can't be used: No such" in text
 
 
 def test_dead_server_is_an_error_within_the_limit(connection: Any) -> None:

@@ -65,7 +65,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 @contextmanager
-def worker(address: str) -> Iterator[None]:
+def worker(address: str | dict[str, Any]) -> Iterator[None]:
     """Run the functions in a thread."""
     with gearman.GearmanWorker([address]) as worker:
         for name, function in FUNCTIONS.items():

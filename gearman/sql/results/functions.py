@@ -1,6 +1,7 @@
 """What the SQL functions do. Errors of theirs are errors in SQL."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,22 +167,23 @@ def check_servers(plpy: Plpy, servers: str | None) -> int:
     problems: list[str] = []
     with call.errors():
         settings = read(plpy, servers)
-        problems = session.current(settings).run(_ping_all(settings), plpy)
+        running = session.current(settings)
+        problems = running.run(_ping_all(settings, running.tls), plpy)
     for problem in filter(None, problems):
         call.warn(problem)
     return problems.count("")
 
 
-async def _ping_all(settings: Settings) -> list[str]:
+async def _ping_all(settings: Settings, tls: ssl.SSLContext | None) -> list[str]:
     return await asyncio.gather(
-        *(_ping(server, settings.connecting) for server in settings.servers)
+        *(_ping(server, settings.connecting, tls) for server in settings.servers)
     )
 
 
-async def _ping(server: str, seconds: float) -> str:
+async def _ping(server: str, seconds: float, tls: ssl.SSLContext | None) -> str:
     """Return what is wrong with a server."""
     try:
-        async with Admin(server, timeout=seconds) as admin:
+        async with Admin(server, tls=tls, timeout=seconds) as admin:
             await admin.ping()
     except TimeoutError:
         return f"{server}: no answer in time"

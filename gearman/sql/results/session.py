@@ -32,9 +32,12 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.tls = settings.tls.context() if settings.tls is not None else None
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(_executor())
-        self.client = Client(*settings.servers, connect_timeout=settings.connecting)
+        self.client = Client(
+            *settings.servers, tls=self.tls, connect_timeout=settings.connecting
+        )
 
     def run(self, work: Coroutine[Any, Any, T], plpy: Plpy) -> T:
         """Run to the end, or until the query is cancelled, which raises plpy's error.
