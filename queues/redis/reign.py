@@ -136,8 +136,10 @@ class Reign:
         if state.owner == self._token:
             if not self._added <= state.batch <= self._tried:
                 return Verdict.EARLIER
-            before, self._batch = self._batch, state.batch
-            return Verdict.REVIVED if state.batch < before else Verdict.FINE
+            if state.batch < self._batch:
+                return Verdict.REVIVED
+            self._batch = state.batch
+            return Verdict.FINE
         if state.epoch <= self._epoch and self._is_free(state.owner, self._lease()):
             return Verdict.GONE
         return Verdict.TAKEN

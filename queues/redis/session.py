@@ -16,7 +16,7 @@ from gearman.errors import QueueError
 
 from .address import Address
 from .promises import Waits
-from .wire import CHANGED, Failure, Wire, packed
+from .wire import Failure, Wire, packed
 
 # Milliseconds that Redis may wait for replicas or disks.
 PATIENCE: Final = 10_000
@@ -26,9 +26,8 @@ _EXEC: Final = packed(b"EXEC")
 _UNWATCH: Final = packed(b"UNWATCH")
 
 
-def changed() -> Failure:
-    text = "the jobs in Redis were changed by another server just now"
-    return Failure(text, CHANGED)
+def changed() -> QueueError:
+    return QueueError("the jobs in Redis were changed by another server just now")
 
 
 class Session:

@@ -77,7 +77,7 @@ class Store:
         self._content = Content(name, self._seal)
         # Jobs that may be stored, and should not be: those of batches that failed.
         self._unwanted: set[int] = set()
-        # Whether a batch failed that Redis may have executed.
+        # Whether a batch failed that Redis may have executed, or may still execute.
         self._uncertain = False
         # What Redis has forgotten, until the server knows which jobs these are.
         self._forgetful = Verdict.FINE

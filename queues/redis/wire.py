@@ -52,10 +52,6 @@ CLASSES: Final = {
 }
 
 
-# The code of our own for a batch that another server was quicker than.
-CHANGED: Final = "CHANGED"
-
-
 class Failure(QueueError):
     """An answer of Redis that is an error, with its `code`.
 
@@ -65,7 +61,7 @@ class Failure(QueueError):
     def __init__(self, text: str, code: str = "") -> None:
         super().__init__(text)
         self.code = code
-        self.refused = code in MEANINGS or code == CHANGED
+        self.refused = code in MEANINGS
 
 
 def packed(*words: bytes, numbers: Collection[int] = ()) -> bytes:

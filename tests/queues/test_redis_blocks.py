@@ -1,6 +1,7 @@
 """The queue plugin redis: jobs that are stored together, in blocks."""
 
 import random
+import socket
 import sys
 from collections.abc import Iterator
 from itertools import count
@@ -12,6 +13,7 @@ from gearman.queue import Queue, StoredJob, Unreadable
 from tests.queues.backend_memcached import link
 from tests.queues.backend_redis import Redis, running
 from tests.queues.redis_stores import content, job, jobs, opened
+from tests.servers import DEADLINE, HOST
 
 pytest.importorskip("redis")
 pytestmark = pytest.mark.any_build
@@ -332,6 +334,9 @@ def test_jobs_that_are_done_and_come_back_are_removed_again(
 ) -> None:
     """Only removals are lost: no job has to be stored again."""
     monkeypatch.setattr("gearman.queues.redis.content.FEW", few)
+    # The thread gives no signs, and a sign is always due.
+    monkeypatch.setattr("gearman.queues.redis.store.SIGN", DEADLINE)
+    monkeypatch.setattr("gearman.queues.redis.reign.SIGN", 0)
     with opened(redis.port, prefix=prefix) as queue:
         queue.commit(many(1, 8), [])
         queue.commit([], [1])
@@ -341,6 +346,8 @@ def test_jobs_that_are_done_and_come_back_are_removed_again(
         restored(redis, prefix, before)
         with pytest.raises(QueueError, match="changed by another server"):
             queue.commit([], [])
+        # A sign of life looks at the state, too.
+        queue._store._reign.sign()  # type: ignore[attr-defined]
         queue.commit([], [])
     assert jobs(redis.port, prefix=prefix) == [job(8)]
 
@@ -389,6 +396,33 @@ def test_marks_without_a_block_are_deleted(redis: Redis, prefix: str) -> None:
 
 
 # Lost connections
+
+
+def test_removal_that_was_delayed_does_nothing(
+    redis: Redis, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would bring jobs back, since it says which ones of a block are left."""
+    from gearman.queues.redis.session import Session
+
+    sent: list[bytes] = []
+
+    def delay(session: Session, script: bytes) -> None:
+        sent.append(script)
+        session.close()
+        raise QueueError("the connection was lost")
+
+    with opened(redis.port, prefix=prefix) as queue:
+        queue.commit(many(1, 40), [])
+        with monkeypatch.context() as patch:
+            patch.setattr(Session, "execute", delay)
+            with pytest.raises(QueueError, match="connection was lost"):
+                queue.commit([], [1, 2])
+        queue.commit([], [1, 2, 3])
+        with socket.create_connection((HOST, redis.port), DEADLINE) as peer:
+            peer.sendall(sent[0])
+            assert peer.recv(100) == b"$-1\r\n"
+        queue.commit([], [4])
+    assert jobs(redis.port, prefix=prefix) == many(5, 40)
 
 
 BATCHES: list[tuple[list[StoredJob], list[int]]] = [
