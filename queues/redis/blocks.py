@@ -4,7 +4,7 @@ A value costs Redis the same for one job as for hundreds. It begins with a head,
 record that has the numbers and the sizes of the jobs; then follow their records, by
 numbers. When some of the jobs are done, a bit for each of them in another value says
 which; when all are, both values are deleted. A block of which little is left is given
-up: the jobs that are left get values of their own.
+up by the next batch: the jobs that are left get values of their own.
 """
 
 from array import array
@@ -205,13 +205,14 @@ class Blocks:
         return removal
 
     def _give_up(self, removal: Removal) -> None:
-        """Choose the blocks of which little is left, not too many at once."""
+        """Choose the blocks of which little was left before, not too many at once.
+
+        When jobs are done in their order, the next batch completes such a block.
+        """
         changed = removal.changed
-        found = {home: block for home, block in changed.items() if block.is_sparse()}
-        for home in self._sparse.difference(changed, removal.dropped):
-            found[home] = self._blocks[home]
         total = 0
-        for home, block in found.items():
+        for home in self._sparse.difference(removal.dropped):
+            block = changed.get(home, self._blocks[home])
             total += sum(block.sizes)
             if total > MOVED and removal.moved:
                 break

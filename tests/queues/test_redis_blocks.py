@@ -107,7 +107,9 @@ def test_block_of_which_little_is_left_is_given_up(redis: Redis, prefix: str) ->
         queue.commit(some, [])
         queue.commit([job(101)], list(range(1, 70)))
         assert lengths(redis, prefix) == [1, 1, 1]
-        queue.commit([], [*range(70, 80), 101])
+        queue.commit([], [*range(70, 79), 101])
+        assert lengths(redis, prefix) == [0, 1, 1]
+        queue.commit([], [79])
         assert lengths(redis, prefix) == [21, 0, 0]
         assert jobs_left(queue) == 21
     assert jobs(redis.port, prefix=prefix) == some[79:]
@@ -125,6 +127,8 @@ def test_few_blocks_are_given_up_at_a_time(
         for first in 1, 101, 201:
             queue.commit(many(first, first + 99), [])
         queue.commit([], [n for n in range(1, 301) if n % 10])
+        assert lengths(redis, prefix) == [0, 3, 3]
+        queue.commit([], [])
         assert lengths(redis, prefix) == [10, 2, 2]
         queue.commit([], [])
         assert lengths(redis, prefix) == [20, 1, 1]
@@ -157,7 +161,8 @@ def test_long_commands_are_divided(
     with opened(redis.port, prefix=prefix) as queue:
         queue.commit(many(1, 15), [])
         queue.commit(many(101, 140), [])
-        queue.commit([], [*range(1, 15), *range(101, 134)])
+        queue.commit([], [*range(1, 15), *range(101, 133)])
+        queue.commit([], [133])
     assert jobs(redis.port, prefix=prefix) == [job(15), *many(134, 140)]
 
 
@@ -246,7 +251,8 @@ def test_damaged_job_of_a_block_is_reported_and_stays(
     assert first == Unreadable(f"the job 7 in the field '1' of {home}", "it is damaged")
     with opened(redis.port, prefix=prefix) as queue:
         queue.commit([], list(range(1, 21)))
-        queue.commit([job(99)], [7])
+        queue.commit([], [7])
+        queue.commit([job(99)], [])
     found = content(redis.port, prefix=prefix)
     assert found[1] == job(99)
     assert found[0] == Unreadable(
@@ -302,9 +308,10 @@ def test_block_that_was_dropped_is_noticed_when_it_is_given_up(
 ) -> None:
     with opened(redis.port, prefix=prefix) as queue:
         queue.commit(many(1, 20), [])
+        queue.commit([], list(range(1, 19)))
         redis.call("DEL", key(prefix, "blocks"))
         with pytest.raises(JobsLost) as loss:
-            queue.commit([], list(range(1, 20)))
+            queue.commit([], [19])
         assert loss.value.numbers == [20]
         queue.commit([job(20)], [])
     assert jobs(redis.port, prefix=prefix) == [job(20)]
@@ -379,6 +386,7 @@ def test_block_that_was_given_up_and_comes_back_runs_nothing_twice(
         queue.commit(many(1, 20), [])
         before = dumped(redis, prefix, "blocks")
         queue.commit([], list(range(1, 17)))
+        queue.commit([], [])
         assert lengths(redis, prefix) == [4, 0, 0]
         restored(redis, prefix, before)
         queue.commit([], [17])
