@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import cycle
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -26,6 +26,8 @@ from typing import NoReturn, TypeVar
 import pytest
 
 import gearman
+from tests import forks
+from tests.forks import Process
 
 T = TypeVar("T")
 
@@ -149,7 +151,7 @@ def _own_ports() -> Iterator[int]:
 class Server:
     """A running job server; its output is in the file `log`."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     port: int
     log: Path
     host: str = HOST
@@ -165,7 +167,8 @@ def gearmand(*options: str, port: int | None = None) -> Iterator[Server]:
     program = foreign("gearmand")
     port = port or free_port()
     listen = ["-L", HOST, "-p", str(port), "-l", "stderr"]
-    with _running([program, *listen, *options], port, os.environ) as server:
+    command = [program, *listen, *options]
+    with _running(partial(_execute, command, os.environ), port) as server:
         try:
             yield server
         finally:
@@ -180,6 +183,7 @@ def ours(
     tls: ssl.SSLContext | None = None,
     path: Path | None = None,
     watchful: bool = False,
+    fresh: bool = False,
 ) -> Iterator[Server]:
     """Run the server of the imported package, on a free port if none is given.
 
@@ -187,13 +191,23 @@ def ours(
     With `tls` its first answer is requested by TLS, which `options` must turn on.
     `path` is a further folder of Python modules.
     A `watchful` server notices a stalled connection soon.
+    A `fresh` server is a new process, which imports all modules; so is one with one of
+    the last two. Another one is a fork, where the system allows that.
     """
     port = port or free_port()
-    program = ["-c", _WATCHFUL] if watchful else ["-m", "gearman.server"]
-    command = [sys.executable, "-P", *program]
-    listen = ["-L", HOST, "-p", str(port)]
+    words = ["-L", HOST, "-p", str(port), *options]
     environment = package_environment(pure=pure, path=path)
-    with _running([*command, *listen, *options], port, environment, tls) as server:
+
+    def fork(folder: str, output: int) -> Process:
+        return forks.server(words, environment, folder, output)
+
+    def execute(folder: str, output: int) -> Process:
+        program = ["-c", _WATCHFUL] if watchful else ["-m", "gearman.server"]
+        command = [sys.executable, "-P", *program, *words]
+        return _execute(command, environment, folder, output)
+
+    fresh = fresh or watchful or path is not None or not hasattr(os, "pidfd_open")
+    with _running(execute if fresh else fork, port, tls) as server:
         yield server
 
 
@@ -213,24 +227,30 @@ def package_environment(
     return environment
 
 
+def _execute(
+    command: Sequence[str], environment: Mapping[str, str], folder: str, output: int
+) -> Process:
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+    )
+
+
 @contextmanager
 def _running(
-    command: Sequence[str],
+    start: Callable[[str, int], Process],
     port: int,
-    environment: Mapping[str, str],
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[Server]:
+    """Run a server, which `start` starts in a folder and with a file for its output."""
     with tempfile.TemporaryDirectory(prefix="gearman-server-") as folder:
         log = Path(folder, "stderr")
         with log.open("wb") as stderr:
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=stderr,
-                stderr=stderr,
-            )
+            process = start(folder, stderr.fileno())
         server = Server(process, port, log)
         try:
             _wait_until_it_answers(server, tls)
@@ -251,7 +271,7 @@ def _wait_until_it_answers(server: Server, tls: ssl.SSLContext | None) -> None:
             raise AssertionError(f"nobody listens:\n{server.log.read_text()}")
 
 
-def _ended(process: subprocess.Popen[bytes]) -> bool:
+def _ended(process: Process) -> bool:
     """Wait a moment for the end of the process; return whether it has ended."""
     try:
         process.wait(0.002)
@@ -275,7 +295,7 @@ def _listening_pid(server: Server, tls: ssl.SSLContext | None) -> int | None:
     return int(words[1]) if len(words) == 2 and words[1].isdigit() else None
 
 
-def _end_at_last(process: subprocess.Popen[bytes]) -> None:
+def _end_at_last(process: Process) -> None:
     """End a process; kill it if it hangs, as gearmand sometimes does."""
     process.terminate()
     try:
@@ -285,7 +305,7 @@ def _end_at_last(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: Process) -> None:
     """End the process by SIGTERM; after the deadline kill it, and fail."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)

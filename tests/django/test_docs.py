@@ -67,7 +67,7 @@ def test_project_of_the_page_runs(project: Path) -> None:
         program = "import django; django.setup(); import shop.use"
         assert done(project, "-c", program).splitlines() == OUTPUT
     finally:
-        end(worker)  # type: ignore[arg-type]
+        end(worker)
         worker.communicate()
     assert worker.returncode == 0
 

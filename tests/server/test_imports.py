@@ -170,7 +170,7 @@ def test_server_works_in_a_folder_that_only_root_can_enter(place: Path) -> None:
     options = ["-q", "sqlite", "--sqlite-db", str(place / "data" / "jobs")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gearman, "__file__", str(secret / "gearman" / "__init__.py"))
-        with servers.ours(*words(http), *options) as server:
+        with servers.ours(*words(http), *options, fresh=True) as server:
             use(server, http)
 
 

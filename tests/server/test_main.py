@@ -11,14 +11,18 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import gearman
 from gearman.framing import BUILD
-from tests.servers import DEADLINE, HOST, end, free_port, ours, package_environment
+from tests import servers
+from tests.servers import DEADLINE, HOST, end, free_port, package_environment
 from tests.wire import Peer
+
+ours = partial(servers.ours, fresh=True)
 
 COMMAND = [sys.executable, "-P", "-m", "gearman.server"]
 

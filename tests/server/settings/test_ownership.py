@@ -5,6 +5,7 @@ import pwd
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from gearman.errors import StartupError
 from gearman.server.settings.ownership import is_beyond, open_for
 from gearman.server.settings.process import PidFile
 from tests import servers
+
+ours = partial(servers.ours, fresh=True)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
 
@@ -136,7 +139,7 @@ def test_log_can_be_opened_again_after_rotation(
 ) -> None:
     path: Path = request.getfixturevalue(folder)
     log = path / "log"
-    with servers.ours("-u", "nobody", "-l", str(log)) as server:
+    with ours("-u", "nobody", "-l", str(log)) as server:
         assert owner(log) == NOBODY.pw_uid
         log.rename(path / "log.1")
         if folder == "place":
@@ -152,7 +155,7 @@ def test_log_can_be_opened_again_after_rotation(
 
 def test_log_that_cannot_be_opened_again_is_kept_and_says_so(place: Path) -> None:
     log, old = place / "log", place / "log.1"
-    with servers.ours("-u", "nobody", "-l", str(log)) as server:
+    with ours("-u", "nobody", "-l", str(log)) as server:
         log.rename(old)
         server.process.send_signal(signal.SIGHUP)
         servers.until(lambda: "cannot be opened again" in old.read_text())
@@ -164,14 +167,14 @@ def test_log_that_cannot_be_opened_again_is_kept_and_says_so(place: Path) -> Non
 def test_log_of_root_that_stays_roots_is_warned_of(theirs: Path) -> None:
     log = theirs / "log"
     log.touch()
-    with servers.ours("-u", "nobody", "-l", str(log)):
+    with ours("-u", "nobody", "-l", str(log)):
         assert "change its owner to nobody" in log.read_text()
     assert owner(log) == 0
 
 
 def test_pid_file_in_a_folder_of_the_user_is_removed(theirs: Path) -> None:
     pid = theirs / "pid"
-    with servers.ours("-u", "nobody", "-P", str(pid)) as server:
+    with ours("-u", "nobody", "-P", str(pid)) as server:
         assert pid.read_text() == f"{server.process.pid}\n"
         assert owner(pid) == NOBODY.pw_uid
     assert os.listdir(theirs) == []
@@ -180,7 +183,7 @@ def test_pid_file_in_a_folder_of_the_user_is_removed(theirs: Path) -> None:
 def test_pid_file_in_a_folder_of_root_is_emptied(place: Path) -> None:
     pid = place / "pid"
     for _ in range(2):
-        with servers.ours("-u", "nobody", "-P", str(pid)) as server:
+        with ours("-u", "nobody", "-P", str(pid)) as server:
             assert pid.read_text() == f"{server.process.pid}\n"
             assert owner(pid) == NOBODY.pw_uid
         assert pid.read_text() == ""
@@ -190,7 +193,7 @@ def test_pid_file_in_a_folder_of_root_is_emptied(place: Path) -> None:
 def test_pid_file_of_a_living_server_is_refused_whoever_owns_it(theirs: Path) -> None:
     pid = theirs / "pid"
     with (
-        servers.ours("-u", "nobody", "-P", str(pid)) as server,
+        ours("-u", "nobody", "-P", str(pid)) as server,
         pytest.raises(StartupError, match=f"as process {server.process.pid};"),
     ):
         PidFile(str(pid), NOBODY).write()
