@@ -35,7 +35,7 @@ LAYERS = (
     ("server.storage.rows", "server.storage.intake"),
     (
         "blocking",
-        *("connection", "connection_manager", "util"),
+        *("connection", "connection_manager", "streams", "util"),
         *("client", "worker", "admin_client"),
     ),
     ("server.settings",),

@@ -9,8 +9,7 @@ from io import RawIOBase
 from typing import Final, NoReturn, TextIO
 
 from ..errors import GearmanError, ProtocolError, UnknownCommandError
-from ..server.settings.command_line import say
-from ..server.settings.process import open_standard_streams
+from ..streams import open_standard_streams, say
 
 FAILURE: Final = 1
 # As shells report a process that a signal ended.

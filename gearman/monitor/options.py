@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 from .. import __version__, address
 from ..cli.servers import tls
 from ..errors import ConfigurationError
-from ..server.settings.command_line import say
+from ..streams import say
 from .history.file import MEMORY
 from .reading.link import Target
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from ..errors import ConfigurationError, StartupError
 from ..queue import Queue, load
+from ..streams import open_standard_streams, say
 from .check import problems
 from .cluster.shards import Map
 from .imports import import_all
@@ -19,7 +20,6 @@ from .net.loop import Selector, run
 from .operator import Operator
 from .settings import process
 from .settings.certificates import Certificates, open_certificates
-from .settings.command_line import say
 from .settings.config import Config, parse
 from .settings.ownership import may_write
 from .settings.settings_file import SettingsFile, open_settings
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     says why. 130: it was interrupted before it was ready. With --check-args nothing is
     started, and each problem is a sentence on standard error.
     """
-    process.open_standard_streams()
+    open_standard_streams()
     try:
         config = parse(sys.argv[1:] if argv is None else argv, os.environ)
         return _check(config) if config.check_args else _start(config)

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from ... import __version__
 from ...errors import ConfigurationError
-from ...server.settings.command_line import say
+from ...streams import say
 from .. import program, servers, tables
 from ..admin import Admin, Refused
 from .operations import Operation, parser

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from ...admin_client import GearmanAdminClient
 from ...connection_manager import GearmanConnectionManager
 from ...errors import GearmanError
-from ...server.settings.command_line import say
+from ...streams import say
 from .. import program, servers
 from ..options import Options, parse
 from ..progress import Progress

@@ -12,7 +12,7 @@ from typing import Final
 
 from ...errors import ConfigurationError
 from ...queue import StoredJob
-from ...server.settings.command_line import say
+from ...streams import say
 from .. import program
 from ..progress import Progress
 from . import job_files, job_lines, job_tables

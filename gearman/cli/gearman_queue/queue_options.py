@@ -9,10 +9,11 @@ from typing import Any, Final, NoReturn
 from ... import __version__
 from ...errors import ConfigurationError
 from ...queue import ALIASES, NAMES, plugin_arguments
-from ...server.settings.command_line import Parser, say
+from ...server.settings.command_line import Parser
 from ...server.settings.options import Row
 from ...server.settings.plugin_options import option_rows
 from ...server.settings.queues import Plugins, plugins
+from ...streams import say
 from .stores import Store
 
 # The options of each operation, in addition to those of its store.

@@ -4,7 +4,7 @@ import getpass
 import sys
 
 from ...errors import ConfigurationError
-from ...server.settings.command_line import say
+from ...streams import say
 from .users import ROLES, VIEW, make_hash, new_salt, parse
 
 

@@ -15,7 +15,7 @@ import uvicorn
 
 from ...address import format_address
 from ...errors import ConfigurationError, StartupError
-from ...server.settings.command_line import say
+from ...streams import say
 from ..access.browsers import is_loopback
 from ..access.patience import Attempts
 from ..access.sessions import Sessions

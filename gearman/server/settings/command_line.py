@@ -1,6 +1,5 @@
 """The command line: parsing options, and the texts of --help and --version."""
 
-import os
 import platform
 import sys
 from argparse import (
@@ -11,13 +10,13 @@ from argparse import (
     RawDescriptionHelpFormatter,
 )
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Final, NoReturn, TextIO
+from typing import Any, Final, NoReturn
 
 from ... import __version__
 from ...errors import ConfigurationError
 from ...framing import BUILD
 from ...queue import Queue
+from ...streams import say
 from ..compiled import ENGINE, compiled
 from ..protocols.interface import Service
 from .options import GROUPS, LAST_GROUPS, Row
@@ -60,22 +59,6 @@ examples:
 
 Options of gearmand that this server does not need are accepted; the log says
 that they have no effect."""
-
-
-def say(text: str, stream: TextIO | None) -> None:
-    """Write `text` to a stream; ignore it if the stream is closed or full."""
-    if stream is None:
-        return
-    try:
-        stream.write(text)
-        stream.flush()
-    except (OSError, ValueError):
-        # At its end the interpreter would try to write the rest of the buffer again,
-        # and print an error.
-        with suppress(OSError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream.fileno())
-            os.close(null)
 
 
 class _Show(Action):

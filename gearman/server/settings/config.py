@@ -11,9 +11,10 @@ from typing import Any, Final, Literal, NamedTuple
 from ...commands import DEFAULT_PORT, MAX_PACKET
 from ...errors import ConfigurationError
 from ...queue import Cluster
+from ...streams import say
 from ..networks import Network
 from . import queues, values
-from .command_line import Parser, parser, say
+from .command_line import Parser, parser
 from .levels import NOTICE, more_verbose
 from .options import DEFAULT_FILE
 from .plugin_options import HIDDEN

@@ -14,30 +14,13 @@ from typing import Any, Final, NoReturn
 
 from ...blocking.polling import Wakeup
 from ...errors import StartupError
-from .command_line import say
+from ...streams import say
 from .ownership import acting_as, give, is_beyond
 
 # Descriptors that are kept for other uses than connections.
 _RESERVED: Final = 64
 
 _DIED: Final = "the server ended before it was ready; its log may say why"
-
-
-def open_standard_streams() -> None:
-    """Open /dev/null for each of the descriptors 0 to 2 that is closed.
-
-    Call this first. Otherwise a socket could get such a number, and printed text would
-    be sent to a peer.
-    """
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            # os.open returns the lowest free number, which is this one.
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def daemonize() -> Callable[[str], None]:

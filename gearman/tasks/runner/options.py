@@ -15,8 +15,8 @@ from ... import __version__
 from ...errors import ConfigurationError
 from ...options.forms import value_of
 from ...options.kinds import POSITIVE
-from ...server.settings.command_line import say
 from ...server.settings.values import level, one_of, seconds, size, whole_number
+from ...streams import say
 from ...util import host_and_port
 from .model.fleet import Limits
 from .model.pools import Counts, Wanted

@@ -23,6 +23,7 @@ from tests.servers import DEADLINE, package_environment
 IMPORTS = """
 import os, resource, signal, socket, sys, time
 from gearman.errors import StartupError
+from gearman import streams
 from gearman.server.settings import process
 """
 
@@ -63,7 +64,7 @@ def run(code: str, *arguments: object, shell: str = "") -> tuple[int, str, str]:
 # -- standard streams
 
 STREAMS = """
-process.open_standard_streams()
+streams.open_standard_streams()
 with open(sys.argv[1], "w") as report, socket.socket() as sock:
     nulls = [n for n in range(3) if os.path.sameopenfile(n, os.open("/dev/null", 0))]
     print(nulls, sock.fileno() > 2, all(map(os.get_inheritable, range(3))), file=report)
@@ -104,7 +105,7 @@ def test_open_streams_are_left_alone(tmp_path: Path) -> None:
 # -- background
 
 DAEMON = """
-process.open_standard_streams()
+streams.open_standard_streams()
 parent = os.getpid()
 report = process.daemonize()
 print("to nobody", flush=True)
