@@ -8,6 +8,7 @@ This file is also the program of that process.
 """
 
 import atexit
+import gc
 import json
 import os
 import select
@@ -202,11 +203,14 @@ def _become(start: _Start, output: int) -> None:
 
 
 if __name__ == "__main__":
-    from gearman.queue import NAMES, load
     from gearman.server.__main__ import main
+    from gearman.server.settings.config import parse
 
-    for name in NAMES:
-        load(name)
+    # This imports the queue plugins and the protocols, too.
+    parse([], {})
+    # Otherwise each fork would copy all objects, as its first collection looks at them.
+    gc.collect()
+    gc.freeze()
     options = _serve(socket.socket(fileno=int(sys.argv[1])))
     sys.argv = ["gearmand", *options]
     sys.exit(main())
