@@ -299,9 +299,7 @@ class StoredJobs:
         numbers = jobs.ranges.numbers(start)
         for number in numbers:
             if number > after and number & SHARD_BITS in jobs.leaving:
-                job = jobs.known.get(number)
-                if job is not None:
-                    self._leave(job)
+                self._leave(jobs.known[number])
         return max(start + RANGE - 1, after)
 
     def _leave(self, job: Job) -> None:

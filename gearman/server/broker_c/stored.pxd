@@ -67,7 +67,7 @@ cdef class StoredJobs:
     cpdef Py_ssize_t shelve(self)
     cpdef own(self, frozenset shards)
     cpdef leave(self, frozenset shards)
-    @cython.locals(job=Job, jobs=Jobs, numbers=list, number=int64_t)
+    @cython.locals(jobs=Jobs, numbers=list, number=int64_t)
     cpdef int64_t leave_some(self, int64_t after)
     cdef _leave(self, Job job)
     cpdef needed(self)

@@ -52,9 +52,8 @@ def targets(
     for shard in sorted(homeless):
         # The first one of those with most room.
         taker = max(reversed(ordered), key=lambda id: room[id])
-        if room[taker] > 0:
-            room[taker] -= 1
-            found[shard] = taker
+        room[taker] -= 1
+        found[shard] = taker
     return found
 
 

@@ -241,3 +241,33 @@ def test_calm_ends_when_a_server_comes(keep, register):
     register.database.join("other:1")
     until(lambda: not keeper.calm)
     until(lambda: keeper.calm)
+
+
+def test_look_that_is_answered_after_the_jobs_were_given_up_does_not_count(
+    keep, register
+):
+    keeper = keep()
+    look = register.look
+
+    def give_up() -> Any:
+        keeper.give_up(pause=60)
+        return look()
+
+    register.look = give_up
+    happens(register, "leave")
+    assert keeper.roll is None
+
+
+def test_gift_that_is_made_during_a_look_is_given_with_the_next_one(keep, register):
+    keeper = keep(LONG)
+    other = register.database.join("other:1")
+    look = register.look
+
+    def give_more() -> Any:
+        register.look = look
+        keeper.give({other.id: {5}}, 8000)
+        return look()
+
+    register.look = give_more
+    keeper.drain()
+    until(lambda: register.database.owned(other.id) == {5})

@@ -1,14 +1,17 @@
 """Loading shards, and leaving them, while a server runs."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC
 
 import pytest
 
 from gearman.commands import Command
+from gearman.options import Schedule
 from gearman.queue import StoredJob, Unreadable
 from gearman.server.cluster.home import ALL_SHARDS, home_of
 from gearman.server.storage import moving as module
 from gearman.server.storage.moving import Moving
+from gearman.server.storage.restoring import replay
 from gearman.server.storage.store import Store
 from tests.server.conftest import Server
 from tests.server.storage.shared_queue import Shared
@@ -360,3 +363,59 @@ def test_server_without_shard_0_stores_no_settings(make_server):
     admin.ask(b"set function g dead=list")
     admin.ask(b"unset function f")
     assert server.broker.jobs.records == []
+
+
+def test_foreground_job_without_a_unique_goes_on(site):
+    handle = site.connect().submit()
+    number = site.broker.jobs.number_of(handle)
+    site.leaves(number % 64)
+    site.clears(number % 64)
+    assert site.known == [number]
+
+
+def test_result_of_another_shard_stays(site):
+    site.connect().ask(b"set function f keep=60")
+    (done,) = site.submit_some()
+    worker = site.connect().can_do()
+    worker.send(Command.WORK_COMPLETE, worker.grab(), b"r")
+    site.leaves((done + 1) % 64)
+    site.clears((done + 1) % 64)
+    assert done in site.broker.results.known
+
+
+def test_jobs_of_some_shards_are_taken_up_at_the_start(messages):
+    server = Server(persistent=True)
+    replay(Shared(*map(job, range(100, 1700))), server.broker, {3, 7})
+    assert len(server.broker.jobs.known) == 50
+    assert messages.count("took up 50 stored jobs in")
+
+
+def test_server_without_shard_0_sets_and_runs_no_schedule(make_server):
+    server = make_server(first_handle=100, persistent=True)
+    schedules = server.broker.schedules
+    schedules.read = lambda name, text: Schedule(name, "* * * * *", UTC, b"f")
+    schedules.load([Schedule("s", "* * * * *", UTC, b"f")], Minutes(), server.wall)
+    schedules.pause("s", True, server.wall)
+    assert schedules.known["s"].number
+    schedules.pause("s", False, server.wall)
+    server.broker.stored.own(frozenset({1}))
+    assert schedules.known["s"].number == 0
+    assert "another server" in schedules.run("s")
+    assert "another server" in schedules.set("t", b"", server.wall)
+    server.broker.jobs.records.clear()
+    server.after(120)
+    assert server.broker.jobs.known == {}
+    assert server.broker.jobs.records == []
+    server.broker.stored.own(frozenset({0}))
+    server.after(60)
+    assert len(server.broker.jobs.known) == 1
+
+
+class Minutes:
+    """Runs each minute."""
+
+    def following(self, schedule: Schedule, after: float) -> float:
+        return after - after % 60 + 60
+
+    def preceding(self, schedule: Schedule, until: float) -> float:
+        return until - until % 60
