@@ -17,6 +17,7 @@ from struct import Struct
 from typing import Final, TypeAlias
 
 from .commands import (
+    BOTH,
     COMMAND_LIMIT,
     COMMANDS,
     HEADER_SIZE,
@@ -25,6 +26,7 @@ from .commands import (
     MAX_PACKET,
     REQUEST,
     RESPONSE,
+    RESPONSES,
     STANDARD_LIMIT,
     Command,
     Sender,
@@ -42,6 +44,8 @@ _HEADER = Struct(">4sII")
 _pack, _unpack = _HEADER.pack, _HEADER.unpack_from
 _TEXT = int(Command.TEXT)
 _MAGICS = {REQUEST: "Request", RESPONSE: "Response"}
+# What a decoder of both adds to the numbers of packets.
+_OFFSETS = {REQUEST: 0, RESPONSE: RESPONSES}
 # The first byte of a TLS handshake. No packet and no line begins with it.
 _TLS_HANDSHAKE = 0x16
 
@@ -106,13 +110,14 @@ def encode_request(command: int, values: Iterable[object]) -> bytes | None:
 class Decoder:
     """Split a stream of bytes into packets and lines.
 
-    `magic` is the magic of packets in this direction: REQUEST or RESPONSE. A packet
-    that declares a body of more than `max_packet` bytes is refused before its body is
-    kept. This is a fatal error; with `skip_large` it is a PacketTooLarge, and the body
-    is dropped. With `lines`, data that does not begin with NUL is a text line of at
-    most `max_line` bytes: the command TEXT, whose argument is the line without its
-    end. Without `lines` such data is a fatal error. Raises ValueError for another
-    magic.
+    `magic` is the magic of packets in this direction: REQUEST or RESPONSE. With BOTH,
+    packets may have either; the numbers of responses are given with RESPONSES added to
+    them. A packet that declares a body of more than `max_packet` bytes is refused
+    before its body is kept. This is a fatal error; with `skip_large` it is a
+    PacketTooLarge, and the body is dropped. With `lines`, data that does not begin with
+    NUL is a text line of at most `max_line` bytes: the command TEXT, whose argument is
+    the line without its end. Without `lines` such data is a fatal error. Raises
+    ValueError for another magic.
     """
 
     __slots__ = (
@@ -136,7 +141,7 @@ class Decoder:
         lines: bool = False,
         skip_large: bool = False,
     ) -> None:
-        if magic not in _MAGICS:
+        if magic not in _MAGICS and magic != BOTH:
             raise _no_magic(magic)
         self._magic = magic
         self._max_packet = max_packet
@@ -158,6 +163,14 @@ class Decoder:
     def unfinished(self) -> bool:
         """Whether a part of a packet or line has arrived."""
         return bool(self._buffer or self._skipped)
+
+    def widen(self, max_packet: int) -> None:
+        """Accept packets with either magic, and of up to `max_packet` bytes.
+
+        Call it between two packets: it counts from the next one on.
+        """
+        self._magic = BOTH
+        self._max_packet = max_packet
 
     def feed(self, data: bytes) -> list[Packet]:
         """Add `data` to the stream; return the packets that it completes, in order.
@@ -226,7 +239,7 @@ class Decoder:
                 self._needed = end - position
                 break
             elif foreign:
-                packets.append((INVALID, _other_magic(own)))
+                packets.append(self._either(magic, number, data[start:end]))
             elif not (count := _COUNTS[number]):
                 packets.append((number, ()))
             else:
@@ -238,6 +251,18 @@ class Decoder:
                     packets.append((INVALID, _few_arguments(number, found)))
             position = end
         return position
+
+    def _either(self, magic: bytes, number: int, body: bytes) -> Packet:
+        """Return a packet whose magic is not that of the decoder."""
+        if self._magic != BOTH:
+            return INVALID, _other_magic(self._magic)
+        offset, count = _OFFSETS[magic], _COUNTS[number]
+        if not count:
+            return number + offset, ()
+        arguments = tuple(body.split(b"\0", count - 1))
+        if len(arguments) == count:
+            return number + offset, arguments
+        return INVALID, _few_arguments(number, len(arguments))
 
     def _take_line(self, data: bytes, position: int, packets: list[Packet]) -> int:
         """Append the line that begins here; return its end, 0 if it is incomplete."""
@@ -259,7 +284,7 @@ class Decoder:
             raise _large_packet(length, self._max_packet)
         start, size = position + HEADER_SIZE, len(data)
         handle = None
-        if _ABOUT_JOBS[number] and magic == self._magic:
+        if _ABOUT_JOBS[number] and self._magic in (magic, BOTH):
             window = min(length, _HANDLE_WINDOW)
             handle, nul, _ = data[start : start + window].partition(b"\0")
             if not nul and size - start < window:
@@ -273,7 +298,7 @@ class Decoder:
     def _too_large(
         self, magic: bytes, handle: bytes | None, length: int
     ) -> ProtocolError:
-        if magic != self._magic:
+        if self._magic not in (magic, BOTH):
             return _other_magic(self._magic)
         return PacketTooLarge(handle, length, self._max_packet)
 

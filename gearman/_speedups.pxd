@@ -6,6 +6,11 @@ cdef uint32_t read_number(const unsigned char *at) noexcept
 cdef unsigned char *write_number(unsigned char *at, uint32_t number) noexcept
 
 
+# In the place of a magic: packets may have either one.
+cdef enum:
+    EITHER = 0
+
+
 cdef class Decoder:
     cdef uint32_t _magic
     cdef long long _max_packet
@@ -51,6 +56,8 @@ cdef class Decoder:
         self, const unsigned char *data, Py_ssize_t length, list packets
     ) except -1
     cdef tuple _packet(self, const unsigned char *data, Py_ssize_t length)
+    cdef bint _accepts(self, const unsigned char *header) noexcept
+    cdef object _other_magic(self)
     cdef int _release(self, list packets) except -1
     cdef int _keep(self, const unsigned char *data, Py_ssize_t size) except -1
     cdef void _forget(self) noexcept

@@ -22,8 +22,8 @@ from libc.string cimport memchr, memcpy
 
 from . import _framing
 from ._framing import INVALID, MAX_BODY, _MAGICS
-from .commands import HEADER_SIZE, MAX_LINE, MAX_PACKET, REQUEST, RESPONSE
-from .commands import STANDARD_LIMIT, Command
+from .commands import BOTH, HEADER_SIZE, MAX_LINE, MAX_PACKET, REQUEST, RESPONSE
+from .commands import RESPONSES, STANDARD_LIMIT, Command
 from .errors import PacketTooLarge, ProtocolError
 
 cdef Py_ssize_t header_size = HEADER_SIZE
@@ -33,6 +33,7 @@ cdef uint32_t text = Command.TEXT
 cdef unsigned char tls_handshake = _framing._TLS_HANDSHAKE
 cdef uint32_t request_magic = read_number(start(REQUEST))
 cdef uint32_t response_magic = read_number(start(RESPONSE))
+cdef uint32_t responses = RESPONSES
 cdef bytes counts_table = _framing._COUNTS
 cdef const unsigned char *counts = start(counts_table)
 cdef bytes about_jobs_table = _framing._ABOUT_JOBS
@@ -131,22 +132,26 @@ cdef class Decoder:
 
     Split a stream of bytes into packets and lines.
 
-    `magic` is the magic of packets in this direction: REQUEST or RESPONSE. A packet
-    that declares a body of more than `max_packet` bytes is refused before its body is
-    kept. This is a fatal error; with `skip_large` it is a PacketTooLarge, and the body
-    is dropped. With `lines`, data that does not begin with NUL is a text line of at
-    most `max_line` bytes: the command TEXT, whose argument is the line without its
-    end. Without `lines` such data is a fatal error. Raises ValueError for another
-    magic.
+    `magic` is the magic of packets in this direction: REQUEST or RESPONSE. With BOTH,
+    packets may have either; the numbers of responses are given with RESPONSES added to
+    them. A packet that declares a body of more than `max_packet` bytes is refused
+    before its body is kept. This is a fatal error; with `skip_large` it is a
+    PacketTooLarge, and the body is dropped. With `lines`, data that does not begin with
+    NUL is a text line of at most `max_line` bytes: the command TEXT, whose argument is
+    the line without its end. Without `lines` such data is a fatal error. Raises
+    ValueError for another magic.
     """
 
     def __init__(
         self, magic=REQUEST, *, long long max_packet=MAX_PACKET,
         long long max_line=MAX_LINE, bint lines=False, bint skip_large=False,
     ):
-        if magic not in _MAGICS:
+        if magic == BOTH:
+            self._magic = EITHER
+        elif magic not in _MAGICS:
             raise _framing._no_magic(magic)
-        self._magic = request_magic if magic == REQUEST else response_magic
+        else:
+            self._magic = request_magic if magic == REQUEST else response_magic
         self._max_packet = max_packet
         self._max_line = max_line
         self._lines = lines
@@ -166,6 +171,14 @@ cdef class Decoder:
     def unfinished(self):
         """Whether a part of a packet or line has arrived."""
         return self._kept > 0 or self._skipped > 0
+
+    def widen(self, long long max_packet):
+        """Accept packets with either magic, and of up to `max_packet` bytes.
+
+        Call it between two packets: it counts from the next one on.
+        """
+        self._magic = EITHER
+        self._max_packet = max_packet
 
     def feed(self, data):
         """Add `data` to the stream; return the packets that it completes, in order.
@@ -281,7 +294,7 @@ cdef class Decoder:
         cdef const unsigned char *end
         if not self._skip_large:
             raise _framing._large_packet(read_number(data + 8), self._max_packet)
-        if not about_jobs[read_number(data + 4)] or read_number(data) != self._magic:
+        if not about_jobs[read_number(data + 4)] or not self._accepts(data):
             return header_size
         end = <const unsigned char *>memchr(body, 0, come)
         if end is not NULL:
@@ -301,9 +314,8 @@ cdef class Decoder:
         """
         cdef uint32_t length = read_number(data + 8)
         self._skipped = header_size + <long long>length - come
-        if read_number(data) != self._magic:
-            expected = REQUEST if self._magic == request_magic else RESPONSE
-            error = _framing._other_magic(expected)
+        if not self._accepts(data):
+            error = self._other_magic()
         else:
             handle = None
             if about_jobs[read_number(data + 4)]:
@@ -362,16 +374,28 @@ cdef class Decoder:
     cdef tuple _packet(self, const unsigned char *data, Py_ssize_t length):
         """Return a complete packet or line."""
         cdef uint32_t number
+        cdef uint32_t offset = 0
         if data[0]:
             length -= 1
             if length and data[length - 1] == c"\r":
                 length -= 1
             return text, (copy(data, length),)
         if read_number(data) != self._magic:
-            expected = REQUEST if self._magic == request_magic else RESPONSE
-            return INVALID, _framing._other_magic(expected)
+            if self._magic != EITHER:
+                return INVALID, self._other_magic()
+            if read_number(data) == response_magic:
+                offset = responses
         number = read_number(data + 4)
-        return split(number, data + header_size, length - header_size)
+        return split(number, offset, data + header_size, length - header_size)
+
+    cdef bint _accepts(self, const unsigned char *header) noexcept:
+        """Whether packets may have the magic of this one."""
+        return self._magic == EITHER or read_number(header) == self._magic
+
+    cdef object _other_magic(self):
+        return _framing._other_magic(
+            REQUEST if self._magic == request_magic else RESPONSE
+        )
 
     cdef int _release(self, list packets) except -1:
         """Deliver the packet that fills the buffer, and free the buffer."""
@@ -406,14 +430,19 @@ cdef class Decoder:
         self._skipped = 0
 
 
-cdef tuple split(uint32_t number, const unsigned char *body, Py_ssize_t size):
-    """Return a packet of this type, its body split into arguments."""
+cdef tuple split(
+    uint32_t number, uint32_t offset, const unsigned char *body, Py_ssize_t size
+):
+    """Return a packet of this type, its body split into arguments.
+
+    `offset` is added to the number.
+    """
     cdef Py_ssize_t count = counts[number]
     cdef Py_ssize_t last = count - 1
     cdef Py_ssize_t position, length
     cdef const unsigned char *end
     if not count:
-        return number, ()
+        return number + offset, ()
     cdef tuple arguments = PyTuple_New(count)
     for position in range(count):
         length = size
@@ -427,4 +456,4 @@ cdef tuple split(uint32_t number, const unsigned char *body, Py_ssize_t size):
         PyTuple_SET_ITEM(arguments, position, argument)
         body += length + 1
         size -= length + 1
-    return number, arguments
+    return number + offset, arguments

@@ -9,7 +9,7 @@ deployed implementation shares:
 - ALL_YOURS is not implemented.
 
 The numbers from 256 on are our own. A server sends them only to a peer that has asked
-for the option `extensions`.
+for the option `extensions`, or over a link to another server of its cluster.
 """
 
 from dataclasses import dataclass
@@ -70,16 +70,31 @@ class Command(IntEnum):
     WATCH_JOB = 259
     WORK_RETRY = 260
     WORK_CANCEL = 261
-    # The numbers from 262 to 264 are kept free.
+    AUTH_REQ = 262
+    AUTH_RES = 263
+    GRAB_JOBS = 264
     JOB_TRACE = 265
+    LINK_HELLO = 266
+    LINK_JOB = 267
+    LINK_READY = 268
+    LINK_PING = 269
+    LINK_PONG = 270
+    LINK_MAP = 271
+    # The number 272 is kept free.
+    LINK_RUNNING = 273
+    LINK_RUNS = 274
+    LINK_CANCEL = 275
+    # The numbers from 276 to 278 are kept free.
+    LINK_LEAVE = 279
 
 
 class Sender(Flag):
-    """Who may send a command."""
+    """Who may send a command; a link is a server that is connected to another one."""
 
     CLIENT = auto()
     WORKER = auto()
     SERVER = auto()
+    LINK = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +110,7 @@ class Row:
     senders: Sender
 
 
-_C, _W, _J = Sender.CLIENT, Sender.WORKER, Sender.SERVER
+_C, _W, _J, _L = Sender.CLIENT, Sender.WORKER, Sender.SERVER, Sender.LINK
 _SUBMIT = ("function", "unique", "workload")
 _REDUCE = ("function", "unique", "reducer", "aggregator", "workload")
 _SCHED = ("function", "unique", "minute", "hour", "day", "month", "weekday", "workload")
@@ -153,7 +168,28 @@ _ROWS = (
     Row(Command.WATCH_JOB, ("handle",), _C),
     Row(Command.WORK_RETRY, ("handle", "seconds", "reason"), _W),
     Row(Command.WORK_CANCEL, ("handle",), _J),
+    Row(Command.AUTH_REQ, ("mechanism", "data"), _L),
+    Row(Command.AUTH_RES, ("state", "data"), _L),
+    Row(Command.GRAB_JOBS, ("function", "count"), _L),
     Row(Command.JOB_TRACE, ("handle", "trace"), _J),
+    Row(
+        Command.LINK_HELLO,
+        ("cluster", "id", "epoch", "address", "nonce", "version"),
+        _L,
+    ),
+    Row(
+        Command.LINK_JOB,
+        ("handle", "function", "unique", "reducer", "fields", "workload"),
+        _L,
+    ),
+    Row(Command.LINK_READY, ("function", "count", "age"), _L),
+    Row(Command.LINK_PING, ("counter",), _L),
+    Row(Command.LINK_PONG, ("counter",), _L),
+    Row(Command.LINK_MAP, ("version",), _L),
+    Row(Command.LINK_RUNNING, ("shards",), _L),
+    Row(Command.LINK_RUNS, ("handles",), _L),
+    Row(Command.LINK_CANCEL, ("handle",), _L),
+    Row(Command.LINK_LEAVE, ("handle",), _L),
 )
 
 COMMANDS: dict[int, Row] = {int(row.command): row for row in _ROWS}
@@ -167,6 +203,11 @@ COMMAND_LIMIT = max(COMMANDS) + 1
 HEADER_SIZE = 12
 REQUEST = b"\0REQ"
 RESPONSE = b"\0RES"
+
+# For a stream that has requests and responses: what a decoder takes as the magic, and
+# adds to the numbers of responses. No packet begins with that magic.
+BOTH = REQUEST + RESPONSE
+RESPONSES = COMMAND_LIMIT
 
 DEFAULT_PORT = 4730
 

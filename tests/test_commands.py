@@ -63,9 +63,27 @@ PROTOCOL = """
 259 WATCH_JOB                    C  handle
 260 WORK_RETRY                   W  handle seconds reason
 261 WORK_CANCEL                  J  handle
+262 AUTH_REQ                     L  mechanism data
+263 AUTH_RES                     L  state data
+264 GRAB_JOBS                    L  function count
 265 JOB_TRACE                    J  handle trace
+266 LINK_HELLO                   L  cluster id epoch address nonce version
+267 LINK_JOB                     L  handle function unique reducer fields workload
+268 LINK_READY                   L  function count age
+269 LINK_PING                    L  counter
+270 LINK_PONG                    L  counter
+271 LINK_MAP                     L  version
+273 LINK_RUNNING                 L  shards
+274 LINK_RUNS                    L  handles
+275 LINK_CANCEL                  L  handle
+279 LINK_LEAVE                   L  handle
 """  # noqa: E501
-SENDERS = {"C": Sender.CLIENT, "W": Sender.WORKER, "J": Sender.SERVER}
+SENDERS = {
+    "C": Sender.CLIENT,
+    "W": Sender.WORKER,
+    "J": Sender.SERVER,
+    "L": Sender.LINK,
+}
 
 
 def rows() -> dict[int, Row]:
@@ -93,7 +111,7 @@ def test_every_command_but_text_has_a_row() -> None:
 
 
 def test_numbers_from_43_are_no_packet_types_but_for_our_own() -> None:
-    assert (STANDARD_LIMIT, FIRST_EXTENSION, COMMAND_LIMIT) == (43, 256, 266)
+    assert (STANDARD_LIMIT, FIRST_EXTENSION, COMMAND_LIMIT) == (43, 256, 280)
 
 
 def test_a_row_cannot_be_changed() -> None:

@@ -87,15 +87,17 @@ def test_every_reserved_path_is_on_the_page() -> None:
 
 
 def test_packets_of_our_own_are_on_the_page() -> None:
-    names = {Sender.CLIENT: "client", Sender.WORKER: "worker", Sender.SERVER: "server"}
-    rows = [
-        f"| {number} | {row.command.name} | {names[row.senders]}"
-        f" | {', '.join(row.arguments)} |"
-        for number, row in COMMANDS.items()
-        if number >= FIRST_EXTENSION
-    ]
-    assert len(rows) > 5
-    assert "\n".join(rows) in (DOCS / "protocols.md").read_text()
+    names = {sender: str(sender.name) for sender in Sender}
+    ours = [row for number, row in COMMANDS.items() if number >= FIRST_EXTENSION]
+    for links in (False, True):
+        rows = [
+            f"| {row.command} | {row.command.name} | {names[row.senders].lower()}"
+            f" | {', '.join(row.arguments)} |"
+            for row in ours
+            if (row.senders is Sender.LINK) == links
+        ]
+        assert len(rows) > 5
+        assert "\n".join(rows) in (DOCS / "protocols.md").read_text()
 
 
 @pytest.mark.parametrize(

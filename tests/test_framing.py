@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from gearman.commands import (
+    BOTH,
     COMMANDS,
     MAX_LINE,
     MAX_PACKET,
     REQUEST,
     RESPONSE,
+    RESPONSES,
     Command,
     Row,
 )
@@ -94,6 +96,54 @@ def test_every_command_comes_as_it_was_sent(
     assert decode(sent * 2, magic) == [(row.command, arguments)] * 2
 
 
+@pytest.mark.parametrize("row", COMMANDS.values(), ids=lambda row: row.command.name)
+def test_a_decoder_of_both_tells_requests_and_responses_apart(
+    row: Row, framing: ModuleType, decode: Decode
+) -> None:
+    arguments = tuple(name.encode() for name in row.arguments)
+    request = framing.encode(row.command, arguments, REQUEST)
+    response = framing.encode(row.command, arguments, RESPONSE)
+    assert decode(request + response + request, BOTH) == [
+        (row.command, arguments),
+        (row.command + RESPONSES, arguments),
+        (row.command, arguments),
+    ]
+
+
+@pytest.mark.parametrize("magic", [REQUEST, RESPONSE])
+def test_a_decoder_of_both_refuses_what_the_others_refuse(
+    magic: bytes, decode: Decode
+) -> None:
+    few = packet(Command.SUBMIT_JOB, b"f", magic) + packet(NOOP)
+    text = "SUBMIT_JOB takes 3 arguments, got 1"
+    assert decode(few, BOTH) == [refused(text, "INVALID_COMMAND"), (NOOP, ())]
+    large = packet(Command.WORK_DATA, b"H:1\0" + b"x" * 9, magic) + packet(NOOP)
+    text = "Packet of 13 bytes is over the limit of 12"
+    answer = refused(text, "ARGUMENT_TOO_LARGE")
+    options = {"max_packet": 12, "skip_large": True}
+    assert decode(large, BOTH, **options) == [answer, (NOOP, ())]
+    assert decode(packet(272, b"", magic), BOTH) == [fatal("unknown packet type 272")]
+    foreign = b"\0RE\0" + packet(NOOP)[4:]
+    text = r"no packet begins with b'\x00RE\x00'"
+    assert decode(foreign, BOTH)[0][1][2]
+
+
+def test_a_decoder_is_widened_between_two_packets(framing: ModuleType) -> None:
+    decoder = framing.Decoder(max_packet=4, skip_large=True)
+    response = packet(Command.JOB_CREATED, b"H:123", RESPONSE)
+    assert outcomes(decoder.feed(response)) == [
+        refused("Request magic expected", "INVALID_MAGIC")
+    ]
+    decoder.widen(5)
+    assert decoder.feed(response + packet(Command.JOB_CREATED, b"H:123")) == [
+        (Command.JOB_CREATED + RESPONSES, (b"H:123",)),
+        (Command.JOB_CREATED, (b"H:123",)),
+    ]
+    larger = packet(Command.JOB_CREATED, b"H:1234", RESPONSE)
+    text = "Packet of 6 bytes is over the limit of 5"
+    assert outcomes(decoder.feed(larger)) == [refused(text, "ARGUMENT_TOO_LARGE")]
+
+
 @WITH_ARGUMENTS
 def test_arguments_may_be_empty(row: Row, decode: Decode) -> None:
     count = len(row.arguments)
@@ -165,8 +215,8 @@ FATAL = {
     "zeros": (bytes(12), fatal("no packet begins with \\x00\\x00\\x00\\x00")),
     "type 0": (packet(0), fatal("unknown packet type 0")),
     "type 43": (packet(43), fatal("unknown packet type 43")),
-    "type 262": (packet(262), fatal("unknown packet type 262")),
-    "type 264": (packet(264), fatal("unknown packet type 264")),
+    "type 272": (packet(272), fatal("unknown packet type 272")),
+    "type 278": (packet(278), fatal("unknown packet type 278")),
     "type 2^31": (packet(2**31), fatal("unknown packet type 2147483648")),
     "type 2^32-1": (packet(2**32 - 1), fatal("unknown packet type 4294967295")),
     "type 43 of the other direction": (

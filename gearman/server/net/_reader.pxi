@@ -84,7 +84,7 @@ cdef class Reader(Decoder):
         cdef int count = <unsigned char>PyBytes_AS_STRING(counts)[number]
         cdef Py_ssize_t start = HEADER_SIZE
         cdef Py_ssize_t length
-        if not count or read_number(self._buffer) != self._magic:
+        if not count or not self._accepts(self._buffer):
             return 0
         for _ in range(count - 1):
             length = until_nul(self._buffer + start, self._kept - start)
