@@ -10,6 +10,7 @@ PAGE = (ROOT / "docs" / "cluster.md").read_text()
 SOURCES = [
     *(ROOT / "gearman" / "server" / "cluster").glob("*.py"),
     ROOT / "gearman" / "server" / "member.py",
+    ROOT / "gearman" / "server" / "net" / "links.py",
     ROOT / "gearman" / "server" / "storage" / "store.py",
     ROOT / "gearman" / "server" / "storage" / "restoring.py",
 ]

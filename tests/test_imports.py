@@ -29,7 +29,10 @@ LAYERS = (
     ("protocol", "client_core", "*_handler", "queue", "monitor.text"),
     ("monitor.model", "tasks.runner.model"),
     ("server.compiled", "server.networks"),
-    tuple(f"server.cluster.{name}" for name in ("home", "lease", "balance", "shards")),
+    tuple(
+        f"server.cluster.{name}"
+        for name in ("home", "lease", "balance", "shards", "links")
+    ),
     ("server.broker", "server.broker_c"),
     ("server.protocols", "server.storage.journal", "server.relay"),
     ("server.storage.rows", "server.storage.intake"),

@@ -19,6 +19,7 @@ from .net.sockets import resolve
 from .protocols.registry import GEAR
 from .settings import process
 from .settings.certificates import open_certificates
+from .settings.cluster import read_secret
 from .settings.config import Config
 from .settings.ownership import acting_as, is_beyond, may_write
 from .settings.settings_file import open_settings
@@ -34,7 +35,9 @@ def problems(config: Config, environment: MutableMapping[str, str]) -> Iterator[
     user, *unknown = _user(config)
     yield from unknown
     yield from _raised(partial(process.limit_descriptors, config.descriptors))
-    yield from _raised(partial(open_certificates, config.tls))
+    dials = config.cluster is not None
+    yield from _raised(partial(open_certificates, config.tls, dials))
+    yield from _raised(partial(read_secret, config.cluster_secret_file))
     yield from _raised(partial(open_settings, config.settings))
     yield from _queue(config, user)
     inherited, *unusable = _inherited(config, environment)

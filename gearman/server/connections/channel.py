@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from ..protocols.gear import Dispatch
 from .connection import Connection
 
 
@@ -22,6 +23,9 @@ class EngineConnection(Connection):
 
     def _attach(self, descriptor: int) -> None:
         self.peer = self.protocol = self._transport
+
+    def be_link(self, dispatch: Dispatch, max_packet: int) -> None:
+        self._transport.be_link(dispatch, max_packet)
 
     def memory(self) -> int:
         held: int = self._transport.held

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum, auto
 from typing import ClassVar
@@ -18,6 +19,7 @@ from typing import ClassVar
 from ...blocking.sockets import keep_alive
 from ...errors import ProtocolError
 from ..broker import Peer
+from ..protocols.gear import Dispatch
 from ..protocols.interface import Protocol
 from .back_pressure import HIGH_WATER, LOW_WATER, BackPressure
 from .context import Context
@@ -67,6 +69,10 @@ class Connection(ABC):
         self._waiting = 0
         # Bytes that were read while it lingered.
         self._dropped = 0
+        # If it is a link to another server, or to become one: what is told, once, when
+        # it ends, with the reason. Nothing else is logged about it then.
+        self.lost: Callable[[str], None] | None = None
+        self._reason = ""
 
     @property
     def made(self) -> bool:
@@ -146,6 +152,20 @@ class Connection(ABC):
         self.progress = self._context.time()
         self._context.connections.watch(self)
 
+    # -- links
+
+    @property
+    def certified(self) -> bool:
+        """Whether TLS has verified a certificate of the peer."""
+        return False
+
+    @abstractmethod
+    def be_link(self, dispatch: Dispatch, max_packet: int) -> None:
+        """Give all packets, of both magics, to a function; let any output wait.
+
+        Call it for a connection that speaks gear, when a packet was carried out.
+        """
+
     # -- sending
 
     @abstractmethod
@@ -224,8 +244,10 @@ class Connection(ABC):
 
     def _complain(self, limit: str, reason: object) -> None:
         self._context.report.count(limit)
-        text = f"{self.name}: closed: {reason}"
-        self._context.report.complain(limit, text, facts=self._who)
+        self._reason = str(reason)
+        if self.lost is None:
+            text = f"{self.name}: closed: {reason}"
+            self._context.report.complain(limit, text, facts=self._who)
 
     def _who(self) -> dict[str, object]:
         return {"peer": self.name}
@@ -236,6 +258,7 @@ class Connection(ABC):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._advance(State.GONE)
+        self._reason = self._reason or str(exc or "")
         self._detach()
         self._context.connections.remove(self)
         log.info(
@@ -250,7 +273,14 @@ class Connection(ABC):
     def _detach(self) -> None:
         """Take the connection out of everything that others wait for."""
         self.pressure.end()
+        self.tell_lost()
         self._context.connections.part(self)
+
+    def tell_lost(self) -> None:
+        """Call `lost`, once."""
+        if self.lost is not None:
+            lost, self.lost = self.lost, None
+            lost(self._reason or "the other side has closed the connection")
 
     def _break_cycles(self) -> None:
         """Break reference cycles: the garbage collector rarely looks at old ones."""

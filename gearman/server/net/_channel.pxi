@@ -27,6 +27,7 @@ cdef class Channel(Peer):
     cdef Py_ssize_t _done
     # The largest of these arguments since the output was last empty.
     cdef Py_ssize_t _largest
+    cdef Py_ssize_t _max_outbox
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
     cdef bint _dirty
@@ -54,12 +55,10 @@ cdef class Channel(Peer):
     # -- sending
 
     cpdef send(self, int command, tuple arguments):
-        cdef Py_ssize_t length = len(arguments) - 1 if arguments else 0
+        cdef Py_ssize_t length = body_size(arguments)
         cdef bytes last
         cdef unsigned char *at
         cdef bint first = True
-        for argument in arguments:
-            length += PyBytes_GET_SIZE(argument)
         if length > DIRECT_SIZE:
             last = arguments[-1]
             if PyBytes_GET_SIZE(last) > DIRECT_SIZE:
@@ -76,13 +75,11 @@ cdef class Channel(Peer):
 
     cpdef repeat(self, Py_ssize_t times, int command, tuple arguments):
         cdef bytes last = arguments[-1] if arguments else b""
-        cdef Py_ssize_t length = len(arguments) - 1
+        cdef Py_ssize_t length = body_size(arguments)
         if PyBytes_GET_SIZE(last) < SHARED_SIZE:
             for _ in range(times):
                 self.send(command, arguments)
             return
-        for argument in arguments:
-            length += PyBytes_GET_SIZE(argument)
         arguments = arguments[:-1]
         for _ in range(times):
             self._send_large(command, arguments, last, length)
@@ -120,19 +117,16 @@ cdef class Channel(Peer):
 
     cdef int _look_for_overflow(self) except -1:
         """Drop the waiting data if it is too much; the next flush then closes."""
-        if self._waiting() - self._largest > self._engine._max_outbox:
+        if self._waiting() - self._largest > self._max_outbox:
             self._overflown = self._waiting()
             self._drop()
         return 0
 
     cpdef write(self, bytes data):
-        if PyBytes_GET_SIZE(data) > DIRECT_SIZE:
-            self._largest = max(self._largest, PyBytes_GET_SIZE(data))
-        memcpy(
-            self._room(PyBytes_GET_SIZE(data)),
-            PyBytes_AS_STRING(data),
-            PyBytes_GET_SIZE(data),
-        )
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        if size > DIRECT_SIZE:
+            self._largest = max(self._largest, size)
+        memcpy(self._room(size), PyBytes_AS_STRING(data), size)
 
     cdef unsigned char *_packet_of(self, uint32_t number, Py_ssize_t length) except NULL:
         """Begin a packet, and return where its body of this length is to be written."""
@@ -322,7 +316,7 @@ cdef class Channel(Peer):
             self.connection.fell_behind()
         elif waiting <= self._low and self.blocked:
             self.connection.caught_up()
-        if waiting - self._largest > self._engine._max_outbox:
+        if waiting - self._largest > self._max_outbox:
             self.connection.overflow(waiting)
         return 0
 
@@ -510,6 +504,11 @@ cdef class Channel(Peer):
         return self._error
 
     # -- a transport
+
+    def be_link(self, dispatch, max_packet):
+        """Give packets to another function; let any number of bytes wait."""
+        self._reader._be_link(dispatch, max_packet)
+        self._max_outbox = PY_SSIZE_T_MAX
 
     def get_extra_info(self, name):
         if name == "socket":

@@ -117,6 +117,10 @@ cdef uint32_t response = read_number(<const unsigned char *>PyBytes_AS_STRING(RE
 cdef bytes counts = _COUNTS
 
 
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
+
 cdef inline double clock(clockid_t which) noexcept:
     cdef timespec now
     clock_gettime(which, &now)
@@ -131,6 +135,14 @@ cdef inline int opened(int descriptor) except -1:
 
 cdef inline bytes copy(const unsigned char *at, Py_ssize_t size):
     return PyBytes_FromStringAndSize(<const char *>at, size)
+
+
+cdef inline Py_ssize_t body_size(tuple arguments) except -1:
+    """Return the length of the body of a packet with these arguments."""
+    cdef Py_ssize_t length = len(arguments) - 1 if arguments else 0
+    for argument in arguments:
+        length += PyBytes_GET_SIZE(argument)
+    return length
 
 
 cdef inline Py_ssize_t until_nul(const unsigned char *at, Py_ssize_t size) noexcept:
@@ -261,6 +273,7 @@ cdef class Engine:
         channel._socket = sock
         channel.connection = connection
         channel._events = EPOLLIN
+        channel._max_outbox = self._max_outbox
         self._watch(channel.descriptor)
         while len(self._channels) <= channel.descriptor:
             self._channels.append(None)

@@ -189,6 +189,12 @@ cdef class Reader(Decoder):
             return 1 if size < DIRECT_SIZE else LOOK
         return 0
 
+    cdef int _be_link(self, dispatch, long long max_packet) except -1:
+        """Give packets of both magics to a function, the frequent ones, too."""
+        self.widen(max_packet)
+        self._dispatch = dispatch
+        return 0
+
     cdef inline int _searched(self):
         """Return what a search for a job counts as: it is slow with many functions."""
         return LOOK if PyList_GET_SIZE(self._channel.functions) > LOOK else 1

@@ -18,7 +18,6 @@ from typing import Any
 
 from ... import __version__
 from ...queue import Queue
-from ..broker import FULL
 from ..cluster.shards import Map
 from ..connections.access import ConnectionCounter
 from ..connections.back_pressure import hold_workers, worker_limit
@@ -42,17 +41,18 @@ from ..settings.settings_file import Settings, SettingsFile
 from ..storage.durability import Durability, Producer
 from ..storage.restoring import replay
 from ..watch.job_log import JobLog
-from ..watch.notices import Sentence
 from .acceptor import Acceptor
 from .connection_factory import ConnectionFactory
 from .engine import Engine
 from .facts import Facts
+from .links import Links, Site
 from .live_settings import load, set_limits
 from .loop import Selector
 from .new_broker import new_broker
 from .outward import Outward
 from .show_limits import usages
 from .sockets import InheritedSocket, remove_file
+from .telling import tell
 
 # Seconds between two looks at the wall clock, which may be changed while scheduled jobs
 # wait for their time.
@@ -81,6 +81,8 @@ class Listener:
     durability: Durability | None = None
     # Called instead of `drain` when an admin wants that.
     wants_to_drain: Callable[[], None] | None = None
+    # Those to the other servers of its cluster: to be set before it serves.
+    links: Links | None = None
 
     def __init__(
         self,
@@ -171,14 +173,18 @@ class Listener:
             self.broker, self._turns, self._watchdog, self._counter, connected
         )
         self._facts.connections = self.connections
-        self._accept = ConnectionFactory(
+        factory = ConnectionFactory(
             self._context(), self._counter, self._certificates, self._engine
-        ).accept
+        )
+        self._accept = factory.accept
         for sock in self._sockets:
             self._listen(sock, "gear", self._gear)
         for name, service, sockets in self._others:
             for sock in sockets:
                 self._listen(sock, name, service)
+        if self.links is not None:
+            begin_turn = self._turns.begin
+            self.links.start(Site(self._gear, factory, begin_turn, self._interrupt))
         self._outward = Outward(
             *(self._server, self._facts, self._turns, self._report, self._call_soon)
         )
@@ -341,6 +347,8 @@ class Listener:
     async def _close(self) -> None:
         self._stop_accepting()
         self._outward.stop()
+        if self.links is not None:
+            self.links.close()
         if self.durability is not None:
             await self.durability.close(each.pressure for each in self.connections)
             self._flush()
@@ -378,7 +386,7 @@ class Listener:
             hold_workers(self.broker.jobs.congested, self._worker_limit)
         broker = self.broker
         if broker.losses.notices or broker.hits.reached or broker.schedules.notices:
-            self._log_events()
+            tell(broker, self._report)
         if self.broker.over_budget():
             self._close_largest()
         self._set_timer()
@@ -413,20 +421,6 @@ class Listener:
             self._no_closing_until = now + PAUSE
             text = f"memory is short: --max-memory is {total}, and no connection"
             self._report.complain("max-memory", f"{text} holds much")
-
-    def _log_events(self) -> None:
-        """Log the broker's notices about jobs, and the limits that were reached."""
-        notices, reached = self.broker.losses.notices, self.broker.hits.reached
-        for notice in notices:
-            sentence = Sentence(notice)
-            self._report.complain(notice[0], sentence, facts=sentence.facts)
-        for limit in reached:
-            self._report.complain(limit, f"refused: {FULL[limit].decode()}")
-        for line in self.broker.schedules.notices:
-            self._report.complain("schedule", line)
-        notices.clear()
-        reached.clear()
-        self.broker.schedules.notices.clear()
 
     def _set_timer(self) -> None:
         """Set the timer that begins the next turn when something is due."""

@@ -1,6 +1,6 @@
 """Packets as text for the log."""
 
-from ...commands import COMMANDS
+from ...commands import COMMANDS, RESPONSES
 from ...errors import ProtocolError
 from ...framing import Packet
 from ...text import shown
@@ -14,7 +14,7 @@ def describe(packet: Packet) -> str:
     number, arguments = packet
     if isinstance(arguments, ProtocolError):
         return f"an invalid packet: {arguments}"
-    row = COMMANDS.get(number)
+    row = COMMANDS.get(number % RESPONSES)
     if row is None:
         words = [f"command {number}" if number else "TEXT"]
         fields = tuple("line" for _ in arguments)

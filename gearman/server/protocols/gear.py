@@ -2,17 +2,11 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from ...commands import (
-    COMMAND_LIMIT,
-    DEFAULT_PORT,
-    MAX_CLIENT_ID,
-    RESPONSE,
-    Command,
-)
+from ...commands import BOTH, COMMAND_LIMIT, DEFAULT_PORT, MAX_CLIENT_ID, Command
 from ...errors import OptionError, PacketTooLarge, ProtocolError
 from ...framing import MAX_BODY, Decoder, Packet
 from ...options import parse_job_options
@@ -22,6 +16,7 @@ from .calendar import next_time
 from .describe import describe
 from .event_stream import Stream
 from .events import Wish
+from .fields import number_of, until_nul
 from .interface import HIGH_WATER, Protocol, Server, Service, Trace
 from .lines import END
 
@@ -30,12 +25,6 @@ Verb = Callable[..., None]
 
 # It is called with the peer and a packet.
 Dispatch = Callable[[Peer, Packet], None]
-
-# A number as strtoll reads it; but there must be one, and a fraction is rounded up, so
-# that no time is too early.
-_NUMBER = re.compile(rb"\s*([+-]?\d{1,19})(\.\d*)?\s*")
-_MAX_NUMBER_TEXT = 100
-_MAX_NUMBER = 2**63 - 1
 
 # The seconds of WORK_RETRY, and whether a plus follows; and the most seconds.
 _SECONDS = re.compile(rb"(\d{1,10}(?:\.\d{0,9})?)(\+?)")
@@ -57,8 +46,15 @@ _SUBMITS = {
 }
 
 
+class NotYet(Exception):
+    """A verb has done nothing: the packet has to be carried out by `dispatch`."""
+
+
 class Gear(Service):
-    """The binary protocol of a server: what it does for each command."""
+    """The binary protocol of a server: what it does for each command.
+
+    `greet` is called with the first packet of another server of the cluster.
+    """
 
     port = DEFAULT_PORT
     read_size = 256 * 1024
@@ -72,6 +68,7 @@ class Gear(Service):
             self.verbs[command] = _submit(broker, priority, background)
         for command, verb in self._rows():
             self.verbs[command] = verb
+        self.greet: Verb = _unexpected
 
     def _rows(self) -> list[tuple[Command, Verb]]:
         broker = self._broker
@@ -105,6 +102,7 @@ class Gear(Service):
             (Command.GET_RESULT, _named(broker.results.get)),
             (Command.WATCH_JOB, _named(broker.results.watch)),
             (Command.WORK_RETRY, self._work_retry),
+            (Command.LINK_HELLO, _not_yet),
         ]
 
     def connect(
@@ -120,6 +118,8 @@ class Gear(Service):
         number, arguments = packet
         if isinstance(arguments, ProtocolError):
             self._refuse(peer, arguments)
+        elif number == Command.LINK_HELLO:
+            self.greet(peer, *arguments)
         else:
             self.verbs[number](peer, *arguments)
 
@@ -151,7 +151,7 @@ class Gear(Service):
 
     def _can_do_timeout(self, peer: Peer, name: bytes, timeout: bytes) -> None:
         """Register a function with a timeout in milliseconds; below 1 there is none."""
-        milliseconds = _number(_until_nul(timeout))
+        milliseconds = number_of(until_nul(timeout))
         if milliseconds is None:
             text = b"Timeout is not a number of milliseconds"
             return peer.refuse(b"INVALID_ARGUMENTS", text)
@@ -161,7 +161,7 @@ class Gear(Service):
         self, peer: Peer, name: bytes, unique: bytes, epoch: bytes, workload: bytes
     ) -> None:
         """Submit a background job that runs not before `epoch` (seconds since 1970)."""
-        when = _number(epoch)
+        when = number_of(epoch)
         if when is None:
             text = b"Epoch is not a number of seconds"
             return peer.refuse(b"INVALID_ARGUMENTS", text)
@@ -229,6 +229,8 @@ class GearProtocol(Protocol):
     def __init__(self, peer: Peer, gear: Gear) -> None:
         super().__init__(peer)
         self._gear = gear
+        self._dispatch: Dispatch = gear.dispatch
+        self._verbs: Sequence[Verb] | None = gear.verbs
         self._decoder = Decoder(
             max_packet=gear.server.max_packet, lines=True, skip_large=True
         )
@@ -272,16 +274,19 @@ class GearProtocol(Protocol):
 
         Returns how many. What takes long or is wrong is left to `resume`.
         """
-        peer, verbs, late = self.peer, self._gear.verbs, self._gear.server.late
+        peer, verbs, late = self.peer, self._verbs, self._gear.server.late
         done = 0
-        if len(peer.functions) <= _LOOK:
-            for number, arguments in packets:
-                if number <= 0:
-                    break
-                verbs[number](peer, *arguments)
-                done += 1
-                if peer.size > HIGH_WATER or (not done % _LOOK and late()):
-                    break
+        if verbs is not None and len(peer.functions) <= _LOOK:
+            try:
+                for number, arguments in packets:
+                    if number <= 0:
+                        break
+                    verbs[number](peer, *arguments)
+                    done += 1
+                    if peer.size > HIGH_WATER or (not done % _LOOK and late()):
+                        break
+            except NotYet:
+                pass
         return done
 
     def resume(self) -> None:
@@ -304,7 +309,6 @@ class GearProtocol(Protocol):
         The clock is looked at after _LOOK packets, and after each that may take long.
         """
         peer, packets, late = self.peer, self._packets, self._gear.server.late
-        dispatch = self._dispatcher()
         done = 0
         while peer.size <= HIGH_WATER:
             if peer.answering is not None:
@@ -313,7 +317,7 @@ class GearProtocol(Protocol):
                 done = _LOOK
             elif packets:
                 packet = packets.popleft()
-                dispatch(peer, packet)
+                self._dispatch(peer, packet)
                 if not packet[0] or len(peer.functions) > _LOOK:
                     done = _LOOK
                 done += 1
@@ -330,9 +334,13 @@ class GearProtocol(Protocol):
                 if late():
                     break
 
-    def _dispatcher(self) -> Dispatch:
-        """Return the function that carries out a packet."""
-        return self._gear.dispatch
+    def widen(self, dispatch: Dispatch, max_packet: int) -> None:
+        """Give packets of both magics, of up to `max_packet` bytes, to a function.
+
+        It is called when a packet was carried out.
+        """
+        self._decoder.widen(max_packet)
+        self._dispatch, self._verbs = dispatch, None
 
     def _split(self, data: bytes) -> None:
         """Split input into packets, to be carried out next."""
@@ -364,16 +372,18 @@ class TracedProtocol(GearProtocol):
     def __init__(self, peer: Peer, gear: Gear, trace: Trace) -> None:
         super().__init__(peer, gear)
         self._trace = trace
+        self._verbs = None
+        self._dispatch = self._traced(gear.dispatch)
 
-    def _carry_out_few(self, packets: Iterable[tuple[int, Any]]) -> int:
-        return 0
+    def widen(self, dispatch: Dispatch, max_packet: int) -> None:
+        super().widen(self._traced(dispatch), max_packet)
 
-    def _dispatcher(self) -> Dispatch:
-        return self._dispatch
+    def _traced(self, dispatch: Dispatch) -> Dispatch:
+        def run(peer: Peer, packet: Packet) -> None:
+            self._trace(f"received {describe(packet)}")
+            dispatch(peer, packet)
 
-    def _dispatch(self, peer: Peer, packet: Packet) -> None:
-        self._trace(f"received {describe(packet)}")
-        self._gear.dispatch(peer, packet)
+        return run
 
     def data_to_send(self) -> bytes:
         data = super().data_to_send()
@@ -386,7 +396,7 @@ class TracedProtocol(GearProtocol):
         return pieces
 
     def _log_sent(self, pieces: list[bytes]) -> None:
-        sent = Decoder(RESPONSE, max_packet=MAX_BODY, lines=True)
+        sent = Decoder(BOTH, max_packet=MAX_BODY, lines=True)
         for piece in pieces:
             for packet in sent.feed(piece):
                 self._trace(f"sent {describe(packet)}")
@@ -403,23 +413,9 @@ def _named(verb: Callable[[Peer, bytes], None]) -> Verb:
     """Cut a name at its first NUL: some clients send one after the last argument."""
 
     def run(peer: Peer, name: bytes) -> None:
-        verb(peer, _until_nul(name))
+        verb(peer, until_nul(name))
 
     return run
-
-
-def _until_nul(text: bytes) -> bytes:
-    return text.partition(b"\0")[0]
-
-
-def _number(text: bytes) -> int | None:
-    found = _NUMBER.fullmatch(text) if len(text) <= _MAX_NUMBER_TEXT else None
-    if found is None:
-        return None
-    number = int(found[1])
-    if number >= 0 and (found[2] or b"").strip(b".0"):
-        number += 1
-    return None if abs(number) > _MAX_NUMBER else number
 
 
 def _echo(peer: Peer, data: bytes) -> None:
@@ -427,7 +423,7 @@ def _echo(peer: Peer, data: bytes) -> None:
 
 
 def _option(peer: Peer, name: bytes) -> None:
-    option = _until_nul(name).lower()
+    option = until_nul(name).lower()
     if option == b"exceptions":
         peer.exceptions = True
     elif option == b"extensions":
@@ -447,3 +443,7 @@ def _set_client_id(peer: Peer, client_id: bytes) -> None:
 
 def _unexpected(peer: Peer, *arguments: bytes) -> None:
     peer.refuse(b"INVALID_COMMAND", b"Command not expected")
+
+
+def _not_yet(peer: Peer, *arguments: bytes) -> None:
+    raise NotYet

@@ -21,12 +21,21 @@ _MODES: Final = {
 class Certificates:
     """The certificates in use. `context` is for new connections.
 
-    The constructor reads the files. Raises StartupError if they cannot be used.
+    If the server `dials`, `as_client` is for connections that it opens, to others of
+    its cluster: it shows them the same certificate. The constructor reads the files.
+    Raises StartupError if they cannot be used.
     """
 
-    def __init__(self, files: Tls) -> None:
+    def __init__(self, files: Tls, dials: bool = False) -> None:
         self._files = files
-        self.context = _context(files)
+        self._dials = dials
+        self.as_client: ssl.SSLContext | None = None
+        self._load()
+
+    def _load(self) -> None:
+        self.context = _context(self._files)
+        if self._dials:
+            self.as_client = _client_context(self._files)
 
     def reload(self) -> None:
         """Read the files again, for new connections.
@@ -34,16 +43,19 @@ class Certificates:
         If they cannot be used, an error is logged, and the old ones stay in use.
         """
         try:
-            self.context = _context(self._files)
+            self._load()
         except StartupError as error:
             log.error("the certificates in use are kept: %s", error)
         else:
             log.log(NOTICE, "certificates read again")
 
 
-def open_certificates(files: Tls | None) -> Certificates | None:
-    """Return the certificates in these files, or None if TLS is not in use."""
-    return None if files is None else Certificates(files)
+def open_certificates(files: Tls | None, dials: bool = False) -> Certificates | None:
+    """Return the certificates in these files, or None if TLS is not in use.
+
+    A server `dials` if it opens connections to others of its cluster.
+    """
+    return None if files is None else Certificates(files, dials)
 
 
 def _context(files: Tls) -> ssl.SSLContext:
@@ -55,6 +67,24 @@ def _context(files: Tls) -> ssl.SSLContext:
     if files.authorities and files.verify != "none":
         _load_authorities(context, files.authorities)
         context.verify_mode = _MODES[files.verify]
+    return context
+
+
+def _client_context(files: Tls) -> ssl.SSLContext:
+    """Return the context of connections to other servers of the cluster.
+
+    These have certificates of the same authorities, if some are named. Their names are
+    not checked: servers are found by addresses, and prove that they belong to the
+    cluster.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    _load_certificate(context, files)
+    if files.authorities:
+        _load_authorities(context, files.authorities)
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 

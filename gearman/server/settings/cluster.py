@@ -1,17 +1,21 @@
 """The options of a server that shares its queue with others."""
 
+import os
 import re
+import stat
 from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from typing import Any, Final
 
 from ...address import format_address, parse
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, StartupError
 from ...queue import Cluster
-from .values import seconds
+from .values import path, seconds
 
 LEASE: Final = 10.0
 SHORTEST_LEASE: Final = 1.0
+# Bytes.
+SHORTEST_SECRET: Final = 16
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -73,6 +77,16 @@ ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
             " many seconds; the same for all servers of a cluster (default: 10)",
         },
     ),
+    (
+        ("--cluster-secret-file",),
+        {
+            "metavar": "FILE",
+            "type": path,
+            "help": "a file with the secret of the cluster, at least 16 bytes, which"
+            " only its owner may read; the same for all servers. Without it, servers"
+            " on other machines need certificates to be linked",
+        },
+    ),
 )
 
 
@@ -88,3 +102,33 @@ def cluster(options: Mapping[str, Any]) -> Cluster | None:
             " with --cluster-address HOST:PORT"
         )
     return Cluster(name, address, options.get("cluster_lease", LEASE))
+
+
+def read_secret(file: str | None) -> bytes | None:
+    """Return the secret in the file of --cluster-secret-file; None if there is no file.
+
+    Spaces and ends of lines around it do not count. Raises StartupError.
+    """
+    if file is None:
+        return None
+    try:
+        with open(file, "rb") as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            secret = opened.read().strip()
+    except OSError as error:
+        raise StartupError(
+            f"the file {file!r} cannot be read ({error.strerror}): give"
+            " --cluster-secret-file a file that this user may read"
+        ) from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise StartupError(
+            f"the file {file!r} is open to others than its owner (mode"
+            f" {stat.S_IMODE(mode):o}), but it has the secret of the cluster: chmod 600"
+            " it"
+        )
+    if len(secret) < SHORTEST_SECRET:
+        raise StartupError(
+            f"the secret in {file!r} is too short: it needs at least {SHORTEST_SECRET}"
+            " bytes, such as those of `openssl rand -hex 32`"
+        )
+    return secret

@@ -101,6 +101,7 @@ class Config:
     queue_options: Mapping[str, Any] = field(default_factory=dict)
     inbox: bool = False
     cluster: Cluster | None = None
+    cluster_secret_file: str | None = None
     allow_shutdown: bool = False
 
     max_connections: int | None = None
@@ -344,7 +345,7 @@ def _without_effect(options: _Options, known: _Known) -> Iterator[str]:
     """Yield a sentence for each option that has no effect."""
     reasons = _REASONS | dict(without_effect(options, known.services))
     if "cluster" not in options:
-        parts = ("cluster_address", "cluster_lease")
+        parts = ("cluster_address", "cluster_lease", "cluster_secret_file")
         reasons |= dict.fromkeys(parts, "--cluster was not given")
     if not options.get("keepalive"):
         names = (f"keepalive_{field.name}" for field in fields(Keepalive))
@@ -354,7 +355,7 @@ def _without_effect(options: _Options, known: _Known) -> Iterator[str]:
         reasons |= dict.fromkeys(files, "the server listens on no Unix socket")
     if not options.get("ssl"):
         reasons |= dict.fromkeys(_TLS_FILES, "TLS is not in use, --ssl was not given")
-    elif options.get("ssl_verify", "none") == "none":
+    elif options.get("ssl_verify", "none") == "none" and "cluster" not in options:
         reasons["ssl_ca_file"] = "clients need no certificates without --ssl-verify"
     hidden = (names[0][2:].replace("-", "_") for names, _ in HIDDEN)
     in_use = queues.in_use(options, known.plugins)

@@ -4,7 +4,7 @@ import errno
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -34,7 +34,11 @@ class Running:
     """A listener in a thread of its own."""
 
     def __init__(
-        self, config: Config, engine: bool, queue: Queue | None = None
+        self,
+        config: Config,
+        engine: bool,
+        queue: Queue | None = None,
+        prepare: Callable[["Running"], None] = lambda running: None,
     ) -> None:
         self.sockets = open_all(config.listen, config.backlog)
         self.addresses = [sock.getsockname() for sock in self.sockets]
@@ -52,12 +56,18 @@ class Running:
         )
         self.listener.replay()
         self.ready: list[str] = []
+        self.began = Event()
+        prepare(self)
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        serving = self.listener.serve(lambda: self.ready.append("ready"))
+        serving = self.listener.serve(self._begin)
         run_loop(serving, self.selector)
+
+    def _begin(self) -> None:
+        self.ready.append("ready")
+        self.began.set()
 
     def call(self, function) -> None:
         """Call a function in the listener's thread, and wait for it."""
@@ -106,9 +116,13 @@ def running(request):
 
 @contextmanager
 def run(
-    config: Config = LOCAL, *, engine: bool = True, queue: Queue | None = None
+    config: Config = LOCAL,
+    *,
+    engine: bool = True,
+    queue: Queue | None = None,
+    prepare: Callable[[Running], None] = lambda running: None,
 ) -> Iterator[Running]:
-    server = Running(config, engine, queue)
+    server = Running(config, engine, queue, prepare)
     try:
         yield server
     finally:

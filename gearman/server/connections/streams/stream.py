@@ -5,7 +5,8 @@ import logging
 from math import inf
 from typing import cast
 
-from ...protocols.interface import Service, Trace
+from ...protocols.gear import Dispatch, GearProtocol
+from ...protocols.interface import Protocol, Service, Trace
 from ..connection import Connection, State
 from ..context import Context
 from ..peers import Address, hung_up
@@ -23,6 +24,8 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
     own_memory = 4700
 
     _transport: Outgoing
+    # What the peer speaks, perhaps inside of TLS.
+    _spoken: Protocol
 
     def __init__(self, context: Context, service: Service, address: Address) -> None:
         super().__init__(context, address)
@@ -45,10 +48,15 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
     def _attach(self, descriptor: int) -> None:
         self._turns.begin()
         trace = _trace(self.name)
-        self.protocol = self._service.connect(self.host, descriptor, trace)
+        self._spoken = self._service.connect(self.host, descriptor, trace)
+        self.protocol = self._spoken
         self.peer = self.protocol.peer
         self.peer.connection = self
         self._follow_protocol()
+
+    def be_link(self, dispatch: Dispatch, max_packet: int) -> None:
+        cast("GearProtocol", self._spoken).widen(dispatch, max_packet)
+        self._max_outbox = 0
 
     # -- reading
 

@@ -5,12 +5,14 @@ waits for a peer is counted, encrypted or not.
 """
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from ....errors import ProtocolError
 from ...protocols.interface import Protocol, Service
+from ..connection import Connection
 from ..context import Context
 from ..peers import Address
 from .stream import StreamConnection
@@ -62,27 +64,46 @@ class _Records:
 
 
 class TlsProtocol(Protocol):
-    """The server's side of TLS around the protocol `inner`.
+    """One side of TLS around the protocol `inner`: that of the server by default.
 
     The handshake must be complete before the `deadline`, on the broker's clock, which
     is `seconds` from now. If it is `urgent`, OpenSSL has data to send, although the
     peer was not touched.
+
+    With a function `begun` it is the side of a client. That is called when the
+    handshake is complete: nothing may be written to the peer before.
     """
 
     def __init__(
-        self, inner: Protocol, context: ssl.SSLContext, deadline: float, seconds: float
+        self,
+        inner: Protocol,
+        context: ssl.SSLContext,
+        deadline: float,
+        seconds: float,
+        begun: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(inner.peer)
         self._inner = inner
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._records = _Records()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=begun is None
+        )
+        self._when_begun = begun or _nothing
         self.deadline = deadline
         self._seconds = seconds
         self._begun = False
         self._established = False
         # Whether the peer has said that it sends no more.
         self._ended = False
+        if begun is not None:
+            with suppress(ssl.SSLWantReadError):
+                self._tls.do_handshake()
+
+    @property
+    def certified(self) -> bool:
+        """Whether a certificate of the peer was verified."""
+        return bool(self._tls.getpeercert())
 
     @property
     def buffered(self) -> int:
@@ -112,6 +133,7 @@ class TlsProtocol(Protocol):
             if not self._established:
                 self._tls.do_handshake()
                 self._established = True
+                self._when_begun()
             while data := self._tls.read(_RECORD):
                 yield data
             self._ended = True
@@ -196,16 +218,26 @@ class TlsConnection(StreamConnection):
         service: Service,
         address: Address,
         tls: ssl.SSLContext,
+        begun: Callable[[Connection], None] | None = None,
     ) -> None:
         super().__init__(context, service, address)
         self._tls = tls
+        self._begun = None if begun is None else partial(begun, self)
 
     def _attach(self, descriptor: int) -> None:
         super()._attach(descriptor)
         seconds = self._context.config.request_timeout
         deadline = self._context.time() + seconds
-        self.protocol = TlsProtocol(self.protocol, self._tls, deadline, seconds)
+        self.protocol = TlsProtocol(
+            self._spoken, self._tls, deadline, seconds, self._begun
+        )
         self._follow_protocol()
+        if self.protocol.urgent:
+            self.flush()
+
+    @property
+    def certified(self) -> bool:
+        return self.protocol.certified
 
     def buffer_updated(self, nbytes: int) -> None:
         super().buffer_updated(nbytes)
@@ -215,6 +247,10 @@ class TlsConnection(StreamConnection):
     def _announce_end(self) -> None:
         if not self.closing:
             self._transport.write(self.protocol.end())
+
+
+def _nothing() -> None:
+    """Do nothing: nobody waits for the handshake."""
 
 
 def _describe(error: ssl.SSLError) -> str:

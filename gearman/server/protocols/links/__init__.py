@@ -1,0 +1,1 @@
+"""What servers of a cluster say to each other over links."""

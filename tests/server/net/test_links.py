@@ -1,0 +1,447 @@
+"""Links between real servers: they are opened, proved, watched, and closed."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import permutations
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from gearman.commands import BOTH, RESPONSE, RESPONSES, Command
+from gearman.framing import Decoder, Packet
+from gearman.server.cluster.links import VERSION, Identity
+from gearman.server.net.links import Links
+from gearman.server.protocols.links.link import Link, Verb
+from gearman.server.settings.certificates import open_certificates
+from gearman.server.settings.config import Config, Tls
+from tests.certificates import Authority
+from tests.cluster.proxy import Proxy
+from tests.server.net.test_listener import LOCAL, Running
+from tests.server.net.test_listener import running as running  # noqa: PLC0414
+from tests.servers import DEADLINE, HOST
+from tests.wire import Peer, packet
+
+SECRET = b"a secret that both know"
+NONCE = b"0123456789abcdef" * 2
+
+
+@dataclass
+class Server:
+    """A server of the cluster, and what has come over its links."""
+
+    id: int
+    address: str
+    links: Links
+    running: Running
+    got: list[tuple[int, tuple[bytes, ...]]] = field(default_factory=list)
+
+    def link(self, other: "Server") -> Link:
+        return self.links.up[other.id][0]
+
+    def until_linked(self, other: "Server") -> None:
+        """Return when there is a link, and a ping was answered."""
+        up = self.links.up
+        self.running.until(
+            lambda: other.id in up and up[other.id][0].course.lag < DEADLINE
+        )
+
+    def until_alone(self) -> None:
+        self.running.until(lambda: not self.links.up)
+
+    def until_got(self, count: int) -> None:
+        self.running.until(lambda: len(self.got) == count)
+
+    def use(self, link: Link) -> Mapping[int, Verb]:
+        def take(number: int, *arguments: bytes) -> None:
+            self.got.append((number, arguments))
+
+        numbers = (Command.WORK_COMPLETE, Command.JOB_CREATED + RESPONSES)
+        return {int(number): partial(take, int(number)) for number in numbers}
+
+    def send(self, other: "Server", data: bytes) -> None:
+        """Send a request, a response and a request over the link to another server."""
+        link = self.link(other)
+
+        def run() -> None:
+            self.running.listener._turns.begin()
+            link.request(Command.WORK_COMPLETE, (b"H:1", b""))
+            link.respond(Command.JOB_CREATED, (b"H:2",))
+            link.request(Command.WORK_COMPLETE, (b"H:3", data))
+
+        self.running.call(run)
+
+    def failures(self, other: int) -> int:
+        """Return how often another server could not be linked."""
+        contact = self.links._contacts._contacts.get(other)
+        return 0 if contact is None else contact.failures
+
+
+def sent(data: bytes) -> list[tuple[int, tuple[bytes, ...]]]:
+    """Return what `Server.send` sends."""
+    return [
+        (Command.WORK_COMPLETE, (b"H:1", b"")),
+        (Command.JOB_CREATED + RESPONSES, (b"H:2",)),
+        (Command.WORK_COMPLETE, (b"H:3", data)),
+    ]
+
+
+class Cluster:
+    """Servers, and the addresses at which they believe to find each other."""
+
+    def __init__(
+        self, run: Callable[..., AbstractContextManager[Running]], stack: ExitStack
+    ) -> None:
+        self.members: dict[int, Server] = {}
+        self._run = run
+        self._stack = stack
+
+    def add(
+        self,
+        number: int,
+        config: Config = LOCAL,
+        *,
+        secret: bytes | None = SECRET,
+        name: str = "fleet",
+        lease: float = 10.0,
+        proxy: Callable[[int], int] = int,
+    ) -> Server:
+        """Start a server; `proxy` returns the port at which others look for it."""
+        found: list[Server] = []
+
+        def prepare(running: Running) -> None:
+            address = f"{HOST}:{proxy(running.addresses[0][1])}"
+            me = Identity(name, number, 7, address)
+            links = Links(
+                *(me, lambda: self.members, secret, lease),
+                lambda link: found[0].use(link),
+            )
+            if config.tls is not None:
+                certificates = open_certificates(config.tls, dials=True)
+                running.listener._certificates = certificates
+            running.listener.links = links
+            found.append(Server(number, address, links, running))
+
+        running = self._stack.enter_context(self._run(config, prepare=prepare))
+        assert running.began.wait(DEADLINE)
+        self.members = {**self.members, number: found[0]}
+        self.tell()
+        return found[0]
+
+    def tell(self) -> None:
+        """Let all servers look at the members."""
+        for each in self.members.values():
+            each.running.call(each.links.changed)
+
+
+@pytest.fixture
+def cluster(running) -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        yield Cluster(running, stack)
+
+
+class TestLinks:
+    def test_the_server_with_the_lower_id_opens_the_link(self, cluster):
+        first, second = cluster.add(1), cluster.add(2)
+        first.until_linked(second)
+        second.until_linked(first)
+        assert (first.link(second).dialed, second.link(first).dialed) == (2, 0)
+        other = second.link(first).other
+        assert other == Identity("fleet", 1, 7, first.address)
+
+    def test_three_servers_have_a_link_for_each_two(self, cluster):
+        servers = [cluster.add(number) for number in (5, 3, 4)]
+        for one, other in permutations(servers, 2):
+            one.until_linked(other)
+
+    def test_requests_and_responses_go_both_ways(self, cluster):
+        large = b"x" * 1_000_000
+        for one, other in permutations([cluster.add(1), cluster.add(2)]):
+            one.until_linked(other)
+            one.send(other, large)
+            other.until_got(3)
+            assert other.got == sent(large)
+
+    def test_limits_of_clients_are_not_those_of_links(self, cluster):
+        config = replace(LOCAL, max_outbox=1000, max_packet=1000)
+        for one, other in permutations(
+            [cluster.add(1, config), cluster.add(2, config)]
+        ):
+            one.until_linked(other)
+            one.send(other, b"x" * 30_000)
+            one.send(other, b"x" * 1_000_000)
+            other.until_got(6)
+
+    def test_a_server_that_stops_is_dialed_again_when_it_is_back(
+        self, cluster, messages
+    ):
+        first, second = cluster.add(1), cluster.add(2)
+        first.until_linked(second)
+        second.running.end()
+        first.until_alone()
+        assert messages.count(f"the link to {second.address} is lost: ") == 1
+        del cluster.members[2]
+        first.until_linked(cluster.add(2))
+
+    def test_a_newer_link_replaces_the_one_before(self, cluster):
+        first, second = cluster.add(1), cluster.add(2)
+        second.until_linked(first)
+        before = second.link(first)
+        # As if it had come back before the end of its connection was noticed.
+        again = cluster.add(1)
+        second.running.until(lambda: second.link(again) is not before)
+        second.until_linked(again)
+        broker = second.running.listener.broker
+        second.running.until(lambda: before.peer not in broker.peers)
+
+    def test_a_link_to_a_server_that_has_left_is_closed(self, cluster):
+        first, second = cluster.add(1, lease=0.0), cluster.add(2, lease=0.0)
+        first.until_linked(second)
+        cluster.members = {}
+        first.running.call(first.links.changed)
+        first.until_alone()
+        second.until_alone()
+
+    def test_a_link_whose_connection_is_dead_is_closed(
+        self, cluster, messages, monkeypatch
+    ):
+        monkeypatch.setattr("gearman.server.cluster.links.PING", 0.05)
+        with proxies() as proxy:
+            first, second = cluster.add(1), cluster.add(2, proxy=proxy.open)
+            first.until_linked(second)
+            proxy.call(proxy.proxies[0].cut)
+            first.until_alone()
+            second.until_alone()
+            text = "is lost: 3 pings were not answered"
+            assert messages.count(f"the link to {second.address} {text}") == 1
+            assert messages.count(f"the link to {first.address} {text}") == 1
+            proxy.call(proxy.proxies[0].heal)
+            first.until_linked(second)
+
+
+class Proxies:
+    """Proxies in an event loop of their own."""
+
+    def __init__(self) -> None:
+        self.proxies: list[Proxy] = []
+        self.loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self.loop.run_forever)
+        self._thread.start()
+
+    def open(self, port: int) -> int:
+        proxy = Proxy(port)
+        self.proxies.append(proxy)
+        asyncio.run_coroutine_threadsafe(proxy.start(), self.loop).result(DEADLINE)
+        return proxy.port
+
+    def call(self, function: Callable[[], None]) -> None:
+        self.loop.call_soon_threadsafe(function)
+
+    def close(self) -> None:
+        for proxy in self.proxies:
+            asyncio.run_coroutine_threadsafe(proxy.close(), self.loop).result(DEADLINE)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(DEADLINE)
+        self.loop.close()
+
+
+@contextmanager
+def proxies() -> Iterator[Proxies]:
+    found = Proxies()
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+class TestProofs:
+    @pytest.mark.parametrize(
+        ("secret", "name", "why"),
+        [
+            (b"another secret here", "fleet", "--cluster-secret-file has another"),
+            (None, "fleet", "its proof is link-hmac, and link-local is needed"),
+            (SECRET, "navy", "it belongs to the cluster fleet, not to navy"),
+        ],
+    )
+    def test_a_server_without_the_proof_is_refused_and_both_say_so_once(
+        self, cluster, messages, secret, name, why
+    ):
+        first, second = cluster.add(1), cluster.add(2, secret=secret, name=name)
+        first.running.until(lambda: first.failures(2) >= 2)
+        assert not first.links.up
+        assert not second.links.up
+        assert messages.count(why) == 2
+        assert messages.count(f"no link to {second.address}: it refuses: ") == 1
+        assert messages.count(f"no link from {HOST} (") == 1
+
+    def test_servers_on_one_machine_need_no_proof(self, cluster):
+        first, second = cluster.add(1, secret=None), cluster.add(2, secret=None)
+        first.until_linked(second)
+
+    def test_servers_on_different_machines_do(self, cluster, messages, monkeypatch):
+        monkeypatch.setattr("gearman.server.net.links.LOOPBACK", ())
+        first, second = cluster.add(1, secret=None), cluster.add(2, secret=None)
+        first.running.until(lambda: first.failures(2))
+        assert not second.links.up
+        text = "there is neither a secret nor a certificate"
+        assert messages.count(f"no link to {second.address}: {text}") == 1
+
+    def test_nobody_listens_where_a_server_should_be(self, cluster, messages):
+        first, second = cluster.add(1), cluster.add(2)
+        first.until_linked(second)
+        second.running.end()
+        first.running.until(lambda: first.failures(2) >= 3)
+        told = [it for it in messages.told if f"no link to {second.address}" in it]
+        assert told == [f"no link to {second.address}: Connection refused"]
+
+    def test_an_address_that_answers_nothing_is_given_up(
+        self, cluster, messages, monkeypatch
+    ):
+        monkeypatch.setattr("gearman.server.net.links.PING", 0.02)
+        monkeypatch.setattr("gearman.server.cluster.links.PING", 0.02)
+        with proxies() as proxy:
+            second = cluster.add(2, proxy=proxy.open)
+            proxy.call(proxy.proxies[0].cut)
+            first = cluster.add(1)
+            first.running.until(lambda: first.failures(2))
+        text = "no proof came within 0.06 seconds"
+        assert messages.count(f"no link to {second.address}: {text}") == 1
+
+
+def hello(server: int, cluster: bytes = b"fleet") -> tuple[bytes, ...]:
+    return cluster, b"%d" % server, b"1", b"there:1", NONCE, VERSION
+
+
+class Foreign(Peer):
+    """A connection that tries to become a link."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self._decoder = Decoder(BOTH)
+
+    def say(self, name: Command, *arguments: bytes) -> None:
+        self.send_bytes(packet(int(name), *arguments))
+
+    def packets(self) -> list[Packet]:
+        """Return all packets until the server closes the connection."""
+        return self._decoder.feed(self.receive_end())
+
+    def refusal(self) -> bytes:
+        """Return the text of the last packet, which must be an ERROR."""
+        number, arguments = self.packets()[-1]
+        assert number == Command.ERROR + RESPONSES
+        assert isinstance(arguments, tuple)
+        assert arguments[0] == b"LINK_REFUSED"
+        return arguments[1]
+
+
+class TestForeigners:
+    @pytest.fixture
+    def foreign(self, cluster) -> Iterator[Foreign]:
+        port = cluster.add(9).running.addresses[0][1]
+        with Foreign(port) as peer:
+            yield peer
+
+    def test_before_the_proof_nothing_else_is_accepted(self, foreign):
+        foreign.say(Command.LINK_HELLO, *hello(1))
+        foreign.say(Command.SUBMIT_JOB, b"f", b"", b"")
+        assert foreign.refusal() == b"it sent another packet than the proof"
+
+    def test_nor_a_line(self, foreign):
+        foreign.say(Command.LINK_HELLO, *hello(1))
+        foreign.send_line(b"version")
+        assert foreign.refusal() == b"it sent another packet than the proof"
+
+    def test_nor_a_large_packet(self, foreign):
+        foreign.say(Command.LINK_HELLO, *hello(1))
+        foreign.read_more(time.monotonic() + DEADLINE)
+        foreign.say(Command.AUTH_REQ, b"link-hmac", b"x" * 5000)
+        assert foreign.refusal().startswith(b"Packet of 5010 bytes is over the limit")
+
+    def test_what_is_no_packet_ends_the_connection(self, foreign):
+        foreign.say(Command.LINK_HELLO, *hello(1))
+        foreign.send_bytes(b"\0REX" * 3)
+        assert len(foreign.packets()) == 1
+
+    def test_a_wrong_proof_is_refused(self, foreign):
+        foreign.say(Command.LINK_HELLO, *hello(1))
+        foreign.say(Command.AUTH_REQ, b"link-hmac", b"0" * 64)
+        assert b"has another secret" in foreign.refusal()
+
+    def test_a_higher_id_is_refused(self, foreign):
+        foreign.say(Command.LINK_HELLO, *hello(10))
+        assert foreign.refusal() == b"the server with the lower id opens the link"
+
+    @pytest.mark.parametrize("before", ["CAN_DO", "SUBMIT_JOB", "SET_CLIENT_ID"])
+    def test_hello_has_to_be_the_first_packet(self, foreign, before):
+        arguments = (b"f", b"", b"") if before == "SUBMIT_JOB" else (b"f",)
+        foreign.send(before, *arguments)
+        foreign.fence()
+        answer = foreign.request(int(Command.LINK_HELLO), *hello(1))
+        assert answer.name == "ERROR"
+        assert answer.arguments[0] == b"INVALID_COMMAND"
+
+    def test_responses_of_a_peer_that_is_no_link_are_refused_as_ever(self, foreign):
+        foreign.send_bytes(packet("JOB_CREATED", b"H:1", magic=RESPONSE))
+        answer = foreign.receive()
+        assert answer.arguments == [b"INVALID_MAGIC", b"Request magic expected"]
+        assert foreign.fence() == []
+
+
+def test_without_a_cluster_a_link_is_refused(running):
+    with running() as server, server.peer() as peer:
+        answer = peer.request(int(Command.LINK_HELLO), *hello(1))
+        assert answer.arguments == [b"INVALID_COMMAND", b"Command not expected"]
+        assert peer.fence() == []
+
+
+class TestTls:
+    @pytest.fixture
+    def authority(self, tmp_path: Path) -> Authority:
+        return Authority(tmp_path)
+
+    def config(self, authority: Authority, *, verify: bool) -> Config:
+        path = str(authority.server)
+        files = Tls(path, path)
+        if verify:
+            files = Tls(path, path, str(authority.path), "required")
+        return replace(LOCAL, tls=files)
+
+    def test_links_use_tls_if_the_servers_do(self, cluster, authority):
+        config = self.config(authority, verify=False)
+        large = b"x" * 1_000_000
+        for one, other in permutations(
+            [cluster.add(1, config), cluster.add(2, config)]
+        ):
+            one.until_linked(other)
+            one.send(other, large)
+            other.until_got(3)
+            assert other.got == sent(large)
+
+    def test_certificates_are_a_proof(self, cluster, authority, monkeypatch):
+        monkeypatch.setattr("gearman.server.net.links.LOOPBACK", ())
+        config = self.config(authority, verify=True)
+        first = cluster.add(1, config, secret=None)
+        second = cluster.add(2, config, secret=None)
+        first.until_linked(second)
+
+    def test_a_certificate_of_another_authority_is_refused(
+        self, cluster, authority, messages, tmp_path
+    ):
+        (tmp_path / "other").mkdir()
+        other = Authority(tmp_path / "other")
+        first = cluster.add(1, self.config(authority, verify=True))
+        second = cluster.add(2, self.config(other, verify=False))
+        first.running.until(lambda: first.failures(2))
+        text = f"no link to {second.address}: TLS: its certificate is refused"
+        assert messages.count(text) == 1
+
+    def test_a_server_without_tls_is_no_link(self, cluster, authority, messages):
+        first = cluster.add(1, self.config(authority, verify=False))
+        second = cluster.add(2)
+        first.running.until(lambda: first.failures(2))
+        assert messages.count(f"no link to {second.address}: ") == 1
