@@ -20,6 +20,7 @@ from .net.loop import Selector, run
 from .operator import Operator
 from .settings import process
 from .settings.certificates import Certificates, open_certificates
+from .settings.cluster import read_secret
 from .settings.config import Config, parse
 from .settings.ownership import may_write
 from .settings.settings_file import SettingsFile, open_settings
@@ -99,7 +100,8 @@ def run_process(
     spans = None
     try:
         # Before the user changes: the new one may not be allowed to read the files.
-        certificates = open_certificates(config.tls)
+        certificates = open_certificates(config.tls, config.cluster is not None)
+        secret = read_secret(config.cluster_secret_file)
         settings = open_settings(config.settings)
         spans = QueueSpans(open_provider()) if config.traces else None
         groups = open_sockets(config, given)
@@ -115,7 +117,8 @@ def run_process(
         if config.cluster is not None:
             again = partial(_open_queue, config)
             cluster = config.cluster
-            Member(cluster, operator, again, make, groups, config.backlog).run()
+            backlog = config.backlog
+            Member(cluster, operator, again, make, groups, backlog, secret).run()
         else:
             selector = Selector()
             listener = make(open_queue(config), selector, groups)

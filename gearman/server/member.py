@@ -9,19 +9,24 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 
 from ..errors import QueueError, StartupError
 from ..queue import Cluster, Queue
 from .cluster.keeper import PAUSE, Keeper
 from .cluster.lease import State
+from .cluster.links import Identity
+from .cluster.links import Member as Linked
 from .cluster.mover import Mover
 from .cluster.shards import Event, Map
+from .net.links import Links
 from .net.listener import Listener
 from .net.loop import Selector, run
+from .net.show_cluster import facts
 from .net.sockets import close_all, listen, refuse
 from .operator import Operator
+from .protocols.links.link import Link, Verb
 
 Groups = Sequence[list[socket.socket]]
 
@@ -46,9 +51,11 @@ class Member:
         make: Make,
         groups: Groups,
         backlog: int,
+        secret: bytes | None = None,
     ) -> None:
         self.map = Map()
-        self._lease = cluster.lease
+        self._cluster = cluster
+        self._secret = secret
         self._operator = operator
         self._open_queue = open_queue
         self._make = make
@@ -194,8 +201,37 @@ class Member:
         self._listen_to_keeper(look)
         asyncio.get_running_loop().call_soon(begin)
         listener.wants_to_drain = drain
+        links = self._links(listener)
+        self.map.listeners.append(links.changed)
         self._operator.attach(listener.stop, drain, listener.reload)
         await listener.serve(self._operator.ready)
+        self.map.listeners.remove(links.changed)
+
+    def _links(self, listener: Listener) -> Links:
+        """Give a listener its links to the other servers."""
+        claim, cluster = self._keeper.claim, self._cluster
+        assert claim is not None  # noqa: S101
+        me = Identity(cluster.name, claim.id, claim.epoch, cluster.address)
+        listener.links = links = Links(
+            me, self._listening, self._secret, cluster.lease, _no_verbs
+        )
+
+        def show() -> dict[str, object]:
+            now = links.time()
+            left = self._keeper.until - now
+            return facts(me, cluster.lease, left, self.map, links.up, now)
+
+        listener.facts.cluster = show
+        return links
+
+    def _listening(self) -> Mapping[int, Linked]:
+        """Return the servers that listen: those that own shards, or did until now."""
+        owners = set(self.map.owners())
+        return {
+            server: member
+            for server, member in self.map.members().items()
+            if server in owners or member.draining
+        }
 
     def _mover(self, listener: Listener) -> Mover:
         durability = listener.durability
@@ -203,8 +239,13 @@ class Member:
         durability.own(self.map.served())
         return Mover(
             *(self.map, self._keeper, listener.broker, durability),
-            *(self._lease, listener.drain),
+            *(self._cluster.lease, listener.drain),
         )
+
+
+def _no_verbs(link: Link) -> Mapping[int, Verb]:
+    """Use a link for nothing but pings."""
+    return {}
 
 
 def _nothing() -> None:

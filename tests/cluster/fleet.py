@@ -2,12 +2,12 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from tests.crash.process import Server
 from tests.queues.backend_postgres import Database
-from tests.servers import DEADLINE, HOST
+from tests.servers import DEADLINE, HOST, free_port
 
 from .history import History
 from .proxy import Proxy
@@ -54,13 +54,21 @@ class Fleet:
     With a `conninfo` they connect by that, and not by a network of their own.
     """
 
-    def __init__(self, database: Database, lease: float, conninfo: str = "") -> None:
+    def __init__(
+        self,
+        database: Database,
+        lease: float,
+        conninfo: str = "",
+        options: Sequence[str] = (),
+    ) -> None:
         self.database = database
         self.history = History()
         self.servers: list[Server] = []
         self._lease = lease
         self._conninfo = conninfo
+        self._options = options
         self._proxies: dict[Server, Proxy] = {}
+        self._links: dict[Server, Proxy] = {}
         self._all: list[Server] = []
 
     @property
@@ -69,17 +77,21 @@ class Fleet:
 
     async def add(self) -> Server:
         """Start a server, and return it when it has joined the cluster."""
-        proxy = Proxy(self.database.cluster.port)
+        port = free_port()
+        proxy, links = Proxy(self.database.cluster.port), Proxy(port)
         await proxy.start()
+        await links.start()
         name = self.database.name
         own = f"host={HOST} port={proxy.port} user=postgres dbname={name}"
         conninfo = self._conninfo or own
         server = await Server.start(
             *("-q", "postgres", "--postgres-conninfo", conninfo),
             *("--cluster", "fleet", "--cluster-lease", str(self._lease)),
-            *("--cluster-address", f"{HOST}:{proxy.port}"),
+            *("--cluster-address", f"{HOST}:{links.port}", *self._options),
+            port=str(port),
         )
         self._proxies[server] = proxy
+        self._links[server] = links
         self.servers.append(server)
         self._all.append(server)
         await server.says(JOINED)
@@ -87,6 +99,10 @@ class Fleet:
 
     def network(self, server: Server) -> Proxy:
         return self._proxies[server]
+
+    def links(self, server: Server) -> Proxy:
+        """Return the network of the links that others open to a server."""
+        return self._links[server]
 
     async def remove(self, server: Server, number: int) -> None:
         """End a server by a signal."""
@@ -97,6 +113,7 @@ class Fleet:
         else:
             await server.end()
         await proxy.close()
+        await self._links.pop(server).close()
 
     def owned(self) -> list[int]:
         """Return how many shards each server of the cluster owns, in order."""
@@ -127,10 +144,14 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(
-    database: Database, servers: int = 2, lease: float = 1.0, conninfo: str = ""
+    database: Database,
+    servers: int = 2,
+    lease: float = 1.0,
+    conninfo: str = "",
+    options: Sequence[str] = (),
 ) -> AsyncIterator[Fleet]:
-    """Run some servers that share the shards."""
-    running = Fleet(database, lease, conninfo)
+    """Run some servers that share the shards, with further `options`."""
+    running = Fleet(database, lease, conninfo, options)
     try:
         await (await running.add()).ready()
         database.sql(WATCH)

@@ -43,23 +43,25 @@ class Server:
         cls,
         *options: str,
         program: Sequence[str] = ("-m", "gearman.server"),
+        port: str = "",
         **variables: str,
     ) -> Self:
         """Start a server with these options and environment variables.
 
+        It listens on a free port if none is given.
         `program` are arguments of Python, if it does not run the server itself.
         """
-        port = free_port()
+        port = port or str(free_port())
         environment = package_environment() | variables
         environment["PYTHONPATH"] += f":{PLUGINS}"
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", *program, "-L", HOST),
-            *("-p", str(port), "-l", "stderr", *options),
+            *("-p", port, "-l", "stderr", *options),
             env=environment,
             stdin=DEVNULL,
             stderr=PIPE,
         )
-        return cls(process, port)
+        return cls(process, int(port))
 
     async def _read(self) -> None:
         assert self.process.stderr is not None

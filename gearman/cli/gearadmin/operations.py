@@ -142,6 +142,12 @@ OPERATIONS: Final = (
         table=tables.RECORDS,
     ),
     Operation(
+        "show-cluster",
+        "show cluster",
+        "the servers of its cluster, their shards, and its links to them, as JSON",
+        table=tables.RECORDS,
+    ),
+    Operation(
         "show-policies",
         "show policies",
         "functions and their policies",
@@ -223,6 +229,11 @@ OPERATIONS: Final = (
     ),
     Operation("pause-schedule", "pause schedule", "let it submit no more jobs", "NAME"),
     Operation("resume-schedule", "resume schedule", "let it submit jobs again", "NAME"),
+    Operation(
+        "drain-server",
+        "drain server",
+        "let a server of a cluster give its jobs to the others, and stop then",
+    ),
     Operation("getpid", "getpid", "process id of the server"),
     Operation("server-version", "version", "version of the server"),
     Operation("server-verbose", "verbose", "log level of the server"),

@@ -1,4 +1,4 @@
-"""What a server knows of its process and its store, for `show stats`."""
+"""What a server knows of its process, store and cluster, for `show stats`."""
 
 import os
 import time
@@ -13,7 +13,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Facts:
-    """Returns facts about the process, its connections, store, hooks and relays."""
+    """Returns facts about the process, its connections, store, hooks and cluster."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -23,6 +23,8 @@ class Facts:
         self.hooks: Callable[[], object] = list
         self.relays: Callable[[], object] = list
         self.durability: Durability | None = None
+        # What is known of its cluster, if it is in one.
+        self.cluster: Callable[[], object] | None = None
 
     def __call__(self) -> dict[str, object]:
         store = self.durability
@@ -38,6 +40,7 @@ class Facts:
             "store": None if store is None else store.facts(),
             "hooks": self.hooks(),
             "relays": self.relays(),
+            "cluster": None if self.cluster is None else self.cluster(),
         }
 
 

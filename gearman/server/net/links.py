@@ -104,8 +104,9 @@ class Links:
             task.cancel()
 
     def changed(self) -> None:
-        """Look at the members, since they may have changed."""
-        self._soon(self._tick)
+        """Look at the members, if this has started, since they may have changed."""
+        if self._timer is not None:
+            self._soon(self._tick)
 
     # -- time
 

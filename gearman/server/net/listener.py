@@ -107,12 +107,13 @@ class Listener:
         self._counter = ConnectionCounter()
         self._apply_settings()
         self._queue = queue
-        self._facts = Facts()
+        self.facts = Facts()
         identity = Identity(
             __version__,
             os.getpid(),
             level_name(config.level),
             self._shutdown if config.allow_shutdown else None,
+            None if map is None else partial(self._shutdown, True),
         )
         self._server = Server(
             self.broker,
@@ -121,11 +122,11 @@ class Listener:
             config.request_timeout,
             config.admin_from or LOOPBACK,
             hostname=socket.gethostname(),
-            facts=self._facts,
+            facts=self.facts,
             metrics_functions=config.metrics_functions,
         )
         admin = Admin(
-            self.broker, identity, config.admin_from, self._limits, self._facts
+            self.broker, identity, config.admin_from, self._limits, self.facts
         )
         self._gear = Gear(self._server, admin)
         self._others = [
@@ -172,7 +173,7 @@ class Listener:
         self.connections = Connections(
             self.broker, self._turns, self._watchdog, self._counter, connected
         )
-        self._facts.connections = self.connections
+        self.facts.connections = self.connections
         factory = ConnectionFactory(
             self._context(), self._counter, self._certificates, self._engine
         )
@@ -186,7 +187,7 @@ class Listener:
             begin_turn = self._turns.begin
             self.links.start(Site(self._gear, factory, begin_turn, self._interrupt))
         self._outward = Outward(
-            *(self._server, self._facts, self._turns, self._report, self._call_soon)
+            *(self._server, self.facts, self._turns, self._report, self._call_soon)
         )
         self._apply_outward()
         if log.isEnabledFor(logging.INFO):
@@ -242,7 +243,7 @@ class Listener:
             *(self._queue, self.broker, self._turns.begin, self._flush),
             *(inbox, self.depose),
         )
-        self._facts.durability = self.durability
+        self.facts.durability = self.durability
         self.durability.start(self._loop, self._engine)
         return self.durability.connected
 

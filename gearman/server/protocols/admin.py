@@ -47,13 +47,15 @@ class Identity:
     """What the server says about itself, and how it is stopped.
 
     `shutdown` is called with True for a graceful shutdown. If it is None, the admin
-    protocol may not stop the server.
+    protocol may not stop the server. `drain` makes a server of a cluster give its
+    shards away, and end then.
     """
 
     version: str
     pid: int
     verbosity: str
     shutdown: Callable[[bool], None] | None = None
+    drain: Callable[[], None] | None = None
 
 
 class Usage(NamedTuple):
@@ -76,7 +78,7 @@ _OURS: Final = frozenset(
     {
         *(b"set", b"unset", b"pause", b"resume", b"purge", b"retry", b"forget"),
         # Workloads are for workers, and for those who may change something.
-        *(b"run", b"workload", _SHUTDOWN),
+        *(b"run", b"workload", b"drain", _SHUTDOWN),
     }
 )
 
@@ -130,6 +132,8 @@ class Admin:
         }
         for verb in self._steering.verbs:
             self._commands[verb] = partial(self._steering.answer, verb)
+        if identity.drain is not None:
+            self._commands[b"drain"] = self._drain
         if identity.shutdown is not None:
             self._commands[_SHUTDOWN] = self._shutdown
 
@@ -195,6 +199,8 @@ class Admin:
                 return self._list_jobs(lambda job: printable(job.unique) + b"\n")
             case [b"limits"]:
                 return pieces(map(_usage, self._limits()))
+            case [b"cluster"]:
+                return self._statistics.cluster()
             case [b"stats"]:
                 return self._statistics.answer()
             case [b"policies"]:
@@ -275,6 +281,13 @@ class Admin:
         if len(limits) == 1:
             limits *= 3
         self._broker.functions.of(name).limits = [*limits, usual, usual][:3]
+        return OK
+
+    def _drain(self, words: list[bytes]) -> bytes:
+        if [word.lower() for word in words] != [b"server"]:
+            return incomplete(b"drain")
+        assert self._identity.drain is not None  # noqa: S101
+        self._identity.drain()
         return OK
 
     def _shutdown(self, words: list[bytes]) -> bytes:

@@ -33,6 +33,15 @@ class Statistics:
         """Return the lines of `show stats`."""
         return pieces(map(json_line, self.records()))
 
+    def cluster(self) -> Iterator[bytes]:
+        """Return the lines of `show cluster`: none without a cluster."""
+        found: Any = self._facts().get("cluster")
+        if found is None:
+            return pieces(())
+        summary = {key: value for key, value in found.items() if key != "servers"}
+        servers = ({"kind": "server", **each} for each in found["servers"])
+        return pieces(map(json_line, ({"kind": "cluster", **summary}, *servers)))
+
     def records(self) -> Iterator[Record]:
         """Yield an object for the server, and one for each function."""
         yield {"kind": "server", **self._facts(), **server(self._broker)}

@@ -170,9 +170,7 @@ class Exposition:
                 {version: 1},
             ),
             family(
-                "gearman_connections",
-                "gauge",
-                "Open connections.",
+                *("gearman_connections", "gauge", "Open connections."),
                 len(broker.peers),
             ),
             family(
@@ -208,6 +206,7 @@ class Exposition:
             *_of_process(facts),
             *_of_store(facts.get("store")),
             *_of_hooks_and_relays(facts),
+            *_of_cluster(facts.get("cluster")),
         ]
         return b"".join(texts)
 
@@ -239,6 +238,23 @@ def _of_process(facts: Mapping[str, Any]) -> Iterator[bytes]:
         # The system does not tell all of them everywhere.
         if (value := facts.get(key)) is not None:
             yield family(name, kind, text, value)
+
+
+def _of_cluster(cluster: Mapping[str, Any] | None) -> Iterator[bytes]:
+    """Yield what is known of the cluster, if the server is in one."""
+    if cluster is None:
+        return
+    servers = cluster["servers"]
+    owned = [it["owned"] for it in servers if it["id"] == cluster["server"]]
+    linked = [it for it in servers if it["link"] == "up"]
+    values = (
+        ("servers", "Servers that have joined.", len(servers)),
+        ("links", "Servers to which the link is up.", len(linked)),
+        ("shards", "Shards of this server.", sum(owned)),
+        ("free_shards", "Shards of no server.", cluster["unowned"]),
+    )
+    for name, text, value in values:
+        yield family(f"gearman_cluster_{name}", "gauge", text, value)
 
 
 def _of_store(store: Mapping[str, Any] | None) -> Iterator[bytes]:

@@ -39,7 +39,8 @@ def labels(server) -> dict[str, set[str]]:
     relay = dict.fromkeys(("connected", "waiting", "unanswered", "passed_on"), 0)
     relays = [{"name": "r", **relay, "refused": 0, "failures": 0}]
     facts = {"store": stored, "cpu": 1, "resident": 1, "started": 1, "hooks": [hook]}
-    facts["relays"] = relays
+    cluster = {"server": "1", "servers": [], "unowned": 0}
+    facts |= {"relays": relays, "cluster": cluster}
     server.site.facts = lambda: facts
     text = b"".join(Exposition(server.site).pieces()).decode()
     found: dict[str, set[str]] = {}
