@@ -79,8 +79,7 @@ class Command(IntEnum):
     LINK_READY = 268
     LINK_PING = 269
     LINK_PONG = 270
-    LINK_MAP = 271
-    # The number 272 is kept free.
+    # The numbers 271 and 272 are kept free.
     LINK_RUNNING = 273
     LINK_RUNS = 274
     LINK_CANCEL = 275
@@ -185,7 +184,6 @@ _ROWS = (
     Row(Command.LINK_READY, ("function", "count", "age"), _L),
     Row(Command.LINK_PING, ("counter",), _L),
     Row(Command.LINK_PONG, ("counter",), _L),
-    Row(Command.LINK_MAP, ("version",), _L),
     Row(Command.LINK_RUNNING, ("shards",), _L),
     Row(Command.LINK_RUNS, ("handles",), _L),
     Row(Command.LINK_CANCEL, ("handle",), _L),

@@ -72,7 +72,6 @@ PROTOCOL = """
 268 LINK_READY                   L  function count age
 269 LINK_PING                    L  counter
 270 LINK_PONG                    L  counter
-271 LINK_MAP                     L  version
 273 LINK_RUNNING                 L  shards
 274 LINK_RUNS                    L  handles
 275 LINK_CANCEL                  L  handle

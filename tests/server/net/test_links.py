@@ -166,6 +166,15 @@ class TestLinks:
             other.until_got(3)
             assert other.got == sent(large)
 
+    def test_a_packet_that_is_not_for_links_ends_the_link(self, cluster, messages):
+        first, second = cluster.add(1), cluster.add(2)
+        first.until_linked(second)
+        link = first.link(second)
+        first.running.call(lambda: link.request(Command.CAN_DO, (b"f",)))
+        text = f"{first.address} is lost: it sent packet 1, which is not for links"
+        second.running.until(lambda: messages.count(text))
+        first.until_linked(second)
+
     def test_limits_of_clients_are_not_those_of_links(self, cluster):
         config = replace(LOCAL, max_outbox=1000, max_packet=1000)
         for one, other in permutations(

@@ -3,7 +3,15 @@
 import pytest
 
 from gearman import _framing
-from gearman.commands import COMMANDS, MAX_CLIENT_ID, REQUEST, RESPONSE, Command, Sender
+from gearman.commands import (
+    COMMANDS,
+    MAX_CLIENT_ID,
+    REQUEST,
+    RESPONSE,
+    RESPONSES,
+    Command,
+    Sender,
+)
 from gearman.errors import PacketTooLarge
 from gearman.server.protocols import lines
 from gearman.server.protocols.describe import describe
@@ -380,3 +388,24 @@ class TestTurns:
         self.ask(peer, 2)
         assert peer.protocol.pieces_to_send() == [b"OK 1.2.3\n"] * 2
         assert server.trace[-2:] == ["sent TEXT OK 1.2.3"] * 2
+
+
+def test_packets_of_a_link_are_logged_and_go_where_they_should(server):
+    told: list[str] = []
+    got: list[object] = []
+    protocol = server.gear.connect("127.0.0.1", 7, told.append)
+    protocol.widen(lambda peer, packet: got.append(packet), 1000)
+    request = _framing.encode(Command.LINK_PING, (b"1",), REQUEST)
+    response = _framing.encode(Command.JOB_CREATED, (b"H:1",))
+    protocol.receive(request + response)
+    assert got == [
+        (Command.LINK_PING, (b"1",)),
+        (Command.JOB_CREATED + RESPONSES, (b"H:1",)),
+    ]
+    protocol.peer.write(request)
+    assert b"".join(protocol.pieces_to_send()) == request
+    assert told == [
+        "received LINK_PING 1",
+        "received JOB_CREATED H:1",
+        "sent LINK_PING 1",
+    ]

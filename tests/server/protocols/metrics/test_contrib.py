@@ -38,9 +38,9 @@ def labels(server) -> dict[str, set[str]]:
     stored = {**store(), "inbox": {**inbox(), "waiting": 1}}
     relay = dict.fromkeys(("connected", "waiting", "unanswered", "passed_on"), 0)
     relays = [{"name": "r", **relay, "refused": 0, "failures": 0}]
-    facts = {"store": stored, "cpu": 1, "resident": 1, "started": 1, "hooks": [hook]}
     cluster = {"server": "1", "servers": [], "unowned": 0}
-    facts |= {"relays": relays, "cluster": cluster}
+    facts: dict[str, Any] = {"store": stored, "hooks": [hook], "cluster": cluster}
+    facts |= {"relays": relays, "cpu": 1, "resident": 1, "started": 1}
     server.site.facts = lambda: facts
     text = b"".join(Exposition(server.site).pieces()).decode()
     found: dict[str, set[str]] = {}
