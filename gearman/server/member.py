@@ -20,10 +20,10 @@ from .cluster.links import Identity
 from .cluster.links import Member as Linked
 from .cluster.mover import Mover
 from .cluster.shards import Event, Map
+from .net.facts.cluster import facts
 from .net.links import Links
 from .net.listener import Listener
 from .net.loop import Selector, run
-from .net.show_cluster import facts
 from .net.sockets import close_all, listen, refuse
 from .operator import Operator
 from .protocols.links.link import Link, Verb

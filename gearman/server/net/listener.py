@@ -44,13 +44,13 @@ from ..watch.job_log import JobLog
 from .acceptor import Acceptor
 from .connection_factory import ConnectionFactory
 from .engine import Engine
-from .facts import Facts
+from .facts.limits import usages
+from .facts.process import Facts
 from .links import Links, Site
 from .live_settings import load, set_limits
 from .loop import Selector
 from .new_broker import new_broker
 from .outward import Outward
-from .show_limits import usages
 from .sockets import InheritedSocket, remove_file
 from .telling import tell
 

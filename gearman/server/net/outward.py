@@ -9,7 +9,7 @@ from ..protocols.interface import Server
 from ..relay.io.relays import Relays
 from ..settings.settings_file import Settings
 from ..watch.hooks.hooks import Hooks
-from .facts import Facts
+from .facts.process import Facts
 
 
 class Outward:

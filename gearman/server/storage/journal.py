@@ -8,6 +8,7 @@ no other jobs than those of its own batch. A record is what the store keeps besi
 from collections.abc import Iterable
 from itertools import islice
 
+from ...queue import StoredJob
 from ..broker import Job, Record
 
 # The most changes of one commit, and the most bytes of its workloads, options and
@@ -143,3 +144,22 @@ class Journal:
 def jobs_of(changes: Changes) -> list[Added]:
     """Return the jobs and records that are to be added."""
     return [job for job in changes.values() if job is not None]
+
+
+def stored(job: Added) -> StoredJob:
+    """Return a job or record as a plugin stores it."""
+    if isinstance(job, Record):
+        number, handle, name, data = job.number, job.handle, job.name, job.workload
+        return StoredJob(number, handle, name, b"", data, extra=job.extra)
+    return StoredJob(
+        job.number,
+        job.handle,
+        job.function.name,
+        job.unique,
+        job.workload,
+        job.priority,
+        job.when,
+        job.retries,
+        job.reducer,
+        b"" if job.extra is None else job.extra.record,
+    )

@@ -21,14 +21,14 @@ from math import inf
 from typing import NamedTuple, cast
 
 from ...errors import Fenced, JobRefused, JobsLost, QueueError
-from ...queue import Inbox, Queue, StoredJob
+from ...queue import Inbox, Queue
 from ...text import printable, shown
 from ..broker import Job, Record
 from ..broker.stats import Histogram
 from ..settings.levels import NOTICE
 from ..watch.limited_log import LimitedLog
 from .errands import Errand, Errands
-from .journal import MAX_CHANGES, Added, Changes, Journal, jobs_of
+from .journal import MAX_CHANGES, Added, Changes, Journal, jobs_of, stored
 from .rows import MAX_BYTES, MOST_COUNTED, Leaving, Rows
 
 # Seconds that removals wait for further changes.
@@ -318,7 +318,7 @@ class Store:
 
     def _try(self, changes: Changes, leaving: Leaving = NONE_LEAVE) -> None:
         """Commit; if that fails, try once more: an idle connection may be broken."""
-        added = [_stored(job) for job in jobs_of(changes)]
+        added = [stored(job) for job in jobs_of(changes)]
         done = [number for number, job in changes.items() if job is None]
         patience = 0 if self._outage else 1
         for _ in range(MAX_ATTEMPTS):
@@ -428,24 +428,6 @@ class Store:
         with self._lock:
             self._outcomes.append(outcome)
         self._landed()
-
-
-def _stored(job: Added) -> StoredJob:
-    if isinstance(job, Record):
-        number, handle, name, data = job.number, job.handle, job.name, job.workload
-        return StoredJob(number, handle, name, b"", data, extra=job.extra)
-    return StoredJob(
-        job.number,
-        job.handle,
-        job.function.name,
-        job.unique,
-        job.workload,
-        job.priority,
-        job.when,
-        job.retries,
-        job.reducer,
-        b"" if job.extra is None else job.extra.record,
-    )
 
 
 def _reason(text: str) -> bytes:

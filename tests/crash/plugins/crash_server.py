@@ -12,13 +12,13 @@ from gearman.options import Schedule
 from gearman.queue import StoredJob
 from gearman.server.__main__ import main
 from gearman.server.settings.cron import CronTimes
-from gearman.server.storage import store
+from gearman.server.storage import journal, store
 from gearman.server.storage.journal import Added
 
 STEP = float(os.environ["CRASH_STEP"])
 DIARY = os.open(os.environ["CRASH_DIARY"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-stored = store._stored
+stored = journal.stored
 
 
 def following(self: CronTimes, schedule: Schedule, after: float) -> float:
@@ -38,7 +38,7 @@ def noted(job: Added) -> StoredJob:
 
 CronTimes.following = following  # type: ignore[method-assign]
 CronTimes.preceding = preceding  # type: ignore[method-assign]
-store._stored = noted
+store.stored = noted  # type: ignore[attr-defined]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,9 +9,9 @@ from gearman.commands import MAX_PACKET
 from gearman.server.connections.relief import SMALL
 from gearman.server.settings.config import Config
 from gearman.server.settings.memory import budget, default_budget, machine_memory
+from tests.server.net.facts.test_limits import limits
 from tests.server.net.test_large_results import warnings
 from tests.server.net.test_listener import LOCAL, running
-from tests.server.net.test_show_limits import limits
 from tests.server.protocols.http.test_http import WEB, connect
 from tests.server.protocols.test_memcached import CONFIG as CACHE
 from tests.wire import packet

@@ -20,7 +20,7 @@ import pytest
 
 from gearman.commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from tests.certificates import Authority
-from tests.server.net.test_show_limits import limits
+from tests.server.net.facts.test_limits import limits
 from tests.servers import Server, free_port, ours
 from tests.wire import Peer, packet
 

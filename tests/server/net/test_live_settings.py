@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.net.test_show_limits import limits
+from tests.server.net.facts.test_limits import limits
 from tests.servers import DEADLINE, Server, ours, until
 from tests.wire import Peer
 

@@ -14,8 +14,7 @@ from gearman.options import Policies, Schedule, parse_policy
 from gearman.queue import StoredJob
 from gearman.server.broker import Job, Record
 from gearman.server.broker.steering.records import split
-from gearman.server.storage.journal import MAX_CHANGES, Journal
-from gearman.server.storage.store import _stored
+from gearman.server.storage.journal import MAX_CHANGES, Journal, stored
 from tests.server.conftest import Server
 
 POLICIES = {
@@ -80,7 +79,7 @@ class Writer:
                 if change is None:
                     self.rows.pop(number, None)
                 else:
-                    self.rows[number] = _stored(change)
+                    self.rows[number] = stored(change)
             added = [each for each in changes.values() if each is not None]
             broker.stored.durable([each for each in added if isinstance(each, Job)])
             broker.stored.recorded([r.number for r in added if isinstance(r, Record)])

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gearman.commands import Command
 from gearman.server.broker import Limits
 from gearman.server.broker.stats import BOUNDS, Histogram
-from gearman.server.net.show_limits import usages
+from gearman.server.net.facts.limits import usages
 from gearman.server.protocols.lines import PIECE_SIZE
 from gearman.server.protocols.metrics.exposition import LIMITS, Exposition
 from gearman.server.protocols.metrics.families import SHOWN

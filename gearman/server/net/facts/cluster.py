@@ -5,9 +5,9 @@ from itertools import groupby
 from math import inf
 from typing import Protocol
 
-from ..cluster.home import SHARDS
-from ..cluster.links import Identity
-from ..protocols.links.link import Link
+from ...cluster.home import SHARDS
+from ...cluster.links import Identity
+from ...protocols.links.link import Link
 
 
 class Member(Protocol):

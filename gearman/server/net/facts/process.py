@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Sized
 from contextlib import suppress
 
-from ... import __version__
-from ...framing import BUILD
-from ..storage.durability import Durability
+from .... import __version__
+from ....framing import BUILD
+from ...storage.durability import Durability
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from ..broker import Broker
-from ..connections.access import ConnectionCounter
-from ..connections.members import Connections
-from ..protocols.admin import Usage
-from ..settings.config import Config
+from ...broker import Broker
+from ...connections.access import ConnectionCounter
+from ...connections.members import Connections
+from ...protocols.admin import Usage
+from ...settings.config import Config
 
 
 def usages(

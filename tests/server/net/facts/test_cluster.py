@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gearman.server.cluster.links import Course, Identity
-from gearman.server.net.facts import Facts
-from gearman.server.net.show_cluster import facts, ranges
+from gearman.server.net.facts.cluster import facts, ranges
+from gearman.server.net.facts.process import Facts
 from gearman.server.protocols.admin import Admin
 from gearman.server.protocols.admin import Identity as Who
 from gearman.server.protocols.metrics.exposition import Exposition
