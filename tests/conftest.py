@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from gearman import __version__
 from gearman.framing import BUILD
+from tests.queues import backend_galera
 from tests.queues.backend import Backend, Store
 from tests.queues.backends import BACKENDS
 
@@ -151,3 +152,10 @@ def framing(request: pytest.FixtureRequest) -> ModuleType:
         return import_module("gearman._framing")
     module: ModuleType = request.getfixturevalue("speedups")
     return module
+
+
+@pytest.fixture(scope="session")
+def galera() -> Iterator[backend_galera.Galera]:
+    """Three nodes of Galera, some of which earlier tests may have stopped."""
+    with backend_galera.galera() as running:
+        yield running

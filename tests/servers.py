@@ -74,6 +74,8 @@ PACKAGES = {
     "redis-py": "python3-redis",
     "mariadb": "mariadb-client",
     "mariadb_config": "libmariadb-dev",
+    "galera": "galera-4",
+    "ss": "iproute2",
     "make": "make",
     "valgrind": "valgrind",
     "PL/Python": "postgresql-plpython3-15",

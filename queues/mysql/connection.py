@@ -9,6 +9,7 @@ has no prepared statements.
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 import pymysql
@@ -16,16 +17,11 @@ from pymysql.constants import CLIENT, SERVER_STATUS
 
 from gearman.errors import QueueError
 
-# Seconds that connecting, each answer while doing so, waiting for a lock, and a
-# statement may take.
+# See `Limits`.
 CONNECT: Final = 10
 LOCK: Final = 5
 STATEMENT: Final = 20
-# Seconds without an answer after which the database counts as lost. It is longer than a
-# statement may take.
 SILENCE: Final = 30
-# Seconds without a statement after which the database ends a connection, and releases
-# its lock: so long a machine that is lost keeps the table.
 IDLE: Final = 60
 
 KEEPALIVE: Final = {
@@ -42,14 +38,19 @@ SMALLEST_PACKET: Final = 1024 * 1024
 BAD_NULL: Final = 1048
 DUPLICATE: Final = 1062
 UNKNOWN_THREAD: Final = 1094
-DEADLOCK: Final = 1213
+UNKNOWN_VARIABLE: Final = 1193
+SEVERAL_ROWS: Final = 1242
+IS_READ_ONLY: Final = 1290
+# Of transactions that collide: each can be tried again. Galera has the first one too.
+COLLISIONS: Final = frozenset({1213, 1020})
 READ_ONLY: Final = frozenset({1290, 1792, 1836})
 DENIED: Final = frozenset({1044, 1142, 1143, 1227, 1370})
 # There is no such table, or the user has no right to know.
 HIDDEN: Final = frozenset({1146, 1142})
 
-# MySQL skips the last comment: it can't limit the time of all statements. The rows of
-# the last statement have the number of the session, and the bytes of a statement.
+# MySQL skips the last comment: it can't limit the time of all statements. A node of
+# Galera that is not one of the majority refuses DO. The rows of the last statement have
+# the number of the session, the bytes of a statement, and whether nobody may write.
 PREPARATION: Final = """
     SET NAMES binary;
     SET SESSION TRANSACTION READ WRITE;
@@ -60,10 +61,42 @@ PREPARATION: Final = """
         lock_wait_timeout = {lock}, net_read_timeout = {silence},
         net_write_timeout = {silence}, wait_timeout = {idle}
         /*M!, max_statement_time = {statement} */;
-    SELECT CONNECTION_ID(), @@max_allowed_packet
+    DO 0;
+    SHOW STATUS LIKE 'wsrep_provider_name';
+    SELECT CONNECTION_ID(), @@max_allowed_packet, @@read_only
 """
 
+# A node of Galera may roll back a transaction between two statements of a message. Then
+# MariaDB carries out the rest of the message, each statement for itself. In a compound
+# statement it does not. MySQL has none outside of functions.
+COMPOUND: Final = b"BEGIN NOT ATOMIC %b; END"
+
 Row = tuple[Any, ...]
+
+
+class Limits(NamedTuple):
+    """Seconds that a connection may take for something.
+
+    They are those of connecting, and of each answer while doing so; of waiting for a
+    lock; of a statement; without an answer, after which the database counts as lost,
+    and which is longer than that of a statement; without a statement, after which the
+    database ends the connection, with its locks: so long a machine that is lost keeps
+    what it has.
+    """
+
+    connect: float
+    lock: float
+    statement: float
+    silence: float
+    idle: float
+
+    def settings(self) -> dict[str, int]:
+        """Return the values of settings of the database: whole seconds, at least 1."""
+        return {name: max(ceil(value), 1) for name, value in self._asdict().items()}
+
+
+def usual() -> Limits:
+    return Limits(CONNECT, LOCK, STATEMENT, SILENCE, IDLE)
 
 
 class Result(NamedTuple):
@@ -84,25 +117,30 @@ class DatabaseError(QueueError):
 class Connection:
     """An open connection. A failure is raised as DatabaseError, and leaves it open.
 
-    `id` is its number in the database, `limit` how many bytes a statement may have.
+    `id` is its number in the database, `limit` how many bytes a statement may have, and
+    `read_only` whether the database takes no changes but those of its administrators.
+    `galera` says whether it is a node of Galera.
     """
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
+    def __init__(
+        self, arguments: Mapping[str, Any], limits: Limits | None = None
+    ) -> None:
         self._peer: Any = None
+        self._limits = limits or usual()
         try:
             self._peer = pymysql.connect(
                 charset="utf8mb4",
                 autocommit=None,
                 client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.FOUND_ROWS,
-                read_timeout=CONNECT,
-                write_timeout=SILENCE,
+                read_timeout=self._limits.connect,
+                write_timeout=self._limits.silence,
                 program_name="gearmand",
                 defer_connect=True,
                 **arguments,
             )
             self._open()
             self._prepare()
-            self._peer._read_timeout = SILENCE
+            self._peer._read_timeout = self._limits.silence
         except QueueError:
             self.close()
             raise
@@ -113,7 +151,7 @@ class Connection:
 
     def _open(self) -> None:
         peer = self._peer
-        link = _connected(peer.unix_socket, peer.host, peer.port)
+        link = _connected(peer.unix_socket, peer.host, peer.port, self._limits.connect)
         # As PyMySQL does: a password may be sent as it is.
         peer._secure = bool(peer.unix_socket)
         try:
@@ -123,10 +161,10 @@ class Connection:
             raise
 
     def _prepare(self) -> None:
-        preparation = PREPARATION.format(
-            lock=LOCK, silence=SILENCE, idle=IDLE, statement=STATEMENT
-        )
-        [(self.id, self.limit)] = self.rows(preparation.encode())
+        preparation = PREPARATION.format(**self._limits.settings()).encode()
+        *_, provider, session = self.run(preparation)
+        [(self.id, self.limit, self.read_only)] = session.rows
+        self.galera = any(name for _, name in provider.rows)
         if not self._peer.server_status & (
             SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
         ):
@@ -154,6 +192,14 @@ class Connection:
         except (pymysql.MySQLError, OSError) as error:
             raise _failure(error) from error
 
+    def run_together(self, statements: bytes) -> list[Result]:
+        """Run statements that are parts of a transaction, in one round trip.
+
+        If the transaction fails, the rest is not run. The results are incomplete if the
+        database is a node of Galera.
+        """
+        return self.run(COMPOUND % statements if self.galera else statements)
+
     def rows(self, statement: bytes) -> tuple[Row, ...]:
         """Run statements, and return the rows of the last one."""
         return self.run(statement)[-1].rows
@@ -166,9 +212,9 @@ class Connection:
         """
         self._wait(seconds, seconds)
         yield
-        self._wait(STATEMENT, SILENCE)
+        self._wait(self._limits.statement, self._limits.silence)
 
-    def _wait(self, statement: int, silence: int) -> None:
+    def _wait(self, statement: float, silence: float) -> None:
         self.run(
             b"SET SESSION net_read_timeout = %d, net_write_timeout = %d"
             b" /*M!, max_statement_time = %d */" % (silence, silence, statement)
@@ -182,18 +228,18 @@ class Connection:
                 peer.close()
 
 
-def _connected(path: str | None, host: str, port: int) -> socket.socket:
+def _connected(path: str | None, host: str, port: int, seconds: float) -> socket.socket:
     """Return a connected socket. The kernel ends it if the peer's machine is lost."""
     if path:
         link = socket.socket(socket.AF_UNIX)
         try:
-            link.settimeout(CONNECT)
+            link.settimeout(seconds)
             link.connect(path)
         except BaseException:
             link.close()
             raise
         return link
-    link = socket.create_connection((host, port), CONNECT)
+    link = socket.create_connection((host, port), seconds)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEPALIVE.items():

@@ -4,7 +4,7 @@ They run with the rights of their caller, who needs those on the inbox. The name
 their parameters differ from those of columns.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gearman.errors import QueueError, StartupError
@@ -68,13 +68,13 @@ def script(table: str) -> str:
     return "\n".join([*lines, "DELIMITER ;", ""])
 
 
-def install(arguments: Mapping[str, Any], table: str) -> None:
+def install(places: Sequence[Mapping[str, Any]], table: str) -> None:
     """Create the inbox, unless it exists, and the functions, or replace them.
 
     Raises StartupError.
     """
     check_name(table)
-    session = Session(arguments)
+    session = Session(places)
     try:
         with session.connection() as connection:
             name = choose(connection, table)

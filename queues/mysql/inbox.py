@@ -10,7 +10,7 @@ from gearman.queue import InboxRow, StoredJob
 from .._shared.sizes import fitting
 from .connection import Connection
 from .session import Session
-from .statements import identifier, part_size, quoted
+from .statements import identifier, part_size, quoted, removals
 from .tables import beside, find
 
 SUFFIX: Final = "_inbox"
@@ -191,9 +191,7 @@ class Inbox(BaseInbox):
     def _changes(
         self, taken: Sequence[int], refused: Mapping[int, str]
     ) -> Iterator[bytes]:
-        for start in range(0, len(taken), MANY):
-            ids = b",".join(map(b"%d".__mod__, taken[start : start + MANY]))
-            yield b"DELETE FROM %b WHERE id IN (%b)" % (self._table, ids)
+        yield from removals(self._table, taken, b"id")
         for row, reason in refused.items():
             text = quoted(reason.encode("ascii", "backslashreplace"))
             yield (

@@ -1,9 +1,20 @@
 """Background jobs in a table of a MariaDB or MySQL database."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
-from gearman.queue import Inbox, Option, StoredJob, Unreadable, require
+from gearman.queue import (
+    Claim,
+    Cluster,
+    Inbox,
+    Option,
+    Page,
+    Register,
+    StoredJob,
+    Unreadable,
+    require,
+)
 from gearman.queue import Queue as BaseQueue
 
 
@@ -15,7 +26,9 @@ class Queue(BaseQueue):
     `db` (--mysql-db) is the database, `gearman` by default, which must exist. `host`
     (--mysql-host) is `localhost` by default, which means the database's Unix socket, if
     it is where Debian, Red Hat or MySQL itself put it, and no `port` (--mysql-port) is
-    given; or name the socket by `socket` (--mysql-socket). `user` (--mysql-user) is by
+    given; or name the socket by `socket` (--mysql-socket). `host` may also be a list
+    with commas, of hosts and `host:port`, such as the nodes of Galera: if one fails, or
+    is read-only, the next one is tried. `user` (--mysql-user) is by
     default the user that the server runs as.
 
     Other users can see the command line, and in it the `password` (--mysql-password).
@@ -47,13 +60,14 @@ class Queue(BaseQueue):
     database that sends nothing for 30 seconds counts as lost. The next commit connects
     again; no job is lost meanwhile, since the server has all of them in memory.
 
-    Only one server can use a table at a time: it has a lock of the session (GET_LOCK),
-    and its name in a row of the table, which each batch checks. The row's number is 0.
-    So do not connect through a proxy that shares connections between clients. The lock
-    ends with the server, even if that is killed. If the server's machine or network is
-    lost, the database detects that after 60 seconds. A server waits 5 seconds for the
-    lock before it reports that the table is in use. A server that has lost its
-    connection for so long that another one has taken the table stores nothing any more.
+    Only one server can use a table at a time, unless they are a cluster: it has a lock
+    of the session (GET_LOCK), and its name in a row of the table, which each batch
+    checks. The row's number is 0. So do not connect through a proxy that shares
+    connections between clients. The lock ends with the server, even if that is killed.
+    If the server's machine or network is lost, the database detects that after 60
+    seconds. A server waits 5 seconds for the lock before it reports that the table is
+    in use. A server that has lost its connection for so long that another one has taken
+    the table stores nothing any more.
 
     A workload of more than 1 GiB is refused.
 
@@ -69,7 +83,7 @@ class Queue(BaseQueue):
         Option(
             "host",
             ("mysql-host", "libdrizzle-host"),
-            "the database's host, localhost by default",
+            "the database's host, localhost by default; or several: HOST:PORT,...",
             "HOST",
         ),
         Option(
@@ -148,6 +162,7 @@ class Queue(BaseQueue):
     )
 
     has_inbox = True
+    has_cluster = True
 
     @classmethod
     def prepare(cls) -> None:
@@ -163,8 +178,9 @@ class Queue(BaseQueue):
         given = dict(options)
         given.pop("protocol", None)
         given.pop("inbox", None)
+        given.pop("cluster", None)
         check_name(given.pop("table", ""))
-        Settings(**given).arguments()
+        Settings(**given).places()
 
     def __init__(
         self,
@@ -183,6 +199,7 @@ class Queue(BaseQueue):
         ssl_key: str = "",
         protocol: bool = False,
         inbox: bool = False,
+        cluster: Cluster | None = None,
     ) -> None:
         self.prepare()
         from .settings import Settings
@@ -192,7 +209,7 @@ class Queue(BaseQueue):
             *(host, port, socket, user, password, db, defaults_file),
             *(ssl_ca, ssl_cert, ssl_key, ssl_mode),
         )
-        self._store = Store(settings.arguments(), table, inbox)
+        self._store = Store(settings.places(), table, inbox, cluster)
 
     @classmethod
     def sql(cls, options: Mapping[str, Any]) -> str:
@@ -210,7 +227,7 @@ class Queue(BaseQueue):
         given = dict(options)
         given.pop("protocol", None)
         table = given.pop("table", "")
-        install(Settings(**given).arguments(), table)
+        install(Settings(**given).places(), table)
 
     def inbox(self) -> Inbox:
         inbox = self._store.inbox
@@ -222,6 +239,15 @@ class Queue(BaseQueue):
 
     def commit(self, added: Sequence[StoredJob], done: Sequence[int]) -> None:
         self._store.commit(added, done)
+
+    def read(self, shards: AbstractSet[int], after: int) -> Page:
+        return self._store.read(shards, after)
+
+    def register(self) -> Register:
+        return self._store.register()
+
+    def own(self, claim: Claim) -> None:
+        self._store.own(claim)
 
     def close(self) -> None:
         self._store.close()

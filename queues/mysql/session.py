@@ -1,59 +1,80 @@
-"""A session with the database that keeps other servers away from its table.
+"""A session with the database: a connection that is opened again if it is lost.
 
-Two things do so. A lock of the session (GET_LOCK) tells a second server at its start
-that the table is in use; it ends with the connection. And a row of the table, that of
-the owner, has a token, which each connection makes anew. Every batch checks the token
-in its own transaction, and thereby locks the row. So a batch that a lost connection has
-left under way is committed before the next connection sets its token, or not at all.
-And a server whose lock was lost with its connection can't write any more once another
-server has the table.
+A `Guard` makes sure that nobody else changes the table: `alone` for a server that does
+not share it, and `fence` for a server of a cluster.
 
-The database ends a session that is silent for IDLE seconds, since that of a lost
-machine would keep the lock for hours. So a thread sends something now and then.
+The database ends a session that is silent for some time, since that of a lost machine
+would keep its locks for hours. So a thread sends something now and then.
 """
 
-import hashlib
-import os
-import socket
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from gearman.errors import QueueError
 
-from .connection import BAD_NULL, IDLE, LOCK, UNKNOWN_THREAD, Connection, DatabaseError
+from .connection import (
+    COLLISIONS,
+    IS_READ_ONLY,
+    Connection,
+    DatabaseError,
+    Limits,
+    usual,
+)
 from .pulse import Pulse
-from .statements import Owner, quoted
 
-BEAT: Final = IDLE / 4
+T = TypeVar("T")
+
+# Parts of the time without a statement in which something is sent.
+BEATS: Final = 4
+
+# Seconds before each of the next attempts, if transactions collide.
+PAUSES: Final = (0.001, 0.01, 0.05, 0.1)
 
 
 class InUse(QueueError):
     """Another server has the table."""
 
 
-class Session:
-    """A connection; if it is lost, the next use opens a new one."""
+class Guard(Protocol):
+    """Makes a session the only one that changes a table."""
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
-        self._arguments = arguments
+    def begin(self, connection: Connection) -> None:
+        """Make a connection the only one that can commit. Raises QueueError."""
+
+    def checks(self) -> Sequence[bytes]:
+        """Return the first statements of each transaction.
+
+        They fail if another connection may commit. Give the error to `refused`.
+        """
+
+    def refused(self, error: DatabaseError) -> QueueError | None:
+        """Return the error to raise if a check has failed, None if another has."""
+
+    def missed(self, connection: Connection) -> None:
+        """Do what follows a commit whose first check has found no row."""
+
+
+class Session:
+    """A connection; if it is lost, the next use opens a new one.
+
+    `places` are arguments for several hosts. A failure lets the next use connect to the
+    next one. Of several, those that are read-only are passed over.
+    """
+
+    def __init__(
+        self, places: Sequence[Mapping[str, Any]], limits: Limits | None = None
+    ) -> None:
+        self._places = places
+        self._place = 0
+        self._limits = limits
         self._connection: Connection | None = None
-        self._guard = threading.RLock()
-        self._pulse = Pulse(BEAT, self._beat)
+        self._lock = threading.RLock()
+        self._pulse = Pulse((limits or usual()).idle / BEATS, self._beat)
         self._closed = False
-        self._name, self._table = b"", ""
-        self._owner: Owner | None = None
-        # Names this server, and counts its connections.
-        self._server = b"%b %d %b" % (
-            socket.gethostname().encode(errors="replace")[:100],
-            os.getpid(),
-            os.urandom(8).hex().encode(),
-        )
-        self._opened = 0
-        # The last connection's number in the database.
-        self._last = 0
-        self._lost = ""
+        self._guard: Guard | None = None
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -61,78 +82,50 @@ class Session:
 
         A failure closes the connection.
         """
-        with self._guard:
-            if self._lost:
-                raise InUse(self._lost)
+        with self._lock:
             if self._closed:
                 raise QueueError("the queue is closed")
             try:
                 if self._connection is None:
                     self._connection = self._connect()
-                    self._take()
-                if self._owner:
-                    self._pulse.start()
+                    if self._guard:
+                        self._guard.begin(self._connection)
                 yield self._connection
             except BaseException:
                 self._drop()
+                self._place += 1
                 raise
 
-    def lock(self, table: str) -> None:
-        """Lock the table of this name, now and after each loss of the connection.
-
-        Raises InUse if another server has locked it.
-        """
+    def guard(self, guard: Guard) -> None:
+        """Have this session guarded, now and after each loss of the connection."""
         with self.connection() as connection:
-            [(database, folds)] = connection.rows(
-                b"SELECT DATABASE(), @@lower_case_table_names"
-            )
-            place = b"%b\0%b" % (database, table.encode())
-            if folds:
-                place = place.decode(errors="replace").lower().encode()
-            digest = hashlib.sha256(place).hexdigest()
-            self._name = b"gearman:" + digest[:40].encode()
-            self._table = table
-            self._lock(connection)
-
-    def own(self, owner: Owner) -> None:
-        """Become the owner of the table, which is there now, whoever had it before."""
-        with self.connection() as connection:
-            self._owner = owner
-            connection.run(self._owner.seize(self._token()))
-
-    def fence(self) -> bytes:
-        """Return the statement that fails if the table is another server's.
-
-        Give an error of this code to `displaced`.
-        """
-        assert self._owner
-        return self._owner.check(self._token())
-
-    def displaced(self) -> InUse:
-        """Return the error to raise since the table is another server's, for ever."""
-        self._lost = (
-            f"the table {self._table} was taken over by another server while the"
-            " connection was lost; restart this one when that one has ended"
-        )
-        return InUse(self._lost)
-
-    def restore(self, connection: Connection) -> None:
-        """Put the owner's row back, which somebody has deleted."""
-        assert self._owner
-        connection.run(self._owner.insert(self._token()))
+            self._guard = guard
+            guard.begin(connection)
+        self._pulse.start()
 
     def close(self) -> None:
         self._pulse.stop()
-        with self._guard:
+        with self._lock:
             self._closed = True
             self._drop()
 
-    def _token(self) -> bytes:
-        return b"%b %d" % (self._server, self._opened)
-
     def _connect(self) -> Connection:
-        connection = Connection(self._arguments)
-        self._opened += 1
+        """Connect to one of the hosts, in the time that connecting to one may take."""
+        end = time.monotonic() + (self._limits or usual()).connect
+        last = self._place + len(self._places) - 1
+        while True:
+            try:
+                return self._open(self._places[self._place % len(self._places)])
+            except DatabaseError:
+                if self._place >= last or time.monotonic() > end:
+                    raise
+                self._place += 1
+
+    def _open(self, place: Mapping[str, Any]) -> Connection:
+        connection = Connection(place, self._limits)
+        if connection.read_only and len(self._places) > 1:
+            connection.close()
+            raise DatabaseError("MySQL: the database is read-only", IS_READ_ONLY)
         return connection
 
     def _drop(self) -> None:
@@ -140,42 +133,20 @@ class Session:
         if connection:
             connection.close()
 
-    def _take(self) -> None:
-        """Have the table again after the connection was lost."""
-        connection = self._connection
-        if not (self._name and connection):
-            return
-        self._end_last(connection)
-        self._lock(connection)
-        if not self._owner:
-            return
-        try:
-            [result] = connection.run(self._owner.renew(self._server, self._token()))
-        except DatabaseError as error:
-            if error.code == BAD_NULL:
-                raise self.displaced() from error
-            raise
-        if not result.found:
-            self.restore(connection)
-
-    def _end_last(self, connection: Connection) -> None:
-        """End the lost connection, which may still have the lock."""
-        [(holder,)] = connection.rows(b"SELECT IS_USED_LOCK(%b)" % quoted(self._name))
-        if holder is not None and holder == self._last:
-            try:
-                connection.run(b"KILL %d" % holder)
-            except DatabaseError as error:
-                if error.code != UNKNOWN_THREAD:
-                    raise
-
-    def _lock(self, connection: Connection) -> None:
-        [(locked,)] = connection.rows(
-            b"SELECT GET_LOCK(%b, %d)" % (quoted(self._name), LOCK)
-        )
-        if locked != 1:
-            raise InUse(f"the table {self._table} is in use by another server")
-        self._last = connection.id
-
     def _beat(self) -> None:
         with suppress(QueueError), self.connection() as connection:
             connection.run(b"DO 0")
+
+
+def settled(connection: Connection, transaction: Callable[[], T]) -> T:
+    """Carry out a transaction, again if it collides with another one."""
+    for pause in PAUSES:
+        try:
+            return transaction()
+        except DatabaseError as error:
+            if error.code not in COLLISIONS:
+                raise
+            # The database may have rolled back the last statement only.
+            connection.run(b"ROLLBACK")
+            time.sleep(pause)
+    return transaction()

@@ -2,13 +2,14 @@
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from configparser import Error as FileError
 from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from gearman.address import parse
 from gearman.errors import ConfigurationError
 
 # The groups of a file that are read; the later ones take precedence.
@@ -44,14 +45,21 @@ class Settings:
     ssl_key: str = ""
     ssl_mode: str = ""
 
-    def arguments(self) -> dict[str, Any]:
-        """Return PyMySQL's arguments. Raises ConfigurationError."""
+    def places(self) -> list[dict[str, Any]]:
+        """Return PyMySQL's arguments for each host. Raises ConfigurationError."""
         file = _read(self.defaults_file) if self.defaults_file else {}
+        hosts = self.host or file.get("host", "localhost")
+        port = self.port or _port(file.get("port", ""))
+        return [self._arguments(file, *place) for place in _places(hosts, port)]
+
+    def _arguments(
+        self, file: Mapping[str, str], host: str, port: int
+    ) -> dict[str, Any]:
         given: dict[str, Any] = {
             "user": self.user or file.get("user"),
             "database": self.db or file.get("database") or DATABASE,
-            "host": self.host or file.get("host", "localhost"),
-            "port": self.port or _port(file.get("port", "")),
+            "host": host,
+            "port": port,
         }
         socket = self.socket or ("" if self.host else file.get("socket", ""))
         if not socket and given["host"] == "localhost" and not given["port"]:
@@ -89,6 +97,20 @@ class Settings:
             return {"ssl_disabled": True}
         # PyMySQL prefers TLS by default.
         return {} if mode == "preferred" else {"ssl": _context(mode, ca, cert, key)}
+
+
+def _places(hosts: str, port: int) -> Iterator[tuple[str, int]]:
+    """Yield the host and the port of each host of a list."""
+    for text in hosts.split(","):
+        try:
+            address = parse(text.strip())
+            if address.path:
+                raise ValueError("name a Unix socket with --mysql-socket")
+        except ValueError as error:
+            raise ConfigurationError(
+                f"--mysql-host can't be {hosts!r}: {error}"
+            ) from error
+        yield address.host, address.port or port
 
 
 def _context(mode: str, ca: str, cert: str, key: str) -> ssl.SSLContext:

@@ -99,11 +99,19 @@ def probes(table: bytes) -> tuple[bytes, bytes]:
     )
 
 
-def removals(table: bytes, numbers: Sequence[int]) -> Iterator[bytes]:
-    """Yield the statements that remove these jobs."""
+def removals(
+    table: bytes, numbers: Sequence[int], column: bytes = b"number"
+) -> Iterator[bytes]:
+    """Yield the statements that remove the rows with these numbers.
+
+    The column is the first one of the primary key. Without FORCE, the database may read
+    all rows of a small table, and wait for each that another transaction has not
+    committed yet.
+    """
     for start in range(0, len(numbers), NUMBERS):
         some = b",".join(map(b"%d".__mod__, numbers[start : start + NUMBERS]))
-        yield b"DELETE FROM %b WHERE number IN (%b)" % (table, some)
+        place = table, table, column, some
+        yield b"DELETE %b FROM %b FORCE INDEX (PRIMARY) WHERE %b IN (%b)" % place
 
 
 def rows(jobs: Iterable[StoredJob], size: int) -> Iterator[bytes]:

@@ -3,26 +3,39 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Any, Final
 
 from gearman.errors import QueueError, StartupError
-from gearman.queue import StoredJob, Unreadable, check
+from gearman.queue import Claim, Cluster, Page, StoredJob, Unreadable, check
 
 from .._shared.sizes import refuse_large
+from .alone import Alone, holder_of, lock_of
 from .connection import (
-    BAD_NULL,
-    DEADLOCK,
+    COMPOUND,
     DENIED,
     DUPLICATE,
     READ_ONLY,
     Connection,
     DatabaseError,
 )
+from .fence import ClusterTables, Fence
 from .gearmand import migrate, of_gearmand
 from .inbox import Inbox
 from .inbox import create as create_inbox
-from .session import InUse, Session
-from .statements import Owner, identifier, messages, part_size, probes, removals, rows
+from .register import Register, limits_of_store
+from .session import Guard, InUse, Session, settled
+from .statements import (
+    MESSAGE,
+    Owner,
+    identifier,
+    messages,
+    part_size,
+    probes,
+    removals,
+    rows,
+)
 from .tables import check_name, choose, create
 
 # Bytes of the largest workload. It is stored in parts, so this is a limit of ours.
@@ -31,14 +44,13 @@ LARGEST: Final = 1024 * 1024 * 1024
 # bytes, both are read by statements of their own.
 PAGE: Final = 2000
 SMALL: Final = 16 * 1024
-# How often a batch is tried that is the victim of a deadlock.
-ATTEMPTS: Final = 3
 
 SELECT: Final = b"""
     SELECT number, handle, function_name, unique_key,
         IF(LENGTH(workload) <= %d, workload, NULL), priority, when_to_run, retries,
         reducer_name, IF(COALESCE(LENGTH(extra), 0) <= %d, COALESCE(extra, ''), NULL)
-    FROM %b WHERE number > %d AND number <> 0 AND part = 0 ORDER BY number LIMIT %d
+    FROM %b WHERE number > %d AND number <> 0 AND part = 0%b
+    ORDER BY number LIMIT %d
 """
 LENGTHS: Final = b"""
     SELECT part, LENGTH(workload), COALESCE(LENGTH(extra), 0) FROM %b
@@ -61,18 +73,26 @@ class Store:
     """The jobs in a table; `queue.Queue` has the documentation."""
 
     def __init__(
-        self, arguments: Mapping[str, Any], table: str, inbox: bool = False
+        self,
+        places: Sequence[Mapping[str, Any]],
+        table: str,
+        inbox: bool = False,
+        cluster: Cluster | None = None,
     ) -> None:
         check_name(table)
-        self._session = Session(arguments)
+        self._places = places
+        self._session = Session(
+            places, None if cluster is None else limits_of_store(cluster.lease)
+        )
+        self._given = table
+        self._has_inbox = inbox
+        self._cluster = cluster
         self._left: list[Unreadable] = []
         # The highest number that was ever in the table, as far as is known.
         self._highest = 0
         self.inbox: Inbox | None = None
         try:
-            self._open(table)
-            if inbox:
-                self._open_inbox()
+            self._open()
         except QueueError as error:
             self._session.close()
             raise StartupError(what_to_do(error)) from error
@@ -80,19 +100,64 @@ class Store:
             self._session.close()
             raise
 
-    def _open(self, name: str) -> None:
+    def _open(self) -> None:
         with self._session.connection() as connection:
-            self._name = choose(connection, name)
-        self._table = identifier(self._name)
-        self._session.lock(self._name)
+            self._name = choose(connection, self._given)
+            self._table = identifier(self._name)
+            self._tables = ClusterTables(self._name)
+            if self._cluster is not None:
+                return self._tables.create(connection, self._cluster.name)
+            self._check_alone(self._tables.name(connection))
+        alone = Alone(self._name)
+        self._guarded_by(alone)
         with self._session.connection() as connection:
             create(connection, self._name)
-            self._session.own(Owner(self._table))
+            alone.own(connection)
+        return self._take_up()
+
+    def _check_alone(self, cluster: str | None) -> None:
+        if cluster is not None:
+            raise StartupError(
+                f"the table {self._name} belongs to the cluster {cluster!r}: name that"
+                " with --cluster, or another table with --mysql-table"
+            )
+
+    def _guarded_by(self, guard: Guard) -> None:
+        self._guard = guard
+        self._session.guard(guard)
+
+    def register(self) -> Register:
+        """Return the register of the cluster."""
+        assert self._cluster is not None  # noqa: S101
+        return Register(self._places, self._tables, self._cluster)
+
+    def own(self, claim: Claim) -> None:
+        """Own what the register says. Raises Fenced if this server was buried."""
+        self._guarded_by(Fence(self._tables, claim.id))
+        with self._session.connection() as connection:
+            if holder_of(connection, lock_of(connection, self._name)) is not None:
+                raise InUse(
+                    f"the table {self._name} is in use by a server without --cluster"
+                )
+            create(connection, self._name)
+            # If there is such a server that was not seen, it can't commit any more.
+            seize = Owner(self._table).seize(b"a cluster")
+            settled(connection, partial(connection.run, seize))
+            has_all = self._tables.owns_all(connection, claim.id)
+        self._take_up(has_all)
+
+    def _take_up(self, has_all: bool = True) -> None:
+        """Take over what gearmand has left, and look whether the table can be used."""
+        with self._session.connection() as connection:
             [settings] = connection.rows(PROMISES)
             if warning := what_may_be_lost(*settings):
                 log.warning("%s", warning)
-        self._take_over(name)
+            for theirs in of_gearmand(connection, self._given) if has_all else ():
+                now = time.time_ns() // 1000
+                self._left += migrate(connection, theirs, self._name, now)
         self.commit([], [])
+        if self._has_inbox:
+            self._open_inbox()
 
     def _open_inbox(self) -> None:
         with self._session.connection() as connection:
@@ -100,21 +165,34 @@ class Store:
         self.inbox = Inbox(self._session, self._name, LARGEST, self.commit)
         self.inbox.check()
 
-    def _take_over(self, name: str) -> None:
-        """Move the jobs that gearmand has left."""
-        with self._session.connection() as connection:
-            for theirs in of_gearmand(connection, name):
-                now = time.time_ns() // 1000
-                self._left += migrate(connection, theirs, self._name, now)
-
     def replay(self) -> Iterator[StoredJob | Unreadable]:
         """Yield the jobs, read page by page, so that no transaction stays open."""
         yield from self._left
         last = -(2**63)
-        while page := self._select(SELECT % (SMALL, SMALL, self._table, last, PAGE)):
+        while page := self._page(last):
             yield from map(self._read, page)
             last = page[-1][0]
             self._highest = max(self._highest, last)
+
+    def read(self, shards: AbstractSet[int], after: int) -> Page:
+        """Return some jobs of shards; `queue.Queue` has the documentation."""
+        items: list[StoredJob | Unreadable] = [*self._left]
+        self._left = []
+        wanted = b",".join(map(b"%d".__mod__, sorted(shards)))
+        size, last = 0, None
+        for row in self._page(after, b" AND number & 63 IN (%b)" % wanted):
+            item = self._read(row)
+            items.append(item)
+            last = row[0]
+            self._highest = max(self._highest, last)
+            if isinstance(item, StoredJob):
+                size += len(item.workload) + len(item.extra)
+            if size > MESSAGE:
+                break
+        return Page(items, last)
+
+    def _page(self, after: int, more: bytes = b"") -> tuple[tuple[Any, ...], ...]:
+        return self._select(SELECT % (SMALL, SMALL, self._table, after, more, PAGE))
 
     def _select(self, statement: bytes) -> tuple[tuple[Any, ...], ...]:
         with self._session.connection() as connection:
@@ -163,6 +241,7 @@ class Store:
                 if error.code != DUPLICATE:
                     raise
                 # Rare: rows exist already after a failure whose outcome is unknown.
+                connection.run(b"ROLLBACK")
                 self._write(connection, added, [*done, *numbers], also)
         self._highest = max(self._highest, *numbers, 0)
 
@@ -177,19 +256,12 @@ class Store:
 
         It makes sure that the table is still ours. It is one round trip if it is small.
         """
-        attempts = 0
-        while True:
-            attempts += 1
-            try:
-                return self._try(connection, added, gone, also)
-            except DatabaseError as error:
-                if error.code == BAD_NULL:
-                    raise self._session.displaced() from error
-                if error.code not in (DEADLOCK, DUPLICATE):
-                    raise
-                connection.run(b"ROLLBACK")
-                if error.code == DUPLICATE or attempts == ATTEMPTS:
-                    raise
+        try:
+            settled(connection, partial(self._try, connection, added, gone, also))
+        except DatabaseError as error:
+            if refused := self._guard.refused(error):
+                raise refused from error
+            raise
 
     def _try(
         self,
@@ -198,17 +270,17 @@ class Store:
         gone: Sequence[int],
         also: Sequence[bytes],
     ) -> None:
-        table, limit = self._table, connection.limit
-        first = [self._session.fence(), *removals(table, gone), *also]
+        table, limit = self._table, connection.limit - len(COMPOUND)
+        first = [*self._guard.checks(), *removals(table, gone), *also]
         if not added and not gone and not also:
             first += probes(table)
-        found = None
+        found: int | None = None
         for message in messages(table, first, rows(added, part_size(limit)), limit):
-            results = connection.run(message)
+            results = connection.run_together(message)
             if found is None and len(results) > 1:
                 found = results[1].found
-        if not found:
-            self._session.restore(connection)
+        if found == 0:
+            self._guard.missed(connection)
 
     def close(self) -> None:
         self._session.close()

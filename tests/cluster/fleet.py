@@ -1,4 +1,4 @@
-"""Servers of a cluster over one Postgres, each with a network of its own to it."""
+"""Servers of a cluster over one database, each with a network of its own to it."""
 
 import asyncio
 import signal
@@ -6,46 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from tests.crash.process import Server
-from tests.queues.backend_postgres import Database
 from tests.servers import DEADLINE, HOST, free_port
 
+from .grounds import OWNED, Database, ground_of
 from .history import History
 from .proxy import Proxy
 
 JOINED = "has joined the cluster"
 READY = "ready (process"
-
-# Changes of jobs that were made by another connection than the newest one of the owner
-# of their shard; and when shards have got other owners.
-WATCH = """
-    CREATE TABLE intruders (pid int);
-    CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        INSERT INTO intruders SELECT pg_backend_pid()
-        WHERE current_setting('application_name') = 'gearmand' AND NOT EXISTS (
-            SELECT 1 FROM gearman_jobs_shards AS shards
-            JOIN gearman_jobs_servers AS servers ON servers.id = shards.server
-            WHERE shards.shard = coalesce(NEW.number, OLD.number) & 63
-            AND servers.backend_pid = pg_backend_pid()
-        );
-        RETURN NULL;
-    END $$;
-    CREATE TRIGGER watch AFTER INSERT OR DELETE ON gearman_jobs
-    FOR EACH ROW EXECUTE FUNCTION watch();
-    CREATE TABLE changes (shard int, at float8);
-    CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        INSERT INTO changes
-        VALUES (NEW.shard, extract(epoch FROM clock_timestamp()));
-        RETURN NULL;
-    END $$;
-    CREATE TRIGGER change AFTER UPDATE ON gearman_jobs_shards
-    FOR EACH ROW EXECUTE FUNCTION change();
-"""
-
-
-OWNED = """
-    SELECT count(server) FROM gearman_jobs_servers AS servers
-    LEFT JOIN gearman_jobs_shards ON server = servers.id GROUP BY servers.id
-"""
 
 
 class Fleet:
@@ -62,10 +30,10 @@ class Fleet:
         options: Sequence[str] = (),
     ) -> None:
         self.database = database
+        self.ground = ground_of(database, conninfo)
         self.history = History()
         self.servers: list[Server] = []
         self._lease = lease
-        self._conninfo = conninfo
         self._options = options
         self._proxies: dict[Server, Proxy] = {}
         self._links: dict[Server, Proxy] = {}
@@ -78,17 +46,15 @@ class Fleet:
     async def add(self) -> Server:
         """Start a server, and return it when it has joined the cluster."""
         port = free_port()
-        proxy, links = Proxy(self.database.cluster.port), Proxy(port)
+        proxy, links = Proxy(self.ground.port), Proxy(port)
         await proxy.start()
         await links.start()
-        name = self.database.name
-        own = f"host={HOST} port={proxy.port} user=postgres dbname={name}"
-        conninfo = self._conninfo or own
         server = await Server.start(
-            *("-q", "postgres", "--postgres-conninfo", conninfo),
+            *self.ground.options(proxy.port),
             *("--cluster", "fleet", "--cluster-lease", str(self._lease)),
             *("--cluster-address", f"{HOST}:{links.port}", *self._options),
             port=str(port),
+            **self.ground.variables,
         )
         self._proxies[server] = proxy
         self._links[server] = links
@@ -154,7 +120,8 @@ async def fleet(
     running = Fleet(database, lease, conninfo, options)
     try:
         await (await running.add()).ready()
-        database.sql(WATCH)
+        for statement in running.ground.watch:
+            database.sql(statement)
         for _ in range(servers - 1):
             await running.add()
         await running.balanced()

@@ -6,9 +6,9 @@ import signal
 import time
 
 from tests.crash.process import Server
-from tests.queues.backend_postgres import Database
 
 from .fleet import Fleet, fleet
+from .grounds import Database
 from .history import History, Kind
 from .players import playing
 
@@ -78,11 +78,10 @@ class Nemesis:
         self._fleet.network(server).sever()
 
     async def _restart_the_database(self, _: Server) -> None:
-        how = self._random.choice([signal.SIGINT, signal.SIGQUIT])
-        cluster = self._fleet.database.cluster
-        await asyncio.to_thread(cluster.stop, how)
+        ground = self._fleet.ground
+        await asyncio.to_thread(ground.stop, self._random.random() < 0.5)
         await self._some_time()
-        await asyncio.to_thread(cluster.start)
+        await asyncio.to_thread(ground.start)
 
 
 async def survive(database: Database, seed: int, faults: int) -> History:

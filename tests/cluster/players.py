@@ -135,5 +135,6 @@ async def _drained(fleet: Fleet) -> None:
 
 
 def _left(fleet: Fleet) -> int:
-    [(number,)] = fleet.database.sql("SELECT count(*) FROM gearman_jobs")
+    left = "SELECT count(*) FROM gearman_jobs WHERE number > 0"
+    [(number,)] = fleet.database.sql(left)
     return int(number)

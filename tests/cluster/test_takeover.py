@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash.players import Wire
+from tests.queues.backend_mysql import Database as MysqlDatabase
+from tests.queues.backend_mysql import daemon
 from tests.queues.backend_postgres import Database, cluster
 from tests.servers import DEADLINE
 from tests.wire import packet
@@ -26,9 +28,22 @@ def postgres():
         yield running
 
 
+@pytest.fixture(scope="module")
+def mariadb():
+    with daemon() as running:
+        yield running
+
+
 @pytest.fixture
-def database(postgres, request):
-    return Database(postgres, request.node.name.partition("[")[0][:60])
+def database(request):
+    """A new database; of Postgres, unless the test wants another."""
+    name = request.node.name.partition("[")[0][:60]
+    if getattr(request, "param", "postgres") == "mariadb":
+        return MysqlDatabase(request.getfixturevalue("mariadb"), name)
+    return Database(request.getfixturevalue("postgres"), name)
+
+
+in_each = pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
 
 
 def play(database, story, **options):
@@ -55,6 +70,7 @@ async def played(running: Fleet, jobs: int = 100) -> None:
             await asyncio.sleep(0.02)
 
 
+@in_each
 def test_others_take_over_from_one_that_was_killed_and_share_with_one_that_joins(
     database,
 ):
@@ -72,6 +88,7 @@ def test_others_take_over_from_one_that_was_killed_and_share_with_one_that_joins
     play(database, story, servers=3)
 
 
+@in_each
 def test_stopped_server_gives_up_its_shards_when_it_goes_on(database):
     async def story(running):
         old, new = running.servers
@@ -87,6 +104,7 @@ def test_stopped_server_gives_up_its_shards_when_it_goes_on(database):
     play(database, story)
 
 
+@in_each
 def test_server_that_is_cut_off_gives_up_its_shards(database):
     async def story(running):
         old, new = running.servers

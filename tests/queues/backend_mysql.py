@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -93,19 +93,20 @@ class Daemon:
                 stderr=log,
             )
 
+    def command(self) -> Iterator[str]:
+        """Yield the program that serves, and its arguments."""
+        yield program("mariadbd")
+        yield from self.options()
+        yield f"--socket={self.socket}"
+        yield f"--port={self.port}"
+        yield f"--bind-address={HOST}"
+        yield f"--tmpdir={self.folder}"
+
     def start(self) -> None:
-        command: Sequence[str] = [
-            program("mariadbd"),
-            *self.options(),
-            f"--socket={self.socket}",
-            f"--port={self.port}",
-            f"--bind-address={HOST}",
-            f"--tmpdir={self.folder}",
-        ]
         before = self.log.read_bytes().count(b"ready for connections")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*self.command()], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         deadline = time.monotonic() + servers.DEADLINE
         while self.log.read_bytes().count(b"ready for connections") == before:

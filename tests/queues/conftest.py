@@ -1,9 +1,11 @@
 """A new store for each test, and databases."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,8 @@ from .backend_mysql import Daemon, daemon
 from .backend_mysql import Database as MysqlDatabase
 from .backend_postgres import Cluster, Database, cluster
 from .backends import BACKENDS
+from .shared_tables import Table, server_of
+from .test_register_contract import ONE, TWO, Server
 
 
 @pytest.fixture
@@ -22,7 +26,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         session = import_module("gearman.queues.postgres.session")
         monkeypatch.setitem(session.SETTINGS, "lock_timeout", "200ms")
     if find_spec("pymysql") is not None:
-        for module in "session", "connection":
+        for module in "alone", "connection":
             monkeypatch.setattr(f"gearman.queues.mysql.{module}.LOCK", 1)
 
 
@@ -62,3 +66,23 @@ def mysql_database(running_daemon: Daemon) -> MysqlDatabase:
     if running_daemon.process.poll() is not None:
         running_daemon.start()
     return MysqlDatabase(running_daemon, next(DATABASES))
+
+
+@pytest.fixture
+def server(table: Table) -> Iterator[Callable[..., Server]]:
+    """A function that makes a server; all of them share a table."""
+    with ExitStack() as stack:
+
+        def make(name: str = "one:1", **options: Any) -> Server:
+            return stack.enter_context(closing(server_of(table, name, **options)))
+
+        yield make
+
+
+@pytest.fixture
+def two(server: Callable[..., Server]) -> tuple[Server, Server]:
+    """An owner of all with two jobs, and a server that has joined."""
+    one = server()
+    assert one.owns() == []
+    one.queue.commit([ONE, TWO], [])
+    return one, server("two:2").joins()

@@ -122,6 +122,19 @@ def test_jobs_are_removed_with_rows(box):
     assert content(box) == []
 
 
+def test_commit_does_not_wait_for_rows_that_are_not_committed_yet(box, impatient):
+    _, inbox = box.open()
+    box.add(*[{"workload": b"%d" % number} for number in range(64)])
+    rows = inbox.take(*ALL)
+    if box.backend.name == "sqlite":
+        # It has one writer at a time.
+        return
+    with box.program() as program:
+        box.insert(program, workload=b"late")
+        inbox.commit([JOB], [], [row.id for row in rows], {})
+    assert workloads(inbox.take(*ALL)) == [b"late"]
+
+
 def test_commit_may_be_repeated(box):
     _, inbox = box.open()
     box.add({})

@@ -35,8 +35,8 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def arguments(**options: Any) -> dict[str, Any]:
-    found: dict[str, Any] = Settings(**{"db": "d", **options}).arguments()
-    return found
+    [found] = Settings(**{"db": "d", **options}).places()
+    return dict(found)
 
 
 def opened(where: Mapping[str, Any], **options: Any) -> Queue:
@@ -60,7 +60,7 @@ def test_little_is_needed() -> None:
 
 
 def test_database_is_that_of_libdrizzle_unless_it_is_named() -> None:
-    assert Settings().arguments()["database"] == "gearman"
+    assert Settings().places()[0]["database"] == "gearman"
 
 
 def test_options_are_checked_without_connecting() -> None:
@@ -80,6 +80,21 @@ def test_localhost_is_the_socket_if_there_is_one(
     assert "unix_socket" not in arguments(host="127.0.0.1")
     assert "unix_socket" not in arguments(port=3306)
     assert arguments(socket="/other")["unix_socket"] == "/other"
+
+
+def test_several_hosts_are_a_list() -> None:
+    places = Settings(host="a, b:3307,::1", port=3308, db="d").places()
+    assert [(place["host"], place["port"]) for place in places] == [
+        ("a", 3308),
+        ("b", 3307),
+        ("::1", 3308),
+    ]
+
+
+@pytest.mark.parametrize("host", ["a,", "a b", "a:b", "a,unix:/run/s"])
+def test_list_of_hosts_that_cannot_be_read_is_refused(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="--mysql-host can't be"):
+        Settings(host=host).places()
 
 
 def test_file_has_what_the_options_leave_out(tmp_path: Path) -> None:
@@ -103,11 +118,11 @@ def test_file_has_what_the_options_leave_out(tmp_path: Path) -> None:
         **{"user": "v", "password": b"p;#'x", "database": "from_file"},
         **{"host": "h", "port": 7},
     }
-    assert Settings(defaults_file=path).arguments() == expected
+    assert Settings(defaults_file=path).places() == [expected]
     given = Settings(defaults_file=path, user="w", port=8, db="d", host="i")
-    assert given.arguments() == {
-        **{"user": "w", "password": b"p;#'x", "database": "d", "host": "i", "port": 8}
-    }
+    assert given.places() == [
+        {"user": "w", "password": b"p;#'x", "database": "d", "host": "i", "port": 8}
+    ]
 
 
 def test_socket_of_a_file_is_not_that_of_another_host(tmp_path: Path) -> None:

@@ -1,18 +1,17 @@
 """Servers of a cluster that share a table of Postgres: the lease and the fence."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import Any
 
 import pytest
 
-from gearman.errors import Fenced, QueueError, StartupError
-from gearman.queue import Cluster, Queue, load
+from gearman.errors import Fenced, QueueError
 from tests.queues.backend_postgres import SETTINGS, Database, cluster, psycopg
+from tests.queues.shared_tables import Table, in_postgres, server_of, takes_over
 from tests.queues.test_postgres_failures import (
-    END,
     failing,
     locked_table,
     wait_until_blocked,
@@ -23,58 +22,13 @@ from tests.queues.test_register_contract import (
     ONE,
     THREE,
     TWO,
-    Server,
 )
 from tests.servers import HOST, free_port, stopped
 
 
-def server_of(database: Database, name: str, **options: Any) -> Server:
-    cluster = options.pop("cluster", "fleet")
-    plugin: Any = load("postgres")
-    options = {"conninfo": database.conninfo, **options}
-
-    def open_queue(own: Cluster) -> Any:
-        return plugin(**options, cluster=own._replace(name=cluster))
-
-    return Server(open_queue, name)
-
-
-def takes_over(heir: Server, dead: Server) -> list[object]:
-    """Bury a server, own its shards, and return their jobs."""
-    assert heir.buries(dead)
-    heir.register.take(ALL)
-    return heir.takes_up()
-
-
-def alone(database: Database, **options: str) -> Queue:
-    """Open a store without a cluster."""
-    return load("postgres")(**{"conninfo": database.conninfo, **options})
-
-
 @pytest.fixture
-def server(database: Database) -> Iterator[Callable[..., Server]]:
-    """A function that makes a server."""
-    with ExitStack() as stack:
-
-        def make(name: str = "one:1", **options: Any) -> Server:
-            return stack.enter_context(closing(server_of(database, name, **options)))
-
-        yield make
-
-
-@pytest.fixture
-def two(server: Callable[..., Server]) -> tuple[Server, Server]:
-    """An owner with two jobs, and a server that has joined."""
-    one = server()
-    assert one.owns() == []
-    one.queue.commit([ONE, TWO], [])
-    return one, server("two:2").joins()
-
-
-def test_lease_that_is_over_is_seen(database, two):
-    one, other = two
-    database.sql("UPDATE gearman_jobs_leases SET expires = now() - interval '1 s'")
-    assert other.sees(one).over
+def table(database: Database) -> Table:
+    return in_postgres(database)
 
 
 def test_living_connection_of_the_former_owner_is_fenced(database, two, monkeypatch):
@@ -85,17 +39,6 @@ def test_living_connection_of_the_former_owner_is_fenced(database, two, monkeypa
     with pytest.raises(Fenced):
         one.queue.commit([THREE], [65])
     assert database.sql("SELECT number FROM gearman_jobs ORDER BY 1") == [(65,), (66,)]
-
-
-def test_connection_that_was_ended_is_opened_again(database, two):
-    one, _ = two
-    database.sql(END)
-    with failing():
-        one.queue.commit([THREE], [65])
-    one.queue.commit([THREE], [65])
-    with failing():
-        one.register.renew(0)
-    assert one.register.renew(0)
 
 
 def test_earlier_connection_of_the_owner_cannot_commit(database, two):
@@ -141,7 +84,7 @@ def test_claim_waits_for_a_commit_that_it_may_not_end(database, two, server):
     with (
         poor(database) as conninfo,
         ThreadPoolExecutor(2) as threads,
-        closing(server_of(database, "two:2", conninfo=conninfo)) as other,
+        closing(server_of(in_postgres(database), "two:2", conninfo=conninfo)) as other,
     ):
         with locked_table(database):
             commit = threads.submit(one.queue.commit, [THREE], [65])
@@ -193,8 +136,11 @@ def test_limits_of_the_register_are_parts_of_the_lease(database, server):
 
 def test_servers_that_start_at_once_create_the_tables_once(database):
     def start(number: int) -> int:
-        options = {"table": f"t{number // 4}", "schema": f"s{number // 4}"}
-        with closing(server_of(database, f"host:{number}", **options)) as server:
+        group = number // 4
+        options: dict[str, Any] = {"table": f"t{group}", "schema": f"s{group}"}
+        with closing(
+            server_of(in_postgres(database), f"host:{number}", **options)
+        ) as server:
             server.owns()
             return len(server.shards)
 
@@ -202,31 +148,6 @@ def test_servers_that_start_at_once_create_the_tables_once(database):
         found = list(threads.map(start, range(24)))
     assert max(found) == 64
     assert database.sql("SELECT count(*) FROM s0.t0_shards") == [(64,)]
-
-
-def test_server_without_a_cluster_does_not_use_its_table(database, server):
-    server()
-    with pytest.raises(StartupError, match="'fleet': name that with --cluster, or"):
-        alone(database)
-    alone(database, table="other").close()
-
-
-def test_other_cluster_does_not_use_the_table(server):
-    server()
-    with pytest.raises(StartupError, match="belongs to the cluster 'fleet': name that"):
-        server(cluster="other")
-
-
-def test_cluster_does_not_own_the_table_of_a_server_without_one(database, server):
-    with closing(alone(database)) as other:
-        other.commit([ONE], [])
-        one = server().joins()
-        with failing() as error:
-            one.takes_up()
-        assert "without --cluster" in str(error.value)
-        other.commit([TWO], [])
-    one.register.take(ALL)
-    assert one.takes_up() == [ONE, TWO]
 
 
 def test_engine_without_advisory_locks_has_no_such_server(database, server):
@@ -287,21 +208,6 @@ def test_writable_server_is_found_among_several(database):
         hosts, ports = f"{HOST},{HOST},{HOST}", f"{free_port()},{other.port},{here}"
         conninfo = f"host={hosts} port={ports} user=postgres dbname=postgres"
         options = {"conninfo": conninfo, "schema": database.name}
-        with closing(server_of(database, "one:1", **options)) as one:
+        with closing(server_of(in_postgres(database), "one:1", **options)) as one:
             assert one.owns() == []
             one.queue.commit([ONE], [])
-
-
-def test_rows_of_the_inbox_are_taken_by_the_owner_only(database, server):
-    one, two = server(inbox=True), server("two:2", inbox=True).joins()
-    one.owns()
-    database.sql("INSERT INTO gearman_jobs_inbox (function_name) VALUES ('f')")
-    inbox = one.queue.inbox()
-    [row] = inbox.take(10, 1000, ())
-    takes_over(two, one)
-    for _ in range(2):
-        with pytest.raises(QueueError):
-            inbox.commit([ONE], [], [row.id], {})
-    assert two.queue.inbox().take(10, 1000, ()) == [row]
-    two.queue.inbox().commit([ONE], [], [row.id], {})
-    assert two.queue.inbox().take(10, 1000, ()) == []

@@ -22,7 +22,7 @@ from gearman.queue import (
 )
 from tests.cli.tools import our_tool, outcome
 from tests.queues.backend_postgres import Database
-from tests.queues.test_postgres_cluster import server  # noqa: F401
+from tests.queues.shared_tables import Table, in_postgres
 from tests.queues.test_register_contract import ONE, Server
 from tests.servers import until
 
@@ -36,7 +36,12 @@ def store(database: Database) -> Store:
 
 
 @pytest.fixture
-def former(database: Database, server: Callable[..., Server]) -> Server:  # noqa: F811
+def table(database: Database) -> Table:
+    return in_postgres(database)
+
+
+@pytest.fixture
+def former(database: Database, server: Callable[..., Server]) -> Server:
     """A server that owns the jobs of the table, and has stored one."""
     former = server("gear1:4730")
     former.owns()
@@ -83,7 +88,7 @@ def test_jobs_of_a_cluster_without_servers_are_copied(
 def test_servers_get_no_jobs_while_the_tool_works(
     database: Database,
     former: Server,
-    server: Callable[..., Server],  # noqa: F811
+    server: Callable[..., Server],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(membership, "STEP", 0.01)

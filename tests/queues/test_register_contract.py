@@ -80,7 +80,7 @@ class Server:
         return {n for n, each in enumerate(roll.shards) if each.server == self.claim.id}
 
 
-@pytest.fixture(params=[name for name in BACKENDS if name in ("postgres",)])
+@pytest.fixture(params=[name for name in BACKENDS if name in ("mysql", "postgres")])
 def server(
     request: pytest.FixtureRequest, backends: Callable[[str], Backend]
 ) -> Iterator[Callable[..., Server]]:
@@ -100,15 +100,6 @@ def server(
     yield make
     for each in made:
         each.close()
-
-
-@pytest.fixture
-def two(server: Callable[..., Server]) -> tuple[Server, Server]:
-    """An owner of all with two jobs, and a server that has joined."""
-    one = server()
-    assert one.owns() == []
-    one.queue.commit([ONE, TWO], [])
-    return one, server("two:2").joins()
 
 
 def test_at_first_nobody_is_there(server):
