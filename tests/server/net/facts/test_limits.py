@@ -21,7 +21,7 @@ from tests.wire import Peer
 
 __all__ = ["running"]
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def limits(peer: Peer) -> dict[bytes, list[bytes]]:
