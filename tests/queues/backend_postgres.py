@@ -123,6 +123,34 @@ class Cluster:
         self.start()
 
 
+# Makes a database as it was when it was new, which takes a third of the time that a new
+# one takes.
+CLEAN = """
+    DO $$ DECLARE name text; BEGIN
+        SET LOCAL lock_timeout = '5s';
+        PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid();
+        FOR name IN SELECT nspname FROM pg_namespace
+            WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+        LOOP
+            EXECUTE format('DROP SCHEMA %I CASCADE', name);
+        END LOOP;
+        FOR name IN SELECT rolname FROM pg_roles
+            WHERE rolname !~ '^pg_' AND rolname <> current_user
+        LOOP
+            EXECUTE format('DROP OWNED BY %I', name);
+            EXECUTE format('DROP ROLE %I', name);
+        END LOOP;
+        EXECUTE format('ALTER DATABASE %I RESET ALL', current_database());
+        CREATE SCHEMA public;
+        GRANT USAGE ON SCHEMA public TO public;
+        IF current_setting('server_version_num')::int < 150000 THEN
+            GRANT CREATE ON SCHEMA public TO public;
+        END IF;
+    END $$
+"""
+
+
 @dataclass
 class Database:
     """A new database."""
@@ -133,6 +161,14 @@ class Database:
     def __post_init__(self) -> None:
         with psycopg().connect(self.cluster.local(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {self.name}")
+
+    def clean(self) -> bool:
+        """Make it as new. Returns False if that is not possible."""
+        try:
+            self.sql(CLEAN)
+        except psycopg().Error:
+            return False
+        return True
 
     @property
     def conninfo(self) -> str:

@@ -46,12 +46,24 @@ def running_cluster() -> Iterator[Cluster]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def clean_databases() -> list[Database]:
+    """Databases that tests have used, and that are as new."""
+    return []
+
+
 @pytest.fixture
-def database(running_cluster: Cluster) -> Database:
-    """A new database in a running Postgres."""
+def database(
+    running_cluster: Cluster, clean_databases: list[Database]
+) -> Iterator[Database]:
+    """A database in a running Postgres, as new."""
     if running_cluster.process.poll() is not None:
         running_cluster.start()
-    return Database(running_cluster, next(DATABASES))
+    found = clean_databases.pop() if clean_databases else None
+    found = found or Database(running_cluster, next(DATABASES))
+    yield found
+    if found.clean():
+        clean_databases.append(found)
 
 
 @pytest.fixture(scope="session")
