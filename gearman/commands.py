@@ -82,9 +82,16 @@ class Command(IntEnum):
     # The numbers 271 and 272 are kept free.
     LINK_RUNNING = 273
     LINK_RUNS = 274
-    LINK_CANCEL = 275
-    # The numbers from 276 to 278 are kept free.
+    # The numbers from 275 to 278 are kept free.
     LINK_LEAVE = 279
+    LINK_SUBMIT = 280
+    LINK_CREATED = 281
+    LINK_REFUSED = 282
+    LINK_STARTED = 283
+    LINK_ASK = 284
+    LINK_TELL = 285
+    LINK_BACK = 286
+    LINK_ADOPT = 287
 
 
 class Sender(Flag):
@@ -181,13 +188,24 @@ _ROWS = (
         ("handle", "function", "unique", "reducer", "fields", "workload"),
         _L,
     ),
-    Row(Command.LINK_READY, ("function", "count", "age"), _L),
+    Row(Command.LINK_READY, ("function", "count", "unmet"), _L),
     Row(Command.LINK_PING, ("counter",), _L),
     Row(Command.LINK_PONG, ("counter",), _L),
     Row(Command.LINK_RUNNING, ("shards",), _L),
     Row(Command.LINK_RUNS, ("handles",), _L),
-    Row(Command.LINK_CANCEL, ("handle",), _L),
     Row(Command.LINK_LEAVE, ("handle",), _L),
+    Row(
+        Command.LINK_SUBMIT,
+        ("token", "function", "unique", "fields", "reducer", "options", "workload"),
+        _L,
+    ),
+    Row(Command.LINK_CREATED, ("token", "handle"), _L),
+    Row(Command.LINK_REFUSED, ("token", "code", "text"), _L),
+    Row(Command.LINK_STARTED, ("handle",), _L),
+    Row(Command.LINK_ASK, ("token", "what", "key"), _L),
+    Row(Command.LINK_TELL, ("token", "known", "data"), _L),
+    Row(Command.LINK_BACK, ("handle", "why"), _L),
+    Row(Command.LINK_ADOPT, ("handle",), _L),
 )
 
 COMMANDS: dict[int, Row] = {int(row.command): row for row in _ROWS}

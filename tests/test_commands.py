@@ -69,13 +69,20 @@ PROTOCOL = """
 265 JOB_TRACE                    J  handle trace
 266 LINK_HELLO                   L  cluster id epoch address nonce version
 267 LINK_JOB                     L  handle function unique reducer fields workload
-268 LINK_READY                   L  function count age
+268 LINK_READY                   L  function count unmet
 269 LINK_PING                    L  counter
 270 LINK_PONG                    L  counter
 273 LINK_RUNNING                 L  shards
 274 LINK_RUNS                    L  handles
-275 LINK_CANCEL                  L  handle
 279 LINK_LEAVE                   L  handle
+280 LINK_SUBMIT                  L  token function unique fields reducer options workload
+281 LINK_CREATED                 L  token handle
+282 LINK_REFUSED                 L  token code text
+283 LINK_STARTED                 L  handle
+284 LINK_ASK                     L  token what key
+285 LINK_TELL                    L  token known data
+286 LINK_BACK                    L  handle why
+287 LINK_ADOPT                   L  handle
 """  # noqa: E501
 SENDERS = {
     "C": Sender.CLIENT,
@@ -110,7 +117,7 @@ def test_every_command_but_text_has_a_row() -> None:
 
 
 def test_numbers_from_43_are_no_packet_types_but_for_our_own() -> None:
-    assert (STANDARD_LIMIT, FIRST_EXTENSION, COMMAND_LIMIT) == (43, 256, 280)
+    assert (STANDARD_LIMIT, FIRST_EXTENSION, COMMAND_LIMIT) == (43, 256, 288)
 
 
 def test_a_row_cannot_be_changed() -> None:

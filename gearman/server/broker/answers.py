@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from .constants import RAW
 from .memory import RECEIPT_MEMORY, REQUEST_MEMORY, Memory, extra_size
 from .model import Job, Peer, Receipt
 
@@ -20,7 +21,8 @@ class Answers:
     """The answers that peers still have to get.
 
     `deferring` has peers whose requests must wait, so that the server should not read
-    from them. `carry_out` is called with a receipt and its request, when the request
+    from them; with `links`, `caught_up` has peers that have got all their answers since
+    then. `carry_out` is called with a receipt and its request, when the request
     can be carried out. It must give the answer.
     """
 
@@ -28,6 +30,8 @@ class Answers:
         self, memory: Memory, carry_out: Callable[[Receipt, tuple[Any, ...]], None]
     ) -> None:
         self.deferring: list[Peer] = []
+        self.links = False
+        self.caught_up: list[Peer] = []
         self._memory = memory
         self._carry_out = carry_out
         # Peers whose next answers can be sent when the current verb ends.
@@ -52,6 +56,28 @@ class Answers:
         receipt.command = command
         receipt.arguments = arguments
         return None
+
+    def write(self, peer: Peer, data: bytes) -> None:
+        """Send data after the answers of other servers, if there are links."""
+        if self.links and peer.receipts:
+            return self.answer(None, peer, RAW, (data,))
+        return peer.write(data)
+
+    def promise(self, peer: Peer) -> Receipt:
+        """Keep a place for the answer to a request of any kind; see `fulfil`."""
+        receipt = Receipt(peer)
+        if peer.receipts is None:
+            peer.receipts = deque()
+        self._keep(peer, receipt)
+        return receipt
+
+    def fulfil(
+        self, receipt: Receipt, command: int, arguments: tuple[bytes, ...]
+    ) -> None:
+        """Set an answer that was promised; `pay` sends it."""
+        receipt.command = command
+        receipt.arguments = arguments
+        self._payable.append(receipt.peer)
 
     def owe(self, receipt: Receipt | None, peer: Peer, job: Job) -> None:
         """Let a submission wait until its job is stored."""
@@ -120,7 +146,12 @@ class Answers:
                 return
             peer.receipts.popleft()
             self._memory.peers -= RECEIPT_MEMORY
-            peer.send(receipt.command, receipt.arguments)
+            if receipt.command == RAW:
+                peer.write(receipt.arguments[0])
+            else:
+                peer.send(receipt.command, receipt.arguments)
+        if self.links:
+            self.caught_up.append(peer)
 
     def _keep(self, peer: Peer, receipt: Receipt) -> None:
         assert peer.receipts is not None  # noqa: S101

@@ -37,9 +37,9 @@ from .memory import (
     Memory,
     job_size,
 )
-from .model import Job, Notice, Peer, Receipt, joins_of
-from .places import Places
-from .states import CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
+from .model import Function, Job, Notice, Peer, Receipt, joins_of
+from .places import Links, Places
+from .states import AWAY, CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
 from .steering.attempts import Attempts
 from .steering.dead import DeadJobs
 from .steering.new_jobs import NO_WORKER, extend, needs_worker, priority_of
@@ -122,6 +122,7 @@ class Broker:
         self.schedules = Schedules(places, jobs, self.submit_with, persistent)
         self._notices: list[Notice] = []
         notices, chance = self._notices, chance or _highest
+        self.links: Links | None = None
         self.attempts = Attempts(
             places, functions, jobs, dead, results, notices, chance
         )
@@ -156,6 +157,8 @@ class Broker:
             self.answers.pay()
         if sleepers.first <= now:
             sleepers.pass_over()
+        if self.links is not None:
+            self.links.tick(now)
         if self.owned_until <= now:
             self._doubt(True)
         if places.steered:
@@ -202,6 +205,8 @@ class Broker:
         places = self.places
         first = min(places.deadlines.first, self.sleepers.first)
         wall: float = places.scheduled.first
+        if self.links is not None:
+            first = min(first, self.links.first)
         if places.steered:
             first = min(first, places.starts.first)
             wall = min(wall, places.lives.first, places.expiry.first, self.dead.first)
@@ -217,6 +222,8 @@ class Broker:
     def disconnect(self, peer: Peer) -> None:
         """Forget a peer: queue again the jobs that it runs, detach it from others."""
         del self.peers[peer]
+        if self.links is not None:
+            self.links.disconnected(peer)
         self.memory.peers -= PEER_MEMORY
         peer.touched = None
         self.answers.forget(peer)
@@ -249,16 +256,17 @@ class Broker:
         if receipt is None and peer.receipts and not background:
             request = (name, unique, workload, priority, False, when, reducer, options)
             return self.answers.defer(peer, request)
-        if len(unique) > MAX_UNIQUE:
-            return self._too_large(receipt, peer, b"Unique value too large")
-        if len(name) > MAX_FUNCTION or (reducer and len(reducer) > MAX_FUNCTION):
-            return self._too_large(receipt, peer, b"Function name too large")
+        longest = len(name) if reducer is None else max(len(name), len(reducer))
+        if len(unique) > MAX_UNIQUE or longest > MAX_FUNCTION:
+            return self._too_large(receipt, peer, unique)
         function = self.functions.known.get(name)
-        if function is None:
-            if not self.functions.admits(name):
-                return self._full(receipt, peer, "max-functions")
-            function = self.functions.of(name)
+        if function is None and (function := self._new_function(name)) is None:
+            return self._full(receipt, peer, "max-functions")
         jobs = self.jobs
+        if unique and self.links is not None:
+            more = (priority, background, when, reducer, receipt, options)
+            if self.links.pass_on(peer, function, unique, workload, *more):
+                return None
         if function.policy is not None or options is not None:
             if not function.workers and needs_worker(function, options):
                 return self._refuse(receipt, peer, b"QUEUE_ERROR", NO_WORKER)
@@ -273,8 +281,7 @@ class Broker:
                 function, priority, len(jobs.known), self.memory.jobs + size
             )
             if limit is not None:
-                self.hits.add(limit)
-                return self._full(receipt, peer, limit)
+                return self._exceeded(receipt, peer, limit)
             job = jobs.make(
                 function, unique, workload, size, priority, background, when
             )
@@ -352,8 +359,16 @@ class Broker:
         """Refuse a request that may be a submission, after the earlier answers."""
         self._refuse(None, peer, code, text)
 
-    def _too_large(self, receipt: Receipt | None, peer: Peer, text: bytes) -> None:
-        self._refuse(receipt, peer, b"ARGUMENT_TOO_LARGE", text)
+    def _new_function(self, name: bytes) -> Function | None:
+        return self.functions.of(name) if self.functions.admits(name) else None
+
+    def _too_large(self, receipt: Receipt | None, peer: Peer, unique: bytes) -> None:
+        what = b"Unique value" if len(unique) > MAX_UNIQUE else b"Function name"
+        self._refuse(receipt, peer, b"ARGUMENT_TOO_LARGE", what + b" too large")
+
+    def _exceeded(self, receipt: Receipt | None, peer: Peer, limit: str) -> None:
+        self.hits.add(limit)
+        self._full(receipt, peer, limit)
 
     def _full(self, receipt: Receipt | None, peer: Peer, limit: str) -> None:
         self._refuse(receipt, peer, b"QUEUE_ERROR", FULL[limit])
@@ -366,19 +381,22 @@ class Broker:
     def get_status(self, peer: Peer, handle: bytes) -> None:
         if len(handle) > MAX_HANDLE:
             return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Job handle too large")
-        status = _status(self.jobs.find(handle))
-        return peer.send(STATUS_RES, (handle, *status))
+        if self.links is not None:
+            return self.links.lookup.status(peer, handle)
+        return peer.send(STATUS_RES, (handle, *status_of(self.jobs.find(handle))))
 
     def get_status_unique(self, peer: Peer, unique: bytes) -> None:
         """Answer for the first job of this unique, whatever its function."""
         if len(unique) > MAX_UNIQUE:
             return peer.refuse(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
+        if self.links is not None:
+            return self.links.lookup.status_unique(peer, unique)
         job = self.jobs.uniques.first(unique)
         joins = 0
         if job is not None and job.clients is not None:
             for client in job.clients:
                 joins += joins_of(job, client)
-        answer = (unique, *_status(job), b"%d" % joins)
+        answer = (unique, *status_of(job), b"%d" % joins)
         return peer.send(STATUS_RES_UNIQUE, answer)
 
     # -- administration
@@ -390,17 +408,21 @@ class Broker:
         told so if it asked for that.
         """
         job = self.jobs.find(handle)
-        if job is None:
+        if job is None or job.state == AWAY:
             return False
+        self.drop(job)
+        return True
+
+    def drop(self, job: Job) -> None:
+        """Let a job fail for all its clients, as `cancel` does."""
         job.function.stats.cancelled += 1
-        self.jobs.forward(job, WORK_FAIL, (handle,))
+        self.jobs.forward(job, WORK_FAIL, (job.handle,))
         job.background = False
         if job.state == RUNNING:
             self.losses.dismiss(job)
         self.places.move(job, CANCELLED, GONE)
         self.jobs.retire(job)
         self.answers.pay()
-        return True
 
     def memory_of(self, peer: Peer) -> int:
         """Return how many bytes of `memory.peers` are for one peer."""
@@ -418,7 +440,7 @@ def _highest() -> float:
     return 1.0
 
 
-def _status(job: Job | None) -> tuple[bytes, bytes, bytes, bytes]:
+def status_of(job: Job | None) -> tuple[bytes, bytes, bytes, bytes]:
     """Return known, running, numerator and denominator."""
     if job is None:
         return b"0", b"0", b"0", b"0"

@@ -23,6 +23,26 @@ STATUS_RES_UNIQUE = int(Command.STATUS_RES_UNIQUE)
 RESULT_RES = int(Command.RESULT_RES)
 WORK_CANCEL = int(Command.WORK_CANCEL)
 JOB_TRACE = int(Command.JOB_TRACE)
+WORK_RETRY = int(Command.WORK_RETRY)
+GRAB_JOBS = int(Command.GRAB_JOBS)
+LINK_JOB = int(Command.LINK_JOB)
+LINK_READY = int(Command.LINK_READY)
+LINK_RUNNING = int(Command.LINK_RUNNING)
+LINK_RUNS = int(Command.LINK_RUNS)
+LINK_LEAVE = int(Command.LINK_LEAVE)
+LINK_SUBMIT = int(Command.LINK_SUBMIT)
+LINK_CREATED = int(Command.LINK_CREATED)
+LINK_REFUSED = int(Command.LINK_REFUSED)
+LINK_STARTED = int(Command.LINK_STARTED)
+LINK_ASK = int(Command.LINK_ASK)
+LINK_TELL = int(Command.LINK_TELL)
+LINK_BACK = int(Command.LINK_BACK)
+LINK_ADOPT = int(Command.LINK_ADOPT)
+CAN_DO = int(Command.CAN_DO)
+CANT_DO = int(Command.CANT_DO)
+
+# In the place of an answer's command: its argument is sent as it is.
+RAW = -1
 
 # A container with up to this many dead entries is not swept.
 SWEEP = 32

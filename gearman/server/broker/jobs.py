@@ -1,15 +1,11 @@
 """The jobs that the broker knows, and the clients that wait for them."""
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ..cluster.home import ALL_SHARDS, NO_SHARDS, SHARD_BITS, SHARDS, home_of
 from .answers import Answers
-from .constants import (
-    JOB_CREATED,
-    WORK_CANCEL,
-    WORK_EXCEPTION,
-    WORK_FAIL,
-)
+from .constants import JOB_CREATED, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
 from .making import make_handle, new_job
 from .memory import (
     FOLLOW_MEMORY,
@@ -24,6 +20,7 @@ from .places import Places
 from .states import (
     ABANDONED,
     AWAITING,
+    AWAY,
     DEAD,
     GONE,
     NEW,
@@ -381,8 +378,8 @@ class Jobs:
 
     def leave(self, peer: Peer) -> None:
         """Detach a client from all jobs that it waits for, in their order."""
-        for job in sorted(peer.waiting, key=_number):
-            self._detach(job, peer)
+        for job in sorted(peer.waiting, key=attrgetter("number")):
+            self.detach(job, peer)
         peer.waiting.clear()
 
     def forward(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
@@ -410,7 +407,8 @@ class Jobs:
             else:
                 client.repeat(joins_of(job, client), WORK_FAIL, (job.handle,))
 
-    def _detach(self, job: Job, peer: Peer) -> None:
+    def detach(self, job: Job, peer: Peer) -> None:
+        """Detach a client from a job; it must forget the job itself."""
         assert job.clients is not None  # noqa: S101
         job.clients.remove(peer)
         if job.joins is not None:
@@ -418,6 +416,9 @@ class Jobs:
         self._memory.peers -= WAIT_MEMORY
         if is_wanted(job):
             self.shelve(job)
+        elif job.state == AWAY:
+            assert self._places.links is not None  # noqa: S101
+            self._places.links.abandoned(job)
         elif job.state != RUNNING:
             job.function.stats.abandoned += 1
             self._places.move(job, ABANDONED, GONE)
@@ -440,11 +441,9 @@ class Jobs:
             self._memory.jobs -= len(job.reducer)
         if job.extra is not None:
             self.resize(job.extra, 0)
+            if job.extra.lender is not None and self._places.links is not None:
+                self._places.links.returned(job)
         if not job.stored and job.state != DEAD:
             # Dead entries of queues still refer to the job: free its workload.
             # A stored job keeps its workload, which the store may still need.
             job.workload = b""
-
-
-def _number(job: Job) -> int:
-    return job.number

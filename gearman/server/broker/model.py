@@ -86,12 +86,13 @@ class Extra:
     A job that a schedule has submitted has the name of that and its time in `run`. A
     dead job `died` for a `reason`, and `error` has its last exception. `record` is
     what the store keeps of this object, and `size` the memory that it takes, in bytes.
+    A job that was borrowed from another server of the cluster has that as its `lender`.
     """
 
     # fmt: off
     __slots__ = (
-        "attempts", "awaits", "died", "due", "error", "expires", "moved", "options",
-        "reason", "record", "run", "size", "submitted",
+        "attempts", "awaits", "died", "due", "error", "expires", "lender", "moved",
+        "options", "reason", "record", "run", "size", "submitted",
     )
     # fmt: on
 
@@ -108,6 +109,7 @@ class Extra:
         self.error: bytes | None = None
         self.record = b""
         self.run: tuple[str, float] | None = None
+        self.lender: object = None
         self.size = 0
 
 
@@ -185,6 +187,10 @@ class Queue:
             entries.popleft()
         return entries[0] if entries else None
 
+    def advance_last(self) -> None:
+        """Put the job that was pushed last before all others."""
+        self._entries.appendleft(self._entries.pop())
+
     def discard(self, job: Job) -> None:
         """Remove a job from any place in the queue; its state is no longer QUEUED."""
         self.count -= 1
@@ -261,10 +267,10 @@ class Function:
 
     # fmt: off
     __slots__ = (
-        "awaiting", "exacting", "fresh", "held", "keep", "limits", "look", "mortal",
-        "name", "offered", "pending", "policy", "priority", "queues", "running",
-        "scheduled", "sleepers", "starts", "stats", "timeout", "ttl", "twins",
-        "unstaffed", "weight", "workers",
+        "awaiting", "borrowers", "exacting", "fresh", "held", "keep", "lenders",
+        "limits", "look", "mortal", "name", "offered", "pending", "policy", "priority",
+        "queues", "running", "scheduled", "sleepers", "starts", "stats", "timeout",
+        "ttl", "twins", "unstaffed", "weight", "workers",
     )
     # fmt: on
 
@@ -306,6 +312,10 @@ class Function:
         self.look = inf
         self.weight = 1
         self.held = False
+        # The other servers of the cluster that have workers for it (see Lending), and
+        # those that have jobs (see Borrowing). None if there are none.
+        self.borrowers: dict[Any, None] | None = None
+        self.lenders: dict[Any, Any] | None = None
 
     def ready(self) -> bool:
         """Whether a worker may have a job now."""

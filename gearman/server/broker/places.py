@@ -5,18 +5,20 @@ entries are skipped when they come first, and are all removed (swept) before the
 more than the live ones. So an operation costs no more than the entries it is about.
 """
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .assignment.choice import Choice
 from .assignment.sleepers import Sleepers
 from .constants import SWEEP
 from .memory import RUN_MEMORY, TIMER_MEMORY, TIMERS_MEMORY, Memory
-from .model import Function, Job, Peer, Queue
+from .model import Function, Job, Peer, Queue, Receipt
 from .states import (
     ASSIGNED,
     AWAITING,
+    AWAY,
     DUE,
     GONE,
     NEW,
@@ -28,6 +30,9 @@ from .states import (
 from .steering.expiry import Expiry
 from .steering.starts import Starts
 from .steering.values import shorter, timeout_of, value
+
+if TYPE_CHECKING:
+    from ...options import JobOptions
 
 # At most so many jobs become due in one turn, as a million may have the same second.
 MANY_DUE = 1000
@@ -174,6 +179,53 @@ class Watch(Protocol):
         """Forget a peer that has disconnected."""
 
 
+class Lookup(Protocol):
+    """Answers what may be known by another server of the cluster only."""
+
+    def status(self, peer: Peer, handle: bytes, /) -> None: ...
+    def status_unique(self, peer: Peer, unique: bytes, /) -> None: ...
+    def result(self, peer: Peer, handle: bytes, /) -> None: ...
+    def watch(self, peer: Peer, handle: bytes, /) -> None: ...
+    def cancel(self, handle: bytes, told: Callable[[bool], None], /) -> None: ...
+
+
+class Links(Protocol):
+    """The links to other servers of the cluster; see `links`."""
+
+    @property
+    def lookup(self) -> Lookup: ...
+    @property
+    def first(self) -> float: ...
+    def tick(self, now: float, /) -> None: ...
+    def disconnected(self, peer: Peer, /) -> None: ...
+    def pass_on(
+        self,
+        peer: Peer,
+        function: Function,
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        background: bool,
+        when: int,
+        reducer: bytes | None,
+        receipt: Receipt | None,
+        options: "JobOptions | None",
+        /,
+    ) -> bool: ...
+    def abandoned(self, job: Job, /) -> None: ...
+    def queued(self, function: Function, woken: bool, /) -> None: ...
+    def started(self, job: Job, /) -> None: ...
+    def offers(self, peer: Peer, function: Function, /) -> None: ...
+    def slept(self, peer: Peer, /) -> None: ...
+    def returned(self, job: Job, /) -> None: ...
+    def lost(self, job: Job, /) -> None: ...
+    def overdue(self, job: Job, /) -> None: ...
+    def retried(
+        self, job: Job, pause: float, reason: bytes, counts: bool, /
+    ) -> None: ...
+    def adopt(self, job: Job, /) -> bool: ...
+
+
 class Places:
     """Moves jobs from place to place.
 
@@ -183,7 +235,7 @@ class Places:
     holds functions back. These three are in use once anything is `steered`: by an
     option, a policy, a kept result or a schedule. `watch` is told what happens; it is
     None if nobody wants to know. Of moves it is told those by the events whose bits are
-    set in `watched`.
+    set in `watched`. `links` are those of a server in a cluster.
     """
 
     def __init__(self, choice: Choice, sleepers: Sleepers, memory: Memory) -> None:
@@ -197,6 +249,7 @@ class Places:
         self.steered = False
         self.watch: Watch | None = None
         self.watched = 0
+        self.links: Links | None = None
         self._choice = choice
         self._sleepers = sleepers
         self._memory = memory
@@ -223,7 +276,7 @@ class Places:
                 self.lives.stop(job)
         elif place == RUNNING:
             self._stop(job)
-        elif place == PENDING:
+        elif place in (PENDING, AWAY):
             function.pending -= 1
         elif place == SCHEDULED:
             function.scheduled[job.priority] -= 1
@@ -239,13 +292,16 @@ class Places:
                 self._choice.add(function, job.priority)
             if function.policy is not None or job.extra is not None:
                 self._limit_life(job, function)
+            if function.borrowers is not None and not function.held:
+                assert self.links is not None  # noqa: S101
+                self.links.queued(function, bool(function.sleepers))
             if function.sleepers and not function.held:
                 self._sleepers.wake(function)
         elif to == RUNNING:
             self._start(job)
         elif to == GONE:
             pass
-        elif to == PENDING:
+        elif to in (PENDING, AWAY):
             function.pending += 1
         elif to == SCHEDULED:
             function.scheduled[job.priority] += 1
@@ -285,6 +341,8 @@ class Places:
             self.deadlines.start(job, self.now + timeout)
         if function.starts is not None:
             self.starts.started(function)
+        if self.links is not None:
+            self.links.started(job)
 
     def _stop(self, job: Job) -> None:
         worker, function = job.worker, job.function

@@ -2,11 +2,11 @@
 
 A job is in exactly one place. It is pending while a queue plugin stores it, awaiting
 others until these have ended, scheduled until its time, queued in its function, running
-in a worker, dead in the dead list, or gone. Only `Places.move` moves a job. The tests
-check every move against MOVES.
+in a worker, dead in the dead list, away with another server of the cluster, or gone.
+Only `Places.move` moves a job. The tests check every move against MOVES.
 """
 
-NEW, PENDING, SCHEDULED, QUEUED, RUNNING, GONE, AWAITING, DEAD = range(8)
+NEW, PENDING, SCHEDULED, QUEUED, RUNNING, GONE, AWAITING, DEAD, AWAY = range(9)
 
 # A client has submitted the job, or it takes the place of one that was given up; an
 # earlier run of the server has stored it.
@@ -34,6 +34,13 @@ RELEASED = 14
 REVIVED, FORGOTTEN = 15, 16
 # Another server has accepted it.
 PASSED_ON = 19
+# It was passed on to the server of its cluster where its unique belongs; it has ended
+# there; it goes on here, since that server can't be reached.
+SENT_HOME, ENDED_AWAY, CAME_BACK = 20, 21, 22
+# Its former owner has lent it to a server that still runs it.
+ADOPTED = 23
+# It was borrowed, and is given back to its owner.
+GIVEN_BACK = 24
 
 # For each event, the places from which and to which it may move a job.
 MOVES: dict[int, dict[int, tuple[int, ...]]] = {
@@ -55,6 +62,7 @@ MOVES: dict[int, dict[int, tuple[int, ...]]] = {
         SCHEDULED: (GONE,),
         QUEUED: (GONE,),
         RUNNING: (GONE,),
+        AWAY: (GONE,),
     },
     CANCELLED: {
         PENDING: (GONE,),
@@ -89,4 +97,9 @@ MOVES: dict[int, dict[int, tuple[int, ...]]] = {
     REVIVED: {DEAD: (GONE,), NEW: (SCHEDULED, QUEUED)},
     FORGOTTEN: {DEAD: (GONE,)},
     PASSED_ON: {RUNNING: (GONE,)},
+    SENT_HOME: {NEW: (AWAY,)},
+    ENDED_AWAY: {AWAY: (GONE,)},
+    CAME_BACK: {AWAY: (PENDING, AWAITING, SCHEDULED, QUEUED)},
+    ADOPTED: {NEW: (RUNNING,)},
+    GIVEN_BACK: {QUEUED: (GONE,), RUNNING: (GONE,)},
 }

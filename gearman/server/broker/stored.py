@@ -189,6 +189,9 @@ class StoredJobs:
             if more.options is not None and more.options.after:
                 jobs.follow(job, more.options.after)
         jobs.uniques.add(job)
+        links = self._places.links
+        if links is not None and links.adopt(job):
+            return None
         return jobs.place(job, RESTORED)
 
     def restored(self) -> None:

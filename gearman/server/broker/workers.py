@@ -107,6 +107,8 @@ class Workers:
             self._sleepers.pass_on([function])
         else:
             peer.unlisted.append(function)
+        if self._places.links is not None:
+            self._places.links.offers(peer, function)
         return None
 
     def cant_do(self, peer: Peer, name: bytes) -> None:
@@ -140,6 +142,8 @@ class Workers:
         function.sleepers.pop(peer, None)
         if peer.sleep == WOKEN:
             self._sleepers.pass_on([function])
+        if self._places.links is not None:
+            self._places.links.offers(peer, function)
 
     def leave(self, peer: Peer) -> None:
         """Forget a worker that has disconnected, and queue its jobs again."""
@@ -158,6 +162,8 @@ class Workers:
             self._sleepers.rouse(peer)
         else:
             self._sleepers.add(peer)
+            if self._places.links is not None:
+                self._places.links.slept(peer)
 
     def grab(self, peer: Peer) -> None:
         job = self._take(peer)
@@ -289,10 +295,14 @@ class Workers:
         """
         job = self._ended(peer, handle)
         if job is not None and job.worker is peer:
+            extra, links = job.extra, self._places.links
+            if extra is not None and extra.lender is not None and links is not None:
+                return links.retried(job, pause, reason, counts)
             why = shown(reason) if reason else "no reason given"
             text = f"its worker gave it back: {why}"
             self._attempts.returned(job, peer, pause, text, counts)
             self._answers.pay()
+        return None
 
     def _attempt_failed(
         self, job: Job, peer: Peer, reason: str, error: bytes | None

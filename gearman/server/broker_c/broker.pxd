@@ -23,7 +23,7 @@ from gearman.server.broker_c.stored cimport StoredJobs
 from gearman.server.broker_c.workers cimport Workers
 
 cdef int ERROR, JOB_CREATED, NORMAL, STATUS_RES, STATUS_RES_UNIQUE, WORK_FAIL
-cdef int CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
+cdef int AWAY, CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
 cdef Py_ssize_t MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 cdef Py_ssize_t ABILITY_MEMORY, PEER_MEMORY, RUN_MEMORY, WAIT_MEMORY
 cdef dict FULL
@@ -54,6 +54,7 @@ cdef class Broker:
     cdef public Results results
     cdef public Attempts attempts
     cdef public Schedules schedules
+    cdef public object links
     cdef list _notices
     cdef public Losses losses
     cdef public Workers workers
@@ -73,7 +74,9 @@ cdef class Broker:
     cpdef connect(self, Peer peer)
     cpdef disconnect(self, Peer peer)
 
-    @cython.locals(function=Function, job=Job, jobs=Jobs, size=Py_ssize_t)
+    @cython.locals(
+        function=Function, job=Job, jobs=Jobs, size=Py_ssize_t, longest=Py_ssize_t
+    )
     cpdef submit(
         self, Peer peer, bytes name, bytes unique, bytes workload,
         int priority=*, bint background=*, int64_t when=*, bytes reducer=*,
@@ -92,7 +95,9 @@ cdef class Broker:
     cpdef resume(self, Receipt receipt, tuple request)
     cpdef refuse(self, Peer peer, bytes code, bytes text)
     cdef _joined(self, Job job, bint background)
-    cdef _too_large(self, Receipt receipt, Peer peer, bytes text)
+    cdef Function _new_function(self, bytes name)
+    cdef _too_large(self, Receipt receipt, Peer peer, bytes unique)
+    cdef _exceeded(self, Receipt receipt, Peer peer, str limit)
     cdef _full(self, Receipt receipt, Peer peer, str limit)
     cdef _refuse(self, Receipt receipt, Peer peer, bytes code, bytes text)
     cpdef get_status(self, Peer peer, bytes handle)
@@ -101,10 +106,11 @@ cdef class Broker:
 
     @cython.locals(job=Job)
     cpdef bint cancel(self, bytes handle)
+    cpdef drop(self, Job job)
     @cython.locals(size=Py_ssize_t)
     cpdef Py_ssize_t memory_of(self, Peer peer)
     @cython.locals(memory=Memory, held=Py_ssize_t)
     cpdef bint over_budget(self)
 
 
-cdef tuple _status(Job job)
+cpdef tuple status_of(Job job)

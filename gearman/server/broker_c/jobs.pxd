@@ -9,7 +9,7 @@ from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.steering.ranges cimport Ranges
 from gearman.server.broker_c.uniques cimport Uniques
 
-cdef int ABANDONED, AWAITING, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDULED
+cdef int ABANDONED, AWAITING, AWAY, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDULED
 cdef int SHELVED
 cdef int JOB_CREATED, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
 cdef Py_ssize_t FOLLOWED_MEMORY, FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
@@ -86,5 +86,5 @@ cdef class Jobs:
     cpdef forward(self, Job job, int command, tuple arguments)
     @cython.locals(client=Peer, exception=tuple)
     cpdef forward_exception(self, Job job, bytes data)
-    cdef _detach(self, Job job, Peer peer)
+    cpdef detach(self, Job job, Peer peer)
     cpdef forget(self, Job job)

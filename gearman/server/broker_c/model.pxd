@@ -51,6 +51,7 @@ cdef class Extra:
     cdef public bytes error
     cdef public bytes record
     cdef public tuple run
+    cdef public object lender
     cdef public Py_ssize_t size
 
 
@@ -77,6 +78,7 @@ cdef class Queue:
     cpdef list take(self, choose)
     @cython.locals(job=Job)
     cpdef Job first(self)
+    cpdef advance_last(self)
     cpdef discard(self, Job job)
 
 
@@ -138,6 +140,8 @@ cdef class Function:
     cdef public double look
     cdef public Py_ssize_t weight
     cdef public bint held
+    cdef public dict borrowers
+    cdef public dict lenders
 
     @cython.locals(high=Queue, normal=Queue, low=Queue)
     cpdef bint ready(self)

@@ -9,7 +9,7 @@ from gearman.server.broker_c.steering.expiry cimport Expiry
 from gearman.server.broker_c.steering.starts cimport Starts
 from gearman.server.broker_c.steering.values cimport shorter, timeout_of, value
 
-cdef int ASSIGNED, AWAITING, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
+cdef int ASSIGNED, AWAITING, AWAY, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
 cdef Py_ssize_t MANY_DUE, MANY_SKIPPED, MANY_SWEPT, RUN_MEMORY, SWEEP, TIMER_MEMORY, TIMERS_MEMORY
 
 
@@ -55,6 +55,7 @@ cdef class Places:
     cdef public bint steered
     cdef public object watch
     cdef public int watched
+    cdef public object links
     cdef Choice _choice
     cdef Sleepers _sleepers
     cdef Memory _memory

@@ -5,7 +5,7 @@ from gearman.server.broker_c.assignment.choice cimport Choice
 from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.assignment.losses cimport Losses
-from gearman.server.broker_c.model cimport Function, Job, Peer, Queue, is_wanted
+from gearman.server.broker_c.model cimport Extra, Function, Job, Peer, Queue, is_wanted
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.assignment.sleepers cimport Sleepers
 from gearman.server.broker_c.stats cimport Stats
@@ -61,7 +61,7 @@ cdef class Workers:
     cpdef fail(self, Peer peer, bytes handle)
     @cython.locals(job=Job)
     cpdef exception(self, Peer peer, bytes handle, bytes data)
-    @cython.locals(job=Job)
+    @cython.locals(job=Job, extra=Extra)
     cpdef retry(
         self, Peer peer, bytes handle, double pause, bytes reason, bint counts
     )

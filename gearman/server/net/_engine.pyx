@@ -409,7 +409,7 @@ cdef class Engine:
             self._settle()
         elif broker.jobs.changes or broker.answers.deferring or broker.hits.reached:
             self._settle()
-        elif broker.jobs.records:
+        elif broker.jobs.records or broker.answers.caught_up:
             self._settle()
         elif self.draining or broker.over_budget():
             self._settle()

@@ -33,6 +33,7 @@ from .lines import (
     too_long,
     unknown,
 )
+from .links.later import Later
 from .stats import Statistics, no_facts
 from .steering import Steering
 
@@ -114,7 +115,7 @@ class Admin:
         self._jobs = JobLists(broker)
         self._steering = Steering(broker)
         self._statistics = Statistics(broker, facts)
-        self._commands: dict[bytes, Callable[[list[bytes]], Answer | Wish]] = {
+        self._commands: dict[bytes, Callable[[list[bytes]], Answer | Wish | Later]] = {
             b"cancel": self._cancel,
             b"create": self._create,
             b"drop": self._drop,
@@ -137,13 +138,13 @@ class Admin:
         if identity.shutdown is not None:
             self._commands[_SHUTDOWN] = self._shutdown
 
-    def answer(self, line: bytes, address: str) -> Answer | Wish:
+    def answer(self, line: bytes, address: str) -> Answer | Wish | Later:
         """Carry out a line, given without its end, and return the answer.
 
         `address` is the peer's IP address, or `unix`. The pieces of a list are made
         when they are asked for. A Wish is that of a peer that wants to be told what
-        happens from now on. Raises ProtocolError (fatal) if the connection must be
-        closed.
+        happens from now on; a Later is given by another server. Raises
+        ProtocolError (fatal) if the connection must be closed.
         """
         command, *words = split(line)
         name = command.lower()
@@ -231,12 +232,14 @@ class Admin:
             return incomplete(b"list")
         return self._jobs.page(words[1] if len(words) > 1 else b"")
 
-    def _cancel(self, words: list[bytes]) -> bytes:
+    def _cancel(self, words: list[bytes]) -> bytes | Later:
         if len(words) < 2:
             return unknown(b"cancel")
         if len(words) > 2 or words[0].lower() != b"job":
             return b"ERR UNKNOWN_ERROR\r\n"
-        return OK if self._broker.cancel(words[1]) else NO_JOB
+        if self._broker.cancel(words[1]):
+            return OK
+        return NO_JOB if self._broker.links is None else Later(self._broker, words[1])
 
     def _create(self, words: list[bytes]) -> bytes:
         name = _function_name(words)

@@ -5,7 +5,16 @@ from typing import Final
 
 from ...text import text_or_base64
 from ..broker import HIGH, LOW, NORMAL, Peer
-from ..broker.states import AWAITING, DEAD, GONE, PENDING, QUEUED, RUNNING, SCHEDULED
+from ..broker.states import (
+    AWAITING,
+    AWAY,
+    DEAD,
+    GONE,
+    PENDING,
+    QUEUED,
+    RUNNING,
+    SCHEDULED,
+)
 
 # Where a job is.
 STATES: Final = {
@@ -15,6 +24,7 @@ STATES: Final = {
     PENDING: "pending",
     RUNNING: "running",
     DEAD: "dead",
+    AWAY: "away",
     GONE: "gone",
 }
 PRIORITIES: Final = {HIGH: "high", NORMAL: "normal", LOW: "low"}

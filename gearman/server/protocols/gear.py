@@ -19,11 +19,10 @@ from .events import Wish
 from .fields import number_of, until_nul
 from .interface import HIGH_WATER, Protocol, Server, Service, Trace
 from .lines import END
+from .links.later import Later
 
-# It is called with the peer and the packet's arguments, as in the command table.
+# They are called with the peer, and with the arguments of a packet, or the packet.
 Verb = Callable[..., None]
-
-# It is called with the peer and a packet.
 Dispatch = Callable[[Peer, Packet], None]
 
 # The seconds of WORK_RETRY, and whether a plus follows; and the most seconds.
@@ -143,9 +142,11 @@ class Gear(Service):
     def _text(self, peer: Peer, line: bytes) -> None:
         answer = self.admin.answer(line, peer.address)
         if isinstance(answer, bytes):
-            peer.write(answer)
+            self._broker.answers.write(peer, answer)
         elif isinstance(answer, Wish):
             Stream(self.server.events, peer, answer)
+        elif isinstance(answer, Later):
+            answer.begin(peer)
         else:
             peer.answering = answer
 

@@ -134,7 +134,8 @@ class Steering:
         for queue in function.queues:
             job = queue.first()
             while job is not None and job.number < end:
-                yield broker.cancel(job.handle)
+                broker.drop(job)
+                yield True
                 job = queue.first()
         if function.total() == function.running:
             return
@@ -142,7 +143,8 @@ class Steering:
             if each is None or each.function is not function:
                 yield False
             elif each.number < end and each.state != RUNNING:
-                yield broker.cancel(each.handle)
+                broker.drop(each)
+                yield True
 
     # -- dead jobs
 

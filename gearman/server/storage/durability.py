@@ -108,6 +108,9 @@ class Durability:
         for peer in broker.answers.deferring:
             self._hold(peer)
         broker.answers.deferring.clear()
+        for peer in broker.answers.caught_up:
+            self._go_on(peer)
+        broker.answers.caught_up.clear()
         changes, records = broker.jobs.changes, broker.jobs.records
         if changes or records:
             self._store.write(changes, records)
@@ -127,6 +130,14 @@ class Durability:
             producer: Producer = peer.connection.pressure
             self._waiting.add(producer)
             producer.held(self)
+
+    def _go_on(self, peer: Peer) -> None:
+        """Read again from a peer that has got its answers, maybe not from the store."""
+        if peer.connection is not None and not self._closing:
+            producer: Producer = peer.connection.pressure
+            if producer in self._waiting:
+                self._waiting.discard(producer)
+                producer.released_by(self)
 
     def connected(self, producer: Producer) -> None:
         """Hold a new connection if the server is already stopping."""

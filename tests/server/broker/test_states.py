@@ -9,6 +9,7 @@ from gearman.server.broker.states import (
     ABANDONED,
     ASSIGNED,
     AWAITING,
+    AWAY,
     CANCELLED,
     COMPLETED,
     DEAD,
@@ -32,7 +33,7 @@ from gearman.server.broker.states import (
 from tests.server.broker.moves import ALL, Moves
 from tests.server.conftest import Server, Wire
 
-PLACES = {PENDING, AWAITING, SCHEDULED, QUEUED, RUNNING, DEAD}
+PLACES = {PENDING, AWAITING, SCHEDULED, QUEUED, RUNNING, DEAD, AWAY}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from datetime import UTC
 
 import pytest
 
+from gearman.commands import Command
 from gearman.errors import Fenced, QueueError, StartupError
 from gearman.framing import BUILD
 from gearman.options import Schedule
@@ -161,6 +162,29 @@ def test_client_that_asks_too_much_is_not_read_from(server, queue, monkeypatch):
         assert client.expect("ECHO_RES") == [b"late"]
         queue.call()
         created(client)
+
+
+def test_client_is_read_from_again_when_another_server_has_answered(server):
+    answers = server.listener.broker.answers
+    answers.links = True
+    receipts = []
+    with server.peer() as client:
+        client.fence()
+        (peer,) = server.listener.broker.peers
+        server.call(lambda: receipts.append(answers.promise(peer)))
+        client.send(*FOREGROUND)
+        server.until(lambda: peer.connection.pressure.held_by)
+
+        def answer() -> None:
+            answers.fulfil(receipts[0], Command.ECHO_RES, (b"told",))
+            answers.pay()
+
+        server.call(answer)
+        with server.peer() as other:
+            other.fence()
+        assert client.expect("ECHO_RES") == [b"told"]
+        created(client)
+        client.fence()
 
 
 class TestOutage:

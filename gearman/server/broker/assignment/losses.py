@@ -45,15 +45,24 @@ class Losses:
     def lose(self, worker: Peer) -> None:
         """Queue again the jobs of a worker that has disconnected."""
         for job in list(worker.jobs.values()):
+            extra, links = job.extra, self._places.links
+            if extra is not None and extra.lender is not None and links is not None:
+                links.lost(job)
+                continue
             job.function.stats.lost += 1
-            self._lost(job, worker, "its worker was lost")
+            self.lost(job, worker, "its worker was lost")
 
     def expire(self) -> None:
         """Let jobs that exceeded their timeout fail, or queue them again."""
         for job in self._places.deadlines.due(self._places.now):
-            self._expire(job)
+            extra, links = job.extra, self._places.links
+            if extra is not None and extra.lender is not None and links is not None:
+                links.overdue(job)
+            else:
+                self.overdue(job)
 
-    def _expire(self, job: Job) -> None:
+    def overdue(self, job: Job) -> None:
+        """Let a job that exceeded its timeout fail, or queue it again."""
         worker = job.worker
         assert worker is not None  # noqa: S101
         job.function.stats.timeouts += 1
@@ -69,10 +78,10 @@ class Losses:
             job.retries += 1
             self._give_up(job, worker, reason)
         else:
-            self._lost(job, worker, reason)
+            self.lost(job, worker, reason)
             self._expect(worker, job)
 
-    def _lost(self, job: Job, worker: Peer, reason: str) -> None:
+    def lost(self, job: Job, worker: Peer, reason: str) -> None:
         """Queue again a job whose worker was lost or too slow."""
         if not is_wanted(job):
             job.function.stats.abandoned += 1

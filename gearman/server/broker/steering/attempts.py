@@ -47,7 +47,17 @@ class Attempts:
         self._chance = chance
 
     def failed(self, job: Job, worker: Peer, reason: str, error: bytes | None) -> None:
-        """Count an attempt that failed, with an exception (`error`) or without one."""
+        """Count an attempt that failed, with an exception (`error`) or without one.
+
+        For a borrowed job that is done by the server that it belongs to.
+        """
+        if job.extra is not None and job.extra.lender is not None:
+            if error is None:
+                self._jobs.forward(job, WORK_FAIL, (job.handle,))
+            else:
+                self._jobs.forward_exception(job, error)
+            self._places.move(job, FAILED, GONE)
+            return self._jobs.retire(job)
         extra = self._jobs.extend(job)
         extra.attempts += 1
         if extra.attempts > retries_of(job) or not is_wanted(job):
@@ -57,6 +67,7 @@ class Attempts:
             pause = longest_pause(job, extra.attempts) * self._chance()
             event = FAILED if error is None else RAISED
             self._try_again(job, extra, worker, event, pause, reason)
+        return None
 
     def returned(
         self, job: Job, worker: Peer, pause: float, reason: str, counts: bool

@@ -206,8 +206,10 @@ class Results:
 
     def get(self, peer: Peer, handle: bytes) -> None:
         """Tell a client how a job stands, or has ended."""
+        if self._places.links is not None:
+            return self._places.links.lookup.result(peer, handle)
         state, data = self.of(handle)
-        peer.send(RESULT_RES, (handle, state, data))
+        return peer.send(RESULT_RES, (handle, state, data))
 
     def watch(self, peer: Peer, handle: bytes) -> None:
         """Tell a client the end of a job as if it had submitted it.
@@ -218,6 +220,9 @@ class Results:
         job = self._jobs.find(handle)
         if job is not None and job.state != PENDING:
             return self._jobs.join(job, peer)
+        links = self._places.links
+        if links is not None and job is None and self.of(handle)[0] == UNKNOWN:
+            return links.lookup.watch(peer, handle)
         state, data = self.of(handle)
         result = self.find(handle)
         if result is not None:

@@ -8,7 +8,7 @@ may start jobs again, workers are woken.
 
 from heapq import heappop, heappush
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ....options import Policy
 from ..assignment.choice import Choice
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 EXACTNESS = 1000
 
 
+class Links(Protocol):
+    """Is told that a function may start jobs again."""
+
+    def released(self, function: Function, /) -> None: ...
+
+
 class Starts:
     """Counts the starts of jobs, and holds functions back.
 
@@ -34,6 +40,7 @@ class Starts:
         self.now = 0.0
         self.first = inf
         self.doubtful = False
+        self.links: Links | None = None
         self._choice = choice
         self._sleepers = sleepers
         # When functions may start jobs again, as a heap; the numbers decide if the
@@ -101,6 +108,8 @@ class Starts:
                 queue = function.queues[priority]
                 if queue.count and not queue.listed:
                     self._choice.add(function, priority)
+            if self.links is not None:
+                self.links.released(function)
             if function.sleepers and function.ready():
                 self._sleepers.wake(function)
 

@@ -1,7 +1,7 @@
 cimport cython
 
 from gearman.server.broker_c.jobs cimport Jobs
-from gearman.server.broker_c.model cimport Job, Peer, is_wanted
+from gearman.server.broker_c.model cimport Extra, Job, Peer, is_wanted
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.steering.attempts cimport Attempts
 from gearman.server.broker_c.steering.values cimport steered, timeout_of
@@ -19,13 +19,13 @@ cdef class Losses:
     cdef Places _places
     cdef Jobs _jobs
 
-    @cython.locals(job=Job)
+    @cython.locals(job=Job, extra=Extra)
     cpdef lose(self, Peer worker)
-    @cython.locals(job=Job)
+    @cython.locals(job=Job, extra=Extra)
     cpdef expire(self)
     @cython.locals(worker=Peer)
-    cdef _expire(self, Job job)
-    cdef _lost(self, Job job, Peer worker, reason)
+    cpdef overdue(self, Job job)
+    cpdef lost(self, Job job, Peer worker, reason)
     @cython.locals(own=double, limit=double)
     cdef bint _is_own_timeout(self, Job job, Peer worker)
     @cython.locals(worker=Peer)

@@ -8,6 +8,7 @@ from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.values cimport keep_of
 
+cdef bytes UNKNOWN
 cdef int PENDING, RESULT_RES, RUNNING, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
 cdef Py_ssize_t ENDS_MEMORY, MANY_RESULTS, RESULT_MEMORY, SWEEP
 

@@ -14,6 +14,7 @@ cdef class Starts:
     cdef public double now
     cdef public double first
     cdef public bint doubtful
+    cdef public object links
     cdef Choice _choice
     cdef Sleepers _sleepers
     cdef list _pauses

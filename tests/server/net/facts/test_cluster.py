@@ -114,15 +114,21 @@ class TestAdmin:
         drained: list[bool] = []
         who = Who("1", 2, "INFO", drain=lambda: drained.append(True))
         admin = Admin(server.broker, who)
-        assert b"PERMISSION_DENIED" in admin.answer(b"drain server", "10.0.0.1")
-        assert b"INVALID_ARGUMENTS" in admin.answer(b"drain", "127.0.0.1")
+        assert said(admin, b"drain server", "10.0.0.1", b"PERMISSION_DENIED")
+        assert said(admin, b"drain", "127.0.0.1", b"INVALID_ARGUMENTS")
         assert not drained
         assert admin.answer(b"Drain Server", "127.0.0.1") == b"OK\r\n"
         assert drained == [True]
 
     def test_without_a_cluster_there_is_no_such_command(self, server):
         admin = Admin(server.broker, Who("1", 2, "INFO"))
-        assert b"UNKNOWN_COMMAND" in admin.answer(b"drain server", "unix")
+        assert said(admin, b"drain server", "unix", b"UNKNOWN_COMMAND")
+
+
+def said(admin: Admin, line: bytes, address: str, text: bytes) -> bool:
+    """Whether an answer has this text."""
+    answer = admin.answer(line, address)
+    return isinstance(answer, bytes) and text in answer
 
 
 def test_stats_have_the_same(found):

@@ -1,0 +1,1 @@
+"""Jobs that are with other servers of a cluster, and workers and clients there."""

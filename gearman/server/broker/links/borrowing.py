@@ -1,0 +1,436 @@
+"""Jobs of other servers of the cluster that run at workers here.
+
+Another server says once that it has jobs of a function. Whenever workers of it sleep
+here, jobs are asked for, at most one for each of these workers. If none sleeps for LONG
+seconds, since all are busy with jobs of this server, one more job is asked for with
+each job that they start: so the other server gets its share.
+
+A borrowed job is before all others of its priority. If no worker starts it within
+PATIENCE seconds, it is given back.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from math import inf
+
+from ....options import JobOptions
+from ...cluster.home import SHARD_BITS
+from ..assignment.losses import Losses
+from ..constants import (
+    CAN_DO,
+    CANT_DO,
+    GRAB_JOBS,
+    LINK_BACK,
+    LINK_RUNS,
+    SLEEPING,
+    WORK_CANCEL,
+    WORK_RETRY,
+)
+from ..functions import Functions
+from ..jobs import Jobs
+from ..memory import WAIT_MEMORY, Memory, extra_size, job_size
+from ..model import Extra, Function, Job, Peer
+from ..places import Places
+from ..states import CANCELLED, GIVEN_BACK, GONE, QUEUED, SUBMITTED
+from .remote import LinkWorker, Remote
+
+# Seconds of the monotonic clock.
+LONG = 0.1
+PATIENCE = 1.0
+
+
+class Ready:
+    """Jobs of a function that wait at another server: how many, and since when.
+
+    Those that were asked for are not counted.
+    """
+
+    __slots__ = ("count", "since")
+
+    def __init__(self, count: int, since: float) -> None:
+        self.count = count
+        self.since = since
+
+
+class Borrowing:
+    """Gets jobs of other servers for the workers here, and returns the results.
+
+    `jobs` has the borrowed jobs by their handles. `first` is when to call `give_up`.
+    `came_back` says whether a job of this server has a handle of another one.
+    """
+
+    def __init__(
+        self,
+        functions: Functions,
+        places: Places,
+        jobs: Jobs,
+        losses: Losses,
+        memory: Memory,
+        came_back: Callable[[bytes], bool],
+    ) -> None:
+        self.jobs: dict[bytes, Job] = {}
+        self.first = inf
+        self._functions = functions
+        self._places = places
+        self._jobs = jobs
+        self._losses = losses
+        self._memory = memory
+        self._came_back = came_back
+        # How many functions have lenders.
+        self._ready = 0
+        # The functions that other servers know to have workers here.
+        self.offered: dict[bytes, None] = {}
+        # Sleeping workers for which a job was asked for.
+        self._reserved: dict[Peer, None] = {}
+        # Jobs that no worker has started, and until when they wait for one.
+        self._waiting: dict[Job, float] = {}
+        # Jobs whose handle another job here has, and when they are given back.
+        self._refused: dict[tuple[Remote, bytes], float] = {}
+
+    # -- what workers here can do
+
+    def offers(self, function: Function, remotes: list[Remote]) -> None:
+        """Tell the other servers if a function has its first worker here, or none."""
+        name = function.name
+        local = function.workers > len(function.borrowers or ())
+        if local == (name in self.offered):
+            return
+        if local:
+            self.offered[name] = None
+        else:
+            del self.offered[name]
+            self._forget_lenders(function)
+            for job in self._waiting_of(function):
+                self._give_back(job)
+        for remote in remotes:
+            remote.request(CAN_DO if local else CANT_DO, (name,))
+
+    def _waiting_of(self, function: Function) -> list[Job]:
+        return [job for job in self._waiting if job.function is function]
+
+    def introduce(self, remote: Remote) -> None:
+        """Tell a server all functions for which there are workers here."""
+        for name in self.offered:
+            remote.request(CAN_DO, (name,))
+
+    # -- asking for jobs
+
+    def ready(self, remote: Remote, name: bytes, count: int, unmet: int) -> None:
+        """Note that a server has so many jobs of a function, or none.
+
+        It does not give as many of the jobs that it was asked for as are `unmet`.
+        """
+        for _ in range(unmet):
+            self._met(remote, name)
+        function = self._functions.known.get(name)
+        if function is None or name not in self.offered:
+            return
+        if not count:
+            self._forget_lender(remote, function)
+        else:
+            self._note(remote, function, count)
+            self.ask(function)
+
+    def _note(self, remote: Remote, function: Function, count: int) -> None:
+        if function.lenders is None:
+            function.lenders = {}
+            self._ready += 1
+        ready = function.lenders.get(remote)
+        if ready is None:
+            function.lenders[remote] = Ready(count, self._places.now)
+        else:
+            ready.count = count
+
+    def _forget_lender(self, remote: Remote, function: Function) -> None:
+        if function.lenders is not None:
+            function.lenders.pop(remote, None)
+            if not function.lenders:
+                self._forget_lenders(function)
+
+    def _forget_lenders(self, function: Function) -> None:
+        if function.lenders is not None:
+            function.lenders = None
+            self._ready -= 1
+
+    def slept(self, peer: Peer) -> None:
+        """Ask for a job for a worker that has gone to sleep."""
+        if self._ready:
+            for function in peer.functions:
+                self.ask(function)
+
+    def ask(self, function: Function) -> None:
+        """Ask for as many jobs of a function as workers sleep here.
+
+        The servers are asked in turn.
+        """
+        lenders = function.lenders
+        if lenders is None or function.held:
+            return
+        for remote, ready in list(lenders.items()):
+            free = self._free(function, ready.count)
+            if free:
+                del lenders[remote]
+                lenders[remote] = ready
+                self._reserve(remote, function, ready, free)
+
+    def _free(self, function: Function, most: int) -> list[Peer]:
+        """Return sleeping workers for which no job was asked for, at most so many."""
+        free: list[Peer] = []
+        for peer in function.sleepers:
+            if len(free) >= most:
+                break
+            if peer.sleep == SLEEPING and peer not in self._reserved:
+                free.append(peer)
+        return free
+
+    def _reserve(
+        self,
+        remote: Remote,
+        function: Function,
+        ready: Ready,
+        workers: list[Peer] | list[None],
+    ) -> None:
+        name = function.name
+        asked = remote.asked.get(name)
+        if asked is None:
+            asked = remote.asked[name] = deque()
+        for peer in workers:
+            if peer is not None:
+                self._reserved[peer] = None
+            asked.append(peer)
+        ready.count -= len(workers)
+        remote.request(GRAB_JOBS, (name, b"%d" % len(workers)))
+
+    def started(self, job: Job) -> None:
+        """Note that a worker has got a job.
+
+        If another server waits for long, ask it for a job, for the next worker.
+        """
+        worker, extra = job.worker, job.extra
+        assert worker is not None  # noqa: S101
+        if extra is not None and extra.lender is not None:
+            self._no_longer_waits(job)
+        elif self._ready and not isinstance(worker, LinkWorker):
+            for function in worker.functions:
+                self._take_turns(function)
+
+    def _take_turns(self, function: Function) -> None:
+        for remote, ready in list((function.lenders or {}).items()):
+            late = self._places.now - ready.since >= LONG
+            if late and ready.count > 0 and function.name not in remote.asked:
+                self._reserve(remote, function, ready, [None])
+
+    def _met(self, remote: Remote, name: bytes) -> int:
+        """Note the answer to asking for one job; return how many are to come."""
+        asked = remote.asked[name]
+        peer = asked.popleft()
+        if peer is not None:
+            self._reserved.pop(peer, None)
+        if not asked:
+            del remote.asked[name]
+        return len(asked)
+
+    # -- borrowed jobs
+
+    def borrow(
+        self,
+        remote: Remote,
+        handle: bytes,
+        name: bytes,
+        unique: bytes,
+        reducer: bytes,
+        fields: bytes,
+        workload: bytes,
+    ) -> None:
+        """Let a worker here have a job of another server."""
+        priority, left, *trace = fields.split(b" ")
+        open_ = self._met(remote, name)
+        if name not in self.offered:
+            return remote.request(LINK_BACK, (handle, b"unused"))
+        function = self._functions.known[name]
+        more = int(left) - open_
+        if more > 0 or open_:
+            self._note(remote, function, max(more, 0))
+        else:
+            self._forget_lender(remote, function)
+        if self._is_in_use(remote, handle):
+            self._refused[remote, handle] = self._places.now + PATIENCE
+            return self._set_first()
+        options = JobOptions(trace=trace[0].decode()) if trace else None
+        size = job_size(workload, unique)
+        jobs = self._jobs
+        job = jobs.make(function, unique, workload, size, int(priority), False, 0)
+        job.handle = handle
+        extra = job.extra = Extra(options, self._places.wall)
+        extra.lender = remote
+        jobs.resize(extra, extra_size(options))
+        if reducer:
+            jobs.reduce(job, reducer)
+        jobs.join(job, remote.owner)
+        self.jobs[handle] = job
+        self._waiting[job] = self._places.now + PATIENCE
+        self._set_first()
+        self._places.move(job, SUBMITTED, QUEUED)
+        function.queues[job.priority].advance_last()
+        if more > 0:
+            self.ask(function)
+        return None
+
+    def _is_in_use(self, remote: Remote, handle: bytes) -> bool:
+        """Whether a job of this handle runs here; if it is the same job, drop it.
+
+        It is another one if it was passed on, and came back when a link broke.
+        """
+        old = self.jobs.get(handle)
+        if old is None:
+            return self._came_back(handle)
+        if old.extra is not None and old.extra.lender is remote:
+            self._drop(old)
+            return False
+        return True
+
+    def returned(self, job: Job) -> None:
+        """Forget a borrowed job that is gone here."""
+        del self.jobs[job.handle]
+        self._no_longer_waits(job)
+
+    def _no_longer_waits(self, job: Job) -> None:
+        if self._waiting.pop(job, None) is not None:
+            self._set_first()
+
+    def _set_first(self) -> None:
+        self.first = next(iter(self._waiting.values()), inf)
+        self.first = min(self.first, next(iter(self._refused.values()), inf))
+
+    def give_up(self, now: float) -> None:
+        """Give the jobs back that no worker has started in time."""
+        for job, until in list(self._waiting.items()):
+            if until <= now:
+                self._give_back(job)
+        for (remote, handle), until in list(self._refused.items()):
+            if until <= now:
+                del self._refused[remote, handle]
+                remote.owner.send(LINK_BACK, (handle, b"unused"))
+        self._set_first()
+
+    def _give_back(self, job: Job) -> None:
+        self._tell(job, LINK_BACK, (job.handle, b"unused"))
+        self._end(job, GIVEN_BACK)
+
+    def lost(self, job: Job) -> None:
+        """Tell the owner of a job that its worker was lost."""
+        self._tell(job, LINK_BACK, (job.handle, b"lost"))
+        self._end(job, GIVEN_BACK)
+
+    def overdue(self, job: Job) -> None:
+        """Tell the owner that its worker is over its time; a late result may follow."""
+        self._tell(job, LINK_BACK, (job.handle, b"late"))
+
+    def retried(self, job: Job, pause: float, reason: bytes, counts: bool) -> None:
+        """Tell the owner that a worker has given a job back."""
+        seconds = b"%.6f" % pause + (b"" if counts else b"+")
+        self._tell(job, WORK_RETRY, (job.handle, seconds, reason))
+        self._end(job, GIVEN_BACK)
+
+    def _tell(self, job: Job, command: int, arguments: tuple[bytes, ...]) -> None:
+        for client in job.clients or ():
+            client.send(command, arguments)
+
+    def _end(self, job: Job, event: int) -> None:
+        self._places.move(job, event, GONE)
+        self._jobs.retire(job)
+
+    def cancelled(self, handle: bytes) -> None:
+        """Tell a worker that the result of its job is not needed."""
+        job = self.jobs.get(handle)
+        if job is None:
+            return
+        worker = job.worker
+        if worker is None:
+            self._give_back(job)
+        elif worker.extensions:
+            worker.send(WORK_CANCEL, (handle,))
+
+    def _drop(self, job: Job) -> None:
+        """Forget a job that runs, and whose result is not wanted any more."""
+        self._losses.dismiss(job)
+        self._end(job, CANCELLED)
+
+    # -- owners that are lost
+
+    def unlink(self, remote: Remote) -> None:
+        """Ask a server for nothing more whose link is broken."""
+        for name in list(remote.asked):
+            while name in remote.asked:
+                self._met(remote, name)
+        if self._ready:
+            for function in self._functions.known.values():
+                self._forget_lender(remote, function)
+
+    def report(self, remote: Remote) -> None:
+        """Tell a server that is linked again which of its jobs are here.
+
+        What its jobs have sent meanwhile follows.
+        """
+        owner = remote.owner
+        for handle in owner.spoiled:
+            job = self.jobs.get(handle)
+            if job is not None:
+                self._drop(job)
+        owner.spoiled.clear()
+        handles = {job.handle: None for job in self._of(remote)}
+        handles.update(dict.fromkeys(owner.kept))
+        handles.update({h: None for lender, h in self._refused if lender is remote})
+        remote.request(LINK_RUNS, (b" ".join(handles),))
+        for handle in list(owner.kept):
+            self._send_kept(remote, owner.take(handle))
+
+    def _send_kept(
+        self, remote: Remote, packets: list[tuple[int, tuple[bytes, ...]]]
+    ) -> None:
+        for command, arguments in packets:
+            remote.request(command, arguments)
+
+    def _of(self, remote: Remote) -> list[Job]:
+        return [
+            job
+            for job in self.jobs.values()
+            if job.extra is not None and job.extra.lender is remote
+        ]
+
+    def orphans(
+        self, shards: frozenset[int], owner: Remote, former: list[Remote]
+    ) -> list[bytes]:
+        """Return the handles of jobs of these shards here, which have another owner."""
+        found: dict[bytes, None] = {}
+        for remote in former:
+            if remote is not owner:
+                found.update(dict.fromkeys(remote.owner.kept))
+                found.update({job.handle: None for job in self._of(remote)})
+        return [handle for handle in found if self._shard_of(handle) in shards]
+
+    def _shard_of(self, handle: bytes) -> int:
+        return self._jobs.number_of(handle) & SHARD_BITS
+
+    def adopted(self, owner: Remote, handle: bytes, former: list[Remote]) -> None:
+        """Send what a job sends, and has sent, to its new owner."""
+        job = self.jobs.get(handle)
+        for remote in former:
+            if remote is not owner:
+                self._send_kept(owner, remote.owner.take(handle))
+        if job is not None:
+            assert job.extra is not None  # noqa: S101
+            assert job.clients is not None  # noqa: S101
+            before = job.clients.pop()
+            before.waiting.discard(job)
+            self._memory.peers -= WAIT_MEMORY
+            self._jobs.join(job, owner.owner)
+            job.extra.lender = owner
+
+    def forget(self, remote: Remote) -> None:
+        """Drop the jobs of an owner that is gone for too long."""
+        for job in self._of(remote):
+            self._drop(job)
+        remote.owner.spoiled.clear()
+        remote.owner.kept.clear()
+        remote.owner.kept_size = 0

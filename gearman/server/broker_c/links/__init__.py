@@ -1,0 +1,1 @@
+"""The compiled modules of `broker.links`, and their C types."""

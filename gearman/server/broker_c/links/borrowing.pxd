@@ -1,0 +1,103 @@
+cimport cython
+
+from gearman.server.broker_c.assignment.losses cimport Losses
+from gearman.server.broker_c.functions cimport Functions
+from gearman.server.broker_c.jobs cimport Jobs
+from gearman.server.broker_c.links.remote cimport LinkOwner, LinkWorker, Remote
+from gearman.server.broker_c.memory cimport Memory, extra_size, job_size
+from gearman.server.broker_c.model cimport Extra, Function, Job, Peer, Queue
+from gearman.server.broker_c.places cimport Places
+
+cdef int CAN_DO, CANT_DO, GRAB_JOBS, LINK_BACK, LINK_RUNS, SLEEPING, WORK_CANCEL
+cdef int WORK_RETRY
+cdef int CANCELLED, GIVEN_BACK, GONE, QUEUED, SUBMITTED
+cdef int SHARD_BITS
+cdef Py_ssize_t WAIT_MEMORY
+cdef double LONG, PATIENCE
+
+
+@cython.final
+cdef class Ready:
+    cdef public Py_ssize_t count
+    cdef public double since
+
+
+@cython.final
+cdef class Borrowing:
+    cdef public dict jobs
+    cdef public double first
+    cdef public dict offered
+    cdef Functions _functions
+    cdef Places _places
+    cdef Jobs _jobs
+    cdef Losses _losses
+    cdef Memory _memory
+    cdef Py_ssize_t _ready
+    cdef dict _reserved
+    cdef dict _waiting
+    cdef dict _refused
+    cdef object _came_back
+
+    @cython.locals(local=bint, job=Job, remote=Remote)
+    cpdef offers(self, Function function, list remotes)
+    cdef list _waiting_of(self, Function function)
+    cpdef introduce(self, Remote remote)
+    @cython.locals(function=Function)
+    cpdef ready(
+        self, Remote remote, bytes name, Py_ssize_t count, Py_ssize_t unmet
+    )
+    @cython.locals(ready=Ready)
+    cdef _note(self, Remote remote, Function function, Py_ssize_t count)
+    cdef _forget_lender(self, Remote remote, Function function)
+    cdef _forget_lenders(self, Function function)
+    @cython.locals(function=Function)
+    cpdef slept(self, Peer peer)
+    @cython.locals(remote=Remote, ready=Ready, lenders=dict, free=list)
+    cpdef ask(self, Function function)
+    @cython.locals(peer=Peer, free=list)
+    cdef list _free(self, Function function, Py_ssize_t most)
+    @cython.locals(peer=Peer)
+    cdef _reserve(self, Remote remote, Function function, Ready ready, list workers)
+    @cython.locals(worker=Peer, extra=Extra, function=Function)
+    cpdef started(self, Job job)
+    @cython.locals(remote=Remote, ready=Ready, late=bint)
+    cdef _take_turns(self, Function function)
+    @cython.locals(peer=Peer)
+    cdef Py_ssize_t _met(self, Remote remote, bytes name)
+    @cython.locals(
+        function=Function, job=Job, more=Py_ssize_t, jobs=Jobs, extra=Extra,
+        queue=Queue, size=Py_ssize_t, open_=Py_ssize_t,
+    )
+    cpdef borrow(
+        self, Remote remote, bytes handle, bytes name, bytes unique, bytes reducer,
+        bytes fields, bytes workload,
+    )
+    @cython.locals(old=Job)
+    cdef bint _is_in_use(self, Remote remote, bytes handle)
+    cpdef returned(self, Job job)
+    cdef _no_longer_waits(self, Job job)
+    cdef _set_first(self)
+    @cython.locals(job=Job, remote=Remote, until=double)
+    cpdef give_up(self, double now)
+    cdef _give_back(self, Job job)
+    cpdef lost(self, Job job)
+    cpdef overdue(self, Job job)
+    cpdef retried(self, Job job, double pause, bytes reason, bint counts)
+    @cython.locals(client=Peer)
+    cdef _tell(self, Job job, int command, tuple arguments)
+    cdef _end(self, Job job, int event)
+    @cython.locals(job=Job, worker=Peer)
+    cpdef cancelled(self, bytes handle)
+    cdef _drop(self, Job job)
+    cpdef unlink(self, Remote remote)
+    @cython.locals(owner=LinkOwner, job=Job)
+    cpdef report(self, Remote remote)
+    cdef _send_kept(self, Remote remote, list packets)
+    cdef list _of(self, Remote remote)
+    @cython.locals(remote=Remote)
+    cpdef list orphans(self, shards, Remote owner, list former)
+    cdef int _shard_of(self, bytes handle)
+    @cython.locals(job=Job, remote=Remote, before=Peer)
+    cpdef adopted(self, Remote owner, bytes handle, list former)
+    @cython.locals(job=Job)
+    cpdef forget(self, Remote remote)

@@ -1,0 +1,62 @@
+cimport cython
+
+from gearman.server.broker_c.model cimport Peer
+
+cdef int ERROR, JOB_CREATED, LINK_CREATED, LINK_REFUSED, LINK_STARTED, WORK_CANCEL
+cdef Py_ssize_t MOST_KEPT
+
+
+@cython.final
+cdef class Remote:
+    cdef public object id
+    cdef public Peer peer
+    cdef public double since
+    cdef public LinkClient client
+    cdef public LinkWorker worker
+    cdef public LinkOwner owner
+    cdef public dict tokens
+    cdef public dict away
+    cdef public dict told
+    cdef public dict asked
+
+    cpdef connect(self, Peer peer)
+    cpdef request(self, int command, tuple arguments)
+    cpdef respond(self, int command, tuple arguments)
+
+
+cdef class LinkClient(Peer):
+    cdef public Remote remote
+    cdef public object tokens
+
+    @cython.locals(remote=Remote)
+    cpdef send(self, int command, tuple arguments)
+    cpdef repeat(self, Py_ssize_t times, int command, tuple arguments)
+    cpdef tell_started(self, bytes handle)
+
+
+cdef class Ticket(Peer):
+    cdef public Remote remote
+    cdef public bytes token
+
+    @cython.locals(answer=int)
+    cpdef send(self, int command, tuple arguments)
+
+
+cdef class LinkWorker(Peer):
+    cdef public Remote remote
+
+    cpdef send(self, int command, tuple arguments)
+
+
+cdef class LinkOwner(Peer):
+    cdef public Remote remote
+    cdef public dict kept
+    cdef public Py_ssize_t kept_size
+    cdef public dict spoiled
+
+    @cython.locals(remote=Remote)
+    cpdef send(self, int command, tuple arguments)
+    cpdef repeat(self, Py_ssize_t times, int command, tuple arguments)
+    @cython.locals(handle=bytes, size=Py_ssize_t)
+    cpdef keep(self, int command, tuple arguments)
+    cpdef list take(self, bytes handle)

@@ -1,0 +1,118 @@
+"""The packets of a link that is up, and what the broker does for them.
+
+They come from a server of the same cluster that has proved who it is, so what is in
+them is not checked again.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeAlias
+
+from ....commands import RESPONSES, Command
+from ...broker import Links, Remote
+
+# It is called with the arguments of a packet.
+Verb: TypeAlias = Callable[..., None]
+
+
+def verbs(links: Links, remote: Remote) -> Mapping[int, Verb]:
+    """Return what is done for the packets of a link, by their numbers.
+
+    RESPONSES is added to those of responses.
+    """
+    requests = {**_of_client(links, remote), **_of_worker(links, remote)}
+    answers = {RESPONSES + number: run for number, run in _answers(links, remote)}
+    return {**requests, **answers}
+
+
+def _of_client(links: Links, remote: Remote) -> dict[int, Verb]:
+    """What the other server may ask for as a client, and as an owner of jobs."""
+    lookup, taking_over = links.lookup, links.taking_over
+    return {
+        Command.LINK_SUBMIT: partial(links.submitted, remote),
+        Command.LINK_LEAVE: partial(links.left, remote),
+        Command.LINK_ASK: partial(lookup.asked, remote),
+        Command.LINK_READY: partial(_ready, links, remote),
+        Command.LINK_RUNNING: partial(taking_over.running, remote),
+        Command.LINK_ADOPT: partial(taking_over.adopted, remote),
+    }
+
+
+def _of_worker(links: Links, remote: Remote) -> dict[int, Verb]:
+    """What the other server may send as a worker."""
+    lending, workers, worker = links.lending, links.workers, remote.worker
+    return {
+        Command.CAN_DO: partial(lending.offered, remote),
+        Command.CANT_DO: partial(lending.withdrawn, remote),
+        Command.GRAB_JOBS: partial(_grab_jobs, links, remote),
+        Command.LINK_BACK: partial(links.back, remote),
+        Command.LINK_RUNS: partial(links.settle, remote),
+        Command.WORK_DATA: partial(workers.data, worker),
+        Command.WORK_WARNING: partial(workers.warning, worker),
+        Command.WORK_STATUS: partial(workers.status, worker),
+        Command.WORK_COMPLETE: partial(workers.complete, worker),
+        Command.WORK_FAIL: partial(workers.fail, worker),
+        Command.WORK_EXCEPTION: partial(workers.exception, worker),
+        Command.WORK_RETRY: partial(_work_retry, links, remote),
+    }
+
+
+def _answers(links: Links, remote: Remote) -> list[tuple[int, Verb]]:
+    """What the other server may answer, and tell of jobs that this one waits for."""
+    away, borrowing = links.away, links.borrowing
+    updates = (Command.WORK_DATA, Command.WORK_WARNING, Command.WORK_STATUS)
+    ends = (Command.WORK_COMPLETE, Command.WORK_FAIL, Command.WORK_EXCEPTION)
+    return [
+        (Command.LINK_CREATED, partial(_created, links, remote)),
+        (Command.LINK_REFUSED, partial(_refused, links, remote)),
+        (Command.LINK_STARTED, partial(away.started, remote)),
+        (Command.LINK_TELL, partial(_tell, links, remote)),
+        (Command.LINK_JOB, partial(borrowing.borrow, remote)),
+        (Command.WORK_CANCEL, borrowing.cancelled),
+        (Command.LINK_RUNS, partial(links.taking_over.runs, remote)),
+        *((command, partial(_update, links, remote, command)) for command in updates),
+        *((command, partial(_end, links, remote, command)) for command in ends),
+    ]
+
+
+def _ready(
+    links: Links, remote: Remote, name: bytes, count: bytes, unmet: bytes
+) -> None:
+    links.borrowing.ready(remote, name, int(count), int(unmet))
+
+
+def _grab_jobs(links: Links, remote: Remote, name: bytes, count: bytes) -> None:
+    links.lending.grab(remote, name, int(count))
+
+
+def _work_retry(
+    links: Links, remote: Remote, handle: bytes, seconds: bytes, reason: bytes
+) -> None:
+    pause, counts = float(seconds.removesuffix(b"+")), not seconds.endswith(b"+")
+    links.workers.retry(remote.worker, handle, pause, reason, counts)
+
+
+def _created(links: Links, remote: Remote, token: bytes, handle: bytes) -> None:
+    links.away.created(remote, int(token), handle)
+
+
+def _refused(
+    links: Links, remote: Remote, token: bytes, code: bytes, text: bytes
+) -> None:
+    links.away.refused(remote, int(token), code, text)
+
+
+def _tell(
+    links: Links, remote: Remote, token: bytes, known: bytes, data: bytes
+) -> None:
+    links.lookup.told(remote, int(token), known == b"1", data)
+
+
+def _update(links: Links, remote: Remote, command: int, *arguments: bytes) -> None:
+    links.away.update(remote, command, arguments)
+
+
+def _end(
+    links: Links, remote: Remote, command: int, handle: bytes, *data: bytes
+) -> None:
+    links.away.ended(remote, command, handle, data)
