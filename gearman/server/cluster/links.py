@@ -4,7 +4,7 @@ A link is one connection, to the port of gear, over which both servers send requ
 responses. The server with the lower id opens it. Both say who they are (LINK_HELLO) and
 prove that they belong to the cluster: AUTH_REQ is the proof of the server that has
 opened the connection, AUTH_RES that of the other one. From then on each sends a
-LINK_PING every second, and a link whose pings are not answered is closed.
+LINK_PING every second, and a link over which nothing comes is closed.
 
 Packets are numbers with arguments, as a decoder of both magics gives them: RESPONSES is
 added to the numbers of responses. Times are in seconds of the monotonic clock.
@@ -182,14 +182,20 @@ class Course:
         self._move(Event.CLOSED)
         self.due = inf
 
-    def tick(self, now: float) -> Packets:
-        """Send a ping, if it is time for that. `due` says when to call this next."""
+    def tick(self, now: float, alive: bool = False) -> Packets:
+        """Send a ping, if it is time for that. `due` says when to call this next.
+
+        `alive` says that something has come since the last ping, or that nothing was
+        read.
+        """
         if now < self.due:
             return []
+        if alive:
+            self._missed = 0
         if self.state == State.PROVING:
             raise LinkError(f"no proof came within {PING * MISSED:g} seconds")
         if self._missed == MISSED:
-            text = f"{MISSED} pings were not answered"
+            text = f"nothing has come from it for {PING * MISSED:g} seconds"
             raise LinkError(text, told=False)
         self._pings += 1
         self._missed += 1

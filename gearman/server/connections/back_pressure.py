@@ -46,7 +46,7 @@ class Blocker(Protocol):
 class BackPressure:
     """Decides whether one connection is read from, and which others it holds."""
 
-    __slots__ = ("_connection", "_holds", "held_by")
+    __slots__ = ("_connection", "_holds", "held_by", "reads_on")
 
     def __init__(self, connection: Owner) -> None:
         self._connection = connection
@@ -56,6 +56,9 @@ class BackPressure:
         # The connections that are not read from because this peer is blocked. Most
         # connections never need this set, which takes 216 bytes.
         self._holds: set[BackPressure] | None = None
+        # Whether it is read from a blocked peer: two servers that are linked could wait
+        # for each other otherwise.
+        self.reads_on = False
 
     @property
     def closing(self) -> bool:
@@ -64,7 +67,8 @@ class BackPressure:
     def block(self) -> None:
         """Block the peer, for which too much waits: read no more from it."""
         self._connection.peer.blocked = True
-        self.hold(self)
+        if not self.reads_on:
+            self.hold(self)
 
     def unblock(self) -> None:
         """Read again from the peer, and from those that produce for it."""

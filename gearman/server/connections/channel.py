@@ -25,6 +25,7 @@ class EngineConnection(Connection):
         self.peer = self.protocol = self._transport
 
     def be_link(self, dispatch: Dispatch, max_packet: int) -> None:
+        self.pressure.reads_on = True
         self._transport.be_link(dispatch, max_packet)
 
     def memory(self) -> int:

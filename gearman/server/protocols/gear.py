@@ -240,6 +240,7 @@ class GearProtocol(Protocol):
         self._input = b""
         # About how many bytes these packets take.
         self._packet_bytes = 0
+        self._room: float = HIGH_WATER
 
     @property
     def buffered(self) -> int:
@@ -254,7 +255,7 @@ class GearProtocol(Protocol):
 
     def receive(self, data: bytes) -> None:
         peer = self.peer
-        if self.ready or len(data) > _SLICE or peer.size > HIGH_WATER:
+        if self.ready or len(data) > _SLICE or peer.size > self._room:
             self._input += data
             self.resume()
             return
@@ -311,7 +312,7 @@ class GearProtocol(Protocol):
         """
         peer, packets, late = self.peer, self._packets, self._gear.server.late
         done = 0
-        while peer.size <= HIGH_WATER:
+        while peer.size <= self._room:
             if peer.answering is not None:
                 if self._answer_on(peer.answering):
                     continue
@@ -336,11 +337,9 @@ class GearProtocol(Protocol):
                     break
 
     def widen(self, dispatch: Dispatch, max_packet: int) -> None:
-        """Give packets of both magics, of up to `max_packet` bytes, to a function.
-
-        It is called when a packet was carried out.
-        """
+        """Give packets of both magics to a function, whatever waits to be sent."""
         self._decoder.widen(max_packet)
+        self._room = float("inf")
         self._dispatch, self._verbs = dispatch, None
 
     def _split(self, data: bytes) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from gearman.commands import BOTH, RESPONSE, RESPONSES, Command
 from gearman.framing import Decoder, Packet
-from gearman.server.cluster.links import VERSION, Identity
+from gearman.server.cluster.links import MISSED, VERSION, Identity
 from gearman.server.net.links import Links
 from gearman.server.protocols.links.link import Link, Verb
 from gearman.server.settings.certificates import open_certificates
@@ -185,6 +185,30 @@ class TestLinks:
             one.send(other, b"x" * 1_000_000)
             other.until_got(6)
 
+    def test_much_goes_both_ways_at_the_same_time(self, cluster):
+        large = b"x" * 20_000_000
+        servers = [cluster.add(1), cluster.add(2)]
+        for one, other in permutations(servers):
+            one.until_linked(other)
+        for one, other in permutations(servers):
+            one.send(other, large)
+        for server in servers:
+            server.until_got(3)
+            assert server.got == sent(large)
+
+    def test_a_link_that_is_not_read_from_is_not_dead(self, cluster, monkeypatch):
+        monkeypatch.setattr("gearman.server.cluster.links.PING", 0.02)
+        first, second = cluster.add(1), cluster.add(2)
+        first.until_linked(second)
+        link, blocker = first.link(second), Blocker()
+        pressure = link.peer.connection.pressure
+        first.running.call(lambda: pressure.held(blocker))
+        before = link.course._pings
+        first.running.until(lambda: link.course._pings > before + 3 * MISSED)
+        assert first.link(second) is link
+        first.running.call(lambda: pressure.released_by(blocker))
+        first.until_linked(second)
+
     def test_a_server_that_stops_is_dialed_again_when_it_is_back(
         self, cluster, messages
     ):
@@ -225,11 +249,18 @@ class TestLinks:
             proxy.call(proxy.proxies[0].cut)
             first.until_alone()
             second.until_alone()
-            text = "is lost: 3 pings were not answered"
+            text = "is lost: nothing has come from it for 0.15 seconds"
             assert messages.count(f"the link to {second.address} {text}") == 1
             assert messages.count(f"the link to {first.address} {text}") == 1
             proxy.call(proxy.proxies[0].heal)
             first.until_linked(second)
+
+
+class Blocker:
+    """What keeps a connection from being read from."""
+
+    def forget(self, producer: object) -> None:
+        """It is gone."""
 
 
 class Proxies:

@@ -57,6 +57,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
     def be_link(self, dispatch: Dispatch, max_packet: int) -> None:
         cast("GearProtocol", self._spoken).widen(dispatch, max_packet)
         self._max_outbox = 0
+        self.pressure.reads_on = True
 
     # -- reading
 

@@ -59,6 +59,10 @@ class Link:
         self.reason = ""
         self._owner = owner
         self._verbs: Mapping[int, Verb] = {}
+        # Whether a packet has come since the last ping; and how many bytes of an
+        # incomplete one there were then.
+        self._heard = False
+        self._buffered = 0
 
     @property
     def other(self) -> Identity | None:
@@ -85,11 +89,22 @@ class Link:
 
     def tick(self) -> None:
         """Send a ping, or end the link, if it is time for that."""
-        self._go_on(self.course.tick)
+        if self._owner.time() >= self.course.due:
+            alive = self._is_alive()
+            self._go_on(lambda now: self.course.tick(now, alive))
+
+    def _is_alive(self) -> bool:
+        """Whether something has come since the last call, or was not to be read."""
+        connection = self.peer.connection
+        before, self._buffered = self._buffered, connection.protocol.buffered
+        heard, self._heard = self._heard, False
+        held = bool(connection.pressure.held_by)
+        return heard or held or self._buffered != before
 
     def dispatch(self, peer: Peer, packet: Packet) -> None:
         """Carry out a packet. Raises ProtocolError if nothing more can be read."""
         number, arguments = packet
+        self._heard = True
         if isinstance(arguments, ProtocolError):
             if arguments.fatal:
                 raise arguments
