@@ -39,7 +39,7 @@ PASSED_ON = 19
 SENT_HOME, ENDED_AWAY, CAME_BACK = 20, 21, 22
 # Its former owner has lent it to a server that still runs it.
 ADOPTED = 23
-# It was borrowed, and is given back to its owner.
+# It was borrowed, and is given back to its owner; or its owner is this server now.
 GIVEN_BACK = 24
 
 # For each event, the places from which and to which it may move a job.
@@ -101,5 +101,10 @@ MOVES: dict[int, dict[int, tuple[int, ...]]] = {
     ENDED_AWAY: {AWAY: (GONE,)},
     CAME_BACK: {AWAY: (PENDING, AWAITING, SCHEDULED, QUEUED)},
     ADOPTED: {NEW: (RUNNING,)},
-    GIVEN_BACK: {QUEUED: (GONE,), RUNNING: (GONE,)},
+    GIVEN_BACK: {
+        AWAITING: (GONE,),
+        SCHEDULED: (GONE,),
+        QUEUED: (GONE,),
+        RUNNING: (GONE,),
+    },
 }

@@ -298,8 +298,12 @@ class Away:
 
     def came_back(self, handle: bytes) -> bool:
         """Whether a job goes on here that has this handle of another server."""
+        return self.back(handle) is not None
+
+    def back(self, handle: bytes) -> Job | None:
+        """Return the job here that has this handle of another server, if any."""
         job = self._back.get(handle)
-        return job is not None and job.state != GONE
+        return None if job is None or job.state == GONE else job
 
     def _come_back(self, job: Job) -> None:
         """Do a job here that can't be passed on."""

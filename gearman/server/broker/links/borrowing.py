@@ -407,9 +407,10 @@ class Borrowing:
             if remote is not owner:
                 found.update(dict.fromkeys(remote.owner.kept))
                 found.update({job.handle: None for job in self._of(remote)})
-        return [handle for handle in found if self._shard_of(handle) in shards]
+        return [handle for handle in found if self.shard_of(handle) in shards]
 
-    def _shard_of(self, handle: bytes) -> int:
+    def shard_of(self, handle: bytes) -> int:
+        """Return the shard of a job by its handle."""
         return self._jobs.number_of(handle) & SHARD_BITS
 
     def adopted(self, owner: Remote, handle: bytes, former: list[Remote]) -> None:

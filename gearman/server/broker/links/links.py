@@ -67,7 +67,10 @@ class Links:
             self.away.came_back,
         )
         self.lookup = Lookup(broker, self.routes, self.questions, self.away, borrowing)
-        self.taking_over = TakingOver(places, self.routes, self.lending, borrowing)
+        self.taking_over = TakingOver(
+            *(places, jobs, broker.losses, self.routes),
+            *(self.lending, borrowing, self.away),
+        )
         broker.links = places.links = places.starts.links = self
         answers.links = True
 
@@ -113,7 +116,7 @@ class Links:
         self.lending.unlink(remote)
         self.borrowing.unlink(remote)
         self.questions.lost(remote)
-        self.taking_over.told(remote)
+        self.taking_over.lost(remote)
         self.away.lost(remote)
         self._set_first_gone()
         broker.answers.pay()
@@ -148,7 +151,7 @@ class Links:
         if self._first_gone <= now:
             self._give_up(now)
         if self.taking_over.first <= now:
-            self.taking_over.all_told()
+            self.taking_over.expire(now)
         self._broker.answers.pay()
 
     def _give_up(self, now: float) -> None:

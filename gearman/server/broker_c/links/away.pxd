@@ -70,5 +70,6 @@ cdef class Away:
     cpdef lost(self, Remote remote)
     @cython.locals(job=Job)
     cpdef bint came_back(self, bytes handle)
+    cpdef Job back(self, bytes handle)
     @cython.locals(jobs=Jobs, extra=Extra, stored=bint, each=Job)
     cdef _come_back(self, Job job)

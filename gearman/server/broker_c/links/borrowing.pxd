@@ -96,7 +96,7 @@ cdef class Borrowing:
     cdef list _of(self, Remote remote)
     @cython.locals(remote=Remote)
     cpdef list orphans(self, shards, Remote owner, list former)
-    cdef int _shard_of(self, bytes handle)
+    cpdef int shard_of(self, bytes handle)
     @cython.locals(job=Job, remote=Remote, before=Peer)
     cpdef adopted(self, Remote owner, bytes handle, list former)
     @cython.locals(job=Job)

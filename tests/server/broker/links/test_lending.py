@@ -4,7 +4,7 @@ import pytest
 
 from gearman.commands import Command
 from tests.server.conftest import Wire
-from tests.server.joined import LEASE, Joined, got
+from tests.server.joined import LEASE, Joined, Member, got
 
 C = Command
 
@@ -772,3 +772,108 @@ class TestTakeOver:
         links = pair.member(1).links
         links.taking_over.ask(frozenset({1}), lambda: told.append(1))
         assert told == [1]
+
+
+class TestTakeOverOfWhatIsHere:
+    def restore(self, member: Member, handle: bytes, unique: bytes = b"") -> None:
+        number = member.broker.jobs.number_of(handle)
+        member.broker.stored.restore(number, handle, b"f", unique, b"w", 1, 0, 0, None)
+
+    def borrowed(self, pair: Joined) -> tuple[Member, Wire, bytes]:
+        """Have server 2 run a job of server 1, which is gone then."""
+        worker = pair.member(2).worker()
+        pair.run()
+        handle = pair.member(1).connect().submit(command=C.SUBMIT_JOB_BG)
+        pair.run()
+        return pair.member(2), worker, handle
+
+    def test_job_that_runs_here_goes_on(self, pair):
+        member, worker, handle = self.borrowed(pair)
+        assert worker.grab() == handle
+        pair.cut(1, 2)
+        self.restore(member, handle)
+        assert member.connect().can_do().grab() is None
+        worker.send(C.WORK_COMPLETE, handle, b"r")
+        assert member.broker.jobs.known == {}
+        assert member.links.borrowing.jobs == {}
+
+    def test_job_that_waits_here_for_a_worker_is_queued(self, pair):
+        member, worker, handle = self.borrowed(pair)
+        pair.cut(1, 2)
+        self.restore(member, handle)
+        assert worker.grab() == handle
+        worker.send(C.WORK_COMPLETE, handle, b"r")
+        assert worker.grab() is None
+        assert member.broker.jobs.known == {}
+
+    def test_job_whose_worker_here_cannot_do_it_any_more_is_queued(self, pair):
+        member, worker, handle = self.borrowed(pair)
+        assert worker.grab() == handle
+        worker.send(C.CANT_DO, b"f")
+        pair.cut(1, 2)
+        self.restore(member, handle)
+        assert member.connect().can_do().grab() == handle
+        worker.send(C.WORK_COMPLETE, handle, b"too late")
+        assert len(member.broker.jobs.known) == 1
+
+    def came_back(self, pair: Joined) -> tuple[Member, Wire, bytes, bytes]:
+        """Have a job come back to server 1 which has a stored twin at server 2."""
+        unique = pair.unique_of(2)
+        stored = pair.member(2).connect().submit(b"f", unique, command=C.SUBMIT_JOB_BG)
+        client = pair.member(1).connect()
+        client.send(C.SUBMIT_JOB, b"f", unique, b"w")
+        pair.run()
+        assert client.got() == [(C.JOB_CREATED, stored)]
+        pair.cut(1, 2)
+        return pair.member(1), client, stored, unique
+
+    def test_job_that_came_back_is_one_with_the_stored_job(self, pair):
+        member, client, handle, unique = self.came_back(pair)
+        self.restore(member, handle, unique)
+        worker = member.connect().can_do()
+        assert worker.grab() == handle
+        assert worker.grab() is None
+        worker.send(C.WORK_COMPLETE, handle, b"r")
+        assert client.got() == [(C.WORK_COMPLETE, handle, b"r")]
+        assert member.broker.jobs.known == {}
+
+    def test_job_that_came_back_goes_on_as_the_stored_job(self, pair):
+        member, client, handle, unique = self.came_back(pair)
+        worker = member.connect().can_do()
+        assert worker.grab() == handle
+        self.restore(member, handle, unique)
+        assert member.connect().can_do().grab() is None
+        worker.send(C.WORK_COMPLETE, handle, b"r")
+        assert client.got() == [(C.WORK_COMPLETE, handle, b"r")]
+        assert member.broker.jobs.known == {}
+
+
+class TestSeveralTakeOvers:
+    def test_each_goes_on_when_its_answers_have_come(self, pair):
+        told = []
+        ask = pair.member(1).links.taking_over.ask
+        ask(frozenset({1}), lambda: told.append(1))
+        ask(frozenset({2}), lambda: told.append(2))
+        assert told == []
+        pair.run()
+        assert told == [1, 2]
+
+    def test_a_late_answer_is_not_taken_for_the_next_one(self, pair):
+        told = []
+        member = pair.member(1)
+        member.links.taking_over.ask(frozenset({1}), lambda: told.append(1))
+        member.after(1.5)
+        assert told == [1]
+        member.links.taking_over.ask(frozenset({2}), lambda: told.append(2))
+        member.links.taking_over.told(next(iter(member.links.remotes.values())))
+        assert told == [1]
+        member.links.taking_over.told(next(iter(member.links.remotes.values())))
+        assert told == [1, 2]
+
+    def test_a_broken_link_ends_all(self, pair):
+        told = []
+        ask = pair.member(1).links.taking_over.ask
+        ask(frozenset({1}), lambda: told.append(1))
+        ask(frozenset({2}), lambda: told.append(2))
+        pair.cut(1, 2)
+        assert told == [1, 2]
