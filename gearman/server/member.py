@@ -9,7 +9,7 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 
 from ..errors import QueueError, StartupError
@@ -17,16 +17,14 @@ from ..queue import Cluster, Queue
 from .cluster.keeper import PAUSE, Keeper
 from .cluster.lease import State
 from .cluster.links import Identity
-from .cluster.links import Member as Linked
 from .cluster.mover import Mover
 from .cluster.shards import Event, Map
 from .net.facts.cluster import facts
-from .net.links import Links
 from .net.listener import Listener
 from .net.loop import Selector, run
+from .net.neighbours import Neighbours
 from .net.sockets import close_all, listen, refuse
 from .operator import Operator
-from .protocols.links.link import Link, Verb
 
 Groups = Sequence[list[socket.socket]]
 
@@ -189,7 +187,7 @@ class Member:
 
         def begin() -> None:
             nonlocal mover
-            mover = self._mover(listener)
+            mover = self._mover(listener, neighbours)
             look()
 
         def drain() -> None:
@@ -201,20 +199,18 @@ class Member:
         self._listen_to_keeper(look)
         asyncio.get_running_loop().call_soon(begin)
         listener.wants_to_drain = drain
-        links = self._links(listener)
-        self.map.listeners.append(links.changed)
+        neighbours = self._neighbours(listener)
         self._operator.attach(listener.stop, drain, listener.reload)
         await listener.serve(self._operator.ready)
-        self.map.listeners.remove(links.changed)
+        neighbours.leave()
 
-    def _links(self, listener: Listener) -> Links:
+    def _neighbours(self, listener: Listener) -> Neighbours:
         """Give a listener its links to the other servers."""
         claim, cluster = self._keeper.claim, self._cluster
         assert claim is not None  # noqa: S101
         me = Identity(cluster.name, claim.id, claim.epoch, cluster.address)
-        listener.links = links = Links(
-            me, self._listening, self._secret, cluster.lease, _no_verbs
-        )
+        neighbours = Neighbours(listener, self.map, me, self._secret, cluster.lease)
+        links = neighbours.links
 
         def show() -> dict[str, object]:
             now = links.time()
@@ -222,30 +218,16 @@ class Member:
             return facts(me, cluster.lease, left, self.map, links.up, now)
 
         listener.facts.cluster = show
-        return links
+        return neighbours
 
-    def _listening(self) -> Mapping[int, Linked]:
-        """Return the servers that listen: those that own shards, or did until now."""
-        owners = set(self.map.owners())
-        return {
-            server: member
-            for server, member in self.map.members().items()
-            if server in owners or member.draining
-        }
-
-    def _mover(self, listener: Listener) -> Mover:
+    def _mover(self, listener: Listener, neighbours: Neighbours) -> Mover:
         durability = listener.durability
         assert durability is not None  # noqa: S101
         durability.own(self.map.served())
         return Mover(
             *(self.map, self._keeper, listener.broker, durability),
-            *(self._cluster.lease, listener.drain),
+            *(self._cluster.lease, listener.drain, neighbours.ask),
         )
-
-
-def _no_verbs(link: Link) -> Mapping[int, Verb]:
-    """Use a link for nothing but pings."""
-    return {}
 
 
 def _nothing() -> None:

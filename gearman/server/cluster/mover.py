@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -32,6 +33,8 @@ class Mover:
     """Does what the keeper of a lease has learnt about shards.
 
     `alone` is called when the server drains, and all is left that others can take.
+    `ask` is called with new shards before their jobs are loaded, and with what to do
+    when it is known which of these run at other servers.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Mover:
         durability: Durability,
         lease: float,
         alone: Callable[[], None],
+        ask: Callable[[frozenset[int], Callable[[], None]], None],
     ) -> None:
         self._map = map
         self._keeper = keeper
@@ -49,6 +53,7 @@ class Mover:
         self._durability = durability
         self._grace = lease / GRACE
         self._alone = alone
+        self._ask = ask
         self._draining = self._finished = False
         # Since when shards leave, and until when busy ones stay; and those that are
         # being given away.
@@ -72,7 +77,7 @@ class Mover:
         if self._map.stolen():
             return False
         if gained:
-            self._load(gained, "took over")
+            self._ask(gained, partial(self._load, gained, "took over"))
         if not giving:
             self._end_gifts()
             if not self._finished:

@@ -108,6 +108,16 @@ class Links:
         if self._timer is not None:
             self._soon(self._tick)
 
+    def begin_turn(self) -> None:
+        """Begin a turn, before anything is done to the broker; this has started."""
+        self._site.begin_turn()
+
+    def part(self, server: int) -> None:
+        """End the link to a server that has left the cluster, if there is one."""
+        if server in self.up:
+            self.begin_turn()
+            self.up[server][0].end("the other server has left the cluster")
+
     # -- time
 
     def time(self) -> float:
@@ -120,9 +130,9 @@ class Links:
         now = self.time()
         members = self._members()
         self._contacts.update(members)
-        for server, (link, since) in list(self.up.items()):
+        for server, (_, since) in list(self.up.items()):
             if server not in members and now - since > self._lease:
-                link.end("the other server has left the cluster")
+                self.part(server)
         for link in list(self._all):
             link.tick()
         for server, address in self._contacts.due(now):

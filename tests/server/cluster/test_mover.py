@@ -61,7 +61,7 @@ class Site:
         self.durability.start(asyncio.get_running_loop(), None)
         self.mover = Mover(
             *(self.map, self.keeper, self.broker, self.durability),
-            *(self._lease, self._is_alone),
+            *(self._lease, self._is_alone, lambda _, then: then()),
         )
         self.durability.own(frozenset())
         assert self.broker.outage == NO_SHARD
