@@ -177,11 +177,12 @@ class Broker:
     def abandon(self) -> None:
         """Forget all jobs, so that none keeps this broker when it is dropped.
 
-        Jobs refer to functions and, by receipts, to peers. The collector of cycles does
-        not see jobs.
+        Jobs refer to functions and peers. The collector of cycles does not see jobs.
         """
         self.jobs.changes.clear()
         self.jobs.known.clear()
+        if self.links is not None:
+            self.links.abandon()
         for function in self.functions.known.values():
             function.clear()
 

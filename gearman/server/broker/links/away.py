@@ -296,6 +296,11 @@ class Away:
                     self._come_back(job)
         self._answers.pay()
 
+    def abandon(self) -> None:
+        """Forget all jobs."""
+        self._stays.clear()
+        self._back.clear()
+
     def came_back(self, handle: bytes) -> bool:
         """Whether a job goes on here that has this handle of another server."""
         return self.back(handle) is not None

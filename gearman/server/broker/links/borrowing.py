@@ -428,6 +428,11 @@ class Borrowing:
             self._jobs.join(job, owner.owner)
             job.extra.lender = owner
 
+    def abandon(self) -> None:
+        """Forget all jobs."""
+        self.jobs.clear()
+        self._waiting.clear()
+
     def forget(self, remote: Remote) -> None:
         """Drop the jobs of an owner that is gone for too long."""
         for job in self._of(remote):

@@ -129,6 +129,17 @@ class Links:
             self.lending.settle(remote, set())
             self._broker.answers.pay()
 
+    def abandon(self) -> None:
+        """Forget all jobs: see the broker's method."""
+        for remote in self.remotes.values():
+            remote.tokens.clear()
+            remote.away.clear()
+            for peer in (remote.client, remote.worker, remote.owner):
+                peer.waiting.clear()
+                peer.jobs.clear()
+        self.away.abandon()
+        self.borrowing.abandon()
+
     def own(self, owners: Sequence[int]) -> None:
         """Set the owner of each shard: the number of a server, 0 if there is none."""
         self.routes.own(owners)

@@ -847,6 +847,20 @@ class TestTakeOverOfWhatIsHere:
         assert client.got() == [(C.WORK_COMPLETE, handle, b"r")]
         assert member.broker.jobs.known == {}
 
+    def test_an_abandoned_broker_keeps_no_job(self, pair):
+        member, worker, handle = self.borrowed(pair)
+        assert worker.grab() == handle
+        member.connect().send(C.SUBMIT_JOB, b"f", pair.unique_of(1), b"w")
+        pair.run()
+        (remote,) = member.links.remotes.values()
+        assert member.links.borrowing.jobs
+        assert remote.away
+        member.broker.abandon()
+        assert not member.broker.jobs.known
+        assert not member.links.borrowing.jobs
+        assert not remote.away
+        assert not remote.owner.waiting
+
 
 class TestSeveralTakeOvers:
     def test_each_goes_on_when_its_answers_have_come(self, pair):
