@@ -68,7 +68,7 @@ class Links:
         )
         self.lookup = Lookup(broker, self.routes, self.questions, self.away, borrowing)
         self.taking_over = TakingOver(
-            *(places, jobs, broker.losses, self.routes),
+            *(places, jobs, broker.losses, broker.workers, self.routes),
             *(self.lending, borrowing, self.away),
         )
         broker.links = places.links = places.starts.links = self

@@ -4,11 +4,19 @@ from collections.abc import Callable
 from math import inf
 
 from ..assignment.losses import Losses
-from ..constants import LINK_ADOPT, LINK_RUNNING, LINK_RUNS
+from ..constants import (
+    LINK_ADOPT,
+    LINK_RUNNING,
+    LINK_RUNS,
+    WORK_COMPLETE,
+    WORK_EXCEPTION,
+    WORK_FAIL,
+)
 from ..jobs import Jobs
 from ..model import Job, joins_of
 from ..places import Places
 from ..states import ADOPTED, GIVEN_BACK, GONE, RUNNING
+from ..workers import Workers
 from .away import Away
 from .borrowing import Borrowing
 from .lending import Lending
@@ -44,6 +52,7 @@ class TakingOver:
         places: Places,
         jobs: Jobs,
         losses: Losses,
+        workers: Workers,
         routes: Routes,
         lending: Lending,
         borrowing: Borrowing,
@@ -53,6 +62,7 @@ class TakingOver:
         self._places = places
         self._jobs = jobs
         self._losses = losses
+        self._workers = workers
         self._routes = routes
         self._lending = lending
         self._borrowing = borrowing
@@ -134,6 +144,9 @@ class TakingOver:
         old = self._borrowing.jobs.get(handle) or self._away.back(handle)
         if old is not None:
             return self._replace(old, job)
+        for former in self._routes.remotes.values():
+            if handle in former.owner.kept:
+                return self._end(former, job)
         remote = self._running.pop(handle, None) if self._running else None
         if remote is None or remote.peer is None:
             return False
@@ -162,6 +175,25 @@ class TakingOver:
             return False
         job.worker = worker
         self._places.move(job, ADOPTED, RUNNING)
+        return True
+
+    def _end(self, former: Remote, job: Job) -> bool:
+        """Let a job end as it did here for its former owner; return whether it did."""
+        command, (handle, *data) = former.owner.take(job.handle)[-1]
+        if command not in (WORK_COMPLETE, WORK_FAIL, WORK_EXCEPTION):
+            return False
+        # Its worker may have gone: the former owner stands for it.
+        worker, name = former.worker, job.function.name
+        worker.abilities[name] = 0.0
+        job.worker = worker
+        self._places.move(job, ADOPTED, RUNNING)
+        del worker.abilities[name]
+        if command == WORK_COMPLETE:
+            self._workers.complete(worker, handle, data[0])
+        elif command == WORK_FAIL:
+            self._workers.fail(worker, handle)
+        else:
+            self._workers.exception(worker, handle, data[0])
         return True
 
     def adopted(self, remote: Remote, handle: bytes) -> None:

@@ -9,8 +9,10 @@ from gearman.server.broker_c.links.remote cimport LinkOwner, Remote
 from gearman.server.broker_c.links.routes cimport Routes
 from gearman.server.broker_c.model cimport Job, Peer, joins_of
 from gearman.server.broker_c.places cimport Places
+from gearman.server.broker_c.workers cimport Workers
 
 cdef int LINK_ADOPT, LINK_RUNNING, LINK_RUNS
+cdef int WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
 cdef int ADOPTED, GIVEN_BACK, GONE, RUNNING
 cdef double PATIENCE
 
@@ -28,6 +30,7 @@ cdef class TakingOver:
     cdef Places _places
     cdef Jobs _jobs
     cdef Losses _losses
+    cdef Workers _workers
     cdef Routes _routes
     cdef Lending _lending
     cdef Borrowing _borrowing
@@ -45,8 +48,10 @@ cdef class TakingOver:
     cpdef lost(self, Remote remote)
     @cython.locals(ask=Ask)
     cpdef expire(self, double now)
-    @cython.locals(remote=Remote, old=Job, handle=bytes)
+    @cython.locals(remote=Remote, former=Remote, old=Job, handle=bytes)
     cpdef bint adopt(self, Job job)
     @cython.locals(worker=Peer, client=Peer)
     cdef bint _replace(self, Job old, Job job)
+    @cython.locals(worker=Peer)
+    cdef bint _end(self, Remote former, Job job)
     cpdef adopted(self, Remote remote, bytes handle)

@@ -816,6 +816,29 @@ class TestTakeOverOfWhatIsHere:
         worker.send(C.WORK_COMPLETE, handle, b"too late")
         assert len(member.broker.jobs.known) == 1
 
+    @pytest.mark.parametrize(
+        "end", [(C.WORK_COMPLETE, b"r"), (C.WORK_FAIL,), (C.WORK_EXCEPTION, b"e")]
+    )
+    def test_job_that_has_ended_here_does_not_run_again(self, pair, end):
+        member, worker, handle = self.borrowed(pair)
+        assert worker.grab() == handle
+        pair.cut(1, 2)
+        command, *data = end
+        worker.send(C.WORK_DATA, handle, b"d")
+        worker.send(command, handle, *data)
+        self.restore(member, handle)
+        assert worker.grab() is None
+        assert member.broker.jobs.known == {}
+        assert member.broker.functions.known[b"f"].running == 0
+
+    def test_job_that_was_given_back_here_is_queued(self, pair):
+        member, worker, handle = self.borrowed(pair)
+        assert worker.grab() == handle
+        pair.cut(1, 2)
+        worker.leave()
+        self.restore(member, handle)
+        assert member.connect().can_do().grab() == handle
+
     def came_back(self, pair: Joined) -> tuple[Member, Wire, bytes, bytes]:
         """Have a job come back to server 1 which has a stored twin at server 2."""
         unique = pair.unique_of(2)
