@@ -248,6 +248,14 @@ class GearmanAdminClient(Shared):
         answer: tuple[dict[str, Any], ...] = self._ask(steering.SHOW_STATS)
         return answer
 
+    def get_cluster(self) -> tuple[dict[str, Any], ...]:
+        """Return dicts of the server's cluster: itself, and each of its servers.
+
+        There are none without a cluster. Their keys are in docs/cluster.md.
+        """
+        answer: tuple[dict[str, Any], ...] = self._ask(steering.SHOW_CLUSTER)
+        return answer
+
     def set_function(self, task: str | bytes, **values: object) -> str:
         """Set values of a task's policy; return the line of the answer.
 

@@ -166,6 +166,14 @@ class Admin:
         """
         return await self._ask_list(steering.SHOW_STATS)
 
+    async def cluster(self) -> tuple[dict[str, Any], ...]:
+        """Return dicts of the server's cluster: itself, and each of its servers.
+
+        There are none without a cluster. Their keys are in docs/cluster.md. gearmand
+        does not have this.
+        """
+        return await self._ask_list(steering.SHOW_CLUSTER)
+
     async def maxqueue(self, function: Name, size: int) -> str:
         """Limit how many jobs a function may have, running ones included.
 

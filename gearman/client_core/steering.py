@@ -17,6 +17,7 @@ FORGET_FUNCTION: Final = "forget function"
 RETRY_JOB: Final = "retry job"
 FORGET_JOB: Final = "forget job"
 SHOW_STATS: Final = "show stats"
+SHOW_CLUSTER: Final = "show cluster"
 SHOW_POLICIES: Final = "show policies"
 SHOW_DEAD: Final = "show dead"
 SHOW_JOB: Final = "show job"
@@ -222,6 +223,7 @@ def _record(line: str) -> Any:
 # How the lines of lists are read; the other commands are answered with one line.
 LISTS: Final[Mapping[str, Callable[[str], object]]] = {
     SHOW_STATS: _record,
+    SHOW_CLUSTER: _record,
     SHOW_POLICIES: _policy,
     SHOW_DEAD: _dead,
     SHOW_JOB: _record,

@@ -125,6 +125,7 @@ async def of_admin() -> None:
         assert_type(await admin.status(), tuple[TaskStatus, ...])
         assert_type(await admin.priority_status(), tuple[TaskPriorities, ...])
         assert_type(await admin.stats(), tuple[dict[str, Any], ...])
+        assert_type(await admin.cluster(), tuple[dict[str, Any], ...])
         assert_type((await admin.workload("H:1"))["size"], int)
         assert_type(await admin.policies(), tuple[FunctionPolicy, ...])
         assert_type(await admin.schedules(), tuple[Schedule, ...])

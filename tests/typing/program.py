@@ -334,6 +334,7 @@ def administer() -> None:
         assert_type(admin.set_function("name", retries=3, backoff="fixed:1"), str)
         assert_type(admin.unset_function(b"name"), str)
         assert_type(admin.get_stats(), tuple[dict[str, Any], ...])
+        assert_type(admin.get_cluster(), tuple[dict[str, Any], ...])
         assert_type(admin.get_policies()[0]["policy"], dict[str, str])
         assert_type(admin.pause_function("name"), str)
         assert_type(admin.resume_function("name"), str)
