@@ -13,7 +13,7 @@ from .blocking import direct, job_statuses, results
 from .blocking.job_statuses import Job
 from .blocking.options import NamedOptions, Options, Server
 from .blocking.seams import Seams
-from .blocking.server_order import first_open, server_order
+from .blocking.servers.order import first_open, server_order
 from .blocking.sharing import Shared
 from .blocking.uniques import random_unique
 from .blocking.waiting import Acceptance, All, One, assert_several
@@ -136,15 +136,14 @@ class GearmanClient(Shared):
         poll_timeout: float | None,
     ) -> None:
         until_complete = until_complete and not request.background
-        start = time.monotonic()
+        end = poll_timeout and time.monotonic() + poll_timeout
         accepted = self._submit_directly(request, until_complete, poll_timeout)
         if accepted and (request.complete or not until_complete):
             return
-        if poll_timeout:
-            poll_timeout = max(0.0, poll_timeout + start - time.monotonic())
         waiting = One(request, self.send_job_request, until_complete, accepted)
+        timeout = end and max(0.0, end - time.monotonic())
         self.poll_connections_until_stopped(
-            self.connection_list, waiting, timeout=poll_timeout
+            self.connection_list, waiting, timeout=timeout
         )
         request.timed_out = waiting.has_timed_out
         if request.complete:
@@ -155,7 +154,8 @@ class GearmanClient(Shared):
     ) -> bool:
         """Submit a request, wait for a short time, return whether it was accepted."""
         with self._exclusively():
-            if self._others or self.read_timeout is not None or timeout == 0:
+            slowly = self.discover or self.read_timeout is not None
+            if slowly or self._others or timeout == 0:
                 return False
             way = direct.find(self.connection_list, self.connection_to_handler_map)
             if way is None:

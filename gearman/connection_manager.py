@@ -49,6 +49,7 @@ class GearmanConnectionManager:
     max_packet: bytes that a packet from a server may have, such as a result or a job
         with its workload; None: 4 GiB. A larger packet raises ProtocolError before it
         is read, and its connection is closed.
+    discover: clients and workers ask for the other servers of a cluster, and use them.
 
     Subclasses may set `data_encoder`, which encodes objects as payloads and decodes
     payloads. NoopEncoder, the usual one, encodes str and bytes only.
@@ -88,7 +89,6 @@ class GearmanConnectionManager:
         self._dialogue = Dialogue()
         self._failures = Failures()
         self._process = os.getpid()
-
         self.connection_list: list[GearmanConnection] = []
         self.handler_to_connection_map: dict[
             GearmanCommandHandler, GearmanConnection
@@ -332,7 +332,9 @@ class GearmanConnectionManager:
         """
         self._drop_inherited()
         stopwatch = util.Stopwatch(timeout)
-        connections = list(submitted_connections)
+        # Other threads may add connections to the list of all meanwhile.
+        every = submitted_connections is self.connection_list
+        connections = self.connection_list if every else list(submitted_connections)
         wanted: object = callback_fxn(False)
         talk = bool(wanted and len(connections) == 1 and self._may_talk(connections[0]))
         turn = self._turn(talk, connections)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, Self, TypeVar, Unpack, cast
 
 from . import compat as compat
+from .blocking.connections import any_connected
 from .blocking.options import Options, Server
 from .blocking.polling import Wakeup, ready
 from .blocking.seams import Seams
@@ -189,6 +190,8 @@ class GearmanWorker(JobExecution):
     def _work_a_while(self, poll_timeout: float | None) -> bool:
         """Work until connections must be opened again; return False at the end."""
         connections = self.establish_worker_connections()
+        if self.discover and self._find_servers(opening=False):
+            connections = self.establish_worker_connections()
         self._announce_again()
         self._lost_one = False
         timeout = self._until_next_attempt(poll_timeout)
@@ -222,6 +225,8 @@ class GearmanWorker(JobExecution):
             if not connection.connected
         ]
         due.append(self._announce_at)
+        if self.discover and any_connected(self.connection_list):
+            due.append(self._knowledge.due)
         if not any(due):
             return longest
         wait: float = max(0.01, min(filter(None, due)) - time.monotonic())

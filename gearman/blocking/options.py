@@ -27,6 +27,7 @@ class Options(TypedDict, total=False):
     keepalive: Keepalive | None
     ssl_context: ssl.SSLContext | None
     max_packet: int | None
+    discover: bool
 
 
 class NamedOptions(CommonOptions, total=False):

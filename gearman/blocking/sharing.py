@@ -7,9 +7,9 @@ from threading import active_count, get_ident
 from typing import Any, Unpack
 
 from ..connection import GearmanConnection
-from ..connection_manager import GearmanConnectionManager
 from .options import Options, Server
 from .polling import Dialogue, Wakeup
+from .servers.discovery import Discovering
 from .turns import Turns
 
 # After another thread has used the client, the current thread does so many calls in a
@@ -17,7 +17,7 @@ from .turns import Turns
 _OTHERS = 64
 
 
-class Shared(GearmanConnectionManager):
+class Shared(Discovering):
     """A GearmanConnectionManager for several threads; each gets its own answers."""
 
     def __init__(
@@ -58,6 +58,8 @@ class Shared(GearmanConnectionManager):
     ) -> bool:
         """Poll as GearmanConnectionManager does, or wait while another thread polls."""
         with self._exclusively():
+            if self.discover and submitted_connections is self.connection_list:
+                self._find_servers(opening=True)
             alone = active_count() == 1
             self._idle = None if alone else self._turns
             if not alone:
@@ -77,7 +79,8 @@ class Shared(GearmanConnectionManager):
         if self._idle is None:
             return alone
         together = super()._turn(False, self.connection_list)
-        turns = self._turns
+        turns, every = self._turns, connections is self.connection_list
+        count = len(connections)
 
         def turn(timeout: float | None) -> bool:
             if turns.polling:
@@ -85,8 +88,8 @@ class Shared(GearmanConnectionManager):
                     self._wakeup.wake()
                 turns.follow(timeout)
                 return True
-            # The other threads may wait for other connections.
-            differ = turns.followed and len(connections) != len(self.connection_list)
+            # The other threads may wait for other connections, or have added some.
+            differ = (turns.followed or every) and count != len(self.connection_list)
             active = (together if differ else alone)(timeout)
             if active:
                 turns.tell()

@@ -97,6 +97,10 @@ class ServerOrder(Generic[Choice]):
         if bound is not None:
             return deque(each for each in servers if each is bound)
         queue = self.queues.get(request)
+        if queue:
+            # Servers that were learned may be dropped again.
+            for gone in [each for each in queue if each not in servers]:
+                queue.remove(gone)
         if not queue:
             if by_unique:
                 order = self._by_unique(request, servers)

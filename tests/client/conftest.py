@@ -1,5 +1,6 @@
 """Servers for the tests of clients, and the library that this one replaces."""
 
+import subprocess
 from collections.abc import Iterator
 from itertools import count
 
@@ -51,3 +52,20 @@ def worker(server: Server) -> Iterator[gearman.GearmanWorker]:
 def admin(server: Server) -> Iterator[gearman.GearmanAdminClient]:
     with gearman.GearmanAdminClient([server.address]) as admin:
         yield admin
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A self-signed certificate for localhost."""
+    folder = tmp_path_factory.mktemp("certificate")
+    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"),
+            *("-keyout", key, "-out", certificate, "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return {"keyfile": key, "certfile": certificate, "ca_certs": certificate}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import gearman
-from gearman.blocking.server_order import server_order
+from gearman.blocking.servers.order import server_order
 from gearman.errors import (
     ExceededConnectionAttempts,
     InvalidClientState,

@@ -4,7 +4,6 @@ import os
 import resource
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,23 +76,6 @@ def test_a_server_can_be_reached_over_ipv6(task: str) -> None:
 def test_a_server_can_be_reached_over_a_unix_socket(task: str, tmp_path: Path) -> None:
     with servers.ours("-L", f"unix:{tmp_path}/socket"):
         exchange(f"unix:{tmp_path}/socket", task)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A self-signed certificate for localhost."""
-    folder = tmp_path_factory.mktemp("certificate")
-    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"),
-            *("-keyout", key, "-out", certificate, "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return {"keyfile": key, "certfile": certificate, "ca_certs": certificate}
 
 
 @pytest.fixture(scope="module")

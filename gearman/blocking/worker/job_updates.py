@@ -6,16 +6,16 @@ from weakref import ref
 
 from ...client_core.attempts import retry_seconds
 from ...connection import GearmanConnection
-from ...connection_manager import GearmanConnectionManager
 from ...errors import ServerUnavailable
 from ...job import Connection, GearmanJob
 from ...worker_handler import GearmanWorkerCommandHandler
+from ..servers.discovery import Discovering
 
 # Seconds that a server may take to say whether it has the extensions.
 _ANSWER = 10.0
 
 
-class JobUpdates(GearmanConnectionManager):
+class JobUpdates(Discovering):
     """Sends the updates and the end of a job; each method waits until its data is sent.
 
     With a `poll_timeout` (seconds) a method returns after that time, even if the socket

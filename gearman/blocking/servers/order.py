@@ -5,9 +5,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from ..client_core.server_order import ServerOrder
-from ..connection import GearmanConnection
-from ..errors import ConnectionError
+from ...client_core.server_order import ServerOrder
+from ...connection import GearmanConnection
+from ...errors import ConnectionError
 
 
 def server_order() -> ServerOrder[GearmanConnection]:
