@@ -21,6 +21,7 @@ from ..errors import (
 from ..job import UniqueStatus
 from ..payload import as_text
 from .client_link import ClientLink
+from .discovery import Finder
 from .job import Job
 from .mapping import Results
 from .requests import Request
@@ -57,6 +58,8 @@ class Client:
     consistent_hashing: choose the server by the job's unique instead of at random.
     reconnect: wait until a server can be reached, instead of raising
         ServerUnavailable. `asyncio.timeout` limits that.
+    discover: ask for the other servers of a cluster, and use them as if they were
+        given.
 
     Raises ValueError for what is no address.
     """
@@ -70,15 +73,19 @@ class Client:
         max_packet: int | None = None,
         consistent_hashing: bool = False,
         reconnect: bool = False,
+        discover: bool = False,
     ) -> None:
         opening = Opening(tls, connect_timeout, keepalive, max_packet)
         self.servers = servers_of(addresses, opening, ClientLink)
         self.consistent_hashing = consistent_hashing
         self.reconnect = reconnect
+        self.discover = discover
         self._order: ServerOrder[Server[ClientLink]] = ServerOrder(
             random.sample, time.monotonic
         )
-        self._only = self.servers[0] if len(self.servers) == 1 else None
+        self._finder = Finder(self.servers, opening, ClientLink) if discover else None
+        alone = len(self.servers) == 1 and not discover
+        self._only = self.servers[0] if alone else None
         self._uniques = Uniques()
         self._closed = False
 
@@ -91,6 +98,8 @@ class Client:
     async def close(self) -> None:
         """Close the connections; whoever still waits gets ServerUnavailable."""
         self._closed = True
+        if self._finder is not None:
+            await self._finder.close()
         for server in self.servers:
             server.shut = True
         await close_all(self.servers, "the client was closed")
@@ -260,6 +269,8 @@ class Client:
         """Return the connection for a request if there is one that accepts data."""
         server = self._only
         if server is None:
+            if self._finder is not None and self._finder.is_due:
+                self._finder.look()
             order = self._order.queue(request, self.servers, self.consistent_hashing)
             if not order:
                 return None
@@ -281,9 +292,13 @@ class Client:
                 self._order.queue(request, self.servers, self.consistent_hashing)
             ):
                 try:
-                    return await _writable(server)
+                    link = await _writable(server)
                 except ConnectionError as error:
                     problems.append(error)
+                    continue
+                if self._finder is not None:
+                    self._finder.look()
+                return link
             if not self.reconnect or self._closed:
                 raise unavailable(problems)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))

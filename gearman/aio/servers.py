@@ -78,6 +78,11 @@ class Server(Generic[AnyLink]):
         """Whether there is an open connection."""
         return self.link is not None and self.link.connected
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is no open connection, and none is being opened."""
+        return not self.connected and self._attempt is None
+
     def get_address(self) -> tuple[str, int]:
         """Return host and port of the server."""
         return self.gearman_host, self.gearman_port

@@ -19,6 +19,7 @@ from ..client_core.grabbing import Slots
 from ..commands import Command
 from ..errors import ConnectionError, InvalidWorkerState, JobRetry, UnsupportedByServer
 from ..payload import as_bytes
+from .discovery import Finder
 from .running_job import RunningJob
 from .servers import Opening, Server, close_all, servers_of, unavailable
 from .worker_link import WorkerLink
@@ -60,6 +61,7 @@ class Worker:
         traceback to the clients that ask for exceptions; clients of this package do.
     reconnect: wait until a server can be reached, instead of raising
         ServerUnavailable as soon as there is none.
+    discover: ask for the other servers of a cluster, and connect to them as well.
     """
 
     def __init__(
@@ -73,11 +75,17 @@ class Worker:
         connect_timeout: float | None = 10.0,
         keepalive: Keepalive | None = Keepalive(),  # noqa: B008 - it is frozen
         max_packet: int | None = None,
+        discover: bool = False,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency is at least 1, not {concurrency}")
         opening = Opening(tls, connect_timeout, keepalive, max_packet)
         self.servers = servers_of(addresses, opening, self._make_link)
+        self._finder: Finder[WorkerLink] | None = None
+        if discover:
+            self._finder = Finder(self.servers, opening, self._make_link)
+        # The tasks that keep connections open.
+        self._serving: dict[Server[WorkerLink], asyncio.Task[None]] = {}
         self.concurrency = concurrency
         self.client_id = client_id
         self.report_exceptions = report_exceptions
@@ -148,21 +156,33 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._wakeup = asyncio.Event()
         self._problems.clear()
-        serving = [asyncio.create_task(self._serve(server)) for server in self.servers]
-        for task in serving:
-            task.add_done_callback(lambda _: self._wakeup.set())
+        self._serve_all()
+        finding = []
+        if self._finder is not None:
+            looking = self._finder.keep_looking(self._serve_all)
+            finding.append(asyncio.create_task(looking))
         try:
             while not self._stopping:
                 self._wakeup.clear()
-                self._check(serving)
+                self._check()
                 await self._wakeup.wait()
             await self._finish()
         finally:
-            await self._end(serving)
+            await self._end(finding)
 
-    def _check(self, serving: list[asyncio.Task[None]]) -> None:
+    def _serve_all(self) -> None:
+        """Keep connections to all servers open, and to no others."""
+        for server in self._serving.keys() - self.servers:
+            self._serving.pop(server).cancel()
+            self._problems.pop(server, None)
+        for server in self.servers:
+            if server not in self._serving:
+                task = self._serving[server] = asyncio.create_task(self._serve(server))
+                task.add_done_callback(lambda _: self._wakeup.set())
+
+    def _check(self) -> None:
         """Raise the error of a task, and ServerUnavailable if there is no server."""
-        for task in serving:
+        for task in self._serving.values():
             if task.done():
                 task.result()
         if not self.reconnect and len(self._problems) == len(self.servers):
@@ -189,8 +209,12 @@ class Worker:
                 self._lack(server, error)
                 continue
             self._problems.pop(server, None)
+            if self._finder is not None:
+                self._finder.opened()
             await asyncio.wait([link.lost])
             server.rest()
+            if self._finder is not None:
+                self._finder.lost(server)
             self._lack(server, link.error())
 
     def _lack(self, server: Server[WorkerLink], error: Exception) -> None:
@@ -212,13 +236,15 @@ class Worker:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _end(self, serving: list[asyncio.Task[None]]) -> None:
+    async def _end(self, finding: list[asyncio.Task[None]]) -> None:
         self._stopping = self._ending = True
-        tasks = [*serving, *self._tasks]
+        tasks = [*finding, *self._serving.values(), *self._tasks]
         for task in tasks:
             task.cancel()
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self._finder is not None:
+                await self._finder.close()
             await close_all(self.servers, "the worker has stopped")
         finally:
             if self._patience is not None:
@@ -229,6 +255,7 @@ class Worker:
                 self._executor.shutdown(wait=False)
                 self._executor = None
             self._grabbers.clear()
+            self._serving.clear()
             self._stopping = self._ending = False
             self._loop = None
 
