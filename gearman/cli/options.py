@@ -62,6 +62,11 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
         ("-n", "", "send each line of COMMAND's output immediately, as data"),
         ("-N", "", "as -n, without the line ends"),
         ("-c", "COUNT", "end after so many jobs"),
+        (
+            "--discover",
+            "",
+            "get the jobs of all servers of a cluster; -h names one",
+        ),
     ),
     "process": (
         ("-d", "", "run in the background, as a daemon"),
@@ -122,7 +127,9 @@ _ROWS = [row for rows in _GROUPS.values() for row in rows]
 _SHORT: Final = "".join(
     flags[1] + (":" if value else "") for flags, value, _ in _ROWS if flags[1] != "-"
 )
-_LONG: Final = ("delay=", "help", "option=", "ping", "result=", "version", "wait")
+_LONG: Final = (
+    *("delay=", "discover", "help", "option=", "ping", "result=", "version", "wait"),
+)
 
 VERSION: Final = f"gearman (gearman-py) {__version__}\n"
 
@@ -169,6 +176,7 @@ class Options:
     verbose: bool = False
     worker: bool = False
     count: int = 0
+    discover: bool = False
     daemon: bool = False
     pid_file: str = ""
     ping: bool = False
@@ -192,6 +200,7 @@ _FLAGS: Final[Mapping[str, Mapping[str, object]]] = {
     "-v": {"verbose": True},
     "-w": {"worker": True},
     "-d": {"daemon": True},
+    "--discover": {"discover": True},
     "--ping": {"ping": True},
     "--wait": {"wait": True},
     "--help": {"text": HELP},
@@ -284,6 +293,8 @@ def _check(options: Options) -> None:
         return
     if options.worker and options.job_options is not None:
         raise ConfigurationError("--option and --delay are for jobs, not for -w")
+    if options.discover and not options.worker:
+        raise ConfigurationError("--discover is for workers: it needs -w")
     if not options.functions:
         raise ConfigurationError(
             "no function: name one with -f FUNCTION (gearman --help tells more)"

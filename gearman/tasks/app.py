@@ -84,7 +84,9 @@ class App:
     are those of the environment variable GEARMAN_SERVERS, or localhost:4730. Each job
     goes to one of them. `tls` is for all connections. Seconds: `connect_timeout` for
     opening a connection, `read_timeout` for an answer of the server (None: no limit).
-    The `name` is the owner of the schedules that the app registers with a server.
+    The `name` is the owner of the schedules that the app registers with a server. With
+    `discover`, clients and workers ask for the other servers of a cluster, and use
+    them as if they were given.
 
     With `eager`, nothing is submitted: tasks run where they are called or submitted,
     for tests. It may be changed at any time.
@@ -103,6 +105,7 @@ class App:
         tls: ssl.SSLContext | None = None,
         connect_timeout: float | None = 10.0,
         read_timeout: float | None = None,
+        discover: bool = False,
     ) -> None:
         self.tasks: dict[str, AnyTask] = {}
         self.name = name
@@ -111,6 +114,7 @@ class App:
         self.tls = tls
         self.connect_timeout = connect_timeout
         self.read_timeout = read_timeout
+        self.discover = discover
         self._addresses: Sequence[str] = addresses
         self._calling: Calling | None = None
         self._lock = Lock()
@@ -219,14 +223,14 @@ class App:
         return found
 
     def _new_submitter(self) -> Calling:
-        servers = self.addresses
         client = GearmanClient(
-            servers,
+            self.addresses,
             ssl_context=self.tls,
             connect_timeout=self.connect_timeout,
             read_timeout=self.read_timeout,
+            discover=self.discover,
         )
-        return Calling(client, servers, self.admin)
+        return Calling(client, self.admin)
 
     @property
     def acalling(self) -> "AsyncCalling | EagerAsync":
@@ -239,15 +243,19 @@ class App:
             # It takes some time to import, which programs without asyncio save.
             from .calling.asynchronous import AsyncCalling
 
-            found = AsyncCalling(self._connected(*self.addresses), self._connected)
+            client = self._connected(*self.addresses, discover=self.discover)
+            found = AsyncCalling(client, self._connected)
             self._acalling[loop] = found
         return found
 
-    def _connected(self, *addresses: str) -> "aio.Client":
+    def _connected(self, *addresses: str, discover: bool = False) -> "aio.Client":
         from .. import aio
 
         return aio.Client(
-            *addresses, tls=self.tls, connect_timeout=self.connect_timeout
+            *addresses,
+            tls=self.tls,
+            connect_timeout=self.connect_timeout,
+            discover=discover,
         )
 
     def submit(self, calls: Iterable[Call[R]]) -> list[Job[R]]:

@@ -49,6 +49,7 @@ class AsyncTaskWorker:
             client_id=client_id or f"tasks-{os.getpid()}",
             tls=app.tls,
             connect_timeout=app.connect_timeout,
+            discover=app.discover,
         )
         for task in self._tasks:
             run = partial(self._run, task)

@@ -47,6 +47,7 @@ class TaskWorker:
             report_exceptions=True,
             ssl_context=app.tls,
             connect_timeout=app.connect_timeout,
+            discover=app.discover,
         )
         self._worker.set_client_id(client_id or f"tasks-{os.getpid()}")
         for task in self._tasks:

@@ -110,6 +110,7 @@ def test_help_names_every_option() -> None:
             ["-w", "-f", "f", "--delay", "1"],
             "--option and --delay are for jobs, not for -w",
         ),
+        (["-f", "f", "--discover"], "--discover is for workers: it needs -w"),
     ],
 )
 def test_what_cannot_be_meant_is_explained(words: list[str], sentence: str) -> None:

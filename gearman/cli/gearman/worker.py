@@ -25,7 +25,8 @@ class Worker(GearmanWorker):
     def __init__(
         self, addresses: Sequence[servers.Address], options: Options, **settings: Any
     ) -> None:
-        super().__init__(addresses, reconnect=True, **settings)
+        discover = options.discover
+        super().__init__(addresses, reconnect=True, discover=discover, **settings)
         self._options = options
         self._count = 0
         self._last_job = time.monotonic()

@@ -140,7 +140,7 @@ class AsyncCalling:
         self, calls: Sequence[Call[R]], *, bound: bool = False
     ) -> list[Job[R]]:
         """Submit background jobs at once; if they are `bound`, all to one server."""
-        if bound and len(self.client.servers) > 1:
+        if bound and (self.client.discover or len(self.client.servers) > 1):
             return await self._submit_bound(calls)
         options: dict[int, dict[str, Any]] = {}
         submissions = []

@@ -36,11 +36,9 @@ class Calling:
     def __init__(
         self,
         client: GearmanClient,
-        servers: Sequence[str],
         admin: Callable[[str], GearmanAdminClient],
     ) -> None:
         self.client = client
-        self._servers = servers
         self._admin = admin
 
     def call(self, task: Task[..., Any], workload: bytes) -> Any:
@@ -112,7 +110,8 @@ class Calling:
                 request.bound_to = self._connection(call.task.steering.server)
         problem: GearmanError | None = None
         try:
-            if bound and len(self._servers) > 1:
+            # A client that discovers servers has others as soon as it is used.
+            if bound and (self.client.discover or len(self._servers()) > 1):
                 self._bind(requests)
             self.client.submit_multiple_requests(requests)
         except GearmanError as error:
@@ -190,9 +189,12 @@ class Calling:
         except ProtocolError:
             return None
 
+    def _servers(self) -> list[Address]:
+        return [each.get_address() for each in self.client.connection_list]
+
     def _servers_of(self, job: Job[Any]) -> Sequence[str]:
-        server = job.server
-        return self._servers if server is None else [format_address(*server)]
+        servers = self._servers() if job.server is None else [job.server]
+        return [format_address(*server) for server in servers]
 
     def close(self) -> None:
         """Close the connections. They are opened again if the client is used again."""

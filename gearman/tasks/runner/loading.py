@@ -35,6 +35,8 @@ def load(options: Options) -> App:
         app.addresses = list(options.servers)
     if options.ssl:
         app.tls = tls(os.environ)
+    if options.discover:
+        app.discover = True
     for name, spec in options.tasks.items():
         try:
             app.task(name=name, serializer="bytes")(_function(app, spec))

@@ -64,6 +64,7 @@ class Options:
     tasks: Mapping[str, str] = field(default_factory=dict)
     servers: tuple[str, ...] = ()
     ssl: bool = False
+    discover: bool = False
     wanted: Wanted = field(default_factory=lambda: Wanted(1))
     timeouts: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
@@ -120,6 +121,11 @@ _GROUPS: Final[Mapping[str, Sequence[_Row]]] = {
             "job servers instead of the app's, such as jobs1:4730,jobs2",
         ),
         ("-S", "--ssl", "", None, "use TLS for the job servers"),
+        (
+            *("", "--discover", ""),
+            None,
+            "ask the job servers for the others of their cluster, and use them as well",
+        ),
         ("", "--config", "FILE", str, "read options from FILE, in TOML"),
     ),
     "processes": (

@@ -59,7 +59,7 @@ def test_options_of_the_command_line() -> None:
     words += " --function resize=4 --function mail=0 --dedicated-count 1"
     words += " --max-jobs 6 --max-age 7 --max-memory 8K --kill-after 9 --grace 10"
     words += " --watch --reload --log-level warning --log-format json --pid-file p"
-    words += " --no-schedules --log-file l --user u"
+    words += " --no-schedules --log-file l --user u --discover"
     found = parse([*words.split(), "--task", "wc=wc -l"])
     assert found == Options(
         app="m:app",
@@ -72,6 +72,7 @@ def test_options_of_the_command_line() -> None:
             {"resize": Counts(dedicated_count=4), "mail": Counts(dedicated_count=0)},
         ),
         limits=Limits(grace=10, kill_after=9, max_age=7, max_memory=8192),
+        discover=True,
         threads=4,
         async_concurrency=5,
         max_jobs=6,
