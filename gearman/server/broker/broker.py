@@ -28,7 +28,7 @@ from .constants import (
 )
 from .functions import Functions
 from .jobs import Jobs
-from .limits import FULL, Hits, Limits
+from .limits import DOUBT, FULL, Hits, Limits
 from .memory import (
     ABILITY_MEMORY,
     PEER_MEMORY,
@@ -173,6 +173,7 @@ class Broker:
         starts = self.places.starts
         if starts.doubtful != on:
             starts.doubt(self.functions.known.values(), on)
+            self.outage = (self.outage or DOUBT) if on else b""
 
     def abandon(self) -> None:
         """Forget all jobs, so that none keeps this broker when it is dropped.
@@ -274,7 +275,7 @@ class Broker:
             if priority == NORMAL:
                 priority = priority_of(function, options)
         job = jobs.uniques.find(function, unique, workload) if unique else None
-        if background and self.outage and (job is None or not job.background):
+        if background and self.outage and not self.places.starts.owns(job):
             return self._refuse(receipt, peer, b"QUEUE_ERROR", self.outage)
         if job is None:
             size = job_size(workload, unique)
@@ -397,8 +398,7 @@ class Broker:
         if job is not None and job.clients is not None:
             for client in job.clients:
                 joins += joins_of(job, client)
-        answer = (unique, *status_of(job), b"%d" % joins)
-        return peer.send(STATUS_RES_UNIQUE, answer)
+        return peer.send(STATUS_RES_UNIQUE, (unique, *status_of(job), b"%d" % joins))
 
     # -- administration
 

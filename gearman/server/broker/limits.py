@@ -7,6 +7,10 @@ from collections import Counter
 
 from .model import Function
 
+# The text that clients get while it is not sure that this server owns the stored jobs:
+# another one may have ended even a job that they would join.
+DOUBT = b"The server has lost touch with its cluster, and stores no jobs for now"
+
 # By the option that sets the limit. The first text is that of gearmand, which clients
 # may depend on.
 FULL = {

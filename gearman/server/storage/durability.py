@@ -9,15 +9,14 @@ from typing import Any, Protocol
 
 from ...queue import Inbox, Queue
 from ..broker import Broker, Job, Peer
+from ..broker.limits import DOUBT
 from ..protocols.stats import histogram
 from .intake import Intake
 from .moving import Moving
 from .store import OUTAGE, Outcome, Store
 
-# The text that clients get while it is not sure that this server owns the jobs.
-DOUBT = b"The server has lost touch with its cluster, and stores no jobs for now"
-
-# And while it has no shard of the cluster whose numbers new jobs could get.
+# The text that clients get while the server has no shard of its cluster, whose numbers
+# new jobs could get.
 NO_SHARD = b"The server owns no jobs of its cluster: use another one"
 
 # Seconds that the last commit may take when the server stops.
@@ -187,7 +186,9 @@ class Durability:
     def _tell_outage(self) -> bytes:
         """Tell the broker why jobs can't be stored, and return that."""
         before = self._broker.outage
-        outage = self._store.outage or (DOUBT if self._doubtful else b"")
+        # The broker's clock may have told it before the keeper of the lease did.
+        doubtful = self._doubtful or self._broker.places.starts.doubtful
+        outage = self._store.outage or (DOUBT if doubtful else b"")
         if not outage and self._shards is not None and not self._shards:
             outage = NO_SHARD
         self._broker.outage = outage

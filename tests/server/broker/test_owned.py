@@ -121,3 +121,15 @@ def test_abandoned_broker_has_no_queued_jobs(server, client):
     function = server.broker.functions.known[b"f"]
     server.broker.abandon()
     assert not function.ready()
+
+
+def test_stored_job_is_not_joined_in_doubt(server, client):
+    """Its new owner may have ended it."""
+    handle = stored(server, client, unique=b"u")
+    owned(server, 0)
+    submission = Command.SUBMIT_JOB_BG, b"f", b"u", b"w"
+    [(command, code, text)] = client.send(*submission)
+    assert (command, code) == (Command.ERROR, b"QUEUE_ERROR")
+    assert text.startswith(b"The server has lost touch with its cluster")
+    owned(server, 10)
+    assert client.send(*submission) == [(Command.JOB_CREATED, handle)]

@@ -14,7 +14,7 @@ from ....options import Policy
 from ..assignment.choice import Choice
 from ..assignment.sleepers import Sleepers
 from ..constants import HIGH, LOW
-from ..model import Function, StartGroup, StartLimits
+from ..model import Function, Job, StartGroup, StartLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,6 +90,10 @@ class Starts:
             _, _, function = heappop(self._pauses)
             self.look(function)
         self.first = self._pauses[0][0] if self._pauses else inf
+
+    def owns(self, job: Job | None) -> bool:
+        """Whether this is a job that is stored, and that no other server has ended."""
+        return job is not None and job.background and not self.doubtful
 
     def doubt(self, functions: "Iterable[Function]", on: bool) -> None:
         """Be doubtful, or be sure again; these are all functions."""

@@ -27,6 +27,7 @@ cdef class Starts:
     cpdef stopped(self, Function function)
     @cython.locals(function=Function)
     cpdef go_on(self)
+    cpdef bint owns(self, Job job)
     @cython.locals(function=Function)
     cpdef doubt(self, functions, bint on)
     @cython.locals(held=bint, priority=int, queue=Queue)
