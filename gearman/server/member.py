@@ -120,7 +120,12 @@ class Member:
         self._keeper.changed = tell
 
     def _serve(self) -> bool:
-        """Serve shards. Returns True if other servers own them by now."""
+        """Serve shards. Returns True if other servers own them by now.
+
+        A signal may have come too late for the event loop that has ended.
+        """
+        if self._operator.ending:
+            return False
         self._operator.hold()
         selector = Selector()
         try:
@@ -136,7 +141,7 @@ class Member:
         number = listener.broker.jobs.next_number
         # It must not keep the broker.
         self._keeper.next_number = lambda: number
-        if not listener.deposed:
+        if self._operator.ending or not listener.deposed:
             return False
         self._operator.hold()
         self._keeper.changed = _nothing

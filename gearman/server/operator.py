@@ -23,7 +23,7 @@ class Operator:
     """Who sends signals to this process, and wants to know what it does.
 
     `report` is called with an empty text as soon as the process works; from then on it
-    is `told`.
+    is `told`. It is `ending` when a signal has told it to stop or to drain.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Operator:
         self._log_file = log_file
         self._report = report
         self._manager = Systemd(os.environ)
-        self.told = False
+        self.told = self.ending = False
         # The numbers of signals that came without an event loop.
         self._held: list[int] = []
 
@@ -58,10 +58,12 @@ class Operator:
             manager.ready()
 
         def stop_all() -> None:
+            self.ending = True
             manager.stopping("stopping")
             stop()
 
         def drain_all() -> None:
+            self.ending = True
             manager.stopping("stopping when no job is left")
             drain()
 
