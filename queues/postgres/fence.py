@@ -19,7 +19,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from gearman.errors import Fenced, StartupError
 
-from .session import Connection, settled
+from .session import COLLISIONS, Connection, settled
 from .tables import Table, beside, create_schema, find
 
 # Handles have their shard in their number, so that several servers can own jobs.
@@ -68,6 +68,7 @@ CREATE: Final = (
 RACES: Final = (
     *(errors.DuplicateObject, errors.DuplicateSchema, errors.DuplicateTable),
     *(errors.DuplicateColumn, errors.UndefinedColumn, errors.UniqueViolation),
+    *COLLISIONS,
 )
 ATTEMPTS: Final = 10
 
@@ -81,6 +82,7 @@ BEGIN: Final = SQL("""
         )
     WHERE id = $1::bigint RETURNING session
 """)
+LEVEL: Final = "SELECT current_setting('transaction_isolation')"
 # It fails, and with it the transaction, if there is no such row.
 CHECK: Final = SQL("""
     SELECT 1 / count(*) FROM (
@@ -148,10 +150,15 @@ class ClusterTables:
 
 
 class Fence:
-    """Lets a server commit as long as its claim counts, which is named by its `id`."""
+    """Lets a server commit as long as its claim counts, which is named by its `id`.
+
+    If transactions `may_collide` when they are committed, pipelines need statements for
+    their begin and end: psycopg can't leave one if the commit at its end fails.
+    """
 
     def __init__(self, tables: ClusterTables, id: int) -> None:
         self.id = id
+        self.may_collide = False
         self._session = 0
         self._lock = tables.on(LOCK)
         self._begin = tables.on(BEGIN)
@@ -175,6 +182,8 @@ class Fence:
         if not rows:
             raise fenced()
         self._session = rows[0][0]
+        [(level,)] = connection.execute(LEVEL).fetchall()
+        self.may_collide = level != "read committed"
 
     def check(self, connection: Connection) -> None:
         """Execute a statement that fails if another connection may commit.

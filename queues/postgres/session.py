@@ -106,6 +106,12 @@ class InUse(QueueError):
     """Another session has the lock."""
 
 
+# Errors of engines without advisory locks.
+WITHOUT_LOCKS: Final = (
+    *(errors.FeatureNotSupported, errors.InsufficientPrivilege),
+    errors.UndefinedFunction,
+)
+
 # Errors of engines and isolation levels that let transactions collide; and the seconds
 # before each of the next attempts.
 COLLISIONS: Final = (errors.SerializationFailure, errors.DeadlockDetected)
@@ -234,9 +240,9 @@ def _key(table: str) -> int:
 def check_free(connection: Connection, table: str) -> None:
     """Raise InUse if another session has locked a table."""
     key = [_key(table)]
-    # Not every engine has these functions; without them no server has a lock. It is a
-    # shared lock, since other servers of the cluster may look at the same moment.
-    with suppress(errors.FeatureNotSupported, errors.UndefinedFunction):
+    # Not every engine has these functions, or lets this role use them; without them no
+    # server has a lock. It is a shared lock, since other servers may look as well.
+    with suppress(*WITHOUT_LOCKS):
         found = connection.execute(
             "SELECT pg_try_advisory_lock_shared($1::bigint)", key
         )

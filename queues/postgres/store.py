@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from psycopg import errors
+from psycopg import Error, errors
+from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Composed, Identifier
 
 from gearman.errors import QueueError, StartupError
@@ -67,6 +68,9 @@ OF_SHARDS: Final = SQL(" AND number & 63 = ANY($4::int[])")
 LARGE: Final = SQL(
     "SELECT workload, coalesce(extra, '') FROM {table} WHERE number = $1::bigint"
 )
+
+# A transaction that a failure has left.
+OPEN: Final = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 WHAT_TO_DO: Final = (
     (InUse, "end that one, or name another table with --postgres-table"),
@@ -279,6 +283,10 @@ class Store:
         except errors.DivisionByZero as error:
             # No other statement divides.
             raise fenced() from error
+        except Error:
+            if connection.info.transaction_status in OPEN:
+                connection.rollback()
+            raise
 
     def _send(
         self,
@@ -287,9 +295,12 @@ class Store:
         done: Sequence[int],
         also: Callable[[Connection], None] | None,
     ) -> None:
+        fence = self._fence
         with connection.pipeline():
-            if self._fence is not None:
-                self._fence.check(connection)
+            if fence is not None and fence.may_collide:
+                connection.execute("BEGIN")
+            if fence is not None:
+                fence.check(connection)
             if done or not added:
                 connection.execute(
                     self._statements.delete, [Numbers(done)], prepare=True
@@ -299,6 +310,8 @@ class Store:
                     self._insert(connection, arrays(part))
             if also is not None:
                 also(connection)
+            if fence is not None and fence.may_collide:
+                connection.execute("COMMIT")
 
     def _insert(self, connection: Connection, values: list[Numbers | Texts]) -> None:
         # A column more would make jobs without extra slower by a tenth. It is NULL

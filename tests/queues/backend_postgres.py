@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,7 +16,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from gearman.queue import load
+from gearman.queues.postgres.queue import Queue
+
+from gearman.errors import QueueError, StartupError
+from gearman.queue import Cluster as OwnCluster
 from tests import servers
 
 from .backend import Arguments, Backend
@@ -35,6 +38,63 @@ SETTINGS = {
     "shared_buffers": "16MB",
     "lc_messages": "C",
 }
+
+
+# With TEST_POSTGRES=strict, servers get what engines that speak Postgres' protocol may
+# lack, or do otherwise. They run as a role with few rights, at SERIALIZABLE, without
+# advisory locks and notifications. Statements that change a table fail now and then, at
+# once or when they are committed, since they collide with another transaction. Without
+# advisory locks, a store is always that of a cluster.
+STRICT = os.environ.get("TEST_POSTGRES") == "strict"
+ROLE = """
+    CREATE ROLE gearman LOGIN;
+    ALTER ROLE gearman SET default_transaction_isolation = 'serializable';
+"""
+# In the database that new ones are copies of.
+RESTRICT = """
+    DO $$ DECLARE locks regprocedure; BEGIN
+        FOR locks IN SELECT oid FROM pg_proc
+            WHERE proname LIKE 'pg%advisory%' OR proname = 'pg_notify'
+        LOOP
+            EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', locks);
+        END LOOP;
+    END $$;
+    CREATE SCHEMA strict;
+    CREATE SEQUENCE strict.changes;
+    CREATE TABLE strict.late (change bigint);
+    CREATE FUNCTION strict.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE serialization_failure USING MESSAGE = 'a late collision';
+    END $$;
+    CREATE CONSTRAINT TRIGGER late AFTER INSERT ON strict.late
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION strict.fail();
+    CREATE FUNCTION strict.collide() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER AS $$ DECLARE change bigint; BEGIN
+        IF session_user = 'gearman' THEN
+            change := nextval('strict.changes');
+            IF change % 23 = 3 THEN
+                RAISE serialization_failure USING MESSAGE = 'a collision';
+            ELSIF change % 23 = 14 THEN
+                INSERT INTO strict.late VALUES (change);
+            END IF;
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE FUNCTION strict.watch() RETURNS event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER AS $$ DECLARE made text; BEGIN
+        FOR made IN SELECT object_identity FROM pg_event_trigger_ddl_commands()
+            WHERE object_type = 'table' AND object_identity LIKE '%gearman%'
+        LOOP
+            EXECUTE format(
+                'CREATE TRIGGER collide AFTER INSERT OR UPDATE OR DELETE ON %s'
+                ' EXECUTE FUNCTION strict.collide()', made
+            );
+        END LOOP;
+    END $$;
+    CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE TABLE')
+    EXECUTE FUNCTION strict.watch();
+"""
+# What no server may have sent.
+FORBIDDEN = r"SKIP LOCKED|\bLISTEN\b|\bNOTIFY\b"
 
 
 def program(name: str) -> Path:
@@ -58,6 +118,7 @@ class Cluster:
     folder: Path
     port: int
     settings: Mapping[str, str]
+    role: str = "gearman" if STRICT else "postgres"
     process: subprocess.Popen[bytes] = field(init=False)
 
     def local(self, database: str = "postgres") -> str:
@@ -65,7 +126,7 @@ class Cluster:
         return f"host={self.folder} port={self.port} user=postgres dbname={database}"
 
     def conninfo(self, database: str = "postgres") -> str:
-        return f"host={HOST} port={self.port} user=postgres dbname={database}"
+        return f"host={HOST} port={self.port} user={self.role} dbname={database}"
 
     @property
     def log(self) -> Path:
@@ -86,6 +147,13 @@ class Cluster:
                 configuration.write(f"{name} = '{value}'\n")
             configuration.write(f"port = {self.port}\n")
             configuration.write(f"unix_socket_directories = '{self.folder}'\n")
+
+    def restrict(self) -> None:
+        """Forbid what engines may lack."""
+        template = self.local("template1")
+        with psycopg().connect(template, autocommit=True) as connection:
+            connection.execute(ROLE)
+            connection.execute(RESTRICT)
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -160,7 +228,8 @@ class Database:
 
     def __post_init__(self) -> None:
         with psycopg().connect(self.cluster.local(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {self.name}")
+            role = self.cluster.role
+            connection.execute(f"CREATE DATABASE {self.name} OWNER {role}")
 
     def clean(self) -> bool:
         """Make it as new. Returns False if that is not possible."""
@@ -204,12 +273,50 @@ def cluster(settings: Mapping[str, str] = SETTINGS) -> Iterator[Cluster]:
         running = Cluster(Path(folder), servers.free_port(), settings)
         running.create()
         running.start()
+        if STRICT:
+            running.restrict()
         try:
             yield running
         finally:
             running.stop()
             # pytest prints this if the test fails.
             print(running.log.read_text(errors="replace")[-20_000:])
+
+
+def alone(queue: Any) -> Any:
+    """Let a server that is the only one of a cluster own a queue's jobs."""
+    with closing(queue.register()) as register:
+        claim = register.join()
+        for member in register.look().members:
+            if member.id != claim.id:
+                register.bury(member)
+        register.take(range(64))
+        queue.own(claim)
+    return queue
+
+
+class Alone(Queue):  # type: ignore[misc]
+    """The plugin, with stores that belong to a cluster of one server."""
+
+    def __init__(
+        self,
+        *,
+        conninfo: str = "",
+        table: str = "",
+        schema: str = "",
+        inbox: bool = False,
+        cluster: OwnCluster | None = None,
+    ) -> None:
+        own = cluster or OwnCluster("alone", "here:1", 60)
+        super().__init__(
+            conninfo=conninfo, table=table, schema=schema, inbox=inbox, cluster=own
+        )
+        if cluster is None:
+            try:
+                alone(self)
+            except QueueError as error:
+                self.close()
+                raise StartupError(str(error)) from error
 
 
 @contextmanager
@@ -223,9 +330,14 @@ def postgres(folder: Path) -> Iterator[Backend]:
         running.start()
 
     with cluster() as running:
+        if STRICT:
+            Database(running, "stores")
         yield Backend(
-            load("postgres"),
-            lambda: {"conninfo": running.local(), "table": next(names)},
+            Alone if STRICT else Queue,
+            lambda: {
+                "conninfo": running.conninfo("stores") if STRICT else running.local(),
+                "table": ("gearman " if STRICT else "") + next(names),
+            },
             unreachable={"conninfo": f"host={HOST} port={servers.free_port()}"},
             outage=outage,
         )

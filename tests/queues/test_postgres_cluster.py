@@ -9,9 +9,16 @@ from typing import Any
 import pytest
 
 from gearman.errors import Fenced, QueueError
-from tests.queues.backend_postgres import SETTINGS, Database, cluster, psycopg
+from tests.queues.backend_postgres import (
+    SETTINGS,
+    STRICT,
+    Database,
+    cluster,
+    psycopg,
+)
 from tests.queues.shared_tables import Table, in_postgres, server_of, takes_over
 from tests.queues.test_postgres_failures import (
+    END,
     failing,
     locked_table,
     wait_until_blocked,
@@ -24,6 +31,9 @@ from tests.queues.test_register_contract import (
     TWO,
 )
 from tests.servers import HOST, free_port, stopped
+
+# They are about roles, advisory locks, or a Postgres without strict rules.
+ordinary = pytest.mark.skipif(STRICT, reason="a test for an ordinary Postgres")
 
 
 @pytest.fixture
@@ -79,6 +89,7 @@ def poor(database: Database) -> Iterator[str]:
     database.sql("DROP ROLE poor")
 
 
+@ordinary
 def test_claim_waits_for_a_commit_that_it_may_not_end(database, two, server):
     one, _ = two
     with (
@@ -201,6 +212,32 @@ def test_isolation_level_makes_no_difference(database, server):
         one.queue.commit([], [59])
 
 
+def test_collision_that_only_the_commit_finds_is_tried_again(database, two):
+    one, _ = two
+    level = "default_transaction_isolation = serializable"
+    database.sql(f"ALTER DATABASE {database.name} SET {level}")
+    database.sql(END)
+    with failing():
+        one.queue.commit([], [])
+    database.sql(LATE)
+    one.queue.commit([THREE], [65])
+    assert database.sql("SELECT number FROM gearman_jobs ORDER BY 1") == [(66,), (67,)]
+    assert database.sql("SELECT last_value FROM tries") == [(3,)]
+
+
+# The first two commits of a new job collide.
+LATE = """
+    CREATE SEQUENCE tries;
+    CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+        IF nextval('tries') < 3 THEN RAISE serialization_failure; END IF;
+        RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER late AFTER INSERT ON gearman_jobs
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail();
+"""
+
+
+@ordinary
 def test_writable_server_is_found_among_several(database):
     read_only = SETTINGS | {"default_transaction_read_only": "on"}
     here = database.cluster.port
