@@ -82,7 +82,9 @@ class Command(IntEnum):
     # The numbers 271 and 272 are kept free.
     LINK_RUNNING = 273
     LINK_RUNS = 274
-    # The numbers from 275 to 278 are kept free.
+    # The number 275 is kept free.
+    LINK_SETTING = 276
+    # The numbers 277 and 278 are kept free.
     LINK_LEAVE = 279
     LINK_SUBMIT = 280
     LINK_CREATED = 281
@@ -193,6 +195,7 @@ _ROWS = (
     Row(Command.LINK_PONG, ("counter",), _L),
     Row(Command.LINK_RUNNING, ("shards",), _L),
     Row(Command.LINK_RUNS, ("handles",), _L),
+    Row(Command.LINK_SETTING, ("kind", "record"), _L),
     Row(Command.LINK_LEAVE, ("handle",), _L),
     Row(
         Command.LINK_SUBMIT,

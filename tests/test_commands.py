@@ -74,6 +74,7 @@ PROTOCOL = """
 270 LINK_PONG                    L  counter
 273 LINK_RUNNING                 L  shards
 274 LINK_RUNS                    L  handles
+276 LINK_SETTING                 L  kind record
 279 LINK_LEAVE                   L  handle
 280 LINK_SUBMIT                  L  token function unique fields reducer options workload
 281 LINK_CREATED                 L  token handle

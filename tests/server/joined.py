@@ -111,6 +111,11 @@ class Joined:
         end, other = self._links[first, second]
         other.receive(end.sent())
 
+    def pass_on_to(self, first: int, second: int) -> None:
+        """Pass on what one server has to send to another one with a lower number."""
+        other, end = self._links[second, first]
+        other.receive(end.sent())
+
     def step(self) -> bool:
         """Pass on what the links have to send; return False if that is nothing."""
         moved = False

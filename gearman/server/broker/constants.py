@@ -38,6 +38,7 @@ LINK_ASK = int(Command.LINK_ASK)
 LINK_TELL = int(Command.LINK_TELL)
 LINK_BACK = int(Command.LINK_BACK)
 LINK_ADOPT = int(Command.LINK_ADOPT)
+LINK_SETTING = int(Command.LINK_SETTING)
 CAN_DO = int(Command.CAN_DO)
 CANT_DO = int(Command.CANT_DO)
 

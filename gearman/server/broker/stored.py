@@ -23,6 +23,7 @@ from .steering.records import (
     DEAD_JOB,
     JOB,
     RESULT,
+    SCHEDULE,
     SETTING,
     Fields,
     job_extra,
@@ -195,9 +196,18 @@ class StoredJobs:
         return jobs.place(job, RESTORED)
 
     def restored(self) -> None:
-        """Put in order what was restored; call this after the last `restore`."""
+        """Put in order what was restored; call this after the last `restore`.
+
+        In a cluster, this is for shard 0, to which all settings belong.
+        """
         self._dead.sort()
+        links = self._places.links
+        if links is not None and self._jobs.keeps_settings:
+            self._policies.forget_told()
+            self._schedules.forget_told()
         self._schedules.restored(self._places.wall)
+        if links is not None:
+            links.settings.loaded()
 
     def _restore_setting(
         self, number: int, name: bytes, text: bytes, fields: Fields, extra: bytes
@@ -208,7 +218,7 @@ class StoredJobs:
             jobs.records.append(Record(number, b""))
             number = jobs.take_number()
             jobs.records.append(Record(number, extra, b"", name, text))
-        if fields.get(b"what") == b"schedule":
+        if fields.get(b"what") == SCHEDULE:
             self._schedules.restore(number, name.decode(), fields, text)
         else:
             self._policies.restore(number, name, text)

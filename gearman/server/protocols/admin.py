@@ -239,7 +239,14 @@ class Admin:
             return b"ERR UNKNOWN_ERROR\r\n"
         if self._broker.cancel(words[1]):
             return OK
-        return NO_JOB if self._broker.links is None else Later(self._broker, words[1])
+        links = self._broker.links
+        if links is None:
+            return NO_JOB
+        cancel = links.lookup.cancel
+        return Later(
+            self._broker,
+            lambda told: cancel(words[1], lambda known: told(OK if known else NO_JOB)),
+        )
 
     def _create(self, words: list[bytes]) -> bytes:
         name = _function_name(words)

@@ -13,7 +13,7 @@ from typing import Final
 
 from ...errors import ConfigurationError, OptionError
 from ...options import Policy, format_options, parse_policy
-from ...text import printable
+from ...text import printable, split
 from ..broker import Broker, Function, Job
 from ..broker.states import RUNNING
 from ..broker.steering.schedules import NOT_FOUND
@@ -29,10 +29,28 @@ from .lines import (
     pieces,
     too_long,
 )
+from .links.later import Later
 
 _NOTHING_SET: Final = b"ERR nothing was set for this function\r\n"
 _TOO_MANY: Final = (
     b"ERR something is set for too many functions: use 'unset function NAME'\r\n"
+)
+_NO_LINK: Final = (
+    b"ERR there is no link to the server of the cluster that keeps the settings:"
+    b" try again, or ask that one\r\n"
+)
+_NO_ANSWER: Final = (
+    b"ERR the server of the cluster that keeps the settings has not answered:"
+    b" look whether it is done, or try again\r\n"
+)
+
+# The server of a cluster that keeps the settings carries these out.
+_SETTINGS: Final = frozenset(
+    {
+        *((verb, b"function") for verb in (b"set", b"unset", b"pause", b"resume")),
+        *((verb, b"schedule") for verb in (b"set", b"unset", b"pause", b"resume")),
+        (b"run", b"schedule"),
+    }
 )
 
 
@@ -64,13 +82,39 @@ class Steering:
         }
         self.verbs = sorted({verb for verb, _ in self._commands})
 
-    def answer(self, verb: bytes, words: list[bytes]) -> Answer:
+    def answer(self, verb: bytes, words: list[bytes]) -> Answer | Later:
         """Carry out a command; `words` are those after the verb."""
         noun = words[0].lower() if words else b""
         count, run = self._commands.get((verb, noun), (-1, None))
         if run is None or len(words) != count + 1:
             return incomplete(verb)
+        if (verb, noun) in _SETTINGS and not self._broker.jobs.keeps_settings:
+            return self._elsewhere(b" ".join((verb, *words)))
         return run(*words[1:])
+
+    # -- the settings of a cluster
+
+    def _elsewhere(self, line: bytes) -> Answer | Later:
+        """Pass a command on to the server that keeps the settings."""
+        links = self._broker.links
+        if links is None or not links.settings.is_linked():
+            return _NO_LINK
+        pass_on = links.settings.pass_on
+        return Later(
+            self._broker, lambda told: pass_on(line, lambda a: told(a or _NO_ANSWER))
+        )
+
+    def change(self, line: bytes) -> bytes | None:
+        """Carry out a command that changes a setting, for another server.
+
+        Returns None if this server does not keep the settings.
+        """
+        if not self._broker.jobs.keeps_settings:
+            return None
+        verb, *words = split(line)
+        answer = self.answer(verb, words)
+        assert isinstance(answer, bytes)  # noqa: S101
+        return answer
 
     # -- policies
 
@@ -185,7 +229,7 @@ class Steering:
         # Between the fields of cron, there may be more than a space.
         cron = " ".join(schedule.cron.split())
         texts = (name.encode(), cron.encode(), schedule.function)
-        times = (_time(entry.next), _time(entry.last))
+        times = (_time(entry.next), _time(max(entry.last, entry.told)))
         paused = b"%d" % entry.is_paused()
         source = b"file" if schedule.owner is None else b"command"
         owner = printable((schedule.owner or "-").encode())

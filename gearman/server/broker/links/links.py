@@ -23,6 +23,7 @@ from .lookup import Lookup
 from .questions import Questions
 from .remote import LinkClient, LinkWorker, Remote, Ticket
 from .routes import Routes
+from .settings import Settings
 from .taking_over import TakingOver
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Links:
             *(places, jobs, broker.losses, broker.workers, self.routes),
             *(self.lending, borrowing, self.away),
         )
+        self.settings = Settings(broker, self.routes, self.questions)
         broker.links = places.links = places.starts.links = self
         answers.links = True
 
@@ -88,6 +90,7 @@ class Links:
         self.routes.look()
         self.borrowing.report(remote)
         self.borrowing.introduce(remote)
+        self.settings.look()
         return remote
 
     def disconnected(self, peer: Peer) -> None:
@@ -110,6 +113,7 @@ class Links:
             pair for pair in congested if pair[0] not in ours and pair[1] not in ours
         ]
         self.routes.look()
+        self.settings.look()
         remote.client.tokens.clear()
         broker.answers.forget(remote.client)
         broker.jobs.leave(remote.client)
@@ -143,6 +147,7 @@ class Links:
     def own(self, owners: Sequence[int]) -> None:
         """Set the owner of each shard: the number of a server, 0 if there is none."""
         self.routes.own(owners)
+        self.settings.look()
 
     # -- time
 

@@ -15,13 +15,14 @@ from .remote import Remote
 # Seconds.
 PATIENCE = 2.0
 
-# What is asked: see `Links.asked`.
-STATUS, UNIQUE, RESULT, WATCH, CANCEL = (
+# What is asked: see `Lookup.asked`; a command is for the settings.
+STATUS, UNIQUE, RESULT, WATCH, CANCEL, COMMAND = (
     b"status",
     b"unique",
     b"result",
     b"watch",
     b"cancel",
+    b"command",
 )
 
 # Called with the server that knows the job, and what it says; or with None.

@@ -9,7 +9,7 @@ from ..functions import Functions
 from ..jobs import Jobs
 from ..model import Function, Record
 from ..places import Places
-from .records import SETTING, Fields, join
+from .records import POLICY, SETTING, Fields, join
 
 NO_POLICY = Policy()
 
@@ -66,6 +66,7 @@ class PolicyTable:
         self._apply_to(name)
         if name in self._numbers:
             self._jobs.records.append(Record(self._numbers.pop(name), b""))
+        self._tell(name)
         return True
 
     def admits(self, name: bytes) -> bool:
@@ -90,6 +91,36 @@ class PolicyTable:
     def forget_numbers(self) -> None:
         """Leave the records in the store to another server."""
         self._numbers.clear()
+
+    # -- the settings of a cluster
+
+    def texts(self) -> dict[bytes, bytes]:
+        """Return what was set, by function."""
+        return {name: format_options(policy) for name, policy in self._set.items()}
+
+    def text_of(self, name: bytes) -> bytes:
+        """Return what was set for a function, b"" if that is nothing."""
+        policy = self._set.get(name)
+        return b"" if policy is None else format_options(policy)
+
+    def told(self, name: bytes, text: bytes) -> None:
+        """Set what the server says that keeps the settings. Raises ValueError."""
+        if text:
+            self._put(name, parse_policy(text))
+        elif self._set.pop(name, None) is not None:
+            self._apply_to(name)
+
+    def forget_told(self) -> None:
+        """Forget what the store does not have; it was told by another server."""
+        for name in list(self._set) if self._persistent else ():
+            if name not in self._numbers:
+                self.told(name, b"")
+
+    def _tell(self, name: bytes) -> None:
+        if self._places.links is not None:
+            self._places.links.settings.changed(POLICY, name)
+
+    # -- functions
 
     def apply(self, function: Function) -> None:
         """Give a function the policy that it has by its name."""
@@ -123,10 +154,11 @@ class PolicyTable:
             self.apply(function)
 
     def _store(self, name: bytes) -> None:
+        self._tell(name)
         if self._persistent and self._jobs.keeps_settings:
             if name not in self._numbers:
                 self._numbers[name] = self._jobs.take_number()
-            fields: Fields = {b"kind": SETTING, b"what": b"policy"}
+            fields: Fields = {b"kind": SETTING, b"what": POLICY}
             text = format_options(self._set[name])
             record = Record(self._numbers[name], join(fields), b"", name, text)
             self._jobs.records.append(record)

@@ -12,6 +12,9 @@ from ..model import Extra
 
 JOB, DEAD_JOB, RESULT, SETTING = b"job", b"dead", b"result", b"setting"
 
+# What is set.
+POLICY, SCHEDULE = b"policy", b"schedule"
+
 Fields = dict[bytes, bytes]
 
 # The largest number of attempts that a record may have.

@@ -18,7 +18,7 @@ from ..constants import JOB_CREATED
 from ..jobs import Jobs
 from ..model import Peer, Record
 from ..places import Places
-from .records import SETTING, Fields, join
+from .records import SCHEDULE, SETTING, Fields, join
 
 # A run that is so late (seconds) is not a missed one.
 LATE = 60.0
@@ -62,10 +62,11 @@ class Entry:
     """A schedule with its next and its last run, in seconds since the epoch.
 
     `last` is 0 if it never ran. `paused` is None if nobody has paused or resumed it.
-    `number` is that of its record, 0 if it has none. A run `again` was refused.
+    `number` is that of its record, 0 if it has none. A run `again` was refused. `told`
+    is the last run that another server has told, which runs the schedules.
     """
 
-    __slots__ = ("again", "last", "next", "number", "paused", "schedule")
+    __slots__ = ("again", "last", "next", "number", "paused", "schedule", "told")
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
@@ -74,6 +75,7 @@ class Entry:
         self.paused: bool | None = None
         self.number = 0
         self.again = 0.0
+        self.told = 0.0
 
     def is_paused(self) -> bool:
         return self.schedule.paused if self.paused is None else self.paused
@@ -196,6 +198,7 @@ class Schedules:
             if entry.number:
                 self._jobs.records.append(Record(entry.number, b""))
             self._set_first()
+            self._tell(name)
         return ""
 
     def run_due(self, wall: float) -> None:
@@ -242,6 +245,51 @@ class Schedules:
         for entry in (*self.known.values(), *self._absent.values()):
             entry.number = 0
 
+    # -- the settings of a cluster
+
+    def record_of(self, name: str) -> tuple[Fields, bytes]:
+        """Return what is kept of a schedule, and what was said of it if it was set.
+
+        That is nothing if there is no such schedule.
+        """
+        entry = self.known.get(name)
+        if entry is None:
+            return {}, b""
+        fields: Fields = {b"last": b"%.6f" % entry.last}
+        if entry.paused is not None:
+            fields[b"paused"] = b"%d" % entry.paused
+        _, text = self._set.get(name, (None, b""))
+        return fields, text
+
+    def told(self, name: str, fields: Fields, text: bytes) -> None:
+        """Take up what the server tells that runs the schedules."""
+        if not text:
+            self._remove_set(name)
+        else:
+            self._restore_set(name, text)
+        entry = self._entry(name)
+        entry.told = float(fields.get(b"last", b"0"))
+        entry.paused = fields[b"paused"] == b"1" if b"paused" in fields else None
+        if self._times is not None and name in self.known:
+            entry.next = self._times.following(entry.schedule, self._places.wall)
+        self._set_first()
+
+    def forget_told(self) -> None:
+        """Forget what the store does not have; it was told by another server."""
+        for name, entry in list(self.known.items()):
+            entry.told = 0.0
+            if self._persistent and not entry.number:
+                entry.paused = None
+                self._remove_set(name)
+
+    def _remove_set(self, name: str) -> None:
+        if self._set.pop(name, None) is not None and name not in self._file:
+            self._absent[name] = self.known.pop(name)
+
+    def _tell(self, name: str) -> None:
+        if self._places.links is not None:
+            self._places.links.settings.changed(SCHEDULE, name.encode())
+
     # -- restoring
 
     def restore(self, number: int, name: str, fields: Fields, text: bytes) -> None:
@@ -274,11 +322,16 @@ class Schedules:
         entry.last = max(entry.last, time)
 
     def restored(self, wall: float) -> None:
-        """Make up for runs that were missed while no server ran."""
+        """Make up for runs that were missed while no server ran.
+
+        In a cluster, a run is not missed because another server takes over.
+        """
+        least = LATE if self._jobs.sharded else 0.0
         for entry in self.known.values():
             if self._times is not None and entry.last:
                 missed = self._times.preceding(entry.schedule, wall)
-                if entry.last < missed and wall - missed <= entry.schedule.catch_up:
+                late = max(entry.schedule.catch_up, least)
+                if entry.last < missed and wall - missed <= late:
                     entry.next = missed
         self._set_first()
 
@@ -332,16 +385,15 @@ class Schedules:
         return peer.refusal
 
     def _store(self, entry: Entry) -> None:
+        self._tell(entry.schedule.name)
         if not self._persistent or not self._jobs.keeps_settings:
             return
         if not entry.number:
             entry.number = self._jobs.take_number()
-        fields: Fields = {b"kind": SETTING, b"what": b"schedule"}
-        fields[b"last"] = b"%.6f" % entry.last
-        if entry.paused is not None:
-            fields[b"paused"] = b"%d" % entry.paused
+        fields: Fields = {b"kind": SETTING, b"what": SCHEDULE}
+        more, text = self.record_of(entry.schedule.name)
+        fields.update(more)
         name = entry.schedule.name.encode()
-        _, text = self._set.get(entry.schedule.name, (None, b""))
         self._jobs.records.append(Record(entry.number, join(fields), b"", name, text))
 
     def store_again(self, numbers: AbstractSet[int]) -> None:

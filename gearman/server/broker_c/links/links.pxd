@@ -9,6 +9,7 @@ from gearman.server.broker_c.links.lookup cimport Lookup
 from gearman.server.broker_c.links.questions cimport Questions
 from gearman.server.broker_c.links.remote cimport LinkClient, LinkWorker, Remote, Ticket
 from gearman.server.broker_c.links.routes cimport Routes
+from gearman.server.broker_c.links.settings cimport Settings
 from gearman.server.broker_c.links.taking_over cimport TakingOver
 from gearman.server.broker_c.model cimport Function, Job, Peer, Receipt
 from gearman.server.broker_c.workers cimport Workers
@@ -32,6 +33,7 @@ cdef class Links:
     cdef public Borrowing borrowing
     cdef public Lookup lookup
     cdef public TakingOver taking_over
+    cdef public Settings settings
 
     @cython.locals(remote=Remote)
     cpdef Remote up(self, Peer peer, server)

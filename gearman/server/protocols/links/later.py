@@ -1,23 +1,24 @@
 """Answers of admin commands that another server of the cluster has to give."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from ...broker import Broker, Peer
 from ...broker.constants import RAW
-from ..lines import NO_JOB, OK
+
+# Asks another server, and gives its answer to the function; that may be at once.
+Ask: TypeAlias = Callable[[Callable[[bytes], None]], None]
 
 
 class Later:
-    """The answer to `cancel job` for a job that is not known here."""
+    """The answer to a command, which another server is asked for."""
 
-    def __init__(self, broker: Broker, handle: bytes) -> None:
+    def __init__(self, broker: Broker, ask: Ask) -> None:
         self._broker = broker
-        self._handle = handle
+        self._ask = ask
 
     def begin(self, peer: Peer) -> None:
-        """Ask the others, and give a peer the answer in its turn."""
-        answers, links = self._broker.answers, self._broker.links
-        assert links is not None  # noqa: S101
+        """Ask, and give a peer the answer in its turn."""
+        answers = self._broker.answers
         receipt = answers.promise(peer)
-        links.lookup.cancel(
-            self._handle,
-            lambda known: answers.fulfil(receipt, RAW, (OK if known else NO_JOB,)),
-        )
+        self._ask(lambda answer: answers.fulfil(receipt, RAW, (answer,)))

@@ -10,6 +10,9 @@ from typing import TypeAlias
 
 from ....commands import RESPONSES, Command
 from ...broker import Links, Remote
+from ...broker.constants import LINK_TELL
+from ...broker.links.questions import COMMAND
+from ..steering import Steering
 
 # It is called with the arguments of a packet.
 Verb: TypeAlias = Callable[..., None]
@@ -27,11 +30,12 @@ def verbs(links: Links, remote: Remote) -> Mapping[int, Verb]:
 
 def _of_client(links: Links, remote: Remote) -> dict[int, Verb]:
     """What the other server may ask for as a client, and as an owner of jobs."""
-    lookup, taking_over = links.lookup, links.taking_over
+    taking_over, steering = links.taking_over, Steering(links.settings.broker)
     return {
         Command.LINK_SUBMIT: partial(links.submitted, remote),
         Command.LINK_LEAVE: partial(links.left, remote),
-        Command.LINK_ASK: partial(lookup.asked, remote),
+        Command.LINK_ASK: partial(_asked, links, remote, steering),
+        Command.LINK_SETTING: partial(links.settings.told, remote),
         Command.LINK_READY: partial(_ready, links, remote),
         Command.LINK_RUNNING: partial(taking_over.running, remote),
         Command.LINK_ADOPT: partial(taking_over.adopted, remote),
@@ -73,6 +77,21 @@ def _answers(links: Links, remote: Remote) -> list[tuple[int, Verb]]:
         *((command, partial(_update, links, remote, command)) for command in updates),
         *((command, partial(_end, links, remote, command)) for command in ends),
     ]
+
+
+def _asked(
+    links: Links,
+    remote: Remote,
+    steering: Steering,
+    token: bytes,
+    what: bytes,
+    key: bytes,
+) -> None:
+    if what != COMMAND:
+        return links.lookup.asked(remote, token, what, key)
+    answer = steering.change(key)
+    known = b"0" if answer is None else b"1"
+    return remote.respond(LINK_TELL, (token, known, answer or b""))
 
 
 def _ready(

@@ -3,6 +3,7 @@
 import pytest
 
 from gearman.commands import Command
+from gearman.options import Policies, Policy
 from tests.server.conftest import Wire
 from tests.server.joined import LEASE, Joined, Member, got
 
@@ -352,7 +353,8 @@ class TestEnds:
             assert worker.grab() == handle
 
     def test_policy_of_the_server_of_the_worker_does_not_count(self, pair):
-        pair.member(2).connect().ask(b"set function f retries=5&timeout=1")
+        policies = Policies({b"f": Policy(retries=5, timeout=1.0)})
+        pair.member(2).broker.policies.load(policies)
         client, worker, handle = lent(pair)
         worker.send(C.WORK_FAIL, handle)
         assert got(pair, client) == [[(C.WORK_FAIL, handle)]]
