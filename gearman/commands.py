@@ -84,7 +84,8 @@ class Command(IntEnum):
     LINK_RUNS = 274
     # The number 275 is kept free.
     LINK_SETTING = 276
-    # The numbers 277 and 278 are kept free.
+    LINK_TOKENS = 277
+    LINK_GRANT = 278
     LINK_LEAVE = 279
     LINK_SUBMIT = 280
     LINK_CREATED = 281
@@ -196,6 +197,8 @@ _ROWS = (
     Row(Command.LINK_RUNNING, ("shards",), _L),
     Row(Command.LINK_RUNS, ("handles",), _L),
     Row(Command.LINK_SETTING, ("kind", "record"), _L),
+    Row(Command.LINK_TOKENS, ("function", "running", "starts"), _L),
+    Row(Command.LINK_GRANT, ("function", "running", "starts"), _L),
     Row(Command.LINK_LEAVE, ("handle",), _L),
     Row(
         Command.LINK_SUBMIT,

@@ -75,6 +75,8 @@ PROTOCOL = """
 273 LINK_RUNNING                 L  shards
 274 LINK_RUNS                    L  handles
 276 LINK_SETTING                 L  kind record
+277 LINK_TOKENS                  L  function running starts
+278 LINK_GRANT                   L  function running starts
 279 LINK_LEAVE                   L  handle
 280 LINK_SUBMIT                  L  token function unique fields reducer options workload
 281 LINK_CREATED                 L  token handle

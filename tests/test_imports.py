@@ -31,7 +31,7 @@ LAYERS = (
     ("server.compiled", "server.networks"),
     tuple(
         f"server.cluster.{name}"
-        for name in ("home", "lease", "balance", "shards", "links")
+        for name in ("home", "lease", "balance", "shards", "links", "tokens")
     ),
     ("server.broker", "server.broker_c"),
     ("server.protocols", "server.storage.journal", "server.relay"),

@@ -39,6 +39,8 @@ LINK_TELL = int(Command.LINK_TELL)
 LINK_BACK = int(Command.LINK_BACK)
 LINK_ADOPT = int(Command.LINK_ADOPT)
 LINK_SETTING = int(Command.LINK_SETTING)
+LINK_TOKENS = int(Command.LINK_TOKENS)
+LINK_GRANT = int(Command.LINK_GRANT)
 CAN_DO = int(Command.CAN_DO)
 CANT_DO = int(Command.CANT_DO)
 

@@ -12,6 +12,7 @@ from ...framing import encode
 from .constants import AWAKE, ERROR, NORMAL, SWEEP
 from .states import QUEUED
 from .stats import Stats
+from .steering.start_limits import StartLimits
 
 if TYPE_CHECKING:
     from ...options import JobOptions, Policy
@@ -204,36 +205,6 @@ class Queue:
             self._gone = 0
 
 
-class StartGroup:
-    """Starts of jobs that came shortly after each other."""
-
-    __slots__ = ("count", "first", "last")
-
-    def __init__(self, time: float) -> None:
-        self.first = self.last = time
-        self.count = 1
-
-
-class StartLimits:
-    """How many jobs of a function may run, and start within some time.
-
-    At most `most` may run (0: no limit). At most `count` may start in any `seconds` (0:
-    no limit). `log` has the last starts: the first and the last time of each group, and
-    how many they were; `started` is the sum of these. The function waits `until` a time
-    of the monotonic clock.
-    """
-
-    __slots__ = ("count", "log", "most", "seconds", "started", "until")
-
-    def __init__(self) -> None:
-        self.most = 0
-        self.count = 0
-        self.seconds = 0.0
-        self.log: deque[StartGroup] = deque()
-        self.started = 0
-        self.until = 0.0
-
-
 class ExpiryGroup:
     """Jobs of a function that expire at the same time.
 
@@ -267,10 +238,10 @@ class Function:
 
     # fmt: off
     __slots__ = (
-        "awaiting", "borrowers", "exacting", "fresh", "held", "keep", "lenders",
-        "limits", "look", "mortal", "name", "offered", "pending", "policy", "priority",
-        "queues", "running", "scheduled", "sleepers", "starts", "stats", "timeout",
-        "ttl", "twins", "unstaffed", "weight", "workers",
+        "awaiting", "borrowed", "borrowers", "exacting", "fresh", "held", "keep",
+        "lenders", "limits", "look", "mortal", "name", "offered", "pending", "policy",
+        "priority", "queues", "running", "scheduled", "sleepers", "starts", "stats",
+        "timeout", "ttl", "twins", "unstaffed", "weight", "workers",
     )
     # fmt: on
 
@@ -316,6 +287,8 @@ class Function:
         # those that have jobs (see Borrowing). None if there are none.
         self.borrowers: dict[Any, None] | None = None
         self.lenders: dict[Any, Any] | None = None
+        # How many jobs of other servers run here; `running` includes them.
+        self.borrowed = 0
 
     def ready(self) -> bool:
         """Whether a worker may have a job now."""

@@ -201,6 +201,12 @@ class SharedSettings(Protocol):
     def loaded(self) -> None: ...
 
 
+class Shares(Protocol):
+    """Is told that this server owns other shards."""
+
+    def look(self) -> None: ...
+
+
 class Links(Protocol):
     """The links to other servers of the cluster; see `links`."""
 
@@ -208,6 +214,8 @@ class Links(Protocol):
     def lookup(self) -> Lookup: ...
     @property
     def settings(self) -> SharedSettings: ...
+    @property
+    def sharing(self) -> Shares: ...
     @property
     def first(self) -> float: ...
     def tick(self, now: float, /) -> None: ...
@@ -323,7 +331,7 @@ class Places:
             self.scheduled.start(job, _start_time(job))
         elif to == AWAITING:
             function.awaiting[job.priority] += 1
-        if self.starts.doubtful:
+        if self.starts.doubtful or (self.links is not None and function.starts):
             self.starts.look(function)
 
     def assign(self, queue: Queue, peer: Peer) -> Job:
@@ -354,7 +362,10 @@ class Places:
                 job.extra.expires = 0.0
         if timeout > 0:
             self.deadlines.start(job, self.now + timeout)
-        if function.starts is not None:
+        if job.extra is not None and job.extra.lender is not None:
+            # It counts at the server to which it belongs.
+            function.borrowed += 1
+        elif function.starts is not None:
             self.starts.started(function)
         if self.links is not None:
             self.links.started(job)
@@ -369,6 +380,8 @@ class Places:
         function.stats.runs.add(self.now - job.since)
         if job.timer:
             self.deadlines.stop(job)
+        if job.extra is not None and job.extra.lender is not None:
+            function.borrowed -= 1
         if function.starts is not None:
             self.starts.stopped(function)
 

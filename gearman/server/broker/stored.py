@@ -7,7 +7,7 @@ owns the store takes the changes from `Jobs.changes`, and reports the outcome he
 from collections.abc import Sequence
 
 from ...text import shown
-from ..cluster.home import ALL_SHARDS, SHARD_BITS, steps_to
+from ..cluster.home import ALL_SHARDS, NO_SHARDS, SHARD_BITS, steps_to
 from .answers import Answers
 from .constants import DONE, ERROR, EXCEPTION, FAILURE, JOB_CREATED, RANGE
 from .functions import Functions
@@ -35,7 +35,10 @@ from .steering.schedules import Schedules
 
 
 class StoredJobs:
-    """The verbs of the code that owns the store."""
+    """The verbs of the code that owns the store.
+
+    In a cluster, `shards` are those of which new jobs get numbers.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class StoredJobs:
         self._dead = dead
         self._results = results
         self._schedules = schedules
+        self.shards = NO_SHARDS
         # Numbers of what could not be stored in an outage.
         self._unsaved: dict[int, None] = {}
         # The jobs of shards that leave which were still needed at the last look.
@@ -282,6 +286,7 @@ class StoredJobs:
         Without shard 0, no setting is stored, and no schedule runs.
         """
         jobs, schedules = self._jobs, self._schedules
+        self.shards = shards
         jobs.sharded = True
         jobs.steps = steps_to(shards)
         jobs.keeps_settings = 0 in shards
@@ -289,6 +294,8 @@ class StoredJobs:
         if schedules.elsewhere:
             schedules.forget_numbers()
             self._policies.forget_numbers()
+        if self._places.links is not None:
+            self._places.links.sharing.look()
 
     def leave(self, shards: frozenset[int]) -> None:
         """Leave the stored jobs of these shards to other servers.

@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from gearman.server.broker_c.stats cimport Stats
+from gearman.server.broker_c.steering.start_limits cimport StartLimits
 
 cdef int AWAKE, ERROR, HIGH, NORMAL, LOW, QUEUED
 cdef Py_ssize_t SWEEP, SWEEP_BYTES
@@ -83,23 +84,6 @@ cdef class Queue:
 
 
 @cython.final
-cdef class StartGroup:
-    cdef public double first
-    cdef public double last
-    cdef public Py_ssize_t count
-
-
-@cython.final
-cdef class StartLimits:
-    cdef public Py_ssize_t most
-    cdef public Py_ssize_t count
-    cdef public double seconds
-    cdef public object log
-    cdef public Py_ssize_t started
-    cdef public double until
-
-
-@cython.final
 cdef class ExpiryGroup:
     cdef public double expires
     cdef public list jobs
@@ -142,6 +126,7 @@ cdef class Function:
     cdef public bint held
     cdef public dict borrowers
     cdef public dict lenders
+    cdef public Py_ssize_t borrowed
 
     @cython.locals(high=Queue, normal=Queue, low=Queue)
     cpdef bint ready(self)

@@ -28,6 +28,7 @@ cdef class StoredJobs:
     cdef DeadJobs _dead
     cdef Results _results
     cdef Schedules _schedules
+    cdef public frozenset shards
     cdef dict _unsaved
     cdef list _needed
 

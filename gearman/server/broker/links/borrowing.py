@@ -164,7 +164,7 @@ class Borrowing:
         The servers are asked in turn.
         """
         lenders = function.lenders
-        if lenders is None or function.held:
+        if lenders is None or self._places.starts.blocks(function):
             return
         for remote, ready in list(lenders.items()):
             free = self._free(function, ready.count)
@@ -272,6 +272,9 @@ class Borrowing:
         self._set_first()
         self._places.move(job, SUBMITTED, QUEUED)
         function.queues[job.priority].advance_last()
+        if function.starts is not None:
+            # It does not count for the limits here.
+            self._places.starts.look(function)
         if more > 0:
             self.ask(function)
         return None

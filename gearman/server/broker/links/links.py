@@ -24,6 +24,7 @@ from .questions import Questions
 from .remote import LinkClient, LinkWorker, Remote, Ticket
 from .routes import Routes
 from .settings import Settings
+from .sharing import Sharing
 from .taking_over import TakingOver
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Links:
             *(self.lending, borrowing, self.away),
         )
         self.settings = Settings(broker, self.routes, self.questions)
+        self.sharing = Sharing(broker, self.routes)
         broker.links = places.links = places.starts.links = self
         answers.links = True
 
@@ -120,6 +122,7 @@ class Links:
         self.lending.unlink(remote)
         self.borrowing.unlink(remote)
         self.questions.lost(remote)
+        self.sharing.lost(remote)
         self.taking_over.lost(remote)
         self.away.lost(remote)
         self._set_first_gone()
@@ -155,7 +158,8 @@ class Links:
     def first(self) -> float:
         """When to call `tick`, in seconds of the monotonic clock."""
         first = min(self.questions.first, self.lending.first, self.borrowing.first)
-        return min(first, self._first_gone, self.taking_over.first)
+        first = min(first, self._first_gone, self.taking_over.first)
+        return min(first, self.sharing.first)
 
     def tick(self, now: float) -> None:
         """Do what is due."""
@@ -164,6 +168,7 @@ class Links:
         self.questions.expire(now)
         self.lending.look_again(now)
         self.borrowing.give_up(now)
+        self.sharing.tick(now)
         if self._first_gone <= now:
             self._give_up(now)
         if self.taking_over.first <= now:
@@ -293,6 +298,9 @@ class Links:
         self.borrowing.ask(function)
         if function.borrowers is not None and function.ready():
             self.lending.queued(function, bool(function.sleepers))
+
+    def needs(self, function: Function) -> None:
+        self.sharing.needs(function)
 
     def offers(self, peer: Peer, function: Function) -> None:
         """Note that a worker has registered a function, or has it no more."""

@@ -1,6 +1,8 @@
 """Which functions may start jobs: `paused`, `max-running` and `rate` of policies.
 
-In a cluster, a server that is not sure to own the stored jobs starts none of them.
+In a cluster, a server that is not sure to own the stored jobs starts none of them. With
+links it has a share of `max-running` and `rate` (see Sharing), which is for jobs that
+belong to it, wherever they run.
 
 The jobs of a function that may not start any stay queued, and wake no worker. When it
 may start jobs again, workers are woken.
@@ -14,7 +16,8 @@ from ....options import Policy
 from ..assignment.choice import Choice
 from ..assignment.sleepers import Sleepers
 from ..constants import HIGH, LOW
-from ..model import Function, Job, StartGroup, StartLimits
+from ..model import Function, Job
+from .start_limits import StartGroup, StartLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,9 +27,10 @@ EXACTNESS = 1000
 
 
 class Links(Protocol):
-    """Is told that a function may start jobs again."""
+    """Is told that a function may start jobs again, or has no share of its limits."""
 
     def released(self, function: Function, /) -> None: ...
+    def needs(self, function: Function, /) -> None: ...
 
 
 class Starts:
@@ -67,6 +71,8 @@ class Starts:
         """Count a start of a function that has limits."""
         limits = function.starts
         assert limits is not None  # noqa: S101
+        limits.recent += 1
+        limits.may_start -= 1
         if limits.count:
             log = limits.log
             group = log[-1] if log else None
@@ -117,22 +123,44 @@ class Starts:
             if function.sleepers and function.ready():
                 self._sleepers.wake(function)
 
-    def _must_wait(self, function: Function) -> bool:
-        policy, limits = function.policy, function.starts
+    def blocks(self, function: Function) -> bool:
+        """Whether not even jobs of other servers may start."""
+        policy = function.policy
         if policy is not None and policy.paused:
             return True
-        if self.doubtful and _next_is_stored(function):
+        return self.doubtful and _next_is_stored(function)
+
+    def _must_wait(self, function: Function) -> bool:
+        limits = function.starts
+        if self.blocks(function):
             return True
         if limits is None:
             return False
+        if self.links is not None:
+            if _next_is_borrowed(function) or self._has_share(function, limits):
+                return False
+            self.links.needs(function)
+            return True
         if 0 < limits.most <= function.running:
             return True
         return limits.count > 0 and self._window_is_full(function, limits)
 
-    def _window_is_full(self, function: Function, limits: StartLimits) -> bool:
+    def _has_share(self, function: Function, limits: StartLimits) -> bool:
+        if limits.over <= self.now:
+            return False
+        if limits.most and limits.may_run <= function.running - function.borrowed:
+            return False
+        return not limits.count or limits.may_start > 0
+
+    def forget_old(self, limits: StartLimits) -> None:
+        """Forget the starts that count no more."""
         log = limits.log
         while log and log[0].last + limits.seconds <= self.now:
             limits.started -= log.popleft().count
+
+    def _window_is_full(self, function: Function, limits: StartLimits) -> bool:
+        self.forget_old(limits)
+        log = limits.log
         if limits.started < limits.count:
             return False
         until = log[0].last + limits.seconds
@@ -142,6 +170,15 @@ class Starts:
             heappush(self._pauses, (until, self._last, function))
             self.first = self._pauses[0][0]
         return True
+
+
+def _next_is_borrowed(function: Function) -> bool:
+    """Whether the next job belongs to another server."""
+    for queue in function.queues:
+        job = queue.first()
+        if job is not None:
+            return job.extra is not None and job.extra.lender is not None
+    return False
 
 
 def _next_is_stored(function: Function) -> bool:

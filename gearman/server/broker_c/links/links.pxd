@@ -10,6 +10,7 @@ from gearman.server.broker_c.links.questions cimport Questions
 from gearman.server.broker_c.links.remote cimport LinkClient, LinkWorker, Remote, Ticket
 from gearman.server.broker_c.links.routes cimport Routes
 from gearman.server.broker_c.links.settings cimport Settings
+from gearman.server.broker_c.links.sharing cimport Sharing
 from gearman.server.broker_c.links.taking_over cimport TakingOver
 from gearman.server.broker_c.model cimport Function, Job, Peer, Receipt
 from gearman.server.broker_c.workers cimport Workers
@@ -34,6 +35,7 @@ cdef class Links:
     cdef public Lookup lookup
     cdef public TakingOver taking_over
     cdef public Settings settings
+    cdef public Sharing sharing
 
     @cython.locals(remote=Remote)
     cpdef Remote up(self, Peer peer, server)
@@ -64,6 +66,7 @@ cdef class Links:
     cpdef abandoned(self, Job job)
     cpdef queued(self, Function function, bint woken)
     cpdef released(self, Function function)
+    cpdef needs(self, Function function)
     cpdef offers(self, Peer peer, Function function)
     cpdef slept(self, Peer peer)
     cpdef started(self, Job job)

@@ -2,8 +2,9 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from gearman.server.broker_c.assignment.choice cimport Choice
-from gearman.server.broker_c.model cimport Function, Job, Queue, StartGroup, StartLimits
+from gearman.server.broker_c.model cimport Extra, Function, Job, Queue
 from gearman.server.broker_c.assignment.sleepers cimport Sleepers
+from gearman.server.broker_c.steering.start_limits cimport StartGroup, StartLimits
 
 cdef int HIGH, LOW
 cdef double EXACTNESS
@@ -32,10 +33,18 @@ cdef class Starts:
     cpdef doubt(self, functions, bint on)
     @cython.locals(held=bint, priority=int, queue=Queue)
     cpdef look(self, Function function)
+    cpdef bint blocks(self, Function function)
     @cython.locals(limits=StartLimits)
     cdef bint _must_wait(self, Function function)
+    cdef bint _has_share(self, Function function, StartLimits limits)
+    @cython.locals(group=StartGroup)
+    cpdef forget_old(self, StartLimits limits)
     @cython.locals(group=StartGroup, until=double)
     cdef bint _window_is_full(self, Function function, StartLimits limits)
+
+
+@cython.locals(queue=Queue, job=Job)
+cdef bint _next_is_borrowed(Function function)
 
 
 @cython.locals(queue=Queue, job=Job)

@@ -36,6 +36,7 @@ def _of_client(links: Links, remote: Remote) -> dict[int, Verb]:
         Command.LINK_LEAVE: partial(links.left, remote),
         Command.LINK_ASK: partial(_asked, links, remote, steering),
         Command.LINK_SETTING: partial(links.settings.told, remote),
+        Command.LINK_TOKENS: partial(links.sharing.asked, remote),
         Command.LINK_READY: partial(_ready, links, remote),
         Command.LINK_RUNNING: partial(taking_over.running, remote),
         Command.LINK_ADOPT: partial(taking_over.adopted, remote),
@@ -71,6 +72,7 @@ def _answers(links: Links, remote: Remote) -> list[tuple[int, Verb]]:
         (Command.LINK_REFUSED, partial(_refused, links, remote)),
         (Command.LINK_STARTED, partial(away.started, remote)),
         (Command.LINK_TELL, partial(_tell, links, remote)),
+        (Command.LINK_GRANT, partial(_granted, links, remote)),
         (Command.LINK_JOB, partial(borrowing.borrow, remote)),
         (Command.WORK_CANCEL, borrowing.cancelled),
         (Command.LINK_RUNS, partial(links.taking_over.runs, remote)),
@@ -125,6 +127,12 @@ def _tell(
     links: Links, remote: Remote, token: bytes, known: bytes, data: bytes
 ) -> None:
     links.lookup.told(remote, int(token), known == b"1", data)
+
+
+def _granted(
+    links: Links, remote: Remote, name: bytes, running: bytes, starts: bytes
+) -> None:
+    links.sharing.granted(remote, name, int(running), int(starts))
 
 
 def _update(links: Links, remote: Remote, command: int, *arguments: bytes) -> None:

@@ -99,6 +99,12 @@ class TestPolicies:
         answer = tell(three, 2, b"unset function f")
         assert answer == b"ERR nothing was set for this function\r\n"
 
+    def test_what_was_not_set_may_be_unset(self, three):
+        member = three.member(2)
+        told = member.links.settings.told
+        told(member.links.remotes[1], b"policy", b"name=f&text=")
+        assert notices(member) == []
+
     def test_refusal_of_the_owner_is_told(self, three):
         answer = tell(three, 2, b"set function f retries=x")
         assert answer == tell(three, 1, b"set function f retries=x")
