@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -105,14 +105,17 @@ def site(
     folder: Path,
     name: str,
     servers: int = 3,
-    options: Sequence[str] = (),
+    near: bool = False,
 ) -> Iterator[Site]:
-    """Run servers that are linked, with a lease of a second."""
+    """Run servers that are linked, with a lease of a second.
+
+    If they are `near`, their links are direct, and can't be cut.
+    """
     secret = folder / "secret"
     secret.write_text("only for this test")
     secret.chmod(0o600)
-    more = ["--cluster-secret-file", str(secret), *options]
-    context = fleet(Database(postgres, name), servers, options=more)
+    more = ["--cluster-secret-file", str(secret)]
+    context = fleet(Database(postgres, name), servers, options=more, near=near)
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -19,7 +19,8 @@ READY = "ready (process"
 class Fleet:
     """Some servers.
 
-    With a `conninfo` they connect by that, and not by a network of their own.
+    With a `conninfo` they connect by that, and not by a network of their own. If they
+    are `near`, their links are direct, and can't be cut.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Fleet:
         lease: float,
         conninfo: str = "",
         options: Sequence[str] = (),
+        near: bool = False,
     ) -> None:
         self.database = database
         self.ground = ground_of(database, conninfo)
@@ -35,6 +37,7 @@ class Fleet:
         self.servers: list[Server] = []
         self._lease = lease
         self._options = options
+        self._near = near
         self._proxies: dict[Server, Proxy] = {}
         self._links: dict[Server, Proxy] = {}
         self._all: list[Server] = []
@@ -52,7 +55,8 @@ class Fleet:
         server = await Server.start(
             *self.ground.options(proxy.port),
             *("--cluster", "fleet", "--cluster-lease", str(self._lease)),
-            *("--cluster-address", f"{HOST}:{links.port}", *self._options),
+            *("--cluster-address", f"{HOST}:{port if self._near else links.port}"),
+            *self._options,
             port=str(port),
             **self.ground.variables,
         )
@@ -115,9 +119,10 @@ async def fleet(
     lease: float = 1.0,
     conninfo: str = "",
     options: Sequence[str] = (),
+    near: bool = False,
 ) -> AsyncIterator[Fleet]:
     """Run some servers that share the shards, with further `options`."""
-    running = Fleet(database, lease, conninfo, options)
+    running = Fleet(database, lease, conninfo, options, near)
     try:
         await (await running.add()).ready()
         for statement in running.ground.watch:
