@@ -133,6 +133,17 @@ def test_shards_are_loaded_when_they_are_gained(messages):
     assert messages.count("took over 64 shards with 320 jobs in")
 
 
+def test_nothing_is_done_before_the_database_has_answered():
+    site = Site(1.0)
+    durability = Durability(site.queue, site.broker, _nothing, _nothing)
+    mover = Mover(
+        *(site.map, site.keeper, site.broker, durability),
+        *(1.0, _nothing, lambda _, then: then()),
+    )
+    assert mover.look()
+    assert not site.map.mine()
+
+
 def test_new_server_gets_its_part(messages):
     async def story(site):
         other = site.joins()
@@ -252,6 +263,9 @@ def test_draining_server_without_others_ends_by_itself():
     async def story(site):
         site.mover.drain()
         await site.until(lambda: site.alone)
+        # It has done all that there was to do.
+        assert site.mover.look()
+        assert site.alone == 1
 
     play(story)
 

@@ -175,6 +175,19 @@ class TestLinks:
         second.running.until(lambda: messages.count(text))
         first.until_linked(second)
 
+    def test_a_link_ends_once(self, cluster):
+        first, second = cluster.add(1), cluster.add(2)
+        first.until_linked(second)
+        link = first.link(second)
+
+        def end() -> None:
+            link.end("for one reason")
+            link.end("for another")
+
+        first.running.call(end)
+        assert link.reason == "for one reason"
+        first.until_linked(second)
+
     def test_limits_of_clients_are_not_those_of_links(self, cluster):
         config = replace(LOCAL, max_outbox=1000, max_packet=1000)
         for one, other in permutations(
