@@ -30,6 +30,7 @@ class Backend(BaseTaskBackend):
         environment, or localhost:4730).
     prefix: of the functions on the server; the rest is the name of the queue.
     enqueue_on_commit: whether to enqueue when the transaction is committed.
+    discover: whether to learn the other servers of a cluster.
     timeout, retries, backoff, ttl, keep, dead: as of jobs (see TaskOptions).
 
     Priorities above 0 are high, below 0 low: Gearman has three.
@@ -47,7 +48,7 @@ class Backend(BaseTaskBackend):
     @cached_property
     def app(self) -> App:
         """The app that submits and runs the jobs. Its tasks are the queues."""
-        made = App(*self._chosen.servers)
+        made = App(*self._chosen.servers, discover=self._chosen.discover)
         with _lock:
             return _apps.setdefault((self.alias, repr(self.options)), made)
 

@@ -23,12 +23,13 @@ class Options:
     servers: tuple[str, ...] = ()
     prefix: str = "django."
     enqueue_on_commit: bool = False
+    discover: bool = False
     of_jobs: TaskOptions = field(default_factory=lambda: TaskOptions(keep=KEEP))
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> Self:
         """Return the options of a setting. Raises ConfigurationError."""
-        known = ("servers", "prefix", "enqueue_on_commit", *OF_JOBS)
+        known = ("servers", "prefix", "enqueue_on_commit", "discover", *OF_JOBS)
         for name in given:
             if name not in known:
                 raise ConfigurationError(
@@ -41,6 +42,7 @@ class Options:
             _servers(given.get("servers", ())),
             str(given.get("prefix", "django.")),
             bool(given.get("enqueue_on_commit", False)),
+            bool(given.get("discover", False)),
             cast(TaskOptions, jobs),
         )
 

@@ -254,6 +254,12 @@ def test_options_of_jobs_are_those_of_the_setting(address: str) -> None:
         assert (job["function"], job["priority"]) == ("site-default", "low")
         assert job["options"].startswith("timeout=7&retries=3&keep=60&")
         assert worker_app().tasks["site-mail"].timeout == 7
+        assert not worker_app().discover
+
+
+def test_an_app_may_learn_servers(address: str) -> None:
+    with tasks_on(address, discover=True):
+        assert worker_app().discover
 
 
 def found(options: dict[str, Any]) -> list[Any]:

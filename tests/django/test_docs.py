@@ -85,7 +85,7 @@ def keys(title: str) -> list[str]:
 
 
 def test_tables_have_all_options() -> None:
-    own = {"servers", "prefix", "enqueue_on_commit"}
+    own = {"servers", "prefix", "enqueue_on_commit", "discover"}
     assert set(keys("key in `OPTIONS`")) == own | {*OF_JOBS}
     parser = Command().create_parser("manage.py", "gearman_worker")
     options = [*parser._option_string_actions]
