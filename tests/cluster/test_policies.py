@@ -71,8 +71,7 @@ def test_settings_and_limits_hold_for_all_servers_and_outlive_the_owner(three, p
     assert ask(others[0], b"set function f max-running=2") == OK
     wanted = [b"f%d\tretries=2" % number for number in range(3)]
     wanted.append(b"f\tmax-running=2")
-    for server in three.servers:
-        assert policies(server) == wanted
+    until(lambda: all(policies(server) == wanted for server in three.servers))
 
     workers = [worker_at(peers, s, b"f") for s in three.servers for _ in range(2)]
     for server in three.servers:

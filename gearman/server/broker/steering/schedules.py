@@ -30,6 +30,7 @@ PAUSE = 5.0
 BY_HAND = -1.0
 
 STOPPED = "the server is shutting down"
+ELSEWHERE = "another server of the cluster runs the schedules: ask that one"
 
 # So many schedules may be set while the server runs.
 MOST_SET = 1000
@@ -166,6 +167,8 @@ class Schedules:
         It keeps its last run, and whether it was paused. Raises ConfigurationError if
         the text is not that of a schedule.
         """
+        if self.elsewhere:
+            return ELSEWHERE
         schedule = self.read(name, text)
         before, known = self._set.get(name), self.known.get(name)
         if name in self._file:
@@ -212,8 +215,8 @@ class Schedules:
 
         This does not count as a run at one of the schedule's times.
         """
-        if self.stopped:
-            return STOPPED
+        if self.stopped or self.elsewhere:
+            return STOPPED if self.stopped else ELSEWHERE
         return str(self._call(self.known[name], BY_HAND))
 
     def pause(self, name: str, paused: bool, wall: float) -> bool:
