@@ -916,3 +916,57 @@ class TestSeveralTakeOvers:
         ask(frozenset({2}), lambda: told.append(2))
         pair.cut(1, 2)
         assert told == [1, 2]
+
+    def test_answers_of_each_server_are_in_order(self, three):
+        told = []
+        links = three.member(1).links
+        second, third = links.remotes[2], links.remotes[3]
+        ask = links.taking_over.ask
+        ask(frozenset({1}), lambda: told.append(1))
+        links.taking_over.told(second)
+        ask(frozenset({2}), lambda: told.append(2))
+        links.taking_over.told(second)
+        # Nothing was asked.
+        links.taking_over.told(second)
+        links.taking_over.lost(second)
+        assert told == []
+        links.taking_over.told(third)
+        assert told == [1]
+        links.taking_over.lost(third)
+        assert told == [1, 2]
+
+    def test_each_has_its_time(self, pair):
+        told = []
+        member = pair.member(1)
+        member.links.taking_over.ask(frozenset({1}), lambda: told.append(1))
+        member.after(0.7)
+        member.links.taking_over.ask(frozenset({2}), lambda: told.append(2))
+        member.after(0.5)
+        assert told == [1]
+        member.after(0.7)
+        assert told == [1, 2]
+
+    def test_what_was_told_before_is_forgotten(self, pair):
+        worker = pair.member(2).worker()
+        pair.run()
+        client = pair.member(1).connect()
+        handle = client.submit(command=C.SUBMIT_JOB_BG)
+        pair.run()
+        assert worker.grab() == handle
+        # As if the job belonged to a server that is gone.
+        remote = pair.member(1).links.remotes[2]
+        number = pair.member(1).broker.jobs.number_of(handle)
+        taking_over = pair.member(1).links.taking_over
+        taking_over.runs(remote, handle)
+        taking_over.ask(frozenset({(number + 1) % 64}), list)
+        taking_over.ask(frozenset({number % 64}), list)
+        pair.run()
+        assert pair.member(1).broker.jobs.find(handle).worker is remote.worker
+
+
+def test_a_spoiled_job_that_is_gone_is_no_problem(pair: Joined) -> None:
+    pair.cut(1, 2)
+    owner = pair.member(2).links.remotes[1].owner
+    owner.spoiled[b"H:test:1"] = None
+    pair.join(1, 2)
+    assert not owner.spoiled
