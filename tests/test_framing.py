@@ -216,7 +216,7 @@ FATAL = {
     "type 0": (packet(0), fatal("unknown packet type 0")),
     "type 43": (packet(43), fatal("unknown packet type 43")),
     "type 272": (packet(272), fatal("unknown packet type 272")),
-    "type 278": (packet(278), fatal("unknown packet type 278")),
+    "type 288": (packet(288), fatal("unknown packet type 288")),
     "type 2^31": (packet(2**31), fatal("unknown packet type 2147483648")),
     "type 2^32-1": (packet(2**32 - 1), fatal("unknown packet type 4294967295")),
     "type 43 of the other direction": (
