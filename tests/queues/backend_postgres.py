@@ -233,6 +233,8 @@ class Database:
 
     def clean(self) -> bool:
         """Make it as new. Returns False if that is not possible."""
+        if STRICT:
+            return False
         try:
             self.sql(CLEAN)
         except psycopg().Error:
