@@ -83,7 +83,8 @@ class Queue(BaseQueue):
         Option(
             "host",
             ("mysql-host", "libdrizzle-host"),
-            "the database's host, localhost by default; or several: HOST:PORT,...",
+            "the database's hosts, separated by commas, each with a port or not;"
+            " localhost by default",
             "HOST",
         ),
         Option(

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from gearman.queue import NOBODY, Cluster, Roll, StoredJob
@@ -142,6 +143,17 @@ def test_nothing_is_done_before_the_database_has_answered():
     )
     assert mover.look()
     assert not site.map.mine()
+
+
+def test_no_more_is_given_while_the_database_is_asked_to_give():
+    async def story(site):
+        roll = site.keeper.roll
+        site.mover._keeper = SimpleNamespace(giving=True, roll=roll, calm=True)
+        site.joins()
+        assert site.mover.look()
+        assert not site.map.leaving()
+
+    play(story)
 
 
 def test_new_server_gets_its_part(messages):

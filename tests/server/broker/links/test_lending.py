@@ -1,5 +1,7 @@
 """Workers of any server do the jobs of all."""
 
+from math import inf
+
 import pytest
 
 from gearman.commands import Command
@@ -661,6 +663,9 @@ class TestBrokenLink:
         pair.cut(1, 2)
         pair.join(1, 2)
         assert second.got() == []
+        # It is not time to give the other job back yet.
+        pair.member(1).links.borrowing.give_up(pair.member(1).broker.now)
+        assert pair.member(1).links.borrowing.first < inf
         first.send(C.WORK_COMPLETE, handle, b"1")
         assert client.got() == [(C.WORK_COMPLETE, handle, b"1")]
         pair.after(1.1)

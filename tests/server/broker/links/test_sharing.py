@@ -72,6 +72,15 @@ def test_home_grants_itself_a_share():
     assert start(peers) == 2
 
 
+def test_share_stays_when_another_server_than_the_home_is_lost():
+    servers = joined(b"max-running=2")
+    one, other = others_of(servers)
+    peers = workers(servers, one, 2)
+    submit(servers, one, 2)
+    servers.cut(one, other)
+    assert start(peers) == 2
+
+
 @pytest.mark.parametrize("text", [b"max-running=2", b"rate=2/m"])
 def test_limit_holds_for_all_servers(text):
     servers = joined(text)
