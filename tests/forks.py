@@ -142,6 +142,11 @@ def _parent(early: frozenset[tuple[str, str]]) -> _Parent:
     return _Parent(dict(early))
 
 
+def parents() -> int:
+    """Return how many processes fork servers for this one: each has a descriptor."""
+    return _parent.cache_info().currsize
+
+
 def server(
     options: Sequence[str], environment: Mapping[str, str], folder: str, output: int
 ) -> Forked:

@@ -85,6 +85,16 @@ class Fleet:
         await proxy.close()
         await self._links.pop(server).close()
 
+    async def replace(self) -> None:
+        """Start others for servers that have ended.
+
+        A server that can't take its jobs up when it begins, since the database is away,
+        ends with an error.
+        """
+        for server in [s for s in self.servers if s.process.returncode is not None]:
+            await self.remove(server, signal.SIGKILL)
+            await self.add()
+
     def owned(self) -> list[int]:
         """Return how many shards each server of the cluster owns, in order."""
         return sorted(int(count) for (count,) in self.database.sql(OWNED))

@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 import time
+from contextlib import suppress
 
 from tests.crash.process import Server
 
@@ -36,6 +37,7 @@ class Nemesis:
 
     async def strike(self) -> None:
         """Make a fault, and return when jobs are done again."""
+        await self._fleet.replace()
         await self._random.choice(self._faults)(
             self._random.choice(self._fleet.servers)
         )
@@ -53,18 +55,23 @@ class Nemesis:
         await self._fleet.add()
 
     async def _stop(self, server: Server) -> None:
-        await self._fleet.remove(server, signal.SIGTERM)
+        has_ended = server.process.returncode is not None
+        number = signal.SIGKILL if has_ended else signal.SIGTERM
+        await self._fleet.remove(server, number)
         await self._fleet.add()
 
     async def _drain(self, server: Server) -> None:
-        server.process.send_signal(signal.SIGUSR1)
+        with suppress(ProcessLookupError):
+            server.process.send_signal(signal.SIGUSR1)
         await self._some_time()
         await self._stop(server)
 
     async def _pause(self, server: Server) -> None:
-        server.process.send_signal(signal.SIGSTOP)
-        await self._some_time()
-        server.process.send_signal(signal.SIGCONT)
+        # It may be one that could not begin without the database.
+        with suppress(ProcessLookupError):
+            server.process.send_signal(signal.SIGSTOP)
+            await self._some_time()
+            server.process.send_signal(signal.SIGCONT)
 
     async def _cut(self, server: Server) -> None:
         network = self._fleet.network(server)

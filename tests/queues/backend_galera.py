@@ -60,6 +60,12 @@ class Node(Daemon):
                 yield option
         if self.owner:
             yield f"--user={self.owner}"
+        # The usual folder may be closed to that user.
+        yield f"--tmpdir={self.folder}"
+
+    def create(self) -> None:
+        self.give()
+        super().create()
 
     def group_options(self) -> Iterator[str]:
         nodes = ",".join(f"{HOST}:{port}" for port in self.peers)
