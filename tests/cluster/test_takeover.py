@@ -235,7 +235,7 @@ def test_server_alone_takes_its_jobs_up_again(database):
         used = []
         for times in (1, 2, 3):
             database.sql("UPDATE gearman_jobs_servers SET id = -id")
-            await server.says("another server", times)
+            await server.says("jobs are given up", times)
             if times == 1:
                 database.sql(FILL)
             database.sql("UPDATE gearman_jobs_servers SET id = -id")
