@@ -297,7 +297,7 @@ def alone(queue: Any) -> Any:
     return queue
 
 
-class Alone(Queue):  # type: ignore[misc]
+class Alone(Queue):  # type: ignore[misc, unused-ignore]
     """The plugin, with stores that belong to a cluster of one server."""
 
     def __init__(
