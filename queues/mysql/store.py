@@ -10,6 +10,7 @@ from typing import Any, Final
 from gearman.errors import QueueError, StartupError
 from gearman.queue import Claim, Cluster, Page, StoredJob, Unreadable, check
 
+from .._shared.pages import page_of
 from .._shared.sizes import refuse_large
 from .alone import Alone, holder_of, lock_of
 from .connection import (
@@ -176,20 +177,12 @@ class Store:
 
     def read(self, shards: AbstractSet[int], after: int) -> Page:
         """Return some jobs of shards; `queue.Queue` has the documentation."""
-        items: list[StoredJob | Unreadable] = [*self._left]
-        self._left = []
         wanted = b",".join(map(b"%d".__mod__, sorted(shards)))
-        size, last = 0, None
-        for row in self._page(after, b" AND number & 63 IN (%b)" % wanted):
-            item = self._read(row)
-            items.append(item)
-            last = row[0]
-            self._highest = max(self._highest, last)
-            if isinstance(item, StoredJob):
-                size += len(item.workload) + len(item.extra)
-            if size > MESSAGE:
-                break
-        return Page(items, last)
+        rows = self._page(after, b" AND number & 63 IN (%b)" % wanted)
+        page = page_of(rows, self._read, MESSAGE)
+        left, self._left = self._left, []
+        self._highest = max(self._highest, page.last or 0)
+        return Page([*left, *page.items], page.last)
 
     def _page(self, after: int, more: bytes = b"") -> tuple[tuple[Any, ...], ...]:
         return self._select(SELECT % (SMALL, SMALL, self._table, after, more, PAGE))

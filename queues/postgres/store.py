@@ -14,6 +14,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from gearman.errors import QueueError, StartupError
 from gearman.queue import Claim, Cluster, Page, StoredJob, Unreadable, check
 
+from .._shared.pages import page_of
 from .._shared.sizes import refuse_large
 from .arrays import Numbers, Texts
 from .fence import ClusterTables, Fence, fenced, raced
@@ -215,20 +216,12 @@ class Store:
 
     def read(self, shards: AbstractSet[int], after: int) -> Page:
         """Return some jobs of shards; `queue.Queue` has the documentation."""
-        items: list[StoredJob | Unreadable] = [*self._left]
-        self._left = []
         select, wanted = self._statements.select_shards, sorted(shards)
-        size, last = 0, None
-        for row in self._select(select, after, SMALL, PAGE, wanted):
-            item = self._read(row)
-            items.append(item)
-            last = row[0]
-            self._highest = max(self._highest, last)
-            if isinstance(item, StoredJob):
-                size += len(item.workload) + len(item.extra)
-            if size > MESSAGE:
-                break
-        return Page(items, last)
+        rows = self._select(select, after, SMALL, PAGE, wanted)
+        page = page_of(rows, self._read, MESSAGE)
+        left, self._left = self._left, []
+        self._highest = max(self._highest, page.last or 0)
+        return Page([*left, *page.items], page.last)
 
     def _select(
         self, statement: Composed, *values: int | list[int]
