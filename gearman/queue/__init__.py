@@ -33,6 +33,7 @@ from .options import plugin_arguments as plugin_arguments
 from .plugin import Queue as Queue
 from .plugin import replayed as replayed
 from .register import NOBODY as NOBODY
+from .register import SHARDS as SHARDS
 from .register import SPARE as SPARE
 from .register import Claim as Claim
 from .register import Cluster as Cluster

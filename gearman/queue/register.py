@@ -11,6 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
+# How many shards there are: that of a job is its number modulo this.
+SHARDS = 64
+
 # The server of a shard that nobody owns.
 NOBODY = 0
 

@@ -20,14 +20,12 @@ from functools import partial
 from typing import Final
 
 from gearman.errors import Fenced, QueueError, StartupError
+from gearman.queue import SHARDS
 
 from .connection import SEVERAL_ROWS, UNKNOWN_VARIABLE, Connection, DatabaseError
 from .session import settled
 from .statements import BEGIN, COMMIT, identifier, quoted
 from .tables import beside, find
-
-# Handles have their shard in their number, so that several servers can own jobs.
-SHARDS: Final = 64
 
 SUFFIXES: Final = ("cluster", "servers", "leases", "shards")
 

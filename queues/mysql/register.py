@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from gearman.queue import NOBODY, SPARE, Claim, Cluster, Member, Roll, Shard
+from gearman.queue import NOBODY, SHARDS, SPARE, Claim, Cluster, Member, Roll, Shard
 from gearman.queue import Register as BaseRegister
 
 from .connection import Connection, Limits, Result, usual
-from .fence import SHARDS, ClusterTables, wait_for_others
+from .fence import ClusterTables, wait_for_others
 from .session import Session, settled
 from .statements import BEGIN, COMMIT
 

@@ -18,12 +18,10 @@ from psycopg import Error, OperationalError, errors
 from psycopg.sql import SQL, Composed, Identifier
 
 from gearman.errors import Fenced, StartupError
+from gearman.queue import SHARDS
 
 from .session import COLLISIONS, Connection, settled
 from .tables import Table, beside, create_schema, find
-
-# Handles have their shard in their number, so that several servers can own jobs.
-SHARDS: Final = 64
 
 SUFFIXES: Final = ("cluster", "servers", "leases", "shards")
 

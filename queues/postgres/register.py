@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from psycopg.sql import SQL
 
-from gearman.queue import NOBODY, SPARE, Claim, Cluster, Member, Roll, Shard
+from gearman.queue import NOBODY, SHARDS, SPARE, Claim, Cluster, Member, Roll, Shard
 from gearman.queue import Register as BaseRegister
 
-from .fence import SHARDS, ClusterTables, end_backend
+from .fence import ClusterTables, end_backend
 from .session import WRITABLE, Connection, Session, limits, settled
 
 # The parts of a lease that connecting, waiting for a lock, and a statement may take;

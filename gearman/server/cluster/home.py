@@ -6,7 +6,7 @@ The shard is the number of the job modulo SHARDS, so every handle names its shar
 from typing import Final
 from zlib import crc32
 
-SHARDS: Final = 64
+from ...queue import SHARDS as SHARDS
 
 # The bits of a number that name its shard.
 SHARD_BITS: Final = SHARDS - 1

@@ -253,6 +253,9 @@ class Away:
     def _end(self, job: Job, event: int) -> None:
         """Forget a job that has ended, or that nobody waits for."""
         self._forget(job)
+        self._retire(job, event)
+
+    def _retire(self, job: Job, event: int) -> None:
         self._places.move(job, event, GONE)
         self._jobs.retire(job)
 
@@ -282,12 +285,10 @@ class Away:
             stay = self._stays[job]
             self._forget(job)
             if not job.background and not job.clients:
-                self._places.move(job, ABANDONED, GONE)
-                self._jobs.retire(job)
+                self._retire(job, ABANDONED)
             elif stay.started:
                 self._jobs.forward(job, WORK_FAIL, (job.handle,))
-                self._places.move(job, ENDED_AWAY, GONE)
-                self._jobs.retire(job)
+                self._retire(job, ENDED_AWAY)
             else:
                 other = self._home(job.unique, job.workload)
                 if other is not None:
@@ -317,8 +318,7 @@ class Away:
         outage = self._outage() if stored else b""
         if outage:
             self._answers.settle(job, ERROR, (b"QUEUE_ERROR", outage))
-            self._places.move(job, ENDED_AWAY, GONE)
-            return jobs.retire(job)
+            return self._retire(job, ENDED_AWAY)
         options = None if extra is None else extra.options
         if jobs.find(job.handle) is not job:
             alive = [each for each in self._back.values() if each.state != GONE]

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 from ....errors import OptionError
 from ....options import parse_job_options
 from ..broker import Broker
-from ..constants import (
-    ERROR,
-)
+from ..constants import ERROR
 from ..model import Function, Job, Peer, Receipt
 from .away import Away
 from .borrowing import Borrowing

@@ -63,6 +63,7 @@ cdef class Away:
     cpdef ended(self, Remote remote, int command, bytes handle, tuple data)
     cdef _end(self, Job job, int event)
     @cython.locals(stay=Stay)
+    cdef _retire(self, Job job, int event)
     cdef _forget(self, Job job)
     @cython.locals(stay=Stay)
     cpdef abandoned(self, Job job)
