@@ -227,8 +227,9 @@ def test_priorities_and_times_count(server, table):
 )
 def test_what_can_be_no_job_is_refused_for_good(server, table, row, reason):
     table.add(row, InboxRow(2, b"f", b"", b"w"))
-    assert work(server, 1) == [b"w"]
+    # No worker has the function before.
     server.until(lambda: table.refused)
+    assert work(server, 1) == [b"w"]
     assert table.refused[1].startswith(reason)
     settled(server, table)
     assert table.rows.keys() == {1}
