@@ -4,13 +4,14 @@ import signal
 import threading
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from ....blocking.polling import Wakeup, ready
 from ....errors import ConfigurationError
 from ....tasks import TaskWorker
 from ...backend import DEFAULT, worker_app
@@ -78,11 +79,23 @@ def _work(workers: Sequence[TaskWorker]) -> None:
         for worker in workers:
             worker.stop()
 
-    with _signals(stop), ThreadPoolExecutor(len(workers)) as pool:
+    with (
+        closing(Wakeup()) as wakeup,
+        _signals(stop),
+        wakeup.by_signals(),
+        ThreadPoolExecutor(len(workers)) as pool,
+    ):
         futures = [pool.submit(worker.work) for worker in workers]
+        for future in futures:
+            future.add_done_callback(lambda _: wakeup.wake())
         try:
-            for future in as_completed(futures):
-                future.result()
+            while futures:
+                # A signal that comes right before a wait for a lock would not end that.
+                ready([wakeup], [], None)
+                wakeup.clear()
+                for future in filter(Future.done, list(futures)):
+                    futures.remove(future)
+                    future.result()
         finally:
             stop()
 
