@@ -47,24 +47,27 @@ class Backend(BaseTaskBackend):
 
     @cached_property
     def app(self) -> App:
-        """The app that submits and runs the jobs. Its tasks are the queues."""
-        made = App(*self._chosen.servers, discover=self._chosen.discover)
+        """The app that submits the jobs. Its tasks are queues that were used."""
+        made = self.new_app()
         with _lock:
             return _apps.setdefault((self.alias, repr(self.options)), made)
+
+    def new_app(self) -> App:
+        """Return an app with no task yet."""
+        return App(*self._chosen.servers, discover=self._chosen.discover)
 
     @property
     def retries(self) -> int:
         """How many attempts may follow a failed one."""
         return self._chosen.of_jobs.get("retries") or 0
 
-    def queue(self, name: str) -> PlainTask[[bytes], bytes]:
-        """Return the task of the app that stands for a queue."""
+    def queue(self, app: App, name: str) -> PlainTask[[bytes], bytes]:
+        """Return the task of an app that stands for a queue."""
         function = self._chosen.prefix + name
 
         def run(data: bytes) -> bytes:
-            return running.run(self, name, data)
+            return running.run(self, app, name, data)
 
-        app = self.app
         with _lock:
             if function not in app.tasks:
                 app.task(name=function, **self._chosen.of_jobs)(run)
@@ -110,7 +113,7 @@ class Backend(BaseTaskBackend):
             args=result.args,
             kwargs=result.kwargs,
         )
-        queue = self.queue(task.queue_name).with_options(
+        queue = self.queue(self.app, task.queue_name).with_options(
             priority=_priority(task.priority), at=_seconds(task.run_after)
         )
         handle = queue.submit(messages.dump(record)).handle
@@ -152,16 +155,18 @@ def find(alias: str) -> Backend:
 
 
 def worker_app(alias: str = DEFAULT, queue_names: Collection[str] = ()) -> App:
-    """Return an app with the queues of a backend, for workers.
+    """Return a new app with the queues of a backend, for workers.
 
     Without `queue_names`, they are all QUEUES of the backend. Raises
     ImproperlyConfigured.
     """
     backend = find(alias)
-    for name in queue_names or backend.queues:
-        backend.queue(name)
-    if not backend.app.tasks:
+    names = queue_names or backend.queues
+    if not names:
         raise ImproperlyConfigured(
             f"the backend {alias!r} of TASKS has no QUEUES: name those of the worker"
         )
-    return backend.app
+    app = backend.new_app()
+    for name in names:
+        backend.queue(app, name)
+    return app

@@ -25,10 +25,6 @@ class Runner(Protocol):
     alias: str
 
     @property
-    def app(self) -> App:
-        """The app that runs the jobs."""
-
-    @property
     def retries(self) -> int:
         """How many attempts may follow a failed one."""
 
@@ -42,13 +38,13 @@ def worker_id() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-def run(backend: Runner, queue_name: str, data: bytes) -> bytes:
-    """Run the task of a job; return the result of the job.
+def run(backend: Runner, app: App, queue_name: str, data: bytes) -> bytes:
+    """Run the task of a job of an app; return the result of the job.
 
     Raises what the task raises, with a note, so that the result can be told later.
     """
     record = replace(messages.load(data), queue_name=queue_name)
-    job = backend.app.current
+    job = app.current
     failed = (job.attempt or 1) - 1 if backend.retries else 0
     record = replace(
         record,

@@ -369,6 +369,13 @@ def test_backend_without_queues_needs_their_names(server: str) -> None:
     assert [*worker_app("any", ["one"]).tasks] == ["django.one"]
 
 
+def test_worker_has_no_queue_that_its_process_only_enqueues_to(server: str) -> None:
+    shop.add.using(backend="any", queue_name="two").enqueue(1, 2)
+    assert [*worker_app("any", ["one"]).tasks] == ["django.one"]
+    with pytest.raises(ImproperlyConfigured, match="has no QUEUES"):
+        worker_app("any")
+
+
 def test_threads_enqueue_at_once() -> None:
     with embedded.server() as address, tasks_on(address):
         results: list[Any] = []
