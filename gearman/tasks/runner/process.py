@@ -238,6 +238,7 @@ class Process:
         self._leaving = True
         for worker in self._workers:
             worker.stop()
+        log.debug("no more jobs are taken")
 
 
 def _connection(worker: "TaskWorker | AsyncTaskWorker") -> Callable[[], bool]:

@@ -58,12 +58,12 @@ def test_async_concurrency_is_limited(stage: Stage) -> None:
 
 
 def test_first_signal_lets_running_jobs_end(stage: Stage) -> None:
-    with stage.runner("-c", "1") as runner:
+    with stage.runner("-c", "1", "--log-level", "debug") as runner:
         stage.submit("wait", "file")
         stage.submit("wait", "never")
         stage.until_started("file")
         runner.send(signal.SIGTERM)
-        runner.until_logged("stopping")
+        runner.until_logged("no more jobs are taken")
         stage.file("file").touch()
         assert runner.ends() == 0
         assert stage.waiting("wait") == 1
