@@ -47,7 +47,14 @@ def counted(broker) -> tuple[int, int]:
     peers += WAIT_MEMORY * sum(len(job.clients or ()) for job in jobs)
     # Also the jobs of peers that have disconnected.
     peers += RECEIPT_MEMORY * sum(len(job.receipts or ()) for job in jobs)
+    peers += sum(_peer(peer) - PEER_MEMORY for peer in _linked(broker))
     return size, peers + sum(_peer(peer) for peer in broker.peers)
+
+
+def _linked(broker) -> list:
+    """Return the peers that stand for other servers, which are not counted themselves."""
+    remotes = () if broker.links is None else broker.links.remotes.values()
+    return [peer for each in remotes for peer in (each.client, each.worker, each.owner)]
 
 
 def counted_for(peer) -> int:

@@ -278,15 +278,18 @@ class Away:
             job.function.stats.abandoned += 1
             self._end(job, ABANDONED)
 
-    def lost(self, remote: Remote) -> None:
-        """Submit again the jobs of a broken link, if they may not have been started."""
+    def lost(self, remote: Remote, borrowed: dict[bytes, Job]) -> None:
+        """Submit again the jobs of a broken link, if they may not have been started.
+
+        A job that is `borrowed` is with a worker here, or soon will be.
+        """
         jobs = [*remote.tokens.values(), *remote.away.values()]
         for job in jobs:
             stay = self._stays[job]
             self._forget(job)
             if not job.background and not job.clients:
                 self._retire(job, ABANDONED)
-            elif stay.started:
+            elif stay.started or stay.handle in borrowed:
                 self._jobs.forward(job, WORK_FAIL, (job.handle,))
                 self._retire(job, ENDED_AWAY)
             else:

@@ -82,7 +82,7 @@ class Links:
         """Use a connection as the link to a server; its identity is proved."""
         remote = self.remotes.get(server)
         if remote is None:
-            remote = self.remotes[server] = Remote(server)
+            remote = self.remotes[server] = Remote(server, self._broker.jobs)
         elif remote.peer is not None:
             self.down(remote)
         remote.connect(peer)
@@ -122,7 +122,7 @@ class Links:
         self.questions.lost(remote)
         self.sharing.lost(remote)
         self.taking_over.lost(remote)
-        self.away.lost(remote)
+        self.away.lost(remote, self.borrowing.jobs)
         self._set_first_gone()
         broker.answers.pay()
 

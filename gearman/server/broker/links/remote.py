@@ -17,7 +17,9 @@ from ..constants import (
     LINK_STARTED,
     WORK_CANCEL,
 )
+from ..jobs import Jobs
 from ..model import Job, Peer
+from ..states import RUNNING
 
 # If the results of the jobs of a server that is gone take more bytes, the next ones are
 # dropped.
@@ -37,11 +39,11 @@ class Remote:
     sleeping workers for which jobs were asked for there; None if none sleeps.
     """
 
-    def __init__(self, server: int) -> None:
+    def __init__(self, server: int, jobs: Jobs) -> None:
         self.id = server
         self.peer: Peer | None = None
         self.since = 0.0
-        self.client = LinkClient(self)
+        self.client = LinkClient(self, jobs)
         self.worker = LinkWorker(self)
         self.owner = LinkOwner(self)
         self.tokens: dict[int, Job] = {}
@@ -69,11 +71,15 @@ class Remote:
 
 
 class LinkClient(Peer):
-    """The other server as a client: of each job once, however many wait there."""
+    """The other server as a client: of each job once, however many wait there.
 
-    def __init__(self, remote: Remote) -> None:
+    `jobs` are those of this server.
+    """
+
+    def __init__(self, remote: Remote, jobs: Jobs) -> None:
         super().__init__()
         self.remote = remote
+        self._jobs = jobs
         self.exceptions = True
         # Those of its foreground submissions that are not answered.
         self.tokens: deque[bytes] = deque()
@@ -81,14 +87,22 @@ class LinkClient(Peer):
     def send(self, command: int, arguments: tuple[bytes, ...]) -> None:
         remote = self.remote
         if command == JOB_CREATED:
-            command, arguments = LINK_CREATED, (self.tokens.popleft(), *arguments)
+            remote.respond(LINK_CREATED, (self.tokens.popleft(), *arguments))
+            self._tell_if_started(arguments[0])
         elif command == ERROR:
-            command, arguments = LINK_REFUSED, (self.tokens.popleft(), *arguments)
-        remote.respond(command, arguments)
+            remote.respond(LINK_REFUSED, (self.tokens.popleft(), *arguments))
+        else:
+            remote.respond(command, arguments)
         self.blocked = remote.peer is not None and remote.peer.blocked
 
     def repeat(self, times: int, command: int, arguments: tuple[bytes, ...]) -> None:
         self.send(command, arguments)
+
+    def _tell_if_started(self, handle: bytes) -> None:
+        """Tell that a job was started before the other server has joined it."""
+        job = self._jobs.find(handle)
+        if job is not None and job.state == RUNNING:
+            self.tell_started(handle)
 
     def tell_started(self, handle: bytes) -> None:
         self.remote.respond(LINK_STARTED, (handle,))

@@ -1,8 +1,10 @@
 cimport cython
 
-from gearman.server.broker_c.model cimport Peer
+from gearman.server.broker_c.jobs cimport Jobs
+from gearman.server.broker_c.model cimport Job, Peer
 
 cdef int ERROR, JOB_CREATED, LINK_CREATED, LINK_REFUSED, LINK_STARTED, WORK_CANCEL
+cdef int RUNNING
 cdef Py_ssize_t MOST_KEPT
 
 
@@ -27,10 +29,13 @@ cdef class Remote:
 cdef class LinkClient(Peer):
     cdef public Remote remote
     cdef public object tokens
+    cdef Jobs _jobs
 
     @cython.locals(remote=Remote)
     cpdef send(self, int command, tuple arguments)
     cpdef repeat(self, Py_ssize_t times, int command, tuple arguments)
+    @cython.locals(job=Job)
+    cdef _tell_if_started(self, bytes handle)
     cpdef tell_started(self, bytes handle)
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gearman.commands import Command
+from tests.server.broker.sizes import counted
 from tests.server.conftest import Wire
 from tests.server.joined import LEASE, Joined
 
@@ -163,6 +164,14 @@ class Anywhere(RuleBasedStateMachine):
             self.parted = True
         self.joined.after(seconds)
 
+    # -- what the servers count
+
+    @invariant()
+    def memory_is_counted(self) -> None:
+        for member in self.joined:
+            memory = member.broker.memory
+            assert (memory.jobs, memory.peers) == counted(member.broker)
+
     # -- what they get
 
     @invariant()
@@ -194,6 +203,7 @@ class Anywhere(RuleBasedStateMachine):
                 if arguments[2] in self.plain and not self.parted:
                     running = [w for w in self.workers if arguments[0] in w.runs]
                     assert running == []
+                assert arguments[0] not in worker.runs
                 worker.runs[arguments[0]] = arguments[2]
             elif command == Command.NOOP:
                 worker.asleep = False

@@ -276,6 +276,30 @@ class TestBrokenLink:
         pair.cut(1, 2)
         assert client.got() == [(C.WORK_FAIL, handle)]
 
+    def test_job_that_ran_already_when_it_was_joined_fails(self, pair):
+        unique = pair.unique_of(2)
+        first, worker = pair.member(2).connect(), pair.member(2).worker()
+        handle = first.submit(unique=unique)
+        assert worker.grab() == handle
+        client = pair.member(1).connect()
+        assert submitted(pair, client, unique) == handle
+        pair.cut(1, 2)
+        assert client.got() == [(C.WORK_FAIL, handle)]
+        assert pair.member(1).broker.jobs.known == {}
+
+    def test_job_that_runs_at_a_worker_here_fails(self, pair):
+        client, worker = pair.member(1).connect(), pair.member(1).worker()
+        handle = pair.member(2).connect().submit(unique=pair.unique_of(2))
+        pair.run()
+        assert worker.grab() == handle
+        client.send(C.SUBMIT_JOB, b"f", pair.unique_of(2), b"w")
+        pair.pass_on(1, 2)
+        # The link breaks when it has told the handle, and not that the job was started.
+        links = pair.member(1).links
+        links.away.created(links.remotes[2], 1, handle)
+        pair.cut(1, 2)
+        assert client.got() == [(C.JOB_CREATED, handle), (C.WORK_FAIL, handle)]
+
     def test_update_says_that_a_job_was_started(self, pair):
         pair.member(1).broker.places.watched = ALL
         client, worker = pair.member(1).connect(), pair.member(2).worker()
