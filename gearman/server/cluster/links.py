@@ -270,7 +270,8 @@ class Course:
     def _accept(self, arguments: Arguments, now: float) -> Packets:
         mechanism, proof = arguments
         if mechanism != self._trust.mechanism:
-            found, needed = shown(mechanism), shown(self._trust.mechanism)
+            found = shown(mechanism) or "empty"
+            needed = shown(self._trust.mechanism)
             raise LinkError(f"its proof is {found}, and {needed} is needed")
         self._check(proof, b"dialer")
         answer = (b"ok", self._proof(b"acceptor"))

@@ -18,6 +18,7 @@ from typing import Final
 from ...address import parse
 from ...blocking.sockets import is_own_peer
 from ...commands import Command
+from ...text import shown
 from ..broker import Peer
 from ..cluster.links import (
     MISSED,
@@ -34,10 +35,14 @@ from ..networks import LOOPBACK, contains
 from ..protocols.gear import Gear
 from ..protocols.links.link import Link, Verb
 from ..settings.levels import NOTICE
+from ..watch.limited_log import LimitedLog
 from .connection_factory import ConnectionFactory
 
 # How many hosts are remembered that were refused, so that the log says so once.
 MANY_HOSTS: Final = 100
+
+# Seconds between two looks at all links at least, however many peers say hello.
+GRAIN: Final = 0.01
 
 log = logging.getLogger("gearman.server")
 
@@ -84,6 +89,7 @@ class Links:
         self.up: dict[int, tuple[Link, float]] = {}
         self._all: set[Link] = set()
         self._refused: dict[str, str] = {}
+        self._lines = LimitedLog()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -149,7 +155,7 @@ class Links:
             return
         now = self.time()
         due = min((link.course.due for link in self._all), default=inf) - now
-        delay = max(min(due, self._contacts.delay(now), PING), 0.0)
+        delay = max(min(due, self._contacts.delay(now), PING), GRAIN)
         self._timer = self._loop.call_later(delay, self._tick)
         self._site.interrupt()
 
@@ -196,8 +202,8 @@ class Links:
         connection.lost = partial(self._lost, link)
         self._all.add(link)
         near = contains(LOOPBACK, link.peer.address)
+        # It is due later than the next tick.
         link.begin(Trust(self._secret, connection.certified, near))
-        self._set_timer()
 
     def proved(self, link: Link) -> Mapping[int, Verb]:
         """Use a link that is up."""
@@ -239,12 +245,15 @@ class Links:
         self._set_timer()
 
     def _refuse(self, host: str, address: str, reason: str) -> None:
-        """Tell, once, that another server was refused."""
+        """Tell, once, that another server was refused; seldom, if there are many."""
         if self._refused.get(host) != reason:
             if len(self._refused) >= MANY_HOSTS:
                 self._refused.clear()
             self._refused[host] = reason
-            log.warning("no link from %s (%s): %s", host, address or "?", reason)
+            # The address is what the other side says, whoever that is.
+            text = f"no link from {host} ({shown(address.encode()) or '?'}): {reason}"
+            if line := self._lines.line("refused", text, self.time()):
+                log.warning("%s", line)
 
 
 def _nonce() -> bytes:

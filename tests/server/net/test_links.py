@@ -19,6 +19,8 @@ from gearman.server.net.links import Links
 from gearman.server.protocols.links.link import Link, Verb
 from gearman.server.settings.certificates import open_certificates
 from gearman.server.settings.config import Config, Tls
+from gearman.server.watch.limited_log import BURST
+from gearman.text import SHOWN
 from tests.certificates import Authority
 from tests.cluster.proxy import Proxy
 from tests.server.net.test_listener import LOCAL, Running
@@ -424,6 +426,34 @@ class TestForeigners:
         foreign.say(Command.LINK_HELLO, *hello(1))
         foreign.say(Command.AUTH_REQ, b"link-hmac", b"0" * 64)
         assert b"has another secret" in foreign.refusal()
+
+    def test_no_proof_is_refused_in_words(self, foreign):
+        foreign.say(Command.LINK_HELLO, *hello(1))
+        foreign.say(Command.AUTH_REQ, b"", b"")
+        assert foreign.refusal() == b"its proof is empty, and link-hmac is needed"
+
+    def test_many_that_are_refused_do_not_fill_the_log(self, cluster, messages):
+        port = cluster.add(9).running.addresses[0][1]
+        for number in range(BURST + 5):
+            with Foreign(port) as foreign:
+                foreign.say(Command.LINK_HELLO, *hello(1, b"%d" % number))
+                assert (
+                    foreign.refusal()
+                    == b"it belongs to the cluster %d, not to fleet" % number
+                )
+        assert messages.count(f"no link from {HOST}") == BURST
+
+    def test_address_that_it_claims_is_shortened_in_the_log(self, cluster, messages):
+        port = cluster.add(9).running.addresses[0][1]
+        with Foreign(port) as foreign:
+            cluster_, number, epoch, _, *rest = hello(1)
+            address = b"\n" + b"x" * 1000
+            foreign.say(Command.LINK_HELLO, cluster_, number, epoch, address, *rest)
+            foreign.say(Command.AUTH_REQ, b"link-hmac", b"")
+            foreign.refusal()
+        found = "\\x0a" + "x" * (SHOWN - 1) + "..."
+        text = f"no link from {HOST} ({found}): its --cluster-secret-file"
+        assert messages.count(text) == 1
 
     def test_a_higher_id_is_refused(self, foreign):
         foreign.say(Command.LINK_HELLO, *hello(10))
