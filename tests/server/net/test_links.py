@@ -62,8 +62,12 @@ class Server:
         def take(number: int, *arguments: bytes) -> None:
             self.got.append((number, arguments))
 
+        def count(name: bytes, text: bytes) -> None:
+            take(Command.GRAB_JOBS, b"%d" % int(text))
+
         numbers = (Command.WORK_COMPLETE, Command.JOB_CREATED + RESPONSES)
-        return {int(number): partial(take, int(number)) for number in numbers}
+        verbs = {int(number): partial(take, int(number)) for number in numbers}
+        return {**verbs, int(Command.GRAB_JOBS): count}
 
     def send(self, other: "Server", data: bytes) -> None:
         """Send a request, a response and a request over the link to another server."""
@@ -174,6 +178,15 @@ class TestLinks:
         link = first.link(second)
         first.running.call(lambda: link.request(Command.CAN_DO, (b"f",)))
         text = f"{first.address} is lost: it sent packet 1, which is not for links"
+        second.running.until(lambda: messages.count(text))
+        first.until_linked(second)
+
+    def test_a_packet_that_cannot_be_read_ends_the_link(self, cluster, messages):
+        first, second = cluster.add(1), cluster.add(2)
+        first.until_linked(second)
+        link = first.link(second)
+        first.running.call(lambda: link.request(Command.GRAB_JOBS, (b"f", b"x")))
+        text = f"{first.address} is lost: its GRAB_JOBS is wrong: invalid literal"
         second.running.until(lambda: messages.count(text))
         first.until_linked(second)
 

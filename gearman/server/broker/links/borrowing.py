@@ -20,8 +20,10 @@ from ..constants import (
     CAN_DO,
     CANT_DO,
     GRAB_JOBS,
+    HIGH,
     LINK_BACK,
     LINK_RUNS,
+    LOW,
     SLEEPING,
     WORK_CANCEL,
     WORK_RETRY,
@@ -119,6 +121,7 @@ class Borrowing:
         """Note that a server has so many jobs of a function, or none.
 
         It does not give as many of the jobs that it was asked for as are `unmet`.
+        Raises ValueError if so many were not asked for.
         """
         for _ in range(unmet):
             self._met(remote, name)
@@ -221,8 +224,13 @@ class Borrowing:
                 self._reserve(remote, function, ready, [None])
 
     def _met(self, remote: Remote, name: bytes) -> int:
-        """Note the answer to asking for one job; return how many are to come."""
-        asked = remote.asked[name]
+        """Note the answer to asking for one job; return how many are to come.
+
+        Raises ValueError if none was asked for.
+        """
+        asked = remote.asked.get(name)
+        if asked is None:
+            raise ValueError("no job was asked for")
         peer = asked.popleft()
         if peer is not None:
             self._reserved.pop(peer, None)
@@ -242,13 +250,19 @@ class Borrowing:
         fields: bytes,
         workload: bytes,
     ) -> None:
-        """Let a worker here have a job of another server."""
+        """Let a worker here have a job of another server.
+
+        Raises ValueError if nobody has asked for it, or if it is no job.
+        """
         priority, left, *trace = fields.split(b" ")
+        urgency, waiting = int(priority), int(left)
+        if not HIGH <= urgency <= LOW:
+            raise ValueError(f"a priority is {urgency}")
         open_ = self._met(remote, name)
         if name not in self.offered:
             return remote.request(LINK_BACK, (handle, b"unused"))
         function = self._functions.known[name]
-        more = int(left) - open_
+        more = waiting - open_
         if more > 0 or open_:
             self._note(remote, function, max(more, 0))
         else:
@@ -259,7 +273,7 @@ class Borrowing:
         options = JobOptions(trace=trace[0].decode()) if trace else None
         size = job_size(workload, unique)
         jobs = self._jobs
-        job = jobs.make(function, unique, workload, size, int(priority), False, 0)
+        job = jobs.make(function, unique, workload, size, urgency, False, 0)
         job.handle = handle
         extra = job.extra = Extra(options, self._places.wall)
         extra.lender = remote

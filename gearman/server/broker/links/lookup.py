@@ -59,7 +59,7 @@ class Lookup:
         receipt = answers.promise(peer)
 
         def told(remote: Remote | None, data: bytes) -> None:
-            status = _NO_STATUS if remote is None else (b"1", *data.split(b"\0"))
+            status = _status(remote, data, len(_NO_STATUS))
             answers.fulfil(receipt, STATUS_RES, (handle, *status))
 
         return self._ask(STATUS, handle, told)
@@ -75,8 +75,7 @@ class Lookup:
         receipt = answers.promise(peer)
 
         def told(remote: Remote | None, data: bytes) -> None:
-            known = remote is not None
-            status = (b"1", *data.split(b"\0")) if known else (*_NO_STATUS, b"0")
+            status = _status(remote, data, len(_NO_STATUS) + 1)
             answers.fulfil(receipt, STATUS_RES_UNIQUE, (unique, *status))
 
         owner = None if unique == b"-" else self._routes.home(unique, b"")
@@ -194,6 +193,12 @@ class Lookup:
         if what == UNIQUE:
             status.append(b"%d" % _clients(job))
         return b"\0".join(status)
+
+
+def _status(remote: Remote | None, data: bytes, count: int) -> tuple[bytes, ...]:
+    """Return what another server says of a job; if that is nothing, it is unknown."""
+    known = (b"1", *data.split(b"\0"))
+    return known if remote is not None and len(known) == count else (b"0",) * count
 
 
 def _clients(job: Job) -> int:

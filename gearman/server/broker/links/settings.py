@@ -97,7 +97,7 @@ class Settings:
                 owner.request(LINK_SETTING, (ALL, b""))
 
     def told(self, remote: Remote, kind: bytes, record: bytes) -> None:
-        """Take up what another server says of the settings."""
+        """Take up what another server says of the settings. Raises ValueError."""
         if kind == ALL:
             self.asked(remote)
         elif remote is not self._owner or self.broker.jobs.keeps_settings:
@@ -109,6 +109,8 @@ class Settings:
             self._forget_others()
         else:
             fields = split(record)
+            if kind not in (POLICY, SCHEDULE) or not {b"name", b"text"} <= fields.keys():
+                raise ValueError("a setting has no name or text")
             name, text = fields.pop(b"name"), fields.pop(b"text")
             self._all[kind == SCHEDULE][name] = None
             self._apply(kind, name, fields, text)

@@ -141,18 +141,24 @@ class Sharing:
     # -- what others need
 
     def asked(self, remote: Remote, name: bytes, running: bytes, starts: bytes) -> None:
-        """Grant another server a share: none if this is not the function's home."""
+        """Grant another server a share: none if this is not the function's home.
+
+        Raises ValueError if it has not said what it needs.
+        """
         shares = 0, 0
         if self._is_home(home_of(name, name)):
             kept, wanted, most = map(int, running.split())
-            *numbers, seconds = starts.split()
+            *numbers, text = starts.split()
             unused, more, spent, count = map(int, numbers)
+            seconds = float(text)
+            if not 0 <= seconds < inf:
+                raise ValueError(f"a time is {seconds}")
             shares = self._grant(
                 remote.id,
                 name,
                 (kept, wanted, most),
                 (unused, more, spent, count),
-                float(seconds),
+                seconds,
             )
         remote.respond(LINK_GRANT, (name, b"%d" % shares[0], b"%d" % shares[1]))
 

@@ -110,7 +110,11 @@ class Link:
                 raise arguments
             self.fail(LinkError(arguments.text))
         elif (verb := self._verbs.get(number)) is not None:
-            verb(*arguments)
+            try:
+                verb(*arguments)
+            except (ValueError, OverflowError) as error:
+                name = Command(number % RESPONSES).name
+                self.fail(LinkError(f"its {name} is wrong: {error}"))
         elif self.course.state in (State.PROVING, State.UP):
             self._go_on(lambda now: self._receive(number, arguments, now))
 

@@ -1,14 +1,16 @@
 """The packets of a link that is up, and what the broker does for them.
 
-They come from a server of the same cluster that has proved who it is, so what is in
-them is not checked again.
+They come from a server of the same cluster that has proved who it is. What can't be
+read in them raises ValueError, before anything is changed: then the link ends.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeAlias
+from math import inf
+from typing import Final, TypeAlias
 
 from ....commands import RESPONSES, Command
+from ....text import shown
 from ...broker import Links, Remote
 from ...broker.constants import LINK_TELL
 from ...broker.links.questions import COMMAND
@@ -16,6 +18,9 @@ from ..steering import Steering
 
 # It is called with the arguments of a packet.
 Verb: TypeAlias = Callable[..., None]
+
+# No number of a packet has more digits, so that each fits 64 bits.
+_MOST_DIGITS: Final = 18
 
 
 def verbs(links: Links, remote: Remote) -> Mapping[int, Verb]:
@@ -99,40 +104,51 @@ def _asked(
 def _ready(
     links: Links, remote: Remote, name: bytes, count: bytes, unmet: bytes
 ) -> None:
-    links.borrowing.ready(remote, name, int(count), int(unmet))
+    links.borrowing.ready(remote, name, _number(count), _number(unmet))
 
 
 def _grab_jobs(links: Links, remote: Remote, name: bytes, count: bytes) -> None:
-    links.lending.grab(remote, name, int(count))
+    links.lending.grab(remote, name, _number(count))
 
 
 def _work_retry(
     links: Links, remote: Remote, handle: bytes, seconds: bytes, reason: bytes
 ) -> None:
     pause, counts = float(seconds.removesuffix(b"+")), not seconds.endswith(b"+")
+    if not 0 <= pause < inf:
+        raise ValueError(f"a time is {shown(seconds)}")
     links.workers.retry(remote.worker, handle, pause, reason, counts)
 
 
+def _number(text: bytes) -> int:
+    """Return a number that a packet has. Raises ValueError."""
+    if not text.isdigit() or len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number is {shown(text)}")
+    return int(text)
+
+
 def _created(links: Links, remote: Remote, token: bytes, handle: bytes) -> None:
-    links.away.created(remote, int(token), handle)
+    if not handle:
+        raise ValueError("a handle is empty")
+    links.away.created(remote, _number(token), handle)
 
 
 def _refused(
     links: Links, remote: Remote, token: bytes, code: bytes, text: bytes
 ) -> None:
-    links.away.refused(remote, int(token), code, text)
+    links.away.refused(remote, _number(token), code, text)
 
 
 def _tell(
     links: Links, remote: Remote, token: bytes, known: bytes, data: bytes
 ) -> None:
-    links.lookup.told(remote, int(token), known == b"1", data)
+    links.lookup.told(remote, _number(token), known == b"1", data)
 
 
 def _granted(
     links: Links, remote: Remote, name: bytes, running: bytes, starts: bytes
 ) -> None:
-    links.sharing.granted(remote, name, int(running), int(starts))
+    links.sharing.granted(remote, name, _number(running), _number(starts))
 
 
 def _update(links: Links, remote: Remote, command: int, *arguments: bytes) -> None:

@@ -85,6 +85,19 @@ class TestStatus:
         three.run()
         assert asker.got() == []
 
+    @pytest.mark.parametrize("data", [b"", b"0\0000", b"0\0000\0000\0000\0000"])
+    def test_answer_that_is_no_status_is_that_of_an_unknown_job(self, three, data):
+        asker, links = three.member(1).connect(), three.member(1).links
+        asker.send(C.GET_STATUS, b"H:test:1")
+        asker.send(C.GET_STATUS_UNIQUE, three.unique_of(2))
+        for token, remote in ((1, 2), (2, 2)):
+            links.lookup.told(links.remotes[remote], token, True, data)
+        nothing = [b"0"] * 4
+        assert asker.got() == [
+            (C.STATUS_RES, b"H:test:1", *nothing),
+            (C.STATUS_RES_UNIQUE, three.unique_of(2), *nothing, b"0"),
+        ]
+
     def test_others_are_asked_when_the_link_breaks(self, three):
         asker = three.member(1).connect()
         handle = three.member(2).connect().submit()
