@@ -107,6 +107,18 @@ def perl() -> str:
     return program
 
 
+def compiled(folder: Path) -> str:
+    """Compile the program that shows features of libgearman; return its path."""
+    program = folder / "features"
+    source = str(PEERS / "features.c")
+    command = [foreign("gcc"), "-o", str(program), source, "-lgearman"]
+    done = subprocess.run(command, capture_output=True, timeout=DEADLINE)
+    if b"libgearman/gearman.h" in done.stderr:
+        missing("libgearman's headers")
+    assert done.returncode == 0, done.stderr.decode()
+    return str(program)
+
+
 def run(*command: str, status: int = 0, stdin: str = "") -> str:
     """Return the output of a program, standard error after standard output."""
     done = subprocess.run(

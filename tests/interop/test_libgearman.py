@@ -1,14 +1,12 @@
 """Features of libgearman that the tools lack: epochs, status by unique, reducers."""
 
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import servers
-from tests.interop.programs import PEERS, Program, run, worker
-from tests.servers import DEADLINE, Server, foreign, missing, until
+from tests.interop.programs import Program, compiled, run, worker
+from tests.servers import Server, until
 from tests.wire import Peer
 
 FAR_FUTURE = "4000000000"
@@ -16,15 +14,7 @@ FAR_FUTURE = "4000000000"
 
 @pytest.fixture(scope="module")
 def features(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of the compiled program."""
-    program: Path = tmp_path_factory.mktemp("features") / "features"
-    source = str(PEERS / "features.c")
-    command = [foreign("gcc"), "-o", str(program), source, "-lgearman"]
-    done = subprocess.run(command, capture_output=True, timeout=DEADLINE)
-    if b"libgearman/gearman.h" in done.stderr:
-        missing("libgearman's headers")
-    assert done.returncode == 0, done.stderr.decode()
-    return str(program)
+    return compiled(tmp_path_factory.mktemp("features"))
 
 
 def test_a_job_for_the_future_waits(server: Server, features: str) -> None:

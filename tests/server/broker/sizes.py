@@ -52,7 +52,7 @@ def counted(broker) -> tuple[int, int]:
 
 
 def _linked(broker) -> list:
-    """Return the peers that stand for other servers, which are not counted themselves."""
+    """Return the peers that stand for other servers, which count nothing themselves."""
     remotes = () if broker.links is None else broker.links.remotes.values()
     return [peer for each in remotes for peer in (each.client, each.worker, each.owner)]
 

@@ -109,7 +109,8 @@ class Settings:
             self._forget_others()
         else:
             fields = split(record)
-            if kind not in (POLICY, SCHEDULE) or not {b"name", b"text"} <= fields.keys():
+            known = kind in (POLICY, SCHEDULE)
+            if not known or b"name" not in fields or b"text" not in fields:
                 raise ValueError("a setting has no name or text")
             name, text = fields.pop(b"name"), fields.pop(b"text")
             self._all[kind == SCHEDULE][name] = None
