@@ -12,7 +12,7 @@ added to the numbers of responses. Times are in seconds of the monotonic clock.
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from math import inf
 from typing import Final, NamedTuple, Protocol, TypeAlias
@@ -130,14 +130,22 @@ class Course:
     """The course of one link, as one of its two servers sees it.
 
     `me` is this server, `nonce` are 32 random hexadecimal digits. If this server dials,
-    `dialed` is the id of the other one; otherwise it is 0. `other` is what that one has
-    said about itself. `lag` is the time between the last ping and its answer.
+    `dialed` is the id of the other one; otherwise it is 0. `has_left` says of the id
+    and the epoch of a server that it is no member any more. `other` is what the other
+    one has said about itself. `lag` is the time between the last ping and its answer.
 
     Methods return the packets to be sent. They raise LinkError if the link must end.
     """
 
-    def __init__(self, me: Identity, nonce: bytes, dialed: int = 0) -> None:
+    def __init__(
+        self,
+        me: Identity,
+        nonce: bytes,
+        dialed: int = 0,
+        has_left: Callable[[int, int], bool] = lambda server, epoch: False,
+    ) -> None:
         self.state = State.ABSENT
+        self._has_left = has_left
         self.other: Identity | None = None
         self.lag = inf
         self._me = me
@@ -265,6 +273,9 @@ class Course:
             raise LinkError("another server answers at its address")
         if not self._dialed and found.id >= self._me.id:
             raise LinkError("the server with the lower id opens the link")
+        if self._has_left(found.id, found.epoch):
+            # It was cut off, and does not know yet. What it gets would be taken back.
+            raise LinkError("it has left the cluster, or others have removed it")
         return found
 
     def _accept(self, arguments: Arguments, now: float) -> Packets:

@@ -62,6 +62,8 @@ class Map:
         self.states = [State.FOREIGN] * SHARDS
         self.listeners: list[Callable[[], None]] = []
         self._members: Mapping[int, Member] = {}
+        # The highest epoch of all servers that were seen.
+        self._newest = 0
         self._shards: tuple[Shard, ...] = (Shard(NOBODY, 0, 0),) * SHARDS
 
     def owner(self, shard: int) -> int:
@@ -78,6 +80,14 @@ class Map:
     def members(self) -> Mapping[int, Member]:
         """Return the servers by their ids."""
         return self._members
+
+    def has_left(self, server: int, epoch: int) -> bool:
+        """Whether a server that has joined is no member any more.
+
+        One that is not seen, and has joined before another one that was, has been seen
+        or has left before. A later one may not be known here yet.
+        """
+        return server not in self._members and epoch <= self._newest
 
     def mine(self) -> frozenset[int]:
         """Return the shards that this server owns."""
@@ -105,6 +115,8 @@ class Map:
         before = self._shards, _known(self._members)
         self._shards = roll.shards
         self._members = {member.id: member for member in roll.members}
+        epochs = [member.epoch for member in roll.members]
+        self._newest = max([self._newest, *epochs])
         mine = {shard for shard in range(SHARDS) if self.owner(shard) == self.me}
         gained = frozenset(mine - self.mine())
         given = self.leaving() - mine

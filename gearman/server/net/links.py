@@ -64,10 +64,11 @@ class Site:
 class Links:
     """The links of this server, which is `me`.
 
-    `members` returns the servers of the cluster. Links are proved by the `secret`, if
-    there is one. `use` is called with each link that is up, and returns the verbs of
-    its packets. A link to a server that is no member is closed when it is `lease`
-    seconds old: before, a new server may not be known here.
+    `members` returns the servers of the cluster, and `has_left` says of the id and the
+    epoch of one that it is none any more. Links are proved by the `secret`, if there is
+    one. `use` is called with each link that is up, and returns the verbs of its
+    packets. A link to a server that is no member is closed when it is `lease` seconds
+    old: before, a new server may not be known here.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Links:
         secret: bytes | None,
         lease: float,
         use: Callable[[Link], Mapping[int, Verb]],
+        has_left: Callable[[int, int], bool],
     ) -> None:
         self.me = me
+        self._has_left = has_left
         self._members = members
         self._secret = secret
         self._lease = lease
@@ -167,7 +170,7 @@ class Links:
 
     async def _dial(self, server: int, address: str) -> None:
         """Open a connection to a server that is to become a link."""
-        course = Course(self.me, _nonce(), server)
+        course = Course(self.me, _nonce(), server, self._has_left)
 
         def lost(reason: str) -> None:
             course.closed()
@@ -192,7 +195,8 @@ class Links:
         if not _is_new(peer):
             text = b"LINK_HELLO has to be the first packet"
             return peer.refuse(b"INVALID_COMMAND", text)
-        link = Link(Course(self.me, _nonce()), peer, self, 0)
+        course = Course(self.me, _nonce(), 0, self._has_left)
+        link = Link(course, peer, self, 0)
         self._begin(link)
         return link.dispatch(peer, (Command.LINK_HELLO, hello))
 

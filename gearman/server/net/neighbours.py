@@ -31,7 +31,7 @@ class Neighbours:
         self._known = set(map.members())
         self._jobs = BrokerLinks(listener.broker, lease)
         self._jobs.own(map.owners())
-        self.links = Links(me, self._listening, secret, lease, self._use)
+        self.links = Links(me, self._listening, secret, lease, self._use, map.has_left)
         listener.links = self.links
         map.listeners.append(self._changed)
 

@@ -128,6 +128,15 @@ class TestProofs:
         pair.acceptor = Course(SECOND._replace(id=9), OTHER_NONCE)
         assert pair.until_refused() == "another server answers at its address"
 
+    def test_a_server_that_has_left_is_refused_and_told_so(self):
+        pair = Pair()
+        pair.acceptor = Course(
+            *(SECOND, OTHER_NONCE, 0),
+            lambda server, epoch: (server, epoch) == (FIRST.id, FIRST.epoch),
+        )
+        text = "it has left the cluster, or others have removed it"
+        assert pair.until_refused() == text
+
     @pytest.mark.parametrize("other", [8, 9])
     def test_only_the_server_with_the_lower_id_opens_a_link(self, other):
         text = "the server with the lower id opens the link"

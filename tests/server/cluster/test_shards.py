@@ -48,6 +48,17 @@ def test_gained_shards_are_loaded_and_served(map_):
     assert map_.members()[8] == OTHER
 
 
+def test_server_that_is_not_seen_has_left_unless_it_has_joined_after_all_others(map_):
+    assert not map_.has_left(OTHER.id, OTHER.epoch)
+    map_.see(roll())
+    assert not map_.has_left(OTHER.id, OTHER.epoch)
+    assert not map_.has_left(9, OTHER.epoch + 1)
+    assert map_.has_left(9, OTHER.epoch - 1)
+    map_.see(roll(members=(ME,), other=NOBODY))
+    assert map_.has_left(OTHER.id, OTHER.epoch)
+    assert not map_.has_left(9, OTHER.epoch + 1)
+
+
 def served(map_, *shards):
     map_.see(roll(*shards))
     map_.change(Event.LOADED, frozenset(shards))

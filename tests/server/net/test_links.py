@@ -103,6 +103,7 @@ class Cluster:
         self, run: Callable[..., AbstractContextManager[Running]], stack: ExitStack
     ) -> None:
         self.members: dict[int, Server] = {}
+        self.departed: set[int] = set()
         self._run = run
         self._stack = stack
 
@@ -125,6 +126,7 @@ class Cluster:
             links = Links(
                 *(me, lambda: self.members, secret, lease),
                 lambda link: found[0].use(link),
+                lambda server, epoch: server in self.departed,
             )
             if config.tls is not None:
                 certificates = open_certificates(config.tls, dials=True)
@@ -266,6 +268,17 @@ class TestLinks:
         first.running.call(first.links.changed)
         first.until_alone()
         second.until_alone()
+
+    def test_a_server_that_has_left_and_does_not_know_is_refused(
+        self, cluster, messages
+    ):
+        second = cluster.add(2)
+        cluster.departed = {1}
+        first = cluster.add(1)
+        first.running.until(lambda: first.failures(2) > 1)
+        assert (first.links.up, second.links.up) == ({}, {})
+        refused = f"no link to {second.address}: it refuses: it has left the cluster"
+        assert messages.count(refused) == 1
 
     def test_a_link_whose_connection_is_dead_is_closed(
         self, cluster, messages, monkeypatch
