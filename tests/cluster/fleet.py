@@ -1,46 +1,52 @@
 """Servers of a cluster over one database, each with a network of its own to it."""
 
 import asyncio
+import re
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from tests.crash.process import Server
 from tests.servers import DEADLINE, HOST, free_port
 
+from .clocks import Clock, Clocks
 from .grounds import OWNED, Database, ground_of
-from .history import History
-from .proxy import Proxy
+from .history import NOBODY, History
+from .promises import Promises
+from .proxy import Network, Proxy
 
 JOINED = "has joined the cluster"
-READY = "ready (process"
+LINK = re.compile(r"the link to \S+:(\d+) is (up|lost)")
 
 
 class Fleet:
     """Some servers.
 
-    With a `conninfo` they connect by that, and not by a network of their own. If they
-    are `near`, their links are direct, and can't be cut.
+    If they are `near`, their links are direct, and can't be cut. With `clocks`, each
+    one has a wall clock of its own.
     """
 
     def __init__(
         self,
         database: Database,
         lease: float,
-        conninfo: str = "",
         options: Sequence[str] = (),
         near: bool = False,
+        clocks: Clocks | None = None,
     ) -> None:
         self.database = database
-        self.ground = ground_of(database, conninfo)
+        self.lease = lease
+        self.ground = ground_of(database)
         self.history = History()
         self.servers: list[Server] = []
-        self._lease = lease
         self._options = options
         self._near = near
-        self._proxies: dict[Server, Proxy] = {}
+        self._clocks = clocks
+        self._clock: dict[Server, Clock] = {}
+        self._networks: dict[Server, Network] = {}
         self._links: dict[Server, Proxy] = {}
-        self._all: list[Server] = []
+        # All that were started, by the ports of their addresses.
+        self._all: dict[int, Server] = {}
 
     @property
     def ports(self) -> list[int]:
@@ -49,26 +55,35 @@ class Fleet:
     async def add(self) -> Server:
         """Start a server, and return it when it has joined the cluster."""
         port = free_port()
-        proxy, links = Proxy(self.ground.port), Proxy(port)
-        await proxy.start()
+        network, links = Network(self.ground.ports), Proxy(port)
+        await network.start()
         await links.start()
+        address = port if self._near else links.port
+        clock = self._clocks.new() if self._clocks else None
         server = await Server.start(
-            *self.ground.options(proxy.port),
-            *("--cluster", "fleet", "--cluster-lease", str(self._lease)),
-            *("--cluster-address", f"{HOST}:{port if self._near else links.port}"),
+            *self.ground.options(network.ports),
+            *("--cluster", "fleet", "--cluster-lease", str(self.lease)),
+            *("--cluster-address", f"{HOST}:{address}"),
             *self._options,
             port=str(port),
             **self.ground.variables,
+            **(clock.variables if clock else {}),
         )
-        self._proxies[server] = proxy
+        if clock:
+            self._clock[server] = clock
+        self._networks[server] = network
         self._links[server] = links
         self.servers.append(server)
-        self._all.append(server)
+        self._all[address] = server
         await server.says(JOINED)
         return server
 
-    def network(self, server: Server) -> Proxy:
-        return self._proxies[server]
+    def network(self, server: Server) -> Network:
+        """Return the network between a server and the database."""
+        return self._networks[server]
+
+    def clock(self, server: Server) -> Clock:
+        return self._clock[server]
 
     def links(self, server: Server) -> Proxy:
         """Return the network of the links that others open to a server."""
@@ -77,12 +92,12 @@ class Fleet:
     async def remove(self, server: Server, number: int) -> None:
         """End a server by a signal."""
         self.servers.remove(server)
-        proxy = self._proxies.pop(server)
+        network = self._networks.pop(server)
         if number == signal.SIGTERM:
             await server.stop()
         else:
             await server.end()
-        await proxy.close()
+        await network.close()
         await self._links.pop(server).close()
 
     async def replace(self) -> None:
@@ -109,8 +124,31 @@ class Fleet:
 
     def log(self) -> str:
         """Return what all servers have logged."""
-        logs = [[f"port {server.port}", *server.lines] for server in self._all]
+        logs = [[f"port {server.port}", *server.lines] for server in self._all.values()]
         return "\n".join(line for log in logs for line in log)
+
+    def promises(self) -> Promises:
+        """Return what judges all that was seen, after all has ended."""
+        for server in self._all.values():
+            self.history.link(server.port, self._told(server))
+        rows = self.database.sql("SELECT shard, at, owner FROM changes")
+        self.history.change((row[0], row[1], self._port(row[2])) for row in rows)
+        rows = self.database.sql("SELECT server, at FROM departures")
+        self.history.leave((self._port(address), at) for address, at in rows)
+        return Promises(self.history, self.lease)
+
+    def _told(self, server: Server) -> Iterator[tuple[float, int, bool]]:
+        """Yield what a server has told of its links."""
+        for at, line in zip(server.times, server.lines, strict=True):
+            if found := LINK.search(line):
+                yield at, self._port(found[1]), found[2] == "up"
+
+    def _port(self, address: str | bytes | None) -> int:
+        """Return the port of the server with an address of the cluster."""
+        if not address:
+            return NOBODY
+        text = address if isinstance(address, str) else address.decode()
+        return self._all[int(text.rpartition(":")[2])].port
 
     def intruders(self) -> int:
         [(count,)] = self.database.sql("SELECT count(*) FROM intruders")
@@ -118,8 +156,10 @@ class Fleet:
 
     def broken(self) -> list[str]:
         """Return a sentence for each promise that was broken, after all has ended."""
-        self.history.change(self.database.sql("SELECT shard, at FROM changes"))
-        return [*self.history.broken(), *["a commit of no owner"] * self.intruders()]
+        promises = self.promises()
+        broken = promises.broken()
+        print(f"{self.history.summary()}; allowed: {dict(promises.allowed)}")
+        return [*broken, *["a commit of no owner"] * self.intruders()]
 
 
 @asynccontextmanager
@@ -127,12 +167,12 @@ async def fleet(
     database: Database,
     servers: int = 2,
     lease: float = 1.0,
-    conninfo: str = "",
     options: Sequence[str] = (),
     near: bool = False,
+    clocks: Clocks | None = None,
 ) -> AsyncIterator[Fleet]:
     """Run some servers that share the shards, with further `options`."""
-    running = Fleet(database, lease, conninfo, options, near)
+    running = Fleet(database, lease, options, near, clocks)
     try:
         await (await running.add()).ready()
         for statement in running.ground.watch:

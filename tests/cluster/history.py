@@ -1,96 +1,173 @@
-"""What clients and workers of a cluster saw, and whether it keeps its promises."""
+"""What the clients, workers, servers and the database of a cluster tell of its past.
+
+All times are in seconds since the epoch, by the clock of this process, which is that of
+the database, too. A time that never came is inf. A server is named by its port.
+"""
 
 import time
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from math import inf
+
+NOBODY = 0
 
 
-class Kind(Enum):
-    """What was seen.
-
-    A client has sent a job; it was acknowledged, or refused. A worker has got a job; it
-    has sent its result; the answer to a later request has arrived, so that the server
-    has the result.
+class Answer(Enum):
+    """What became of a foreground job: its result or its failure has come, or the
+    connection was lost.
     """
 
-    SENT = auto()
-    CREATED = auto()
-    REFUSED = auto()
-    STARTED = auto()
     RESULT = auto()
-    ENDED = auto()
+    FAIL = auto()
+    LOST = auto()
+
+
+@dataclass
+class Submission:
+    """A job that a client has sent; `job` is the number in its workload.
+
+    It was acknowledged with a handle, or refused. The client of a foreground job got
+    an answer, a result is the number of the run.
+    """
+
+    job: int
+    server: int
+    sent: float
+    unique: bytes = b""
+    background: bool = True
+    handle: bytes = b""
+    created: float = inf
+    refused: bool = False
+    answer: Answer | None = None
+    answered: float = inf
+    result: int = 0
+
+
+@dataclass
+class Run:
+    """A worker got a job; it has sent its result; and it got the answer to a later
+    request (`ended`), so that its server has the result.
+    """
+
+    number: int
+    job: int
+    handle: bytes
+    server: int
+    started: float
+    result: float = inf
+    ended: float = inf
+
+
+@dataclass(frozen=True)
+class Change:
+    """A shard has got another owner."""
+
+    at: float
+    owner: int
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A server had no link to another one."""
+
+    server: int
+    other: int
+    begin: float
+    end: float
 
 
 @dataclass
 class History:
-    """Events in their order; a job is named by the number in its workload.
-
-    The third part of an event is when the worker has got the job, in seconds since the
-    epoch. `shards` are those of the jobs, and `changes` are the times at which a shard
-    has got another owner.
+    """`changes` are those of a shard, in their order. `gone` says when a server was no
+    member any more. In `pauses` some server stood still. `strays` are answers that
+    nobody waited for.
     """
 
-    events: list[tuple[Kind, int, float]] = field(default_factory=list)
-    shards: dict[int, int] = field(default_factory=dict)
-    changes: dict[int, list[float]] = field(default_factory=dict)
+    submissions: dict[int, Submission] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+    changes: dict[int, list[Change]] = field(default_factory=dict)
+    gone: dict[int, list[float]] = field(default_factory=dict)
+    outages: list[Outage] = field(default_factory=list)
+    pauses: list[tuple[float, float]] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
+    clock: Callable[[], float] = time.time
+    # How many runs have ended.
+    ends: int = 0
 
-    def note(self, kind: Kind, job: int, started: float = 0.0) -> None:
-        self.events.append((kind, job, started))
+    # -- clients
 
-    def start(self, job: int, handle: bytes) -> float:
-        """Note that a worker has got a job, and return the time."""
-        self.shards[job] = int(handle.rpartition(b":")[2]) % 64
-        now = time.time()
-        self.note(Kind.STARTED, job, now)
-        return now
+    def sent(self, server: int, unique: bytes, background: bool) -> Submission:
+        """Note that a client sends a job; it has a new number."""
+        job = len(self.submissions) + 1
+        made = Submission(job, server, self.clock(), unique, background)
+        self.submissions[job] = made
+        return made
 
-    def change(self, changes: Iterable[tuple[int, float]]) -> None:
-        """Note when shards have got other owners."""
-        for shard, when in sorted(changes):
-            self.changes.setdefault(shard, []).append(when)
+    def created(self, submission: Submission, handle: bytes) -> None:
+        submission.handle = handle
+        submission.created = self.clock()
 
-    def count(self, kind: Kind) -> int:
-        return sum(each[0] == kind for each in self.events)
+    def answer(self, submission: Submission, answer: Answer, data: bytes = b"") -> None:
+        submission.answer = answer
+        submission.answered = self.clock()
+        submission.result = int(data or b"0")
 
-    def jobs(self, *kinds: Kind) -> set[int]:
-        return {job for kind, job, _ in self.events if kind in kinds}
+    # -- workers
 
-    def broken(self) -> Iterator[str]:
-        """Yield a sentence for each broken promise, when all jobs should have ended."""
-        lost = self.jobs(Kind.CREATED) - self.jobs(Kind.RESULT)
-        yield from (f"job {job} was acknowledged, and is lost" for job in sorted(lost))
-        invented = self.jobs(Kind.STARTED) - self.jobs(Kind.SENT)
-        yield from (f"job {job} was never submitted" for job in sorted(invented))
-        for job, changed in self._repeated():
-            if not changed:
-                yield f"job {job} has run again after its end, with the same owner"
+    def started(self, server: int, job: int, handle: bytes) -> Run:
+        run = Run(len(self.runs) + 1, job, handle, server, self.clock())
+        self.runs.append(run)
+        return run
 
-    @property
-    def repeated(self) -> int:
-        """How many jobs have run again after their end, since the owner changed."""
-        return sum(1 for _, changed in self._repeated() if changed)
+    def result(self, run: Run) -> None:
+        run.result = self.clock()
 
-    def _repeated(self) -> Iterator[tuple[int, bool]]:
-        """Yield jobs that started after their end.
+    def ended(self, run: Run) -> None:
+        run.ended = self.clock()
+        self.ends += 1
 
-        With each is whether its shard has got another owner between the start that led
-        to that end, and the new one. An owner may learn late that it is none: it
-        accepts results then.
-        """
-        ended: dict[int, float] = {}
-        for kind, job, started in self.events:
-            if kind == Kind.ENDED:
-                ended[job] = started
-            elif kind == Kind.STARTED and job in ended:
-                times = self.changes.get(self.shards.get(job, 0), [])
-                before, after = (bisect_right(times, t) for t in (ended[job], started))
-                yield job, before < after
+    # -- servers and the database
+
+    def change(self, changes: Iterable[tuple[int, float, int]]) -> None:
+        """Note when shards have got which owners."""
+        for shard, at, owner in sorted(changes):
+            self.changes.setdefault(shard, []).append(Change(at, owner))
+
+    def leave(self, departures: Iterable[tuple[int, float]]) -> None:
+        """Note which servers are no members any more since when."""
+        for server, at in departures:
+            self.gone.setdefault(server, []).append(at)
+
+    def link(self, server: int, told: Iterable[tuple[float, int, bool]]) -> None:
+        """Note when a server has told that its links to others were up, or lost."""
+        lost: dict[int, float] = {}
+        for at, other, up in told:
+            if not up:
+                lost[other] = at
+            elif other in lost:
+                self.outages.append(Outage(server, other, lost.pop(other), at))
+        for other, at in lost.items():
+            self.outages.append(Outage(server, other, at, inf))
 
     def summary(self) -> str:
-        counts = Counter(kind for kind, *_ in self.events)
-        told = ", ".join(f"{counts[kind]} {kind.name.lower()}" for kind in Kind)
-        changes = sum(map(len, self.changes.values()))
-        return f"{told}, {self.repeated} repeated, {changes} changes of shards"
+        submissions = self.submissions.values()
+        created = [each for each in submissions if each.created < inf]
+        background = [each for each in created if each.background]
+        uniques = [each for each in created if each.unique]
+        counts = {
+            "sent": len(submissions),
+            "stored": len(background),
+            "refused": sum(each.refused for each in submissions),
+            "foreground results": self._answers(Answer.RESULT),
+            "failures": self._answers(Answer.FAIL),
+            "lost connections": self._answers(Answer.LOST),
+            "joined by uniques": len(uniques) - len({each.handle for each in uniques}),
+            "runs": len(self.runs),
+            "changes of shards": sum(map(len, self.changes.values())),
+            "lost links": len(self.outages),
+        }
+        return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+    def _answers(self, kind: Answer) -> int:
+        return sum(each.answer is kind for each in self.submissions.values())

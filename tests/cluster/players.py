@@ -4,14 +4,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
-from itertools import count
 
 from tests.crash.players import Wire
 from tests.servers import DEADLINE
 from tests.wire import packet
 
 from .fleet import Fleet
-from .history import Kind
+from .history import Answer, Run, Submission
 
 FUNCTION = b"f"
 
@@ -19,7 +18,39 @@ FUNCTION = b"f"
 # accepts connections.
 PATIENCE = 3.0
 
+# How often a client that waits asks whether the server is there, and a worker that
+# sleeps whether there is a job.
+LOOK = 1.0
+
+# Few uniques, so that jobs with the same one meet. A job with one takes some time.
+UNIQUES = 6
+LONGEST_JOB = 0.05
+
+# Jobs that a worker does before it turns to another server.
+SHIFT = 60
+
 GONE = (OSError, TimeoutError, EOFError)
+
+
+class Connection:
+    """A connection to the server with this port."""
+
+    def __init__(self, wire: Wire, port: int) -> None:
+        self.wire = wire
+        self.port = port
+
+    async def send(self, name: str, *arguments: bytes) -> None:
+        await self.wire.send(packet(name, *arguments))
+
+    async def receive(self, patience: float = PATIENCE) -> tuple[str, list[bytes]]:
+        """Return name and arguments of the next packet."""
+        # Python 3.11's asyncio.wait_for may miss that it is cancelled.
+        async with asyncio.timeout(patience):
+            name, body = await self.wire.receive()
+        return name, body.split(b"\0")
+
+    def close(self) -> None:
+        self.wire.close()
 
 
 class Players:
@@ -27,85 +58,140 @@ class Players:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._numbers = count(1)
+        self._history = fleet.history
         self.submitting = True
 
-    async def _connect(self) -> Wire:
+    async def _connect(self) -> Connection:
         """Connect to the next server that accepts connections."""
         while True:
             ports = self._fleet.ports
             random.shuffle(ports)
             for port in ports:
                 with suppress(*GONE):
-                    return await Wire.connect(port)
+                    return Connection(await Wire.connect(port), port)
             await asyncio.sleep(0.02)
 
-    async def client(self) -> None:
+    async def client(self, background: bool, unique: bool) -> None:
+        """Submit jobs, one after the other."""
         while self.submitting:
-            with suppress(*GONE), closing(await self._connect()) as wire:
+            with suppress(*GONE), closing(await self._connect()) as link:
                 await _noted()
                 while self.submitting:
-                    await self._submit(wire)
+                    key = b""
+                    if unique:
+                        kind = b"bg" if background else b"fg"
+                        key = b"%b%d" % (kind, random.randrange(UNIQUES))
+                    await self._submit(link, key, background)
+                    await asyncio.sleep(0.005)
 
-    async def _submit(self, wire: Wire) -> None:
-        note, number = self._fleet.history.note, next(self._numbers)
-        note(Kind.SENT, number)
-        workload = b"%d" % number
-        await wire.send(packet("SUBMIT_JOB_BG", FUNCTION, b"", workload))
-        answer, _ = await _answer(wire)
+    async def _submit(self, link: Connection, unique: bytes, background: bool) -> None:
+        it = self._history.sent(link.port, unique, background)
+        name = "SUBMIT_JOB_BG" if background else "SUBMIT_JOB"
+        await link.send(name, FUNCTION, unique, b"%d" % it.job)
+        answer, arguments = await link.receive()
         if answer != "JOB_CREATED":
-            note(Kind.REFUSED, number)
+            it.refused = True
             await asyncio.sleep(0.1)
             raise TimeoutError("another server may accept it")
-        note(Kind.CREATED, number)
-        await asyncio.sleep(0.002)
+        self._history.created(it, arguments[0])
+        if not background:
+            try:
+                await self._wait(link, it)
+            except GONE:
+                self._history.answer(it, Answer.LOST)
+                raise
+
+    async def _wait(self, link: Connection, it: Submission) -> None:
+        """Wait for the result as long as the server answers at all."""
+        asked = False
+        while True:
+            try:
+                name, arguments = await link.receive(PATIENCE if asked else LOOK)
+            except TimeoutError:
+                if asked:
+                    raise
+                asked = True
+                await link.send("ECHO_REQ", b"there?")
+                continue
+            asked = False
+            if name == "ECHO_RES":
+                continue
+            if arguments[0] != it.handle:
+                text = f"job {it.job} got {name} of {arguments[0].decode()}"
+                self._history.strays.append(text)
+            elif name == "WORK_COMPLETE":
+                return self._history.answer(it, Answer.RESULT, arguments[1])
+            elif name == "WORK_FAIL":
+                return self._history.answer(it, Answer.FAIL)
 
     async def worker(self) -> None:
         while True:
-            with suppress(*GONE), closing(await self._connect()) as wire:
+            with suppress(*GONE), closing(await self._connect()) as link:
                 await _noted()
-                await wire.send(packet("CAN_DO", FUNCTION))
-                while await self._work(wire):
-                    pass
+                await link.send("CAN_DO", FUNCTION)
+                await self._work(link)
 
-    async def _work(self, wire: Wire) -> bool:
-        """Do a job and the next ones. Returns False if there has been none for long."""
-        history = self._fleet.history
-        job, started = 0, 0.0
-        for _ in range(100):
-            await wire.send(packet("GRAB_JOB"))
-            answer, body = await _answer(wire)
-            if job:
-                history.note(Kind.ENDED, job, started)
-                job = 0
+    async def _work(self, link: Connection) -> None:
+        """Do jobs until it is time to turn to another server, and sleep in between."""
+        history = self._history
+        run: Run | None = None
+        for _ in range(SHIFT):
+            await link.send("GRAB_JOB")
+            answer, arguments = await _awake(link)
+            if run is not None:
+                history.ended(run)
+                run = None
             if answer == "JOB_ASSIGN":
-                handle, _, workload = body.split(b"\0")
-                job = int(workload)
-                started = history.start(job, handle)
-                history.note(Kind.RESULT, job)
-                await wire.send(packet("WORK_COMPLETE", handle, b"r"))
+                handle, _, workload = arguments
+                run = history.started(link.port, int(workload), handle)
+                await self._take_time(int(workload))
+                history.result(run)
+                await link.send("WORK_COMPLETE", handle, b"%d" % run.number)
             else:
-                await asyncio.sleep(0.01)
-        return job > 0
+                await link.send("PRE_SLEEP")
+                with suppress(TimeoutError):
+                    await link.receive(LOOK)
+        if run is not None:
+            await link.send("ECHO_REQ", b"there?")
+            await _awake(link)
+            history.ended(run)
+
+    async def _take_time(self, job: int) -> None:
+        submission = self._history.submissions.get(job)
+        if submission is not None and submission.unique:
+            await asyncio.sleep(random.uniform(0, LONGEST_JOB))
 
 
 @asynccontextmanager
 async def playing(
-    fleet: Fleet, clients: int = 4, workers: int = 3
+    fleet: Fleet, workers: int = 3, plain: int = 4, others: int = 0
 ) -> AsyncIterator[Players]:
-    """Let clients and workers play; at the end, no acknowledged job is left."""
+    """Let clients and workers play; at the end, no acknowledged job is left.
+
+    There are `plain` clients with background jobs, and so many `others` of each other
+    kind.
+    """
     players = Players(fleet)
-    submitting = [asyncio.create_task(players.client()) for _ in range(clients)]
+    clients = [players.client(True, False) for _ in range(plain)]
+    for _ in range(others):
+        clients.append(players.client(True, True))
+        clients.append(players.client(False, True))
+        clients.append(players.client(False, False))
+    submitting = [asyncio.create_task(client) for client in clients]
     working = [asyncio.create_task(players.worker()) for _ in range(workers)]
     try:
         yield players
         players.submitting = False
-        await asyncio.gather(*submitting)
+        # The history shows those that wait in vain.
+        await asyncio.wait(submitting, timeout=DEADLINE + fleet.lease)
         await _drained(fleet)
     finally:
         for task in submitting + working:
             task.cancel()
-        await asyncio.gather(*submitting, *working, return_exceptions=True)
+        ended = await asyncio.gather(*submitting, *working, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
 
 
 async def _noted() -> None:
@@ -113,16 +199,18 @@ async def _noted() -> None:
     await asyncio.sleep(0.01)
 
 
-async def _answer(wire: Wire) -> tuple[str, bytes]:
-    # Python 3.11's asyncio.wait_for may miss that it is cancelled.
-    async with asyncio.timeout(PATIENCE):
-        return await wire.receive()
+async def _awake(link: Connection) -> tuple[str, list[bytes]]:
+    """Return the next packet that does not only wake a worker."""
+    while True:
+        answer = await link.receive()
+        if answer[0] != "NOOP":
+            return answer
 
 
 async def _drained(fleet: Fleet) -> None:
     """Return when no job is left in the database."""
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(DEADLINE + fleet.lease):
             while await asyncio.to_thread(_left, fleet):
                 await asyncio.sleep(0.1)
     except TimeoutError:

@@ -1,7 +1,8 @@
-"""A network between a server and the database that tests can cut."""
+"""Networks that tests can cut, and make slow."""
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
+from collections.abc import Sequence
 from contextlib import suppress
 
 from tests.servers import HOST
@@ -11,7 +12,8 @@ class Proxy:
     """Passes connections on to a port; `port` is its own.
 
     While it is cut, nothing gets through, and nobody is told: connections stay open, as
-    with a cable that was pulled.
+    with a cable that was pulled. All data arrive `delay` seconds later than they were
+    sent.
     """
 
     def __init__(self, target: int) -> None:
@@ -20,6 +22,7 @@ class Proxy:
         self._passing.set()
         self._connections: set[asyncio.Task[None]] = set()
         self.port = 0
+        self.delay = 0.0
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, HOST, 0)
@@ -69,8 +72,46 @@ class Proxy:
 
     async def _pass(self, reader: StreamReader, writer: StreamWriter) -> None:
         while data := await reader.read(65536):
+            if self.delay:
+                # What comes meanwhile waits in the socket.
+                await asyncio.sleep(self.delay)
             await self._passing.wait()
             writer.write(data)
             await writer.drain()
         await self._passing.wait()
         writer.transport.abort()
+
+
+class Network:
+    """The connections of a server to some ports, each by a port of its own."""
+
+    def __init__(self, targets: Sequence[int]) -> None:
+        self._proxies = [Proxy(target) for target in targets]
+
+    @property
+    def ports(self) -> list[int]:
+        return [proxy.port for proxy in self._proxies]
+
+    async def start(self) -> None:
+        for proxy in self._proxies:
+            await proxy.start()
+
+    async def close(self) -> None:
+        for proxy in self._proxies:
+            await proxy.close()
+
+    def cut(self) -> None:
+        for proxy in self._proxies:
+            proxy.cut()
+
+    def heal(self) -> None:
+        for proxy in self._proxies:
+            proxy.heal()
+
+    def sever(self) -> None:
+        for proxy in self._proxies:
+            proxy.sever()
+
+    def slow_down(self, seconds: float) -> None:
+        for proxy in self._proxies:
+            proxy.delay = seconds

@@ -1,69 +1,58 @@
-"""The checker of histories: it finds each lie."""
+"""What a history notes of clients, workers, servers and the database."""
 
-from tests.cluster.history import History, Kind
+from itertools import count
+from math import inf
 
-GOOD = [
-    (Kind.SENT, 1, 0.0),
-    (Kind.CREATED, 1, 0.0),
-    (Kind.STARTED, 1, 10.0),
-    (Kind.RESULT, 1, 0.0),
-    (Kind.ENDED, 1, 10.0),
-]
+from tests.cluster.history import Answer, Change, History, Outage
 
 
-def broken(*more, without=()):
-    events = [event for event in GOOD if event not in without]
-    return list(History([*events, *more]).broken())
+def history():
+    return History(clock=map(float, count(10)).__next__)
 
 
-def test_good_history_has_no_fault():
-    assert broken() == []
-    assert broken((Kind.SENT, 2, 0), (Kind.REFUSED, 2, 0), (Kind.SENT, 3, 0)) == []
+def test_submissions_and_runs_have_their_times():
+    told = history()
+    it = told.sent(4730, b"u", background=False)
+    told.created(it, b"H:1")
+    run = told.started(4731, it.job, b"H:1")
+    assert told.ends == 0
+    told.result(run)
+    told.ended(run)
+    told.answer(it, Answer.RESULT, b"1")
+    assert told.ends == 1
+    assert (it.sent, it.created, it.answered) == (10, 11, 15)
+    assert (run.started, run.result, run.ended) == (12, 13, 14)
+    assert (it.job, it.result, run.number) == (1, 1, 1)
+    assert told.sent(4730, b"", background=True).job == 2
 
 
-def test_lost_job_is_found():
-    lost = "job 1 was acknowledged, and is lost"
-    assert broken(without=[(Kind.RESULT, 1, 0)]) == [lost]
+def test_changes_of_owners_are_in_the_order_of_their_times():
+    told = history()
+    told.change([(3, 7.0, 4730), (3, 5.0, 4731), (4, 6.0, 0)])
+    assert told.changes == {
+        3: [Change(5.0, 4731), Change(7.0, 4730)],
+        4: [Change(6, 0)],
+    }
 
 
-def test_job_that_nobody_submitted_is_found():
-    assert broken((Kind.STARTED, 2, 11)) == ["job 2 was never submitted"]
+def test_servers_may_leave_more_than_once():
+    told = history()
+    told.leave([(4730, 5.0), (4730, 7.0)])
+    assert told.gone == {4730: [5.0, 7.0]}
 
 
-AGAIN = "job 1 has run again after its end, with the same owner"
-
-
-def test_job_that_runs_again_is_found():
-    assert broken((Kind.STARTED, 1, 11)) == [AGAIN]
-
-
-def again(shard, when):
-    """Return the history of a job of shard 3 that runs again; a shard has changed."""
-    history = History([*GOOD, (Kind.STARTED, 1, 12.0)], {1: 3})
-    history.change([(shard, when)])
-    return history
-
-
-def test_job_may_run_again_if_the_owner_of_its_shard_has_changed():
-    assert list(again(3, 11.0).broken()) == []
-    assert again(3, 11.0).repeated == 1
-
-
-def test_other_changes_of_owners_are_no_excuse():
-    assert list(again(4, 11.0).broken()) == [AGAIN]
-    assert list(again(3, 9.0).broken()) == [AGAIN]
-    assert list(again(3, 13.0).broken()) == [AGAIN]
-
-
-def test_job_may_run_again_if_its_end_is_not_certain():
-    assert broken((Kind.STARTED, 1, 11), without=[(Kind.ENDED, 1, 10)]) == []
-
-
-def test_start_notes_the_shard():
-    history = History()
-    history.start(5, b"H:host:130")
-    assert history.shards == {5: 2}
+def test_link_is_missing_between_its_loss_and_the_next_one():
+    told = history()
+    lines = [(1.0, 2, True), (3.0, 2, False), (4.0, 5, False), (6.0, 2, True)]
+    told.link(4730, lines)
+    assert told.outages == [Outage(4730, 2, 3.0, 6.0), Outage(4730, 5, 4.0, inf)]
 
 
 def test_summary_has_the_numbers():
-    assert "1 sent, 1 created, 0 refused" in History(GOOD).summary()
+    told = history()
+    for _ in range(2):
+        told.created(told.sent(4730, b"u", background=True), b"H:1")
+    told.answer(told.sent(4730, b"", background=False), Answer.LOST)
+    text = told.summary()
+    for part in "3 sent", "2 stored", "1 joined by uniques", "1 lost connections":
+        assert part in text

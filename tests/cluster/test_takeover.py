@@ -16,7 +16,6 @@ from tests.servers import DEADLINE
 from tests.wire import packet
 
 from .fleet import Fleet, fleet
-from .history import Kind
 from .players import playing
 
 pytestmark = pytest.mark.interop
@@ -64,9 +63,9 @@ def play(database, story, **options):
 
 async def played(running: Fleet, jobs: int = 100) -> None:
     """Return when so many more jobs have ended."""
-    enough = running.history.count(Kind.ENDED) + jobs
+    enough = running.history.ends + jobs
     async with asyncio.timeout(30):
-        while running.history.count(Kind.ENDED) < enough:
+        while running.history.ends < enough:
             await asyncio.sleep(0.02)
 
 

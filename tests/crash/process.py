@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,12 +30,13 @@ def queue_options(store: Store, queue: str = "{}") -> Iterator[str]:
 
 
 class Server:
-    """A job server on a port of its own; `lines` is its log."""
+    """A job server on a port of its own; `lines` is its log, read at these `times`."""
 
     def __init__(self, process: Process, port: int) -> None:
         self.process = process
         self.port = port
         self.lines: list[str] = []
+        self.times: list[float] = []
         self._news = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
@@ -66,6 +68,7 @@ class Server:
     async def _read(self) -> None:
         assert self.process.stderr is not None
         async for line in self.process.stderr:
+            self.times.append(time.time())
             self.lines.append(line.decode(errors="replace").rstrip("\n"))
             self._news.set()
         self._news.set()
