@@ -68,6 +68,11 @@ class Keeper:
         return self._neighbours.calm(time.monotonic())
 
     @property
+    def answers(self) -> bool:
+        """Whether the database has answered when it was asked last."""
+        return not self._failing
+
+    @property
     def giving(self) -> bool:
         """Whether shards are being given away. Read it before `roll`."""
         return self._gift is not None

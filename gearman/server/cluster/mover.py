@@ -140,7 +140,9 @@ class Mover:
         keeper, found = self._keeper, self._map
         if self._draining and not self._others():
             return self._finish()
-        if not (keeper.calm or self._draining):
+        # What does not leave at once would be out of service without the database: it
+        # can neither be given away nor be loaded again.
+        if not (keeper.calm and keeper.answers or self._draining):
             return None
         now = time.monotonic()
         self._busy = {s: until for s, until in self._busy.items() if until > now}

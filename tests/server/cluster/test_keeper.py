@@ -195,10 +195,12 @@ def test_failures_are_told_once_and_make_the_server_doubt(keep, register, messag
     is_state(keeper, State.IN_DOUBT)
     until(lambda: messages.count("stored jobs are held until it is renewed"))
     happens(register, "renew", 3)
+    assert not keeper.answers
     assert messages.count("cannot be asked for: the database is down") == 1
     register.error = None
     is_state(keeper, State.MEMBER)
     until(lambda: messages.count("stored jobs are handed out again"))
+    assert keeper.answers
     assert messages.count("can be asked for again") == 1
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from gearman.queue import NOBODY, Cluster, Roll, StoredJob
 from gearman.server.broker import Broker, Peer
+from gearman.server.cluster.balance import MOST
 from gearman.server.cluster.home import ALL_SHARDS
 from gearman.server.cluster.keeper import Keeper
 from gearman.server.cluster.mover import Mover
@@ -152,6 +153,20 @@ def test_no_more_is_given_while_the_database_is_asked_to_give():
         site.joins()
         assert site.mover.look()
         assert not site.map.leaving()
+
+    play(story)
+
+
+def test_all_shards_are_served_while_the_database_does_not_answer():
+    async def story(site):
+        site.joins()
+        found = {"giving": False, "roll": site.database.look(), "calm": True}
+        site.mover._keeper = SimpleNamespace(**found, answers=False)
+        assert site.mover.look()
+        assert site.map.served() == ALL_SHARDS
+        site.mover._keeper.answers = True
+        assert site.mover.look()
+        assert len(site.map.leaving()) == MOST
 
     play(story)
 
