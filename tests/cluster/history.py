@@ -150,6 +150,15 @@ class History:
         for other, at in lost.items():
             self.outages.append(Outage(server, other, at, inf))
 
+    def about(self, jobs: Iterable[int]) -> str:
+        """Return all that is known of some jobs, and of their shards."""
+        told = [self.submissions[job] for job in jobs if job in self.submissions]
+        handles = {it.handle for it in told}
+        runs = [run for run in self.runs if run.job in jobs or run.handle in handles]
+        shards = {int(run.handle.rpartition(b":")[2]) % 64 for run in runs}
+        changes = [f"{shard}: {self.changes.get(shard)}" for shard in shards]
+        return "\n".join([*map(str, told), *map(str, runs), *changes])
+
     def summary(self) -> str:
         submissions = self.submissions.values()
         created = [each for each in submissions if each.created < inf]

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import signal
 import time
 from collections import Counter
@@ -179,4 +180,7 @@ async def survive(
             broken = running.broken()
     seconds = time.monotonic() - began
     print(f"seed {seed}, {faults} faults, {seconds:.0f} s: {dict(nemesis.struck)}")
+    for sentence in broken[:10]:
+        jobs = {int(number) for number in re.findall(r"job (\d+)", sentence)}
+        print(sentence, running.history.about(jobs), sep="\n", flush=True)
     assert broken == [], broken[:10]

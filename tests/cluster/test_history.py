@@ -56,3 +56,14 @@ def test_summary_has_the_numbers():
     text = told.summary()
     for part in "3 sent", "2 stored", "1 joined by uniques", "1 lost connections":
         assert part in text
+
+
+def test_what_is_known_of_a_job_is_told():
+    told = history()
+    it = told.sent(4730, b"u", background=True)
+    told.created(it, b"H:host:67")
+    told.started(4731, it.job, b"H:host:67")
+    told.change([(3, 7.0, 4730), (4, 7.0, 4730)])
+    first, run, changes = told.about({it.job, 9}).splitlines()
+    assert (first, run) == (str(it), str(told.runs[0]))
+    assert changes == f"3: {told.changes[3]}"
