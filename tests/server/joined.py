@@ -4,6 +4,7 @@ Clients and workers send and get packets, and so do the links: all of it are byt
 """
 
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from gearman import _framing
@@ -24,7 +25,8 @@ class End:
         self.server = server
         self.peer = Peer("10.0.0.1", 99)
         server.broker.connect(self.peer)
-        self.remote = server.links.up(self.peer, other)
+        self.pings = SimpleNamespace(pinged=0, answered=0)
+        self.remote = server.links.up(self.peer, other, self.pings)
         self._verbs = verbs(server.links, self.remote)
         self._decoder = _framing.Decoder(BOTH)
 
@@ -115,6 +117,12 @@ class Joined:
         """Pass on what one server has to send to another one with a lower number."""
         other, end = self._links[second, first]
         other.receive(end.sent())
+
+    def pings(self, first: int, second: int) -> SimpleNamespace:
+        """Return the numbers of pings that the first server has sent the second one."""
+        low, high = sorted((first, second))
+        end, other = self._links[low, high]
+        return end.pings if first == low else other.pings
 
     def step(self) -> bool:
         """Pass on what the links have to send; return False if that is nothing."""

@@ -133,6 +133,8 @@ class Course:
     `dialed` is the id of the other one; otherwise it is 0. `has_left` says of the id
     and the epoch of a server that it is no member any more. `other` is what the other
     one has said about itself. `lag` is the time between the last ping and its answer.
+    `pinged` is the number of the last ping, `answered` that of the last answered one: all
+    that was sent before that has arrived.
 
     Methods return the packets to be sent. They raise LinkError if the link must end.
     """
@@ -156,8 +158,8 @@ class Course:
         self._other_hello: Arguments = ()
         self._dialed = dialed
         self._trust = Trust(None, certified=False, near=False)
-        # The number of the last ping, and when it was sent; how many were not answered.
-        self._pings = 0
+        self.pinged = self.answered = 0
+        # When the last ping was sent, and how many were not answered.
         self._sent = inf
         self._missed = 0
         # When something is to be done.
@@ -205,11 +207,11 @@ class Course:
         if self._missed == MISSED:
             text = f"nothing has come from it for {PING * MISSED:g} seconds"
             raise LinkError(text, told=False)
-        self._pings += 1
+        self.pinged += 1
         self._missed += 1
         self._sent = now
         self.due = now + PING
-        return [(_PING, (b"%d" % self._pings,))]
+        return [(_PING, (b"%d" % self.pinged,))]
 
     def receive(self, number: int, arguments: Arguments, now: float) -> Packets | None:
         """Take a packet of the other server, None if it is for others to take."""
@@ -224,7 +226,9 @@ class Course:
     def _answered(self, arguments: Arguments, now: float) -> Packets:
         # An answer to an earlier ping says that the other server is alive, too.
         self._missed = 0
-        if arguments == (b"%d" % self._pings,):
+        number = int(arguments[0]) if _NUMBER.fullmatch(arguments[0]) else 0
+        self.answered = max(self.answered, min(number, self.pinged))
+        if number == self.pinged:
             self.lag = now - self._sent
         return []
 

@@ -45,7 +45,7 @@ class Neighbours:
         self._jobs.taking_over.ask(shards, then)
 
     def _use(self, link: Link) -> Mapping[int, Verb]:
-        return verbs(self._jobs, self._jobs.up(link.peer, link.id))
+        return verbs(self._jobs, self._jobs.up(link.peer, link.id, link.course))
 
     def _changed(self) -> None:
         members = self._map.members()

@@ -233,6 +233,15 @@ class TestPings:
             del ping
         assert pair.dialer.lag == inf
 
+    def test_answers_say_what_has_arrived(self, pair):
+        for second in (1.0, 2.0, 3.0):
+            pair.dialer.tick(second)
+        assert (pair.dialer.pinged, pair.dialer.answered) == (3, 0)
+        for answer, answered in ((b"2", 2), (b"1", 2), (b"x", 2), (b"9", 3)):
+            assert pair.dialer.receive(PONG, (answer,), 3.5) == []
+            assert pair.dialer.answered == answered
+        assert pair.dialer.lag == inf
+
     def test_other_packets_are_for_others(self, pair):
         assert pair.dialer.receive(Command.WORK_DATA, (b"H:1", b""), 1.0) is None
 

@@ -233,8 +233,8 @@ class TestLinks:
         link, blocker = first.link(second), Blocker()
         pressure = link.peer.connection.pressure
         first.running.call(lambda: pressure.held(blocker))
-        before = link.course._pings
-        first.running.until(lambda: link.course._pings > before + 3 * MISSED)
+        before = link.course.pinged
+        first.running.until(lambda: link.course.pinged > before + 3 * MISSED)
         assert first.link(second) is link
         first.running.call(lambda: pressure.released_by(blocker))
         first.until_linked(second)

@@ -19,7 +19,7 @@ from .borrowing import Borrowing
 from .lending import Lending
 from .lookup import Lookup
 from .questions import Questions
-from .remote import LinkClient, LinkWorker, Remote, Ticket
+from .remote import LinkClient, LinkWorker, Pings, Remote, Ticket
 from .routes import Routes
 from .settings import Settings
 from .sharing import Sharing
@@ -78,14 +78,14 @@ class Links:
 
     # -- links and owners
 
-    def up(self, peer: Peer, server: int) -> Remote:
+    def up(self, peer: Peer, server: int, pings: Pings) -> Remote:
         """Use a connection as the link to a server; its identity is proved."""
         remote = self.remotes.get(server)
         if remote is None:
             remote = self.remotes[server] = Remote(server, self._broker.jobs)
         elif remote.peer is not None:
             self.down(remote)
-        remote.connect(peer)
+        remote.connect(peer, pings)
         self._by_peer[peer] = remote
         self.routes.look()
         self.borrowing.report(remote)
@@ -106,6 +106,7 @@ class Links:
             return
         del self._by_peer[peer]
         remote.connect(None)
+        remote.owner.unlink()
         remote.since = broker.now
         congested = broker.jobs.congested
         ours = (peer, remote.client, remote.worker, remote.owner)

@@ -6,6 +6,7 @@ server is three peers here. They remain while the link is broken.
 """
 
 from collections import deque
+from typing import Protocol
 
 from ....commands import REQUEST
 from ....framing import encode
@@ -16,6 +17,7 @@ from ..constants import (
     LINK_REFUSED,
     LINK_STARTED,
     WORK_CANCEL,
+    WORK_COMPLETE,
 )
 from ..jobs import Jobs
 from ..model import Job, Peer
@@ -24,6 +26,15 @@ from ..states import RUNNING
 # If the results of the jobs of a server that is gone take more bytes, the next ones are
 # dropped.
 MOST_KEPT = 64 * 1024 * 1024
+
+
+class Pings(Protocol):
+    """How far a link has come: the numbers of the last ping, and of the last one that
+    was answered. All that was sent before that has arrived.
+    """
+
+    pinged: int
+    answered: int
 
 
 class Remote:
@@ -42,6 +53,7 @@ class Remote:
     def __init__(self, server: int, jobs: Jobs) -> None:
         self.id = server
         self.peer: Peer | None = None
+        self.pings: Pings | None = None
         self.since = 0.0
         self.client = LinkClient(self, jobs)
         self.worker = LinkWorker(self)
@@ -51,9 +63,10 @@ class Remote:
         self.told: dict[bytes, None] = {}
         self.asked: dict[bytes, deque[Peer | None]] = {}
 
-    def connect(self, peer: Peer | None) -> None:
+    def connect(self, peer: Peer | None, pings: Pings | None = None) -> None:
         """Use another connection from now on, or none."""
         self.peer = peer
+        self.pings = pings
         for each in (self.client, self.worker, self.owner):
             each.connection = None if peer is None else peer.connection
             each.address = self.client.address if peer is None else peer.address
@@ -141,7 +154,8 @@ class LinkOwner(Peer):
 
     While there is no link, what it should get is `kept`, by the handle of the job;
     `kept_size` is the sum of the bytes. What the jobs have sent that are `spoiled` was
-    too much.
+    too much. Results are also kept for the case that the link breaks while they are under
+    way: until a ping is answered that was sent later.
     """
 
     def __init__(self, remote: Remote) -> None:
@@ -151,6 +165,9 @@ class LinkOwner(Peer):
         self.kept: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
         self.kept_size = 0
         self.spoiled: dict[bytes, None] = {}
+        # Each with the number of the last ping before it; and the sum of their bytes.
+        self._under_way: deque[tuple[int, tuple[bytes, ...]]] = deque()
+        self._under_way_size = 0
 
     def send(self, command: int, arguments: tuple[bytes, ...]) -> None:
         remote = self.remote
@@ -159,9 +176,31 @@ class LinkOwner(Peer):
             return
         remote.request(command, arguments)
         self.blocked = remote.peer.blocked
+        if command == WORK_COMPLETE and remote.pings is not None:
+            self._note(remote.pings, arguments)
 
     def repeat(self, times: int, command: int, arguments: tuple[bytes, ...]) -> None:
         self.send(command, arguments)
+
+    def _note(self, pings: Pings, result: tuple[bytes, ...]) -> None:
+        """Note that a result is under way, and forget those that have arrived."""
+        under_way = self._under_way
+        under_way.append((pings.pinged, result))
+        self._under_way_size += sum(map(len, result))
+        while under_way[0][0] < pings.answered or self._under_way_size > MOST_KEPT:
+            self._under_way_size -= sum(map(len, under_way.popleft()[1]))
+            if not under_way:
+                break
+
+    def unlink(self) -> None:
+        """Keep the results that may not have arrived, since the link is broken.
+
+        Those that have are not expected any more, and change nothing.
+        """
+        for _, result in self._under_way:
+            self.keep(WORK_COMPLETE, result)
+        self._under_way.clear()
+        self._under_way_size = 0
 
     def keep(self, command: int, arguments: tuple[bytes, ...]) -> None:
         """Keep a packet for the link to come, if there is room.

@@ -555,14 +555,64 @@ class TestBrokenLink:
         assert here.grab() == handle
 
     def test_job_is_queued_again_that_the_other_server_does_not_run(self, pair):
-        client, worker, handle = lent(pair)
-        worker.send(C.WORK_COMPLETE, handle, b"lost with the link")
+        worker, client = pair.member(2).worker(), pair.member(1).connect()
+        pair.run()
+        handle = client.submit()
+        pair.pass_on(1, 2)
+        pair.pass_on_to(2, 1)
+        assert handle in pair.member(1).links.remotes[2].worker.jobs
         pair.cut(1, 2)
         pair.join(1, 2)
-        worker.send(C.PRE_SLEEP)
-        pair.run()
+        assert got(pair, worker) == [[(C.NOOP,)]]
         assert worker.grab() == handle
         assert client.got() == []
+
+    def test_result_that_was_lost_with_the_link_is_sent_again(self, pair):
+        client, worker, handle = lent(pair)
+        worker.send(C.WORK_COMPLETE, handle, b"r")
+        pair.cut(1, 2)
+        pair.join(1, 2)
+        assert client.got() == [(C.WORK_COMPLETE, handle, b"r")]
+        worker.send(C.PRE_SLEEP)
+        assert got(pair, worker) == [[]]
+        assert pair.member(1).broker.jobs.known == {}
+
+    def test_result_that_had_arrived_changes_nothing(self, pair):
+        client, worker, handle = lent(pair)
+        worker.send(C.WORK_COMPLETE, handle, b"r")
+        assert got(pair, client) == [[(C.WORK_COMPLETE, handle, b"r")]]
+        pair.cut(1, 2)
+        assert handle in pair.member(2).links.remotes[1].owner.kept
+        pair.join(1, 2)
+        assert got(pair, client, worker) == [[], []]
+        assert pair.member(1).broker.jobs.known == {}
+        assert pair.member(2).links.remotes[1].owner.kept == {}
+
+    def test_results_that_have_arrived_are_forgotten(self, pair):
+        pings = pair.pings(2, 1)
+        owner = pair.member(2).links.remotes[1].owner
+        pings.pinged = 1
+        owner.send(C.WORK_COMPLETE, (b"H:test:2", b"r"))
+        pings.pinged = 2
+        owner.send(C.WORK_COMPLETE, (b"H:test:4", b"r"))
+        # The first ping was sent before the first result.
+        pings.answered = 1
+        owner.send(C.WORK_COMPLETE, (b"H:test:6", b"r"))
+        pings.answered = 2
+        owner.send(C.WORK_COMPLETE, (b"H:test:8", b"r"))
+        pair.cut(1, 2)
+        assert [*owner.kept] == [b"H:test:4", b"H:test:6", b"H:test:8"]
+
+    def test_results_under_way_have_a_limit(self, pair):
+        owner = pair.member(2).links.remotes[1].owner
+        for number in range(5):
+            owner.send(C.WORK_COMPLETE, (b"H:test:%d" % number, bytes(20 * 1024**2)))
+        pair.cut(1, 2)
+        assert [*owner.kept] == [b"H:test:2", b"H:test:3", b"H:test:4"]
+        pair.join(1, 2)
+        owner.send(C.WORK_COMPLETE, (b"H:test:5", bytes(65 * 1024**2)))
+        pair.cut(1, 2)
+        assert owner.kept == {}
 
     def test_client_that_leaves_meanwhile_has_no_job(self, pair):
         client, worker, handle = lent(pair)
