@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -97,6 +98,7 @@ class Fleet:
             await server.stop()
         else:
             await server.end()
+        self.history.ends_of_servers[server.port] = time.time()
         await network.close()
         await self._links.pop(server).close()
 

@@ -91,6 +91,8 @@ class History:
     outages: list[Outage] = field(default_factory=list)
     pauses: list[tuple[float, float]] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
+    # When the process of a server has ended.
+    ends_of_servers: dict[int, float] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
     # How many runs have ended.
     ends: int = 0
@@ -140,15 +142,20 @@ class History:
             self.gone.setdefault(server, []).append(at)
 
     def link(self, server: int, told: Iterable[tuple[float, int, bool]]) -> None:
-        """Note when a server has told that its links to others were up, or lost."""
+        """Note when a server has told that its links to others were up, or lost.
+
+        When one of both servers has ended, no link is missing.
+        """
         lost: dict[int, float] = {}
         for at, other, up in told:
             if not up:
                 lost[other] = at
             elif other in lost:
                 self.outages.append(Outage(server, other, lost.pop(other), at))
+        ends = self.ends_of_servers
         for other, at in lost.items():
-            self.outages.append(Outage(server, other, at, inf))
+            end = min(ends.get(server, inf), ends.get(other, inf))
+            self.outages.append(Outage(server, other, at, max(at, end)))
 
     def about(self, jobs: Iterable[int]) -> str:
         """Return all that is known of some jobs, and of their shards."""

@@ -17,6 +17,9 @@ from .history import NOBODY, Answer, History, Outage, Run, Submission
 # Seconds by which a log may tell later of a link than the server knew it.
 LATE = 0.5
 
+# The part of a lease after which all servers have seen that one is gone.
+SEEN = 5
+
 
 def shard_of(handle: bytes) -> int:
     return int(handle.rpartition(b":")[2]) % SHARDS
@@ -57,18 +60,19 @@ class Promises:
             runs = [run for run in self._runs.get(it.handle, ()) if run.result < inf]
             if not runs:
                 yield f"job {it.job} was acknowledged, and is lost"
-            elif all(self._known_end(run) < it.sent for run in runs):
+            elif all(self._known_end(run, run.server) < it.sent for run in runs):
                 if self._stood_still(it):
                     self.allowed["joined while a server stood still"] += 1
                 else:
                     yield f"job {it.job} has joined one that had ended before"
 
-    def _known_end(self, run: Run) -> float:
-        """Return when the owner of a job has the result, at the latest.
+    def _known_end(self, run: Run, server: int) -> float:
+        """Return when a server knows that a job has ended, at the latest.
 
-        The server of the worker sends it over a link, if it is not the owner.
+        If the worker's server is not the owner, it sends the result over a link, and so
+        does the owner to the servers of clients.
         """
-        if self._owner(shard_of(run.handle), run.started) == run.server:
+        if self._owner(shard_of(run.handle), run.started) == run.server == server:
             return run.ended
         return run.ended + self._patience
 
@@ -140,7 +144,8 @@ class Promises:
             return "another owner"
         if before.server != owner:
             gone = self._history.gone.get(before.server, ())
-            if any(begin < at <= end for at in gone):
+            # The owner may not have known it when it lent the job.
+            if any(begin - self._lease / SEEN < at <= end for at in gone):
                 return "the server of its worker is gone"
             if any(self._is_long(each, begin, end) for each in self._between(before)):
                 return "no link to the server of its worker"
@@ -175,7 +180,7 @@ class Promises:
             if it.answer is Answer.RESULT:
                 if run is None or not self._is_same(it, run):
                     yield f"job {it.job} got the result of something else"
-                elif self._known_end(run) < it.sent:
+                elif self._known_end(run, it.server) < it.sent:
                     yield f"job {it.job} got a result from before it was submitted"
             elif it.answer is Answer.FAIL and not self._was_started(it):
                 yield f"job {it.job} failed, and no worker has got it"
@@ -185,7 +190,7 @@ class Promises:
         return any(
             self._is_same(it, run)
             and run.started < it.answered
-            and self._known_end(run) > it.sent
+            and self._known_end(run, it.server) > it.sent
             for run in self._history.runs
         )
 
@@ -237,7 +242,11 @@ class Promises:
         begin = min(each.sent for each in joined)
         if self._changed(shard_of(it.handle), begin, it.created):
             return True
-        return not it.background and self._lost_link(begin, it.created)
+        # A server that is cut off goes on with foreground jobs as if it were the owner.
+        return not it.background and any(
+            each.begin - LATE < it.created and begin < each.end + LATE
+            for each in self._history.outages
+        )
 
     # -- the past of servers
 

@@ -48,6 +48,14 @@ def test_link_is_missing_between_its_loss_and_the_next_one():
     assert told.outages == [Outage(4730, 2, 3.0, 6.0), Outage(4730, 5, 4.0, inf)]
 
 
+def test_link_to_a_server_that_has_ended_is_not_missing():
+    told = history()
+    told.ends_of_servers = {5: 7.0, 4731: 2.0}
+    told.link(4730, [(4.0, 5, False)])
+    told.link(4731, [(4.0, 4730, False)])
+    assert told.outages == [Outage(4730, 5, 4.0, 7.0), Outage(4731, 4730, 4.0, 4.0)]
+
+
 def test_summary_has_the_numbers():
     told = history()
     for _ in range(2):

@@ -145,10 +145,11 @@ class TestEnds:
 
     def test_job_may_run_again_if_the_server_of_its_worker_is_gone(self):
         allowed = {"ran again: the server of its worker is gone": 1}
-        gone = {OTHER: [6.0]}
-        assert judged(runs=[self.AWAY, AGAIN], gone=gone) == ([], allowed)
+        for at in (6.0, 2.9):
+            gone = {OTHER: [at]}
+            assert judged(runs=[self.AWAY, AGAIN], gone=gone) == ([], allowed)
 
-    @pytest.mark.parametrize("gone", [{OTHER: [2.0, 13.0]}, {4732: [6.0]}])
+    @pytest.mark.parametrize("gone", [{OTHER: [2.7, 13.0]}, {4732: [6.0]}])
     def test_other_servers_that_are_gone_are_no_excuse(self, gone):
         assert broken(runs=[self.AWAY, AGAIN], gone=gone) == self.TWICE
 
@@ -207,6 +208,15 @@ class TestForegroundJobs:
         first = replace(AWAITED, unique=UNIQUE)
         late = replace(first, job=2, sent=5.5, created=5.6, answered=5.7)
         told = broken([first, late])
+        assert told == ["job 2 got a result from before it was submitted"]
+
+    def test_server_of_a_client_may_learn_later_of_the_end(self):
+        first = replace(AWAITED, unique=UNIQUE)
+        times = {"sent": 5.5, "created": 5.6, "answered": 5.7}
+        late = replace(first, job=2, server=OTHER, **times)
+        assert broken([first, late]) == []
+        later = replace(late, sent=11.5, created=11.6, answered=11.7)
+        told = broken([first, later])
         assert told == ["job 2 got a result from before it was submitted"]
 
     def test_job_may_fail_if_a_worker_has_got_it(self):
@@ -280,3 +290,8 @@ class TestUniques:
         )
         assert self.judged(second, first) == (self.TWINS, {})
         assert self.judged(second, first, outages=outages) == ([], self.ALLOWED)
+        long = [Outage(OTHER, OWNER, -9.0, inf)]
+        assert self.judged(second, first, outages=long) == ([], self.ALLOWED)
+        for times in ((-9.0, 0.4), (4.1, 9.0)):
+            before_or_after = [Outage(OTHER, OWNER, *times)]
+            assert self.judged(second, first, outages=before_or_after)[0] == self.TWINS
