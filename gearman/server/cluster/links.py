@@ -133,8 +133,8 @@ class Course:
     `dialed` is the id of the other one; otherwise it is 0. `has_left` says of the id
     and the epoch of a server that it is no member any more. `other` is what the other
     one has said about itself. `lag` is the time between the last ping and its answer.
-    `pinged` is the number of the last ping, `answered` that of the last answered one: all
-    that was sent before that has arrived.
+    `pinged` is the number of the last ping, `answered` that of the last answered one:
+    all that was sent before that has arrived.
 
     Methods return the packets to be sent. They raise LinkError if the link must end.
     """

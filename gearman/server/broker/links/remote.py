@@ -154,8 +154,8 @@ class LinkOwner(Peer):
 
     While there is no link, what it should get is `kept`, by the handle of the job;
     `kept_size` is the sum of the bytes. What the jobs have sent that are `spoiled` was
-    too much. Results are also kept for the case that the link breaks while they are under
-    way: until a ping is answered that was sent later.
+    too much. Results are also kept for the case that the link breaks while they are
+    under way: until a ping is answered that was sent later.
     """
 
     def __init__(self, remote: Remote) -> None:
