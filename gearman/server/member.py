@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 
 from ..errors import QueueError, StartupError
 from ..queue import Cluster, Queue
+from .cluster.home import first_spare
 from .cluster.keeper import PAUSE, Keeper
 from .cluster.lease import State
 from .cluster.links import Identity
@@ -172,6 +173,7 @@ class Member:
                 close_all(group)
             raise
         jobs = listener.broker.jobs
+        jobs.spare_number = first_spare(claim.epoch)
         self._keeper.next_number = lambda: jobs.next_number
         self.map.change(Event.LOADED, self.map.mine())
         return listener

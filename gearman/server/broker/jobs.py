@@ -3,7 +3,14 @@
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from ..cluster.home import ALL_SHARDS, NO_SHARDS, SHARD_BITS, SHARDS, home_of
+from ..cluster.home import (
+    ALL_SHARDS,
+    NO_SHARDS,
+    SHARD_BITS,
+    SHARDS,
+    first_spare,
+    home_of,
+)
 from .answers import Answers
 from .constants import JOB_CREATED, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
 from .making import make_handle, new_job
@@ -46,7 +53,8 @@ class Jobs:
 
     A handle is `handle_prefix`, a colon and a number, which is `next_number` or, if
     jobs are `sharded`, the next one of a shard of this server, as the table `steps`
-    says. Records of settings are stored by the server that `keeps_settings` only.
+    says. A server that is `homeless` has no shard, and uses `spare_number`. Records of
+    settings are stored by the server that `keeps_settings` only.
     `changes` has jobs to be stored, and numbers of jobs to be removed from the store,
     in their order; `records` has what else is to be stored, after these changes.
     `congested` has pairs of a worker and a blocked client that gets the
@@ -69,7 +77,8 @@ class Jobs:
         self.changes: list[Job | int] = []
         self.records: list[Record] = []
         self.congested: list[tuple[Peer, Peer]] = []
-        self.sharded = False
+        self.sharded = self.homeless = False
+        self.spare_number = first_spare(0)
         self.keeps_settings = True
         # Whether stored jobs of the shards that are `leaving` are left to the next run
         # of the server, or to another server, and not queued.
@@ -102,10 +111,14 @@ class Jobs:
         # A constructor with so many arguments would be slow in the compiled build.
         job = new_job()
         if number < 0:
-            number = self.next_number
-            if self.sharded:
-                number = self.number_for(unique, workload)
-            self.next_number = number + 1
+            if self.homeless:
+                number = self.spare_number
+                self.spare_number = number + 1
+            else:
+                number = self.next_number
+                if self.sharded:
+                    number = self.number_for(unique, workload)
+                self.next_number = number + 1
         job.number = number
         job.handle = make_handle(self.handle_prefix, number)
         job.function = function

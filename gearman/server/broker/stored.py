@@ -281,13 +281,14 @@ class StoredJobs:
     # -- shards of a cluster
 
     def own(self, shards: frozenset[int]) -> None:
-        """Give new jobs numbers of these shards only.
+        """Give new jobs numbers of these shards only; without any, spare ones.
 
         Without shard 0, no setting is stored, and no schedule runs.
         """
         jobs, schedules = self._jobs, self._schedules
         self.shards = shards
         jobs.sharded = True
+        jobs.homeless = not shards
         jobs.steps = steps_to(shards)
         jobs.keeps_settings = 0 in shards
         schedules.elsewhere = not jobs.keeps_settings

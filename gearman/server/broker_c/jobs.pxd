@@ -22,10 +22,12 @@ cdef class Jobs:
     cdef public Ranges ranges
     cdef public Uniques uniques
     cdef public int64_t next_number
+    cdef public int64_t spare_number
     cdef public list changes
     cdef public list records
     cdef public list congested
     cdef public bint sharded
+    cdef public bint homeless
     cdef public bint keeps_settings
     cdef public bint shelving
     cdef public frozenset leaving

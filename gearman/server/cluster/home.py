@@ -7,6 +7,7 @@ from typing import Final
 from zlib import crc32
 
 from ...queue import SHARDS as SHARDS
+from ...queue import SPARE
 
 # The bits of a number that name its shard.
 SHARD_BITS: Final = SHARDS - 1
@@ -22,6 +23,15 @@ def home_of(unique: bytes, workload: bytes) -> int:
     """
     key = workload if unique == b"-" else unique
     return crc32(key) & SHARD_BITS if key else -1
+
+
+def first_spare(epoch: int) -> int:
+    """Return the first number that a server may use for jobs while it owns no shard.
+
+    Nobody else uses these numbers: a server that joins has an epoch of its own. There
+    are as many for it as are left free when a server dies.
+    """
+    return 2**62 + epoch % 2**26 * SPARE
 
 
 def steps_to(shards: frozenset[int]) -> bytes:

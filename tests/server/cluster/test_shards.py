@@ -5,7 +5,7 @@ import random
 import pytest
 
 from gearman.queue import NOBODY, Member, Roll, Shard
-from gearman.server.cluster.home import ALL_SHARDS, home_of, steps_to
+from gearman.server.cluster.home import ALL_SHARDS, first_spare, home_of, steps_to
 from gearman.server.cluster.shards import MOVES, Event, Map, State
 
 ME = Member(7, "me:1", 1, False, 0.0, 0, over=False)
@@ -163,3 +163,10 @@ def test_steps_lead_to_the_next_shard(shards):
 
 def test_without_shards_all_numbers_are_as_good():
     assert steps_to(frozenset()) == bytes(64)
+
+
+def test_spare_numbers_of_servers_are_far_apart_and_above_all_others():
+    assert first_spare(0) == 2**62
+    assert first_spare(8) - first_spare(7) == 2**36
+    assert first_spare(2**26 - 1) + 2**36 == 2**63
+    assert first_spare(2**26) == first_spare(0)

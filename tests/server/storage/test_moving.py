@@ -8,7 +8,7 @@ import pytest
 from gearman.commands import Command
 from gearman.options import Schedule
 from gearman.queue import StoredJob, Unreadable
-from gearman.server.cluster.home import ALL_SHARDS, home_of
+from gearman.server.cluster.home import ALL_SHARDS, first_spare, home_of
 from gearman.server.storage import moving as module
 from gearman.server.storage.moving import Moving
 from gearman.server.storage.restoring import replay
@@ -327,6 +327,18 @@ def test_unique_gets_a_number_of_its_home_if_that_is_here(make_server):
     assert [number % 64 for number in numbers] == homes
     server.broker.stored.own(frozenset({1}))
     assert {number % 64 for number in numbers_of(server, 5, b"v")} == {1}
+
+
+def test_without_shards_numbers_are_those_of_nobody(make_server):
+    server = make_server(first_handle=100)
+    server.broker.stored.own(frozenset())
+    first = first_spare(0)
+    assert numbers_of(server, 2) == [first, first + 1]
+    assert numbers_of(server, 1, b"u") == [first + 2]
+    server.broker.stored.own(frozenset({1}))
+    assert numbers_of(server, 1) == [129]
+    server.broker.stored.own(frozenset())
+    assert numbers_of(server, 1) == [first + 3]
 
 
 def test_settings_belong_to_shard_0(make_server):
