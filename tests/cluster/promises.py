@@ -149,11 +149,22 @@ class Promises:
                 return "the server of its worker is gone"
             if any(self._is_long(each, begin, end) for each in self._between(before)):
                 return "no link to the server of its worker"
+        if run.server != self._owner(shard, end) and self._went_on(run):
+            return "a server that stood still had borrowed it"
         first = self._submissions.get(run.job)
         if first is None or first.background or not first.unique:
             return ""
         # It was passed on, and the link broke before it told of the start.
         return "a lost link" if self._lost_link(first.sent, end) else ""
+
+    def _went_on(self, run: Run) -> bool:
+        """Whether a run began just when its server went on, which was gone by then."""
+        gone = self._history.gone.get(run.server, ())
+        return any(
+            end <= run.started < end + self._lease
+            and any(begin < at <= end for at in gone)
+            for begin, end in self._history.pauses
+        )
 
     def _between(self, run: Run) -> Iterator[Outage]:
         """Yield what the owner of a job tells of its links to the worker's server."""

@@ -173,6 +173,26 @@ class TestEnds:
     def test_short_and_other_outages_are_no_excuse(self, outage):
         assert broken(runs=[self.AWAY, AGAIN], outages=[outage]) == self.TWICE
 
+    LATE = replace(AGAIN, server=OTHER)
+
+    def test_server_that_stood_still_may_go_on_with_what_it_had_borrowed(self):
+        allowed = {"ran again: a server that stood still had borrowed it": 1}
+        more = {"pauses": [(7.0, 11.9)], "gone": {OTHER: [8.5]}}
+        assert judged(runs=[RUN, self.LATE], **more) == ([], allowed)
+
+    @pytest.mark.parametrize(
+        ("pause", "gone", "run"),
+        [
+            ((7.0, 11.9), {OTHER: [8.5]}, AGAIN),
+            ((7.0, 11.9), {OTHER: [6.9, 11.95]}, LATE),
+            ((7.0, 11.9), {4732: [8.5]}, LATE),
+            ((7.0, 10.9), {OTHER: [8.5]}, LATE),
+            ((7.0, 12.1), {OTHER: [8.5]}, LATE),
+        ],
+    )
+    def test_other_pauses_are_no_excuse(self, pause, gone, run):
+        assert broken(runs=[RUN, run], pauses=[pause], gone=gone) == self.TWICE
+
     def test_foreground_job_with_a_unique_may_be_submitted_again(self):
         allowed = {"ran again: a lost link": 1}
         it = replace(AWAITED, unique=UNIQUE)

@@ -38,7 +38,7 @@ cdef class Links:
     cdef public Sharing sharing
 
     @cython.locals(remote=Remote)
-    cpdef Remote up(self, Peer peer, server)
+    cpdef Remote up(self, Peer peer, server, pings)
     @cython.locals(remote=Remote)
     cpdef disconnected(self, Peer peer)
     cpdef own(self, owners)

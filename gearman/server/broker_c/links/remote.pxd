@@ -4,7 +4,7 @@ from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.model cimport Job, Peer
 
 cdef int ERROR, JOB_CREATED, LINK_CREATED, LINK_REFUSED, LINK_STARTED, WORK_CANCEL
-cdef int RUNNING
+cdef int RUNNING, WORK_COMPLETE
 cdef Py_ssize_t MOST_KEPT
 
 
@@ -12,6 +12,7 @@ cdef Py_ssize_t MOST_KEPT
 cdef class Remote:
     cdef public object id
     cdef public Peer peer
+    cdef public object pings
     cdef public double since
     cdef public LinkClient client
     cdef public LinkWorker worker
@@ -21,7 +22,7 @@ cdef class Remote:
     cdef public dict told
     cdef public dict asked
 
-    cpdef connect(self, Peer peer)
+    cpdef connect(self, Peer peer, pings=*)
     cpdef request(self, int command, tuple arguments)
     cpdef respond(self, int command, tuple arguments)
 
@@ -58,10 +59,14 @@ cdef class LinkOwner(Peer):
     cdef public dict kept
     cdef public Py_ssize_t kept_size
     cdef public dict spoiled
+    cdef object _under_way
+    cdef Py_ssize_t _under_way_size
 
     @cython.locals(remote=Remote)
     cpdef send(self, int command, tuple arguments)
     cpdef repeat(self, Py_ssize_t times, int command, tuple arguments)
+    cdef _note(self, pings, tuple result)
+    cpdef unlink(self)
     @cython.locals(handle=bytes, size=Py_ssize_t)
     cpdef keep(self, int command, tuple arguments)
     cpdef list take(self, bytes handle)
