@@ -173,6 +173,16 @@ CAUSES = {
         'gearman_store_commit_seconds_bucket{le="2.048"}': "0+100x40",
         'gearman_store_commit_seconds_bucket{le="+Inf"}': "0+100x40",
     },
+    "GearmanShardsWithoutOwner": {"gearman_cluster_free_shards": "3x40"},
+    "GearmanLeaseInDoubt": {
+        "gearman_cluster_lease_left_seconds": "4.9x40",
+        "gearman_cluster_lease_seconds": "10x40",
+    },
+    "GearmanLinkDown": {
+        "gearman_cluster_links": "1x40",
+        "gearman_cluster_servers": "3x40",
+    },
+    "GearmanRelayDown": {'gearman_relay_connected{relay="r"}': "0x40"},
     "GearmanLimitHit": {'gearman_limit_hits_total{limit="max-jobs"}': "0+1x40"},
 }
 WELL = {
@@ -187,6 +197,12 @@ WELL = {
     'gearman_jobs_total{function="f",event="lost"}': "7x40",
     "gearman_store_outage": "0x40",
     "gearman_inbox_failing": "0x40",
+    "gearman_cluster_free_shards": "0x40",
+    "gearman_cluster_lease_left_seconds": "8x40",
+    "gearman_cluster_lease_seconds": "10x40",
+    "gearman_cluster_links": "2x40",
+    "gearman_cluster_servers": "3x40",
+    'gearman_relay_connected{relay="r"}': "1x40",
     'gearman_store_commit_seconds_bucket{le="1.024"}': "0+100x40",
     'gearman_store_commit_seconds_bucket{le="+Inf"}': "0+100x40",
     'gearman_limit_hits_total{limit="max-jobs"}': "7x40",

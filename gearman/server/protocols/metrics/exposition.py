@@ -245,13 +245,30 @@ def _of_cluster(cluster: Mapping[str, Any] | None) -> Iterator[bytes]:
     if cluster is None:
         return
     servers = cluster["servers"]
-    owned = [it["owned"] for it in servers if it["id"] == cluster["server"]]
+    mine = [it for it in servers if it["id"] == cluster["server"]]
     linked = [it for it in servers if it["link"] == "up"]
+    lags = [it["lag"] for it in linked if it["lag"] is not None]
     values = (
         ("servers", "Servers that have joined.", len(servers)),
         ("links", "Servers to which the link is up.", len(linked)),
-        ("shards", "Shards of this server.", sum(owned)),
+        ("shards", "Shards of this server.", sum(it["owned"] for it in mine)),
         ("free_shards", "Shards of no server.", cluster["unowned"]),
+        ("lease_seconds", "How long a lease is.", cluster["lease"]),
+        (
+            "lease_left_seconds",
+            "How long this server may go on without the database; 0: cut off.",
+            cluster["left"],
+        ),
+        (
+            "link_lag_seconds",
+            "The slowest answer to the last ping of each link.",
+            max(lags, default=0.0),
+        ),
+        (
+            "draining",
+            "Whether this server gives its shards away.",
+            int(any(it["draining"] for it in mine)),
+        ),
     )
     for name, text, value in values:
         yield family(f"gearman_cluster_{name}", "gauge", text, value)

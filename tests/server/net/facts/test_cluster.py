@@ -146,5 +146,9 @@ def test_metrics_count_servers_links_and_shards(server, found):
         "gearman_cluster_links 2",
         "gearman_cluster_shards 32",
         "gearman_cluster_free_shards 2",
+        "gearman_cluster_lease_seconds 10.0",
+        "gearman_cluster_lease_left_seconds 7.5",
+        "gearman_cluster_link_lag_seconds 0.0003",
+        "gearman_cluster_draining 0",
     ):
         assert f"{line}\n" in text

@@ -38,7 +38,7 @@ def labels(server) -> dict[str, set[str]]:
     stored = {**store(), "inbox": {**inbox(), "waiting": 1}}
     relay = dict.fromkeys(("connected", "waiting", "unanswered", "passed_on"), 0)
     relays = [{"name": "r", **relay, "refused": 0, "failures": 0}]
-    cluster = {"server": "1", "servers": [], "unowned": 0}
+    cluster = {"server": "1", "servers": [], "unowned": 0, "lease": 1, "left": 1}
     facts: dict[str, Any] = {"store": stored, "hooks": [hook], "cluster": cluster}
     facts |= {"relays": relays, "cpu": 1, "resident": 1, "started": 1}
     server.site.facts = lambda: facts
