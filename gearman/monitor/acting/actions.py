@@ -1,4 +1,7 @@
-"""Actions, each an admin command with the name of a function, job or schedule."""
+"""Actions, each an admin command, with the name of a function, job or schedule.
+
+Those on a server itself have no name in their command.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +19,16 @@ PATIENCE: Final = 120.0
 FUNCTION: Final = "function"
 JOB: Final = "job"
 SCHEDULE: Final = "schedule"
+SERVER: Final = "server"
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What may be done to one function, job or schedule of a server.
+    """What may be done to one function, job or schedule of a server, or to itself.
 
-    `command` has the words before its name. If `has_policy`, the keys of a policy are
-    given with it. `meaning` ends the sentence "The user asked to ...".
+    `command` has the words before its name; the name of a server is its address, and
+    not in the command. If `has_policy`, the keys of a policy are given with it.
+    `meaning` ends the sentence "The user asked to ...".
     """
 
     noun: str
@@ -49,6 +54,9 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "run": Action(SCHEDULE, b"run schedule", "submit the job at once"),
     "pause-schedule": Action(SCHEDULE, b"pause schedule", "submit no more jobs"),
     "resume-schedule": Action(SCHEDULE, b"resume schedule", "submit jobs again"),
+    "drain": Action(
+        SERVER, b"drain server", "give all shards to the other servers, and end"
+    ),
 }
 
 
@@ -69,7 +77,7 @@ async def perform(
 ) -> list[Outcome]:
     """Do something to each of several functions, jobs or schedules of a server.
 
-    `values` are the keys of a policy.
+    `values` are the keys of a policy. An action on the server itself has one name.
     """
     try:
         last = _policy(values or {}) if action.has_policy else b""
@@ -79,7 +87,7 @@ async def perform(
     try:
         async with Link.to(target) as link:
             for name in names:
-                outcomes.append(await _one(link, action, name, last))
+                outcomes.append(await _one(link, target, action, name, last))
     except (OSError, ValueError) as error:
         missing = len(names) - len(outcomes)
         outcomes += [Outcome(False, error=reason(error))] * missing
@@ -93,15 +101,26 @@ def _policy(values: Mapping[str, object]) -> bytes:
     return text
 
 
-async def _one(link: Link, action: Action, name: bytes, last: bytes) -> Outcome:
+async def _one(
+    link: Link, target: Target, action: Action, name: bytes, last: bytes
+) -> Outcome:
     try:
-        named = word(name, f"the name of the {action.noun}")
-        command = b" ".join(filter(None, (action.command, named, last)))
+        command = _command(target, action, name, last)
         answer = await link.line(command, PATIENCE)
     except Refused as refused:
         return Outcome(False, error=_SENTENCES.get(str(refused), str(refused)))
     count = answer.removeprefix(b"OK").strip()
     return Outcome(True, int(count) if count.isdigit() else None)
+
+
+def _command(target: Target, action: Action, name: bytes, last: bytes) -> bytes:
+    """Return the line of an action. Raises Refused."""
+    if action.noun == SERVER:
+        if name != target.address.encode():
+            raise Refused(f"the name of a server is its address, {target.address}")
+        return action.command
+    named = word(name, f"the name of the {action.noun}")
+    return b" ".join(filter(None, (action.command, named, last)))
 
 
 _SENTENCES: Final = {"UNKNOWN_JOB": "there is no such job any more"}

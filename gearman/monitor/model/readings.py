@@ -19,6 +19,8 @@ from .histogram import BUCKETS, Histogram
 MOST_FUNCTIONS: Final = 100_000
 # What is more than this is no number of jobs, and no time.
 _MOST: Final = 1 << 62
+# Characters of a text that are kept.
+_LONGEST: Final = 512
 
 
 _STATUS = re.compile(rb"(.*)\t(\d{1,18})\t(\d{1,18})\t(\d{1,18})", re.DOTALL)
@@ -222,8 +224,22 @@ def _histogram(value: object) -> Histogram:
 
 
 def _number(record: Mapping[str, Any], name: str) -> int:
-    value = record.get(name, 0)
+    return count(record.get(name))
+
+
+def count(value: object) -> int:
+    """Return a number of things, 0 if it is none."""
     return value if isinstance(value, int) and 0 <= value < _MOST else 0
+
+
+def as_text(value: object) -> str:
+    """Return a JSON text for people, without control characters; empty if it is none.
+
+    It has up to 512 characters of what the server says.
+    """
+    if not isinstance(value, str):
+        return ""
+    return name_text(as_bytes(value[:_LONGEST]))
 
 
 def seconds(value: object) -> float | None:

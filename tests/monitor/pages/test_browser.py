@@ -17,6 +17,7 @@ from tests import servers
 from tests.monitor.chromium import DARK, LIGHT, NARROW, WIDE, Page, chromium, page
 from tests.monitor.monitors import Browser, monitor
 from tests.monitor.pages_of import HOSTILE
+from tests.monitor.told import hostile_cluster, hostile_relays, telling
 from tests.servers import Server, free_port, until
 from tests.wire import Peer
 
@@ -39,6 +40,7 @@ PATHS = (
     "/function?function=both",
     *("/function?function=foreign", "/workers", "/dead", "/schedules", "/limits"),
     *("/events", "/audit", "/submit", "/find?q=nothing-has-this"),
+    *("/clusters", "/relays"),
 )
 
 
@@ -141,6 +143,40 @@ def test_hostile_name_harms_nothing(tab: Page, server: Server, name: bytes) -> N
     tab.find("h1")
     assert not tab.scrolls_sideways()
     assert tab.violations() == []
+
+
+@pytest.mark.parametrize("path", ["/", "/clusters", "/relays"])
+def test_cluster_in_trouble_with_hostile_texts_is_accessible(
+    driver: webdriver.Chrome, path: str
+) -> None:
+    text = "<script>alert(1)</script>" + "x" * 300
+    facts = {"cluster": hostile_cluster(text), "relays": hostile_relays(text)}
+    with telling(**facts) as address, monitor(address) as found:
+        tab = page(driver, found)
+        tab.complaints()
+        for width, theme in ((WIDE, LIGHT), (NARROW, DARK)):
+            tab.look(width, theme)
+            tab.go(path)
+            tab.until_text("main", text)
+            assert tab.violations() == []
+            assert not tab.scrolls_sideways()
+        assert tab.complaints() == []
+
+
+def test_server_is_drained_by_keys_after_a_question(driver: webdriver.Chrome) -> None:
+    with telling(cluster=hostile_cluster("a")) as address, monitor(address) as found:
+        tab = page(driver, found)
+        tab.go("/clusters")
+        tab.until_text("#clusters", "lease in doubt")
+        tab.run("document.querySelector('button[value=drain]').focus()")
+        tab.keys(Keys.ENTER)
+        tab.until_text("dialog[open]", "give its 99 shards away, and end?")
+        # What is chosen first changes nothing.
+        tab.keys(Keys.ENTER)
+        tab.until(lambda: not tab.text("dialog[open]"))
+        tab.keys(Keys.ENTER)
+        tab.answer("Drain")
+        tab.until_text(".remark", "this server has no such command")
 
 
 def test_themes_differ(tab: Page) -> None:

@@ -5,14 +5,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ....text import printable, text_or_base64
-from ...model.readings import Worker
+from ... import model
+from ...model import Worker
 from ...reading import queries as asking
 from ...reading.failures import reason
 from ...reading.link import Refused, Target
 from ...text import name_text
 from ..problems import Problem
 from ..visit import Visit
-from .records import Record, function_record, server_record, worker_record
+from .records import (
+    Record,
+    cluster_record,
+    function_record,
+    relay_record,
+    server_record,
+    worker_record,
+)
 
 
 async def overview(visit: Visit) -> Record:
@@ -31,6 +39,20 @@ async def overview(visit: Visit) -> Record:
 async def servers(visit: Visit) -> Record:
     await visit.service.look()
     return {"servers": [server_record(v) for v in visit.service.fleet.servers()]}
+
+
+async def clusters(visit: Visit) -> Record:
+    """Return the clusters that servers are in, with their members and links."""
+    await visit.service.look()
+    found = model.clusters(visit.service.fleet.servers())
+    return {"clusters": [cluster_record(each) for each in found]}
+
+
+async def relays(visit: Visit) -> Record:
+    """Return the relays of servers, those without a connection first."""
+    await visit.service.look()
+    found = model.relays(visit.service.fleet.servers())
+    return {"relays": [relay_record(each) for each in found]}
 
 
 async def functions(visit: Visit) -> Record:

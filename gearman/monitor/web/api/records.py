@@ -1,12 +1,14 @@
 """Servers, functions and workers as JSON, with the schemas of these objects."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, Final
 
 from ....text import text_or_base64
+from ...model.clusters import LINKS, STATES, Cluster
 from ...model.counters import NUMBERS, Counters
 from ...model.readings import Worker
+from ...model.relays import RelayView
 from ...model.views import (
     FunctionPart,
     FunctionView,
@@ -91,6 +93,58 @@ WORKER: Final = record(
         "jobs": array(OBJECT),
     }
 )
+CLUSTER: Final = record(
+    {
+        "name": TEXT,
+        "lease": NUMBER,
+        "shards": INTEGER,
+        "unowned": INTEGER,
+        "troubles": array(TEXT),
+        "members": array(
+            record(
+                {
+                    **dict.fromkeys(("id", "address", "server"), TEXT),
+                    "state": one_of(*STATES),
+                    "epoch": INTEGER,
+                    "joined": maybe(NUMBER),
+                    "draining": BOOLEAN,
+                    "owned": INTEGER,
+                    "shards": TEXT,
+                    "left": maybe(NUMBER),
+                }
+            )
+        ),
+        "links": array(
+            record(
+                {
+                    **dict.fromkeys(("first", "second"), TEXT),
+                    "state": one_of(*LINKS),
+                    "up": maybe(NUMBER),
+                    "lag": maybe(NUMBER),
+                }
+            )
+        ),
+    }
+)
+RELAY: Final = record(
+    {
+        **dict.fromkeys(("server", "name", "target"), TEXT),
+        "connected": BOOLEAN,
+        **dict.fromkeys(("waiting", "unanswered"), INTEGER),
+        **dict.fromkeys(("passed_on", "refused", "failures"), INTEGER),
+        "error": TEXT,
+    }
+)
+
+
+def cluster_record(cluster: Cluster) -> Record:
+    """Return a cluster as an object for JSON."""
+    return asdict(cluster)
+
+
+def relay_record(relay: RelayView) -> Record:
+    """Return a relay as an object for JSON."""
+    return asdict(relay)
 
 
 def server_record(view: ServerView) -> Record:

@@ -62,6 +62,20 @@ _FLEET: Final = (
     ),
     Endpoint(
         "GET",
+        "/api/clusters",
+        "clusters, with their servers, shards, leases and links",
+        fleet.clusters,
+        record({"clusters": array(records.CLUSTER)}),
+    ),
+    Endpoint(
+        "GET",
+        "/api/relays",
+        "relays of servers to other servers, those without a connection first",
+        fleet.relays,
+        record({"relays": array(records.RELAY)}),
+    ),
+    Endpoint(
+        "GET",
         "/api/functions",
         "functions, those with the worst trouble first",
         fleet.functions,
@@ -282,7 +296,7 @@ _ACTIONS: Final = (
     Endpoint(
         "POST",
         "/api/actions",
-        "do something to each of several functions, jobs or schedules",
+        "do something to each of several functions, jobs, schedules or servers",
         actions.act,
         record(
             {

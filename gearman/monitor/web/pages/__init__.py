@@ -9,7 +9,7 @@ from typing import Final
 from ...history.spans import SPANS
 from ..page import LOGIN, Handler, Page
 from ..queries import Parameter, choice, integer, name, text
-from . import changes, function, jobs, lists, login, overview
+from . import changes, clusters, function, jobs, lists, login, overview
 
 _NOTE: Final = text("the key of what is told about an action")
 _SERVER: Final = text("the address of a server")
@@ -53,6 +53,8 @@ PAGES: Final[tuple[Page, ...]] = (
     _page("/workers", lists.workers, server=_SERVER, function=_ANY_FUNCTION),
     _page("/schedules", lists.schedules, server=_SERVER),
     _page("/limits", lists.limits, server=_SERVER),
+    _page("/clusters", clusters.show),
+    _page("/relays", clusters.relayed),
     _page(
         "/events",
         lists.events,

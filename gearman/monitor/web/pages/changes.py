@@ -1,4 +1,4 @@
-"""Forms that change something: actions on functions, jobs and schedules, new jobs.
+"""Forms that change something: actions on functions, jobs and so on, and new jobs.
 
 A form names its targets as `SERVER NAME`, with the name as the filter `query` writes
 it; the server `*` stands for all that have this function. What can't be undone needs
@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from starlette.responses import Response
 
-from ...acting import ACTIONS, NewJob, Outcome
+from ...acting import ACTIONS, SERVER, NewJob, Outcome
 from ...reading.link import Refused
 from ...text import name_text, query_text
 from ..problems import Problem
@@ -43,14 +43,18 @@ VERBS: Final = {
     "run": "Run now",
     "pause-schedule": "Pause",
     "resume-schedule": "Resume",
+    "drain": "Drain",
 }
 # What can't be undone.
 _GRAVE: Final = frozenset(
     {
         *("purge", "unset-policy", "retry-all", "forget-all", "drop"),
-        *("cancel", "forget"),
+        *("cancel", "forget", "drain"),
     }
 )
+
+# What is told of an action whose end is not waited for.
+_DONE: Final = {"drain": "begun; it ends when it has given its shards away"}
 
 _Target = tuple[str, bytes]
 
@@ -69,6 +73,7 @@ async def act(visit: Visit) -> Response:
             action=action,
             verb=VERBS[action],
             noun=ACTIONS[action].noun,
+            meaning=ACTIONS[action].meaning,
             targets=targets,
             most=MOST_NAMED,
             back=_back(visit),
@@ -118,16 +123,16 @@ def _remark(action: str, found: list[tuple[_Target, Outcome]]) -> Remark:
     verb = VERBS[action]
     bad = [(target, outcome) for target, outcome in found if not outcome.ok]
     details = tuple(
-        f"{name_text(name)} on {server}: {outcome.error}"
-        for (server, name), outcome in bad[:MOST_DETAILS]
+        f"{_named(action, target)}: {outcome.error}"
+        for target, outcome in bad[:MOST_DETAILS]
     )
     if len(found) == 1:
-        (server, name), outcome = found[0]
-        what = f"{verb}: {name_text(name)} on {server}"
+        target, outcome = found[0]
+        what = f"{verb}: {_named(action, target)}"
         if bad:
             return Remark(f"{what} failed: {outcome.error}", is_good=False)
         jobs = "" if outcome.count is None else f", {_jobs(outcome.count)}"
-        return Remark(f"{what}: done{jobs}")
+        return Remark(f"{what}: {_DONE.get(action, 'done')}{jobs}")
     good = len(found) - len(bad)
     jobs = ""
     if any(outcome.count is not None for _, outcome in found):
@@ -138,6 +143,13 @@ def _remark(action: str, found: list[tuple[_Target, Outcome]]) -> Remark:
         f"{verb}: done for {good:,} of {len(found):,}{jobs}",
         is_good=False,
         details=details,
+    )
+
+
+def _named(action: str, target: _Target) -> str:
+    server, name = target
+    return (
+        server if ACTIONS[action].noun == SERVER else f"{name_text(name)} on {server}"
     )
 
 

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from ...history.recorder import ALL
 from ...history.spans import SPANS
+from ...model import clusters
 from ...text import name_text
 from ..drawing import JOBS, PER_SECOND, Drawing, Line, Plan, draw
 from ..visit import Visit
@@ -58,6 +59,7 @@ async def show(visit: Visit) -> Response:
         counts=counts,
         totals=fleet.totals(),
         servers=servers,
+        clusters=clusters(servers),
         functions=page,
         sparks=sparks,
         shown=range(offset + 1, offset + len(page) + 1),
