@@ -115,8 +115,9 @@ def _meet(one: Membership, other: Membership) -> bool:
 def _cluster(answers: Sequence[Membership], views: Sequence[ServerView]) -> Cluster:
     best = max(answers, key=lambda answer: answer.left)
     by_id = {answer.id: answer for answer in answers}
-    members = [_member(seen, by_id.get(seen.id), views) for seen in best.seen.values()]
-    links = [_link(one, other, by_id) for one, other in combinations(members, 2)]
+    known = sorted(best.seen.values(), key=lambda seen: (seen.address, seen.id))
+    links = [_link(one, other, by_id) for one, other in combinations(known, 2)]
+    members = [_member(seen, by_id.get(seen.id), views) for seen in known]
     members += (
         _gone(answer) for answer in by_id.values() if answer.id not in best.seen
     )
