@@ -24,6 +24,7 @@ PAGES = [
     ROOT / "docs" / "asyncio.md",
     ROOT / "docs" / "client.md",
     ROOT / "docs" / "monitoring.md",
+    ROOT / "docs" / "scale.md",
 ]
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
