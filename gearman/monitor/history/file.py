@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -304,11 +304,12 @@ class File:
     # -- reading
 
     def moments(
-        self, tier: Tier, server: int, start: int, end: int
+        self, tier: Tier, server: int, start: int, end: int, functions: Container[int]
     ) -> Iterator[tuple[int, dict[int, bytes]]]:
-        """Yield times that are not packed, with entries by functions."""
+        """Yield times that are not packed, with the entries of these functions."""
         rows = self._database.execute(
-            "SELECT id, data FROM moment WHERE id >= ? AND id < ? AND id & ? = ?",
+            "SELECT id, data FROM moment WHERE id >= ? AND id < ? AND id & ? = ?"
+            " ORDER BY id",
             (
                 moment_key(tier.number, start, 0),
                 moment_key(tier.number, end, 0),
@@ -317,7 +318,8 @@ class File:
             ),
         )
         for key, data in rows:
-            yield key >> _SERVER_BITS & (1 << _TIME_BITS) - 1, moment_entries(data)
+            time = key >> _SERVER_BITS & (1 << _TIME_BITS) - 1
+            yield time, moment_entries(data, functions)
 
     def chunks(
         self,
@@ -326,8 +328,8 @@ class File:
         start: int,
         end: int,
         fields: Sequence[int],
-    ) -> Iterator[tuple[list[int], dict[int, list[int]]]]:
-        """Yield times, and the values of fields at these times, a chunk at a time."""
+    ) -> Iterator[tuple[Sequence[int], dict[int, list[int]]]]:
+        """Yield times that rise, and the values of fields then, a chunk at a time."""
         for chunk in range(start // tier.chunk, (end - 1) // tier.chunk + 1):
             row = self._database.execute(
                 f"SELECT data FROM chunk{tier.number} WHERE id = ?",
@@ -336,7 +338,7 @@ class File:
             if row is not None:
                 slots, columns = unpack_chunk(row[0], tier.slots, fields)
                 first = chunk * tier.chunk
-                yield [first + slot * tier.seconds for slot in slots], columns
+                yield _times(slots, first, tier), columns
 
     # -- notes
 
@@ -358,6 +360,13 @@ class File:
             " WHERE id < ? OR ? = 0 ORDER BY id DESC LIMIT ?",
             (before, before, limit),
         ).fetchall()
+
+
+def _times(slots: Sequence[int], first: int, tier: Tier) -> Sequence[int]:
+    """Return the times of slots of a chunk that begins at the first one."""
+    if isinstance(slots, range):
+        return range(first, first + tier.chunk, tier.seconds)
+    return [first + slot * tier.seconds for slot in slots]
 
 
 def _open(path: str) -> sqlite3.Connection:

@@ -16,7 +16,7 @@ columns are unpacked by few operations however many values they have.
 import lzma
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final
 
 from .points import COUNTED, FIELDS, Point
@@ -49,9 +49,15 @@ def pack_moment(points: Mapping[int, Point]) -> bytes:
     return _compressed(_rows(points))
 
 
-def moment_entries(data: bytes) -> dict[int, bytes]:
-    """Return the points of a moment, each as bytes for `point_of`."""
-    return _entries(_decompressed(data))
+def moment_entries(
+    data: bytes, wanted: Container[int] | None = None
+) -> dict[int, bytes]:
+    """Return the points of a moment, or only the wanted ones, as bytes for `point_of`.
+
+    A monitor has thousands of moments that are not packed yet, each with all functions
+    of a server, and a chart is of one function.
+    """
+    return _entries(_decompressed(data), wanted)
 
 
 def _rows(points: Mapping[int, Point]) -> bytes:
@@ -67,14 +73,21 @@ def _rows(points: Mapping[int, Point]) -> bytes:
     return bytes(written)
 
 
-def _entries(text: bytes) -> dict[int, bytes]:
+def _entries(text: bytes, wanted: Container[int] | None = None) -> dict[int, bytes]:
     entries: dict[int, bytes] = {}
     place = number = 0
-    while place < len(text):
-        step, place = _read(text, place)
-        size, place = _read(text, place)
+    end = len(text)
+    while place < end:
+        # Nearly all steps and sizes have one byte.
+        step, size = text[place], text[place + 1]
+        if step > 0x7F or size > 0x7F:
+            step, place = _read(text, place)
+            size, place = _read(text, place)
+        else:
+            place += 2
         number += step
-        entries[number] = text[place : place + size]
+        if wanted is None or number in wanted:
+            entries[number] = text[place : place + size]
         place += size
     return entries
 
@@ -144,8 +157,11 @@ def pack_chunk(
 
 def unpack_chunk(
     data: bytes, slots: int, fields: Iterable[int]
-) -> tuple[list[int], dict[int, list[int]]]:
-    """Return the slots that have points, and the values of the wanted fields."""
+) -> tuple[Sequence[int], dict[int, list[int]]]:
+    """Return the slots that have points, and the values of the wanted fields.
+
+    The slots rise.
+    """
     if data[0] == _ROWS:
         points = {slot: point_of(entry) for slot, entry in _entries(data[1:]).items()}
         return [*points], {
@@ -172,10 +188,12 @@ def _columns(points: Mapping[int, Point], slots: int) -> bytes:
 
 def _read_columns(
     text: bytes, slots: int, wanted: set[int]
-) -> tuple[list[int], dict[int, list[int]]]:
+) -> tuple[Sequence[int], dict[int, list[int]]]:
     place = (slots + 7) // 8
     bits = int.from_bytes(text[:place], "little")
-    order = [slot for slot in range(slots) if bits >> slot & 1]
+    order: Sequence[int] = range(slots)
+    if bits != (1 << slots) - 1:
+        order = [slot for slot in order if bits >> slot & 1]
     columns: dict[int, list[int]] = {}
     for field in range(len(FIELDS)):
         width = text[place]
@@ -185,7 +203,8 @@ def _read_columns(
         if field == 0 or field in wanted:
             values = _values(planes, width, len(order))
             if field in _NEAR:
-                values = list(map(_unzigzag, values, columns[0]))
+                pairs = zip(values, columns[0], strict=True)
+                values = [other + (n >> 1 ^ -(n & 1)) for n, other in pairs]
             columns[field] = values
     return order, {field: columns[field] for field in wanted}
 
@@ -214,10 +233,6 @@ def _zigzag(value: int, other: int) -> int:
     """Return a difference as a number that is not negative: 0, -1, 1, -2, 2, ..."""
     difference = value - other
     return difference << 1 if difference >= 0 else (-difference << 1) - 1
-
-
-def _unzigzag(number: int, other: int) -> int:
-    return other + (number >> 1 if not number & 1 else -(number + 1 >> 1))
 
 
 def _compressed(text: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """The history as numbers for a chart: at equal distances, over a span of time."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -98,8 +99,11 @@ def _is_peak(place: int) -> bool:
     return place >= FIRST_PERCENTILE or place == _OLDEST
 
 
-# Times, and the values of some fields at these times.
-_Columns = tuple[list[int], Mapping[int, list[int]]]
+# Times that rise, and the values of some fields at these times.
+_Columns = tuple[Sequence[int], Mapping[int, Sequence[int]]]
+_Moments = Sequence[tuple[int, Mapping[int, bytes]]]
+# A step of a chart, and the places of its points: from the first one, up to the last.
+_Part = tuple[int, int, int]
 
 
 class _Grid:
@@ -125,32 +129,38 @@ class _Grid:
         # Where a finer tier has nothing, as while nobody looked, a coarser one does.
         tiers = [FINE, MIDDLE] if self._span.tier is FINE else [self._span.tier]
         for tier in tiers:
-            moments = list(
-                self._file.moments(
-                    tier, self._server, self._start - tier.seconds, self._end
-                )
+            moments = self._moments(tier, names)
+            everything = self._columns(
+                tier, moments, ALL, wanted if ALL in names else ()
             )
-            seen = self._seen(tier, moments)
+            seen = self._seen(tier, everything)
             for name in names:
-                self._fill(
-                    found[name], seen, tier, self._columns(tier, moments, name, wanted)
-                )
+                columns = everything
+                if name != ALL:
+                    columns = self._columns(tier, moments, name, wanted)
+                self._fill(found[name], seen, tier, columns)
         return found
 
-    def _seen(self, tier: Tier, moments: "_Moments") -> list[int]:
+    def _moments(self, tier: Tier, names: Sequence[bytes]) -> _Moments:
+        known = (self._file.function(self._server, name) for name in (ALL, *names))
+        numbers = {number for number in known if number is not None}
+        start = self._start - tier.seconds
+        found = self._file.moments(tier, self._server, start, self._end, numbers)
+        return list(found)
+
+    def _seen(self, tier: Tier, several: Sequence[_Columns]) -> list[int]:
         """Return how many seconds of each step were read: what is missing there is 0.
 
-        The sum of all functions has a point for each time that was read.
+        The sum of all functions, which is given, has a point for each time.
         """
         seen = [0] * self._count
-        for times, _ in self._columns(tier, moments, ALL, ()):
-            for time in times:
-                for step in self._steps(time, tier):
-                    seen[step] += min(tier.seconds, self._span.step)
+        for times, _ in several:
+            for step, first, last in self._parts(times, tier):
+                seen[step] += (last - first) * min(tier.seconds, self._span.step)
         return seen
 
     def _columns(
-        self, tier: Tier, moments: "_Moments", name: bytes, wanted: Sequence[int]
+        self, tier: Tier, moments: _Moments, name: bytes, wanted: Sequence[int]
     ) -> list[_Columns]:
         function = self._file.function(self._server, name)
         if function is None:
@@ -175,38 +185,54 @@ class _Grid:
         several: Sequence[_Columns],
     ) -> None:
         """Set the values that are not known yet, at steps that were read."""
+        sums = {place: [0.0] * self._count for place in found}
+        for times, columns in several:
+            parts = self._parts(times, tier)
+            for place, totals in sums.items():
+                self._add(totals, place, tier, parts, columns[place])
         for place, values in found.items():
-            sums = [0.0] * self._count
-            for times, columns in several:
-                self._add(sums, place, tier, times, columns[place])
             for step, seconds in enumerate(seen):
                 if seconds and values[step] is None:
-                    counted = place < FIRST_GAUGE
-                    values[step] = sums[step] / seconds if counted else sums[step]
+                    total = sums[place][step]
+                    values[step] = total / seconds if place < FIRST_GAUGE else total
 
     def _add(
         self,
-        sums: list[float],
+        totals: list[float],
         place: int,
         tier: Tier,
-        times: Sequence[int],
+        parts: Sequence[_Part],
         values: Sequence[int],
     ) -> None:
+        # A year has half a million points: they are added up by slices.
+        if place >= FIRST_GAUGE:
+            for step, first, last in parts:
+                totals[step] = max(totals[step], max(values[first:last]))
+            return
         share = min(1.0, self._span.step / tier.seconds)
-        for time, value in zip(times, values, strict=True):
-            if not value:
-                continue
-            for step in self._steps(time, tier):
-                if place < FIRST_GAUGE:
-                    sums[step] += value * share
-                else:
-                    sums[step] = max(sums[step], value)
+        for step, first, last in parts:
+            totals[step] += sum(values[first:last]) * share
 
-    def _steps(self, time: int, tier: Tier) -> range:
-        """Return the steps that a point is about."""
-        first = (time - self._start) // self._span.step
-        width = max(tier.seconds // self._span.step, 1)
-        return range(max(first, 0), min(first + width, self._count))
+    def _parts(self, times: Sequence[int], tier: Tier) -> list[_Part]:
+        """Return the steps that have points, each with its points: from, and up to."""
+        if tier.seconds > self._span.step:
+            return self._spread(times, tier)
+        found: list[_Part] = []
+        last = bisect_left(times, self._start)
+        while last < len(times) and times[last] < self._end:
+            step = (times[last] - self._start) // self._span.step
+            first = last
+            end = self._start + (step + 1) * self._span.step
+            last = bisect_left(times, end, first)
+            found.append((step, first, last))
+        return found
 
-
-_Moments = Sequence[tuple[int, Mapping[int, bytes]]]
+    def _spread(self, times: Sequence[int], tier: Tier) -> list[_Part]:
+        """Return the steps of points that are longer than a step."""
+        width = tier.seconds // self._span.step
+        found: list[_Part] = []
+        for place, time in enumerate(times):
+            step = (time - self._start) // self._span.step
+            steps = range(max(step, 0), min(step + width, self._count))
+            found += ((each, place, place + 1) for each in steps)
+        return found

@@ -34,6 +34,25 @@ def test_moment_comes_back(points: dict[int, Point]) -> None:
     assert {number: point_of(entry) for number, entry in entries.items()} == points
 
 
+@given(
+    st.dictionaries(st.integers(0, 1 << 20), _POINTS, max_size=20),
+    st.sets(st.integers(0, 1 << 20)),
+)
+def test_only_wanted_functions_of_a_moment_are_returned(
+    points: dict[int, Point], others: set[int]
+) -> None:
+    wanted = others | {number for number in points if number % 2}
+    entries = moment_entries(pack_moment(points), wanted)
+    assert entries.keys() == points.keys() & wanted
+    assert all(point_of(entries[number]) == points[number] for number in entries)
+
+
+@given(_POINTS, st.booleans())
+def test_chunk_without_gaps_comes_back(one: Point, dense: bool) -> None:
+    points = {slot: (slot, *one[1:]) for slot in range(SLOTS)}
+    assert rows(pack_chunk(points, SLOTS, dense=dense)) == points
+
+
 @given(st.dictionaries(st.integers(0, SLOTS - 1), _POINTS, min_size=1), st.booleans())
 def test_chunk_comes_back(points: dict[int, Point], dense: bool) -> None:
     assert rows(pack_chunk(points, SLOTS, dense=dense)) == points
@@ -47,7 +66,7 @@ def test_some_fields_of_a_chunk_are_as_in_all(
     points: dict[int, Point], fields: set[int]
 ) -> None:
     order, columns = unpack_chunk(pack_chunk(points, SLOTS), SLOTS, fields)
-    assert order == sorted(points)
+    assert [*order] == sorted(points)
     assert set(columns) == fields
     for field, values in columns.items():
         assert values == [points[slot][field] for slot in order]

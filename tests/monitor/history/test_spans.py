@@ -1,5 +1,9 @@
 """The history as numbers for a chart."""
 
+from random import Random
+
+import pytest
+
 from gearman.monitor.history.file import MEMORY, File
 from gearman.monitor.history.points import FIELDS, Point, code, decoded
 from gearman.monitor.history.recorder import ALL, Moment
@@ -103,6 +107,32 @@ def test_long_spans_are_made_of_coarse_points() -> None:
     for span in ("week", "month", "year"):
         values = chart(file, span, "submitted").fields["submitted"]
         assert [value for value in values if value is not None] == [1.0]
+
+
+def test_chart_of_packed_chunks_with_and_without_gaps_adds_up() -> None:
+    file = File(MEMORY)
+    seed = Random(1)
+    step = SPANS["month"].step
+    points: dict[int, Point] = {}
+    for time in range(NOW - 20 * DAY, NOW - 100, COARSE.seconds):
+        # The first days have all points, later ones half of them.
+        if time < NOW - 10 * DAY or seed.random() < 0.5:
+            points[time] = point(submitted=seed.randrange(9), queued=seed.randrange(9))
+    file.write(
+        Moment(COARSE.number, A, time, {b"mail": each, ALL: each})
+        for time, each in points.items()
+    )
+    file.tidy(NOW)
+    found = chart(file, "month", "submitted", "queued")
+    for place, values in enumerate(zip(*found.fields.values(), strict=True)):
+        start = found.start + place * step
+        within = [each for time, each in points.items() if 0 <= time - start < step]
+        if not within:
+            assert values == (None, None)
+            continue
+        submitted = sum(each[0] for each in within) / COARSE.seconds / len(within)
+        queued = max(each[FIELDS.index("queued")] for each in within)
+        assert values == (pytest.approx(submitted), queued)
 
 
 def test_steps_of_all_spans_divide_them() -> None:
