@@ -172,12 +172,12 @@ def idle(name: str, server: Server, *options: str) -> float:
     """Return what part of a core a server uses that has nothing to do, in percent."""
     with new_store(name) as store, running(server, store, *options) as (pid, _):
         time.sleep(1)
-        before = _used(pid)
+        before = used(pid)
         time.sleep(IDLE)
-        return (_used(pid) - before) / IDLE * 100
+        return (used(pid) - before) / IDLE * 100
 
 
-def _used(pid: int) -> float:
+def used(pid: int) -> float:
     """Return the seconds of CPU that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

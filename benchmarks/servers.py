@@ -52,7 +52,8 @@ class Server:
     """A way to run a server; `{port}` in its command stands for the port.
 
     If a `group` has several servers, the best one for each load is reported. It is
-    started with a file that has the `settings`, if there are any.
+    started with a file that has the `settings`, if there are any. It has failed if it
+    does not listen after `patience` seconds.
     """
 
     group: str
@@ -61,6 +62,7 @@ class Server:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     settings: str = ""
+    patience: float = _PATIENCE
 
     @contextmanager
     def running(self) -> Iterator[tuple[int, int]]:
@@ -83,7 +85,7 @@ class Server:
                     stderr=output,
                 )
             try:
-                wait_until_it_listens(process, port, log)
+                wait_until_it_listens(process, port, log, self.patience)
                 yield process.pid, port
             finally:
                 end(process)
@@ -197,15 +199,18 @@ def free_port() -> int:
 
 
 def wait_until_it_listens(
-    process: subprocess.Popen[bytes], port: int, log: Path
+    process: subprocess.Popen[bytes],
+    port: int,
+    log: Path,
+    patience: float = _PATIENCE,
 ) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while not _listens(port):
         if process.poll() is not None:
             said = log.read_text(errors="replace").splitlines()
             raise ServerError(f"ended immediately: {''.join(said[-1:])}")
         if time.monotonic() > deadline:
-            raise ServerError(f"did not listen within {_PATIENCE:.0f} seconds")
+            raise ServerError(f"did not listen within {patience:.0f} seconds")
         time.sleep(0.005)
 
 
