@@ -60,7 +60,16 @@ class Ranges:
             return
         for _ in range(2):
             self._next %= len(self._starts)
-            if self.numbers(self._starts[self._next]):
+            if self._has_jobs(self._starts[self._next]):
                 self._next += 1
             else:
                 del self._starts[self._next]
+
+    def _has_jobs(self, start: int) -> bool:
+        """Whether a range has jobs: the first one decides, of few or many."""
+        known = self._known
+        # Compiled, a generator for `any` would take longer than a loop.
+        for number in range(start, start + RANGE):  # noqa: SIM110
+            if number in known:
+                return True
+        return False

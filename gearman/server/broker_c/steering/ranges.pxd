@@ -20,3 +20,5 @@ cdef class Ranges:
     @cython.locals(number=int64_t)
     cpdef list numbers(self, int64_t start)
     cdef _drop_some(self)
+    @cython.locals(number=int64_t)
+    cdef bint _has_jobs(self, int64_t start)
