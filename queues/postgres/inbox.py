@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from selectors import EVENT_READ, PollSelector
 from socket import socketpair
 from typing import Any, Final, Protocol
@@ -17,7 +18,7 @@ from gearman.queue import InboxRow, StoredJob
 
 from .._shared.sizes import fitting
 from .arrays import Numbers, Texts
-from .session import Connection, Session, sentence
+from .session import Connection, Session, sentence, settled
 from .tables import Table, beside, create_schema, find
 
 SUFFIX: Final = "_inbox"
@@ -247,7 +248,8 @@ class Inbox(BaseInbox):
 def _fetch(
     connection: Connection, statement: Composed, values: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
-    return connection.execute(statement, values, prepare=True, binary=True).fetchall()
+    select = partial(connection.execute, prepare=True, binary=True)
+    return settled(lambda: select(statement, values).fetchall())
 
 
 class Ears:

@@ -108,7 +108,7 @@ class Register(BaseRegister):
 
     def look(self) -> Roll:
         with self._session.connection() as connection:
-            [row] = self._execute(connection, LOOK)
+            [row] = settled(lambda: self._execute(connection, LOOK))
         members = zip(*row[:OF_MEMBERS], strict=True)
         shards = zip(*row[OF_MEMBERS:], strict=True)
         return Roll(

@@ -227,8 +227,8 @@ class Store:
         self, statement: Composed, *values: int | list[int]
     ) -> list[tuple[Any, ...]]:
         with self._session.connection() as connection:
-            found = connection.execute(statement, values, prepare=True, binary=True)
-            return found.fetchall()
+            select = partial(connection.execute, prepare=True, binary=True)
+            return settled(lambda: select(statement, values).fetchall())
 
     def _read(self, row: tuple[Any, ...]) -> StoredJob | Unreadable:
         job = StoredJob._make(row)
