@@ -133,7 +133,8 @@ def take_over(
             wait_for(lambda: over(database) > 0, "the lease did not end", 0.001)
             ended, before = time.monotonic() - over(database), used(heir)
             first = thread.submit(given_out, worker)
-            wait_for(lambda: jobs(admin.socket) >= count, "the jobs were not loaded")
+            loads = "the jobs were not loaded"
+            wait_for(lambda: jobs(admin.socket) >= count, loads, 0.1)
             loaded, cpu = time.monotonic(), used(heir) - before
             return Figures(first.result() - ended, loaded - ended, cpu)
 
