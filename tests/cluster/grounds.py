@@ -58,7 +58,8 @@ class OnPostgres(Ground):
     watch = (
         """
         CREATE TABLE intruders (pid int);
-        CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        CREATE FUNCTION watch() RETURNS trigger
+        LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
             INSERT INTO intruders SELECT pg_backend_pid()
             WHERE current_setting('application_name') = 'gearmand' AND NOT EXISTS (
                 SELECT 1 FROM gearman_jobs_shards AS shards
@@ -73,7 +74,8 @@ class OnPostgres(Ground):
         CREATE TABLE changes (shard int, at float8, owner text);
         INSERT INTO changes SELECT shard, 0, address FROM gearman_jobs_shards
         JOIN gearman_jobs_servers ON id = server;
-        CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        CREATE FUNCTION change() RETURNS trigger
+        LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
             INSERT INTO changes SELECT
                 NEW.shard, extract(epoch FROM clock_timestamp()),
                 (SELECT address FROM gearman_jobs_servers WHERE id = NEW.server);
@@ -82,7 +84,8 @@ class OnPostgres(Ground):
         CREATE TRIGGER change AFTER UPDATE ON gearman_jobs_shards
         FOR EACH ROW EXECUTE FUNCTION change();
         CREATE TABLE departures (server text, at float8);
-        CREATE FUNCTION depart() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        CREATE FUNCTION depart() RETURNS trigger
+        LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
             INSERT INTO departures
             VALUES (OLD.address, extract(epoch FROM clock_timestamp()));
             RETURN NULL;
@@ -102,7 +105,8 @@ class OnPostgres(Ground):
     def options(self, ports: Sequence[int]) -> tuple[str, ...]:
         hosts = ",".join([HOST] * len(ports))
         addresses = f"host={hosts} port={','.join(map(str, ports))}"
-        own = f"{addresses} user=postgres dbname={self.database.name}"
+        role, name = self.database.cluster.role, self.database.name
+        own = f"{addresses} user={role} dbname={name}"
         return "-q", "postgres", "--postgres-conninfo", own
 
     def troubles(self) -> Mapping[str, Trouble]:

@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 from gearman.queues.postgres.queue import Queue
 
 from gearman.errors import QueueError, StartupError
@@ -40,25 +41,33 @@ SETTINGS = {
 }
 
 
-# With TEST_POSTGRES=strict, servers get what engines that speak Postgres' protocol may
-# lack, or do otherwise. They run as a role with few rights, at SERIALIZABLE, without
-# advisory locks and notifications. Statements that change a table fail now and then, at
-# once or when they are committed, since they collide with another transaction. Without
-# advisory locks, a store is always that of a cluster.
+# With TEST_POSTGRES=strict, servers get what is left of Postgres in other engines that
+# speak its protocol. They run as a role with few rights, at SERIALIZABLE. Nobody can
+# use advisory locks, or send notifications. Statements that change a table fail now and
+# then, at once or when they are committed, since they collide with another transaction.
+# Without advisory locks, a store is always that of a cluster.
 STRICT = os.environ.get("TEST_POSTGRES") == "strict"
+
+# For tests of servers without a cluster: these need an advisory lock.
+ordinary = pytest.mark.skipif(STRICT, reason="a server without a cluster needs a lock")
 ROLE = """
     CREATE ROLE gearman LOGIN;
+    GRANT CREATE ON DATABASE postgres TO gearman;
     ALTER ROLE gearman SET default_transaction_isolation = 'serializable';
 """
 # In the database that new ones are copies of.
 RESTRICT = """
-    DO $$ DECLARE locks regprocedure; BEGIN
-        FOR locks IN SELECT oid FROM pg_proc
+    SET allow_system_table_mods = on;
+    DO $$ DECLARE lacking record; BEGIN
+        FOR lacking IN SELECT oid::regprocedure AS name, proname FROM pg_proc
             WHERE proname LIKE 'pg%advisory%' OR proname = 'pg_notify'
         LOOP
-            EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', locks);
+            EXECUTE format(
+                'ALTER FUNCTION %s RENAME TO %I', lacking.name, lacking.proname || '_'
+            );
         END LOOP;
     END $$;
+    RESET allow_system_table_mods;
     CREATE SCHEMA strict;
     CREATE SEQUENCE strict.changes;
     CREATE TABLE strict.late (change bigint);
@@ -69,7 +78,7 @@ RESTRICT = """
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION strict.fail();
     CREATE FUNCTION strict.collide() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER AS $$ DECLARE change bigint; BEGIN
-        IF session_user = 'gearman' THEN
+        IF current_setting('application_name') = 'gearmand' THEN
             change := nextval('strict.changes');
             IF change % 23 = 3 THEN
                 RAISE serialization_failure USING MESSAGE = 'a collision';
@@ -93,8 +102,6 @@ RESTRICT = """
     CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE TABLE')
     EXECUTE FUNCTION strict.watch();
 """
-# What no server may have sent.
-FORBIDDEN = r"SKIP LOCKED|\bLISTEN\b|\bNOTIFY\b"
 
 
 def program(name: str) -> Path:
@@ -151,6 +158,7 @@ class Cluster:
     def restrict(self) -> None:
         """Forbid what engines may lack."""
         template = self.local("template1")
+        template += " options='-c default_transaction_read_only=off'"
         with psycopg().connect(template, autocommit=True) as connection:
             connection.execute(ROLE)
             connection.execute(RESTRICT)
@@ -318,7 +326,18 @@ class Alone(Queue):  # type: ignore[misc, unused-ignore]
                 alone(self)
             except QueueError as error:
                 self.close()
-                raise StartupError(str(error)) from error
+                what_to_do = import_module("gearman.queues.postgres.store").what_to_do
+                raise StartupError(what_to_do(error)) from error
+
+
+# What it tells of itself is that of the plugin.
+Alone.__doc__, Alone.__module__ = Queue.__doc__, Queue.__module__
+
+
+def opened(database: Database, **options: Any) -> Any:
+    """Open a store; with strict rules, as the only server of a cluster."""
+    plugin = Alone if STRICT else Queue
+    return plugin(**{"conninfo": database.conninfo, **options})
 
 
 @contextmanager
@@ -340,6 +359,8 @@ def postgres(folder: Path) -> Iterator[Backend]:
                 "conninfo": running.conninfo("stores") if STRICT else running.local(),
                 "table": ("gearman " if STRICT else "") + next(names),
             },
+            # The next one of a cluster takes over.
+            exclusive=not STRICT,
             unreachable={"conninfo": f"host={HOST} port={servers.free_port()}"},
             outage=outage,
         )

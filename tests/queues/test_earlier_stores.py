@@ -20,7 +20,7 @@ from gearman.queues.flatfile.segments import Segment
 from gearman.errors import StartupError
 from gearman.queue import LOW, NORMAL, StoredJob, load
 from tests.queues.backend import Backend, Store
-from tests.queues.backend_postgres import Database
+from tests.queues.backend_postgres import Database, ordinary
 from tests.queues.sqlite_files import sql
 from tests.servers import HOST
 
@@ -125,23 +125,27 @@ def test_earlier_version_does_not_start_with_the_file(
             sql(path, statement)
 
 
+@ordinary
 def test_table_of_postgres(database: Database) -> None:
     database.sql(POSTGRES)
     assert_taken_over("postgres", conninfo=database.conninfo)
 
 
+@ordinary
 def test_table_of_postgres_with_another_column(database: Database) -> None:
     database.sql(POSTGRES)
     database.sql("ALTER TABLE gearman_jobs ADD since timestamptz DEFAULT now()")
     assert_taken_over("postgres", conninfo=database.conninfo)
 
 
+@ordinary
 def test_table_of_postgres_beside_one_that_gearmand_had(database: Database) -> None:
     database.sql(POSTGRES)
     database.sql("ALTER TABLE gearman_jobs RENAME TO queue_jobs")
     assert_taken_over("postgres", conninfo=database.conninfo, table="queue")
 
 
+@ordinary
 def test_table_of_postgres_can_be_changed_only_by_its_owner(database: Database) -> None:
     database.sql(POSTGRES)
     role = f"user_{database.name}"
@@ -155,6 +159,7 @@ def test_table_of_postgres_can_be_changed_only_by_its_owner(database: Database) 
     assert store.content() == [NEW]
 
 
+@ordinary
 @pytest.mark.parametrize("before", [POSTGRES, "SELECT 1"])
 def test_table_of_postgres_lacks_a_column_of_earlier_versions(
     database: Database, before: str

@@ -8,6 +8,7 @@ import pytest
 from gearman.errors import QueueError, StartupError
 from gearman.queue import InboxRow, StoredJob
 from tests.queues.backend import Backend
+from tests.queues.backend_postgres import STRICT
 from tests.queues.inboxes import BOXES, Box
 from tests.servers import DEADLINE
 
@@ -233,6 +234,8 @@ def test_what_can_be_no_job_is_refused_by_the_database(box, wrong):
 
 
 def test_insert_rings(box):
+    if STRICT and box.backend.name == "postgres":
+        pytest.skip("there are no notifications: rows are found by looking for them")
     _, inbox = box.open()
     rung = Event()
     inbox.listen(rung.set)
@@ -258,6 +261,8 @@ def test_inbox_outlives_the_server(box):
 
 
 def test_only_one_server_uses_a_store_with_an_inbox(box, impatient):
+    if not box.backend.exclusive:
+        pytest.skip("the next server of a cluster takes over")
     box.open()
     with pytest.raises(StartupError):
         box.open()

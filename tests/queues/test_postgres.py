@@ -10,16 +10,12 @@ from gearman.queues.postgres.store import Store
 
 from gearman.commands import MAX_FUNCTION
 from gearman.errors import ConfigurationError, JobRefused, QueueError, StartupError
-from gearman.queue import Queue, StoredJob, Unreadable, load
-from tests.queues.backend_postgres import Database
+from gearman.queue import StoredJob, Unreadable, load
+from tests.queues.backend_postgres import STRICT, Database, opened, ordinary
 
 ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
 TWO = StoredJob(2, b"H:host:2", b"f", b"v", b"two")
 THREE = StoredJob(3, b"H:host:3", b"g", b"u", b"three")
-
-
-def opened(database: Database, **options: str) -> Queue:
-    return load("postgres")(**{"conninfo": database.conninfo, **options})
 
 
 def content(database: Database, **options: str) -> list[StoredJob | Unreadable]:
@@ -76,9 +72,9 @@ def test_without_a_connection_string_libpq_looks_into_the_environment(
     fill(database, ONE)
     monkeypatch.setenv("PGHOST", str(database.cluster.folder))
     monkeypatch.setenv("PGPORT", str(database.cluster.port))
-    monkeypatch.setenv("PGUSER", "postgres")
+    monkeypatch.setenv("PGUSER", database.cluster.role)
     monkeypatch.setenv("PGDATABASE", database.name)
-    with closing(load("postgres")()) as queue:
+    with closing(opened(database, conninfo="")) as queue:
         assert list(queue.replay()) == [ONE]
 
 
@@ -128,7 +124,7 @@ def test_table_is_found_in_the_search_path_without_a_schema(
 ) -> None:
     path = "options='-c search_path=mine,public'"
     fill(database, ONE)
-    database.sql("CREATE SCHEMA mine")
+    database.sql(f"CREATE SCHEMA mine AUTHORIZATION {database.cluster.role}")
     assert content(database, conninfo=f"{database.conninfo} {path}") == []
     assert content(database) == [ONE]
 
@@ -160,6 +156,7 @@ def test_missing_right_to_create_is_told(database: Database) -> None:
             opened(database, conninfo=weak, schema=schema)
 
 
+@ordinary
 def test_role_needs_no_right_to_create_what_is_there(database: Database) -> None:
     fill(database, ONE, schema="mine")
     role = f"user_{database.name}"
@@ -174,6 +171,7 @@ def test_role_needs_no_right_to_create_what_is_there(database: Database) -> None
     assert content(database, conninfo=weak, schema="mine") == [ONE]
 
 
+@ordinary
 def test_database_that_is_read_only_is_told(database: Database) -> None:
     fill(database, ONE)
     options = "options='-c default_transaction_read_only=on'"
@@ -251,6 +249,7 @@ def test_replacing_removes_what_is_to_be_removed_as_well(database: Database) -> 
     assert content(database) == [ONE._replace(workload=b"new"), THREE]
 
 
+@pytest.mark.skipif(STRICT, reason="attempts collide there")
 def test_row_is_replaced_at_the_first_attempt(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,8 @@ from itertools import count
 import pytest
 
 from gearman.errors import QueueError, StartupError
-from gearman.queue import Queue, StoredJob, load
-from tests.queues.backend_postgres import Database, psycopg
+from gearman.queue import Queue, StoredJob
+from tests.queues.backend_postgres import Database, opened, ordinary, psycopg
 from tests.servers import stopped
 
 ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
@@ -27,10 +27,6 @@ SESSIONS = """
     WHERE application_name = 'gearmand' AND datname = current_database()
 """
 END = f"SELECT pg_terminate_backend(pid) FROM ({SESSIONS}) AS sessions"
-
-
-def opened(database: Database, **options: str) -> Queue:
-    return load("postgres")(**{"conninfo": database.conninfo, **options})
 
 
 def content(database: Database) -> list[object]:
@@ -167,6 +163,7 @@ def content_of(database: Database, queue: Queue) -> list[StoredJob]:
     return [job for job in content(database) if isinstance(job, StoredJob)]
 
 
+@ordinary
 def test_process_that_says_nothing_counts_as_gone(
     database: Database, impatient: None
 ) -> None:
@@ -203,6 +200,7 @@ def test_wait_for_a_lock_of_others_has_an_end(
     assert content(database) == [ONE]
 
 
+@ordinary
 def test_what_a_lost_connection_left_running_comes_first(
     database: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +219,7 @@ def test_what_a_lost_connection_left_running_comes_first(
     assert content(database) == []
 
 
+@ordinary
 def test_table_taken_by_another_server_meanwhile(
     database: Database, queue: Queue, impatient: None
 ) -> None:
@@ -238,6 +237,7 @@ def test_table_taken_by_another_server_meanwhile(
     assert content(database) == [THREE]
 
 
+@ordinary
 def test_server_waits_for_the_one_before_it(database: Database, queue: Queue) -> None:
     with ThreadPoolExecutor(1) as thread:
         start = thread.submit(opened, database)
@@ -247,6 +247,7 @@ def test_server_waits_for_the_one_before_it(database: Database, queue: Queue) ->
             assert list(other.replay()) == [ONE, TWO]
 
 
+@ordinary
 def test_table_in_use_is_told(
     database: Database, queue: Queue, impatient: None
 ) -> None:

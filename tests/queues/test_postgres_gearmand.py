@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 import pytest
 
 from gearman.errors import StartupError
-from gearman.queue import HIGH, LOW, NORMAL, Queue, StoredJob, Unreadable, load
+from gearman.queue import HIGH, LOW, NORMAL, StoredJob, Unreadable
 from tests import servers
-from tests.queues.backend_postgres import Database
+from tests.queues.backend_postgres import Database, opened, ordinary
 from tests.wire import Peer
 
 TABLE = """
@@ -41,10 +41,6 @@ SUBMITTED = [
     ("größe".encode(), "鍵".encode(), b"names", NORMAL, 0),
     (b"it's", b"'; \"\\x\\000", b"quotes", NORMAL, 0),
 ]
-
-
-def opened(database: Database, **options: str) -> Queue:
-    return load("postgres")(**{"conninfo": database.conninfo, **options})
 
 
 def content(database: Database, **options: str) -> list[StoredJob | Unreadable]:
@@ -109,6 +105,7 @@ def test_gearmand_can_go_on_with_its_table(database: Database) -> None:
         assert len(jobs(database)) == number
 
 
+@ordinary
 @pytest.mark.interop
 def test_server_is_swapped_and_the_options_kept(database: Database) -> None:
     where = [f"--libpq-conninfo={database.conninfo}", "--libpq-table=mine"]
@@ -124,6 +121,7 @@ def test_server_is_swapped_and_the_options_kept(database: Database) -> None:
 
 def old_table(database: Database, *rows: str, name: str = "queue") -> None:
     database.sql(TABLE.format(name))
+    database.sql(f"ALTER TABLE {name} OWNER TO {database.cluster.role}")
     for row in rows:
         database.sql(f"INSERT INTO {name} VALUES ({row})")
 
