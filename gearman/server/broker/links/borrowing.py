@@ -3,7 +3,9 @@
 Another server says once that it has jobs of a function. Whenever workers of it sleep
 here, jobs are asked for, at most one for each of these workers. If none sleeps for LONG
 seconds, since all are busy with jobs of this server, one more job is asked for with
-each job that they start: so the other server gets its share.
+each job that they start: so the other server gets its share. If it has workers itself,
+these do its jobs without a link: then one is asked for every LONG seconds, should they
+be busy with something else.
 
 A borrowed job is before all others of its priority. If no worker starts it within
 PATIENCE seconds, it is given back.
@@ -218,9 +220,12 @@ class Borrowing:
                 self._take_turns(function)
 
     def _take_turns(self, function: Function) -> None:
+        now = self._places.now
         for remote, ready in list((function.lenders or {}).items()):
-            late = self._places.now - ready.since >= LONG
+            late = now - ready.since >= LONG
             if late and ready.count > 0 and function.name not in remote.asked:
+                if remote in (function.borrowers or ()):
+                    ready.since = now
                 self._reserve(remote, function, ready, [None])
 
     def _met(self, remote: Remote, name: bytes) -> int:

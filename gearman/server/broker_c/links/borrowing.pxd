@@ -60,7 +60,7 @@ cdef class Borrowing:
     cdef _reserve(self, Remote remote, Function function, Ready ready, list workers)
     @cython.locals(worker=Peer, extra=Extra, function=Function)
     cpdef started(self, Job job)
-    @cython.locals(remote=Remote, ready=Ready, late=bint)
+    @cython.locals(remote=Remote, ready=Ready, late=bint, now=double)
     cdef _take_turns(self, Function function)
     @cython.locals(peer=Peer)
     cdef Py_ssize_t _met(self, Remote remote, bytes name)

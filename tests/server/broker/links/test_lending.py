@@ -503,6 +503,25 @@ class TestFairness:
             pair.run()
         assert [handle for handle in done if handle in theirs] == theirs
 
+    def test_busy_workers_take_few_jobs_of_a_server_with_workers(self, pair):
+        client, other = pair.member(1).connect(), pair.member(2).connect()
+        pair.member(1).connect().can_do()
+        worker = pair.member(2).connect().can_do()
+        theirs = [client.submit() for _ in range(3)]
+        for _ in range(10):
+            other.submit()
+        pair.run()
+        found = []
+        for _ in range(2):
+            pair.after(0.2)
+            done = []
+            for _ in range(4):
+                done.append(worker.grab())
+                worker.send(C.WORK_COMPLETE, done[-1], b"")
+                pair.run()
+            found.append([handle for handle in done if handle in theirs])
+        assert found == [theirs[:1], theirs[1:2]]
+
     def test_job_that_waits_here_first_is_not_lent_on(self, three):
         client, worker = three.member(1).connect(), three.member(2).worker()
         three.run()
