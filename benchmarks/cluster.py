@@ -28,7 +28,7 @@ from benchmarks.options import add_names, add_number  # noqa: E402
 from benchmarks.play import run_phase  # noqa: E402
 from benchmarks.run import exit_status, tell  # noqa: E402
 from benchmarks.servers import Server, find  # noqa: E402
-from benchmarks.takeover import BUILDS, members  # noqa: E402
+from benchmarks.takeover import BUILDS, PATIENCE, members  # noqa: E402
 from tests.queues.backend_postgres import psycopg  # noqa: E402
 
 # Seconds of the lease, and after which a phase has hung.
@@ -48,7 +48,8 @@ Run = Callable[[Server, Store], AbstractContextManager[Running]]
 @contextmanager
 def alone(server: Server, store: Store) -> Iterator[Running]:
     """Run a server without a cluster."""
-    with replace(server, command=(*server.command, *store.ours)).running() as found:
+    command = (*server.command, *store.ours)
+    with replace(server, command=command, patience=PATIENCE).running() as found:
         yield [found]
 
 
