@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from gearman.errors import JobRefused, JobsLost, QueueError, StartupError
 from gearman.queue import Queue, StoredJob, Unreadable
 from tests.queues.backend_memcached import link
 from tests.queues.backend_redis import Redis, running
-from tests.queues.redis_stores import content, job, jobs, opened
+from tests.queues.redis_stores import content, dumped, job, jobs, opened, restored
 from tests.servers import DEADLINE, free_port, package_environment
 
 pytest.importorskip("redis")
@@ -319,21 +318,6 @@ def test_busy_server_gives_signs_of_life(
 # Redis that forgets
 
 
-def test_flushed_redis_gets_all_jobs_again(redis: Redis, prefix: str) -> None:
-    with opened(redis.port, prefix=prefix) as queue:
-        queue.commit([job(1), job(2, bytes(20_000)), job(3)], [])
-        for key in redis.all_keys():
-            redis.call("DEL", key)
-        with pytest.raises(QueueError, match="changed by another server"):
-            queue.commit([job(4)], [3])
-        with pytest.raises(JobsLost, match="2 jobs") as loss:
-            queue.commit([job(4)], [3])
-        assert loss.value.numbers == [1, 2]
-        queue.commit([job(4)], [3])
-        queue.commit([job(1), job(2)], [])
-    assert jobs(redis.port, prefix=prefix) == [job(1), job(2), job(4)]
-
-
 def test_redis_without_jobs_may_forget_all(redis: Redis, prefix: str) -> None:
     with opened(redis.port, prefix=prefix) as queue:
         for key in redis.all_keys():
@@ -342,55 +326,6 @@ def test_redis_without_jobs_may_forget_all(redis: Redis, prefix: str) -> None:
             queue.commit([job(1)], [])
         queue.commit([job(1)], [])
     assert jobs(redis.port, prefix=prefix) == [job(1)]
-
-
-def test_hash_that_was_dropped_is_noticed_by_the_next_batch(
-    redis: Redis, prefix: str
-) -> None:
-    with opened(redis.port, prefix=prefix) as queue:
-        queue.commit([job(1), job(2), job(3, bytes(20_000))], [])
-        redis.call("DEL", f"{{{prefix}}}:jobs")
-        with pytest.raises(JobsLost) as loss:
-            queue.commit([job(4)], [1])
-        assert loss.value.numbers == [2]
-        queue.commit([job(4)], [1])
-        queue.commit([job(2)], [])
-    assert jobs(redis.port, prefix=prefix) == [job(2), job(3, bytes(20_000)), job(4)]
-
-
-def restored(redis: Redis, prefix: str, before: dict[str, bytes | None]) -> None:
-    """Put the keys of a prefix back to what `dumped` has returned."""
-    for key, data in before.items():
-        redis.call("DEL", key)
-        if data is not None:
-            redis.call("RESTORE", key, 0, data)
-
-
-def dumped(redis: Redis, prefix: str) -> dict[str, bytes | None]:
-    names = (f"{{{prefix}}}:{end}" for end in ("state", "jobs", "large"))
-    return {name: redis.call("DUMP", name) for name in names}
-
-
-def test_redis_put_back_in_time_gets_all_jobs_again(redis: Redis, prefix: str) -> None:
-    with opened(redis.port, prefix=prefix) as queue:
-        queue.commit([job(1), job(2), job(3)], [])
-        before = dumped(redis, prefix)
-        queue.commit([job(2, b"new"), job(4)], [1])
-        restored(redis, prefix, before)
-        with pytest.raises(QueueError, match="changed by another server"):
-            queue.commit([job(5)], [])
-        with pytest.raises(JobsLost) as loss:
-            queue.commit([job(5)], [])
-        assert loss.value.numbers == [2, 3, 4]
-        queue.commit([job(5)], [])
-        queue.commit([job(2, b"new"), job(3), job(4)], [])
-    # The job that was done before is not there again.
-    assert jobs(redis.port, prefix=prefix) == [
-        job(2, b"new"),
-        job(3),
-        job(4),
-        job(5),
-    ]
 
 
 def test_loss_is_not_forgotten_if_the_next_step_fails(
@@ -434,81 +369,3 @@ def test_finished_jobs_that_come_back_are_removed_again(
         queue.commit([], [])
         queue.commit([], [])
     assert jobs(redis.port, prefix=prefix) == [job(2)]
-
-
-def test_redis_of_the_time_before_the_server_gets_its_jobs(
-    redis: Redis, prefix: str
-) -> None:
-    """What others may have added meanwhile stays there."""
-    with opened(redis.port, prefix=prefix) as queue:
-        queue.commit([job(1), job(7)], [])
-    before = dumped(redis, prefix)
-    with opened(redis.port, prefix=prefix) as queue:
-        queue.commit([job(2)], [7])
-        restored(redis, prefix, before)
-        with pytest.raises(QueueError, match="changed by another server"):
-            queue.commit([job(3)], [])
-        with pytest.raises(JobsLost) as loss:
-            queue.commit([job(3)], [])
-        assert loss.value.numbers == [1, 2]
-        queue.commit([job(1), job(2), job(3)], [])
-        queue.commit([], [1])
-    assert jobs(redis.port, prefix=prefix) == [job(2), job(3), job(7)]
-
-
-# Lost connections
-
-
-BATCHES: list[tuple[list[StoredJob], list[int]]] = [
-    ([job(1), job(2, b"x" * 300), job(5)], []),
-    ([job(3), job(4)], [1]),
-    ([job(2, b"new")], [4]),
-    ([], [2, 3]),
-]
-
-
-@pytest.mark.parametrize("go_on", [False, True], ids=["crash", "next try"])
-def test_connection_cut_at_any_byte_loses_nothing(redis: Redis, go_on: bool) -> None:
-    """Only the first bytes of a batch arrive, or all of them and no answer."""
-    sent = 0
-    while True:
-        name = next(prefixes)
-        with link(redis.port) as way, ExitStack() as stack:
-            queue = stack.enter_context(opened(way.port, prefix=name))
-            way.left = sent
-            before, after, failed = play(queue, BATCHES)
-            if go_on and failed:
-                way.left = sys.maxsize
-                # The failed job is given up; its number is not used again.
-                queue.commit([job(9)], failed[1])
-                queue.commit([], [])
-        found = {each.number: each for each in jobs(redis.port, prefix=name)}
-        for number in range(1, 6):
-            allowed = [before.get(number), after.get(number)]
-            if go_on and number not in before:
-                allowed = [None] if failed else allowed
-            assert found.get(number) in allowed, (sent, number)
-        if not failed:
-            break
-        sent += 23
-    assert sent > 1000
-
-
-def play(
-    queue: Queue, batches: list[tuple[list[StoredJob], list[int]]]
-) -> tuple[
-    dict[int, StoredJob],
-    dict[int, StoredJob],
-    tuple[list[StoredJob], list[int]] | None,
-]:
-    """Commit until that fails; return the jobs before and after the failed commit."""
-    before: dict[int, StoredJob] = {}
-    for added, done in batches:
-        after = {number: one for number, one in before.items() if number not in done}
-        after |= {one.number: one for one in added}
-        try:
-            queue.commit(added, done)
-        except QueueError:
-            return before, after, (added, done)
-        before = after
-    return before, before, None

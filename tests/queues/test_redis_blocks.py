@@ -12,15 +12,23 @@ from gearman.errors import JobsLost, QueueError
 from gearman.queue import Queue, StoredJob, Unreadable
 from tests.queues.backend_memcached import link
 from tests.queues.backend_redis import Redis, running
-from tests.queues.redis_stores import content, job, jobs, opened
+from tests.queues.redis_stores import (
+    FIELDS,
+    content,
+    dumped,
+    job,
+    jobs,
+    key,
+    many,
+    opened,
+    restored,
+)
 from tests.servers import DEADLINE, HOST
 
 pytest.importorskip("redis")
 pytestmark = pytest.mark.any_build
 
 prefixes = map("blocks-{}".format, count())
-
-FIELDS = "state", "lease", "jobs", "large", "blocks", "done"
 
 
 @pytest.fixture(scope="module")
@@ -40,29 +48,10 @@ def every(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gearman.queues.redis.content.FEW", 1)
 
 
-def key(prefix: str, name: str) -> str:
-    return f"{{{prefix}}}:{name}"
-
-
 def lengths(redis: Redis, prefix: str) -> list[int]:
     """Return how many single jobs, blocks, and blocks with marks there are."""
     names = "jobs", "blocks", "done"
     return [redis.call("HLEN", key(prefix, name)) for name in names]
-
-
-def dumped(redis: Redis, prefix: str, *names: str) -> dict[str, bytes | None]:
-    return {name: redis.call("DUMP", key(prefix, name)) for name in names or FIELDS}
-
-
-def restored(redis: Redis, prefix: str, before: dict[str, bytes | None]) -> None:
-    for name, data in before.items():
-        redis.call("DEL", key(prefix, name))
-        if data is not None:
-            redis.call("RESTORE", key(prefix, name), 0, data)
-
-
-def many(first: int, last: int, size: int = 1) -> list[StoredJob]:
-    return [job(number, b"w" * size) for number in range(first, last + 1)]
 
 
 # Blocks come and go
@@ -317,68 +306,6 @@ def test_block_that_was_dropped_is_noticed_when_it_is_given_up(
     assert jobs(redis.port, prefix=prefix) == [job(20)]
 
 
-@pytest.mark.usefixtures("every")
-def test_redis_put_back_in_time_gets_all_jobs_again(redis: Redis, prefix: str) -> None:
-    with opened(redis.port, prefix=prefix) as queue:
-        queue.commit([job(1), job(2), job(3)], [])
-        before = dumped(redis, prefix)
-        queue.commit([job(2, b"new"), job(4)], [1])
-        restored(redis, prefix, before)
-        with pytest.raises(QueueError, match="changed by another server"):
-            queue.commit([job(5)], [])
-        with pytest.raises(JobsLost) as loss:
-            queue.commit([job(5)], [])
-        assert loss.value.numbers == [2, 3, 4]
-        queue.commit([job(5)], [])
-        queue.commit([job(2, b"new"), job(3), job(4)], [])
-    expected = [job(2, b"new"), job(3), job(4), job(5)]
-    assert jobs(redis.port, prefix=prefix) == expected
-
-
-@pytest.mark.parametrize("few", [1, 16], ids=["blocks", "single"])
-def test_jobs_that_are_done_and_come_back_are_removed_again(
-    redis: Redis, prefix: str, few: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only removals are lost: no job has to be stored again."""
-    monkeypatch.setattr("gearman.queues.redis.content.FEW", few)
-    # The thread gives no signs, and a sign is always due.
-    monkeypatch.setattr("gearman.queues.redis.store.SIGN", DEADLINE)
-    monkeypatch.setattr("gearman.queues.redis.reign.SIGN", 0)
-    with opened(redis.port, prefix=prefix) as queue:
-        queue.commit(many(1, 8), [])
-        queue.commit([], [1])
-        before = dumped(redis, prefix)
-        queue.commit([], [2])
-        queue.commit([], [3, 4, 5, 6, 7])
-        restored(redis, prefix, before)
-        with pytest.raises(QueueError, match="changed by another server"):
-            queue.commit([], [])
-        # A sign of life looks at the state, too.
-        queue._store._reign.sign()  # type: ignore[attr-defined]
-        queue.commit([], [])
-    assert jobs(redis.port, prefix=prefix) == [job(8)]
-
-
-@pytest.mark.usefixtures("every")
-def test_redis_of_the_time_before_the_server_gets_its_jobs(
-    redis: Redis, prefix: str
-) -> None:
-    with opened(redis.port, prefix=prefix) as queue:
-        queue.commit([job(1), job(7)], [])
-    before = dumped(redis, prefix)
-    with opened(redis.port, prefix=prefix) as queue:
-        queue.commit([job(2)], [7])
-        restored(redis, prefix, before)
-        with pytest.raises(QueueError, match="changed by another server"):
-            queue.commit([job(3)], [])
-        with pytest.raises(JobsLost) as loss:
-            queue.commit([job(3)], [])
-        assert loss.value.numbers == [1, 2]
-        queue.commit([job(1), job(2), job(3)], [])
-        queue.commit([], [1])
-    assert jobs(redis.port, prefix=prefix) == [job(2), job(3), job(7)]
-
-
 def test_block_that_was_given_up_and_comes_back_runs_nothing_twice(
     redis: Redis, prefix: str
 ) -> None:
@@ -431,49 +358,3 @@ def test_removal_that_was_delayed_does_nothing(
             assert peer.recv(100) == b"$-1\r\n"
         queue.commit([], [4])
     assert jobs(redis.port, prefix=prefix) == many(5, 40)
-
-
-BATCHES: list[tuple[list[StoredJob], list[int]]] = [
-    (many(1, 6), []),
-    ([job(7), job(8), job(2, b"new")], [1]),
-    ([], [3, 4, 5]),
-    ([job(9)], [6]),
-    ([], [2, 7]),
-]
-
-
-@pytest.mark.usefixtures("every")
-@pytest.mark.parametrize("go_on", [False, True], ids=["crash", "next try"])
-def test_connection_cut_at_any_byte_loses_nothing(redis: Redis, go_on: bool) -> None:
-    sent = 0
-    while True:
-        name = next(prefixes)
-        failed = False
-        before: dict[int, StoredJob] = {}
-        after = dict(before)
-        with link(redis.port) as way, opened(way.port, prefix=name) as queue:
-            way.left = sent
-            for added, done in BATCHES:
-                after = {n: one for n, one in before.items() if n not in done}
-                after |= {one.number: one for one in added}
-                try:
-                    queue.commit(added, done)
-                except QueueError:
-                    failed = True
-                    break
-                before = after
-            way.left = sys.maxsize
-            if failed and go_on:
-                queue.commit([], done)
-        found = {each.number: each for each in jobs(redis.port, prefix=name)}
-        for number in range(1, 10):
-            allowed = [before.get(number), after.get(number)]
-            if failed and go_on:
-                # New jobs of the failed batch are given up.
-                gone = number not in before or number in done
-                allowed = [None] if gone else allowed
-            assert found.get(number) in allowed, (sent, number)
-        if not failed:
-            break
-        sent += 29
-    assert sent > 1000
