@@ -36,6 +36,9 @@ SETTINGS = {
 # Seconds without a sign after which the others do without a node.
 SUSPECT = 2
 
+# Seconds in which nodes agree who is there.
+INSTALL = 15
+
 NODES = 3
 
 
@@ -76,9 +79,13 @@ class Node(Daemon):
             "gmcast.listen_addr": f"tcp://{HOST}:{own}",
             "ist.recv_addr": f"{HOST}:{servers.free_port()}",
             "evs.suspect_timeout": f"PT{SUSPECT}S",
-            "evs.inactive_timeout": f"PT{2 * SUSPECT}S",
             "evs.keepalive_period": "PT0.5S",
             "evs.inactive_check_period": "PT0.25S",
+            # On a busy machine nodes need time to agree who is there: those that do not
+            # within evs.install_timeout part again, again and again.
+            "evs.inactive_timeout": f"PT{INSTALL}S",
+            "evs.install_timeout": f"PT{INSTALL}S",
+            "evs.join_retrans_period": "PT0.25S",
         }
         yield "--wsrep-on=ON"
         yield f"--wsrep-provider={library()}"
