@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 
@@ -35,6 +36,8 @@ ANY_BUILD = (
     *("tasks/runner/test_main.py", "tasks/runner/test_screen.py"),
     "test_docs_workers.py",
 )
+# Foreign programs, crashes, and what takes long.
+INTEROP = ("benchmarks/", "crash/", "interop/")
 NOT_BUILT = (
     "the speedups are not built; GEARMAN_SPEEDUPS=yes python -m pip install -e . "
     "builds them"
@@ -61,15 +64,54 @@ def pytest_configure() -> None:
         )
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out a file whose tests cannot have the marks that `-m` asks for.
+
+    To import all files takes longer than most of them run.
+    """
+    wanted = config.getoption("markexpr")
+    if not wanted or collection_path.suffix != ".py":
+        return None
+    marks = _marks(collection_path)
+    choices = (dict(zip(marks, each, strict=True)) for each in product(*marks.values()))
+    try:
+        some = any(eval(wanted, {"__builtins__": {}}, choice) for choice in choices)
+    except (NameError, SyntaxError):
+        # Another mark, or a mistake that pytest explains.
+        return None
+    return None if some else True
+
+
+@cache
+def _marks(path: Path) -> dict[str, set[bool]]:
+    """Tell for each mark whether tests of a file have it: {True}, {False}, or both."""
+    name = str(path.relative_to(TESTS))
+    always = {"any_build": ANY_BUILD, "interop": INTEROP, "packaging": ()}
+    # A fixture may have marks, too.
+    folders = path.relative_to(TESTS).parents[:-1]
+    near = [path, *(TESTS / folder / "conftest.py" for folder in folders)]
+    text = "".join(each.read_text() for each in near if each.exists())
+    return {
+        mark: {True} if name.startswith(start) else {False, f"mark.{mark}" in text}
+        for mark, start in always.items()
+    }
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark slow tests, and those that one build is enough for."""
+    unnamed = set()
     for item in items:
-        path = item.path.relative_to(TESTS)
-        if path.parts[0] in ("benchmarks", "crash"):
-            item.add_marker("interop")
-        if str(path).startswith(ANY_BUILD):
-            item.add_marker("any_build")
+        for mark, has in _marks(item.path).items():
+            if has == {True}:
+                item.add_marker(mark)
+            elif (item.get_closest_marker(mark) is not None) not in has:
+                unnamed.add(f"{item.path}: mark.{mark}")
+    if unnamed:
+        raise pytest.UsageError(
+            "tests have marks that are not named in their file, or in a conftest.py"
+            f" above it, so that -m would not find them: {', '.join(sorted(unnamed))}"
+        )
 
 
 def pytest_collection_finish() -> None:

@@ -1,4 +1,4 @@
-"""The servers are those of `tests/client`."""
+"""The servers are those of `tests/client`, one of which has `mark.interop`."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The servers and clients are those of `tests/client`."""
+"""The clients and servers of `tests/client`; one of these has `mark.interop`."""
 
 from tests.client.conftest import admin, certificate, client, server, task, worker
 

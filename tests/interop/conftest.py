@@ -1,20 +1,11 @@
 """Every test here also runs with C gearmand, which shows that the test is right."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests import servers
 from tests.servers import Server
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this directory."""
-    here = f"{Path(__file__).parent}/"
-    for item in items:
-        if str(item.path).startswith(here):
-            item.add_marker(pytest.mark.interop)
 
 
 # With the C server nothing of this package runs.
