@@ -11,6 +11,7 @@ import atexit
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -70,6 +71,10 @@ class Forked:
         self.returncode: int | None = None
         self._ended = ended
 
+    def fileno(self) -> int:
+        """Return a descriptor that is readable from its end until `poll` sees that."""
+        return self._ended
+
     def poll(self) -> int | None:
         return self._status(0)
 
@@ -105,6 +110,7 @@ class _Start(TypedDict):
     options: list[str]
     environment: dict[str, str]
     folder: str
+    module: str
 
 
 class _Parent:
@@ -148,22 +154,30 @@ def parents() -> int:
 
 
 def server(
-    options: Sequence[str], environment: Mapping[str, str], folder: str, output: int
+    options: Sequence[str],
+    environment: Mapping[str, str],
+    folder: str,
+    output: int,
+    module: str = "",
 ) -> Forked:
-    """Run a server with these options in a folder; `output` is a file descriptor."""
+    """Run a server with these options in a folder; `output` is a file descriptor.
+
+    `module` is a program that runs the server, if it does not run itself.
+    """
     early = frozenset(i for i in environment.items() if i[0].startswith(_EARLY))
     start: _Start = {
         "options": list(options),
         "environment": dict(environment),
         "folder": folder,
+        "module": module,
     }
     return _parent(early).fork(start, output)
 
 
-def _serve(control: socket.socket) -> list[str]:
+def _serve(control: socket.socket) -> _Start:
     """Fork when asked to, until nobody asks any more.
 
-    Return in the new processes only, with the options of the server.
+    Return in the new processes only, with what is to be started.
     """
     # A user who interrupts the tests interrupts the servers, and these are reported.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -188,7 +202,7 @@ def _serve(control: socket.socket) -> list[str]:
                 control.detach()
                 start: _Start = json.loads(request)
                 _become(start, output)
-                return start["options"]
+                return start
             os.close(output)
             file = os.pidfd_open(pid)
             running[file] = pid, told
@@ -216,6 +230,9 @@ if __name__ == "__main__":
     # Otherwise each fork would copy all objects, as its first collection looks at them.
     gc.collect()
     gc.freeze()
-    options = _serve(socket.socket(fileno=int(sys.argv[1])))
-    sys.argv = ["gearmand", *options]
-    sys.exit(main())
+    start = _serve(socket.socket(fileno=int(sys.argv[1])))
+    sys.argv = ["gearmand", *start["options"]]
+    if start["module"]:
+        runpy.run_module(start["module"], run_name="__main__")
+    else:
+        sys.exit(main())

@@ -1,14 +1,16 @@
 """A server process for asyncio; its log is read, so no polling is needed."""
 
 import asyncio
+import os
 import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests import forks
 from tests.queues.backend import Store
 from tests.servers import DEADLINE, HOST, free_port, package_environment
 
@@ -29,10 +31,56 @@ def queue_options(store: Store, queue: str = "{}") -> Iterator[str]:
             yield f"{prefix}{option.names[0]}={store.arguments[option.keyword]}"
 
 
+class Forked:
+    """A server by fork, with what is used of a process of asyncio."""
+
+    def __init__(self, process: forks.Forked, stderr: asyncio.StreamReader) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.stderr = stderr
+        self._ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(process.fileno(), self._end)
+
+    @classmethod
+    async def start(
+        cls, words: Sequence[str], environment: Mapping[str, str], module: str
+    ) -> Self:
+        read, written = os.pipe()
+        try:
+            folder = os.getcwd()
+            process = forks.server(words, environment, folder, written, module)
+        finally:
+            os.close(written)
+        stderr = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stderr), os.fdopen(read, "rb")
+        )
+        return cls(process, stderr)
+
+    def _end(self) -> None:
+        self._loop.remove_reader(self._process.fileno())
+        self._process.poll()
+        self._ended.set()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    async def wait(self) -> int:
+        await self._ended.wait()
+        assert self.returncode is not None
+        return self.returncode
+
+
 class Server:
     """A job server on a port of its own; `lines` is its log, read at these `times`."""
 
-    def __init__(self, process: Process, port: int) -> None:
+    def __init__(self, process: Process | Forked, port: int) -> None:
         self.process = process
         self.port = port
         self.lines: list[str] = []
@@ -44,21 +92,26 @@ class Server:
     async def start(
         cls,
         *options: str,
-        program: Sequence[str] = ("-m", "gearman.server"),
+        program: Sequence[str] = (),
+        module: str = "",
         port: str = "",
         **variables: str,
     ) -> Self:
         """Start a server with these options and environment variables.
 
-        It listens on a free port if none is given.
-        `program` are arguments of Python, if it does not run the server itself.
+        It listens on a free port if none is given. It is a fork, where the system
+        allows that. `module` is a program that runs the server, if it does not run
+        itself. With `program`, which are arguments of Python, it is a new process.
         """
         port = port or str(free_port())
         environment = package_environment() | variables
         environment["PYTHONPATH"] += f":{PLUGINS}"
+        words = ["-L", HOST, "-p", port, "-l", "stderr", *options]
+        if not program and hasattr(os, "pidfd_open"):
+            return cls(await Forked.start(words, environment, module), int(port))
+        program = program or ("-m", module or "gearman.server")
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", *program, "-L", HOST),
-            *("-p", port, "-l", "stderr", *options),
+            *(sys.executable, "-P", *program, *words),
             env=environment,
             stdin=DEVNULL,
             stderr=PIPE,

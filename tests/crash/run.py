@@ -120,17 +120,17 @@ class Run:
         if ending == self.die_in_a_commit:
             plugin, fate = "dying-{}", self._fate()
         options = [*queue_options(self.store, plugin)]
-        program: tuple[str, ...] = ("-m", "gearman.server")
+        module = ""
         if self._steered:
             # In the end, there are no more runs.
             schedules = "" if ending == self._drain else plans.SCHEDULES
             settings = self._folder / "settings.toml"
             settings.write_text(plans.SETTINGS + schedules)
             options += ["--settings", str(settings), "--max-dead", "1000000"]
-            program = ("-m", "crash_server")
+            module = "crash_server"
             step = self.random.choice(STEPS)
             fate |= {"CRASH_DIARY": str(self._diary), "CRASH_STEP": step}
-        server = await Server.start(*options, program=program, **fate)
+        server = await Server.start(*options, module=module, **fate)
         try:
             async with asyncio.timeout(2 * DEADLINE):
                 await ending(server)
