@@ -1,11 +1,15 @@
 """Build the compiled speedups; everything else is in pyproject.toml.
 
 GEARMAN_SPEEDUPS=yes makes a failing build an error, GEARMAN_SPEEDUPS=no leaves the
-speedups out. Unset, they are built if a C compiler is there.
+speedups out. Unset, they are built if a C compiler is there. GEARMAN_CYTHON_CACHE is a
+folder for the C of several builds of the same source, one for each Python.
 """
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -44,8 +48,23 @@ def stale() -> bool:
     Cython looks for them beside the source, where the broker's are not.
     """
     made = (GENERATED / "gearman/server").glob("broker*/**/[!_]*.c")
-    oldest = min((path.stat().st_mtime for path in made), default=0.0)
+    oldest = min((path.stat().st_mtime for path in made), default=inf)
     return any(path.stat().st_mtime > oldest for path in TYPES.rglob("*.pxd"))
+
+
+@contextmanager
+def alone(cache: str) -> Iterator[None]:
+    """Keep other builds away from the cache, which Cython does not."""
+    if not cache:
+        yield
+        return
+    import fcntl
+
+    folder = Path(cache)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def extensions(choice: str) -> list[Extension]:
@@ -61,12 +80,15 @@ def extensions(choice: str) -> list[Extension]:
     if sys.platform == "linux":
         engine = ["gearman/server/net/_engine.pyx"]
         sources.append(Extension("gearman.server.net._engine", engine))
-    modules: list[Extension] = cythonize(
-        sources,
-        build_dir=str(GENERATED),
-        force=stale(),
-        compiler_directives={"annotation_typing": False, "language_level": 3},
-    )
+    cache = os.environ.get("GEARMAN_CYTHON_CACHE", "")
+    with alone(cache):
+        modules: list[Extension] = cythonize(
+            sources,
+            build_dir=str(GENERATED),
+            cache=cache or False,
+            force=stale(),
+            compiler_directives={"annotation_typing": False, "language_level": 3},
+        )
     # Set here and not on the sources: cythonize() drops it.
     for module in modules:
         module.optional = choice != "yes"
