@@ -1,5 +1,6 @@
 """The plugin postgres, with a Postgres of its own."""
 
+import atexit
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import count
@@ -118,6 +120,28 @@ def user() -> str | None:
     return "postgres" if os.geteuid() == 0 else None
 
 
+@cache
+def new_data() -> Path:
+    """Return the data of a new Postgres: to copy them takes a ninth of the time."""
+    folder = Path(tempfile.mkdtemp(prefix="gearman-initdb-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if owner := user():
+        shutil.chown(folder, owner)
+    data = folder / "data"
+    done = subprocess.run(
+        [
+            *(program("initdb"), "--pgdata", data, "--username=postgres"),
+            *("--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"),
+        ],
+        user=user(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return data
+
+
 @dataclass
 class Cluster:
     """A Postgres server that a test can stop and start."""
@@ -145,10 +169,7 @@ class Cluster:
 
     def create(self) -> None:
         data = self.folder / "data"
-        self.run(
-            *(program("initdb"), "--pgdata", data, "--username=postgres"),
-            *("--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"),
-        )
+        subprocess.run(["cp", "-a", new_data(), data], check=True)
         with (data / "postgresql.conf").open("a") as configuration:
             for name, value in self.settings.items():
                 configuration.write(f"{name} = '{value}'\n")
