@@ -96,6 +96,8 @@ def run_process(
     import_all(config)
     user = process.find_user(config.user) if config.user else None
     log_file = configure(config, user)
+    operator = Operator(config, log_file, report)
+    operator.hold_reloads()
     pid_file = process.PidFile(config.pid_file, user) if config.pid_file else None
     spans = None
     try:
@@ -113,7 +115,6 @@ def run_process(
         if config.coredump:
             process.enable_core_dumps()
         make = partial(_listener, config, certificates, settings, spans)
-        operator = Operator(config, log_file, report)
         if config.cluster is not None:
             again = partial(_open_queue, config)
             cluster = config.cluster

@@ -90,7 +90,7 @@ class Member:
             ending = True
             news.set()
 
-        self._operator.attach(end, end, _nothing)
+        self._operator.attach(end, end, self._operator.put_off)
         self._listen_to_keeper(news.set)
         while not ending and not self._gains():
             if keeper.roll is not None:

@@ -82,6 +82,17 @@ class Operator:
         for number in SIGNALS:
             signal.signal(number, lambda number, _: self._held.append(number))
 
+    def hold_reloads(self) -> None:
+        """Remember the signal to read files again; until now it ends the process.
+
+        It may come while jobs are loaded, as logs are rotated then as well.
+        """
+        signal.signal(signal.SIGHUP, lambda *_: self.put_off())
+
+    def put_off(self) -> None:
+        """Have the files read again by the next event loop."""
+        self._held.append(signal.SIGHUP)
+
     def ready(self) -> None:
         """Tell that the server accepts connections."""
         if not self.told:

@@ -15,7 +15,7 @@ from tests.queues.backend_postgres import Database, cluster
 from tests.servers import DEADLINE
 from tests.wire import packet
 
-from .fleet import Fleet, fleet
+from .fleet import READY, Fleet, fleet
 from .players import playing
 
 pytestmark = pytest.mark.interop
@@ -142,6 +142,22 @@ def test_drained_server_gives_its_shards_away_and_ends(database):
         await running.balanced()
 
     play(database, story)
+
+
+def test_server_that_stands_by_reads_its_settings_again(database, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text("")
+
+    async def story():
+        options = "--settings", str(file)
+        async with fleet(database, servers=1, lease=2, options=options) as running:
+            server = await running.add()
+            file.write_text("[functions.f]\nretries = 2\n")
+            server.process.send_signal(signal.SIGHUP)
+            await server.says(READY)
+            await server.says("settings read again: 1 policies")
+
+    asyncio.run(story())
 
 
 def test_drained_server_without_others_leaves_its_jobs_in_the_database(database):

@@ -163,6 +163,34 @@ class TestSignals:
                 peer.fence()
                 assert "connected" in log.read_text()
 
+    def test_a_hangup_while_it_starts_is_carried_out_when_it_serves(self, tmp_path):
+        first, settings = tmp_path / "first.toml", tmp_path / "settings.toml"
+        os.mkfifo(first)
+        settings.symlink_to(first)
+        port = free_port()
+        with subprocess.Popen(
+            [*COMMAND, "-L", HOST, "-p", str(port), "--settings", str(settings)],
+            env=package_environment(pure=BUILD == "pure"),
+        ) as process:
+            try:
+                # This waits until the server reads it.
+                with first.open("w"):
+                    settings.unlink()
+                    settings.write_text("[limits]\nmax-jobs = 7\n")
+                    process.send_signal(signal.SIGHUP)
+                until(lambda: b"max-jobs\t7\t" in _limits(port))
+            finally:
+                process.terminate()
+        assert process.returncode == 0
+
+
+def _limits(port: int) -> bytes:
+    try:
+        with Peer(port) as peer:
+            return b" ".join(peer.ask_list(b"show limits"))
+    except ConnectionError:
+        return b""
+
 
 class TestFiles:
     def test_pid_file_is_there_while_the_server_listens(self, tmp_path):
