@@ -22,10 +22,8 @@ from ..constants import (
     CAN_DO,
     CANT_DO,
     GRAB_JOBS,
-    HIGH,
     LINK_BACK,
     LINK_RUNS,
-    LOW,
     SLEEPING,
     WORK_CANCEL,
     WORK_RETRY,
@@ -123,7 +121,6 @@ class Borrowing:
         """Note that a server has so many jobs of a function, or none.
 
         It does not give as many of the jobs that it was asked for as are `unmet`.
-        Raises ValueError if so many were not asked for.
         """
         for _ in range(unmet):
             self._met(remote, name)
@@ -255,19 +252,13 @@ class Borrowing:
         fields: bytes,
         workload: bytes,
     ) -> None:
-        """Let a worker here have a job of another server.
-
-        Raises ValueError if nobody has asked for it, or if it is no job.
-        """
+        """Let a worker here have a job of another server, which was asked for it."""
         priority, left, *trace = fields.split(b" ")
-        urgency, waiting = int(priority), int(left)
-        if not HIGH <= urgency <= LOW:
-            raise ValueError(f"a priority is {urgency}")
         open_ = self._met(remote, name)
         if name not in self.offered:
             return remote.request(LINK_BACK, (handle, b"unused"))
         function = self._functions.known[name]
-        more = waiting - open_
+        more = int(left) - open_
         if more > 0 or open_:
             self._note(remote, function, max(more, 0))
         else:
@@ -278,7 +269,7 @@ class Borrowing:
         options = JobOptions(trace=trace[0].decode()) if trace else None
         size = job_size(workload, unique)
         jobs = self._jobs
-        job = jobs.make(function, unique, workload, size, urgency, False, 0)
+        job = jobs.make(function, unique, workload, size, int(priority), False, 0)
         job.handle = handle
         extra = job.extra = Extra(options, self._places.wall)
         extra.lender = remote

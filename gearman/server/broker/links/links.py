@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ....errors import OptionError
 from ....options import parse_job_options
 from ..broker import Broker
-from ..constants import ERROR, HIGH, LOW
+from ..constants import ERROR
 from ..model import Function, Job, Peer, Receipt
 from .away import Away
 from .borrowing import Borrowing
@@ -239,8 +239,6 @@ class Links:
     ) -> None:
         """Submit a job for another server. Raises ValueError if there is none."""
         priority, bg, when = map(int, fields.split(b" "))
-        if not HIGH <= priority <= LOW:
-            raise ValueError(f"a priority is {priority}")
         background = bool(bg)
         found = None
         try:

@@ -19,6 +19,9 @@ from ..steering import Steering
 # It is called with the arguments of a packet.
 Verb: TypeAlias = Callable[..., None]
 
+# What fields of a job begin with.
+_PRIORITIES: Final = (b"0 ", b"1 ", b"2 ")
+
 # No number of a packet has more digits, so that each fits 64 bits.
 _MOST_DIGITS: Final = 18
 
@@ -37,7 +40,7 @@ def _of_client(links: Links, remote: Remote) -> dict[int, Verb]:
     """What the other server may ask for as a client, and as an owner of jobs."""
     taking_over, steering = links.taking_over, Steering(links.settings.broker)
     return {
-        Command.LINK_SUBMIT: partial(links.submitted, remote),
+        Command.LINK_SUBMIT: partial(_submitted, links, remote),
         Command.LINK_LEAVE: partial(links.left, remote),
         Command.LINK_ASK: partial(_asked, links, remote, steering),
         Command.LINK_SETTING: partial(links.settings.told, remote),
@@ -78,7 +81,7 @@ def _answers(links: Links, remote: Remote) -> list[tuple[int, Verb]]:
         (Command.LINK_STARTED, partial(away.started, remote)),
         (Command.LINK_TELL, partial(_tell, links, remote)),
         (Command.LINK_GRANT, partial(_granted, links, remote)),
-        (Command.LINK_JOB, partial(borrowing.borrow, remote)),
+        (Command.LINK_JOB, partial(_borrow, links, remote)),
         (Command.WORK_CANCEL, borrowing.cancelled),
         (Command.LINK_RUNS, partial(links.taking_over.runs, remote)),
         *((command, partial(_update, links, remote, command)) for command in updates),
@@ -105,6 +108,22 @@ def _ready(
     links: Links, remote: Remote, name: bytes, count: bytes, unmet: bytes
 ) -> None:
     links.borrowing.ready(remote, name, _number(count), _number(unmet))
+
+
+def _submitted(links: Links, remote: Remote, *arguments: bytes) -> None:
+    _check_priority(arguments[3])
+    links.submitted(remote, *arguments)
+
+
+def _borrow(links: Links, remote: Remote, *arguments: bytes) -> None:
+    _check_priority(arguments[4])
+    links.borrowing.borrow(remote, *arguments)
+
+
+def _check_priority(fields: bytes) -> None:
+    """Check the first one of the fields of a job. Raises ValueError."""
+    if fields[:2] not in _PRIORITIES:
+        raise ValueError(f"a priority is wrong in {shown(fields)}")
 
 
 def _grab_jobs(links: Links, remote: Remote, name: bytes, count: bytes) -> None:
