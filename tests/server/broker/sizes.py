@@ -4,6 +4,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from types import FunctionType, MethodType, ModuleType
+from typing import Any
 
 from gearman.server.broker.memory import (
     ABILITY_MEMORY,
@@ -51,7 +52,7 @@ def counted(broker) -> tuple[int, int]:
     return size, peers + sum(_peer(peer) for peer in broker.peers)
 
 
-def _linked(broker) -> list:
+def _linked(broker) -> list[Any]:
     """Return the peers that stand for other servers, which count nothing themselves."""
     remotes = () if broker.links is None else broker.links.remotes.values()
     return [peer for each in remotes for peer in (each.client, each.worker, each.owner)]
