@@ -232,8 +232,7 @@ class TestForegroundJobs:
 
     def test_server_of_a_client_may_learn_later_of_the_end(self):
         first = replace(AWAITED, unique=UNIQUE)
-        times = {"sent": 5.5, "created": 5.6, "answered": 5.7}
-        late = replace(first, job=2, server=OTHER, **times)
+        late = replace(first, job=2, server=OTHER, sent=5.5, created=5.6, answered=5.7)
         assert broken([first, late]) == []
         later = replace(late, sent=11.5, created=11.6, answered=11.7)
         told = broken([first, later])
