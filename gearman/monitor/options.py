@@ -14,6 +14,7 @@ from ..cli.servers import tls
 from ..errors import ConfigurationError
 from ..streams import say
 from .history.file import MEMORY
+from .reading.events import EVENTS
 from .reading.link import Target
 
 PORT: Final = 8731
@@ -40,7 +41,11 @@ examples:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`database` is a path, or MEMORY. `users` is a path, or empty."""
+    """`database` is a path, or MEMORY. `users` is a path, or empty.
+
+    `keep_events` are the names of events that are always followed, none for all; None
+    for no events but those that a page shows.
+    """
 
     targets: tuple[Target, ...]
     host: str
@@ -48,6 +53,7 @@ class Options:
     database: str
     users: str = ""
     hide_workloads: bool = False
+    keep_events: tuple[str, ...] | None = None
     demo: bool = False
     hash: bool = False
 
@@ -78,6 +84,7 @@ def parse(argv: Sequence[str], environment: Mapping[str, str]) -> Options:
         database=database,
         users=found.users or "",
         hide_workloads=found.hide_workloads,
+        keep_events=_events(found.keep_events),
         demo=found.demo,
         hash=found.hash,
     )
@@ -123,6 +130,12 @@ def _parser() -> _Parser:
         action="store_true",
         help="do not show what comes from workloads and exceptions",
     )
+    add(
+        "--keep-events",
+        metavar="EVENT,...",
+        help="follow these events of all servers, or 'all', so that the page of a job"
+        " has those from before it was opened",
+    )
     add("--demo", action="store_true", help="start a job server with some load")
     add("--hash", action="store_true", help="ask for a user, print a line for --users")
     add("-h", "--help", action="store_true", help="print this help and exit")
@@ -145,6 +158,17 @@ def _targets(found: Namespace, environment: Mapping[str, str]) -> tuple[Target, 
         raise ConfigurationError(f"{option}: {error}") from error
     # The same server twice is one.
     return tuple({target.address: target for target in targets}.values())
+
+
+def _events(text: str | None) -> tuple[str, ...] | None:
+    if text is None or text == "all":
+        return None if text is None else ()
+    names = tuple(text.replace(",", " ").split())
+    if not names or not set(names) <= set(EVENTS):
+        raise ConfigurationError(
+            f"--keep-events takes 'all', or some of {', '.join(EVENTS)}"
+        )
+    return names
 
 
 def _listen(text: str) -> tuple[str, int]:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gearman.errors import ConfigurationError
 from gearman.monitor.access.users import is_right
+from gearman.monitor.options import parse
 from tests import servers
 from tests.monitor.event_streams import stream
 from tests.monitor.monitors import Browser, command, monitor
@@ -67,6 +69,19 @@ def test_help_and_version() -> None:
 def test_mistake_is_a_sentence(options: list[str], sentence: str) -> None:
     listen = [] if "--listen" in options else ["--listen", "127.0.0.1:0"]
     assert sentence in refusal(*listen, *options)
+
+
+@pytest.mark.parametrize("events", ["", ",", "started,nonsense"])
+def test_events_to_keep_that_do_not_exist_are_a_sentence(events: str) -> None:
+    with pytest.raises(ConfigurationError, match="takes 'all', or some of abandoned"):
+        parse(["--keep-events", events], {})
+
+
+def test_events_to_keep_are_named() -> None:
+    assert parse([], {}).keep_events is None
+    assert parse(["--keep-events", "all"], {}).keep_events == ()
+    kept = parse(["--keep-events", "lost,failed"], {}).keep_events
+    assert kept == ("lost", "failed")
 
 
 def test_mistake_in_the_environment_is_a_sentence() -> None:

@@ -41,6 +41,7 @@ class Archive:
         self._clock = clock
         self._recorder = Recorder()
         self._waiting: list[Moment] = []
+        self._events: list[Record] = []
         self._thread = ThreadPoolExecutor(1, "history")
         self._trouble = ""
 
@@ -48,6 +49,14 @@ class Archive:
         """Take what a server answered."""
         self._waiting += self._recorder.take(address, reading)
         del self._waiting[:-WAITING]
+
+    def see(self, event: Record) -> None:
+        """Take an event of a server, as `Watch` has it; it is kept if it is of a job.
+
+        Events that can't be written are lost.
+        """
+        self._events.append(event)
+        del self._events[:-WAITING]
 
     async def run(self) -> None:
         """Write what was taken until this is cancelled; then write the rest."""
@@ -67,6 +76,9 @@ class Archive:
         self._thread.shutdown()
 
     async def _commit(self) -> None:
+        if self._events:
+            events, self._events = self._events, []
+            await self._attempt(self._file.trail.write, events)
         if not self._waiting:
             return
         moments, self._waiting = self._waiting, []
@@ -112,6 +124,13 @@ class Archive:
         return await self._call(
             spans.charts, self._file, addresses, names, span, fields, self._clock()
         )
+
+    async def events(self, address: str, handle: bytes) -> list[Record]:
+        """Return the events of a job that were seen, newest first."""
+        if self._events:
+            # What was just seen, too.
+            await self._commit()
+        return await self._call(self._file.trail.of, address, handle)
 
     async def note(self, notes: Iterable[Note]) -> None:
         """Note what somebody did. If that can't be stored, the log has it."""

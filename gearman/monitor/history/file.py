@@ -19,6 +19,7 @@ from .packing import (
 from .points import FIELDS, Point
 from .recorder import Moment
 from .tiers import COARSE, DAY, MIDDLE, TIERS, Tier
+from .trail import Trail
 
 # So that `file` and we know the file: "gmon".
 APPLICATION: Final = 0x676D6F6E
@@ -91,6 +92,7 @@ class File:
         self._path = path
         try:
             self._database = _open(path)
+            self.trail = Trail(self._database)
         except sqlite3.Error as error:
             raise StartupError(_sentence(path, error)) from error
         self._servers: dict[str, int] = {}
@@ -189,6 +191,7 @@ class File:
             self._pack(tier, int(now) // tier.chunk)
         with self._database:
             self._prune(int(now))
+        self.trail.tidy()
         while self.size() > MOST_BYTES and self._drop_oldest_day():
             pass
 

@@ -32,7 +32,8 @@ class Service:
     """The parts of a running monitor.
 
     `sessions.are_needed` says whether there are users. With `hide_workloads`, nothing
-    is shown that comes from workloads, results and exceptions.
+    is shown that comes from workloads, results and exceptions. `keeps_events` says
+    whether events are followed all the time.
     """
 
     targets: Mapping[str, Target]
@@ -43,6 +44,7 @@ class Service:
     attempts: Attempts
     users: Users | None = None
     hide_workloads: bool = False
+    keeps_events: bool = False
     news: News = field(default_factory=News)
     # Set when the monitor ends, for answers that go on.
     ending: asyncio.Event = field(default_factory=asyncio.Event)

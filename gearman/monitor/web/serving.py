@@ -26,6 +26,7 @@ from ..model.fleet import Fleet
 from ..model.readings import Reading
 from ..options import NAME, Options
 from ..reading.attention import Attention
+from ..reading.events import Watch
 from ..reading.link import Target
 from ..reading.poller import Poller
 from .app import create
@@ -66,6 +67,7 @@ async def _run(
         attempts=Attempts(time.monotonic),
         users=users,
         hide_workloads=options.hide_workloads,
+        keeps_events=options.keep_events is not None,
     )
     config = uvicorn.Config(
         create(service),
@@ -88,6 +90,8 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     tasks = [asyncio.create_task(poller.run()) for poller in _pollers(service)]
+    if options.keep_events is not None:
+        tasks.append(asyncio.create_task(_keep_events(service, options.keep_events)))
     writing = asyncio.create_task(service.archive.run())
     try:
         await server.serve(sockets=[listener])
@@ -125,6 +129,13 @@ def _pollers(service: Service) -> list[Poller]:
         Poller(target, service.attention, took, lost)
         for target in service.targets.values()
     ]
+
+
+async def _keep_events(service: Service, names: Sequence[str]) -> None:
+    """Follow the events of all servers for the pages of jobs, until cancelled."""
+    async with Watch.on([*service.targets.values()], names) as watch:
+        while True:
+            service.archive.see(await watch.next())
 
 
 def _listen(host: str, port: int, *, only_local: bool) -> socket.socket:

@@ -57,6 +57,25 @@ async def ended(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+def test_event_that_was_just_seen_is_found_and_kept() -> None:
+    file = File(MEMORY)
+    event = {"time": 1.0, "event": "started", "handle": "H:a:1", "server": A}
+
+    async def story(archive: Archive) -> None:
+        assert await archive.events(A, b"H:a:1") == []
+        archive.see(event)
+        archive.see({**event, "event": "completed"})
+        found = await archive.events(A, b"H:a:1")
+        assert [each["event"] for each in found] == ["completed", "started"]
+        archive.see({**event, "handle": "H:a:2"})
+        writing = asyncio.create_task(archive.run())
+        while not file.trail.of(A, b"H:a:2"):
+            await asyncio.sleep(0)
+        await ended(writing)
+
+    play(file, story)
+
+
 def test_what_was_taken_is_written_at_the_end() -> None:
     async def story(archive: Archive) -> None:
         fill(archive)

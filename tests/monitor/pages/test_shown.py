@@ -21,6 +21,23 @@ def test_time_has_an_absolute_form() -> None:
     assert shown.iso(0) == "1970-01-01T00:00:00Z"
 
 
+def test_event_has_its_times_reason_and_worker_in_words() -> None:
+    worker = {"id": "me", "address": "10.0.0.1:5"}
+    record = {
+        **{"time": 5, "event": "given_up", "function": "mail", "waited": 0.5},
+        **{"ran": 2, "reason": "attempts\x1b", "worker": worker},
+    }
+    assert shown.event(record) == shown.ShownEvent(
+        *(5.0, "given up", b"mail"),
+        r"waited 500 ms, ran 2 s, attempts\x1b, at me (10.0.0.1:5)",
+    )
+
+
+def test_nonsense_in_an_event_is_left_out() -> None:
+    record = {"time": "x", "event": 7, "ran": "x", "reason": [], "worker": 3}
+    assert shown.event(record) == shown.ShownEvent(0.0, "", b"", "")
+
+
 @pytest.mark.parametrize("value", [1e20, float("nan"), float("inf")])
 def test_time_of_a_broken_server_is_no_error(value: float) -> None:
     assert shown.moment(value) == "?"

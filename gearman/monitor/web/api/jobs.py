@@ -44,6 +44,13 @@ async def job(visit: Visit) -> Record:
     return _shown(visit, {"server": target.address, **found})
 
 
+async def job_events(visit: Visit) -> Record:
+    """Return the events of a job that the monitor has seen, newest first."""
+    target = visit.service.target(visit.query["server"])
+    handle = visit.query["handle"]
+    return {"events": await visit.service.archive.events(target.address, handle)}
+
+
 def _shown(visit: Visit, record: Record) -> Record:
     """Return a job, without its exception if that is hidden."""
     if visit.service.hide_workloads and "error" in record:

@@ -63,6 +63,7 @@ async def _events(
             except TimeoutError:
                 yield _ALIVE
             else:
+                visit.service.archive.see(record)
                 yield _message("event", record)
 
 

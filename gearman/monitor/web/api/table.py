@@ -261,6 +261,18 @@ _JOBS: Final = (
         errors=(404,),
     ),
     Endpoint(
+        "GET",
+        "/api/jobevents",
+        "the last events of a job that the monitor has seen, newest first",
+        jobs.job_events,
+        record({"events": array(OBJECT)}),
+        {
+            "server": _NAMED_SERVER,
+            "handle": name("the handle of the job", required=True),
+        },
+        errors=(404,),
+    ),
+    Endpoint(
         "POST",
         "/api/jobs",
         "submit a background job",

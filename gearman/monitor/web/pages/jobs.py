@@ -82,6 +82,10 @@ async def show(visit: Visit) -> Response:
         workload=_bytes(record, "workload", query["form"]),
         hidden=service.hide_workloads,
         forms=FORMS,
+        events=[
+            shown.event(each)
+            for each in await service.archive.events(target.address, handle)
+        ],
     )
 
 

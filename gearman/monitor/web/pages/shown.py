@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ....text import printable
-from ...model.readings import as_bytes
+from ...model.readings import as_bytes, seconds
 from ...text import duration, name_text, number, query_text, size
 
 # Bytes of a workload that a page shows.
@@ -99,12 +99,7 @@ class ShownJob:
     @property
     def worker(self) -> str:
         """Who has the job, empty if nobody."""
-        found = self.record.get("worker")
-        if not isinstance(found, Mapping):
-            return ""
-        client = name_text(known(found.get("id")))
-        address = str(found.get("address", ""))
-        return f"{client} ({address})" if client not in ("", "-") else address
+        return _worker(self.record)
 
     def text(self, name: str) -> str:
         """Return a value that is a text or bytes, for people."""
@@ -120,6 +115,46 @@ def job(server: str, record: Mapping[str, Any]) -> ShownJob:
     """Return a job as templates have it."""
     names = (known(record.get(key)) for key in ("handle", "function", "unique"))
     return ShownJob(server, record, *names)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownEvent:
+    """An event of a job; `more` has times, a reason and the worker, as text."""
+
+    time: float
+    event: str
+    function: bytes
+    more: str
+
+
+def event(record: Mapping[str, Any]) -> ShownEvent:
+    """Return an event as templates have it."""
+    parts = [
+        f"{key} {duration(found)}"
+        for key in ("waited", "ran")
+        if (found := seconds(record.get(key))) is not None
+    ]
+    if reason := name_text(known(record.get("reason"))):
+        parts.append(reason)
+    if worker := _worker(record):
+        parts.append(f"at {worker}")
+    name = name_text(known(record.get("event")))
+    return ShownEvent(
+        seconds(record.get("time")) or 0.0,
+        name.replace("_", " "),
+        known(record.get("function")),
+        ", ".join(parts),
+    )
+
+
+def _worker(record: Mapping[str, Any]) -> str:
+    """Return who has the job, empty if nobody."""
+    found = record.get("worker")
+    if not isinstance(found, Mapping):
+        return ""
+    client = name_text(known(found.get("id")))
+    address = str(found.get("address", ""))
+    return f"{client} ({address})" if client not in ("", "-") else address
 
 
 @dataclass(frozen=True, slots=True)
