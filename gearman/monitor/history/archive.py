@@ -24,6 +24,13 @@ TIDY: Final = 60.0
 # Moments that may wait for a disk that does not accept them; more are dropped.
 WAITING: Final = 10_000
 
+# Seconds for which charts are kept whose steps have so many seconds, and how many.
+FRESH: Final = 60.0
+SLOW: Final = 1200
+MOST_CHARTS: Final = 100
+
+_ChartKey = tuple[tuple[str, ...], tuple[bytes, ...], Span, tuple[str, ...]]
+
 _log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
@@ -42,6 +49,7 @@ class Archive:
         self._recorder = Recorder()
         self._waiting: list[Moment] = []
         self._events: list[Record] = []
+        self._charts: dict[_ChartKey, tuple[float, list[Chart]]] = {}
         self._thread = ThreadPoolExecutor(1, "history")
         self._trouble = ""
 
@@ -120,10 +128,26 @@ class Archive:
         span: Span,
         fields: Sequence[str],
     ) -> list[Chart]:
-        """Return the history of several functions."""
-        return await self._call(
-            spans.charts, self._file, addresses, names, span, fields, self._clock()
+        """Return the history of several functions.
+
+        That of a week or longer is read once a minute, however many look at it.
+        """
+        now = self._clock()
+        key = (*addresses,), (*names,), span, (*fields,)
+        self._charts = {
+            known: kept
+            for known, kept in self._charts.items()
+            # The clock may have been set back.
+            if 0 <= now - kept[0] < FRESH
+        }
+        if key in self._charts:
+            return self._charts[key][1]
+        found = await self._call(
+            spans.charts, self._file, addresses, names, span, fields, now
         )
+        if span.step >= SLOW and len(self._charts) < MOST_CHARTS:
+            self._charts[key] = now, found
+        return found
 
     async def events(self, address: str, handle: bytes) -> list[Record]:
         """Return the events of a job that were seen, newest first."""

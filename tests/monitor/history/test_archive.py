@@ -10,8 +10,10 @@ import pytest
 from gearman.monitor.history import archive as archives
 from gearman.monitor.history.archive import Archive, Note
 from gearman.monitor.history.file import MEMORY, File
-from gearman.monitor.history.recorder import Moment
+from gearman.monitor.history.points import FIELDS
+from gearman.monitor.history.recorder import ALL, Moment
 from gearman.monitor.history.spans import SPANS
+from gearman.monitor.history.tiers import COARSE, MIDDLE
 from tests.monitor.readings import function, reading
 
 A = "a:4730"
@@ -55,6 +57,33 @@ def fill(archive: Archive) -> None:
 async def ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("span", "is_kept"), [("year", True), ("day", False)])
+def test_chart_of_a_long_time_is_read_once_a_minute(span: str, is_kept: bool) -> None:
+    now = 5000 * COARSE.chunk
+    file = File(MEMORY)
+    moments = [
+        Moment(tier.number, A, now - 600, {ALL: (5,) * len(FIELDS)})
+        for tier in (MIDDLE, COARSE)
+    ]
+
+    async def run() -> None:
+        times = [now, now + 59, now + 61]
+        archive = Archive(file, lambda: times[0])
+
+        async def known() -> bool:
+            chart = await archive.chart([A], ALL, SPANS[span], ["queued"])
+            times.pop(0)
+            return any(value is not None for value in chart.fields["queued"])
+
+        assert not await known()
+        file.write(moments)
+        assert await known() != is_kept
+        assert await known()
+        await archive.close()
+
+    asyncio.run(run())
 
 
 def test_event_that_was_just_seen_is_found_and_kept() -> None:
