@@ -11,19 +11,20 @@ from tests.servers import HOST
 
 
 @contextmanager
-def telling(**facts: Any) -> Iterator[str]:
-    """Run a server whose `show stats` has these facts, and return its address.
+def telling(*functions: dict[str, Any], **facts: Any) -> Iterator[str]:
+    """Run a server whose `show stats` has these, and return its address.
 
     It knows no other command.
     """
-    record = json.dumps({"kind": "server", "version": "1", **facts}).encode()
+    records = [{"kind": "server", "version": "1", **facts}, *functions]
+    stats = b"".join(json.dumps(record).encode() + b"\n" for record in records)
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             for line in self.rfile:
                 answer = b"ERR UNKNOWN_COMMAND Unknown+server+command"
                 if line.strip() == b"show stats":
-                    answer = record + b"\n."
+                    answer = stats + b"."
                 self.wfile.write(answer + b"\n")
 
     with socketserver.ThreadingTCPServer((HOST, 0), Handler) as server:

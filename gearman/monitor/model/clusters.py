@@ -222,7 +222,7 @@ def _troubles(cluster: Cluster) -> tuple[str, ...]:
         for member in cluster.members:
             if member.state == state:
                 left = duration(cluster.lease - (member.left or 0.0))
-                found.append(f"{member.address} {text.format(left)}")
+                found.append(f"server {member.address} {text.format(left)}")
     down = [link for link in cluster.links if link.state == LINK_DOWN]
     if len(down) > 1:
         found.append(f"{len(down)} links are down")

@@ -133,7 +133,7 @@ def test_shards_without_owners_are_the_first_trouble() -> None:
     found = one(a=told("1", unowned=3), b=told("2", left=0, unowned=3))
     assert found.troubles == (
         "3 of 64 shards have no owner: their jobs wait",
-        "in-2:1 is cut off from the database: it hands out no stored jobs",
+        "server in-2:1 is cut off from the database: it hands out no stored jobs",
     )
 
 
@@ -151,7 +151,7 @@ def test_lease_that_was_not_renewed_for_half_of_its_time_is_in_doubt(
 
 def test_trouble_says_for_how_long_a_lease_was_not_renewed() -> None:
     found = one(a=told("1"), b=told("2", left=3.0))
-    assert found.troubles == ("in-2:1 has not renewed its lease for 7 s",)
+    assert found.troubles == ("server in-2:1 has not renewed its lease for 7 s",)
 
 
 def test_freshest_lease_is_believed() -> None:
@@ -166,7 +166,7 @@ def test_server_that_the_others_do_not_know_owns_nothing() -> None:
     found = one(a=told("1", left=0), b=told("2", *others))
     gone = member(found, "1")
     assert (gone.state, gone.server, gone.owned, gone.shards) == ("gone", "a:1", 0, "")
-    assert found.troubles == ("in-1:1 is not known to the other servers",)
+    assert found.troubles == ("server in-1:1 is not known to the other servers",)
     assert len(found.links) == 1
 
 
@@ -189,7 +189,7 @@ def test_server_that_is_down_is_known_by_its_address_in_the_cluster() -> None:
     down = replace(several[1], address="in-2:1", health="down")
     (found,) = clusters([several[0], down])
     assert (member(found, "2").state, member(found, "2").server) == ("down", "in-2:1")
-    assert found.troubles == ("in-2:1 does not answer",)
+    assert found.troubles == ("server in-2:1 does not answer",)
     up = replace(down, health="up")
     (found,) = clusters([several[0], up])
     assert member(found, "2").state == "not read"

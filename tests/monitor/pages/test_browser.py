@@ -14,6 +14,7 @@ from selenium.webdriver.common.keys import Keys
 
 from gearman.monitor.access.users import make_hash, new_salt
 from tests import servers
+from tests.monitor import readings
 from tests.monitor.chromium import DARK, LIGHT, NARROW, WIDE, Page, chromium, page
 from tests.monitor.monitors import Browser, monitor
 from tests.monitor.pages_of import HOSTILE
@@ -167,6 +168,21 @@ def test_cluster_in_trouble_with_hostile_texts_is_accessible(
             assert tab.violations() == []
             assert not tab.scrolls_sideways()
         assert tab.complaints() == []
+        leave(tab)
+
+
+def test_long_numbers_and_times_fit_into_a_narrow_page(
+    driver: webdriver.Chrome,
+) -> None:
+    busy = readings.function("busy", queued=1 << 40, running=1 << 30, oldest=754.0)
+    with telling(busy) as address, monitor(address) as found:
+        tab = page(driver, found)
+        tab.look(NARROW)
+        for path in ("/", "/function?function=busy"):
+            tab.go(path)
+            tab.until_text("main", "1,099,511,627,776")
+            assert not tab.scrolls_sideways()
+        assert "12 min 34 s" in tab.text("#state")
         leave(tab)
 
 
