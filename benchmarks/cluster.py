@@ -25,6 +25,7 @@ from benchmarks import machine, programs  # noqa: E402
 from benchmarks.backends import Store, new_store  # noqa: E402
 from benchmarks.loads import Phase  # noqa: E402
 from benchmarks.options import add_names, add_number  # noqa: E402
+from benchmarks.play import Figures as Play
 from benchmarks.play import run_phase  # noqa: E402
 from benchmarks.run import exit_status, tell  # noqa: E402
 from benchmarks.servers import Server, find  # noqa: E402
@@ -135,11 +136,14 @@ def measure(
 ) -> Figures:
     """Play a phase with all servers at the same time, each with its part of jobs."""
     share = jobs // len(running)
+
+    def part(one: tuple[int, int]) -> Play:
+        pid, port = one
+        return run_phase(program, phase, pid, port, share)
+
     before = postgres.used()
     with ThreadPoolExecutor(len(running)) as threads:
-        found = list(
-            threads.map(lambda one: run_phase(program, phase, *one, share), running)
-        )
+        found = list(threads.map(part, running))
     used = postgres.used() - before
     done = sum(each["done"] for each in found)
     cpu = sum(each["cpu"] * each["done"] for each in found) / done
