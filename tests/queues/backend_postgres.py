@@ -352,7 +352,7 @@ class Alone(Queue):  # type: ignore[misc, unused-ignore]
 
 
 # What it tells of itself is that of the plugin.
-Alone.__doc__, Alone.__module__ = Queue.__doc__, Queue.__module__
+Alone.__doc__ = Queue.__doc__
 
 
 def opened(database: Database, **options: Any) -> Any:

@@ -23,6 +23,7 @@ from gearman.commands import MAX_FUNCTION, MAX_HANDLE, MAX_UNIQUE
 from gearman.errors import JobRefused, QueueError, StartupError
 from gearman.queue import HIGH, LOW, MAX_EXTRA, NORMAL, StoredJob, check
 from tests.queues.backend import LARGE, Backend, Store
+from tests.queues.backend_postgres import STRICT
 from tests.servers import DEADLINE, package_environment
 
 # A server's numbers are microseconds since the epoch.
@@ -512,9 +513,13 @@ class Restarts(RuleBasedStateMachine):
             self.life.__exit__(None, None, None)
 
 
+# To open a store of a cluster takes longer.
+EXAMPLES = 10 if STRICT else 40
+
+
 @pytest.mark.timeout(300)
 def test_any_commits_and_restarts_keep_exactly_the_jobs_left(backend: Backend) -> None:
     machine = type("Restarts", (Restarts,), {"backend": backend})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=40, stateful_step_count=15)
+        machine, settings=settings(max_examples=EXAMPLES, stateful_step_count=15)
     )
