@@ -107,6 +107,9 @@ cdef enum:
     NORMAL = 1
     LOW = 2
 
+# Seconds by which a timer of the broker may be late: two clocks are read for it.
+cdef double EXACTNESS = 1e-3
+
 # Seconds that the requests of one channel may take in a round, and those of all
 # channels that were put off; the smaller one counts.
 cdef double ALLOWANCE = 100e-6
@@ -184,7 +187,8 @@ cdef class Engine:
     cdef int _bell
     cdef object _rung
     cdef bint _interrupted
-    cdef double _delay
+    # When something of the broker is due, as `settle` was last told.
+    cdef double _due
     # Channels that go on in the next round, and the number of rounds so far.
     cdef list _backlog
     cdef uint64_t _rounds
@@ -204,7 +208,7 @@ cdef class Engine:
         self, Broker broker not None, dispatch, settle, loop, max_packet, max_outbox
     ):
         self._selector = -1
-        self._delay = INFINITY
+        self._due = INFINITY
         self._broker = broker
         self._dispatch = dispatch
         self._settle = settle
@@ -401,11 +405,14 @@ cdef class Engine:
         return 0
 
     cdef int _end_round(self) except -1:
-        cdef double delay = self._broker.delay()
         cdef Broker broker = self._broker
+        cdef double due = broker.now + broker.delay()
         self.flush()
-        if delay != self._delay or broker.jobs.congested or broker.losses.notices:
-            self._delay = delay
+        # If it is due later than was told, the timer fires too early, and is set again.
+        if due < self._due - EXACTNESS or self._due <= broker.now:
+            self._due = due
+            self._settle()
+        elif broker.jobs.congested or broker.losses.notices:
             self._settle()
         elif broker.jobs.changes or broker.answers.deferring or broker.hits.reached:
             self._settle()
