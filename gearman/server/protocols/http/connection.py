@@ -262,8 +262,9 @@ class HttpProtocol(Protocol):
                 peer.write(self._exchange.more(piece))
             if late():
                 break
-        # So that the connection calls `resume` at the end of the turn.
-        peer.write(b"")
+        if not peer.outbox:
+            # So that the connection calls `resume` at the end of the turn.
+            peer.write(b"")
         return False
 
     def _answer(self, answer: Answer) -> None:

@@ -1,7 +1,7 @@
 """The families of metrics that have a sample for each function, as %-templates.
 
-A template has what stands for one function; a NUL in it stands for the label. To put
-numbers into a template is the cheapest way to make many lines.
+A template has what stands for one function; it is in parts, between which the label is
+to be put. To put numbers into a template is the cheapest way to make many lines.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,13 +38,18 @@ class Family(NamedTuple):
     """
 
     head: bytes
-    template: bytes
+    template: tuple[bytes, ...]
     values: Callable[[Row], Values]
 
     def lines(self, row: Row) -> bytes:
         """Return the lines of a function."""
         numbers = self.values(row)
-        return self.template.replace(b"\0", row.label) % numbers if numbers else b""
+        return row.label.join(self.template) % numbers if numbers else b""
+
+
+def _parts(template: str) -> tuple[bytes, ...]:
+    """Return a template, in which NULs stand for the label, as its parts."""
+    return tuple(template.encode().split(b"\0"))
 
 
 def _labelled(
@@ -56,7 +61,7 @@ def _labelled(
 ) -> Family:
     """Return a family of counters with one more label."""
     lines = (f'{name}{{function="\0",{key}="{word}"}} %d\n' for word in words)
-    return Family(head(name, "counter", text), "".join(lines).encode(), values)
+    return Family(head(name, "counter", text), _parts("".join(lines)), values)
 
 
 def _times(name: str, text: str, times: Callable[[Row], Histogram]) -> Family:
@@ -70,7 +75,7 @@ def _times(name: str, text: str, times: Callable[[Row], Histogram]) -> Family:
         count = counts[-1]
         return (*counts, histogram.total, count) if count else ()
 
-    return Family(head(name, "histogram", text), template.encode(), values)
+    return Family(head(name, "histogram", text), _parts(template), values)
 
 
 def buckets(name: str, bounds: Sequence[float], label: str = "") -> Iterator[str]:
@@ -97,9 +102,9 @@ _GAUGES: Final = (
     ),
 )
 # Between the gauges of a function, which are made at once. No label has it.
-_BREAK: Final = b"\1"
-_GAUGE_LINES: Final = _BREAK.join(
-    f'{name}{{function="\0"}} {form}\n'.encode() for name, _, form in _GAUGES
+_BREAK: Final = "\1"
+_GAUGE_LINES: Final = _parts(
+    _BREAK.join(f'{name}{{function="\0"}} {form}\n' for name, _, form in _GAUGES)
 )
 
 
@@ -110,8 +115,7 @@ def gauges(rows: Sequence[Row]) -> Iterator[bytes]:
         yield b""
         for label, jobs, running, workers, oldest, _ in batch:
             values = (jobs, running, jobs - running, workers, oldest)
-            template = _GAUGE_LINES.replace(b"\0", label)
-            made.append((template % values).split(_BREAK))
+            made.append((label.join(_GAUGE_LINES) % values).split(b"\1"))
     for number, (name, text, _) in enumerate(_GAUGES):
         yield head(name, "gauge", text)
         for part in steps(made):
