@@ -38,7 +38,7 @@ from .memory import (
     job_size,
 )
 from .model import Function, Job, Notice, Peer, Receipt, joins_of
-from .places import Links, Places
+from .places import Places
 from .states import AWAY, CANCELLED, GONE, PENDING, RUNNING, SUBMITTED
 from .steering.attempts import Attempts
 from .steering.dead import DeadJobs
@@ -51,6 +51,7 @@ from .workers import Workers
 
 if TYPE_CHECKING:
     from ...options import JobOptions
+    from .links.interface import Links
 
 
 class Broker:
@@ -103,8 +104,7 @@ class Broker:
         self.now = self.wall = 0.0
         self.owned_until = inf
         self.limits = limits or Limits()
-        self.hits = Hits()
-        self.memory = Memory()
+        self.hits, self.memory = Hits(), Memory()
         self.choice = Choice(priority_first=priority_first, round_robin=round_robin)
         self.sleepers = Sleepers(wakeup)
         self.functions = Functions(self.limits, self.hits, self.memory, self.choice)

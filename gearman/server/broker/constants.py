@@ -50,6 +50,9 @@ RAW = -1
 # A container with up to this many dead entries is not swept.
 SWEEP = 32
 
+# Limits of time may end early by this part of them, so that many end together.
+EXACTNESS = 1000
+
 # How many numbers of jobs are in a range (see `steering.ranges`).
 RANGE = 256
 

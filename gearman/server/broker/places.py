@@ -5,16 +5,15 @@ entries are skipped when they come first, and are all removed (swept) before the
 more than the live ones. So an operation costs no more than the entries it is about.
 """
 
-from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from .assignment.choice import Choice
 from .assignment.sleepers import Sleepers
-from .constants import SWEEP
+from .constants import EXACTNESS, SWEEP
 from .memory import RUN_MEMORY, TIMER_MEMORY, TIMERS_MEMORY, Memory
-from .model import Function, Job, Peer, Queue, Receipt
+from .model import Function, Job, Peer, Queue
 from .states import (
     ASSIGNED,
     AWAITING,
@@ -32,75 +31,91 @@ from .steering.starts import Starts
 from .steering.values import shorter, timeout_of, value
 
 if TYPE_CHECKING:
-    from ...options import JobOptions
+    from .links.interface import Links
 
-# At most so many jobs become due in one turn, as a million may have the same second.
+# At most so many jobs become due in one turn, as a million may have the same second. So
+# many groups of a large heap are swept at a time, and so many are skipped that have no
+# timers any more.
 MANY_DUE = 1000
-
-# So many entries of a large heap are swept at a time, and so many stopped timers of a
-# group are skipped at a time.
 MANY_SWEPT = 8
-MANY_SKIPPED = 10_000
+MANY_SKIPPED = 1000
+
+# A group has at most so many timers: two to the power of these bits.
+GROUP_BITS = 10
+GROUP_SIZE = 1 << GROUP_BITS
 
 
 class TimerGroup:
-    """Timers with the same time and successive numbers, up to the number `last`."""
+    """Timers that are due at the same time.
 
-    __slots__ = ("last",)
+    Their `jobs` are None if they were stopped; `count` are running, and `passed`, the
+    first ones, are over. `number` is that of the group, 0 if none will run any more.
+    """
 
-    def __init__(self) -> None:
-        self.last = 0
+    __slots__ = ("count", "jobs", "number", "passed")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.jobs: list[Job | None] = []
+        self.count = 0
+        self.passed = 0
 
 
 class Timers:
     """Jobs by the time at which they are due; a job has one timer at most.
 
     `first` is when to call `due` next. There may be no job that is due then.
+
+    The number of a timer is that of its group and its place there. To start and to stop
+    one takes no search: that is done for each job with a timeout.
     """
 
     __slots__ = (
-        "_entries", "_group", "_jobs", "_last", "_memory", "_old", "_when", "first",
+        "_entries", "_free", "_group", "_groups", "_last", "_memory", "_old", "_when",
+        "first",
     )  # fmt: skip
 
     def __init__(self, memory: Memory) -> None:
-        # A heap of times, the first numbers of groups of timers, and these groups; and
-        # the jobs of running timers, by number.
+        # A heap of times, numbers that decide if these are equal, and groups.
         self._entries: list[tuple[float, int, TimerGroup]] = []
-        self._jobs: dict[int, Job] = {}
         # A heap that is being swept, some entries at a time, as it may be large.
         self._old: list[tuple[float, int, TimerGroup]] = []
-        # The latest group, if it is in a heap, and its time.
+        # Groups that may have running timers, by number, and numbers that are free.
+        self._groups: list[TimerGroup | None] = [None]
+        self._free: list[int] = []
+        # The latest group, if it gets more timers, and its time.
         self._group: TimerGroup | None = None
         self._when = 0.0
         self._last = 0
         self._memory = memory
         self.first = inf
 
-    def start(self, job: Job, when: float) -> None:
-        self._last += 1
-        job.timer = self._last
-        self._jobs[self._last] = job
-        self._memory.peers += TIMER_MEMORY
+    def start(self, job: Job, when: float, slack: float = 0.0) -> None:
+        """Let a job be due at a time, or up to `slack` seconds earlier, with others."""
         group = self._group
-        if group is None or self._when != when:
-            group = self._group = TimerGroup()
-            self._when = when
-            heappush(self._entries, (when, self._last, group))
-            self._memory.peers += TIMERS_MEMORY
-            if when < self.first:
-                self.first = when
-        group.last = self._last
+        if (
+            group is None
+            or not 0.0 <= when - self._when <= slack
+            or len(group.jobs) == GROUP_SIZE
+        ):
+            group = self._add_group(when)
+        job.timer = (group.number << GROUP_BITS) + len(group.jobs)
+        group.jobs.append(job)
+        group.count += 1
+        self._memory.peers += TIMER_MEMORY
         if self._old:
             self._sweep()
 
     def stop(self, job: Job) -> None:
-        del self._jobs[job.timer]
+        timer = job.timer
         job.timer = 0
-        self._memory.peers -= TIMER_MEMORY
+        group = self._groups[timer >> GROUP_BITS]
+        assert group is not None  # noqa: S101
+        group.jobs[timer & GROUP_SIZE - 1] = None
+        group.count -= 1
+        if not group.count and group is not self._group:
+            self._finish(group)
         if self._old:
-            self._sweep()
-        elif len(self._entries) > 2 * len(self._jobs) + SWEEP:
-            self._entries, self._old = [], self._entries
             self._sweep()
 
     def due(self, now: float) -> list[Job]:
@@ -109,28 +124,71 @@ class Timers:
         If there are more than MANY_DUE, the rest is left to the next call.
         """
         jobs: list[Job] = []
-        self._group = None
+        self._leave_group()
         self._set_first()
         skipped = 0
         while self.first <= now and len(jobs) < MANY_DUE and skipped < MANY_SKIPPED:
             heap = self._heap()
-            when, timer, group = heappop(heap)
-            last = min(group.last, timer + MANY_DUE)
-            while timer <= last and len(jobs) < MANY_DUE:
-                job = self._jobs.pop(timer, None)
-                if job is None:
-                    skipped += 1
-                else:
-                    job.timer = 0
-                    jobs.append(job)
-                timer += 1
-            if timer <= group.last:
-                heappush(heap, (when, timer, group))
-            else:
+            group = heap[0][2]
+            if self._take(group, jobs):
+                heappop(heap)
                 self._memory.peers -= TIMERS_MEMORY
+                if group.number:
+                    self._finish(group)
+                skipped += 1
             self._set_first()
-        self._memory.peers -= TIMER_MEMORY * len(jobs)
         return jobs
+
+    def _take(self, group: TimerGroup, jobs: list[Job]) -> bool:
+        """Move jobs of a group to a list, up to MANY_DUE; return whether it is over."""
+        while group.passed < len(group.jobs):
+            if len(jobs) == MANY_DUE:
+                return False
+            job = group.jobs[group.passed]
+            if job is not None:
+                group.jobs[group.passed] = None
+                group.count -= 1
+                job.timer = 0
+                jobs.append(job)
+            group.passed += 1
+        return True
+
+    def _add_group(self, when: float) -> TimerGroup:
+        """Begin a group, which gets the next timers of its time."""
+        self._leave_group()
+        number = self._free.pop() if self._free else len(self._groups)
+        group = TimerGroup(number)
+        if number == len(self._groups):
+            self._groups.append(group)
+        else:
+            self._groups[number] = group
+        self._group, self._when = group, when
+        self._last += 1
+        heappush(self._entries, (when, self._last, group))
+        self._memory.peers += TIMERS_MEMORY
+        if when < self.first:
+            self.first = when
+        return group
+
+    def _leave_group(self) -> None:
+        """Add no more timers to the latest group."""
+        group, self._group = self._group, None
+        if group is not None and not group.count:
+            self._finish(group)
+
+    def _finish(self, group: TimerGroup) -> None:
+        """Forget a group without running timers. Its entry in a heap may stay."""
+        self._memory.peers -= TIMER_MEMORY * len(group.jobs)
+        group.jobs = []
+        self._groups[group.number] = None
+        self._free.append(group.number)
+        group.number = 0
+        running = len(self._groups) - 1 - len(self._free)
+        if not running:
+            # All numbers are free, and there may have been many.
+            self._groups, self._free = [None], []
+        if not self._old and len(self._entries) > 2 * running + SWEEP:
+            self._entries, self._old = [], self._entries
 
     def _heap(self) -> list[tuple[float, int, TimerGroup]]:
         """Return the heap that has the first entry."""
@@ -140,15 +198,12 @@ class Timers:
 
     def _sweep(self) -> None:
         """Move some entries from the old heap to the new one, or drop them."""
-        self._group = None
         # Without its last entries, a heap is still a heap.
         for _ in range(min(MANY_SWEPT, len(self._old))):
-            when, timer, group = self._old.pop()
-            last = min(group.last, timer + MANY_SKIPPED)
-            while timer <= last and timer not in self._jobs:
-                timer += 1
-            if timer <= group.last:
-                heappush(self._entries, (when, timer, group))
+            entry = self._old.pop()
+            group = entry[2]
+            if group.number:
+                heappush(self._entries, entry)
             else:
                 self._memory.peers -= TIMERS_MEMORY
         if not self._old:
@@ -177,76 +232,6 @@ class Watch(Protocol):
 
     def left(self, peer: Peer) -> None:
         """Forget a peer that has disconnected."""
-
-
-class Lookup(Protocol):
-    """Answers what may be known by another server of the cluster only."""
-
-    def status(self, peer: Peer, handle: bytes, /) -> None: ...
-    def status_unique(self, peer: Peer, unique: bytes, /) -> None: ...
-    def result(self, peer: Peer, handle: bytes, /) -> None: ...
-    def watch(self, peer: Peer, handle: bytes, /) -> None: ...
-    def cancel(self, handle: bytes, told: Callable[[bool], None], /) -> None: ...
-
-
-class SharedSettings(Protocol):
-    """Is told what was set, and when all settings were loaded.
-
-    Commands that change settings are passed on to the server that keeps these.
-    """
-
-    def is_linked(self) -> bool: ...
-    def pass_on(self, line: bytes, told: Callable[[bytes | None], None], /) -> None: ...
-    def changed(self, kind: bytes, name: bytes, /) -> None: ...
-    def loaded(self) -> None: ...
-
-
-class Shares(Protocol):
-    """Is told that this server owns other shards."""
-
-    def look(self) -> None: ...
-
-
-class Links(Protocol):
-    """The links to other servers of the cluster; see `links`."""
-
-    @property
-    def lookup(self) -> Lookup: ...
-    @property
-    def settings(self) -> SharedSettings: ...
-    @property
-    def sharing(self) -> Shares: ...
-    @property
-    def first(self) -> float: ...
-    def tick(self, now: float, /) -> None: ...
-    def disconnected(self, peer: Peer, /) -> None: ...
-    def abandon(self) -> None: ...
-    def pass_on(
-        self,
-        peer: Peer,
-        function: Function,
-        unique: bytes,
-        workload: bytes,
-        priority: int,
-        background: bool,
-        when: int,
-        reducer: bytes | None,
-        receipt: Receipt | None,
-        options: "JobOptions | None",
-        /,
-    ) -> bool: ...
-    def abandoned(self, job: Job, /) -> None: ...
-    def queued(self, function: Function, woken: bool, /) -> None: ...
-    def started(self, job: Job, /) -> None: ...
-    def offers(self, peer: Peer, function: Function, /) -> None: ...
-    def slept(self, peer: Peer, /) -> None: ...
-    def returned(self, job: Job, /) -> None: ...
-    def lost(self, job: Job, /) -> None: ...
-    def overdue(self, job: Job, /) -> None: ...
-    def retried(
-        self, job: Job, pause: float, reason: bytes, counts: bool, /
-    ) -> None: ...
-    def adopt(self, job: Job, /) -> bool: ...
 
 
 class Places:
@@ -361,7 +346,7 @@ class Places:
             if job.extra is not None:
                 job.extra.expires = 0.0
         if timeout > 0:
-            self.deadlines.start(job, self.now + timeout)
+            self.deadlines.start(job, self.now + timeout, timeout / EXACTNESS)
         if job.extra is not None and job.extra.lender is not None:
             # It counts at the server to which it belongs.
             function.borrowed += 1
@@ -391,7 +376,7 @@ class Places:
         if extra is None:
             if function.ttl and not job.retries:
                 expires = self.wall + function.ttl
-                if not self.expiry.add(job, expires):
+                if not self.expiry.add(job, expires, function.ttl / EXACTNESS):
                     self.lives.start(job, expires)
             return
         if extra.expires < 0:

@@ -10,35 +10,47 @@ from gearman.server.broker_c.steering.starts cimport Starts
 from gearman.server.broker_c.steering.values cimport shorter, timeout_of, value
 
 cdef int ASSIGNED, AWAITING, AWAY, DUE, NEW, PENDING, QUEUED, RUNNING, SCHEDULED
+cdef int GROUP_BITS, GROUP_SIZE
+cdef double EXACTNESS
 cdef Py_ssize_t MANY_DUE, MANY_SKIPPED, MANY_SWEPT, RUN_MEMORY, SWEEP, TIMER_MEMORY, TIMERS_MEMORY
 
 
 @cython.final
 cdef class TimerGroup:
-    cdef public int64_t last
+    cdef public int64_t number
+    cdef public list jobs
+    cdef public Py_ssize_t count
+    cdef public Py_ssize_t passed
 
 
 @cython.final
 cdef class Timers:
     cdef public list _entries
     cdef public list _old
+    cdef public list _groups
+    cdef list _free
     cdef TimerGroup _group
     cdef double _when
-    cdef public dict _jobs
-    cdef public int64_t _last
+    cdef int64_t _last
     cdef Memory _memory
     cdef public double first
 
     @cython.locals(group=TimerGroup)
-    cpdef start(self, Job job, double when)
+    cpdef start(self, Job job, double when, double slack=*)
+    @cython.locals(group=TimerGroup, timer=int64_t)
     cpdef stop(self, Job job)
-    @cython.locals(
-        job=Job, timer=int64_t, last=int64_t, jobs=list, when=double,
-        group=TimerGroup, skipped=Py_ssize_t,
-    )
+    @cython.locals(group=TimerGroup, heap=list, jobs=list, skipped=Py_ssize_t)
     cpdef list due(self, double now)
+    @cython.locals(job=Job)
+    cdef bint _take(self, TimerGroup group, list jobs)
+    @cython.locals(group=TimerGroup, number=Py_ssize_t)
+    cdef TimerGroup _add_group(self, double when)
+    @cython.locals(group=TimerGroup)
+    cdef _leave_group(self)
+    @cython.locals(running=Py_ssize_t)
+    cdef _finish(self, TimerGroup group)
     cdef list _heap(self)
-    @cython.locals(timer=int64_t, last=int64_t, when=double, group=TimerGroup)
+    @cython.locals(group=TimerGroup, entry=tuple)
     cdef _sweep(self)
     cdef _set_first(self)
 

@@ -40,7 +40,8 @@ def counted(broker) -> tuple[int, int]:
     peers = sum(FUNCTION_MEMORY + len(name) for name in broker.functions.known)
     places = broker.places
     for timers in (places.scheduled, places.deadlines, places.lives):
-        peers += TIMER_MEMORY * len(timers._jobs)
+        groups = [group for group in timers._groups if group is not None]
+        peers += TIMER_MEMORY * sum(len(group.jobs) for group in groups)
         peers += TIMERS_MEMORY * (len(timers._entries) + len(timers._old))
     peers += ENDS_MEMORY * len(broker.results._ends)
     peers += _expiring(broker)

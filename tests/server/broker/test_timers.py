@@ -1,12 +1,11 @@
 """Timers of many jobs: what is due comes in order, however many were stopped."""
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gearman.commands import Command
 from gearman.server.broker.constants import SWEEP
-from gearman.server.broker.places import MANY_SKIPPED
+from gearman.server.broker.places import GROUP_SIZE, MANY_DUE, MANY_SKIPPED
 from tests.server.conftest import Server
 
 
@@ -64,18 +63,39 @@ def test_scheduled_jobs_are_started_in_the_order_of_their_times(
     assert ran == expected
 
 
-def test_many_timers_of_one_time_that_were_stopped_are_skipped_in_several_turns(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-):
-    count = 2 * MANY_SKIPPED + 50
-    handles = [schedule(server, 10) for _ in range(count)]
+def test_many_timers_of_one_time_that_were_stopped_take_one_turn(server: Server):
+    handles = [schedule(server, 10) for _ in range(5 * GROUP_SIZE + 50)]
     for handle in handles[:-1]:
         server.broker.cancel(handle)
+    assert server.after(10) > 0
+    assert started(server) == [handles[-1]]
+
+
+def test_many_timers_of_one_time_are_over_in_several_turns(server: Server):
+    handles = [schedule(server, 10) for _ in range(2 * MANY_DUE + 50)]
     turns = 1
     while server.after(10 if turns == 1 else 0) <= 0:
         turns += 1
     assert turns == 3
-    assert started(server) == [handles[-1]]
+    assert started(server) == handles
+
+
+def test_stopped_timers_of_many_times_are_skipped_in_several_turns(server: Server):
+    handles = [schedule(server, number + 1) for number in range(3 * MANY_SKIPPED)]
+    for handle in handles[::2]:
+        server.broker.cancel(handle)
+    turns = 1
+    while server.after(4 * MANY_SKIPPED if turns == 1 else 0) <= 0:
+        turns += 1
+    assert turns == 3
+    assert started(server) == handles[1::2]
+
+
+def test_timers_that_have_all_ended_take_no_memory(server: Server):
+    for number in range(200):
+        server.broker.cancel(schedule(server, number + 1))
+    timers = server.broker.places.scheduled
+    assert len(timers._groups) <= 2
 
 
 def test_stopped_timers_do_not_pile_up(server: Server):

@@ -1,8 +1,8 @@
 """Jobs that are given up if no worker has got them within their time to live.
 
 Jobs with options have a timer each. Jobs that only have the `ttl` of their function's
-policy come in the order in which they expire, so they are kept in that order, those of
-one turn in a group: that costs less than timers.
+policy come in the order in which they expire, so they are kept in that order, those
+of about the same time in a group: that costs less than timers.
 """
 
 from collections import deque
@@ -14,8 +14,9 @@ from ..memory import EXPIRY_MEMORY, GROUP_MEMORY, Memory
 from ..model import ExpiryGroup, ExpiryLine, Function, Job
 from ..states import QUEUED
 
-# At most so many jobs expire in one turn.
+# At most so many jobs expire in one turn, and are in a group.
 MANY_EXPIRE = 1000
+GROUP_SIZE = 1000
 
 
 class Expiry:
@@ -38,23 +39,26 @@ class Expiry:
         if function.ttl and function.fresh is None:
             function.fresh = (ExpiryLine(), ExpiryLine(), ExpiryLine())
 
-    def add(self, job: Job, expires: float) -> bool:
+    def add(self, job: Job, expires: float, slack: float) -> bool:
         """Remember when a job expires that has just been queued for the first time.
 
-        Returns False if the times would not be in their order. That may be so if the
-        policy was changed.
+        With others, it may expire up to `slack` seconds earlier. Returns False if the
+        times would not be in their order. That may be so if the policy was changed.
         """
         function = job.function
         fresh = function.fresh
         assert fresh is not None  # noqa: S101
         line = fresh[job.priority]
-        if line.count > 2 * function.queues[job.priority].count + SWEEP:
+        queue = function.queues[job.priority]
+        if line.count > 2 * queue.count + SWEEP:
             self._sweep(line)
         group = line.last
-        if group is None or group.expires < expires:
+        if group is None:
             group = self._add_group(line, expires)
         elif expires < group.expires:
             return False
+        elif expires - group.expires > slack or len(group.jobs) >= GROUP_SIZE:
+            group = self._add_group(line, expires)
         group.jobs.append(job)
         line.count += 1
         self._memory.peers += EXPIRY_MEMORY
@@ -68,7 +72,7 @@ class Expiry:
         if fresh is not None:
             line = fresh[job.priority]
             if line.count:
-                self._pass(line, -inf, None)
+                self._pass(line, 0.0, None)
 
     def due(self, now: float) -> list[Job]:
         """Remove and return jobs that expire, at most about MANY_EXPIRE."""
@@ -92,7 +96,8 @@ class Expiry:
     def _pass(self, line: ExpiryLine, now: float, due: list[Job] | None) -> None:
         """Remove jobs that were started or are gone, up to the next one that waits.
 
-        Those that wait and expire now are moved to `due`, up to MANY_EXPIRE.
+        Those that wait and expire `now` are moved to `due`, if there is such a list, up
+        to MANY_EXPIRE.
         """
         groups = line.groups
         while groups:

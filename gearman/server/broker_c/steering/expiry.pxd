@@ -2,10 +2,10 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from gearman.server.broker_c.memory cimport Memory
-from gearman.server.broker_c.model cimport ExpiryGroup, ExpiryLine, Function, Job
+from gearman.server.broker_c.model cimport ExpiryGroup, ExpiryLine, Function, Job, Queue
 
 cdef int QUEUED
-cdef Py_ssize_t EXPIRY_MEMORY, GROUP_MEMORY, MANY_EXPIRE, SWEEP
+cdef Py_ssize_t EXPIRY_MEMORY, GROUP_MEMORY, GROUP_SIZE, MANY_EXPIRE, SWEEP
 
 
 @cython.final
@@ -16,8 +16,8 @@ cdef class Expiry:
     cdef int64_t _last
 
     cpdef apply(self, Function function)
-    @cython.locals(function=Function, line=ExpiryLine, group=ExpiryGroup)
-    cpdef bint add(self, Job job, double expires)
+    @cython.locals(function=Function, line=ExpiryLine, group=ExpiryGroup, queue=Queue)
+    cpdef bint add(self, Job job, double expires, double slack)
     @cython.locals(line=ExpiryLine)
     cpdef started(self, Job job)
     @cython.locals(function=Function, when=double)
