@@ -30,7 +30,7 @@ from .steering.records import (
     split,
     time_of,
 )
-from .steering.results import Result, Results
+from .steering.results import Results, make_result
 from .steering.schedules import Schedules
 
 
@@ -238,7 +238,7 @@ class StoredJobs:
         state, expires = fields.get(b"state"), time_of(fields, b"expires")
         if state not in (DONE, FAILURE, EXCEPTION):
             raise ValueError("it is the result of a job, but says not how that ended")
-        result = Result(number, handle, name, state, data, expires, True)
+        result = make_result(number, handle, name, state, data, expires, True)
         result.durable = True
         if not self._results.add(result):
             self._jobs.records.append(Record(number, b""))

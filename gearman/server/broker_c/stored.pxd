@@ -10,7 +10,7 @@ from gearman.server.broker_c.model cimport Extra, Function, Job, is_wanted
 from gearman.server.broker_c.places cimport Places
 from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.policies cimport PolicyTable
-from gearman.server.broker_c.steering.results cimport Result, Results
+from gearman.server.broker_c.steering.results cimport Result, Results, make_result
 from gearman.server.broker_c.steering.schedules cimport Schedules
 
 cdef int ERROR, JOB_CREATED

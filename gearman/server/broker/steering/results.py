@@ -1,11 +1,11 @@
 """Results of background jobs, kept for those who ask for them later."""
 
-from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 from math import inf
 
 from ..constants import (
     DONE,
+    EXACTNESS,
     EXCEPTION,
     FAILURE,
     RESULT_RES,
@@ -49,27 +49,40 @@ class Result:
         "data", "durable", "expires", "handle", "name", "number", "state", "stored",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        number: int,
-        handle: bytes,
-        name: bytes,
-        state: bytes,
-        data: bytes,
-        expires: float,
-        stored: bool,
-    ) -> None:
-        self.number = number
-        self.handle = handle
-        self.name = name
-        self.state = state
-        self.data = data
-        self.expires = expires
-        self.stored = stored
-        self.durable = not stored
+    number: int
+    handle: bytes
+    name: bytes
+    state: bytes
+    data: bytes
+    expires: float
+    stored: bool
+    durable: bool
 
     def size(self) -> int:
         return RESULT_MEMORY + len(self.data) + len(self.name)
+
+
+def make_result(
+    number: int,
+    handle: bytes,
+    name: bytes,
+    state: bytes,
+    data: bytes,
+    expires: float,
+    stored: bool,
+) -> Result:
+    """Return a result, which is not durable yet if it is to be stored."""
+    # A constructor with so many arguments would be slow in the compiled build.
+    result = Result.__new__(Result)
+    result.number = number
+    result.handle = handle
+    result.name = name
+    result.state = state
+    result.data = data
+    result.expires = expires
+    result.stored = stored
+    result.durable = not stored
+    return result
 
 
 class Results:
@@ -83,9 +96,12 @@ class Results:
     ) -> None:
         self.most = MAX_RESULTS
         self.first = inf
-        # Of a plain dictionary the first item is not found at once after many others
-        # were removed.
-        self.known: OrderedDict[int, Result] = OrderedDict()
+        self.known: dict[int, Result] = {}
+        # Their numbers, the oldest first, and some of results that are forgotten, as
+        # are the first ones, which were `passed`. The dictionary has this order too,
+        # but its first item is not found at once after many others were removed.
+        self._order: list[int] = []
+        self._passed = 0
         self.total = 0
         self._places = places
         self._jobs = jobs
@@ -103,9 +119,12 @@ class Results:
         seconds = keep_of(job) if job.background else 0.0
         if seconds > 0:
             expires = self._places.wall + seconds
+            if self._latest and 0 <= expires - self._when <= seconds / EXACTNESS:
+                # Results of about the same time are dropped together.
+                expires = self._when
             name = job.function.name
             handle, stored = job.handle, job.stored
-            result = Result(job.number, handle, name, state, data, expires, stored)
+            result = make_result(job.number, handle, name, state, data, expires, stored)
             if self.add(result) and stored:
                 self.store(result)
 
@@ -116,9 +135,11 @@ class Results:
             return False
         self._places.steered = True
         self.known[number] = result
+        self._order.append(number)
         self.total += size
         self._memory.jobs += size
-        if self._count > 2 * len(self.known) + SWEEP:
+        most = 2 * len(self.known) + SWEEP
+        if self._count > most or len(self._order) - self._passed > most:
             self._sweep()
         if not self._latest or result.expires != self._when:
             self._when = result.expires
@@ -133,7 +154,10 @@ class Results:
         return True
 
     def _sweep(self) -> None:
-        """Drop the times of results that were forgotten before their time."""
+        """Drop what is left of results that were forgotten before their time."""
+        order = self._order[self._passed :]
+        self._order = [number for number in order if number in self.known]
+        self._passed = 0
         ends, self._ends, self._latest = self._ends, [], []
         self._count = 0
         for when, first, numbers in ends:
@@ -148,7 +172,11 @@ class Results:
         """Set the limit in bytes, and drop the oldest results that are over it."""
         self.most = most
         while self.total > most:
-            self.forget(next(iter(self.known.values())))
+            result = self.known.get(self._order[self._passed])
+            self._passed += 1
+            if result is not None:
+                self.forget(result)
+        self._pass()
 
     def store(self, result: Result) -> None:
         """Have the store keep a result."""
@@ -181,6 +209,18 @@ class Results:
             if result is not None and result.expires == expires:
                 self.forget(result)
         self.first = self._ends[0][0] if self._ends else inf
+        self._pass()
+
+    def _pass(self) -> None:
+        """Drop the numbers of forgotten results up to the oldest one that is kept."""
+        order = self._order
+        for _ in range(2 * MANY_RESULTS):
+            if self._passed == len(order) or order[self._passed] in self.known:
+                break
+            self._passed += 1
+        if self._passed >= MANY_RESULTS:
+            del order[: self._passed]
+            self._passed = 0
 
     def find(self, handle: bytes) -> Result | None:
         """Return the kept result of the job with this handle."""

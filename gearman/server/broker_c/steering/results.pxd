@@ -9,6 +9,7 @@ from gearman.server.broker_c.steering.dead cimport DeadJobs
 from gearman.server.broker_c.steering.values cimport keep_of
 
 cdef bytes UNKNOWN
+cdef double EXACTNESS
 cdef int PENDING, RESULT_RES, RUNNING, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
 cdef Py_ssize_t ENDS_MEMORY, MANY_RESULTS, RESULT_MEMORY, SWEEP
 
@@ -27,11 +28,19 @@ cdef class Result:
     cpdef Py_ssize_t size(self)
 
 
+@cython.locals(result=Result)
+cpdef Result make_result(
+    int64_t number, bytes handle, bytes name, bytes state, bytes data, double expires,
+    bint stored,
+)
+
+
 @cython.final
 cdef class Results:
     cdef public Py_ssize_t most
     cdef public double first
-    cdef public object known
+    cdef public dict known
+    cdef public list _order
     cdef public Py_ssize_t total
     cdef Places _places
     cdef Jobs _jobs
@@ -41,18 +50,23 @@ cdef class Results:
     cdef public Py_ssize_t _count
     cdef list _latest
     cdef double _when
+    cdef public Py_ssize_t _passed
 
-    @cython.locals(seconds=double, result=Result)
+    @cython.locals(seconds=double, expires=double, result=Result)
     cpdef keep(self, Job job, bytes state, bytes data)
-    @cython.locals(size=Py_ssize_t, number=int64_t)
+    # As an object, a number is made one once.
+    @cython.locals(size=Py_ssize_t, most=Py_ssize_t, number=object)
     cpdef bint add(self, Result result)
-    @cython.locals(ends=list, numbers=list, kept=list, when=double)
+    @cython.locals(ends=list, numbers=list, kept=list, order=list, when=double)
     cdef _sweep(self)
+    @cython.locals(result=Result)
     cpdef keep_at_most(self, Py_ssize_t most)
     cpdef store(self, Result result)
     cpdef forget(self, Result result)
     @cython.locals(expires=double, numbers=list, result=Result)
     cpdef drop_old(self, double now)
+    @cython.locals(order=list)
+    cdef _pass(self)
     @cython.locals(result=Result)
     cpdef Result find(self, bytes handle)
     @cython.locals(job=Job, dead=Job, result=Result)

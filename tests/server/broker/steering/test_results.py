@@ -169,6 +169,28 @@ class TestLimits:
             done(server, worker)
         assert server.broker.results._count <= SWEEP + 8
 
+    def test_numbers_of_results_that_are_gone_are_not_kept_for_long(
+        self, server, worker
+    ):
+        results = server.broker.results
+        done(server, worker, b"keep=1000000")
+        for _ in range(20 * SWEEP):
+            done(server, worker, b"keep=10")
+            server.after(20)
+        assert len(results._order) - results._passed <= SWEEP + 4
+
+    def test_many_results_of_different_times_go_in_the_order_they_came(
+        self, server, client, worker
+    ):
+        results = server.broker.results
+        for number in range(3 * MANY_RESULTS):
+            done(server, worker, b"keep=%d" % (3000 - number % 7))
+        last = [done(server, worker, b"keep=100") for _ in range(2)]
+        results.keep_at_most(2 * (RESULT_MEMORY + 8))
+        assert [result(client, handle)[0] for handle in last] == [b"done", b"done"]
+        assert len(results.known) == 2
+        assert len(results._order) <= 2
+
     def test_time_of_a_result_that_went_early_drops_nothing_else(
         self, server, client, worker
     ):
