@@ -106,3 +106,17 @@ def test_stopped_timers_do_not_pile_up(server: Server):
     assert len(timers._entries) + len(timers._old) <= 2 * 10 + 4 * SWEEP
     server.after(1000)
     assert len(started(server)) == 10
+
+
+def test_timeouts_within_a_thousandth_of_their_time_end_together(server: Server):
+    worker = server.connect()
+    worker.send(Command.CAN_DO_TIMEOUT, b"f", b"1000000")
+    client = server.connect()
+    for pause in (0.5, 2, 0):
+        client.send(Command.SUBMIT_JOB, b"f", b"", b"w")
+        worker.grab()
+        server.after(pause)
+    running = worker.peer.jobs
+    assert len(running) == 3
+    server.after(997.5)
+    assert len(running) == 1

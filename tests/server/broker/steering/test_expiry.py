@@ -5,8 +5,8 @@ from math import inf
 import pytest
 
 from gearman.commands import Command
-from gearman.server.broker.constants import SWEEP
-from gearman.server.broker.steering.expiry import MANY_EXPIRE
+from gearman.server.broker.constants import NORMAL, SWEEP
+from gearman.server.broker.steering.expiry import GROUP_SIZE, MANY_EXPIRE
 from tests.server.broker.steered import (
     UNKNOWN,
     WAITS,
@@ -226,6 +226,29 @@ class TestPolicies:
             client.got()
         assert times(server) == 0
         assert len(server.broker.places.expiry._looks) == 1
+
+    @pytest.mark.parametrize(("later", "left"), [(0.5, 0), (2, 1)])
+    def test_jobs_within_a_thousandth_of_their_time_expire_together(
+        self, server, later, left
+    ):
+        policy(server, b"ttl=1000")
+        client = server.connect()
+        client.submit()
+        server.after(later)
+        client.submit()
+        server.after(1000 - later)
+        assert len(server.broker.jobs.known) == left
+        server.after(later)
+        assert not server.broker.jobs.known
+
+    def test_group_of_jobs_that_expire_together_is_not_large(self, server):
+        policy(server, b"ttl=1000")
+        client = server.connect()
+        for _ in range(GROUP_SIZE + 1):
+            client.submit()
+        (function,) = server.broker.functions.known.values()
+        groups = function.fresh[NORMAL].groups
+        assert [len(group.jobs) for group in groups] == [GROUP_SIZE, 1]
 
     def test_times_of_jobs_that_are_gone_are_not_kept_for_long(self, server):
         policy(server, b"ttl=1000")

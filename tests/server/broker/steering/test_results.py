@@ -156,6 +156,18 @@ class TestLimits:
         server.after(10)
         assert result(client, first) == UNKNOWN
 
+    def test_results_within_a_thousandth_of_their_time_go_together(
+        self, server, client, worker
+    ):
+        handles = [done(server, worker, b"keep=1000")]
+        for pause in (0.5, 2):
+            server.after(pause)
+            handles.append(done(server, worker, b"keep=1000"))
+        server.after(997.5)
+        assert [result(client, handle)[0] for handle in handles] == [
+            *(b"unknown", b"unknown", b"done"),
+        ]
+
     def test_very_many_results_are_dropped_in_several_turns(self, server, worker):
         for _ in range(MANY_RESULTS + 3):
             done(server, worker)
