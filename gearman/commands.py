@@ -179,7 +179,7 @@ _ROWS = (
     Row(Command.WORK_CANCEL, ("handle",), _J),
     Row(Command.AUTH_REQ, ("mechanism", "data"), _L),
     Row(Command.AUTH_RES, ("state", "data"), _L),
-    Row(Command.GRAB_JOBS, ("function", "count"), _L),
+    Row(Command.GRAB_JOBS, ("function", "count", "ahead"), _L),
     Row(Command.JOB_TRACE, ("handle", "trace"), _J),
     Row(
         Command.LINK_HELLO,

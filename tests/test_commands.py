@@ -65,7 +65,7 @@ PROTOCOL = """
 261 WORK_CANCEL                  J  handle
 262 AUTH_REQ                     L  mechanism data
 263 AUTH_RES                     L  state data
-264 GRAB_JOBS                    L  function count
+264 GRAB_JOBS                    L  function count ahead
 265 JOB_TRACE                    J  handle trace
 266 LINK_HELLO                   L  cluster id epoch address nonce version
 267 LINK_JOB                     L  handle function unique reducer fields workload

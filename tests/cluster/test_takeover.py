@@ -15,7 +15,7 @@ from tests.queues.backend_postgres import Database, cluster
 from tests.servers import DEADLINE
 from tests.wire import packet
 
-from .fleet import READY, Fleet, fleet
+from .fleet import Fleet, fleet
 from .players import playing
 
 pytestmark = pytest.mark.interop
@@ -154,7 +154,7 @@ def test_server_that_stands_by_reads_its_settings_again(database, tmp_path):
             server = await running.add()
             file.write_text("[functions.f]\nretries = 2\n")
             server.process.send_signal(signal.SIGHUP)
-            await server.says(READY)
+            await server.says("ready (process")
             await server.says("settings read again: 1 policies")
 
     asyncio.run(story())

@@ -31,7 +31,8 @@ class End:
         self._decoder = _framing.Decoder(BOTH)
 
     def sent(self) -> bytes:
-        """Return all that this end has to send."""
+        """End a turn, and return all that this end has to send."""
+        self.server.links.end_turn()
         data = b"".join(self.peer.outbox)
         self.peer.outbox.clear()
         self.peer.size = 0
@@ -141,6 +142,16 @@ class Joined:
             if not self.step():
                 return
         raise AssertionError("the links do not come to rest")
+
+    def check(self) -> None:
+        """Check that linked servers agree on the jobs asked for; none is under way."""
+        for first, second in (*self._links, *(link[::-1] for link in self._links)):
+            lender, borrower = self.member(first).links, self.member(second).links
+            here, there = lender.remotes[second], borrower.remotes[first]
+            assert not there.asked
+            for name in (*lender.lending.wanted, *here.worker.abilities):
+                waits = lender.lending.wanted.get(name, {}).get(here, 0)
+                assert borrower.borrowing.ahead.asked(there, name) == waits
 
     def after(self, seconds: float) -> None:
         """Move the clocks of all servers."""

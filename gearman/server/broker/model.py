@@ -189,8 +189,13 @@ class Queue:
         return entries[0] if entries else None
 
     def advance_last(self) -> None:
-        """Put the job that was pushed last before all others."""
-        self._entries.appendleft(self._entries.pop())
+        """Put the job that was pushed last before all but the borrowed ones."""
+        entries = self._entries
+        last = entries.pop()
+        at = 0
+        while at < len(entries) and not _belongs_here(entries[at]):
+            at += 1
+        entries.insert(at, last)
 
     def discard(self, job: Job) -> None:
         """Remove a job from any place in the queue; its state is no longer QUEUED."""
@@ -203,6 +208,12 @@ class Queue:
         if crowded or not self.count or self._gone > SWEEP_BYTES:
             self._entries = deque([j for j in self._entries if j.state == QUEUED])
             self._gone = 0
+
+
+def _belongs_here(job: Job) -> bool:
+    """Whether an entry is alive, and its job is of this server."""
+    borrowed = job.extra is not None and job.extra.lender is not None
+    return job.state == QUEUED and not borrowed
 
 
 class ExpiryGroup:
@@ -297,6 +308,11 @@ class Function:
             return False
         return bool(normal.count or high.count or low.count)
 
+    def queued(self) -> int:
+        """How many jobs are queued."""
+        high, normal, low = self.queues
+        return high.count + normal.count + low.count
+
     def waiting(self, priority: int) -> int:
         """How many jobs of this priority are queued, scheduled or wait for others."""
         queue = self.queues[priority]
@@ -304,10 +320,8 @@ class Function:
 
     def total(self) -> int:
         """How many jobs there are, the running and the pending ones included."""
-        high, normal, low = self.queues
-        queued = high.count + normal.count + low.count
         others = sum(self.scheduled) + sum(self.awaiting)
-        return self.running + self.pending + queued + others
+        return self.running + self.pending + self.queued() + others
 
     def clear(self) -> None:
         """Drop the dead entries of the queues.

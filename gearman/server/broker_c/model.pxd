@@ -34,6 +34,8 @@ cdef class Job:
     cdef public Extra extra
 
 
+@cython.locals(borrowed=bint)
+cdef bint _belongs_here(Job job)
 cpdef bint is_wanted(Job job)
 cpdef Py_ssize_t joins_of(Job job, Peer client)
 
@@ -79,6 +81,7 @@ cdef class Queue:
     cpdef list take(self, choose)
     @cython.locals(job=Job)
     cpdef Job first(self)
+    @cython.locals(last=Job, at=Py_ssize_t)
     cpdef advance_last(self)
     cpdef discard(self, Job job)
 
@@ -132,9 +135,10 @@ cdef class Function:
     cpdef bint ready(self)
     @cython.locals(queue=Queue)
     cpdef Py_ssize_t waiting(self, int priority)
-    @cython.locals(high=Queue, normal=Queue, low=Queue, queued=Py_ssize_t)
     cpdef Py_ssize_t total(self)
     cpdef clear(self)
+    @cython.locals(high=Queue, normal=Queue, low=Queue)
+    cpdef Py_ssize_t queued(self)
 
 
 @cython.freelist(1024)

@@ -24,7 +24,7 @@ Arguments: TypeAlias = tuple[bytes, ...]
 Packets: TypeAlias = list[tuple[int, Arguments]]
 
 # The version of what is said over links. Servers of different versions have no link.
-VERSION: Final = b"1"
+VERSION: Final = b"2"
 
 # Seconds between two pings, and the pings in a row that may stay unanswered. As long,
 # all that comes before the link is up may take.

@@ -406,7 +406,10 @@ cdef class Engine:
 
     cdef int _end_round(self) except -1:
         cdef Broker broker = self._broker
-        cdef double due = broker.now + broker.delay()
+        cdef double due
+        if broker.links is not None:
+            broker.links.end_turn()
+        due = broker.now + broker.delay()
         self.flush()
         # If it is due later than was told, the timer fires too early, and is set again.
         if due < self._due - EXACTNESS or self._due <= broker.now:

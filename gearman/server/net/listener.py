@@ -378,6 +378,8 @@ class Listener:
     # -- turns
 
     def _end_turn(self) -> None:
+        if self.broker.links is not None:
+            self.broker.links.end_turn()
         self._flush()
         self.settle()
 

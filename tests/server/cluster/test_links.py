@@ -119,7 +119,7 @@ class TestProofs:
         other = SECOND._replace(cluster="navy")
         assert "belongs to the cluster" in Pair(acceptor=other).until_refused()
         pair = Pair()
-        monkeypatch.setattr("gearman.server.cluster.links.VERSION", b"2")
+        monkeypatch.setattr("gearman.server.cluster.links.VERSION", b"other")
         pair.acceptor = Course(SECOND, OTHER_NONCE)
         assert "speaks version" in pair.until_refused()
 

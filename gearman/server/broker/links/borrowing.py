@@ -5,10 +5,11 @@ here, jobs are asked for, at most one for each of these workers. If none sleeps 
 seconds, since all are busy with jobs of this server, one more job is asked for with
 each job that they start: so the other server gets its share. If it has workers itself,
 these do its jobs without a link: then one is asked for every LONG seconds, should they
-be busy with something else.
+be busy with something else. Workers that come back for borrowed jobs have jobs asked
+for ahead: see `ahead`.
 
-A borrowed job is before all others of its priority. If no worker starts it within
-PATIENCE seconds, it is given back.
+A borrowed job is before all others of its priority. If no worker starts it in time, it
+is given back: see `waiting`.
 """
 
 from collections import deque
@@ -34,30 +35,20 @@ from ..memory import WAIT_MEMORY, Memory, extra_size, job_size
 from ..model import Extra, Function, Job, Peer
 from ..places import Places
 from ..states import CANCELLED, GIVEN_BACK, GONE, QUEUED, SUBMITTED
+from .ahead import Ahead
+from .lenders import Lenders, Ready
 from .remote import LinkWorker, Remote
+from .waiting import PATIENCE, Waiting
 
 # Seconds of the monotonic clock.
 LONG = 0.1
-PATIENCE = 1.0
-
-
-class Ready:
-    """Jobs of a function that wait at another server: how many, and since when.
-
-    Those that were asked for are not counted.
-    """
-
-    __slots__ = ("count", "since")
-
-    def __init__(self, count: int, since: float) -> None:
-        self.count = count
-        self.since = since
 
 
 class Borrowing:
     """Gets jobs of other servers for the workers here, and returns the results.
 
     `jobs` has the borrowed jobs by their handles. `first` is when to call `give_up`.
+    `ahead` has those that were asked for before a worker sleeps.
     `came_back` says whether a job of this server has a handle of another one.
     """
 
@@ -78,22 +69,26 @@ class Borrowing:
         self._losses = losses
         self._memory = memory
         self._came_back = came_back
-        # How many functions have lenders.
-        self._ready = 0
+        self._lenders = Lenders(functions)
         # The functions that other servers know to have workers here.
         self.offered: dict[bytes, None] = {}
         # Sleeping workers for which a job was asked for.
         self._reserved: dict[Peer, None] = {}
-        # Jobs that no worker has started, and until when they wait for one.
-        self._waiting: dict[Job, float] = {}
+        self.ahead = Ahead()
+        self._waiting = Waiting(self.ahead)
         # Jobs whose handle another job here has, and when they are given back.
         self._refused: dict[tuple[Remote, bytes], float] = {}
 
     # -- what workers here can do
 
-    def offers(self, function: Function, remotes: list[Remote]) -> None:
-        """Tell the other servers if a function has its first worker here, or none."""
+    def offers(self, peer: Peer, function: Function, remotes: list[Remote]) -> None:
+        """Note that a worker has registered a function, or has it no more.
+
+        The other servers are told if it is the first one here, or none is left.
+        """
         name = function.name
+        if name not in peer.abilities:
+            self.ahead.left(peer)
         local = function.workers > len(function.borrowers or ())
         if local == (name in self.offered):
             return
@@ -101,14 +96,11 @@ class Borrowing:
             self.offered[name] = None
         else:
             del self.offered[name]
-            self._forget_lenders(function)
-            for job in self._waiting_of(function):
+            self._lenders.forget_all(function)
+            for job in self._waiting.of(function):
                 self._give_back(job)
         for remote in remotes:
             remote.request(CAN_DO if local else CANT_DO, (name,))
-
-    def _waiting_of(self, function: Function) -> list[Job]:
-        return [job for job in self._waiting if job.function is function]
 
     def introduce(self, remote: Remote) -> None:
         """Tell a server all functions for which there are workers here."""
@@ -128,35 +120,14 @@ class Borrowing:
         if function is None or name not in self.offered:
             return
         if not count:
-            self._forget_lender(remote, function)
+            self._lenders.forget(remote, function)
         else:
-            self._note(remote, function, count)
+            self._lenders.note(remote, function, count, self._places.now)
             self.ask(function)
-
-    def _note(self, remote: Remote, function: Function, count: int) -> None:
-        if function.lenders is None:
-            function.lenders = {}
-            self._ready += 1
-        ready = function.lenders.get(remote)
-        if ready is None:
-            function.lenders[remote] = Ready(count, self._places.now)
-        else:
-            ready.count = count
-
-    def _forget_lender(self, remote: Remote, function: Function) -> None:
-        if function.lenders is not None:
-            function.lenders.pop(remote, None)
-            if not function.lenders:
-                self._forget_lenders(function)
-
-    def _forget_lenders(self, function: Function) -> None:
-        if function.lenders is not None:
-            function.lenders = None
-            self._ready -= 1
 
     def slept(self, peer: Peer) -> None:
         """Ask for a job for a worker that has gone to sleep."""
-        if self._ready:
+        if self._lenders.count:
             for function in peer.functions:
                 self.ask(function)
 
@@ -201,7 +172,7 @@ class Borrowing:
                 self._reserved[peer] = None
             asked.append(peer)
         ready.count -= len(workers)
-        remote.request(GRAB_JOBS, (name, b"%d" % len(workers)))
+        remote.request(GRAB_JOBS, (name, b"%d" % len(workers), b"0"))
 
     def started(self, job: Job) -> None:
         """Note that a worker has got a job.
@@ -211,10 +182,34 @@ class Borrowing:
         worker, extra = job.worker, job.extra
         assert worker is not None  # noqa: S101
         if extra is not None and extra.lender is not None:
-            self._no_longer_waits(job)
-        elif self._ready and not isinstance(worker, LinkWorker):
+            self._waiting.remove(job)
+            if self.ahead.counts(worker):
+                self._ask_ahead(job.function, None)
+            return
+        self.ahead.left(worker)
+        if self._lenders.count and not isinstance(worker, LinkWorker):
             for function in worker.functions:
                 self._take_turns(function)
+
+    def ended(self, job: Job, worker: Peer) -> None:
+        """Note that a worker has a borrowed job no more, which has just run."""
+        assert job.extra is not None  # noqa: S101
+        lender = job.extra.lender
+        assert isinstance(lender, Remote)  # noqa: S101
+        self.ahead.ended(worker, job.function, self._places.now - job.since)
+        self._ask_ahead(job.function, lender)
+
+    def _ask_ahead(self, function: Function, lender: Remote | None) -> None:
+        """Ask for jobs for workers that will come back for them, if there are none.
+
+        If no server is known to have one, the `lender` is asked for its next ones.
+        """
+        ahead = self.ahead
+        while ahead.is_wanted(function) and not self._places.starts.blocks(function):
+            remote = self._lenders.take(function) or lender
+            if remote is None or remote.peer is None:
+                break
+            ahead.ask(remote, function.name)
 
     def _take_turns(self, function: Function) -> None:
         now = self._places.now
@@ -225,20 +220,28 @@ class Borrowing:
                     ready.since = now
                 self._reserve(remote, function, ready, [None])
 
-    def _met(self, remote: Remote, name: bytes) -> int:
-        """Note the answer to asking for one job; return how many are to come.
+    def _met(self, remote: Remote, name: bytes) -> bool:
+        """Note the answer to asking for one job; return whether it was ahead.
 
         Raises ValueError if none was asked for.
         """
         asked = remote.asked.get(name)
         if asked is None:
-            raise ValueError("no job was asked for")
+            if not self.ahead.asked(remote, name):
+                raise ValueError("no job was asked for")
+            self.ahead.met(remote, name)
+            return True
         peer = asked.popleft()
         if peer is not None:
             self._reserved.pop(peer, None)
         if not asked:
             del remote.asked[name]
-        return len(asked)
+        return False
+
+    def _open(self, remote: Remote, name: bytes) -> int:
+        """Return how many jobs a server was asked for that are to come."""
+        asked = remote.asked.get(name)
+        return self.ahead.asked(remote, name) + (0 if asked is None else len(asked))
 
     # -- borrowed jobs
 
@@ -254,18 +257,20 @@ class Borrowing:
     ) -> None:
         """Let a worker here have a job of another server, which was asked for it."""
         priority, left, *trace = fields.split(b" ")
-        open_ = self._met(remote, name)
+        ahead = self._met(remote, name)
         if name not in self.offered:
             return remote.request(LINK_BACK, (handle, b"unused"))
         function = self._functions.known[name]
+        open_ = self._open(remote, name)
         more = int(left) - open_
         if more > 0 or open_:
-            self._note(remote, function, max(more, 0))
+            self._lenders.note(remote, function, max(more, 0), self._places.now)
         else:
-            self._forget_lender(remote, function)
+            self._lenders.forget(remote, function)
         if self._is_in_use(remote, handle):
-            self._refused[remote, handle] = self._places.now + PATIENCE
-            return self._set_first()
+            until = self._refused[remote, handle] = self._places.now + PATIENCE
+            self.first = min(self.first, until)
+            return None
         options = JobOptions(trace=trace[0].decode()) if trace else None
         size = job_size(workload, unique)
         jobs = self._jobs
@@ -278,10 +283,11 @@ class Borrowing:
             jobs.reduce(job, reducer)
         jobs.join(job, remote.owner)
         self.jobs[handle] = job
-        self._waiting[job] = self._places.now + PATIENCE
-        self._set_first()
+        self._waiting.add(job, self._places.now, ahead and not function.sleepers)
+        self.first = min(self.first, self._waiting.first)
         self._places.move(job, SUBMITTED, QUEUED)
-        function.queues[job.priority].advance_last()
+        if self.ahead.belong_here(function):
+            function.queues[job.priority].advance_last()
         if function.starts is not None:
             # It does not count for the limits here.
             self._places.starts.look(function)
@@ -305,26 +311,21 @@ class Borrowing:
     def returned(self, job: Job) -> None:
         """Forget a borrowed job that is gone here."""
         del self.jobs[job.handle]
-        self._no_longer_waits(job)
-
-    def _no_longer_waits(self, job: Job) -> None:
-        if self._waiting.pop(job, None) is not None:
-            self._set_first()
-
-    def _set_first(self) -> None:
-        self.first = next(iter(self._waiting.values()), inf)
-        self.first = min(self.first, next(iter(self._refused.values()), inf))
+        self._waiting.remove(job)
 
     def give_up(self, now: float) -> None:
         """Give the jobs back that no worker has started in time."""
-        for job, until in list(self._waiting.items()):
-            if until <= now:
-                self._give_back(job)
+        if self.first > now:
+            return
+        for job in self._waiting.due(now):
+            self._give_back(job)
         for (remote, handle), until in list(self._refused.items()):
             if until <= now:
                 del self._refused[remote, handle]
                 remote.owner.send(LINK_BACK, (handle, b"unused"))
-        self._set_first()
+        self._waiting.look()
+        refused = next(iter(self._refused.values()), inf)
+        self.first = min(self._waiting.first, refused)
 
     def _give_back(self, job: Job) -> None:
         self._tell(job, LINK_BACK, (job.handle, b"unused"))
@@ -376,9 +377,8 @@ class Borrowing:
         for name in list(remote.asked):
             while name in remote.asked:
                 self._met(remote, name)
-        if self._ready:
-            for function in self._functions.known.values():
-                self._forget_lender(remote, function)
+        self.ahead.unlink(remote)
+        self._lenders.unlink(remote)
 
     def report(self, remote: Remote) -> None:
         """Tell a server that is linked again which of its jobs are here.
@@ -445,6 +445,7 @@ class Borrowing:
         """Forget all jobs."""
         self.jobs.clear()
         self._waiting.clear()
+        self.ahead.abandon()
 
     def forget(self, remote: Remote) -> None:
         """Drop the jobs of an owner that is gone for too long."""

@@ -4,6 +4,9 @@ A server that has workers for a function says so. When a job of that function is
 here, and no worker sleeps here, the server is told, once: it remembers that there are
 jobs until it is told that there are none left. It asks for as many as workers sleep
 there. So jobs that find a worker here cost the links nothing.
+
+A server may ask ahead, for jobs that are not there yet. It gets them without being told
+of them first.
 """
 
 from math import inf
@@ -24,7 +27,11 @@ PATIENCE = 0.05
 
 
 class Lending:
-    """Gives jobs to other servers. `first` is when to call `look_again`."""
+    """Gives jobs to other servers. `first` is when to call `look_again`.
+
+    `wanted` has, by function, the servers that have asked ahead, and for how many jobs.
+    `end_turn` is to be called after verbs, when all jobs are in their places.
+    """
 
     def __init__(
         self,
@@ -42,6 +49,9 @@ class Lending:
         self._losses = losses
         # Functions to look at again, and when, in the order of these times.
         self._later: dict[Function, float] = {}
+        # Functions to look at when the turn ends.
+        self._now: dict[Function, None] = {}
+        self.wanted: dict[bytes, dict[Remote, int]] = {}
 
     # -- what other servers can do
 
@@ -55,7 +65,7 @@ class Lending:
             function.borrowers = {}
         function.borrowers[remote] = None
         if function.ready():
-            self._tell(function)
+            self._now[function] = None
 
     def withdrawn(self, remote: Remote, name: bytes) -> None:
         """Note that another server has no worker for a function any more."""
@@ -70,8 +80,10 @@ class Lending:
         assert borrowers is not None  # noqa: S101
         del borrowers[remote]
         remote.told.pop(function.name, None)
+        self._call_off(remote, function.name)
         if not borrowers:
             function.borrowers = None
+            self._now.pop(function, None)
             self._later.pop(function, None)
             self._set_first()
 
@@ -83,9 +95,9 @@ class Lending:
     # -- telling them of jobs
 
     def queued(self, function: Function, woken: bool) -> None:
-        """Tell other servers of a job that was queued, if nobody here will take it."""
+        """Note that a job was queued, for other servers if nobody here will take it."""
         if not woken:
-            self._tell(function)
+            self._now[function] = None
         elif function not in self._later:
             self._later[function] = self._places.now + PATIENCE
             self._set_first()
@@ -96,6 +108,14 @@ class Lending:
             function = next(iter(self._later))
             del self._later[function]
             self._set_first()
+            self._now[function] = None
+
+    def end_turn(self) -> None:
+        """Give jobs to those that wait for them, and tell others of what is left."""
+        while self._now:
+            function, _ = self._now.popitem()
+            if function.name in self.wanted:
+                self._give_wanted(function)
             if function.ready():
                 self._tell(function)
 
@@ -104,7 +124,7 @@ class Lending:
         for remote in function.borrowers or ():
             if name not in remote.told:
                 remote.told[name] = None
-                count = b"%d" % _waiting(function)
+                count = b"%d" % function.queued()
                 remote.request(LINK_READY, (name, count, b"0"))
 
     def _set_first(self) -> None:
@@ -112,25 +132,75 @@ class Lending:
 
     # -- giving them jobs
 
-    def grab(self, remote: Remote, name: bytes, count: int) -> None:
-        """Give a server up to `count` jobs, and tell it if no more are left."""
+    def grab(self, remote: Remote, name: bytes, count: int, ahead: int) -> None:
+        """Give a server up to `count` jobs now, and up to `ahead` now or later.
+
+        It is told how many it does not get. If both are 0, it wants none later.
+        """
         function = self._functions.known.get(name)
-        left = 0
-        if function is not None and name in remote.worker.abilities:
-            while count:
-                queue = _next_queue(function)
-                if queue is None:
-                    break
-                count -= 1
-                left = self._give(remote, queue, function)
-        if count:
-            left = 0
-            remote.request(LINK_READY, (name, b"0", b"%d" % count))
-        if not left:
+        if function is None or name not in remote.worker.abilities:
             remote.told.pop(name, None)
-            if function is not None and function.ready():
-                # A job that is borrowed itself is the first one.
-                self.queued(function, True)
+            remote.request(LINK_READY, (name, b"0", b"%d" % (count + ahead)))
+            return
+        if not (count or ahead):
+            unmet = self._call_off(remote, name)
+        else:
+            given, left = self._give_up_to(count + ahead, remote, function)
+            unmet = max(count - given, 0)
+            self._wait(remote, name, min(count + ahead - given, ahead))
+            if not left:
+                remote.told.pop(name, None)
+                if function.ready():
+                    # A job that is borrowed itself is the first one.
+                    self.queued(function, True)
+        if unmet:
+            remote.request(LINK_READY, (name, b"0", b"%d" % unmet))
+
+    def _give_up_to(
+        self, most: int, remote: Remote, function: Function
+    ) -> tuple[int, int]:
+        """Give jobs; return how many, and how many are left, 0 if none may be lent."""
+        given = left = 0
+        while given < most:
+            queue = _next_queue(function)
+            if queue is None:
+                return given, 0
+            given += 1
+            left = self._give(remote, queue, function)
+        return given, left
+
+    def _wait(self, remote: Remote, name: bytes, count: int) -> None:
+        """Let a server wait for so many jobs more."""
+        if count:
+            wanted = self.wanted.setdefault(name, {})
+            wanted[remote] = wanted.get(remote, 0) + count
+
+    def _call_off(self, remote: Remote, name: bytes) -> int:
+        """Let a server wait for nothing; return for how many jobs it did."""
+        wanted = self.wanted.get(name, {})
+        count = wanted.pop(remote, 0)
+        if not wanted:
+            self.wanted.pop(name, None)
+        return count
+
+    def _give_wanted(self, function: Function) -> None:
+        """Give jobs to the servers that wait for them, which take turns."""
+        name = function.name
+        wanted = self.wanted[name]
+        while wanted:
+            queue = _next_queue(function)
+            if queue is None:
+                return
+            remote = next(iter(wanted))
+            count = wanted.pop(remote) - 1
+            if count:
+                wanted[remote] = count
+            if self._give(remote, queue, function):
+                # That there are more is said with the job.
+                remote.told[name] = None
+            else:
+                remote.told.pop(name, None)
+        del self.wanted[name]
 
     def _give(self, remote: Remote, queue: Queue, function: Function) -> int:
         """Give a server a job, and return how many are left."""
@@ -140,7 +210,7 @@ class Lending:
             worker.raised = b""
         if worker.late:
             worker.late.pop(job.handle, None)
-        left = _waiting(function)
+        left = function.queued()
         fields = b"%d %d" % (job.priority, left)
         extra = job.extra
         if extra is not None and extra.options is not None and extra.options.trace:
@@ -205,8 +275,3 @@ def _next_queue(function: Function) -> Queue | None:
             lent = job.extra is not None and job.extra.lender is not None
             return None if lent else queue
     return None
-
-
-def _waiting(function: Function) -> int:
-    high, normal, low = function.queues
-    return high.count + normal.count + low.count

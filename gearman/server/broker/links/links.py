@@ -174,6 +174,10 @@ class Links:
             self.taking_over.expire(now)
         self._broker.answers.pay()
 
+    def end_turn(self) -> None:
+        """Send what is due at the end of a turn, when all jobs are in their places."""
+        self.lending.end_turn()
+
     def _give_up(self, now: float) -> None:
         for remote in list(self.remotes.values()):
             if remote.peer is None and remote.since + self._lease + LINGER <= now:
@@ -304,7 +308,10 @@ class Links:
     def offers(self, peer: Peer, function: Function) -> None:
         """Note that a worker has registered a function, or has it no more."""
         if not isinstance(peer, LinkWorker):
-            self.borrowing.offers(function, self.routes.linked())
+            self.borrowing.offers(peer, function, self.routes.linked())
+
+    def ended(self, job: Job, worker: Peer) -> None:
+        self.borrowing.ended(job, worker)
 
     def slept(self, peer: Peer) -> None:
         self.borrowing.slept(peer)

@@ -3,7 +3,10 @@ cimport cython
 from gearman.server.broker_c.assignment.losses cimport Losses
 from gearman.server.broker_c.functions cimport Functions
 from gearman.server.broker_c.jobs cimport Jobs
+from gearman.server.broker_c.links.ahead cimport Ahead
+from gearman.server.broker_c.links.lenders cimport Lenders, Ready
 from gearman.server.broker_c.links.remote cimport LinkOwner, LinkWorker, Remote
+from gearman.server.broker_c.links.waiting cimport Waiting
 from gearman.server.broker_c.memory cimport Memory, extra_size, job_size
 from gearman.server.broker_c.model cimport Extra, Function, Job, Peer, Queue
 from gearman.server.broker_c.places cimport Places
@@ -17,12 +20,6 @@ cdef double LONG, PATIENCE
 
 
 @cython.final
-cdef class Ready:
-    cdef public Py_ssize_t count
-    cdef public double since
-
-
-@cython.final
 cdef class Borrowing:
     cdef public dict jobs
     cdef public double first
@@ -32,24 +29,20 @@ cdef class Borrowing:
     cdef Jobs _jobs
     cdef Losses _losses
     cdef Memory _memory
-    cdef Py_ssize_t _ready
+    cdef Lenders _lenders
     cdef dict _reserved
-    cdef dict _waiting
+    cdef public Ahead ahead
+    cdef Waiting _waiting
     cdef dict _refused
     cdef object _came_back
 
     @cython.locals(local=bint, job=Job, remote=Remote)
-    cpdef offers(self, Function function, list remotes)
-    cdef list _waiting_of(self, Function function)
+    cpdef offers(self, Peer peer, Function function, list remotes)
     cpdef introduce(self, Remote remote)
     @cython.locals(function=Function)
     cpdef ready(
         self, Remote remote, bytes name, Py_ssize_t count, Py_ssize_t unmet
     )
-    @cython.locals(ready=Ready)
-    cdef _note(self, Remote remote, Function function, Py_ssize_t count)
-    cdef _forget_lender(self, Remote remote, Function function)
-    cdef _forget_lenders(self, Function function)
     @cython.locals(function=Function)
     cpdef slept(self, Peer peer)
     @cython.locals(remote=Remote, ready=Ready, lenders=dict, free=list)
@@ -60,13 +53,17 @@ cdef class Borrowing:
     cdef _reserve(self, Remote remote, Function function, Ready ready, list workers)
     @cython.locals(worker=Peer, extra=Extra, function=Function)
     cpdef started(self, Job job)
+    cpdef ended(self, Job job, Peer worker)
+    @cython.locals(ahead=Ahead, remote=Remote)
+    cdef _ask_ahead(self, Function function, Remote lender)
     @cython.locals(remote=Remote, ready=Ready, late=bint, now=double)
     cdef _take_turns(self, Function function)
     @cython.locals(peer=Peer)
-    cdef Py_ssize_t _met(self, Remote remote, bytes name)
+    cdef bint _met(self, Remote remote, bytes name)
+    cdef Py_ssize_t _open(self, Remote remote, bytes name)
     @cython.locals(
         function=Function, job=Job, more=Py_ssize_t, jobs=Jobs, extra=Extra,
-        queue=Queue, size=Py_ssize_t, open_=Py_ssize_t,
+        queue=Queue, size=Py_ssize_t, open_=Py_ssize_t, ahead=bint, until=double,
     )
     cpdef borrow(
         self, Remote remote, bytes handle, bytes name, bytes unique, bytes reducer,
@@ -75,8 +72,6 @@ cdef class Borrowing:
     @cython.locals(old=Job)
     cdef bint _is_in_use(self, Remote remote, bytes handle)
     cpdef returned(self, Job job)
-    cdef _no_longer_waits(self, Job job)
-    cdef _set_first(self)
     @cython.locals(job=Job, remote=Remote, until=double)
     cpdef give_up(self, double now)
     cdef _give_back(self, Job job)

@@ -22,6 +22,8 @@ cdef class Lending:
     cdef Workers _workers
     cdef Losses _losses
     cdef dict _later
+    cdef dict _now
+    cdef public dict wanted
 
     @cython.locals(function=Function)
     cpdef offered(self, Remote remote, bytes name)
@@ -34,9 +36,21 @@ cdef class Lending:
     cpdef look_again(self, double now)
     @cython.locals(remote=Remote)
     cdef _tell(self, Function function)
+    @cython.locals(function=Function)
+    cpdef end_turn(self)
     cdef _set_first(self)
-    @cython.locals(function=Function, queue=Queue, left=Py_ssize_t)
-    cpdef grab(self, Remote remote, bytes name, Py_ssize_t count)
+    @cython.locals(
+        function=Function, given=Py_ssize_t, left=Py_ssize_t, unmet=Py_ssize_t
+    )
+    cpdef grab(self, Remote remote, bytes name, Py_ssize_t count, Py_ssize_t ahead)
+    @cython.locals(queue=Queue, given=Py_ssize_t, left=Py_ssize_t)
+    cdef tuple _give_up_to(self, Py_ssize_t most, Remote remote, Function function)
+    @cython.locals(wanted=dict)
+    cdef _wait(self, Remote remote, bytes name, Py_ssize_t count)
+    @cython.locals(wanted=dict)
+    cdef Py_ssize_t _call_off(self, Remote remote, bytes name)
+    @cython.locals(wanted=dict, queue=Queue, remote=Remote, count=Py_ssize_t)
+    cdef _give_wanted(self, Function function)
     @cython.locals(worker=LinkWorker, job=Job, left=Py_ssize_t, extra=Extra)
     cdef Py_ssize_t _give(self, Remote remote, Queue queue, Function function)
     cpdef adopt(self, Remote remote, Job job)
@@ -49,5 +63,3 @@ cdef class Lending:
 
 @cython.locals(queue=Queue, job=Job)
 cdef Queue _next_queue(Function function)
-@cython.locals(high=Queue, normal=Queue, low=Queue)
-cdef Py_ssize_t _waiting(Function function)

@@ -126,8 +126,10 @@ def _check_priority(fields: bytes) -> None:
         raise ValueError(f"a priority is wrong in {shown(fields)}")
 
 
-def _grab_jobs(links: Links, remote: Remote, name: bytes, count: bytes) -> None:
-    links.lending.grab(remote, name, _number(count))
+def _grab_jobs(
+    links: Links, remote: Remote, name: bytes, count: bytes, ahead: bytes
+) -> None:
+    links.lending.grab(remote, name, _number(count), _number(ahead))
 
 
 def _work_retry(

@@ -29,11 +29,13 @@ class Scene:
         self.told: list[tuple[int, tuple[Any, ...]]] = []
 
     def play(self, steps: int) -> None:
-        acts = (*[self._submit] * 4, *[self._work] * 6, self._ask, self._change)
+        acts = (*[self._submit] * 4, *[self._work] * 6, self._drain)
+        acts += (self._ask, self._change)
         for _ in range(steps):
             self._random.choice(acts)(self._random.choice(self._peers))
             if self._random.random() < 0.7:
                 self._joined.run()
+                self._joined.check()
             for number, peer in enumerate(self._peers):
                 self._note(number, peer.got())
 
@@ -71,6 +73,19 @@ class Scene:
             end = self._random.choice(ENDS)
             data = () if end == Command.WORK_FAIL else (b"r",)
             self._send(peer, end, handle, *data)
+
+    def _drain(self, peer: Wire) -> None:
+        """Have a worker do what it gets, until it has to sleep."""
+        self._send(peer, Command.CAN_DO, b"f")
+        for _ in range(30):
+            for handle in list(peer.peer.jobs):
+                self._send(peer, Command.WORK_COMPLETE, handle, b"r")
+            if self._random.random() < 0.7:
+                self._joined.run()
+            self._send(peer, Command.GRAB_JOB)
+            if not peer.peer.jobs:
+                break
+        self._send(peer, Command.PRE_SLEEP)
 
     def _ask(self, peer: Wire) -> None:
         handle = self._random.choice(self._handles)
