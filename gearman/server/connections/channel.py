@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from ..broker import Links, Remote
 from ..protocols.gear import Dispatch
 from .connection import Connection
 
@@ -27,6 +28,14 @@ class EngineConnection(Connection):
     def be_link(self, dispatch: Dispatch, max_packet: int) -> None:
         self.pressure.reads_on = True
         self._transport.be_link(dispatch, max_packet)
+
+    def carry(self, links: Links | None, remote: Remote | None) -> None:
+        self._transport.carry(links, remote)
+
+    def heard(self) -> bool:
+        heard: bool = self._transport.heard
+        self._transport.heard = False
+        return heard
 
     def memory(self) -> int:
         held: int = self._transport.held

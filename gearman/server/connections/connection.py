@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from ...blocking.sockets import keep_alive
 from ...errors import ProtocolError
-from ..broker import Peer
+from ..broker import Links, Peer, Remote
 from ..protocols.gear import Dispatch
 from ..protocols.interface import Protocol
 from .back_pressure import HIGH_WATER, LOW_WATER, BackPressure
@@ -165,6 +165,17 @@ class Connection(ABC):
 
         Call it for a connection that speaks gear, when a packet was carried out.
         """
+
+    def carry(self, links: Links | None, remote: Remote | None) -> None:  # noqa: B027
+        """Have the broker's links carry out frequent packets of a link directly.
+
+        The others, and all of them after `None`, go to the function as before. Some
+        kinds of connections cannot do that.
+        """
+
+    def heard(self) -> bool:
+        """Whether packets were carried out directly since the last call."""
+        return False
 
     # -- sending
 

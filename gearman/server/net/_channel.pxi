@@ -11,7 +11,8 @@ cdef class Channel(Peer):
     cdef Engine _engine
     cdef Reader _reader
     cdef object _socket
-    cdef object _error
+    # The error that ended the protocol, or None.
+    cdef readonly object error
     cdef unsigned char *_out
     cdef Py_ssize_t _start
     cdef Py_ssize_t _end
@@ -42,8 +43,10 @@ cdef class Channel(Peer):
     cdef bytes _rest
     cdef Py_ssize_t _rest_at
     cdef bint _listed
-    # The memory of its buffers when the broker last counted it.
-    cdef Py_ssize_t _held
+    # Set if a packet of a link was carried out here.
+    cdef public bint heard
+    # The memory of its buffers, in bytes, when the broker last counted it.
+    cdef readonly Py_ssize_t held
     # The round in which the clock was first looked at, and the end of this channel's
     # time in it.
     cdef uint64_t _round
@@ -295,8 +298,8 @@ cdef class Channel(Peer):
             held += PyBytes_GET_SIZE(<object>reader._last)
         if self._rest is not None:
             held += PyBytes_GET_SIZE(self._rest)
-        self._engine._broker.memory.buffers += held - self._held
-        self._held = held
+        self._engine._broker.memory.buffers += held - self.held
+        self.held = held
         return 0
 
     cdef int _sent(self) except -1:
@@ -309,7 +312,7 @@ cdef class Channel(Peer):
                 return 0
             if self._lingering:
                 self._shut_down()
-        if waiting or self._held:
+        if waiting or self.held:
             self._account()
         self._await(EPOLLOUT if waiting else 0)
         if waiting > self._high and not self.blocked:
@@ -407,7 +410,7 @@ cdef class Channel(Peer):
             self._engine._put_off(self)
         else:
             self._look_for_partial()
-        if self._held or self._reader._kept or self._rest is not None:
+        if self.held or self._reader._kept or self._rest is not None:
             self._account()
         return 0
 
@@ -443,7 +446,7 @@ cdef class Channel(Peer):
         else:
             self._rest = None
             self._look_for_partial()
-        if self._held or self._reader._kept or self._rest is not None:
+        if self.held or self._reader._kept or self._rest is not None:
             self._account()
         return 0
 
@@ -482,7 +485,7 @@ cdef class Channel(Peer):
             self._engine._dispatch(self, (INVALID, error))
         except ProtocolError:
             pass
-        self._error = error
+        self.error = error
         self.connection.failed()
         return 0
 
@@ -493,22 +496,17 @@ cdef class Channel(Peer):
             return 1
         return self._reader._kept + self._reader._come
 
-    @property
-    def held(self):
-        """The memory of its buffers, in bytes."""
-        return self._held
-
-    @property
-    def error(self):
-        """The error that ended the protocol, or None."""
-        return self._error
-
     # -- a transport
 
     def be_link(self, dispatch, max_packet):
         """Give packets to another function; let any number of bytes wait."""
         self._reader._be_link(dispatch, max_packet)
         self._max_outbox = PY_SSIZE_T_MAX
+
+    def carry(self, Links links, Remote remote):
+        """Carry out frequent packets of a link for the broker's links, or no more."""
+        self._reader._links = links
+        self._reader._remote = remote
 
     def get_extra_info(self, name):
         if name == "socket":
@@ -576,8 +574,8 @@ cdef class Channel(Peer):
         self._leave()
         self._drop()
         # The other buffers are freed with this object, soon.
-        self._engine._broker.memory.buffers -= self._held
-        self._held = 0
+        self._engine._broker.memory.buffers -= self.held
+        self.held = 0
         self._engine._forget(self)
         self._socket.close()
         self._socket = None

@@ -40,6 +40,8 @@ from posix.unistd cimport close, read
 
 from gearman._speedups cimport Decoder, read_number, write_number
 from gearman.server.broker_c.broker cimport Broker
+from gearman.server.broker_c.links.links cimport Links
+from gearman.server.broker_c.links.remote cimport Remote
 from gearman.server.broker_c.model cimport Peer
 from gearman.server.broker_c.workers cimport Workers
 
@@ -101,6 +103,8 @@ cdef enum:
     SUBMIT_JOB_LOW = 33
     SUBMIT_JOB_LOW_BG = 34
     GRAB_JOB_ALL = 39
+    GRAB_JOBS = 264
+    LINK_JOB = 267
 
 cdef enum:
     HIGH = 0
@@ -152,6 +156,18 @@ cdef inline Py_ssize_t until_nul(const unsigned char *at, Py_ssize_t size) noexc
     """Return how many bytes are before the first NUL, -1 if there is none."""
     cdef const unsigned char *end = <const unsigned char *>memchr(at, 0, size)
     return -1 if end is NULL else end - at
+
+
+cdef inline int64_t digits(const unsigned char *at, Py_ssize_t size) noexcept:
+    """Return a number of 1 to 18 digits, -1 for all else."""
+    cdef int64_t number = 0
+    if not 0 < size <= 18:
+        return -1
+    for index in range(size):
+        if not c"0" <= at[index] <= c"9":
+            return -1
+        number = number * 10 + at[index] - c"0"
+    return number
 
 
 include "_reader.pxi"

@@ -22,6 +22,9 @@ cdef class Reader(Decoder):
     # The last function name. Clients often use the same one again: comparing is cheaper
     # than creating and hashing a new object.
     cdef bytes _name
+    # If the channel is a link that is up: the broker's links, and the other server.
+    cdef Links _links
+    cdef Remote _remote
 
     cdef unsigned char *_place(self) noexcept:
         """Return where to receive the next bytes of the last argument."""
@@ -127,6 +130,9 @@ cdef class Reader(Decoder):
             done = self._often(number, data + HEADER_SIZE, length - HEADER_SIZE)
             if done:
                 return self._count(done)
+        elif self._remote is not None and self._of_link(data, length):
+            self._channel.heard = True
+            return self._count(1)
         packet = self._packet(data, length)
         if self._last is not NULL:
             number, arguments = packet
@@ -171,7 +177,7 @@ cdef class Reader(Decoder):
             self._workers.pre_sleep(self._channel)
             return self._searched()
         elif number == WORK_COMPLETE or number == WORK_DATA:
-            return self._work(number, body, size)
+            return self._work(number, self._channel, body, size)
         elif number == SUBMIT_JOB:
             return self._submit(body, size, NORMAL, False)
         elif number == SUBMIT_JOB_BG:
@@ -240,7 +246,7 @@ cdef class Reader(Decoder):
         return 0
 
     cdef bint _work(
-        self, uint32_t number, const unsigned char *body, Py_ssize_t size
+        self, uint32_t number, Peer worker, const unsigned char *body, Py_ssize_t size
     ) except -1:
         cdef Py_ssize_t length = until_nul(body, size)
         if length < 0:
@@ -248,7 +254,67 @@ cdef class Reader(Decoder):
         handle = copy(body, length)
         data = self._argument(body + length + 1, size - length - 1)
         if number == WORK_COMPLETE:
-            self._workers.complete(self._channel, handle, data)
+            self._workers.complete(worker, handle, data)
         else:
-            self._workers.data(self._channel, handle, data)
+            self._workers.data(worker, handle, data)
+        return True
+
+    # -- links
+
+    cdef bint _of_link(self, const unsigned char *data, Py_ssize_t length) except -1:
+        """Carry out a frequent packet of a link; return False for all others."""
+        cdef uint32_t magic = read_number(data)
+        cdef uint32_t number = read_number(data + 4)
+        cdef const unsigned char *body = data + HEADER_SIZE
+        cdef Py_ssize_t size = length - HEADER_SIZE
+        if data[0] or self._remote.peer is not self._channel:
+            return False
+        if magic == response:
+            return number == LINK_JOB and self._borrow(body, size)
+        if number == WORK_COMPLETE or number == WORK_DATA:
+            return self._work(number, self._remote.worker, body, size)
+        return number == GRAB_JOBS and self._lend(body, size)
+
+    cdef bint _borrow(self, const unsigned char *body, Py_ssize_t size) except -1:
+        cdef Py_ssize_t starts[6]
+        cdef Py_ssize_t length
+        starts[0] = 0
+        for index in range(5):
+            length = until_nul(body + starts[index], size - starts[index])
+            if length < 0:
+                return False
+            starts[index + 1] = starts[index] + length + 1
+        # The slow way tells what is wrong, here and below.
+        if not c"0" <= body[starts[4]] <= c"2" or body[starts[4] + 1] != c" ":
+            return False
+        self._remember_name(body + starts[1], starts[2] - starts[1] - 1)
+        try:
+            self._links.borrowing.borrow(
+                self._remote,
+                copy(body, starts[1] - 1),
+                self._name,
+                copy(body + starts[2], starts[3] - starts[2] - 1),
+                copy(body + starts[3], starts[4] - starts[3] - 1),
+                copy(body + starts[4], starts[5] - starts[4] - 1),
+                self._argument(body + starts[5], size - starts[5]),
+            )
+        except ValueError:
+            return False
+        return True
+
+    cdef bint _lend(self, const unsigned char *body, Py_ssize_t size) except -1:
+        cdef Py_ssize_t name = until_nul(body, size)
+        cdef Py_ssize_t first
+        cdef int64_t count, ahead
+        if name < 0:
+            return False
+        first = until_nul(body + name + 1, size - name - 1)
+        if first < 0:
+            return False
+        count = digits(body + name + 1, first)
+        ahead = digits(body + name + first + 2, size - name - first - 2)
+        if count < 0 or ahead < 0:
+            return False
+        self._remember_name(body, name)
+        self._links.lending.grab(self._remote, self._name, count, ahead)
         return True

@@ -45,7 +45,9 @@ class Neighbours:
         self._jobs.taking_over.ask(shards, then)
 
     def _use(self, link: Link) -> Mapping[int, Verb]:
-        return verbs(self._jobs, self._jobs.up(link.peer, link.id, link.course))
+        remote = self._jobs.up(link.peer, link.id, link.course)
+        link.peer.connection.carry(self._jobs, remote)
+        return verbs(self._jobs, remote)
 
     def _changed(self) -> None:
         members = self._map.members()

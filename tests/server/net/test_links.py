@@ -14,9 +14,11 @@ import pytest
 
 from gearman.commands import BOTH, RESPONSE, RESPONSES, Command
 from gearman.framing import Decoder, Packet
+from gearman.server.broker import Links as BrokerLinks
 from gearman.server.cluster.links import MISSED, VERSION, Identity
 from gearman.server.net.links import Links
 from gearman.server.protocols.links.link import Link, Verb
+from gearman.server.protocols.links.verbs import verbs
 from gearman.server.settings.certificates import open_certificates
 from gearman.server.settings.config import Config, Tls
 from gearman.server.watch.limited_log import BURST
@@ -40,6 +42,7 @@ class Server:
     address: str
     links: Links
     running: Running
+    verbs: Callable[[Link], Mapping[int, Verb]] | None = None
     got: list[tuple[int, tuple[bytes, ...]]] = field(default_factory=list)
 
     def link(self, other: "Server") -> Link:
@@ -59,6 +62,10 @@ class Server:
         self.running.until(lambda: len(self.got) == count)
 
     def use(self, link: Link) -> Mapping[int, Verb]:
+        """Return the `verbs`, or some that keep what has come."""
+        if self.verbs is not None:
+            return self.verbs(link)
+
         def take(number: int, *arguments: bytes) -> None:
             self.got.append((number, arguments))
 
@@ -116,8 +123,12 @@ class Cluster:
         name: str = "fleet",
         lease: float = 10.0,
         proxy: Callable[[int], int] = int,
+        prepared: Callable[[Server], None] = lambda server: None,
     ) -> Server:
-        """Start a server; `proxy` returns the port at which others look for it."""
+        """Start a server; `proxy` returns the port at which others look for it.
+
+        `prepared` is called with it before it has any link.
+        """
         found: list[Server] = []
 
         def prepare(running: Running) -> None:
@@ -133,6 +144,7 @@ class Cluster:
                 running.listener._certificates = certificates
             running.listener.links = links
             found.append(Server(number, address, links, running))
+            prepared(found[0])
 
         running = self._stack.enter_context(self._run(config, prepare=prepare))
         assert running.began.wait(DEADLINE)
@@ -499,6 +511,100 @@ class TestForeigners:
         answer = foreign.receive()
         assert answer.arguments == [b"INVALID_MAGIC", b"Request magic expected"]
         assert foreign.fence() == []
+
+
+class TestJobs:
+    """Jobs go over a link, whether the engine carries their packets out or not."""
+
+    @pytest.fixture(params=[True, False])
+    def pair(self, request, cluster) -> tuple[Server, Server]:
+        def prepared(server: Server) -> None:
+            jobs = BrokerLinks(server.running.listener.broker, 10.0)
+
+            def use(link: Link) -> Mapping[int, Verb]:
+                remote = jobs.up(link.peer, link.id)
+                if request.param:
+                    link.peer.connection.carry(jobs, remote)
+                return verbs(jobs, remote)
+
+            server.verbs = use
+
+        first = cluster.add(1, prepared=prepared)
+        second = cluster.add(2, prepared=prepared)
+        first.until_linked(second)
+        second.until_linked(first)
+        return first, second
+
+    def players(self, pair: tuple[Server, Server], stack: ExitStack) -> list[Peer]:
+        """Return a client of the first server, and a worker of the second one."""
+        ports = (server.running.addresses[0][1] for server in pair)
+        client, worker = (stack.enter_context(Peer(port)) for port in ports)
+        worker.send("CAN_DO", b"f")
+        return [client, worker]
+
+    @pytest.mark.parametrize("size", [0, 10, 100_000, 3_000_000])
+    def test_results_of_any_size_come_back_in_order(self, pair, size):
+        with ExitStack() as stack:
+            client, worker = self.players(pair, stack)
+            for _ in range(5):
+                workload = b"a\0b" + b"w" * size
+                client.send("SUBMIT_JOB", b"f", b"", workload)
+                worker.send("PRE_SLEEP")
+                assert worker.receive().name == "NOOP"
+                job = worker.request("GRAB_JOB")
+                handle, _, found = job.body.split(b"\0", 2)
+                assert found == workload
+                worker.send("WORK_DATA", handle, workload)
+                worker.send("WORK_COMPLETE", handle, workload[::-1])
+                assert client.expect("JOB_CREATED") == [handle]
+                assert client.receive() == ("WORK_DATA", handle + b"\0" + workload)
+                ended = handle + b"\0" + workload[::-1]
+                assert client.receive() == ("WORK_COMPLETE", ended)
+
+    def test_many_jobs_are_done_once_each(self, pair):
+        with ExitStack() as stack:
+            client, worker = self.players(pair, stack)
+            for number in range(200):
+                client.send("SUBMIT_JOB", b"f", b"", b"%d" % number)
+            done: list[int] = []
+            while len(done) < 200:
+                job = worker.request("GRAB_JOB")
+                if job.name == "NO_JOB":
+                    worker.send("PRE_SLEEP")
+                    assert worker.receive().name == "NOOP"
+                    continue
+                handle, _, workload = job.body.split(b"\0", 2)
+                worker.send("WORK_COMPLETE", handle, workload)
+                done.append(int(workload))
+            assert done == list(range(200))
+            packets = [client.receive() for _ in range(400)]
+            results = [p.arguments[1] for p in packets if p.name == "WORK_COMPLETE"]
+            assert results == [b"%d" % number for number in done]
+
+    def test_link_over_which_only_jobs_come_is_alive(self, pair, monkeypatch):
+        first, second = pair
+        with ExitStack() as stack:
+            client, worker = self.players(pair, stack)
+            link = second.link(first)
+            second.running.call(link._is_alive)
+            client.send("SUBMIT_JOB", b"f", b"", b"w")
+            worker.send("PRE_SLEEP")
+            assert worker.receive().name == "NOOP"
+            alive: list[bool] = []
+            second.running.call(lambda: alive.append(link._is_alive()))
+            assert alive == [True]
+
+    def test_link_that_has_ended_carries_out_nothing(self, pair):
+        first, second = pair
+        with ExitStack() as stack:
+            client, worker = self.players(pair, stack)
+            worker.send("PRE_SLEEP")
+            worker.fence()
+            first.running.call(lambda: first.link(second).end("for the test"))
+            first.until_linked(second)
+            client.send("SUBMIT_JOB", b"f", b"", b"w")
+            assert worker.receive().name == "NOOP"
+            assert worker.request("GRAB_JOB").name == "JOB_ASSIGN"
 
 
 def test_without_a_cluster_a_link_is_refused(running):

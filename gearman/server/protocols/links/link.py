@@ -97,7 +97,9 @@ class Link:
         """Whether something has come since the last call, or was not to be read."""
         connection = self.peer.connection
         before, self._buffered = self._buffered, connection.protocol.buffered
-        heard, self._heard = self._heard, False
+        # Both are to be asked.
+        directly = connection.heard()
+        heard, self._heard = self._heard or directly, False
         held = bool(connection.pressure.held_by)
         return heard or held or self._buffered != before
 
@@ -153,6 +155,8 @@ class Link:
     def end(self, reason: str) -> None:
         """End the link. No more packets are carried out."""
         self._verbs = {}
+        if self.peer.connection is not None:
+            self.peer.connection.carry(None, None)
         if self.course.state != State.CLOSING:
             self.reason = reason
             self.course.end()
