@@ -203,6 +203,26 @@ class TestLimits:
         assert len(results.known) == 2
         assert len(results._order) <= 2
 
+    def test_results_that_went_before_older_ones_are_passed_over(self, server, worker):
+        done(server, worker, b"keep=1000")
+        done(server, worker, b"keep=10")
+        server.after(20)
+        done(server, worker, b"keep=1000")
+        server.broker.results.keep_at_most(0)
+        assert server.broker.results.known == {}
+
+    def test_very_many_numbers_are_dropped_in_several_turns(self, server, worker):
+        results = server.broker.results
+        done(server, worker, b"keep=100")
+        for _ in range(2 * MANY_RESULTS + 5):
+            done(server, worker, b"keep=10")
+        server.after(10)
+        while results.first <= server.wall:
+            server.after(0)
+        assert len(results._order) == 2 * MANY_RESULTS + 6
+        server.after(90)
+        assert len(results._order) == 6
+
     def test_time_of_a_result_that_went_early_drops_nothing_else(
         self, server, client, worker
     ):
