@@ -51,7 +51,8 @@ class Links:
         self.away = Away(
             *(places, jobs, answers, broker.stored),
             *(broker.limits, broker.hits, broker.memory, broker.persistent),
-            *(self.routes.home, lambda: broker.outage),
+            lambda unique, workload: self.routes.home(unique, workload),
+            lambda: broker.outage,
         )
         self.workers = broker.workers
         self.questions = Questions()
@@ -64,7 +65,7 @@ class Links:
             jobs,
             broker.losses,
             broker.memory,
-            self.away.came_back,
+            lambda handle: self.away.came_back(handle),
         )
         self.lookup = Lookup(broker, self.routes, self.questions, self.away, borrowing)
         self.taking_over = TakingOver(
