@@ -315,8 +315,6 @@ class Borrowing:
 
     def give_up(self, now: float) -> None:
         """Give the jobs back that no worker has started in time."""
-        if self.first > now:
-            return
         for job in self._waiting.due(now):
             self._give_back(job)
         for (remote, handle), until in list(self._refused.items()):

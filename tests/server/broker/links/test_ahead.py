@@ -179,6 +179,26 @@ class TestCallingOff:
         pair.run()
         assert wanted(pair) == 0
 
+    def test_other_servers_still_wait(self, three):
+        client = three.member(1).connect()
+        workers = [three.member(number).worker() for number in (2, 3)]
+        three.run()
+        for _ in workers:
+            client.submit()
+        three.run()
+        for worker in workers:
+            worker.send(C.WORK_COMPLETE, worker.grab(), b"")
+            worker.send(C.PRE_SLEEP)
+        three.run()
+        client.got()
+        three.member(2).connect().submit()
+        assert workers[0].grab() is not None
+        three.run()
+        assert wanted(three) == 0
+        handle = client.submit()
+        three.run()
+        assert workers[1].grab() == handle
+
     @pytest.mark.parametrize("others", [0, 1])
     def test_worker_that_leaves(self, pair, others):
         _, worker = lent(pair)
