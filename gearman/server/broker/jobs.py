@@ -13,6 +13,7 @@ from ..cluster.home import (
 )
 from .answers import Answers
 from .constants import JOB_CREATED, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
+from .handles import number_of
 from .making import make_handle, new_job
 from .memory import (
     FOLLOW_MEMORY,
@@ -44,9 +45,6 @@ from .uniques import Uniques
 if TYPE_CHECKING:
     from ...options import JobOptions
 
-MAX_NUMBER = 2**63 - 1
-MAX_DIGITS = 19
-
 
 class Jobs:
     """Jobs from their submission until they are retired.
@@ -54,11 +52,10 @@ class Jobs:
     A handle is `handle_prefix`, a colon and a number, which is `next_number` or, if
     jobs are `sharded`, the next one of a shard of this server, as the table `steps`
     says. A server that is `homeless` has no shard, and uses `spare_number`. Records of
-    settings are stored by the server that `keeps_settings` only.
-    `changes` has jobs to be stored, and numbers of jobs to be removed from the store,
-    in their order; `records` has what else is to be stored, after these changes.
-    `congested` has pairs of a worker and a blocked client that gets the
-    worker's updates.
+    settings are stored by the server that `keeps_settings` only. `changes` has jobs to
+    be stored, and numbers of jobs to be removed from the store, in their order;
+    `records` has what else is to be stored, after these changes. `congested` has pairs
+    of a worker and a blocked client that gets the worker's updates.
     """
 
     def __init__(
@@ -227,16 +224,8 @@ class Jobs:
 
     def find(self, handle: bytes) -> Job | None:
         """Return the job of this handle."""
-        job = self.known.get(self.number_of(handle))
+        job = self.known.get(number_of(handle))
         return job if job is not None and job.handle == handle else None
-
-    def number_of(self, handle: bytes) -> int:
-        """Return the number at the end of a handle, -1 if there is none."""
-        digits = handle.rpartition(b":")[2]
-        if not digits.isdigit() or len(digits) > MAX_DIGITS:
-            return -1
-        number = int(digits)
-        return number if number <= MAX_NUMBER else -1
 
     def place(self, job: Job, event: int) -> None:
         """Put a job where it waits, or leave it to the next run of the server.
@@ -371,8 +360,7 @@ class Jobs:
         if extra is None or not extra.awaits:
             return []
         assert extra.options is not None  # noqa: S101
-        found = map(self.find, extra.options.after or ())
-        return [other for other in found if other is not None]
+        return list(filter(None, map(self.find, extra.options.after or ())))
 
     # -- clients that wait
 

@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from gearman.server.broker_c.answers cimport Answers
+from gearman.server.broker_c.handles cimport number_of
 from gearman.server.broker_c.making cimport make_handle, new_job
 from gearman.server.broker_c.memory cimport Memory, extra_size, job_size
 from gearman.server.broker_c.model cimport Extra, Function, Job, Peer, is_wanted, joins_of
@@ -12,7 +13,7 @@ from gearman.server.broker_c.uniques cimport Uniques
 cdef int ABANDONED, AWAITING, AWAY, DEAD, GONE, NEW, QUEUED, RELEASED, RUNNING, SCHEDULED
 cdef int SHELVED
 cdef int JOB_CREATED, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
-cdef Py_ssize_t FOLLOWED_MEMORY, FOLLOW_MEMORY, MAX_DIGITS, WAIT_MEMORY
+cdef Py_ssize_t FOLLOWED_MEMORY, FOLLOW_MEMORY, WAIT_MEMORY
 cdef int64_t SHARD_BITS
 
 
@@ -60,8 +61,6 @@ cdef class Jobs:
     cpdef store(self, Job job)
     @cython.locals(job=Job)
     cpdef Job find(self, bytes handle)
-    @cython.locals(digits=bytes)
-    cpdef int64_t number_of(self, bytes handle)
     @cython.locals(new=Job, size=Py_ssize_t)
     cpdef Job make_again(self, Job job, Function function, bytes workload)
     @cython.locals(wall=double, extra=Extra)

@@ -13,6 +13,7 @@ from ...options import format_options
 from ...text import printable, shown, text_or_base64
 from ..broker import Broker, Job
 from ..broker.constants import RANGE
+from ..broker.handles import number_of
 from ..broker.states import DEAD, GONE
 from .fields import PRIORITIES, STATES, seconds, worker_fields
 from .lines import END, NO_JOB, Answer, invalid, json_line, pieces
@@ -139,7 +140,7 @@ class JobLists:
         return _Page(**values)
 
     def _after(self, handle: bytes) -> int:
-        number = self._broker.jobs.number_of(handle)
+        number = number_of(handle)
         if number < 0:
             raise ValueError(f"after must be a handle, not '{shown(handle)}'")
         return number

@@ -522,7 +522,7 @@ class TestJobs:
             jobs = BrokerLinks(server.running.listener.broker, 10.0)
 
             def use(link: Link) -> Mapping[int, Verb]:
-                remote = jobs.up(link.peer, link.id)
+                remote = jobs.up(link.peer, link.id, link.course)
                 if request.param:
                     link.peer.connection.carry(jobs, remote)
                 return verbs(jobs, remote)

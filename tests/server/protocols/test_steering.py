@@ -8,6 +8,7 @@ import pytest
 
 from gearman.commands import MAX_FUNCTION, Command
 from gearman.options import Policies, Policy, Schedule, parse_policy
+from gearman.server.broker.handles import number_of
 from gearman.server.broker.steering.policies import MOST_SET
 from gearman.server.protocols.admin import Admin, Identity
 from gearman.server.protocols.lines import PIECE_LINES
@@ -229,7 +230,7 @@ class TestPurge:
         *others, last = pieces
         assert set(others) == {b""}
         assert last == b"OK %d\r\n" % (2 * count)
-        assert list(server.broker.jobs.known) == [server.broker.jobs.number_of(late)]
+        assert list(server.broker.jobs.known) == [number_of(late)]
 
     def test_leaves_jobs_that_have_been_given_a_worker_meanwhile(self, server):
         client, worker = server.connect(), server.connect().can_do()

@@ -12,6 +12,7 @@ from gearman import _framing
 from gearman.commands import REQUEST, RESPONSE, Command
 from gearman.errors import ProtocolError
 from gearman.options import Policies, Policy
+from gearman.server.broker.handles import number_of
 from gearman.server.relay.flight import FIRST_WINDOW
 from gearman.server.relay.lane import IDLE, SILENCE, Lane, State
 from gearman.server.relay.model import Relay
@@ -530,7 +531,7 @@ def test_stored_job_is_removed_when_it_is_accepted(make_near):
     assert near.workloads() == [b"1"]
     assert keep(near) == []
     near.answer(CREATED)
-    assert keep(near) == [near.broker.jobs.number_of(handle)]
+    assert keep(near) == [number_of(handle)]
 
 
 def test_draining_server_leaves_stored_jobs_when_the_other_one_is_gone(make_near):

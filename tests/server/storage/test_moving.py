@@ -8,6 +8,7 @@ import pytest
 from gearman.commands import Command
 from gearman.options import Schedule
 from gearman.queue import StoredJob, Unreadable
+from gearman.server.broker.handles import number_of
 from gearman.server.cluster.home import ALL_SHARDS, first_spare, home_of
 from gearman.server.storage import moving as module
 from gearman.server.storage.moving import Moving
@@ -236,7 +237,7 @@ def test_shard_may_stay_while_its_last_changes_are_committed(site):
 def test_foreground_job_goes_on_but_nobody_can_make_it_a_stored_one(site):
     client, worker = site.connect(), site.connect().can_do()
     handle = client.submit(unique=b"u")
-    number = site.broker.jobs.number_of(handle)
+    number = number_of(handle)
     site.leaves(number % 64)
     site.clears(number % 64)
     client.send(BG, b"f", b"u", b"w")
@@ -304,7 +305,7 @@ def numbers_of(server: Server, count: int, unique: bytes = b"") -> list[int]:
     client = server.connect()
     uniques = [unique and b"%b%d" % (unique, n) for n in range(count)]
     handles = [client.submit(unique=each) for each in uniques]
-    return [server.broker.jobs.number_of(handle) for handle in handles]
+    return [number_of(handle) for handle in handles]
 
 
 def test_without_a_cluster_numbers_are_successive(make_server):
@@ -379,7 +380,7 @@ def test_server_without_shard_0_stores_no_settings(make_server):
 
 def test_foreground_job_without_a_unique_goes_on(site):
     handle = site.connect().submit()
-    number = site.broker.jobs.number_of(handle)
+    number = number_of(handle)
     site.leaves(number % 64)
     site.clears(number % 64)
     assert site.known == [number]

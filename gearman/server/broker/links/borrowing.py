@@ -17,7 +17,6 @@ from collections.abc import Callable
 from math import inf
 
 from ....options import JobOptions
-from ...cluster.home import SHARD_BITS
 from ..assignment.losses import Losses
 from ..constants import (
     CAN_DO,
@@ -30,6 +29,7 @@ from ..constants import (
     WORK_RETRY,
 )
 from ..functions import Functions
+from ..handles import shard_of
 from ..jobs import Jobs
 from ..memory import WAIT_MEMORY, Memory, extra_size, job_size
 from ..model import Extra, Function, Job, Peer
@@ -418,11 +418,7 @@ class Borrowing:
             if remote is not owner:
                 found.update(dict.fromkeys(remote.owner.kept))
                 found.update({job.handle: None for job in self._of(remote)})
-        return [handle for handle in found if self.shard_of(handle) in shards]
-
-    def shard_of(self, handle: bytes) -> int:
-        """Return the shard of a job by its handle."""
-        return self._jobs.number_of(handle) & SHARD_BITS
+        return [handle for handle in found if shard_of(handle) in shards]
 
     def adopted(self, owner: Remote, handle: bytes, former: list[Remote]) -> None:
         """Send what a job sends, and has sent, to its new owner."""

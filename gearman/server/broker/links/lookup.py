@@ -19,6 +19,7 @@ from ..constants import (
     WORK_EXCEPTION,
     WORK_FAIL,
 )
+from ..handles import number_of
 from ..model import Job, Peer, joins_of
 from ..states import AWAY, PENDING, QUEUED
 from .away import Away
@@ -130,7 +131,7 @@ class Lookup:
         self._ask(CANCEL, handle, lambda remote, _: told(remote is not None))
 
     def _ask(self, what: bytes, handle: bytes, told: Told) -> None:
-        number = self._broker.jobs.number_of(handle)
+        number = number_of(handle)
         if number < 0:
             return self._put_to(what, handle, None, [], told)
         return self._put(what, handle, self._routes.owner_of(number), told)

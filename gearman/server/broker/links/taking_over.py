@@ -12,6 +12,7 @@ from ..constants import (
     WORK_EXCEPTION,
     WORK_FAIL,
 )
+from ..handles import shard_of
 from ..jobs import Jobs
 from ..model import Job, joins_of
 from ..places import Places
@@ -80,7 +81,7 @@ class TakingOver:
         """
         # What is left of an earlier time are jobs that were not stored.
         for handle in list(self._running):
-            if self._borrowing.shard_of(handle) in shards:
+            if shard_of(handle) in shards:
                 del self._running[handle]
         remotes = self._routes.linked()
         ask = Ask(remotes, self._places.now + PATIENCE, then)

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from math import inf
 
 from ..functions import Functions
+from ..handles import number_of
 from ..jobs import Jobs
 from ..memory import DEAD_MEMORY, extra_size, job_size
 from ..model import Job
@@ -56,7 +57,7 @@ class DeadJobs:
 
     def find(self, handle: bytes) -> Job | None:
         """Return the dead job of this handle."""
-        job = self.known.get(self._jobs.number_of(handle))
+        job = self.known.get(number_of(handle))
         return job if job is not None and job.handle == handle else None
 
     def of(self, name: bytes, most: int) -> list[Job]:

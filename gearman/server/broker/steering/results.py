@@ -17,6 +17,7 @@ from ..constants import (
     WORK_EXCEPTION,
     WORK_FAIL,
 )
+from ..handles import number_of
 from ..jobs import Jobs
 from ..memory import Memory
 from ..model import Job, Peer, Record
@@ -224,7 +225,7 @@ class Results:
 
     def find(self, handle: bytes) -> Result | None:
         """Return the kept result of the job with this handle."""
-        result = self.known.get(self._jobs.number_of(handle))
+        result = self.known.get(number_of(handle))
         return result if result is not None and result.handle == handle else None
 
     # -- verbs of clients

@@ -2,6 +2,7 @@ cimport cython
 
 from gearman.server.broker_c.assignment.losses cimport Losses
 from gearman.server.broker_c.functions cimport Functions
+from gearman.server.broker_c.handles cimport shard_of
 from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.links.ahead cimport Ahead
 from gearman.server.broker_c.links.lenders cimport Lenders, Ready
@@ -14,7 +15,6 @@ from gearman.server.broker_c.places cimport Places
 cdef int CAN_DO, CANT_DO, GRAB_JOBS, LINK_BACK, LINK_RUNS, SLEEPING, WORK_CANCEL
 cdef int WORK_RETRY
 cdef int CANCELLED, GIVEN_BACK, GONE, QUEUED, SUBMITTED
-cdef int SHARD_BITS
 cdef Py_ssize_t WAIT_MEMORY
 cdef double LONG, PATIENCE
 
@@ -91,7 +91,6 @@ cdef class Borrowing:
     cdef list _of(self, Remote remote)
     @cython.locals(remote=Remote)
     cpdef list orphans(self, shards, Remote owner, list former)
-    cpdef int shard_of(self, bytes handle)
     @cython.locals(job=Job, remote=Remote, before=Peer)
     cpdef adopted(self, Remote owner, bytes handle, list former)
     @cython.locals(job=Job)

@@ -6,6 +6,7 @@ import pytest
 
 from gearman.commands import Command
 from gearman.options import Policies, Policy
+from gearman.server.broker.handles import number_of
 from tests.server.conftest import Wire
 from tests.server.joined import LEASE, Joined, Member, got
 
@@ -766,7 +767,7 @@ class TestTakeOver:
         broker, links = three.member(1).broker, three.member(1).links
         links.taking_over.ask(frozenset(range(64)), lambda: told.append(1))
         three.run()
-        number = broker.jobs.number_of(handle)
+        number = number_of(handle)
         broker.stored.restore(number, handle, b"f", b"", b"w", 1, 0, 0, None)
         three.run()
         return told
@@ -855,7 +856,7 @@ class TestTakeOver:
 
 class TestTakeOverOfWhatIsHere:
     def restore(self, member: Member, handle: bytes, unique: bytes = b"") -> None:
-        number = member.broker.jobs.number_of(handle)
+        number = number_of(handle)
         member.broker.stored.restore(number, handle, b"f", unique, b"w", 1, 0, 0, None)
 
     def borrowed(self, pair: Joined) -> tuple[Member, Wire, bytes]:
@@ -1032,7 +1033,7 @@ class TestSeveralTakeOvers:
         assert worker.grab() == handle
         # As if the job belonged to a server that is gone.
         remote = pair.member(1).links.remotes[2]
-        number = pair.member(1).broker.jobs.number_of(handle)
+        number = number_of(handle)
         taking_over = pair.member(1).links.taking_over
         taking_over.runs(remote, handle)
         taking_over.ask(frozenset({(number + 1) % 64}), list)

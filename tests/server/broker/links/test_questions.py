@@ -3,6 +3,7 @@
 import pytest
 
 from gearman.commands import Command
+from gearman.server.broker.handles import number_of
 from gearman.server.cluster.home import SHARD_BITS
 from tests.server.joined import Joined, got
 
@@ -333,5 +334,5 @@ class TestCancel:
 def test_handles_name_the_shards_of_their_owners(three):
     for member in three:
         handle = member.connect().submit()
-        number = member.broker.jobs.number_of(handle)
+        number = number_of(handle)
         assert three.owners[number & SHARD_BITS] == member.number
