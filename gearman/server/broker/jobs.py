@@ -13,8 +13,7 @@ from ..cluster.home import (
 )
 from .answers import Answers
 from .constants import JOB_CREATED, WORK_CANCEL, WORK_EXCEPTION, WORK_FAIL
-from .handles import number_of
-from .making import make_handle, new_job
+from .making import make_handle, new_job, number_of
 from .memory import (
     FOLLOW_MEMORY,
     FOLLOWED_MEMORY,

@@ -2,8 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from gearman.server.broker_c.answers cimport Answers
-from gearman.server.broker_c.handles cimport number_of
-from gearman.server.broker_c.making cimport make_handle, new_job
+from gearman.server.broker_c.making cimport make_handle, new_job, number_of
 from gearman.server.broker_c.memory cimport Memory, extra_size, job_size
 from gearman.server.broker_c.model cimport Extra, Function, Job, Peer, is_wanted, joins_of
 from gearman.server.broker_c.places cimport Places

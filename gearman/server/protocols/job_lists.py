@@ -13,7 +13,7 @@ from ...options import format_options
 from ...text import printable, shown, text_or_base64
 from ..broker import Broker, Job
 from ..broker.constants import RANGE
-from ..broker.handles import number_of
+from ..broker.making import number_of
 from ..broker.states import DEAD, GONE
 from .fields import PRIORITIES, STATES, seconds, worker_fields
 from .lines import END, NO_JOB, Answer, invalid, json_line, pieces

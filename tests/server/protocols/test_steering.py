@@ -8,7 +8,7 @@ import pytest
 
 from gearman.commands import MAX_FUNCTION, Command
 from gearman.options import Policies, Policy, Schedule, parse_policy
-from gearman.server.broker.handles import number_of
+from gearman.server.broker.making import number_of
 from gearman.server.broker.steering.policies import MOST_SET
 from gearman.server.protocols.admin import Admin, Identity
 from gearman.server.protocols.lines import PIECE_LINES

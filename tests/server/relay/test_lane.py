@@ -12,7 +12,7 @@ from gearman import _framing
 from gearman.commands import REQUEST, RESPONSE, Command
 from gearman.errors import ProtocolError
 from gearman.options import Policies, Policy
-from gearman.server.broker.handles import number_of
+from gearman.server.broker.making import number_of
 from gearman.server.relay.flight import FIRST_WINDOW
 from gearman.server.relay.lane import IDLE, SILENCE, Lane, State
 from gearman.server.relay.model import Relay

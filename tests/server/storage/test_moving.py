@@ -8,7 +8,7 @@ import pytest
 from gearman.commands import Command
 from gearman.options import Schedule
 from gearman.queue import StoredJob, Unreadable
-from gearman.server.broker.handles import number_of
+from gearman.server.broker.making import number_of
 from gearman.server.cluster.home import ALL_SHARDS, first_spare, home_of
 from gearman.server.storage import moving as module
 from gearman.server.storage.moving import Moving

@@ -29,8 +29,8 @@ from ..constants import (
     WORK_RETRY,
 )
 from ..functions import Functions
-from ..handles import shard_of
 from ..jobs import Jobs
+from ..making import shard_of
 from ..memory import WAIT_MEMORY, Memory, extra_size, job_size
 from ..model import Extra, Function, Job, Peer
 from ..places import Places

@@ -19,7 +19,7 @@ from ..constants import (
     WORK_EXCEPTION,
     WORK_FAIL,
 )
-from ..handles import number_of
+from ..making import number_of
 from ..model import Job, Peer, joins_of
 from ..states import AWAY, PENDING, QUEUED
 from .away import Away

@@ -12,8 +12,8 @@ from ..constants import (
     WORK_EXCEPTION,
     WORK_FAIL,
 )
-from ..handles import shard_of
 from ..jobs import Jobs
+from ..making import shard_of
 from ..model import Job, joins_of
 from ..places import Places
 from ..states import ADOPTED, GIVEN_BACK, GONE, RUNNING

@@ -4,8 +4,8 @@ from collections import OrderedDict
 from math import inf
 
 from ..functions import Functions
-from ..handles import number_of
 from ..jobs import Jobs
+from ..making import number_of
 from ..memory import DEAD_MEMORY, extra_size, job_size
 from ..model import Job
 from ..places import Places

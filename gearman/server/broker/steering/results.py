@@ -17,8 +17,8 @@ from ..constants import (
     WORK_EXCEPTION,
     WORK_FAIL,
 )
-from ..handles import number_of
 from ..jobs import Jobs
+from ..making import number_of
 from ..memory import Memory
 from ..model import Job, Peer, Record
 from ..places import Places

@@ -2,7 +2,7 @@ cimport cython
 
 from gearman.server.broker_c.assignment.losses cimport Losses
 from gearman.server.broker_c.functions cimport Functions
-from gearman.server.broker_c.handles cimport shard_of
+from gearman.server.broker_c.making cimport shard_of
 from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.links.ahead cimport Ahead
 from gearman.server.broker_c.links.lenders cimport Lenders, Ready

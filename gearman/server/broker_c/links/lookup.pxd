@@ -1,7 +1,7 @@
 cimport cython
 
 from gearman.server.broker_c.broker cimport Broker, status_of
-from gearman.server.broker_c.handles cimport number_of
+from gearman.server.broker_c.making cimport number_of
 from gearman.server.broker_c.links.away cimport Away
 from gearman.server.broker_c.links.borrowing cimport Borrowing
 from gearman.server.broker_c.links.questions cimport Questions

@@ -1,7 +1,7 @@
 cimport cython
 
 from gearman.server.broker_c.functions cimport Functions
-from gearman.server.broker_c.handles cimport number_of
+from gearman.server.broker_c.making cimport number_of
 from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.memory cimport extra_size, job_size
 from gearman.server.broker_c.model cimport Extra, Job

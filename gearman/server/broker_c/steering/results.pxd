@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from gearman.server.broker_c.handles cimport number_of
+from gearman.server.broker_c.making cimport number_of
 from gearman.server.broker_c.jobs cimport Jobs
 from gearman.server.broker_c.memory cimport Memory
 from gearman.server.broker_c.model cimport Job, Peer

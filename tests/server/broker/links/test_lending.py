@@ -6,7 +6,7 @@ import pytest
 
 from gearman.commands import Command
 from gearman.options import Policies, Policy
-from gearman.server.broker.handles import number_of
+from gearman.server.broker.making import number_of
 from tests.server.conftest import Wire
 from tests.server.joined import LEASE, Joined, Member, got
 

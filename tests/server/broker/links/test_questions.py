@@ -3,7 +3,7 @@
 import pytest
 
 from gearman.commands import Command
-from gearman.server.broker.handles import number_of
+from gearman.server.broker.making import number_of
 from gearman.server.cluster.home import SHARD_BITS
 from tests.server.joined import Joined, got
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gearman.server.broker.handles import number_of, shard_of
+from gearman.server.broker.making import number_of, shard_of
 
 
 @pytest.mark.parametrize(
