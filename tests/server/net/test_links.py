@@ -69,7 +69,7 @@ class Server:
         def take(number: int, *arguments: bytes) -> None:
             self.got.append((number, arguments))
 
-        def count(name: bytes, text: bytes) -> None:
+        def count(name: bytes, text: bytes, ahead: bytes) -> None:
             take(Command.GRAB_JOBS, b"%d" % int(text))
 
         numbers = (Command.WORK_COMPLETE, Command.JOB_CREATED + RESPONSES)
@@ -199,7 +199,7 @@ class TestLinks:
         first, second = cluster.add(1), cluster.add(2)
         first.until_linked(second)
         link = first.link(second)
-        first.running.call(lambda: link.request(Command.GRAB_JOBS, (b"f", b"x")))
+        first.running.call(lambda: link.request(Command.GRAB_JOBS, (b"f", b"x", b"0")))
         text = f"{first.address} is lost: its GRAB_JOBS is wrong: invalid literal"
         second.running.until(lambda: messages.count(text))
         first.until_linked(second)
@@ -580,6 +580,28 @@ class TestJobs:
             packets = [client.receive() for _ in range(400)]
             results = [p.arguments[1] for p in packets if p.name == "WORK_COMPLETE"]
             assert results == [b"%d" % number for number in done]
+
+    @pytest.mark.parametrize(
+        ("name", "arguments", "reason"),
+        [
+            ("GRAB_JOBS", (b"f", b"x", b"0"), "a number is x"),
+            ("GRAB_JOBS", (b"f", b"0", b""), "a number is "),
+            ("GRAB_JOBS", (b"f", b"0", b"9" * 19), "a number is 9999"),
+            ("LINK_JOB", (b"H:1", b"f", b"", b"", b"1 0", b"w"), "no job was asked"),
+            ("LINK_JOB", (b"H:1", b"f", b"", b"", b"7 0", b"w"), "a priority is wrong"),
+            ("LINK_JOB", (b"H:1", b"f", b"", b"", b"", b"w"), "a priority is wrong"),
+        ],
+    )
+    def test_what_cannot_be_read_ends_the_link(
+        self, pair, messages, name, arguments, reason
+    ):
+        first, second = pair
+        link = first.link(second)
+        send = link.respond if name == "LINK_JOB" else link.request
+        first.running.call(lambda: send(Command[name], arguments))
+        text = f"{first.address} is lost: its {name} is wrong: {reason}"
+        second.running.until(lambda: messages.count(text))
+        first.until_linked(second)
 
     def test_link_over_which_only_jobs_come_is_alive(self, pair, monkeypatch):
         first, second = pair

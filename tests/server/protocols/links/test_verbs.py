@@ -31,9 +31,10 @@ def verbs_of(member: Member) -> Mapping[int, Verb]:
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [
-        (C.GRAB_JOBS, (b"f", b"x")),
-        (C.GRAB_JOBS, (b"f", b"-1")),
-        (C.GRAB_JOBS, (b"f", LONG)),
+        (C.GRAB_JOBS, (b"f", b"x", b"0")),
+        (C.GRAB_JOBS, (b"f", b"-1", b"0")),
+        (C.GRAB_JOBS, (b"f", LONG, b"0")),
+        (C.GRAB_JOBS, (b"f", b"0", b"x")),
         (C.LINK_CREATED + RESPONSES, (b"", b"H:1")),
         (C.LINK_CREATED + RESPONSES, (b"1", b"")),
         (C.LINK_GRANT + RESPONSES, (b"f", b"1 1", b"1")),
