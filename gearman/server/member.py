@@ -99,6 +99,7 @@ class Member:
                 keeper.give_up()
             await news.wait()
             news.clear()
+        self._operator.detach()
         return not ending
 
     def _gains(self) -> bool:
@@ -209,6 +210,7 @@ class Member:
         neighbours = self._neighbours(listener)
         self._operator.attach(listener.stop, drain, listener.reload)
         await listener.serve(self._operator.ready)
+        self._operator.detach()
         neighbours.leave()
 
     def _neighbours(self, listener: Listener) -> Neighbours:

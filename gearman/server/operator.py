@@ -41,6 +41,7 @@ class Operator:
         """Let a listener serve until it ends."""
         self.attach(listener.stop, listener.drain, listener.reload)
         await listener.serve(self.ready)
+        self.detach()
 
     def attach(
         self,
@@ -76,6 +77,17 @@ class Operator:
             loop.call_soon(actions[signal.Signals(each)])
         if self.told:
             self._be_alive()
+
+    def detach(self) -> None:
+        """Remember signals from now on, as the current event loop is about to end.
+
+        At its end they would get their default actions: then one more signal would
+        kill a process that closes its store.
+        """
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+        self.hold()
 
     def hold(self) -> None:
         """Remember signals until `attach` is called in the next event loop."""

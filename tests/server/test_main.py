@@ -26,6 +26,23 @@ ours = partial(servers.ours, fresh=True)
 
 COMMAND = [sys.executable, "-P", "-m", "gearman.server"]
 
+# A server that gets one more signal when its event loop has ended.
+_LATE = """
+import os, signal, sys
+from gearman.server.__main__ import main
+from gearman.server.settings.process import PidFile
+
+remove = PidFile.remove
+
+def late(self):
+    for number in signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP:
+        os.kill(os.getpid(), number)
+    remove(self)
+
+PidFile.remove = late
+sys.exit(main())
+"""
+
 
 def run(*options: str, **arguments) -> subprocess.CompletedProcess[str]:
     """Run a server that should end by itself."""
@@ -198,6 +215,23 @@ class TestFiles:
         with ours("-P", str(path)) as server:
             assert path.read_text() == f"{server.process.pid}\n"
         assert not path.exists()
+
+    def test_signals_that_come_at_the_end_change_nothing(self, tmp_path):
+        port = free_port()
+        words = ["-L", HOST, "-p", str(port), "-P", "pid"]
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _LATE, *words],
+            env=package_environment(pure=BUILD == "pure"),
+            cwd=tmp_path,
+        )
+        try:
+            until((tmp_path / "pid").exists)
+            with Peer(port) as peer:
+                assert peer.fence() == []
+        finally:
+            end(process)
+        assert process.returncode == 0
+        assert not (tmp_path / "pid").exists()
 
     def test_daemon_returns_when_it_listens(self, tmp_path):
         port, path = free_port(), tmp_path / "pid"
