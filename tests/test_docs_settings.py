@@ -80,8 +80,9 @@ def test_limits_that_can_change_are_told() -> None:
 
 
 def test_manual_of_the_server_tells_for_each_option_what_hup_does() -> None:
-    rows = section(SERVER, "What HUP changes").splitlines()
-    named = [re.findall("`(--[a-z-]+)`", row.split("|")[1]) for row in rows if row]
+    lines = section(SERVER, "What HUP changes").splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    named = [re.findall("`(--[a-z-]+)`", row.split("|")[1]) for row in rows]
     assert named[3] == [f"--{name}" for name in CHANGEABLE]
     options = {name for rows in GROUPS.values() for names, _ in rows for name in names}
     assert {name for row in named for name in row} <= options

@@ -413,7 +413,7 @@ def check_empty(broker: Any) -> None:
     assert not broker.jobs._followers
     places = broker.places
     for timers in (places.scheduled, places.deadlines, places.lives):
-        assert not timers._jobs
+        assert not any(group and group.count for group in timers._groups)
     for name, function in list(broker.functions.known.items()):
         assert function.total() == 0, name
         known = [*function.twins, *function.sleepers]
