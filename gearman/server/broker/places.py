@@ -367,8 +367,8 @@ class Places:
             self.deadlines.stop(job)
         if job.extra is not None and job.extra.lender is not None:
             function.borrowed -= 1
-            if self.links is not None:
-                self.links.ended(job, worker)
+            assert self.links is not None  # noqa: S101
+            self.links.ended(job, worker)
         if function.starts is not None:
             self.starts.stopped(function)
 
