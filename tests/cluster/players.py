@@ -26,8 +26,10 @@ LOOK = 1.0
 UNIQUES = 6
 LONGEST_JOB = 0.05
 
-# Jobs that a worker does before it turns to another server.
+# Jobs that a worker does before it turns to another server, and how often it looks in
+# vain: a server that is cut off from the others gets no jobs of theirs.
 SHIFT = 60
+LOOKS = 2
 
 GONE = (OSError, TimeoutError, EOFError)
 
@@ -135,6 +137,7 @@ class Players:
         """Do jobs until it is time to turn to another server, and sleep in between."""
         history = self._history
         run: Run | None = None
+        looks = 0
         for _ in range(SHIFT):
             await link.send("GRAB_JOB")
             answer, arguments = await _awake(link)
@@ -147,7 +150,11 @@ class Players:
                 await self._take_time(int(workload))
                 history.result(run)
                 await link.send("WORK_COMPLETE", handle, b"%d" % run.number)
+                looks = 0
+            elif looks == LOOKS:
+                break
             else:
+                looks += 1
                 await link.send("PRE_SLEEP")
                 with suppress(TimeoutError):
                     await link.receive(LOOK)
