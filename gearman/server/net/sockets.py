@@ -82,11 +82,16 @@ def listen(opened: Iterable[socket.socket], backlog: int) -> None:
 
 
 def refuse(opened: Iterable[socket.socket]) -> None:
-    """Refuse connections on TCP sockets, which stay bound, until `listen`."""
+    """Refuse connections on TCP sockets, which stay bound, until `listen`.
+
+    Those that do not listen are left alone: shut down, they would pass that on to each
+    connection that they accept later.
+    """
     for sock in opened:
-        # Only Linux allows it.
-        with suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            # Only Linux allows it.
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
 
 def remove_file(sock: socket.socket) -> None:
