@@ -244,23 +244,23 @@ def test_without_the_database_only_foreground_jobs_go_on(database):
 
 def test_server_alone_takes_its_jobs_up_again(database):
     """The memory of the jobs that it has given up is used again."""
-
-    async def sql(statement):
-        # The server's own statements pass through this event loop.
-        await asyncio.to_thread(database.sql, statement)
+    swap = "UPDATE gearman_jobs_servers SET id = -id"
 
     async def story(running):
         [server] = running.servers
         used = []
         for times in (1, 2, 3):
-            await sql("UPDATE gearman_jobs_servers SET id = -id")
+            # Statements of the server, which may have to end before, pass through this
+            # event loop.
+            await asyncio.to_thread(database.sql, swap)
             await server.says("jobs are given up", times)
+            # It says nothing to the database meanwhile.
             if times == 1:
-                await sql(FILL)
-            await sql("UPDATE gearman_jobs_servers SET id = -id")
+                database.sql(FILL)
+            database.sql(swap)
             await server.says("ready (process", times + 1)
             used.append(memory_of(server))
-        await sql("DELETE FROM gearman_jobs WHERE function_name = 'idle'")
+        database.sql("DELETE FROM gearman_jobs WHERE function_name = 'idle'")
         assert max(used) < used[0] + 5_000_000
 
     play(database, story, servers=1)
