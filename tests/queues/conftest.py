@@ -13,6 +13,7 @@ from .backend import Backend
 from .backend_mysql import Daemon, daemon
 from .backend_mysql import Database as MysqlDatabase
 from .backend_postgres import Cluster, Database, cluster
+from .backend_redis import Redis, running
 from .backends import BACKENDS
 from .shared_tables import Table, server_of
 from .test_register_contract import ONE, TWO, Server
@@ -98,3 +99,10 @@ def two(server: Callable[..., Server]) -> tuple[Server, Server]:
     assert one.owns() == []
     one.queue.commit([ONE, TWO], [])
     return one, server("two:2").joins()
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A server for the tests of a module."""
+    with running(tmp_path_factory.mktemp("redis")) as redis:
+        yield redis

@@ -24,12 +24,6 @@ pytestmark = pytest.mark.any_build
 prefixes = map("special-{}".format, count())
 
 
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with running(tmp_path_factory.mktemp("redis")) as redis:
-        yield redis
-
-
 @pytest.fixture
 def prefix() -> str:
     return next(prefixes)

@@ -11,7 +11,7 @@ import pytest
 from gearman.errors import JobsLost, QueueError
 from gearman.queue import Queue, StoredJob, Unreadable
 from tests.queues.backend_memcached import link
-from tests.queues.backend_redis import Redis, running
+from tests.queues.backend_redis import Redis
 from tests.queues.redis_stores import (
     FIELDS,
     content,
@@ -29,12 +29,6 @@ pytest.importorskip("redis")
 pytestmark = pytest.mark.any_build
 
 prefixes = map("blocks-{}".format, count())
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with running(tmp_path_factory.mktemp("redis")) as redis:
-        yield redis
 
 
 @pytest.fixture

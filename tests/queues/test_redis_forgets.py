@@ -4,7 +4,7 @@ What is promised holds for jobs with values of their own, and for blocks of jobs
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import count
 
@@ -13,7 +13,7 @@ import pytest
 from gearman.errors import JobsLost, QueueError
 from gearman.queue import Queue, StoredJob
 from tests.queues.backend_memcached import link
-from tests.queues.backend_redis import Redis, running
+from tests.queues.backend_redis import Redis
 from tests.queues.redis_stores import dumped, job, jobs, key, many, opened, restored
 from tests.servers import DEADLINE
 
@@ -26,12 +26,6 @@ prefixes = map("forgets-{}".format, count())
 LAYOUTS = {"single": 1000, "blocks": 1}
 
 Batch = tuple[list[StoredJob], list[int]]
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with running(tmp_path_factory.mktemp("redis")) as redis:
-        yield redis
 
 
 @pytest.fixture
