@@ -50,6 +50,9 @@ sys.exit(main())
 _BLOCK = 50
 _RANDOM = random.SystemRandom()
 
+# Those that `free_port` returns to nobody.
+_kept: set[int] = set()
+
 # The Debian packages of the programs of others.
 PACKAGES = {
     "gearmand": "gearman-job-server",
@@ -120,6 +123,8 @@ def free_port() -> int:
     """
     while True:
         port = next(_own_ports())
+        if port in _kept:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -127,6 +132,20 @@ def free_port() -> int:
             except OSError:
                 continue
         return port
+
+
+@contextmanager
+def kept_ports(count: int = 1) -> Iterator[Sequence[int]]:
+    """Yield free ports for servers that do not listen on them all the time.
+
+    `free_port` returns none of them meanwhile.
+    """
+    ports = tuple(free_port() for _ in range(count))
+    _kept.update(ports)
+    try:
+        yield ports
+    finally:
+        _kept.difference_update(ports)
 
 
 @cache

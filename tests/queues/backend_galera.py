@@ -1,6 +1,7 @@
 """A cluster of Galera: three servers of MariaDB with the same data."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -44,10 +45,14 @@ NODES = 3
 
 @dataclass
 class Node(Daemon):
-    """A server of MariaDB; `peers` are the ports by which all nodes are connected."""
+    """A server of MariaDB; `peers` are the ports by which all nodes are connected.
+
+    `receiving` are its ports for missed changes, and for a copy of all data.
+    """
 
     peers: Sequence[int] = ()
     number: int = 0
+    receiving: tuple[int, int] = 0, 0
     # For the next start: whether it is the first one, and at which state it is.
     first: bool = False
     position: str = ""
@@ -73,11 +78,12 @@ class Node(Daemon):
     def group_options(self) -> Iterator[str]:
         nodes = ",".join(f"{HOST}:{port}" for port in self.peers)
         own = self.peers[self.number]
+        changes, copy = self.receiving
         provider = {
             "gcache.size": "16M",
             "base_host": HOST,
             "gmcast.listen_addr": f"tcp://{HOST}:{own}",
-            "ist.recv_addr": f"{HOST}:{servers.free_port()}",
+            "ist.recv_addr": f"{HOST}:{changes}",
             "evs.suspect_timeout": f"PT{SUSPECT}S",
             "evs.keepalive_period": "PT0.5S",
             "evs.inactive_check_period": "PT0.25S",
@@ -93,7 +99,7 @@ class Node(Daemon):
         yield f"--wsrep-node-address={HOST}:{own}"
         yield f"--wsrep-node-name=node{self.number}"
         yield "--wsrep-sst-method=rsync"
-        yield f"--wsrep-sst-receive-address={HOST}:{servers.free_port()}"
+        yield f"--wsrep-sst-receive-address={HOST}:{copy}"
         settings = ";".join(f"{name}={value}" for name, value in provider.items())
         yield f"--wsrep-provider-options={settings}"
         if self.first:
@@ -143,13 +149,15 @@ class Node(Daemon):
     def recover(self) -> None:
         """Find out at which state it was when it was killed."""
         said = subprocess.run(
-            [*super().command(), "--wsrep-recover", "--log-error="],
+            [*self.command(), "--wsrep-recover"],
             check=True,
             capture_output=True,
             text=True,
             timeout=servers.DEADLINE,
         )
-        self.position = said.stderr.partition("Recovered position: ")[2].split("\n")[0]
+        found = re.search("Recovered position: (.+)", said.stderr)
+        assert found, said.stderr
+        self.position = found[1]
 
 
 @dataclass
@@ -226,15 +234,18 @@ def galera() -> Iterator[Galera]:
     for program in "rsync", "ss":
         if shutil.which(program) is None:
             servers.missing(program)
-    with tempfile.TemporaryDirectory(prefix="gearman-galera-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="gearman-galera-") as folder,
+        servers.kept_ports(4 * NODES) as kept,
+    ):
         os.chmod(folder, 0o755)
-        peers = [servers.free_port() for _ in range(NODES)]
+        peers, ports, changes, copies = (kept[kind::4] for kind in range(4))
         nodes = []
         for number in range(NODES):
             own = Path(folder, str(number))
             own.mkdir()
-            port = servers.free_port()
-            node = Node(own, port, SETTINGS, peers=peers, number=number)
+            node = Node(own, ports[number], SETTINGS, peers=peers, number=number)
+            node.receiving = changes[number], copies[number]
             node.log.touch()
             nodes.append(node)
         running = Galera(nodes)
