@@ -46,8 +46,8 @@ class Fleet:
         self._clock: dict[Server, Clock] = {}
         self._networks: dict[Server, Network] = {}
         self._links: dict[Server, Proxy] = {}
-        # All that were started, by the ports of their addresses.
-        self._all: dict[int, Server] = {}
+        # All that were started, and how the history names them.
+        self._names: dict[Server, int] = {}
 
     @property
     def ports(self) -> list[int]:
@@ -56,9 +56,8 @@ class Fleet:
     async def add(self) -> Server:
         """Start a server, and return it when it has joined the cluster."""
         port = free_port()
-        network, links = Network(self.ground.ports), Proxy(port)
+        network, links = Network(self.ground.ports), await self._links_to(port)
         await network.start()
-        await links.start()
         address = port if self._near else links.port
         clock = self._clocks.new() if self._clocks else None
         server = await Server.start(
@@ -75,9 +74,22 @@ class Fleet:
         self._networks[server] = network
         self._links[server] = links
         self.servers.append(server)
-        self._all[address] = server
+        self._names[server] = address
         await server.says(JOINED)
         return server
+
+    async def _links_to(self, port: int) -> Proxy:
+        """Return a network whose own port names no server yet."""
+        while True:
+            links = Proxy(port)
+            await links.start()
+            if links.port not in self._names.values():
+                return links
+            await links.close()
+
+    def name(self, server: Server) -> int:
+        """Return the name of a server in the history; it may have ended."""
+        return self._names[server]
 
     def network(self, server: Server) -> Network:
         """Return the network between a server and the database."""
@@ -98,7 +110,7 @@ class Fleet:
             await server.stop()
         else:
             await server.end()
-        self.history.ends_of_servers[server.port] = time.time()
+        self.history.ends_of_servers[self.name(server)] = time.time()
         await network.close()
         await self._links.pop(server).close()
 
@@ -126,31 +138,31 @@ class Fleet:
 
     def log(self) -> str:
         """Return what all servers have logged."""
-        logs = [[f"port {server.port}", *server.lines] for server in self._all.values()]
+        logs = [[f"server {name}", *it.lines] for it, name in self._names.items()]
         return "\n".join(line for log in logs for line in log)
 
     def promises(self) -> Promises:
         """Return what judges all that was seen, after all has ended."""
-        for server in self._all.values():
-            self.history.link(server.port, self._told(server))
+        for server, name in self._names.items():
+            self.history.link(name, self._told(server))
         rows = self.database.sql("SELECT shard, at, owner FROM changes")
-        self.history.change((row[0], row[1], self._port(row[2])) for row in rows)
+        self.history.change((row[0], row[1], self._named(row[2])) for row in rows)
         rows = self.database.sql("SELECT server, at FROM departures")
-        self.history.leave((self._port(address), at) for address, at in rows)
+        self.history.leave((self._named(address), at) for address, at in rows)
         return Promises(self.history, self.lease)
 
     def _told(self, server: Server) -> Iterator[tuple[float, int, bool]]:
         """Yield what a server has told of its links."""
         for at, line in zip(server.times, server.lines, strict=True):
             if found := LINK.search(line):
-                yield at, self._port(found[1]), found[2] == "up"
+                yield at, int(found[1]), found[2] == "up"
 
-    def _port(self, address: str | bytes | None) -> int:
-        """Return the port of the server with an address of the cluster."""
+    def _named(self, address: str | bytes | None) -> int:
+        """Return the name of the server with an address of the cluster."""
         if not address:
             return NOBODY
         text = address if isinstance(address, str) else address.decode()
-        return self._all[int(text.rpartition(":")[2])].port
+        return int(text.rpartition(":")[2])
 
     def intruders(self) -> int:
         [(count,)] = self.database.sql("SELECT count(*) FROM intruders")

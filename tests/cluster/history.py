@@ -1,7 +1,8 @@
 """What the clients, workers, servers and the database of a cluster tell of its past.
 
 All times are in seconds since the epoch, by the clock of this process, which is that of
-the database, too. A time that never came is inf. A server is named by its port.
+the database, too. A time that never came is inf. A server is named by the port of its
+address in the cluster, which no other server had before.
 """
 
 import time

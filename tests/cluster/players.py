@@ -35,11 +35,11 @@ GONE = (OSError, TimeoutError, EOFError)
 
 
 class Connection:
-    """A connection to the server with this port."""
+    """A connection to the server with this name."""
 
-    def __init__(self, wire: Wire, port: int) -> None:
+    def __init__(self, wire: Wire, server: int) -> None:
         self.wire = wire
-        self.port = port
+        self.server = server
 
     async def send(self, name: str, *arguments: bytes) -> None:
         await self.wire.send(packet(name, *arguments))
@@ -66,11 +66,12 @@ class Players:
     async def _connect(self) -> Connection:
         """Connect to the next server that accepts connections."""
         while True:
-            ports = self._fleet.ports
-            random.shuffle(ports)
-            for port in ports:
+            servers = list(self._fleet.servers)
+            random.shuffle(servers)
+            for server in servers:
                 with suppress(*GONE):
-                    return Connection(await Wire.connect(port), port)
+                    wire = await Wire.connect(server.port)
+                    return Connection(wire, self._fleet.name(server))
             await asyncio.sleep(0.02)
 
     async def client(self, background: bool, unique: bool) -> None:
@@ -87,7 +88,7 @@ class Players:
                     await asyncio.sleep(0.005)
 
     async def _submit(self, link: Connection, unique: bytes, background: bool) -> None:
-        it = self._history.sent(link.port, unique, background)
+        it = self._history.sent(link.server, unique, background)
         name = "SUBMIT_JOB_BG" if background else "SUBMIT_JOB"
         await link.send(name, FUNCTION, unique, b"%d" % it.job)
         answer, arguments = await link.receive()
@@ -146,7 +147,7 @@ class Players:
                 run = None
             if answer == "JOB_ASSIGN":
                 handle, _, workload = arguments
-                run = history.started(link.port, int(workload), handle)
+                run = history.started(link.server, int(workload), handle)
                 await self._take_time(int(workload))
                 history.result(run)
                 await link.send("WORK_COMPLETE", handle, b"%d" % run.number)

@@ -62,10 +62,11 @@ def test_owners_of_shards_and_servers_that_leave_are_noted(make: Make) -> None:
             await running.remove(first, signal.SIGTERM)
             await running.balanced()
             owners = owners_of(running)
-            assert set(owners) == {first.port, second.port, NOBODY}
-            assert owners[0] == first.port
-            assert owners[-1] == second.port
-            assert [*running.history.gone] == [first.port]
+            old, new = running.name(first), running.name(second)
+            assert set(owners) == {old, new, NOBODY}
+            assert owners[0] == old
+            assert owners[-1] == new
+            assert [*running.history.gone] == [old]
 
     asyncio.run(story(make("changes")))
 
