@@ -26,7 +26,7 @@ class Wire:
     """A connection to a server.
 
     All received data is read before the end of the server is noticed, which asyncio's
-    streams do not guarantee.
+    streams do not guarantee. What is cancelled while it waits loses no data.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -52,30 +52,50 @@ class Wire:
 
     async def receive(self) -> tuple[str, bytes]:
         """Return name and body of the next packet."""
-        header = await self._take(12)
+        await self._read(12)
+        header = self._pending[:12]
         assert header[:4] == RESPONSE, header
-        body = await self._take(int.from_bytes(header[8:], "big"))
-        return NAMES[int.from_bytes(header[4:8], "big")], body
+        size = int.from_bytes(header[8:], "big")
+        await self._read(12 + size)
+        self._take(12)
+        return NAMES[int.from_bytes(header[4:8], "big")], self._take(size)
 
-    async def _take(self, size: int) -> bytes:
+    async def _read(self, size: int) -> None:
+        """Return when so many bytes are there."""
         while len(self._pending) < size:
             await self._read_more()
+
+    def _take(self, size: int) -> bytes:
         taken = bytes(self._pending[:size])
         del self._pending[:size]
         return taken
 
     async def _read_more(self) -> None:
-        data = await self._loop.sock_recv(self._socket, 1 << 18)
+        try:
+            data = self._socket.recv(1 << 18)
+        except BlockingIOError:
+            # sock_recv takes data, and loses them if a time limit is over just then.
+            return await self._readable()
         if not data:
             raise ConnectionError("the server is gone")
         self._pending += data
+        return None
+
+    async def _readable(self) -> None:
+        """Return when there may be data; they stay in the socket."""
+        ready, number = asyncio.Event(), self._socket.fileno()
+        self._loop.add_reader(number, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            self._loop.remove_reader(number)
 
     async def ask_list(self, line: bytes) -> list[list[bytes]]:
         """Return the fields of the list that answers an admin line."""
         await self.send(line + b"\n")
         while not self._pending.endswith(b".\n"):
             await self._read_more()
-        answer = await self._take(len(self._pending))
+        answer = self._take(len(self._pending))
         return [line.split(b"\t") for line in answer.split(b"\n")[:-2]]
 
     async def ask(self, line: bytes) -> bytes:
@@ -83,7 +103,7 @@ class Wire:
         await self.send(line + b"\n")
         while not self._pending.endswith(b"\n"):
             await self._read_more()
-        return (await self._take(len(self._pending))).rstrip()
+        return self._take(len(self._pending)).rstrip()
 
     def close(self) -> None:
         self._socket.close()
