@@ -371,7 +371,9 @@ class Borrowing:
     # -- owners that are lost
 
     def unlink(self, remote: Remote) -> None:
-        """Ask a server for nothing more whose link is broken."""
+        """Ask a server for nothing more whose link is broken, and start none of its."""
+        for job in [each for each in self._of(remote) if each.worker is None]:
+            self._end(job, GIVEN_BACK)
         for name in list(remote.asked):
             while name in remote.asked:
                 self._met(remote, name)
@@ -445,6 +447,4 @@ class Borrowing:
         """Drop the jobs of an owner that is gone for too long."""
         for job in self._of(remote):
             self._drop(job)
-        remote.owner.spoiled.clear()
-        remote.owner.kept.clear()
-        remote.owner.kept_size = 0
+        remote.owner.forget()

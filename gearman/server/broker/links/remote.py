@@ -216,6 +216,12 @@ class LinkOwner(Peer):
             self.kept_size += size
             self.kept.setdefault(handle, []).append((command, arguments))
 
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        self.spoiled.clear()
+        self.kept.clear()
+        self.kept_size = 0
+
     def take(self, handle: bytes) -> list[tuple[int, tuple[bytes, ...]]]:
         """Remove and return what was kept for a job."""
         packets = self.kept.pop(handle, [])

@@ -69,4 +69,5 @@ cdef class LinkOwner(Peer):
     cpdef unlink(self)
     @cython.locals(handle=bytes, size=Py_ssize_t)
     cpdef keep(self, int command, tuple arguments)
+    cpdef forget(self)
     cpdef list take(self, bytes handle)

@@ -590,6 +590,29 @@ class TestBrokenLink:
         assert worker.grab() == handle
         assert client.got() == []
 
+    def test_job_that_no_worker_has_started_there_is_left_to_its_server(self, pair):
+        client, worker = pair.member(1).connect(), pair.member(2).worker()
+        pair.run()
+        handle = client.submit()
+        assert got(pair, worker) == [[(C.NOOP,)]]
+        pair.cut(1, 2)
+        assert worker.grab() is None
+        pair.member(1).links.gone(2)
+        here = pair.member(1).connect().can_do()
+        assert here.grab() == handle
+
+    def test_job_that_was_not_started_there_is_given_again_with_the_link(self, pair):
+        client, worker = pair.member(1).connect(), pair.member(2).worker()
+        pair.run()
+        handle = client.submit()
+        pair.run()
+        pair.cut(1, 2)
+        assert worker.grab() is None
+        pair.join(1, 2)
+        worker.send(C.PRE_SLEEP)
+        pair.run()
+        assert worker.grab() == handle
+
     def test_result_that_was_lost_with_the_link_is_sent_again(self, pair):
         client, worker, handle = lent(pair)
         worker.send(C.WORK_COMPLETE, handle, b"r")
