@@ -7,7 +7,7 @@ owns the store takes the changes from `Jobs.changes`, and reports the outcome he
 from collections.abc import Sequence
 
 from ...text import shown
-from ..cluster.home import ALL_SHARDS, NO_SHARDS, SHARD_BITS, steps_to
+from ..cluster.home import ALL_SHARDS, NO_SHARDS, SHARD_BITS, home_of, steps_to
 from .answers import Answers
 from .constants import DONE, ERROR, EXCEPTION, FAILURE, JOB_CREATED, RANGE
 from .functions import Functions
@@ -193,11 +193,23 @@ class StoredJobs:
                 return self._restore_dead(job)
             if more.options is not None and more.options.after:
                 jobs.follow(job, more.options.after)
-        jobs.uniques.add(job)
+        self._let_join(job)
         links = self._places.links
         if links is not None and links.adopt(job):
             return None
         return jobs.place(job, RESTORED)
+
+    def _let_join(self, job: Job) -> None:
+        """Let submissions join a job that was loaded.
+
+        While links of a cluster are missing, jobs of one unique may be made in several
+        shards. Then the one at home is joined.
+        """
+        jobs, unique, workload, found = self._jobs, job.unique, job.workload, None
+        if jobs.sharded:
+            found = jobs.uniques.find(job.function, unique, workload)
+        if found is None or home_of(unique, workload) == job.number & SHARD_BITS:
+            jobs.uniques.add(job)
 
     def restored(self) -> None:
         """Put in order what was restored; call this after the last `restore`.

@@ -6,6 +6,7 @@ import pytest
 
 from gearman.commands import MAX_UNIQUE, Command
 from gearman.options import Policies, Policy
+from gearman.server.cluster.home import home_of
 
 NOOP = (Command.NOOP,)
 NO_JOB = (Command.NO_JOB,)
@@ -515,6 +516,16 @@ class TestRestore:
     def test_submissions_join_it(self, server):
         server.broker.stored.restore(7, b"H:old:7", b"f", b"u", b"w", 1, 0, 0, None)
         assert server.connect().submit(b"f", b"u", command=BACKGROUND) == b"H:old:7"
+
+    @pytest.mark.parametrize("steps", [(0, 1), (1, 0), (0, 1, 2)])
+    def test_submissions_join_the_one_at_home_in_a_cluster(self, server, steps):
+        server.broker.stored.own(frozenset(range(64)))
+        home = home_of(b"u", b"")
+        for step in steps:
+            job = 64 + home + step, b"", b"f", b"u", b"w", 1, 0, 0, None
+            server.broker.stored.restore(*job)
+        joined = server.connect().submit(b"f", b"u", command=BACKGROUND)
+        assert joined == b"H:test:%d" % (64 + home)
 
     def test_jobs_of_the_same_unique_are_all_kept(self, server):
         for number in (7, 8):

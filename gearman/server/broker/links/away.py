@@ -330,7 +330,7 @@ class Away:
         job.function.stats.submitted += 1
         if job.function.policy is not None or options is not None:
             extend(job, options, jobs, self._places.wall, stored)
-        if job.background:
+        if job.background and self._joins_nothing(job):
             jobs.uniques.add(job)
         if stored:
             receipts = job.receipts
@@ -341,3 +341,8 @@ class Away:
             self._answers.settle(job, JOB_CREATED, (job.handle,))
             jobs.place(job, CAME_BACK)
         return None
+
+    def _joins_nothing(self, job: Job) -> bool:
+        """Whether no other job of this unique is here, which may be at home."""
+        found = self._jobs.uniques.find(job.function, job.unique, job.workload)
+        return found is None

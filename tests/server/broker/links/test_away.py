@@ -329,6 +329,21 @@ class TestBrokenLink:
         broker.stored.durable([job])
         assert client.got() == [(C.JOB_CREATED, job.handle)]
 
+    def test_background_job_that_comes_back_hides_none_of_its_unique(self):
+        pair = Joined(2, persistent=True)
+        client, broker = pair.member(1).connect(), pair.member(1).broker
+        unique = pair.unique_of(2)
+        client.send(C.SUBMIT_JOB_BG, b"f", unique, b"w")
+        pair.own([1] * 64)
+        client.send(C.SUBMIT_JOB_BG, b"f", unique, b"w")
+        first = pair.member(1).new_job()
+        pair.cut(1, 2)
+        broker.stored.durable([*broker.jobs.changes])
+        back, here = (handle for _, handle in client.got())
+        assert back != here == first.handle
+        joined = client.send(C.SUBMIT_JOB_BG, b"f", unique, b"w")
+        assert joined == [(C.JOB_CREATED, first.handle)]
+
     def test_background_job_is_refused_in_an_outage(self):
         pair = Joined(2, persistent=True)
         client, broker = pair.member(1).connect(), pair.member(1).broker
