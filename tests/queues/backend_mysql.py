@@ -191,8 +191,11 @@ def daemon(
     if find_spec("pymysql") is None:
         servers.missing("pymysql")
     # Not in pytest's folder, whose path is too long for a Unix socket.
-    with tempfile.TemporaryDirectory(prefix="gearman-mysql-") as folder:
-        running = Daemon(Path(folder), servers.free_port(), settings, data)
+    with (
+        tempfile.TemporaryDirectory(prefix="gearman-mysql-") as folder,
+        servers.kept_ports() as [port],
+    ):
+        running = Daemon(Path(folder), port, settings, data)
         running.create()
         running.start()
         try:

@@ -298,10 +298,13 @@ def cluster(settings: Mapping[str, str] = SETTINGS) -> Iterator[Cluster]:
         servers.missing("psycopg")
     # Not in pytest's folder, which only its own user can enter, and whose path is too
     # long for a Unix socket.
-    with tempfile.TemporaryDirectory(prefix="gearman-postgres-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="gearman-postgres-") as folder,
+        servers.kept_ports() as [port],
+    ):
         if owner := user():
             shutil.chown(folder, owner)
-        running = Cluster(Path(folder), servers.free_port(), settings)
+        running = Cluster(Path(folder), port, settings)
         running.create()
         running.start()
         if STRICT:
