@@ -11,12 +11,13 @@ from tempfile import TemporaryDirectory
 
 from tests.queues.backend_postgres import (
     SETTINGS,
+    STRICT,
     Cluster,
     Database,
     program,
     user,
 )
-from tests.servers import HOST, free_port, until
+from tests.servers import HOST, kept_ports, until
 
 DURABLE = SETTINGS | {"synchronous_commit": "on"}
 
@@ -103,6 +104,8 @@ def pair(name: str) -> Iterator[Pair]:
         first, second = (_instance(stack) for _ in range(2))
         first.create()
         first.start()
+        if STRICT:
+            first.restrict()
         running = Pair(first, name, second)
         running.attach()
         yield running
@@ -112,7 +115,8 @@ def _instance(stack: ExitStack) -> Instance:
     folder = stack.enter_context(TemporaryDirectory(prefix="gearman-postgres-"))
     if owner := user():
         shutil.chown(folder, owner)
-    made = Instance(Path(folder), free_port(), DURABLE)
+    [port] = stack.enter_context(kept_ports())
+    made = Instance(Path(folder), port, DURABLE)
 
     def end() -> None:
         if hasattr(made, "process"):
