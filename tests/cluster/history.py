@@ -13,6 +13,9 @@ from math import inf
 
 NOBODY = 0
 
+# When something began, and when it had ended.
+Time = tuple[float, float]
+
 
 class Answer(Enum):
     """What became of a foreground job: its result or its failure has come, or the
@@ -81,8 +84,9 @@ class Outage:
 @dataclass
 class History:
     """`changes` are those of a shard, in their order. `gone` says when a server was no
-    member any more. In `pauses` some server stood still. `strays` are answers that
-    nobody waited for.
+    member any more, `pauses` from when to when it stood still, `slow` when links to it
+    were slow, and `drains` since when it was to drain. `strays` are answers that nobody
+    waited for.
     """
 
     submissions: dict[int, Submission] = field(default_factory=dict)
@@ -90,7 +94,9 @@ class History:
     changes: dict[int, list[Change]] = field(default_factory=dict)
     gone: dict[int, list[float]] = field(default_factory=dict)
     outages: list[Outage] = field(default_factory=list)
-    pauses: list[tuple[float, float]] = field(default_factory=list)
+    pauses: dict[int, list[Time]] = field(default_factory=dict)
+    slow: dict[int, list[Time]] = field(default_factory=dict)
+    drains: dict[int, float] = field(default_factory=dict)
     strays: list[str] = field(default_factory=list)
     # When the process of a server has ended.
     ends_of_servers: dict[int, float] = field(default_factory=dict)

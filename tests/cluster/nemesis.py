@@ -99,6 +99,7 @@ class Nemesis:
         await self._fleet.add()
 
     async def _drain(self, server: Server) -> None:
+        self._fleet.history.drains[self._fleet.name(server)] = time.time()
         with suppress(ProcessLookupError):
             server.process.send_signal(signal.SIGUSR1)
         await self._some_time()
@@ -112,7 +113,8 @@ class Nemesis:
             server.process.send_signal(signal.SIGSTOP)
             await self._some_time()
             server.process.send_signal(signal.SIGCONT)
-            self._fleet.history.pauses.append((begin, time.time()))
+            pauses = self._fleet.history.pauses
+            pauses.setdefault(self._fleet.name(server), []).append((begin, time.time()))
 
     async def _move_clock(self, server: Server) -> None:
         self._fleet.clock(server).move(self._random.choice(WRONG))
@@ -153,10 +155,14 @@ class Nemesis:
         self._fleet.links(self._linked()).sever()
 
     async def _slow_links(self, _: Server) -> None:
-        links = self._fleet.links(self._linked())
+        server = self._linked()
+        links = self._fleet.links(server)
+        begin = time.time()
         links.delay = self._random.uniform(0, SLOWEST_LINK)
         await self._some_time()
         links.delay = 0
+        slow = self._fleet.history.slow
+        slow.setdefault(self._fleet.name(server), []).append((begin, time.time()))
 
     # -- the database
 

@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from math import inf
 
 from gearman.server.broker.links.links import LINGER
+from gearman.server.broker.links.waiting import PATIENCE
 from gearman.server.cluster.home import SHARDS, home_of
+from gearman.server.cluster.links import MISSED, PING
 
 from .history import NOBODY, Answer, History, Outage, Run, Submission
 
 # Seconds by which a log may tell later of a link than the server knew it.
 LATE = 0.5
 
-# The part of a lease after which all servers have seen that one is gone.
-SEEN = 5
+# Seconds after which a link that tells nothing is closed.
+SILENCE = PING * MISSED
 
 
 def shard_of(handle: bytes) -> int:
@@ -38,6 +40,11 @@ class Promises:
         self._runs: dict[bytes, list[Run]] = {}
         for run in sorted(history.runs, key=lambda run: run.started):
             self._runs.setdefault(run.handle, []).append(run)
+        # Foreground jobs that have become one have the same handle.
+        self._awaited: dict[bytes, list[Submission]] = {}
+        for it in history.submissions.values():
+            if it.handle and not it.background:
+                self._awaited.setdefault(it.handle, []).append(it)
 
     def broken(self) -> list[str]:
         """Return what is wrong, when all jobs should have ended."""
@@ -70,17 +77,41 @@ class Promises:
         """Return when a server knows that a job has ended, at the latest.
 
         If the worker's server is not the owner, it sends the result over a link, and so
-        does the owner to the servers of clients.
+        does the owner to the servers of clients. It is sent again after a lost link.
         """
-        if self._owner(shard_of(run.handle), run.started) == run.server == server:
+        shard = shard_of(run.handle)
+        owner = self._owner(shard, run.started)
+        if owner == run.server == server:
             return run.ended
+        begin, soon = run.started - SILENCE, run.ended + SILENCE
+        concerned = {owner, run.server, server}
+        calm = not self._changed(shard, begin, soon)
+        if calm and not self._disturbed(concerned, begin, soon):
+            return soon
         return run.ended + self._patience
 
+    def _disturbed(self, servers: set[int], begin: float, end: float) -> bool:
+        """Whether some servers could not always talk to each other."""
+        history = self._history
+        times = [(it.begin, it.end) for it in history.outages if it.server in servers]
+        for server in servers:
+            times += [*history.pauses.get(server, ()), *history.slow.get(server, ())]
+        return any(first < end and begin < last for first, last in times)
+
     def _stood_still(self, it: Submission) -> bool:
+        """Whether the server of a client, or an owner, stood still for long."""
+        shard = shard_of(it.handle)
         return any(
-            end - begin >= self._lease and begin < it.created and it.sent < end
-            for begin, end in self._history.pauses
+            end - begin >= self._lease
+            and (begin < it.created and it.sent < end)
+            and server in (it.server, self._owner(shard, begin))
+            for server, begin, end in self._pauses()
         )
+
+    def _pauses(self) -> Iterator[tuple[int, float, float]]:
+        for server, pauses in self._history.pauses.items():
+            for begin, end in pauses:
+                yield server, begin, end
 
     # -- each job is what was submitted; no number is used twice
 
@@ -113,8 +144,7 @@ class Promises:
         uniques = {it.unique for it in jobs}
         if len(jobs) < len(runs) or len(uniques) > 1 or b"" in uniques:
             return False
-        begin = min(it.sent for it in jobs)
-        return self._lost_link(begin, max(run.started for run in runs))
+        return self._parted(runs[0].handle, max(run.started for run in runs))
 
     def _is_same(self, it: Submission, run: Run) -> bool:
         """Whether a run is one of a job that was submitted, or that it has joined."""
@@ -143,34 +173,73 @@ class Promises:
         if self._changed(shard, begin, end):
             return "another owner"
         if before.server != owner:
-            gone = self._history.gone.get(before.server, ())
-            # The owner may not have known it when it lent the job.
-            if any(begin - self._lease / SEEN < at <= end for at in gone):
+            if self._was_removed(before, end):
                 return "the server of its worker is gone"
             if any(self._is_long(each, begin, end) for each in self._between(before)):
                 return "no link to the server of its worker"
-        if run.server != self._owner(shard, end) and self._went_on(run):
-            return "a server that stood still had borrowed it"
+        if run.server != self._owner(shard, end) and self._went_on(before, run):
+            return "a server that was removed had borrowed it"
         first = self._submissions.get(run.job)
         if first is None or first.background or not first.unique:
             return ""
         # It was passed on, and the link broke before it told of the start.
-        return "a lost link" if self._lost_link(first.sent, end) else ""
+        return "a lost link" if self._parted(run.handle, end) else ""
 
-    def _went_on(self, run: Run) -> bool:
-        """Whether a run began just when its server went on, which was gone by then."""
-        gone = self._history.gone.get(run.server, ())
+    def _was_removed(self, run: Run, end: float) -> bool:
+        """Whether the server of a worker was no member any more before `end`.
+
+        The owner may have learnt that later, when it lost the link, and may have lent
+        the job until then. What it has lent is started soon after, if at all.
+        """
+        last = self._history.ends_of_servers.get(run.server, inf)
+        for at in self._history.gone.get(run.server, ()):
+            for each in self._between(run):
+                # The first loss after that time, or the one that lasted until then.
+                if each.end > at or last <= each.end:
+                    latest = each.begin + PATIENCE + LATE
+                    if at <= end and run.started <= latest and each.begin <= end + LATE:
+                        return True
+                    break
+        return False
+
+    def _went_on(self, before: Run, run: Run) -> bool:
+        """Whether a run began before its server knew that it was no member any more.
+
+        The job has run elsewhere for that reason. The server knows it when it has lost
+        the link to the owner, or a moment after it stood still.
+        """
+        pauses = self._history.pauses.get(run.server, ())
+        for at in self._history.gone.get(run.server, ()):
+            lost = (each.begin for each in self._between(run, owner=False))
+            known = [begin for begin in lost if begin < at + self._lease]
+            known += [end for begin, end in pauses if begin < at <= end]
+            if at <= before.started and run.started < max(known, default=at) + LATE:
+                return True
+        return False
+
+    def _parted(self, handle: bytes, end: float) -> bool:
+        """Whether a foreground job was submitted again, since a link was lost.
+
+        That is the link from the server of a client to the owner.
+        """
+        shard = shard_of(handle)
         return any(
-            end <= run.started < end + self._lease
-            and any(begin < at <= end for at in gone)
-            for begin, end in self._history.pauses
+            outage.server == it.server
+            and it.sent - LATE < outage.begin <= end + LATE
+            and outage.other in self._owners(shard, it.sent, outage.begin)
+            for it in self._awaited.get(handle, ())
+            for outage in self._history.outages
         )
 
-    def _between(self, run: Run) -> Iterator[Outage]:
-        """Yield what the owner of a job tells of its links to the worker's server."""
-        owner = self._owner(shard_of(run.handle), run.started)
+    def _between(self, run: Run, owner: bool = True) -> Iterator[Outage]:
+        """Yield what the owner of a job tells of its links to the worker's server.
+
+        If not the `owner` is asked, it is what that server tells of them.
+        """
+        servers = self._owner(shard_of(run.handle), run.started), run.server
         for each in self._history.outages:
-            if (each.server, each.other) == (owner, run.server):
+            told = (each.server, each.other) if owner else (each.other, each.server)
+            if told == servers:
                 yield each
 
     def _is_long(self, outage: Outage, begin: float, end: float) -> bool:
@@ -251,13 +320,31 @@ class Promises:
 
     def _is_excused(self, joined: list[Submission], it: Submission) -> bool:
         begin = min(each.sent for each in joined)
-        if self._changed(shard_of(it.handle), begin, it.created):
+        shard = shard_of(it.handle)
+        if self._changed(shard, begin, it.created):
             return True
-        # A server that is cut off goes on with foreground jobs as if it were the owner.
-        return not it.background and any(
-            each.begin - LATE < it.created and begin < each.end + LATE
-            for each in self._history.outages
-        )
+        if it.background:
+            # A server that drains may leave jobs that wait to the next owner.
+            owner = self._owner(shard, it.sent)
+            return self._history.drains.get(owner, inf) <= it.created
+        # A server that does not know that it is gone goes on with foreground jobs as if
+        # it were the owner. That of a client submits a job again after a lost link.
+        parted = self._parted(joined[0].handle, it.created)
+        return parted or self._was_cut_off(shard, begin, it.created)
+
+    def _was_cut_off(self, shard: int, begin: float, end: float) -> bool:
+        """Whether an owner of a shard was gone, and others had no link to it."""
+        for server, times in self._history.gone.items():
+            lost = any(
+                at <= end and server == self._owner(shard, at - LATE) for at in times
+            )
+            if lost and any(
+                server in (each.server, each.other)
+                and (each.begin - LATE < end and begin < each.end + LATE)
+                for each in self._history.outages
+            ):
+                return True
+        return False
 
     # -- the past of servers
 
@@ -270,6 +357,8 @@ class Promises:
         changes = self._history.changes.get(shard, ())
         return any(begin < change.at <= end for change in changes)
 
-    def _lost_link(self, begin: float, end: float) -> bool:
-        begins = [outage.begin for outage in self._history.outages]
-        return any(begin - LATE < each <= end + LATE for each in begins)
+    def _owners(self, shard: int, begin: float, end: float) -> set[int]:
+        """Return who owned a shard at some time from `begin` to `end`."""
+        changes = self._history.changes.get(shard, ())
+        later = {change.owner for change in changes if begin < change.at <= end}
+        return {self._owner(shard, begin)} | later

@@ -1,7 +1,8 @@
 """The judge of histories: it finds each broken promise, and knows what is allowed.
 
-The lease is a second, so a server does without another one after 6 seconds. The server
-4730 owns all shards, if nothing else is said.
+The lease is a second, so a server does without another one after 6 seconds. A link that
+tells nothing is closed after 3. The server 4730 owns all shards, if nothing else is
+said.
 """
 
 from dataclasses import replace
@@ -77,13 +78,19 @@ class TestAcknowledgedJobs:
         first = replace(AWAITED, unique=UNIQUE)
         second = replace(first, job=2, result=2)
         runs = [RUN, replace(RUN, number=2, job=2)]
+        second.server = OTHER
         outages = [Outage(OTHER, OWNER, 2.5, 4.0)]
         allowed = {"the handle of a job that was submitted again": 1}
         assert judged([first, second], runs, outages=outages) == ([], allowed)
         several = ["H:host:3 is the handle of several jobs"]
         assert broken([first, second], runs) == several
-        late = [Outage(OTHER, OWNER, 9.0, 10.0)]
-        assert broken([first, second], runs, outages=late) == several
+        for outage in (
+            Outage(OTHER, OWNER, 9.0, 10.0),
+            Outage(OTHER, OWNER, 0.4, 10.0),
+            Outage(OWNER, OTHER, 2.5, 4.0),
+            Outage(OTHER, 4732, 2.5, 4.0),
+        ):
+            assert broken([first, second], runs, outages=[outage]) == several
         stored = [replace(it, background=True, answer=None) for it in (first, second)]
         assert broken(stored, runs, outages=outages) == several
         other = replace(second, unique=b"v")
@@ -107,18 +114,54 @@ class TestJoinedJobs:
     def test_job_that_joins_after_the_end_is_lost(self):
         assert self.joined(5.5, 5.8) == (self.LATE, {})
 
-    def test_end_at_another_server_is_known_later(self):
-        away = replace(self.DONE, server=OTHER)
-        assert self.joined(10.5, 10.8, away) == ([], {})
-        assert self.joined(11.5, 11.8, away) == (self.LATE, {})
+    AWAY = replace(DONE, server=OTHER)
+
+    def test_end_at_another_server_is_known_before_a_silent_link_is_closed(self):
+        assert self.joined(7.5, 7.8, self.AWAY) == ([], {})
+        assert self.joined(8.5, 8.8, self.AWAY) == (self.LATE, {})
+
+    @pytest.mark.parametrize(
+        "trouble",
+        [
+            {"outages": [Outage(OWNER, OTHER, 5.5, 7.0)]},
+            {"outages": [Outage(OTHER, OWNER, 7.5, inf)]},
+            {"pauses": {OWNER: [(4.5, 5.5)]}},
+            {"slow": {OTHER: [(2.5, 3.5)]}},
+            {"changes": {HOME: [Change(6.0, OTHER)]}},
+        ],
+    )
+    def test_end_at_another_server_is_known_later_after_trouble(self, trouble):
+        assert self.joined(10.5, 10.8, self.AWAY, **trouble) == ([], {})
+        assert self.joined(11.5, 11.8, self.AWAY, **trouble) == (self.LATE, {})
+
+    @pytest.mark.parametrize(
+        "trouble",
+        [
+            {"outages": [Outage(4732, OTHER, 5.5, 7.0)]},
+            {"outages": [Outage(OWNER, OTHER, 8.1, 9.0)]},
+            {"pauses": {4732: [(4.5, 5.5)]}},
+            {"slow": {OTHER: [(-0.5, -0.1)]}},
+            {"changes": {HOME - 1: [Change(6.0, OTHER)]}},
+        ],
+    )
+    def test_other_trouble_is_no_excuse(self, trouble):
+        assert self.joined(8.5, 8.8, self.AWAY, **trouble) == (self.LATE, {})
 
     def test_server_that_stood_still_may_let_one_join_late(self):
         allowed = {"joined while a server stood still": 1}
-        assert self.joined(5.5, 8.0, pauses=[(5.6, 7.0)]) == ([], allowed)
+        assert self.joined(5.5, 8.0, pauses={OWNER: [(5.6, 7.0)]}) == ([], allowed)
 
-    @pytest.mark.parametrize("pause", [(5.6, 6.0), (8.5, 10.5), (4.0, 5.2)])
-    def test_short_and_other_pauses_are_no_excuse(self, pause):
-        assert self.joined(5.5, 8.0, pauses=[pause]) == (self.LATE, {})
+    @pytest.mark.parametrize(
+        "pauses",
+        [
+            {OWNER: [(5.6, 6.0)]},
+            {OWNER: [(8.5, 10.5)]},
+            {OWNER: [(4.0, 5.2)]},
+            {OTHER: [(5.6, 7.0)]},
+        ],
+    )
+    def test_short_and_other_pauses_are_no_excuse(self, pauses):
+        assert self.joined(5.5, 8.0, pauses=pauses) == (self.LATE, {})
 
 
 class TestEnds:
@@ -145,13 +188,33 @@ class TestEnds:
 
     def test_job_may_run_again_if_the_server_of_its_worker_is_gone(self):
         allowed = {"ran again: the server of its worker is gone": 1}
-        for at in (6.0, 2.9):
-            gone = {OTHER: [at]}
-            assert judged(runs=[self.AWAY, AGAIN], gone=gone) == ([], allowed)
+        for at, lost in ((6.0, 6.1), (6.0, 5.0), (2.0, 6.1), (2.0, 1.6), (12.0, 12.4)):
+            more = {"gone": {OTHER: [at]}, "outages": [Outage(OWNER, OTHER, lost, inf)]}
+            assert judged(runs=[self.AWAY, AGAIN], **more) == ([], allowed)
 
-    @pytest.mark.parametrize("gone", [{OTHER: [2.7, 13.0]}, {4732: [6.0]}])
-    def test_other_servers_that_are_gone_are_no_excuse(self, gone):
-        assert broken(runs=[self.AWAY, AGAIN], gone=gone) == self.TWICE
+    def test_server_of_its_worker_may_have_been_killed(self):
+        more = {"gone": {OTHER: [6.0]}, "outages": [Outage(OWNER, OTHER, 4.5, 4.5)]}
+        assert broken(runs=[self.AWAY, AGAIN], **more) == self.TWICE
+        assert (
+            broken(runs=[self.AWAY, AGAIN], ends_of_servers={OTHER: 4.5}, **more) == []
+        )
+
+    LOST = Outage(OWNER, OTHER, 6.1, 8.0)
+
+    @pytest.mark.parametrize(
+        ("gone", "outages"),
+        [
+            ({OTHER: [13.0]}, [LOST]),
+            ({4732: [6.0]}, [LOST]),
+            ({OTHER: [6.0]}, []),
+            ({OTHER: [6.0]}, [Outage(OTHER, OWNER, 6.1, inf)]),
+            ({OTHER: [6.0]}, [Outage(OWNER, OTHER, 12.6, inf)]),
+            ({OTHER: [0.5]}, [Outage(OWNER, OTHER, 1.0, 2.0), LOST]),
+        ],
+    )
+    def test_other_servers_that_are_gone_are_no_excuse(self, gone, outages):
+        more = {"gone": gone, "outages": outages}
+        assert broken(runs=[self.AWAY, AGAIN], **more) == self.TWICE
 
     def test_owner_that_is_gone_without_a_change_is_no_excuse(self):
         assert broken(runs=[RUN, AGAIN], gone={OWNER: [6.0]}) == self.TWICE
@@ -175,31 +238,57 @@ class TestEnds:
 
     LATE = replace(AGAIN, server=OTHER)
 
+    REMOVED = {"ran again: a server that was removed had borrowed it": 1}
+
     def test_server_that_stood_still_may_go_on_with_what_it_had_borrowed(self):
-        allowed = {"ran again: a server that stood still had borrowed it": 1}
-        more = {"pauses": [(7.0, 11.9)], "gone": {OTHER: [8.5]}}
-        assert judged(runs=[RUN, self.LATE], **more) == ([], allowed)
+        more = {"pauses": {OTHER: [(1.0, 11.9)]}, "gone": {OTHER: [2.5]}}
+        assert judged(runs=[RUN, self.LATE], **more) == ([], self.REMOVED)
+
+    def test_server_that_was_removed_goes_on_until_it_has_lost_the_link(self):
+        runs = [replace(RUN, result=3.5, ended=4.0), replace(self.LATE, started=4.2)]
+        more = {"gone": {OTHER: [2.9]}, "outages": [Outage(OTHER, OWNER, 3.8, 9.0)]}
+        assert judged(runs=runs, **more) == ([], self.REMOVED)
+        for other in (
+            {"gone": {OTHER: [2.7]}},
+            {"gone": {OTHER: [3.1]}},
+            {"gone": {4732: [2.9]}},
+            {"outages": [Outage(OWNER, OTHER, 3.8, 9.0)]},
+            {"outages": [Outage(OTHER, OWNER, 3.6, 9.0)]},
+        ):
+            assert broken(runs=runs, **{**more, **other}) == self.TWICE
 
     @pytest.mark.parametrize(
-        ("pause", "gone", "run"),
+        ("pauses", "gone", "run"),
         [
-            ((7.0, 11.9), {OTHER: [8.5]}, AGAIN),
-            ((7.0, 11.9), {OTHER: [6.9, 11.95]}, LATE),
-            ((7.0, 11.9), {4732: [8.5]}, LATE),
-            ((7.0, 10.9), {OTHER: [8.5]}, LATE),
-            ((7.0, 12.1), {OTHER: [8.5]}, LATE),
+            ({OTHER: [(1.0, 11.9)]}, {OTHER: [2.5]}, AGAIN),
+            ({OTHER: [(1.0, 11.9)]}, {OTHER: [0.9, 3.5]}, LATE),
+            ({OTHER: [(1.0, 11.9)]}, {4732: [2.5]}, LATE),
+            ({4732: [(1.0, 11.9)]}, {OTHER: [2.5]}, LATE),
+            ({OTHER: [(1.0, 11.4)]}, {OTHER: [2.5]}, LATE),
+            ({OTHER: [(1.0, 11.9)]}, {OTHER: [3.1]}, LATE),
         ],
     )
-    def test_other_pauses_are_no_excuse(self, pause, gone, run):
-        assert broken(runs=[RUN, run], pauses=[pause], gone=gone) == self.TWICE
+    def test_other_pauses_are_no_excuse(self, pauses, gone, run):
+        assert broken(runs=[RUN, run], pauses=pauses, gone=gone) == self.TWICE
 
     def test_foreground_job_with_a_unique_may_be_submitted_again(self):
         allowed = {"ran again: a lost link": 1}
-        it = replace(AWAITED, unique=UNIQUE)
+        it = replace(AWAITED, unique=UNIQUE, server=OTHER)
         outages = [Outage(OTHER, OWNER, 4.0, 5.0)]
         assert judged([it], [RUN, AGAIN], outages=outages) == ([], allowed)
         assert judged([it], [RUN, AGAIN]) == (self.TWICE, {})
-        assert broken([AWAITED], [RUN, AGAIN], outages=outages) == self.TWICE
+        plain = replace(it, unique=b"")
+        assert broken([plain], [RUN, AGAIN], outages=outages) == self.TWICE
+        for other in Outage(OWNER, OTHER, 4.0, 5.0), Outage(OTHER, 4732, 4.0, 5.0):
+            assert broken([it], [RUN, AGAIN], outages=[other]) == self.TWICE
+
+    def test_former_owner_may_be_the_one_to_which_a_link_was_lost(self):
+        it = replace(AWAITED, unique=UNIQUE, server=OTHER)
+        more = {"changes": {3: [Change(2.5, 4732)]}}
+        outages = [Outage(OTHER, OWNER, 2.8, 5.0)]
+        assert broken([it], [RUN, AGAIN], outages=outages, **more) == []
+        early = {"changes": {3: [Change(0.5, 4732)]}}
+        assert broken([it], [RUN, AGAIN], outages=outages, **early) == self.TWICE
 
 
 class TestForegroundJobs:
@@ -234,7 +323,7 @@ class TestForegroundJobs:
         first = replace(AWAITED, unique=UNIQUE)
         late = replace(first, job=2, server=OTHER, sent=5.5, created=5.6, answered=5.7)
         assert broken([first, late]) == []
-        later = replace(late, sent=11.5, created=11.6, answered=11.7)
+        later = replace(late, sent=8.5, created=8.6, answered=8.7)
         told = broken([first, later])
         assert told == ["job 2 got a result from before it was submitted"]
 
@@ -300,17 +389,48 @@ class TestUniques:
         late = {HOME: [Change(3.6, OTHER)], HOME - 1: [Change(2.2, OTHER)]}
         assert self.judged(changes=late)[0] == self.TWINS
 
-    def test_lost_link_is_an_excuse_for_foreground_jobs_only(self):
+    def test_server_that_drains_leaves_jobs_that_wait(self):
+        assert self.judged(drains={OWNER: 3.0}) == ([], self.ALLOWED)
+        for drains in ({OWNER: 3.6}, {OTHER: 3.0}):
+            assert self.judged(drains=drains) == (self.TWINS, {})
+        assert self.judged(self.TWO, self.ONE, drains={OWNER: 3.0})[0] == self.TWINS
+
+    ONE, TWO = (
+        replace(it, background=False, answer=Answer.RESULT, answered=5.0, result=number)
+        for it, number in ((FIRST, 1), (SECOND, 2))
+    )
+
+    def test_foreground_job_that_was_submitted_again_is_joined_by_no_other(self):
+        away = replace(self.ONE, server=OTHER)
         outages = [Outage(OTHER, OWNER, 3.0, 4.0)]
+        assert self.judged(self.TWO, away) == (self.TWINS, {})
+        assert self.judged(self.TWO, away, outages=outages) == ([], self.ALLOWED)
+        assert self.judged(self.TWO, self.ONE, outages=outages)[0] == self.TWINS
         assert self.judged(outages=outages)[0] == self.TWINS
-        first, second = (
-            replace(it, background=False, answer=Answer.RESULT, answered=5.0, result=n)
-            for it, n in ((self.FIRST, 1), (self.SECOND, 2))
-        )
-        assert self.judged(second, first) == (self.TWINS, {})
-        assert self.judged(second, first, outages=outages) == ([], self.ALLOWED)
-        long = [Outage(OTHER, OWNER, -9.0, inf)]
-        assert self.judged(second, first, outages=long) == ([], self.ALLOWED)
-        for times in ((-9.0, 0.4), (4.1, 9.0)):
-            before_or_after = [Outage(OTHER, OWNER, *times)]
-            assert self.judged(second, first, outages=before_or_after)[0] == self.TWINS
+
+    # The owner has lost all shards before, and has no links.
+    CUT_OFF = {
+        "changes": {HOME: [Change(0.6, 4732)]},
+        "gone": {OWNER: [0.6]},
+        "outages": [Outage(4732, OWNER, 0.7, 4.0)],
+    }
+
+    def test_server_that_is_cut_off_goes_on_with_foreground_jobs(self):
+        assert self.judged(self.TWO, self.ONE, **self.CUT_OFF) == ([], self.ALLOWED)
+        assert self.judged(**self.CUT_OFF)[0] == self.TWINS
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"changes": {HOME: [Change(0.05, 4732)]}},
+            {"gone": {}},
+            {"gone": {OWNER: [3.6]}},
+            {"gone": {OTHER: [0.6]}},
+            {"outages": [Outage(4732, OTHER, 0.7, 4.0)]},
+            {"outages": [Outage(4732, OWNER, -9.0, 0.4)]},
+            {"outages": [Outage(4732, OWNER, 4.1, 9.0)]},
+        ],
+    )
+    def test_others_that_are_cut_off_are_no_excuse(self, other):
+        more = {**self.CUT_OFF, **other}
+        assert self.judged(self.TWO, self.ONE, **more)[0] == self.TWINS
