@@ -191,11 +191,10 @@ class Promises:
         The owner may have learnt that later, when it lost the link, and may have lent
         the job until then. What it has lent is started soon after, if at all.
         """
-        last = self._history.ends_of_servers.get(run.server, inf)
         for at in self._history.gone.get(run.server, ()):
             for each in self._between(run):
                 # The first loss after that time, or the one that lasted until then.
-                if each.end > at or last <= each.end:
+                if each.end > at or self._ends_with(each):
                     latest = each.begin + PATIENCE + LATE
                     if at <= end and run.started <= latest and each.begin <= end + LATE:
                         return True
@@ -243,8 +242,14 @@ class Promises:
                 yield each
 
     def _is_long(self, outage: Outage, begin: float, end: float) -> bool:
-        length = min(outage.end, end) - outage.begin
-        return outage.end > begin and length >= self._patience - LATE
+        last = inf if self._ends_with(outage) else outage.end
+        length = min(last, end) - outage.begin
+        return last > begin and length >= self._patience - LATE
+
+    def _ends_with(self, outage: Outage) -> bool:
+        """Whether the other server has ended, so that there was no link again."""
+        ended = self._history.ends_of_servers.get(outage.other, inf)
+        return ended <= outage.end
 
     # -- the client of a foreground job gets its result, a failure, or it is cut off
 

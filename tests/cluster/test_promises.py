@@ -236,6 +236,15 @@ class TestEnds:
     def test_short_and_other_outages_are_no_excuse(self, outage):
         assert broken(runs=[self.AWAY, AGAIN], outages=[outage]) == self.TWICE
 
+    def test_server_that_was_killed_is_without_the_link_from_then_on(self):
+        outages = [Outage(OWNER, OTHER, 5.5, 5.7)]
+        runs = [self.AWAY, AGAIN]
+        assert broken(runs=runs, outages=outages) == self.TWICE
+        assert broken(runs=runs, outages=outages, ends_of_servers={OTHER: 5.6}) == []
+        soon = [self.AWAY, replace(AGAIN, started=10.9)]
+        more = {"outages": outages, "ends_of_servers": {OTHER: 5.6}}
+        assert broken(runs=soon, **more) == self.TWICE
+
     LATE = replace(AGAIN, server=OTHER)
 
     REMOVED = {"ran again: a server that was removed had borrowed it": 1}
