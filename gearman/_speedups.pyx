@@ -17,8 +17,12 @@ from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_AsUTF8String, PyUnicode_CheckExact
+from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
 
 from . import _framing
 from ._framing import INVALID, MAX_BODY, _MAGICS
@@ -68,7 +72,7 @@ def encode(command, arguments=(), magic=RESPONSE):
     workers. Only the last argument may contain NUL; this is not checked. Raises
     ProtocolError if the body is larger than a header can declare (4 GiB - 1 byte).
     """
-    cdef tuple parts = tuple(arguments)
+    cdef list parts = list(arguments)
     cdef uint64_t length = len(parts) - 1 if parts else 0
     cdef uint32_t number
     cdef bint plain
@@ -95,23 +99,47 @@ def encode_request(command, values):
     as `encode` does.
     """
     cdef list packed = []
+    cdef uint64_t length = 0
+    cdef uint32_t number
     cdef bint has_nul = False
     for value in values:
         if has_nul:
             return None
-        if PyUnicode_CheckExact(value):
+        if not PyUnicode_CheckExact(value):
+            if not PyBytes_CheckExact(value):
+                return None
+        elif not PyUnicode_IS_COMPACT_ASCII(value):
             try:
                 value = PyUnicode_AsUTF8String(value)
             except UnicodeEncodeError:
                 return None
-        elif not PyBytes_CheckExact(value):
-            return None
-        has_nul = memchr(PyBytes_AS_STRING(value), 0, PyBytes_GET_SIZE(value)) != NULL
+        has_nul = memchr(utf8(value), 0, utf8_size(value)) != NULL
+        length += <uint64_t>utf8_size(value) + 1
         packed.append(value)
-    return encode(command, packed, REQUEST)
+    # Unusual requests, and so all wrong ones, are left to the reference.
+    if not packed or length > max_body or type(command) is not int:
+        return _framing.encode_request(command, packed)
+    try:
+        number = command
+    except OverflowError:
+        return _framing.encode_request(command, packed)
+    return join(number, packed, <uint32_t>length - 1, request_magic)
 
 
-cdef bytes join(uint32_t number, tuple parts, uint32_t length, uint32_t magic):
+cdef inline const unsigned char *utf8(object part) noexcept:
+    """Return where the bytes begin of bytes, or of text that is ASCII."""
+    if PyBytes_CheckExact(part):
+        return start(part)
+    return <const unsigned char *>PyUnicode_DATA(part)
+
+
+cdef inline Py_ssize_t utf8_size(object part) noexcept:
+    if PyBytes_CheckExact(part):
+        return PyBytes_GET_SIZE(part)
+    return PyUnicode_GET_LENGTH(part)
+
+
+cdef bytes join(uint32_t number, list parts, uint32_t length, uint32_t magic):
     cdef bytes packet = PyBytes_FromStringAndSize(NULL, header_size + length)
     cdef unsigned char *at = <unsigned char *>PyBytes_AS_STRING(packet)
     cdef bint first = True
@@ -121,8 +149,8 @@ cdef bytes join(uint32_t number, tuple parts, uint32_t length, uint32_t magic):
             at[0] = 0
             at += 1
         first = False
-        memcpy(at, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
-        at += PyBytes_GET_SIZE(part)
+        memcpy(at, utf8(part), utf8_size(part))
+        at += utf8_size(part)
     return packet
 
 
