@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from threading import active_count
 from typing import Any, TypeVar, Unpack, cast, overload
@@ -11,15 +11,15 @@ from . import compat as compat
 from . import util
 from .blocking import direct, job_statuses, results
 from .blocking.job_statuses import Job
+from .blocking.making import requests_of
 from .blocking.options import NamedOptions, Options, Server
 from .blocking.seams import Seams
 from .blocking.servers.order import first_open, server_order
 from .blocking.sharing import Shared
-from .blocking.uniques import random_unique
-from .blocking.waiting import Acceptance, All, One, assert_several
+from .blocking.waiting import Acceptance, All, One, assert_several, one_by_one
 from .client_core.inquiry import checked_unique, has_old_status
-from .client_core.open_requests import is_unfinished
-from .client_core.steered import steer, united
+from .client_core.open_requests import incomplete, is_unfinished
+from .client_core.steered import united
 from .client_core.submission import begin_attempt, check_attempts
 from .client_handler import GearmanClientCommandHandler
 from .connection import GearmanConnection
@@ -194,12 +194,15 @@ class GearmanClient(Shared):
         `submit_job`.
         """
         assert_several(jobs_to_submit)
-        requests = [
-            self._create_request_from_dictionary(
-                job, background=background, max_retries=max_retries
-            )
-            for job in jobs_to_submit
-        ]
+        if _MAKING.intact(self):
+            requests = requests_of(self, jobs_to_submit, background, max_retries)
+        else:
+            requests = [
+                self._create_request_from_dictionary(
+                    job, background=background, max_retries=max_retries
+                )
+                for job in jobs_to_submit
+            ]
         return self.submit_multiple_requests(
             requests, wait_until_complete=wait_until_complete, poll_timeout=poll_timeout
         )
@@ -236,7 +239,7 @@ class GearmanClient(Shared):
         """
         assert_several(job_requests)
         if job_requests:
-            submit: Callable[[GearmanJobRequest], object] = self.send_job_request
+            submit = one_by_one(self.send_job_request)
             if _SENDING.intact(self):
                 with self._exclusively():
                     submit = direct.submitter(
@@ -257,16 +260,17 @@ class GearmanClient(Shared):
     ) -> Requests:
         """Wait until all requests have ended, but not for those that were lost."""
         assert_several(job_requests)
-        if not all(request.complete for request in job_requests):
+        waiting = incomplete(job_requests)
+        if waiting:
             self.poll_connections_until_stopped(
-                self.connection_list,
-                All(job_requests, is_unfinished),
-                timeout=poll_timeout,
+                self.connection_list, All(waiting, is_unfinished), timeout=poll_timeout
             )
-        for request in job_requests:
+        for request in waiting:
             request.timed_out = not request.complete
-            if self._order.queues and not request.timed_out:
-                self._order.forget(request)
+        if self._order.queues:
+            for request in job_requests:
+                if not request.timed_out:
+                    self._order.forget(request)
         return job_requests
 
     def _handle_received(self, connection: GearmanConnection) -> None:
@@ -285,19 +289,7 @@ class GearmanClient(Shared):
         max_retries: int = 0,
     ) -> GearmanJobRequest:
         """Make the request for a job's description; add a unique if it has none."""
-        unique = job_info.get("unique") or random_unique(self.random_unique_bytes)
-        job = self.job_class(None, None, job_info["task"], unique, job_info["data"])
-        request = self.job_request_class(
-            job,
-            initial_priority=job_info.get("priority", PRIORITY_NONE),
-            background=background,
-            max_attempts=max_retries + 1,
-        )
-        if "when_to_run" in job_info or "reducer" in job_info:
-            request.when_to_run = job_info.get("when_to_run")
-            request.reducer = job_info.get("reducer")
-        if "options" in job_info and job_info["options"]:
-            steer(request, job_info["options"])
+        (request,) = requests_of(self, [job_info], background, max_retries)
         return request
 
     def send_job_request(self, current_request: GearmanJobRequest) -> GearmanJobRequest:
@@ -441,6 +433,7 @@ class GearmanClient(Shared):
         return results.get_result(self, job, wait, poll_timeout)
 
 
+_MAKING = Seams(GearmanClient, "_create_request_from_dictionary")
 _SENDING = Seams(GearmanClient, *direct.PASSED_BY, "send_job_request")
 _SUBMITTING = Seams(
     GearmanClient,

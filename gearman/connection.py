@@ -42,7 +42,7 @@ from .protocol import parse_text_command as parse_text_command
 gearman_logger = logging.getLogger(__name__)
 
 # Packets of up to this many bytes in all are sent in one write.
-_WRITE = 1 << 18
+_WRITE = 1 << 19
 # For so many seconds after its last use a connection is not checked for its end.
 _JUST_NOW = 0.001
 
@@ -273,6 +273,11 @@ class GearmanConnection:
         self._outgoing_packets.append(packet)
         self.unsent_bytes += len(packet)
 
+    def queue_all(self, packets: list[bytes], size: int) -> None:
+        """Queue packets that have so many bytes in all."""
+        self._outgoing_packets += packets
+        self.unsent_bytes += size
+
     def send_at_once(self, packet: bytes) -> bool:
         """Send a packet, if nothing is queued; return whether all of it was sent.
 
@@ -296,6 +301,10 @@ class GearmanConnection:
         if self._outgoing_buffer or not self._outgoing_packets:
             return
         packets = self._outgoing_packets
+        if self.unsent_bytes <= _WRITE and len(packets) > 1:
+            self._outgoing_buffer = b"".join(packets)
+            packets.clear()
+            return
         taken = [packets.popleft()]
         size = len(taken[0])
         while packets and size + len(packets[0]) <= _WRITE:

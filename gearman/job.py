@@ -163,6 +163,8 @@ class GearmanJobRequest:
         self.connection_attempts = 0
         self.max_connection_attempts = max_attempts
 
+        # From the object it is read in less time than from the class.
+        self._used = False
         self.initialize_request()
 
     def initialize_request(self) -> None:

@@ -8,8 +8,10 @@ methods can do the rest.
 
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil
+from typing import Any
 
 from ..client_core.steered import steered_submission
 from ..client_core.submission import begin_attempt, submission
@@ -17,12 +19,15 @@ from ..client_handler import GearmanClientCommandHandler
 from ..command_handler import GearmanCommandHandler
 from ..commands import Command
 from ..connection import GearmanConnection
-from ..constants import JOB_CREATED, JOB_PENDING
+from ..constants import JOB_CREATED, JOB_PENDING, JOB_UNKNOWN
 from ..job import Connection, GearmanJobRequest
 from ..protocol import pack_request
+from ..framing import Packet
+from ..payload import as_text
 from .inbox import command_of
 from .polling import Dialogue
 from .seams import Seams
+from .waiting import Submit
 
 _CREATED = int(Command.JOB_CREATED)
 
@@ -34,6 +39,8 @@ _PATIENCE = 1000
 # The states of requests in which a wait goes on.
 UNACCEPTED = (JOB_PENDING,)
 UNENDED = (JOB_PENDING, JOB_CREATED)
+
+Encode = Callable[[Any], str | bytes]
 
 # An open connection and its handler, both without replaced methods.
 Way = tuple[GearmanConnection, GearmanClientCommandHandler]
@@ -86,9 +93,13 @@ def packet_of(way: Way, request: GearmanJobRequest) -> bytes:
 
     Raises the same errors as `send_job_request` of the client and of the handler.
     """
+    return _packet_of(way, request, way[1].encode_data)
+
+
+def _packet_of(way: Way, request: GearmanJobRequest, encode: Encode) -> bytes:
     connection, handler = way
     begin_attempt(request, connection)
-    data = handler.encode_data(request.gearman_job.data)
+    data = encode(request.gearman_job.data)
     if request.options is None:
         packet = pack_request(*submission(request, data))
     else:
@@ -140,6 +151,8 @@ def act(way: Way) -> None:
     """
     connection, handler = way
     packets = connection.inbox.packets
+    if len(packets) > 1 and _ACCEPTING.intact(handler):
+        handler.open_requests.all_created(_handles(packets))
     while packets:
         packet = packets.popleft()
         if packet[0] == _CREATED:
@@ -152,26 +165,68 @@ def act(way: Way) -> None:
             handler.recv_command(number, **arguments)
 
 
+def _handles(packets: deque[Packet]) -> Iterator[str]:
+    """Take the first packets, as far as they are JOB_CREATED; yield their handles."""
+    while packets and packets[0][0] == _CREATED:
+        name: bytes = packets.popleft()[1][0]  # type: ignore[index]
+        try:
+            handle = name.decode()
+        except UnicodeDecodeError:
+            handle = as_text(name)
+        yield handle
+
+
 def submitter(
     connections: Sequence[GearmanConnection],
     handlers: Mapping[Connection, GearmanCommandHandler],
-    slowly: Callable[[GearmanJobRequest], object],
-) -> Callable[[GearmanJobRequest], object]:
+    slowly: Submit,
+) -> Submit:
     """Return a function that submits requests, directly as long as that is possible."""
     way = find(connections, handlers, idle=False)
     if way is None:
         return slowly
     connection, handler = way
 
-    def submit(request: GearmanJobRequest) -> None:
+    def submit(
+        waiting: deque[GearmanJobRequest], most: int, most_bytes: int
+    ) -> list[GearmanJobRequest]:
         # A connection that was lost and opened again has another handler.
         usable = connection.connected and handlers.get(connection) is handler
-        if usable and (request.options is None or knows_extensions(way)):
-            connection.queue(packet_of(way, request))
-        else:
-            slowly(request)
+        submitted = _submit_first(way, waiting, most, most_bytes) if usable else []
+        return submitted or slowly(waiting, most, most_bytes)
 
     return submit
+
+
+def _submit_first(
+    way: Way, waiting: deque[GearmanJobRequest], most: int, most_bytes: int
+) -> list[GearmanJobRequest]:
+    """Queue the first requests, up to one that was submitted or needs a question."""
+    connection, handler = way
+    encode, knows = _encoder(handler), knows_extensions(way)
+    submitted: list[GearmanJobRequest] = []
+    packets: list[bytes] = []
+    size = 0
+    try:
+        while waiting and len(packets) < most and size <= most_bytes:
+            request = waiting[0]
+            if request.state != JOB_UNKNOWN or not (knows or request.options is None):
+                break
+            waiting.popleft()
+            packet = _packet_of(way, request, encode)
+            packets.append(packet)
+            size += len(packet)
+            submitted.append(request)
+    finally:
+        connection.queue_all(packets, size)
+    return submitted
+
+
+def _encoder(handler: GearmanClientCommandHandler) -> Encode:
+    """Return what encodes workloads for a handler."""
+    if _ENCODING.intact(handler):
+        return handler.connection_manager.data_encoder.encode
+    return handler.encode_data
 
 
 # The methods that are not called: of the client (which checks these itself), of the
@@ -185,6 +240,9 @@ _HANDLER = Seams(
     GearmanClientCommandHandler,
     *("send_job_request", "send_command", "fetch_commands", "recv_command"),
 )
+# Not called for several requests, or if several packets have arrived.
+_ENCODING = Seams(GearmanClientCommandHandler, "encode_data")
+_ACCEPTING = Seams(GearmanClientCommandHandler, "recv_job_created")
 _CONNECTION = Seams(
     GearmanConnection,
     *("send_command", "_pack_command", "send_commands_to_buffer"),

@@ -13,22 +13,36 @@ from collections.abc import Callable, Iterable
 from ..constants import JOB_CREATED, JOB_PENDING, JOB_UNKNOWN
 from ..job import Connection, GearmanJobRequest
 
+# Submits the first of these requests, and perhaps the next ones on its connection: not
+# more than so many, and none after so many bytes. Takes them out, and returns them.
+# Raises an error if a request may not be submitted again.
+Submit = Callable[[deque[GearmanJobRequest], int, int], list[GearmanJobRequest]]
+
 # How many requests may be submitted and not accepted yet, and how many bytes unsent.
 MAX_UNACCEPTED = 2048
 MAX_UNSENT_BYTES = 1 << 20
 
 
-class Acceptance:
-    """Submits requests, some at a time, and again if their connection is lost.
+def one_by_one(submit: Callable[[GearmanJobRequest], object]) -> Submit:
+    """Return a function that submits one request in each call."""
 
-    `submit` is called for each submission. It raises an error if a request may not be
-    submitted again.
-    """
+    def submit_first(
+        waiting: deque[GearmanJobRequest], most: int, most_bytes: int
+    ) -> list[GearmanJobRequest]:
+        request = waiting.popleft()
+        submit(request)
+        return [request]
+
+    return submit_first
+
+
+class Acceptance:
+    """Submits requests, some at a time, and again if their connection is lost."""
 
     def __init__(
         self,
         requests: Iterable[GearmanJobRequest],
-        submit: Callable[[GearmanJobRequest], object],
+        submit: Submit,
     ) -> None:
         self._submit = submit
         self._waiting: deque[GearmanJobRequest] = deque()
@@ -39,40 +53,42 @@ class Acceptance:
             if request.state == JOB_UNKNOWN:
                 self._waiting.append(request)
             else:
-                self._expect(request)
+                self._expect([request])
 
     def __call__(self, any_activity: bool) -> bool:
         """Submit as many requests as allowed; return whether to wait for answers."""
         self._settle()
         while self._waiting and self._count < MAX_UNACCEPTED:
-            # It is enough to check this for every sixteenth request.
-            if self._count % 16 == 15 and self._unsent_bytes() > MAX_UNSENT_BYTES:
+            most_bytes = MAX_UNSENT_BYTES - self._unsent_bytes()
+            if most_bytes < 0:
                 break
-            self._submit_next()
+            self._submit_next(MAX_UNACCEPTED - self._count, most_bytes)
         return self._count > 0
 
     def submit_rest(self) -> None:
         """Submit all requests that are not submitted yet."""
         while self._waiting:
-            self._submit_next()
+            self._submit_next(MAX_UNACCEPTED, MAX_UNSENT_BYTES)
 
     def _unsent_bytes(self) -> int:
         return sum(getattr(c, "unsent_bytes", 0) for c in self._pending)
 
-    def _submit_next(self) -> None:
-        request = self._waiting.popleft()
-        if request.state == JOB_UNKNOWN:
-            self._submit(request)
-        self._expect(request)
+    def _submit_next(self, most: int, most_bytes: int) -> None:
+        if self._waiting[0].state == JOB_UNKNOWN:
+            self._expect(self._submit(self._waiting, most, most_bytes))
+        else:
+            self._expect([self._waiting.popleft()])
 
-    def _expect(self, request: GearmanJobRequest) -> None:
-        if request.state == JOB_PENDING:
-            connection = request.job.connection
+    def _expect(self, requests: list[GearmanJobRequest]) -> None:
+        """Wait for requests of one connection, if they are not answered yet."""
+        pending = [each for each in requests if each.state == JOB_PENDING]
+        if pending:
+            connection = pending[0].job.connection
             queue = self._pending.get(connection)
             if queue is None:
                 queue = self._pending[connection] = deque()
-            queue.append(request)
-            self._count += 1
+            queue += pending
+            self._count += len(pending)
 
     def _settle(self) -> None:
         for queue in self._pending.values():

@@ -156,21 +156,35 @@ class OpenRequests:
 
         Raises InvalidClientState if there is none.
         """
-        if not self.awaiting_handles:
-            raise InvalidClientState("Received a job_handle with no pending requests")
-        request = self.awaiting_handles.popleft()
-        if request.state != JOB_PENDING:
-            check_state(request, JOB_PENDING)
-        request.gearman_job.handle = handle
-        request.state = JOB_CREATED
-        if request.background:
-            self._background.append(ref(request))
-            if len(self._background) > self._enough:
-                self._background = [ref(request) for request in self._living()]
-                self._enough = max(_MANY, 2 * len(self._background))
-        else:
-            self._register(request)
+        (request,) = self.all_created((handle,))
         return request
+
+    def all_created(self, handles: Iterable[str]) -> list[GearmanJobRequest]:
+        """JOB_CREATED, with each of these handles in turn.
+
+        Raises InvalidClientState if there are more handles than submissions; `handles`
+        is read no further then.
+        """
+        awaiting = self.awaiting_handles
+        requests = []
+        for handle in handles:
+            if not awaiting:
+                text = "Received a job_handle with no pending requests"
+                raise InvalidClientState(text)
+            request = awaiting.popleft()
+            if request.state != JOB_PENDING:
+                check_state(request, JOB_PENDING)
+            request.gearman_job.handle = handle
+            request.state = JOB_CREATED
+            if request.background:
+                self._background.append(ref(request))
+            else:
+                self._register(request)
+            requests.append(request)
+        if len(self._background) > self._enough:
+            self._background = [ref(request) for request in self._living()]
+            self._enough = max(_MANY, 2 * len(self._background))
+        return requests
 
     def refused(self, code: str, text: str) -> bool:
         """ERROR: the oldest unanswered submission was refused, and gets no handle.
@@ -393,6 +407,17 @@ def _number(text: str) -> int:
         return int(float(text))
     except (ValueError, OverflowError):
         return 0
+
+
+def incomplete(requests: Iterable[GearmanJobRequest]) -> list[GearmanJobRequest]:
+    """Return the requests that are not complete; the others have not timed out."""
+    found = []
+    for request in requests:
+        if request.complete:
+            request.timed_out = False
+        else:
+            found.append(request)
+    return found
 
 
 def is_unfinished(request: GearmanJobRequest) -> bool:
