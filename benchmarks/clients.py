@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ if not __package__:
 
 import gearman  # noqa: E402
 from benchmarks import machine  # noqa: E402
-from benchmarks.client_play import LOADS  # noqa: E402
+from benchmarks.client_play import BARE, LOADS  # noqa: E402
 from benchmarks.options import add_names, add_repeat, repeat  # noqa: E402
 from benchmarks.play import Outcome  # noqa: E402
 from benchmarks.servers import (  # noqa: E402
@@ -41,6 +41,7 @@ _PATIENCE = 300.0
 JOBS = {
     "submit": (30_000, 2_000),
     "submit-at-once": (50_000, 5_000),
+    "submit-million": (1_000_000, 50_000),
     "round-trip": (10_000, 500),
     "large-result": (10, 2),
 }
@@ -55,6 +56,7 @@ class Client:
     python: str
     module: str
     environment: Mapping[str, str]
+    loads: Collection[str] = frozenset(LOADS)
 
     def play(self, load: str, port: int, jobs: int) -> Outcome:
         """Play a load once."""
@@ -79,6 +81,12 @@ def ours(server: Server) -> list[Client]:
         )
         for label, pure in builds.items()
     ]
+
+
+def bare() -> Client:
+    """Return the client that is only a socket; it submits one job at a time."""
+    loads = {"submit", "round-trip"}
+    return Client("socket", "a bare socket", sys.executable, BARE, os.environ, loads)
 
 
 def other(where: str) -> Client:
@@ -120,7 +128,7 @@ def play_all(
     for load in options.loads:
         jobs = JOBS[load][options.quick]
         for number in range(options.repeat):
-            for client in clients:
+            for client in (each for each in clients if load in each.loads):
                 text = f"{load} {number + 1}/{options.repeat}: {client.label}"
                 print(text, file=sys.stderr, flush=True)
                 with served(server) as (_, port):
@@ -132,8 +140,12 @@ def table(clients: Sequence[Client], outcomes: Sequence[Outcome]) -> str:
     headings = ["load", "client", "jobs/s", "ratio", "CPU µs/job", "ratio"]
     lines: list[list[str]] = []
     for load in dict.fromkeys(outcome.load for outcome in outcomes):
-        figures = {client.label: _figures(client, load, outcomes) for client in clients}
-        first = figures[clients[0].label]
+        figures = {
+            client.label: _figures(client, load, outcomes)
+            for client in clients
+            if load in client.loads
+        }
+        first = next(iter(figures.values()))
         lines += [
             [load, label, *_cells(mine, first)] for label, mine in figures.items()
         ]
@@ -184,7 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(sys.argv[1:] if argv is None else argv)
     server = next(found for found in find(None) if found.group.startswith("ours"))
     try:
-        clients = [*map(other, options.other), *ours(server)]
+        clients = [*map(other, options.other), bare(), *ours(server)]
     except ServerError as error:
         print(f"benchmarks/clients.py: {error}", file=sys.stderr)
         return 2

@@ -5,7 +5,16 @@ import sys
 import pytest
 
 from benchmarks.client_play import LOADS
-from benchmarks.clients import JOBS, Client, main, other, ours, served, table
+from benchmarks.clients import (
+    JOBS,
+    Client,
+    bare,
+    main,
+    other,
+    ours,
+    served,
+    table,
+)
 from benchmarks.play import Outcome
 from benchmarks.servers import Server, ServerError, find
 
@@ -61,6 +70,22 @@ def test_load_is_played(load: str, server: Server) -> None:
     assert outcome.failure == ""
     assert outcome.figures["rate"] > 0
     assert outcome.figures["cpu"] > 0
+
+
+@pytest.mark.parametrize("load", sorted(bare().loads))
+def test_bare_socket_plays_a_load(load: str, server: Server) -> None:
+    with served(server) as (_, port):
+        outcome = bare().play(load, port, 2)
+    assert outcome.failure == ""
+    assert outcome.figures["rate"] > 0
+
+
+def test_client_is_left_out_of_loads_that_it_does_not_play() -> None:
+    outcome = Outcome("large-result", "two", {"rate": 25.0, "cpu": 2.0})
+    lines = table([bare(), client("two")], [outcome]).splitlines()[2:]
+    assert [cells(line)[:4] for line in lines] == [
+        ["large-result", "two", "25", "1.00x"]
+    ]
 
 
 def test_client_that_fails_says_why(server: Server) -> None:
