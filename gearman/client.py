@@ -252,7 +252,7 @@ class GearmanClient(Shared):
             with self._exclusively():
                 accepting.submit_rest()
         for request in job_requests:
-            request.timed_out = request.state == JOB_PENDING
+            request.timed_out = request.last_state == JOB_PENDING
         return job_requests
 
     def wait_until_jobs_completed(

@@ -131,6 +131,15 @@ class JobException:
     traceback: str
 
 
+class Session:
+    """The time from the opening of a connection until it is lost."""
+
+    __slots__ = ("is_over",)
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+
 class GearmanJobRequest:
     """What a client knows of a job: its state, its result, its updates.
 
@@ -145,6 +154,12 @@ class GearmanJobRequest:
     reducer: str | bytes | None = None
     options: JobOptions | Mapping[str, object] | None = None
     bound_to: Connection | None = None
+
+    # The state that was set last; `state` may differ when the session is over in which
+    # a background job was accepted. So a connection needs no references to such
+    # requests, each of which would cost as much as a job in the collector of cycles.
+    last_state = JOB_UNKNOWN
+    session: Session | None = None
 
     _used = False
 
@@ -171,7 +186,7 @@ class GearmanJobRequest:
         """Drop all received data, and make the state JOB_UNKNOWN."""
         self.result: Any = None
         self.exception: Any = None
-        self.state = JOB_UNKNOWN
+        self.last_state = JOB_UNKNOWN
         self.timed_out = False
         # Access to __dict__ would create one, which most requests do not need.
         if self._used:
@@ -216,6 +231,19 @@ class GearmanJobRequest:
         return self.status
 
     @property
+    def state(self) -> str:
+        """How far the job is, as far as the client knows."""
+        state = self.last_state
+        if state == JOB_CREATED and self.session is not None and self.session.is_over:
+            return JOB_UNKNOWN
+        return state
+
+    @state.setter
+    def state(self, state: str) -> None:
+        self.last_state = state
+        self.session = None
+
+    @property
     def job(self) -> GearmanJob:
         """The job of this request."""
         return self.gearman_job
@@ -227,8 +255,11 @@ class GearmanJobRequest:
         That is so when a background job was accepted, or a foreground job has ended.
         """
         if self.background:
-            return self.state == JOB_CREATED
-        return self.state in (JOB_FAILED, JOB_COMPLETE)
+            # The same as `state`, without the time for a call.
+            session = self.session
+            is_lost = session is not None and session.is_over
+            return self.last_state == JOB_CREATED and not is_lost
+        return self.last_state in (JOB_FAILED, JOB_COMPLETE)
 
     @property
     def exception_details(self) -> JobException | None:

@@ -20,10 +20,10 @@ from ..command_handler import GearmanCommandHandler
 from ..commands import Command
 from ..connection import GearmanConnection
 from ..constants import JOB_CREATED, JOB_PENDING, JOB_UNKNOWN
-from ..job import Connection, GearmanJobRequest
-from ..protocol import pack_request
 from ..framing import Packet
+from ..job import Connection, GearmanJobRequest
 from ..payload import as_text
+from ..protocol import pack_request
 from .inbox import command_of
 from .polling import Dialogue
 from .seams import Seams
@@ -210,7 +210,9 @@ def _submit_first(
     try:
         while waiting and len(packets) < most and size <= most_bytes:
             request = waiting[0]
-            if request.state != JOB_UNKNOWN or not (knows or request.options is None):
+            if request.last_state != JOB_UNKNOWN:
+                break
+            if not knows and request.options is not None:
                 break
             waiting.popleft()
             packet = _packet_of(way, request, encode)

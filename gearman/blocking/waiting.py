@@ -50,7 +50,8 @@ class Acceptance:
         self._pending: dict[Connection | None, deque[GearmanJobRequest]] = {}
         self._count = 0
         for request in requests:
-            if request.state == JOB_UNKNOWN:
+            # Most are new: the second question takes longer.
+            if request.last_state == JOB_UNKNOWN or request.state == JOB_UNKNOWN:
                 self._waiting.append(request)
             else:
                 self._expect([request])
@@ -81,7 +82,7 @@ class Acceptance:
 
     def _expect(self, requests: list[GearmanJobRequest]) -> None:
         """Wait for requests of one connection, if they are not answered yet."""
-        pending = [each for each in requests if each.state == JOB_PENDING]
+        pending = [each for each in requests if each.last_state == JOB_PENDING]
         if pending:
             connection = pending[0].job.connection
             queue = self._pending.get(connection)
@@ -92,10 +93,10 @@ class Acceptance:
 
     def _settle(self) -> None:
         for queue in self._pending.values():
-            while queue and queue[0].state != JOB_PENDING:
+            while queue and queue[0].last_state != JOB_PENDING:
                 request = queue.popleft()
                 self._count -= 1
-                if request.state == JOB_UNKNOWN:
+                if request.last_state == JOB_UNKNOWN:
                     self._waiting.append(request)
 
 

@@ -15,7 +15,6 @@ When the connection is lost, a request that is PENDING or CREATED becomes UNKNOW
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from weakref import ref
 
 from ..constants import (
     JOB_COMPLETE,
@@ -25,16 +24,13 @@ from ..constants import (
     JOB_UNKNOWN,
 )
 from ..errors import InvalidClientState
-from ..job import GearmanJobRequest, JobStatus, UniqueStatus
+from ..job import GearmanJobRequest, JobStatus, Session, UniqueStatus
 from ..payload import Payload
 from .results import ResultAnswer, reported
 from .server_options import ServerOptions
 from .submission import check_state
 
 gearman_logger = logging.getLogger(__name__)
-
-# References to background requests are checked for dead ones from this number on.
-_MANY = 1024
 
 Requests = tuple[GearmanJobRequest, ...]
 
@@ -48,15 +44,13 @@ class OpenRequests:
 
     `awaiting_handles` has the submitted requests that are not answered yet, in their
     order. `by_handle` has the requests that may get an update, a result or a status.
-    Accepted background requests are kept by weak references only.
+    Accepted background requests are not kept: they look at the session.
     """
 
     def __init__(self) -> None:
         self.awaiting_handles: deque[GearmanJobRequest] = deque()
         self.by_handle: dict[str | None, GearmanJobRequest] = {}
-        # Accepted background requests: they become unknown if the connection is lost.
-        self._background: list[ref[GearmanJobRequest]] = []
-        self._enough = _MANY
+        self._session = Session()
         # Requests that have joined one job, by its handle.
         self._joined: dict[str | None, deque[GearmanJobRequest]] = {}
         # Unanswered GET_STATUS_UNIQUE, in their order; and unanswered GET_STATUS for
@@ -85,7 +79,7 @@ class OpenRequests:
 
     def submitted(self, request: GearmanJobRequest) -> None:
         """Expect the handle of a request that was JOB_UNKNOWN."""
-        request.state = JOB_PENDING
+        request.last_state = JOB_PENDING
         self.awaiting_handles.append(request)
 
     def hold(self, request: GearmanJobRequest, data: str | bytes) -> None:
@@ -142,9 +136,13 @@ class OpenRequests:
                 self.by_handle[handle] = joined[0]
 
     def lost(self) -> list[GearmanJobRequest]:
-        """The connection is lost: make all open requests JOB_UNKNOWN; return them."""
+        """The connection is lost: make all open requests JOB_UNKNOWN.
+
+        Returns those that still expected something: not accepted background requests.
+        """
+        self._session.is_over = True
         requests = [request for request, _ in self._held]
-        requests += [*self.awaiting_handles, *self._living(), *self._in_flight()]
+        requests += [*self.awaiting_handles, *self._in_flight()]
         for request in requests:
             request.state = JOB_UNKNOWN
         return requests
@@ -172,18 +170,15 @@ class OpenRequests:
                 text = "Received a job_handle with no pending requests"
                 raise InvalidClientState(text)
             request = awaiting.popleft()
-            if request.state != JOB_PENDING:
+            if request.last_state != JOB_PENDING:
                 check_state(request, JOB_PENDING)
             request.gearman_job.handle = handle
-            request.state = JOB_CREATED
+            request.last_state = JOB_CREATED
             if request.background:
-                self._background.append(ref(request))
+                request.session = self._session
             else:
                 self._register(request)
             requests.append(request)
-        if len(self._background) > self._enough:
-            self._background = [ref(request) for request in self._living()]
-            self._enough = max(_MANY, 2 * len(self._background))
         return requests
 
     def refused(self, code: str, text: str) -> bool:
@@ -322,13 +317,6 @@ class OpenRequests:
         tell({**status, "unique": unique, "clients": _number(clients)})
 
     # The requests of a handle.
-
-    def _living(self) -> Iterable[GearmanJobRequest]:
-        """Yield the accepted background requests that the program still refers to."""
-        for reference in self._background:
-            request = reference()
-            if request is not None:
-                yield request
 
     def _in_flight(self) -> Iterable[GearmanJobRequest]:
         for handle in self.by_handle:

@@ -33,7 +33,7 @@ def begin_attempt(request: GearmanJobRequest, connection: Connection) -> None:
     """
     if request.connection_attempts >= request.max_connection_attempts:
         check_attempts(request)
-    if request.state != JOB_UNKNOWN:
+    if request.last_state != JOB_UNKNOWN:
         check_state(request, JOB_UNKNOWN)
     request.gearman_job.connection = connection
     request.connection_attempts += 1

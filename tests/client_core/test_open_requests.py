@@ -2,6 +2,7 @@
 
 import gc
 import json
+import weakref
 
 import pytest
 
@@ -140,10 +141,39 @@ def test_lost_requests_are_unknown(core: OpenRequests) -> None:
     assert (states, ended.state) == ({JOB_UNKNOWN}, JOB_FAILED)
 
 
-def test_references_to_forgotten_requests_are_swept_out(core: OpenRequests) -> None:
-    for number in range(5000):
-        accepted(core, f"H:{number}", background=True)
-    assert len(core._background) <= 1024
+def test_an_accepted_background_request_is_not_kept(core: OpenRequests) -> None:
+    kept = weakref.ref(accepted(core, background=True))
+    assert kept() is None
+
+
+def test_a_background_request_may_be_accepted_after_a_loss(core: OpenRequests) -> None:
+    one = accepted(core, background=True)
+    assert (one.state, one.complete) == (JOB_CREATED, True)
+    core.lost()
+    assert (one.state, one.complete) == (JOB_UNKNOWN, False)
+    later = OpenRequests()
+    later.submitted(one)
+    assert one.state == JOB_PENDING
+    later.created("H:2")
+    assert (one.state, one.complete) == (JOB_CREATED, True)
+
+
+def test_a_state_that_is_set_outlasts_the_session(core: OpenRequests) -> None:
+    one = accepted(core, background=True)
+    one.state = JOB_CREATED
+    core.lost()
+    assert one.state == JOB_CREATED
+
+
+def test_several_handles_are_for_the_oldest_requests(core: OpenRequests) -> None:
+    first, second = request(), request(background=True)
+    core.submitted(first)
+    core.submitted(second)
+    handles = iter(["H:1", "H:2", "H:3", "H:4"])
+    with pytest.raises(InvalidClientState, match="no pending"):
+        core.all_created(handles)
+    assert [each.job.handle for each in (first, second)] == ["H:1", "H:2"]
+    assert next(handles) == "H:4"
 
 
 @pytest.mark.parametrize(("known", "kept"), [("1", True), ("0", False)])
