@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,8 @@ from .fleet import Fleet, fleet
 from .players import playing
 
 pytestmark = pytest.mark.interop
+
+EXPIRED = "has not renewed its lease"
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +76,9 @@ def test_others_take_over_from_one_that_was_killed_and_share_with_one_that_joins
 ):
     async def story(running):
         assert running.owned() == [21, 21, 22]
-        began = time.monotonic()
         await running.remove(running.servers[0], signal.SIGKILL)
         await running.balanced()
-        assert time.monotonic() - began < 1 + 3
+        assert any(server.said(EXPIRED) for server in running.servers)
         assert running.owned() == [32, 32]
         await played(running)
         await (await running.add()).ready()
@@ -92,7 +92,7 @@ def test_stopped_server_gives_up_its_shards_when_it_goes_on(database):
     async def story(running):
         old, new = running.servers
         old.process.send_signal(signal.SIGSTOP)
-        await new.says("has not renewed its lease: its 32 shards are free")
+        await new.says(f"{EXPIRED}: its 32 shards are free")
         await played(running)
         old.process.send_signal(signal.SIGCONT)
         # Its keeper finds out, or a commit does.
@@ -110,7 +110,7 @@ def test_server_that_is_cut_off_gives_up_its_shards(database):
         old, new = running.servers
         running.network(old).cut()
         await old.says("stored jobs are held until it is renewed")
-        await new.says("has not renewed its lease")
+        await new.says(EXPIRED)
         await played(running)
         running.network(old).heal()
         running.network(old).sever()
@@ -122,13 +122,12 @@ def test_server_that_is_cut_off_gives_up_its_shards(database):
 
 def test_server_that_is_stopped_properly_is_replaced_at_once(database):
     async def story(running):
-        began = time.monotonic()
         await running.remove(running.servers[0], signal.SIGTERM)
         await running.balanced()
-        assert time.monotonic() - began < 10
+        assert not any(server.said(EXPIRED) for server in running.servers)
 
-    # A server that has joined waits for half of the lease.
-    play(database, story, lease=20)
+    # Long enough not to end meanwhile; who joins waits for half of it.
+    play(database, story, lease=10)
 
 
 def test_drained_server_gives_its_shards_away_and_ends(database):
