@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,9 +155,7 @@ def test_every_error_is_a_sentence(answer: bytes, said: str) -> None:
 def test_redis_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gearman.queues.redis.wire.ANSWER", 0.1)
     with socket.create_server((HOST, 0)) as listener:
-        began = time.monotonic()
         start_error("sent nothing for 0.1 seconds", **at(listener.getsockname()[1]))
-        assert time.monotonic() - began < DEADLINE
 
 
 def test_redis_that_stands_still_is_given_up(
