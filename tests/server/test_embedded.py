@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -373,12 +372,3 @@ def test_process_ends_with_the_one_that_started_it() -> None:
         address = parent.stdout.readline().strip()
         parent.kill()
     until(lambda: is_refused(address))
-
-
-def test_server_in_a_thread_starts_soon() -> None:
-    with embedded.server():
-        pass
-    start = time.monotonic()
-    with embedded.server():
-        pass
-    assert time.monotonic() - start < DEADLINE / 20
