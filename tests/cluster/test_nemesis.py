@@ -6,11 +6,12 @@ import random
 import pytest
 
 from tests.queues.backend_galera import Galera, GaleraDatabase
+from tests.servers import DEADLINE
 
 from .nemesis import survive
 from .places import PLACES
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(30 * DEADLINE)]
 
 
 def a_seed() -> int:

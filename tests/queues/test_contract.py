@@ -517,7 +517,7 @@ class Restarts(RuleBasedStateMachine):
 EXAMPLES = 10 if STRICT else 40
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(30 * DEADLINE)
 def test_any_commits_and_restarts_keep_exactly_the_jobs_left(backend: Backend) -> None:
     machine = type("Restarts", (Restarts,), {"backend": backend})
     run_state_machine_as_test(

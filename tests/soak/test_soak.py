@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from tests.servers import DEADLINE
 from tests.soak.run import Soak
 
 # It uses the C tools if they are installed, and runs on one Python only.
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(30 * DEADLINE)]
 
 WAVES = 3
 SECONDS = 4

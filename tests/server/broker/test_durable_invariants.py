@@ -18,6 +18,7 @@ from gearman.server.storage.journal import Journal, jobs_of
 from tests.server.broker.sizes import counted, counted_for
 from tests.server.broker.steered import policies_of
 from tests.server.conftest import Server
+from tests.servers import DEADLINE
 
 UNIQUES = (b"u", b"")
 ANSWERS = (Command.JOB_CREATED, Command.ERROR)
@@ -365,5 +366,5 @@ def lasting(extra):
 
 TestCrashes = Crashes.TestCase
 TestCrashes.settings = settings(max_examples=400, stateful_step_count=30)
-# No time limit, since other programs may keep the processor busy.
-pytestmark = pytest.mark.timeout(300)
+# It takes no time but the processor's, which other programs may have.
+pytestmark = pytest.mark.timeout(30 * DEADLINE)

@@ -32,6 +32,7 @@ from gearman.server.broker.states import (
 from gearman.server.broker.steering.values import dead_of, retries_of, steered
 from tests.server.broker.sizes import counted, counted_for
 from tests.server.conftest import Server
+from tests.servers import DEADLINE
 
 FUNCTIONS = (b"f", b"g")
 UNIQUES = (b"", b"", b"u", b"v", b"-")
@@ -600,5 +601,5 @@ class Peers(RuleBasedStateMachine):
 
 TestPeers = Peers.TestCase
 TestPeers.settings = settings(max_examples=400, stateful_step_count=40)
-# No time limit, since other programs may keep the processor busy.
-pytestmark = pytest.mark.timeout(300)
+# It takes no time but the processor's, which other programs may have.
+pytestmark = pytest.mark.timeout(30 * DEADLINE)
