@@ -35,6 +35,10 @@ ANY_BUILD = (
     *("tasks/runner/test_processes.py", "tasks/runner/test_no_job_is_lost.py"),
     *("tasks/runner/test_main.py", "tasks/runner/test_screen.py"),
     "test_docs_workers.py",
+    # The plugins, and what the server does when they fail, are plain Python.
+    *("crash/test_memcached.py", "crash/test_mysql.py", "crash/test_postgres.py"),
+    *("crash/test_redis.py", "crash/test_books.py", "cluster/test_failover.py"),
+    "interop/test_prometheus.py",
 )
 # Foreign programs, crashes, and what takes long.
 INTEROP = ("benchmarks/", "crash/", "interop/")
