@@ -40,6 +40,16 @@ ANY_BUILD = (
     *("crash/test_redis.py", "crash/test_books.py", "cluster/test_failover.py"),
     "interop/test_prometheus.py",
 )
+# What databases do with statements of a plugin, and whether they are the right ones,
+# no Python changes; with each one, `interop` uses each plugin while things are killed.
+# SQL functions run inside of a database.
+ANY_PYTHON = (
+    *("queues/test_memcached", "queues/test_mysql", "queues/test_postgres"),
+    *("queues/test_redis", "queues/test_register_contract.py"),
+    *("queues/test_shared_tables.py", "queues/test_inbox_sql.py"),
+    *("sql/test_docs.py", "sql/test_results.py", "sql/test_udf"),
+    "monitor/web/test_schema.py",
+)
 # Foreign programs, crashes, and what takes long.
 INTEROP = ("benchmarks/", "crash/", "interop/")
 NOT_BUILT = (
@@ -90,7 +100,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def _marks(path: Path) -> dict[str, set[bool]]:
     """Tell for each mark whether tests of a file have it: {True}, {False}, or both."""
     name = str(path.relative_to(TESTS))
-    always = {"any_build": ANY_BUILD, "interop": INTEROP, "packaging": ()}
+    always = {
+        "any_build": ANY_BUILD,
+        "any_python": ANY_PYTHON,
+        "interop": INTEROP,
+        "packaging": (),
+    }
     # A fixture may have marks, too.
     folders = path.relative_to(TESTS).parents[:-1]
     near = [path, *(TESTS / folder / "conftest.py" for folder in folders)]
@@ -103,7 +118,7 @@ def _marks(path: Path) -> dict[str, set[bool]]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark slow tests, and those that one build is enough for."""
+    """Mark slow tests, and those that one build or one Python is enough for."""
     unnamed = set()
     for item in items:
         for mark, has in _marks(item.path).items():

@@ -5,10 +5,13 @@ Each is a context manager that gets an empty folder, starts the back end, and yi
 installed, it calls `tests.servers.missing`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
+
+import pytest
+from _pytest.mark import ParameterSet
 
 from .backend import Backend
 from .backend_flatfile import flatfile
@@ -31,3 +34,14 @@ BACKENDS: Final[dict[str, Callable[[Path], AbstractContextManager[Backend]]]] = 
     "sqlite": sqlite("native"),
     "sqlite-gearmand": sqlite("gearmand"),
 }
+
+# Those that are other programs.
+_PROGRAMS: Final = {"memcached", "mysql", "postgres", "redis"}
+
+
+def marked(names: Iterable[str]) -> list[ParameterSet]:
+    """Return names as parameters; one Python is enough for tests of other programs."""
+    return [
+        pytest.param(name, marks=[pytest.mark.any_python] if name in _PROGRAMS else [])
+        for name in names
+    ]

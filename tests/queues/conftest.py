@@ -14,7 +14,7 @@ from .backend_mysql import Daemon, daemon
 from .backend_mysql import Database as MysqlDatabase
 from .backend_postgres import Cluster, Database, cluster
 from .backend_redis import Redis, running
-from .backends import BACKENDS
+from .backends import BACKENDS, marked
 from .shared_tables import Table, server_of
 from .test_register_contract import ONE, TWO, Server
 
@@ -31,7 +31,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(f"gearman.queues.mysql.{module}.LOCK", 1)
 
 
-@pytest.fixture(scope="session", params=BACKENDS)
+# Those that are other programs have mark.any_python.
+@pytest.fixture(scope="session", params=marked(BACKENDS))
 def backend(
     request: pytest.FixtureRequest, backends: Callable[[str], Backend]
 ) -> Backend:

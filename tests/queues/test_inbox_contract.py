@@ -9,6 +9,7 @@ from gearman.errors import QueueError, StartupError
 from gearman.queue import InboxRow, StoredJob
 from tests.queues.backend import Backend
 from tests.queues.backend_postgres import STRICT
+from tests.queues.backends import marked
 from tests.queues.inboxes import BOXES, Box
 from tests.servers import DEADLINE
 
@@ -18,7 +19,7 @@ ALL = (100, 1_000_000, ())
 pytestmark = pytest.mark.any_build
 
 
-@pytest.fixture(params=BOXES)
+@pytest.fixture(params=marked(BOXES))
 def box(
     request: pytest.FixtureRequest, backends: Callable[[str], Backend]
 ) -> Iterator[Box]:
