@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import gearman
@@ -93,11 +94,17 @@ class Server:
 
 def find(floor: Path | None) -> list[Server]:
     """Return the installed servers, and the minimal one if it was built."""
-    found = [*_ours(), *_foreign()]
+    found = [*_installed()]
     if floor is not None:
         command = (str(floor), "{port}")
         found.append(Server("floor", "floor", "bare C epoll loop", command))
     return found
+
+
+@cache
+def _installed() -> tuple[Server, ...]:
+    """Return the installed servers; each is started once, to tell its version."""
+    return (*_ours(), *_foreign())
 
 
 def _ours() -> Iterator[Server]:
