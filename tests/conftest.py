@@ -39,16 +39,18 @@ ANY_BUILD = (
     *("crash/test_memcached.py", "crash/test_mysql.py", "crash/test_postgres.py"),
     *("crash/test_redis.py", "crash/test_books.py", "cluster/test_failover.py"),
     "interop/test_prometheus.py",
+    # They read the source.
+    *("test_imports.py", "test_rooms.py"),
 )
-# What databases do with statements of a plugin, and whether they are the right ones,
-# no Python changes; with each one, `interop` uses each plugin while things are killed.
-# SQL functions run inside of a database.
+# No Python changes what a database does with the statements of a plugin; `interop` uses
+# each plugin on the newest one, and kills its server meanwhile. Functions of SQL run
+# inside of a database. Some tests read the source, or send all that a schema allows.
 ANY_PYTHON = (
     *("queues/test_memcached", "queues/test_mysql", "queues/test_postgres"),
     *("queues/test_redis", "queues/test_register_contract.py"),
     *("queues/test_shared_tables.py", "queues/test_inbox_sql.py"),
     *("sql/test_docs.py", "sql/test_results.py", "sql/test_udf"),
-    "monitor/web/test_schema.py",
+    *("monitor/web/test_schema.py", "test_imports.py", "test_rooms.py"),
 )
 # Foreign programs, crashes, and what takes long.
 INTEROP = ("benchmarks/", "crash/", "interop/")
