@@ -44,11 +44,13 @@ ANY_BUILD = (
 )
 # No Python changes what a database does with the statements of a plugin; `interop` uses
 # each plugin on the newest one, and kills its server meanwhile. Functions of SQL run
-# inside of a database. Some tests read the source, or send all that a schema allows.
+# inside of a database. Others read the source, or have many cases of what has fewer on
+# each Python.
 ANY_PYTHON = (
     *("queues/test_memcached", "queues/test_mysql", "queues/test_postgres"),
     *("queues/test_redis", "queues/test_register_contract.py"),
     *("queues/test_shared_tables.py", "queues/test_inbox_sql.py"),
+    "queues/test_flatfile_crashes.py",
     *("sql/test_docs.py", "sql/test_results.py", "sql/test_udf"),
     *("monitor/web/test_schema.py", "test_imports.py", "test_rooms.py"),
 )

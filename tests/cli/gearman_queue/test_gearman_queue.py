@@ -15,7 +15,7 @@ from gearman.queue import HIGH, LOW, StoredJob
 from tests import servers
 from tests.cli.tools import Outcome, Terminal, our_tool, outcome
 from tests.queues.backend import Arguments, Backend, Store
-from tests.queues.backends import BACKENDS
+from tests.queues.backends import BACKENDS, marked
 from tests.queues.sqlite_files import content, fill, opened, sql
 from tests.servers import DEADLINE
 from tests.wire import Peer
@@ -293,7 +293,8 @@ def test_ctrl_c_tells_what_was_done(path: Path, number: int, status: int) -> Non
 
 # -- servers and their stores
 
-LASTING = [name for name in BACKENDS if name != "memory"]
+# Those that are other programs have mark.any_python.
+LASTING = marked(name for name in BACKENDS if name != "memory")
 
 
 @pytest.fixture(scope="module", params=LASTING)
