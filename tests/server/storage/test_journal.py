@@ -137,6 +137,12 @@ def test_what_is_kept_of_options_and_attempts_counts_as_it_was(
     assert len(changes.take()) == 2
 
 
+def test_record_without_data_is_a_removal():
+    changes, kept = Journal(), Record(8, b"kept")
+    changes.write_records([Record(7, b""), kept])
+    assert changes.take() == {7: None, 8: kept}
+
+
 def test_it_is_full_of_so_many_jobs_until_there_is_an_outcome(jobs):
     (job,) = jobs(1)
     changes = Journal()
