@@ -54,6 +54,12 @@ ANY_PYTHON = (
     *("sql/test_docs.py", "sql/test_results.py", "sql/test_udf"),
     *("monitor/web/test_schema.py", "test_imports.py", "test_rooms.py"),
 )
+# They have a great many cases. To watch these for coverage takes three times as long,
+# and others reach the same lines.
+UNWATCHED = (
+    *("server/broker/test_invariants.py", "server/broker/test_durable_invariants.py"),
+    "fuzz/",
+)
 # Foreign programs, crashes, and what takes long.
 INTEROP = ("benchmarks/", "crash/", "interop/")
 NOT_BUILT = (
@@ -109,6 +115,7 @@ def _marks(path: Path) -> dict[str, set[bool]]:
         "any_python": ANY_PYTHON,
         "interop": INTEROP,
         "packaging": (),
+        "unwatched": UNWATCHED,
     }
     # A fixture may have marks, too.
     folders = path.relative_to(TESTS).parents[:-1]
@@ -122,7 +129,7 @@ def _marks(path: Path) -> dict[str, set[bool]]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark slow tests, and those that one build or one Python is enough for."""
+    """Mark slow tests, and those that need not run in each environment."""
     unnamed = set()
     for item in items:
         for mark, has in _marks(item.path).items():
