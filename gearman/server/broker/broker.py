@@ -292,7 +292,7 @@ class Broker:
             self._joined(job, background)
         if not background:
             jobs.join(job, peer)
-        if job.receipts is not None and (background or job.state == PENDING):
+        if job.receipts is not None and (background or job.state in (PENDING, AWAY)):
             return self.answers.owe(receipt, peer, job)
         if receipt is None and not peer.receipts:
             return peer.send(JOB_CREATED, (job.handle,))

@@ -146,6 +146,21 @@ class TestCoalesced:
         first, second = got(pair, client, other)
         assert first == second != []
 
+    def test_client_that_joins_without_a_link_to_the_new_owner_waits_as_well(self):
+        three = Joined(3)
+        first, second = three.member(1).connect(), three.member(1).connect()
+        unique = three.unique_of(2)
+        assert first.send(C.SUBMIT_JOB, b"f", unique, b"w") == []
+        three.cut(1, 3)
+        three.own([3 if owner == 2 else owner for owner in three.owners])
+        assert second.send(C.SUBMIT_JOB, b"f", unique, b"w") == []
+        worker = three.member(2).connect().can_do()
+        told = got(three, first, second)
+        handle = worker.grab() or b""
+        assert told == [[(C.JOB_CREATED, handle)]] * 2
+        worker.send(C.WORK_COMPLETE, handle, b"r")
+        assert got(three, first, second) == [[(C.WORK_COMPLETE, handle, b"r")]] * 2
+
     def test_background_submission_makes_it_a_background_job(self, pair):
         client = pair.member(1).connect()
         handle = submitted(pair, client, pair.unique_of(2))
