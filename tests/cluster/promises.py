@@ -19,8 +19,9 @@ from .history import NOBODY, Answer, History, Outage, Run, Submission
 # Seconds by which a log may tell later of a link than the server knew it.
 LATE = 0.5
 
-# Seconds after which a link that tells nothing is closed.
-SILENCE = PING * MISSED
+# Seconds after which a link that tells nothing is closed, at the latest: the first
+# ping is sent up to a second later.
+SILENCE = PING * (MISSED + 1) + LATE
 
 
 def shard_of(handle: bytes) -> int:
@@ -67,11 +68,16 @@ class Promises:
             runs = [run for run in self._runs.get(it.handle, ()) if run.result < inf]
             if not runs:
                 yield f"job {it.job} was acknowledged, and is lost"
-            elif all(self._known_end(run, run.server) < it.sent for run in runs):
+            elif all(self._knew_end(run, run.server, it.sent) for run in runs):
                 if self._stood_still(it):
                     self.allowed["joined while a server stood still"] += 1
                 else:
                     yield f"job {it.job} has joined one that had ended before"
+
+    def _knew_end(self, run: Run, server: int, at: float) -> bool:
+        """Whether a server knew for sure at a time that a run had ended before."""
+        # Most have not, and the rest takes long.
+        return run.ended < at and self._known_end(run, server) < at
 
     def _known_end(self, run: Run, server: int) -> float:
         """Return when a server knows that a job has ended, at the latest.
@@ -85,10 +91,10 @@ class Promises:
             return run.ended
         begin, soon = run.started - SILENCE, run.ended + SILENCE
         concerned = {owner, run.server, server}
-        calm = not self._changed(shard, begin, soon)
+        calm = not self._changed(shard, run.started, soon)
         if calm and not self._disturbed(concerned, begin, soon):
             return soon
-        return run.ended + self._patience
+        return soon + self._patience
 
     def _disturbed(self, servers: set[int], begin: float, end: float) -> bool:
         """Whether some servers could not always talk to each other."""
@@ -265,7 +271,7 @@ class Promises:
             if it.answer is Answer.RESULT:
                 if run is None or not self._is_same(it, run):
                     yield f"job {it.job} got the result of something else"
-                elif self._known_end(run, it.server) < it.sent:
+                elif self._knew_end(run, it.server, it.sent):
                     yield f"job {it.job} got a result from before it was submitted"
             elif it.answer is Answer.FAIL and not self._was_started(it):
                 yield f"job {it.job} failed, and no worker has got it"
@@ -273,9 +279,9 @@ class Promises:
     def _was_started(self, it: Submission) -> bool:
         """Whether a run of a job begins while its client waits, or joins a run."""
         return any(
-            self._is_same(it, run)
-            and run.started < it.answered
-            and self._known_end(run, it.server) > it.sent
+            run.started < it.answered
+            and self._is_same(it, run)
+            and not self._knew_end(run, it.server, it.sent)
             for run in self._history.runs
         )
 

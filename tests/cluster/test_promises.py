@@ -1,7 +1,7 @@
 """The judge of histories: it finds each broken promise, and knows what is allowed.
 
 The lease is a second, so a server does without another one after 6 seconds. A link that
-tells nothing is closed after 3. The server 4730 owns all shards, if nothing else is
+tells nothing is closed after 4.5. The server 4730 owns all shards, if nothing else is
 said.
 """
 
@@ -117,8 +117,8 @@ class TestJoinedJobs:
     AWAY = replace(DONE, server=OTHER)
 
     def test_end_at_another_server_is_known_before_a_silent_link_is_closed(self):
-        assert self.joined(7.5, 7.8, self.AWAY) == ([], {})
-        assert self.joined(8.5, 8.8, self.AWAY) == (self.LATE, {})
+        assert self.joined(9.4, 9.8, self.AWAY) == ([], {})
+        assert self.joined(9.6, 9.8, self.AWAY) == (self.LATE, {})
 
     @pytest.mark.parametrize(
         "trouble",
@@ -131,21 +131,21 @@ class TestJoinedJobs:
         ],
     )
     def test_end_at_another_server_is_known_later_after_trouble(self, trouble):
-        assert self.joined(10.5, 10.8, self.AWAY, **trouble) == ([], {})
-        assert self.joined(11.5, 11.8, self.AWAY, **trouble) == (self.LATE, {})
+        assert self.joined(15.4, 15.8, self.AWAY, **trouble) == ([], {})
+        assert self.joined(15.6, 15.8, self.AWAY, **trouble) == (self.LATE, {})
 
     @pytest.mark.parametrize(
         "trouble",
         [
             {"outages": [Outage(4732, OTHER, 5.5, 7.0)]},
-            {"outages": [Outage(OWNER, OTHER, 8.1, 9.0)]},
+            {"outages": [Outage(OWNER, OTHER, 9.6, 9.9)]},
             {"pauses": {4732: [(4.5, 5.5)]}},
-            {"slow": {OTHER: [(-0.5, -0.1)]}},
+            {"slow": {OTHER: [(-2.5, -1.6)]}},
             {"changes": {HOME - 1: [Change(6.0, OTHER)]}},
         ],
     )
     def test_other_trouble_is_no_excuse(self, trouble):
-        assert self.joined(8.5, 8.8, self.AWAY, **trouble) == (self.LATE, {})
+        assert self.joined(9.6, 9.8, self.AWAY, **trouble) == (self.LATE, {})
 
     def test_server_that_stood_still_may_let_one_join_late(self):
         allowed = {"joined while a server stood still": 1}
@@ -332,7 +332,7 @@ class TestForegroundJobs:
         first = replace(AWAITED, unique=UNIQUE)
         late = replace(first, job=2, server=OTHER, sent=5.5, created=5.6, answered=5.7)
         assert broken([first, late]) == []
-        later = replace(late, sent=8.5, created=8.6, answered=8.7)
+        later = replace(late, sent=9.6, created=9.7, answered=9.8)
         told = broken([first, later])
         assert told == ["job 2 got a result from before it was submitted"]
 
