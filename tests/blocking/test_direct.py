@@ -28,6 +28,7 @@ SEAMS = [
             *("poll_connections_until_stopped", "poll_connections_once"),
             *("handle_connection_activity", "handle_read", "handle_write"),
             *("submit_multiple_requests", "wait_until_jobs_accepted"),
+            "_create_request_from_dictionary",
         )
     ),
     *(
@@ -274,6 +275,69 @@ def test_what_cannot_be_sent_leaves_the_connection_alone(
     assert connection.gearman_socket is opened
     assert earlier.complete
     assert client.submit_job(task, "", background=True).complete
+
+
+def test_what_comes_before_a_wrong_job_is_submitted(server: Server, task: str) -> None:
+    with gearman.GearmanClient([server.address]) as client:
+        client.submit_job(task, "", background=True)
+        jobs: list[Any] = [{"task": task, "data": data} for data in ("a", "b", 5, "c")]
+        requests = [
+            client._create_request_from_dictionary(job, background=True) for job in jobs
+        ]
+        with pytest.raises(TypeError, match="not int"):
+            client.submit_multiple_requests(requests)
+        states = [request.state for request in requests]
+        assert states == ["PENDING", "PENDING", "UNKNOWN", "UNKNOWN"]
+        client.wait_until_jobs_accepted(requests[:2], poll_timeout=DEADLINE)
+        assert [request.complete for request in requests[:2]] == [True, True]
+
+
+def test_a_job_with_options_among_others_is_submitted_in_its_order(
+    server: Server, task: str
+) -> None:
+    with gearman.GearmanClient([server.address]) as client:
+        client.submit_job(task, "", background=True)
+        options = [{}, {}, {"retries": 0}, {}, {"keep": 0}, {}]
+        jobs = [{"task": task, "data": "", "options": each} for each in options]
+        requests = client.submit_multiple_jobs(jobs, background=True)
+        assert all(request.complete for request in requests)
+        handles = [str(request.job.handle) for request in requests]
+        plain = [handles[number] for number in (0, 1, 3, 5)]
+        assert len({*handles}) == 6
+        assert plain == sorted(plain, key=lambda handle: int(handle.split(":")[-1]))
+
+
+def test_unsent_data_is_limited_when_jobs_are_large(
+    server: Server, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unsent: list[int] = []
+    queue_all = GearmanConnection.queue_all
+
+    def noting(this: Any, packets: list[bytes], size: int) -> None:
+        queue_all(this, packets, size)
+        unsent.append(this.unsent_bytes)
+
+    with gearman.GearmanClient([server.address]) as client:
+        client.submit_job(task, "", background=True)
+        monkeypatch.setattr(GearmanConnection, "queue_all", noting)
+        jobs = [{"task": task, "data": "x" * 400_000}] * 20
+        requests = client.submit_multiple_jobs(jobs, background=True)
+        assert all(request.complete for request in requests)
+        assert len(unsent) > 1
+        assert max(unsent) < 2_000_000
+
+
+def test_a_name_that_is_not_utf_8_is_kept(thread: Executor, task: str) -> None:
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        side = opened(client, server, task, thread)
+        jobs = [{"task": task, "data": ""}] * 2
+        both = thread.submit(client.submit_multiple_jobs, jobs, background=True)
+        side.expect("SUBMIT_JOB_BG", "SUBMIT_JOB_BG")
+        handles = [b"H:\xff", b"H:2"]
+        created = (packet("JOB_CREATED", each, magic=RESPONSE) for each in handles)
+        side.send_bytes(b"".join(created))
+        requests = both.result(DEADLINE)
+        assert [each.job.handle for each in requests] == ["H:\udcff", "H:2"]
 
 
 def test_what_is_no_packet_ends_the_connection(thread: Executor, task: str) -> None:
