@@ -19,7 +19,7 @@ class Named(GearmanJobRequest):
 class Client(gearman.GearmanClient):
     """Submits nothing: it only keeps what was made."""
 
-    def submit_multiple_requests(self, job_requests: Any, **_: Any) -> Any:
+    def submit_multiple_requests(self, job_requests: Any, *_: Any, **__: Any) -> Any:
         return job_requests
 
 
