@@ -167,6 +167,7 @@ class Listener:
         self._loop.set_exception_handler(self._report.exception)
         self._turns = Turns(self.broker, self._loop, self._end_turn)
         self._server.late = self._turns.late
+        self._server.half_late = self._turns.half_late
         self._watchdog = Watchdog(self._loop, self._interrupt, self._light)
         self._start_engine()
         connected = self._start_storing()

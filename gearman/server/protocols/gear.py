@@ -310,7 +310,7 @@ class GearProtocol(Protocol):
 
         The clock is looked at after _LOOK packets, and after each that may take long.
         """
-        peer, packets, late = self.peer, self._packets, self._gear.server.late
+        peer, packets, server = self.peer, self._packets, self._gear.server
         done = 0
         while peer.size <= self._room:
             if peer.answering is not None:
@@ -333,7 +333,8 @@ class GearProtocol(Protocol):
                 break
             if done >= _LOOK:
                 done = 0
-                if late():
+                answering = peer.answering is not None
+                if server.half_late() if answering else server.late():
                     break
 
     def widen(self, dispatch: Dispatch, max_packet: int) -> None:

@@ -40,6 +40,7 @@ class Server:
     `changers` are the networks of --admin-from. While the server is `draining`, it runs
     until no job is left, and protocols should accept no new jobs. `late()` says that
     other connections should be served: leave the rest of a long task to a later turn.
+    `half_late()` says so earlier, for an answer that is made in steps.
     `events` tells listeners what happens.
     """
 
@@ -57,6 +58,7 @@ class Server:
     metrics_functions: int = 1000
     # By default never: bool() is False.
     late: Callable[[], bool] = bool
+    half_late: Callable[[], bool] = bool
     events: Events = field(init=False)
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from ..broker.constants import RANGE
 from ..broker.making import number_of
 from ..broker.states import DEAD, GONE
 from .fields import PRIORITIES, STATES, seconds, worker_fields
-from .lines import END, NO_JOB, Answer, invalid, json_line, pieces
+from .lines import END, MUCH, NO_JOB, Answer, invalid, json_line, pieces
 from .query import parse_query, unescaped
 
 # The lines of `list jobs`, unless another limit is given; and the highest limit.
@@ -98,7 +98,7 @@ class JobLists:
     def page(self, words: bytes) -> Answer:
         """Answer `list jobs key=value&...`."""
         try:
-            return pieces(self._lines(self._page(words)))
+            return pieces(self._lines(self._page(words)), MUCH)
         except ValueError as error:
             return invalid(str(error))
 

@@ -15,7 +15,10 @@ END: Final = b".\n"
 # omitted items count as lines. Some monitors read once only, so a list that is not
 # longer must come as a whole.
 PIECE_SIZE: Final = 64 * 1024
-PIECE_LINES: Final = 100
+PIECE_LINES: Final = 50
+
+# A line of JSON, of settings, and a change of a job take the time of so many lines.
+MUCH: Final = 5
 
 # A whole answer, or the pieces of a list.
 Answer = bytes | Iterator[bytes]
@@ -24,23 +27,27 @@ NO_FUNCTION: Final = b"ERR function not found\r\n"
 NO_JOB: Final = b"ERR UNKNOWN_JOB\r\n"
 
 
-def pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+def pieces(lines: Iterable[bytes], weight: int = 1) -> Iterator[bytes]:
     """Yield the pieces of a list; the last one ends with the line `.`.
 
-    Other peers may be served after each step: a step that fills no piece is empty.
+    Other peers may be served after each step: a step that fills no piece is empty. It
+    has PIECE_LINES lines, or fewer if a line takes the time of `weight` lines.
     """
     piece: list[bytes] = []
-    size = 0
-    for number, line in enumerate(lines, 1):
+    size = done = 0
+    for line in lines:
+        done += 1
         # A long search yields millions of empty lines: to join these takes long.
         if line:
             piece.append(line)
             size += len(line)
+            done += weight - 1
         if size >= PIECE_SIZE:
             yield b"".join(piece)
             piece.clear()
-            size = 0
-        elif not number % PIECE_LINES:
+            size = done = 0
+        elif done >= PIECE_LINES:
+            done = 0
             yield b""
     yield b"".join([*piece, END])
 
@@ -56,10 +63,12 @@ def counted(steps: Iterable[bool]) -> Iterator[bytes]:
 
     Each step says whether it has done something.
     """
-    done = 0
-    for number, did in enumerate(steps, 1):
+    done = weight = 0
+    for did in steps:
         done += did
-        if not number % PIECE_LINES:
+        weight += MUCH if did else 1
+        if weight >= PIECE_LINES:
+            weight = 0
             yield b""
     yield b"OK %d\r\n" % done
 

@@ -6,7 +6,7 @@ from typing import Any
 from ...text import text_or_base64
 from ..broker import Broker, Function
 from ..broker.stats import COUNTERS, Histogram, Stats
-from .lines import json_line, pieces
+from .lines import MUCH, json_line, pieces
 
 # An object of JSON.
 Record = dict[str, object]
@@ -31,7 +31,7 @@ class Statistics:
 
     def answer(self) -> Iterator[bytes]:
         """Return the lines of `show stats`."""
-        return pieces(map(json_line, self.records()))
+        return pieces(map(json_line, self.records()), MUCH)
 
     def cluster(self) -> Iterator[bytes]:
         """Return the lines of `show cluster`: none without a cluster."""
@@ -40,7 +40,7 @@ class Statistics:
             return pieces(())
         summary = {key: value for key, value in found.items() if key != "servers"}
         servers = ({"kind": "server", **each} for each in found["servers"])
-        return pieces(map(json_line, ({"kind": "cluster", **summary}, *servers)))
+        return pieces(map(json_line, ({"kind": "cluster", **summary}, *servers)), MUCH)
 
     def records(self) -> Iterator[Record]:
         """Yield an object for the server, and one for each function."""

@@ -19,6 +19,7 @@ from ..broker.states import RUNNING
 from ..broker.steering.schedules import NOT_FOUND
 from .job_lists import walk
 from .lines import (
+    MUCH,
     NO_FUNCTION,
     NO_JOB,
     OK,
@@ -120,7 +121,7 @@ class Steering:
 
     def policies(self) -> Answer:
         """Answer `show policies`."""
-        return pieces(map(self._policy_line, self._broker.policies.names()))
+        return pieces(map(self._policy_line, self._broker.policies.names()), MUCH)
 
     def _policy_line(self, name: bytes) -> bytes:
         policy = self._broker.policies.of(name) or Policy()
@@ -214,7 +215,8 @@ class Steering:
 
     def schedules(self) -> Answer:
         """Answer `show schedules`."""
-        return pieces(map(self._schedule_line, list(self._broker.schedules.known)))
+        names = list(self._broker.schedules.known)
+        return pieces(map(self._schedule_line, names), MUCH)
 
     def _schedule_line(self, name: str) -> bytes:
         """Return a line of the list.

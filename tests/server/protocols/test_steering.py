@@ -11,12 +11,14 @@ from gearman.options import Policies, Policy, Schedule, parse_policy
 from gearman.server.broker.making import number_of
 from gearman.server.broker.steering.policies import MOST_SET
 from gearman.server.protocols.admin import Admin, Identity
-from gearman.server.protocols.lines import PIECE_LINES
+from gearman.server.protocols.lines import MUCH, PIECE_LINES
 from gearman.server.settings.tables.schedules import set_schedule
 from tests.server.broker.steering.test_schedules import MINUTE, load, schedule
 from tests.server.conftest import Server
 
 OK = b"OK\r\n"
+# Jobs that are dropped, or settings that are listed, in a step.
+STEP = PIECE_LINES // MUCH
 INCOMPLETE = (
     b"ERR INVALID_ARGUMENTS "
     b"An+incomplete+set+of+arguments+was+sent+to+this+command+%b\r\n"
@@ -225,7 +227,7 @@ class TestPurge:
             client.send(Command.SUBMIT_JOB_EPOCH, b"f", b"", when, data)
         pieces = server.gear.admin.answer(b"purge function f", "unix")
         assert next(pieces) == b""
-        assert server.broker.functions.known[b"f"].total() == 2 * count - PIECE_LINES
+        assert server.broker.functions.known[b"f"].total() == 2 * count - STEP
         late = server.connect().submit()
         *others, last = pieces
         assert set(others) == {b""}
@@ -238,7 +240,7 @@ class TestPurge:
         pieces = server.gear.admin.answer(b"purge function f", "unix")
         next(pieces)
         running = worker.grab()
-        assert running == handles[PIECE_LINES]
+        assert running == handles[STEP]
         assert b"".join(pieces) == b"OK %d\r\n" % (2 * PIECE_LINES - 1)
 
 
@@ -383,9 +385,9 @@ class TestSchedules:
         assert answer == b"ERR INVALID_ARGUMENTS schedules cannot be set here\r\n"
 
     def test_schedule_that_is_gone_has_no_line(self, server: Server) -> None:
-        many = [schedule(f"s{number}") for number in range(PIECE_LINES + 1)]
+        many = [schedule(f"s{number}") for number in range(STEP + 1)]
         load(server, *many)
         answer: Any = server.gear.admin.answer(b"show schedules", "unix")
         assert next(answer) == b""
         load(server)
-        assert b"".join(answer).count(b"\n") == PIECE_LINES + 1
+        assert b"".join(answer).count(b"\n") == STEP + 1

@@ -33,6 +33,8 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         self._input = context.input[: service.read_size]
         self._turns = context.turns
         self._max_outbox = context.config.max_outbox
+        # Whether it is to go on in a later turn.
+        self._put_off = False
         # Whether the protocol was paused at the last look.
         self._paused = False
         # Whether a part of a large output is still in the peer's outbox.
@@ -126,8 +128,9 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
                         self._look_for_overflow()
             if self._ending:
                 self.eof_received()
-            if self.protocol.ready:
-                self._go_on()
+            if self.protocol.ready and not self._put_off:
+                self._put_off = True
+                self._turns.put_off(self._resume)
             self._follow_protocol()
             if self._memory or self._transport.busy or self.peer.outbox:
                 self._account()
@@ -169,6 +172,19 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
         if 0 < self._max_outbox < waiting - self._largest:
             self.overflow(waiting)
 
+    def _resume(self) -> None:
+        """Go on after a turn in which others were served."""
+        self._put_off = False
+        self._try_to_go_on()
+
+    def _try_to_go_on(self) -> None:
+        try:
+            if self.protocol.ready:
+                self._go_on()
+            self._follow_protocol()
+        except Exception as error:
+            self.broken(error)
+
     def _go_on(self) -> None:
         """Let the protocol go on, unless this connection is held."""
         if not (self.pressure.held_by or self.closing):
@@ -180,12 +196,7 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
 
     def released(self) -> None:
         super().released()
-        try:
-            if self.protocol.ready:
-                self._go_on()
-            self._follow_protocol()
-        except Exception as error:
-            self.broken(error)
+        self._try_to_go_on()
 
     def pause_writing(self) -> None:
         self._transport.set_busy()

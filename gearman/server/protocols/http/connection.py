@@ -15,7 +15,7 @@ import h11
 
 from ....commands import Command
 from ...broker import Peer
-from ..interface import HIGH_WATER, Protocol, Recipient, Server, Trace
+from ..interface import Protocol, Recipient, Server, Trace
 from . import answers
 from .answers import DATA, Answer, Headers, Listing, Refused, job_headers
 from .exchange import Exchange, cut_head, server_headers
@@ -25,6 +25,10 @@ from .routes import Call, Found
 # Bytes of later requests that are read while a job runs. Reading goes on because that
 # is how a server notices that the peer has hung up.
 READ_AHEAD: Final = 32 * 1024
+
+# Bytes of a long answer that are made before they are sent: the system takes about as
+# long to send them as the server to make them.
+MOST_AT_ONCE: Final = 256 * 1024
 
 # The limit that closed a connection, by the status of the last answer.
 _COUNTED: Final = {
@@ -251,8 +255,8 @@ class HttpProtocol(Protocol):
 
         Returns whether that was the last one.
         """
-        peer, late = self.peer, self._server.late
-        while peer.size <= HIGH_WATER:
+        peer, late = self.peer, self._server.half_late
+        while peer.size <= MOST_AT_ONCE:
             piece = next(self._pieces, None)
             if piece is None:
                 peer.write(self._exchange.end(()))

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-from gearman.server.protocols.http.connection import READ_AHEAD, HttpProtocol
-from gearman.server.protocols.interface import HIGH_WATER
+from gearman.server.protocols.http.connection import (
+    MOST_AT_ONCE,
+    READ_AHEAD,
+    HttpProtocol,
+)
 from gearman.server.protocols.metrics.service import Metrics
 from tests.server.protocols.http.web import Web, answers, request
 
@@ -129,7 +132,7 @@ def test_http_1_0_gets_all_until_the_end(web):
 class TestLongAnswer:
     def test_others_are_served_in_between(self, server, web):
         many(server)
-        server.site.late = lambda: True
+        server.site.half_late = lambda: True
         web.protocol.receive(request("GET", "/metrics"))
         turns = 0
         data = web.protocol.data_to_send()
@@ -147,15 +150,15 @@ class TestLongAnswer:
         many(server, 10_000)
         web.protocol.receive(request("GET", "/metrics"))
         assert web.protocol.ready
-        assert HIGH_WATER < web.protocol.peer.size < 2 * HIGH_WATER
+        assert MOST_AT_ONCE < web.protocol.peer.size < 2 * MOST_AT_ONCE
         web.protocol.resume()
-        assert web.protocol.peer.size < 2 * HIGH_WATER
+        assert web.protocol.peer.size < 2 * MOST_AT_ONCE
         (answer,) = answers(web.came())
         assert answer.body.count(b"gearman_workers{") == 10_000
 
     def test_next_request_waits_for_its_end(self, server, web):
         many(server)
-        server.site.late = lambda: True
+        server.site.half_late = lambda: True
         web.protocol.receive(request("GET", "/metrics"))
         web.protocol.receive(request("GET", "/healthz"))
         first, second = answers(web.came())
@@ -164,7 +167,7 @@ class TestLongAnswer:
 
     def test_much_input_is_not_read_before_its_end(self, server, web):
         many(server)
-        server.site.late = lambda: True
+        server.site.half_late = lambda: True
         web.protocol.receive(request("GET", "/metrics"))
         web.protocol.receive(request("GET", "/healthz") * (READ_AHEAD // 20))
         assert web.protocol.paused
@@ -173,7 +176,7 @@ class TestLongAnswer:
 
     def test_it_has_no_time_limit_of_its_own(self, server, web):
         many(server)
-        server.site.late = lambda: True
+        server.site.half_late = lambda: True
         web.protocol.receive(request("GET", "/metrics"))
         web.after(1000)
         assert not web.protocol.finished
