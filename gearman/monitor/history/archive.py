@@ -94,9 +94,12 @@ class Archive:
             self._waiting = [*moments, *self._waiting][-WAITING:]
 
     async def _attempt(self, function: Callable[[Any], None], argument: object) -> bool:
-        """Call a function; log why if it fails, and return whether it did not."""
+        """Call a function; log why if it fails, and return whether it did not.
+
+        It is called also if this is cancelled before: nobody else has what it writes.
+        """
         try:
-            await self._call(function, argument)
+            await asyncio.shield(self._call(function, argument))
         except Exception as error:
             # Also a mistake of the monitor is to be seen, and not to end the writing.
             text = str(error) if isinstance(error, sqlite3.Error) else repr(error)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
@@ -84,6 +85,30 @@ def test_chart_of_a_long_time_is_read_once_a_minute(span: str, is_kept: bool) ->
         await archive.close()
 
     asyncio.run(run())
+
+
+def test_what_waits_for_the_thread_is_written_after_the_end() -> None:
+    file = File(MEMORY)
+    seen: list[object] = []
+
+    async def story(archive: Archive) -> None:
+        gate = threading.Event()
+        archive._thread.submit(gate.wait)
+        fill(archive)
+        task = asyncio.create_task(archive.run())
+        # Until the thread has been asked to write.
+        while archive._waiting:
+            await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        task.cancel()
+        gate.set()
+        await asyncio.gather(task, return_exceptions=True)
+        chart = await archive.chart([A], ALL, SPANS["10m"], ["submitted"])
+        seen.extend(value for value in chart.fields["submitted"] if value)
+
+    play(file, story)
+    assert seen
 
 
 def test_event_that_was_just_seen_is_found_and_kept() -> None:
