@@ -65,10 +65,21 @@ def run(
     with _start(command, environment) as child:
         try:
             cut = _exchange(child, memoryview(workload), take, left_behind)
-            return Ended(child.wait(), cut)
+            return Ended(_status(child), cut)
         except BaseException:
             _end(child)
             raise
+
+
+def _status(child: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of a child.
+
+    A signal that arrives just before a system call is handled after it. So none of them
+    lasts long.
+    """
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(_LOOK)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -102,6 +103,31 @@ def test_the_status_is_returned() -> None:
 
 def test_a_signal_is_a_negative_status() -> None:
     assert collect("sh", "-c", "kill -9 $$") == (-9, b"")
+
+
+def test_signal_just_before_the_wait_ends_a_child_with_closed_pipes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Stopped(Exception):
+        pass
+
+    waits: list[float | None] = []
+
+    def wait(child: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        waits.append(timeout)
+        if len(waits) > 2:
+            return original(child, timeout)
+        if timeout is None:
+            pytest.fail("the signal is handled when the child has ended")
+        if len(waits) == 1:
+            raise subprocess.TimeoutExpired(child.args, timeout)
+        raise Stopped
+
+    original = subprocess.Popen.wait
+    monkeypatch.setattr(subprocess.Popen, "wait", wait)
+    with pytest.raises(Stopped):
+        run([b"sh", b"-c", b"exec sleep 1000 <&- >&-"], b"", {}, bytearray().extend)
+    assert len(waits) > 2
 
 
 def test_output_comes_before_the_child_ends(tmp_path: Path) -> None:
