@@ -7,7 +7,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ...address import format_address, parse
+from ...address import FORMS, UNIX, format_address, parse
 from ...errors import ConfigurationError, StartupError
 from ...queue import Cluster
 from .values import path, seconds
@@ -31,11 +31,14 @@ def cluster_name(text: str) -> str:
 
 
 def host_and_port(text: str) -> str:
-    """Read an address with a port."""
+    """Read an address with a port; the path of a socket is none."""
+    if text.startswith(UNIX):
+        raise ArgumentTypeError(f"must be HOST:PORT, not {text!r}")
     try:
         host, port, _ = parse(text)
     except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
+        why = str(error).removesuffix(FORMS)
+        raise ArgumentTypeError(f"{why}HOST:PORT or [IPV6]:PORT") from None
     if port is None:
         raise ArgumentTypeError(f"must be HOST:PORT, not {text!r}")
     return format_address(host, port)

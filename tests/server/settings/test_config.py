@@ -686,7 +686,12 @@ def test_servers_of_a_cluster_share_a_queue() -> None:
         (["-q", "postgres", "--cluster=x"], "--cluster-address HOST:PORT"),
         (["--cluster=a b"], "must be made of letters"),
         (["--cluster-address=host"], "must be HOST:PORT, not 'host'"),
-        (["--cluster-address=:4730"], "it needs a host"),
+        (
+            ["--cluster-address=:4730"],
+            "it needs a host; write HOST:PORT or [IPV6]:PORT",
+        ),
+        (["--cluster-address=unix:/run/g"], "must be HOST:PORT, not 'unix:/run/g'"),
+        (["--cluster-address=unix:"], "must be HOST:PORT, not 'unix:'"),
         (["--cluster-lease=0.5"], "must be at least 1, not 0.5"),
         (["--cluster-lease=soon"], "must be a number of seconds above 0"),
         (["-q", "postgres", *CLUSTER, "-p0"], "with fixed ports only"),
