@@ -83,7 +83,9 @@ class Links:
         """Use a connection as the link to a server; its identity is proved."""
         remote = self.remotes.get(server)
         if remote is None:
-            remote = self.remotes[server] = Remote(server, self._broker.jobs)
+            broker = self._broker
+            remote = Remote(server, broker.jobs, broker.memory)
+            self.remotes[server] = remote
         elif remote.peer is not None:
             self.down(remote)
         remote.connect(peer, pings)

@@ -20,12 +20,15 @@ from ..constants import (
     WORK_COMPLETE,
 )
 from ..jobs import Jobs
+from ..memory import Memory
 from ..model import Job, Peer
 from ..states import RUNNING
 
 # If the results of the jobs of a server that is gone take more bytes, the next ones are
 # dropped.
 MOST_KEPT = 64 * 1024 * 1024
+# Measured bytes that a packet takes that is kept, besides its arguments.
+KEPT_MEMORY = 320
 
 
 class Pings(Protocol):
@@ -50,14 +53,14 @@ class Remote:
     sleeping workers for which jobs were asked for there; None if none sleeps.
     """
 
-    def __init__(self, server: int, jobs: Jobs) -> None:
+    def __init__(self, server: int, jobs: Jobs, memory: Memory) -> None:
         self.id = server
         self.peer: Peer | None = None
         self.pings: Pings | None = None
         self.since = 0.0
         self.client = LinkClient(self, jobs)
         self.worker = LinkWorker(self)
-        self.owner = LinkOwner(self)
+        self.owner = LinkOwner(self, memory)
         self.tokens: dict[int, Job] = {}
         self.away: dict[bytes, Job] = {}
         self.told: dict[bytes, None] = {}
@@ -153,14 +156,15 @@ class LinkOwner(Peer):
     """The other server as what it is for borrowed jobs: it wants their results.
 
     While there is no link, what it should get is `kept`, by the handle of the job;
-    `kept_size` is the sum of the bytes. What the jobs have sent that are `spoiled` was
-    too much. Results are also kept for the case that the link breaks while they are
-    under way: until a ping is answered that was sent later.
+    `kept_size` is its memory in bytes, which counts as that of jobs. What the jobs have
+    sent that are `spoiled` was too much. Results are also kept for the case that the
+    link breaks while they are under way: until a ping is answered that was sent later.
     """
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: Remote, memory: Memory) -> None:
         super().__init__()
         self.remote = remote
+        self._memory = memory
         self.exceptions = True
         self.kept: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
         self.kept_size = 0
@@ -208,12 +212,12 @@ class LinkOwner(Peer):
         If there is none, nothing of that job is kept.
         """
         handle = arguments[0]
-        size = sum(map(len, arguments))
+        size = _size(arguments)
         if handle in self.spoiled or self.kept_size + size > MOST_KEPT:
             self.take(handle)
             self.spoiled[handle] = None
         else:
-            self.kept_size += size
+            self._count(size)
             self.kept.setdefault(handle, []).append((command, arguments))
 
     def forget(self) -> None:
@@ -226,5 +230,20 @@ class LinkOwner(Peer):
         """Remove and return what was kept for a job."""
         packets = self.kept.pop(handle, [])
         for _, arguments in packets:
-            self.kept_size -= sum(map(len, arguments))
+            self._count(-_size(arguments))
         return packets
+
+    def forget(self) -> None:
+        """Forget all that was kept."""
+        self.spoiled.clear()
+        self.kept.clear()
+        self._count(-self.kept_size)
+
+    def _count(self, size: int) -> None:
+        self.kept_size += size
+        self._memory.jobs += size
+
+
+def _size(arguments: tuple[bytes, ...]) -> int:
+    """Return how many bytes of memory a packet takes that is kept."""
+    return KEPT_MEMORY + sum(map(len, arguments))

@@ -1,11 +1,12 @@
 cimport cython
 
 from gearman.server.broker_c.jobs cimport Jobs
+from gearman.server.broker_c.memory cimport Memory
 from gearman.server.broker_c.model cimport Job, Peer
 
 cdef int ERROR, JOB_CREATED, LINK_CREATED, LINK_REFUSED, LINK_STARTED, WORK_CANCEL
 cdef int RUNNING, WORK_COMPLETE
-cdef Py_ssize_t MOST_KEPT
+cdef Py_ssize_t KEPT_MEMORY, MOST_KEPT
 
 
 @cython.final
@@ -59,6 +60,7 @@ cdef class LinkOwner(Peer):
     cdef public dict kept
     cdef public Py_ssize_t kept_size
     cdef public dict spoiled
+    cdef Memory _memory
     cdef object _under_way
     cdef Py_ssize_t _under_way_size
 
@@ -71,3 +73,8 @@ cdef class LinkOwner(Peer):
     cpdef keep(self, int command, tuple arguments)
     cpdef forget(self)
     cpdef list take(self, bytes handle)
+    cpdef forget(self)
+    cdef _count(self, Py_ssize_t size)
+
+
+cdef Py_ssize_t _size(tuple arguments)

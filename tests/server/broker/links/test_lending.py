@@ -6,6 +6,7 @@ import pytest
 
 from gearman.commands import Command
 from gearman.options import Policies, Policy
+from gearman.server.broker.links.remote import KEPT_MEMORY
 from gearman.server.broker.making import number_of
 from tests.server.conftest import Wire
 from tests.server.joined import LEASE, Joined, Member, got
@@ -730,6 +731,20 @@ class TestBrokenLink:
         assert owner.kept_size <= 64 * 1024 * 1024
         pair.after(LEASE + 6)
         assert (owner.kept, owner.kept_size) == ({}, 0)
+
+    def test_results_that_are_kept_count_as_memory_of_jobs(self, pair):
+        _, worker, handle = lent(pair)
+        memory = pair.member(2).broker.memory
+        before = memory.jobs
+        pair.cut(1, 2)
+        worker.send(C.WORK_DATA, handle, bytes(1000))
+        assert memory.jobs == before + KEPT_MEMORY + len(handle) + 1000
+        pair.join(1, 2)
+        assert memory.jobs == before
+        pair.cut(1, 2)
+        worker.send(C.WORK_DATA, handle, bytes(1000))
+        pair.after(LEASE + 6)
+        assert memory.jobs == 0
 
     def test_second_connection_takes_the_place_of_the_first(self, pair):
         _, worker, handle = lent(pair)
