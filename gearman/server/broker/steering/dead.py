@@ -47,12 +47,17 @@ class DeadJobs:
         self._put(job)
         self._count(job)
         self.keep_at_most(self.most)
-        self._set_first()
 
     def keep_at_most(self, most: int) -> None:
-        """Set the limit, and drop the oldest jobs that are over it."""
+        """Set the limit, and drop the oldest jobs that are over it.
+
+        If these are many, later turns drop the rest.
+        """
         self.most = max(most, 0)
-        while len(self.known) > self.most:
+        self._set_first()
+        for _ in range(MANY_OLD):
+            if len(self.known) <= self.most:
+                break
             self.forget(next(iter(self.known.values())))
 
     def find(self, handle: bytes) -> Job | None:
@@ -111,7 +116,7 @@ class DeadJobs:
         self._places.move(job, SHELVED, GONE)
 
     def drop_old(self, now: float) -> None:
-        """Drop the dead jobs that are too old."""
+        """Drop the dead jobs that are too old, or over the limit."""
         for _ in range(MANY_OLD):
             if self.first > now:
                 break
@@ -147,6 +152,8 @@ class DeadJobs:
         for job in self.known.values():
             assert job.extra is not None  # noqa: S101
             self.first = job.extra.died + self.age
+            if len(self.known) > self.most:
+                self.first = self._places.wall
             break
 
     def _count(self, job: Job) -> None:

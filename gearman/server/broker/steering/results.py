@@ -170,14 +170,25 @@ class Results:
         self._memory.peers -= ENDS_MEMORY * (len(ends) - len(self._ends))
 
     def keep_at_most(self, most: int) -> None:
-        """Set the limit in bytes, and drop the oldest results that are over it."""
+        """Set the limit in bytes, and drop the oldest results that are over it.
+
+        If these are many, later turns drop the rest.
+        """
         self.most = most
-        while self.total > most:
+        self._drop_some()
+        self._pass()
+
+    def _drop_some(self) -> None:
+        """Drop the oldest results that are over the limit, as many as a turn may."""
+        for _ in range(MANY_RESULTS):
+            if self.total <= self.most:
+                return
             result = self.known.get(self._order[self._passed])
             self._passed += 1
             if result is not None:
                 self.forget(result)
-        self._pass()
+        if self.total > self.most:
+            self.first = self._places.wall
 
     def store(self, result: Result) -> None:
         """Have the store keep a result."""
@@ -196,7 +207,7 @@ class Results:
             self._jobs.records.append(Record(result.number, b""))
 
     def drop_old(self, now: float) -> None:
-        """Drop the results whose time is over."""
+        """Drop the results whose time is over, or that are over the limit."""
         for _ in range(MANY_RESULTS):
             if not self._ends or self._ends[0][0] > now:
                 break
@@ -210,6 +221,7 @@ class Results:
             if result is not None and result.expires == expires:
                 self.forget(result)
         self.first = self._ends[0][0] if self._ends else inf
+        self._drop_some()
         self._pass()
 
     def _pass(self) -> None:

@@ -168,6 +168,15 @@ class TestLimits:
         assert len(server.broker.dead.known) == 3
         assert server.after(0) == inf
 
+    def test_lower_limit_drops_many_jobs_in_several_turns(self, server, worker):
+        policy(server, LIST)
+        found = [die(server, worker) for _ in range(2 * MANY_OLD + 2)]
+        server.broker.dead.keep_at_most(2)
+        assert len(server.broker.dead.known) == MANY_OLD + 2
+        server.after(0)
+        assert server.broker.delay() > 0
+        assert handles(server) == found[-2:]
+
     def test_queue_does_not_keep_the_workload_of_a_dropped_job(self, server):
         client = server.connect()
         client.submit()

@@ -37,6 +37,12 @@ def done(server, worker, options=KEEP, data=b"re\0sult", **others) -> bytes:
     return handle
 
 
+def drop_all(server) -> None:
+    """Let turns go by until nothing is to be dropped."""
+    while server.broker.results.first <= server.wall:
+        server.after(0)
+
+
 @pytest.fixture
 def worker(server):
     return server.connect().can_do()
@@ -199,9 +205,32 @@ class TestLimits:
             done(server, worker, b"keep=%d" % (3000 - number % 7))
         last = [done(server, worker, b"keep=100") for _ in range(2)]
         results.keep_at_most(2 * (RESULT_MEMORY + 8))
+        drop_all(server)
         assert [result(client, handle)[0] for handle in last] == [b"done", b"done"]
         assert len(results.known) == 2
         assert len(results._order) <= 2
+
+    def test_lower_limit_drops_many_results_in_several_turns(self, server, worker):
+        results = server.broker.results
+        for _ in range(3 * MANY_RESULTS):
+            done(server, worker, b"keep=100")
+        results.keep_at_most(0)
+        assert len(results.known) == 2 * MANY_RESULTS
+        assert server.after(0) == 0
+        assert len(results.known) == MANY_RESULTS
+        assert server.after(0) > 0
+        assert (results.known, results.total) == ({}, 0)
+
+    def test_new_result_does_not_stop_the_dropping_of_others(self, server, worker):
+        results = server.broker.results
+        for _ in range(3 * MANY_RESULTS):
+            done(server, worker, b"keep=100")
+        results.keep_at_most(2 * (RESULT_MEMORY + 8))
+        server.after(50)
+        last = done(server, worker, b"keep=100")
+        drop_all(server)
+        assert len(results.known) == 2
+        assert results.find(last) is not None
 
     def test_results_that_went_before_older_ones_are_passed_over(self, server, worker):
         done(server, worker, b"keep=1000")
@@ -217,8 +246,7 @@ class TestLimits:
         for _ in range(2 * MANY_RESULTS + 5):
             done(server, worker, b"keep=10")
         server.after(10)
-        while results.first <= server.wall:
-            server.after(0)
+        drop_all(server)
         assert len(results._order) == 2 * MANY_RESULTS + 6
         server.after(90)
         assert len(results._order) == 6
