@@ -328,7 +328,7 @@ class TestTurns:
         assert self.turns(peer) == [b"OK 1.2.3\n" * self.VERSIONS]
 
     def test_rest_is_left_to_later_turns_when_it_is_late(self, server):
-        server.site.late = lambda: True
+        server.site.late = server.site.half_late = lambda: True
         peer = server.connect()
         self.ask(peer)
         sent = self.turns(peer)
@@ -342,7 +342,7 @@ class TestTurns:
         assert [len(sent) for sent in self.turns(peer)] == [len(echo)] * 3
 
     def test_nothing_follows_an_error(self, server):
-        server.site.late = lambda: True
+        server.site.late = server.site.half_late = lambda: True
         peer = server.connect()
         peer.protocol.receive(b"version\n\0BAD bytes..version\n")
         assert b"".join(self.turns(peer)) == b"OK 1.2.3\n"
@@ -351,8 +351,8 @@ class TestTurns:
     def test_list_comes_in_pieces_without_what_has_gone_meanwhile(
         self, server, monkeypatch
     ):
-        monkeypatch.setattr(lines, "PIECE_SIZE", 2000)
-        server.site.late = lambda: True
+        monkeypatch.setattr(lines, "PIECE_SIZE", 1000)
+        server.site.late = server.site.half_late = lambda: True
         peer, client = server.connect(), server.connect()
         handles = [client.submit() for _ in range(3 * PIECE_LINES)]
         peer.protocol.receive(b"show jobs\nversion\n")
@@ -370,7 +370,7 @@ class TestTurns:
         assert answer == b"OK 1.2.3\n"
 
     def test_answers_to_lines_that_came_together_leave_together(self, server):
-        server.site.late = lambda: True
+        server.site.late = server.site.half_late = lambda: True
         peer = server.connect()
         for number in range(5 * PIECE_LINES):
             server.broker.functions.of(b"f%d" % number)

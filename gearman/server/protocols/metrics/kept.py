@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from .families import Family, Values
 from .rows import Row, steps
 
-# The numbers of a function; and its lines in each family, if they were kept.
-_Entry = tuple[Values, list[bytes] | None]
+# The numbers of a function; and its lines in each family, if they were kept. In tuples
+# of these, the garbage collector has nothing to look for.
+_Entry = tuple[Values, tuple[bytes, ...] | None]
 
 
 class Kept:
@@ -52,4 +53,4 @@ class Kept:
             return numbers, None
         if last[1] is not None:
             return last
-        return numbers, [family.lines(row) for family in self._families]
+        return numbers, tuple([family.lines(row) for family in self._families])
