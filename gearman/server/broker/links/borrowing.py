@@ -43,6 +43,8 @@ from .waiting import PATIENCE, Waiting
 # Seconds of the monotonic clock.
 LONG = 0.1
 
+ZERO = ord("0")
+
 
 class Borrowing:
     """Gets jobs of other servers for the workers here, and returns the results.
@@ -74,7 +76,7 @@ class Borrowing:
         self.offered: dict[bytes, None] = {}
         # Sleeping workers for which a job was asked for.
         self._reserved: dict[Peer, None] = {}
-        self.ahead = Ahead()
+        self.ahead = Ahead(self._lenders, places.starts)
         self._waiting = Waiting(self.ahead)
         # Jobs whose handle another job here has, and when they are given back.
         self._refused: dict[tuple[Remote, bytes], float] = {}
@@ -183,37 +185,27 @@ class Borrowing:
         assert worker is not None  # noqa: S101
         if extra is not None and extra.lender is not None:
             self._waiting.remove(job)
-            if self.ahead.counts(worker):
-                self._ask_ahead(job.function, None)
-            return
+            return self.ahead.started(worker, job.function)
         self.ahead.left(worker)
         if self._lenders.count and not isinstance(worker, LinkWorker):
             for function in worker.functions:
                 self._take_turns(function)
+        return None
 
     def ended(self, job: Job, worker: Peer) -> None:
         """Note that a worker has a borrowed job no more, which has just run."""
         assert job.extra is not None  # noqa: S101
         lender = job.extra.lender
         assert isinstance(lender, Remote)  # noqa: S101
-        self.ahead.ended(worker, job.function, self._places.now - job.since)
-        self._ask_ahead(job.function, lender)
-
-    def _ask_ahead(self, function: Function, lender: Remote | None) -> None:
-        """Ask for jobs for workers that will come back for them, if there are none.
-
-        If no server is known to have one, the `lender` is asked for its next ones.
-        """
-        ahead = self.ahead
-        while ahead.is_wanted(function) and not self._places.starts.blocks(function):
-            remote = self._lenders.take(function) or lender
-            if remote is None or remote.peer is None:
-                break
-            ahead.ask(remote, function.name)
+        seconds = self._places.now - job.since
+        self.ahead.ended(worker, job.function, lender, seconds)
 
     def _take_turns(self, function: Function) -> None:
+        lenders: dict[Remote, Ready] | None = function.lenders
+        if lenders is None:
+            return
         now = self._places.now
-        for remote, ready in list((function.lenders or {}).items()):
+        for remote, ready in lenders.items():
             late = now - ready.since >= LONG
             if late and ready.count > 0 and function.name not in remote.asked:
                 if remote in (function.borrowers or ()):
@@ -256,7 +248,8 @@ class Borrowing:
         workload: bytes,
     ) -> None:
         """Let a worker here have a job of another server, which was asked for it."""
-        priority, left, *trace = fields.split(b" ")
+        # The first one is a digit: see the verbs.
+        left, _, trace = fields[2:].partition(b" ")
         ahead = self._met(remote, name)
         if name not in self.offered:
             return remote.request(LINK_BACK, (handle, b"unused"))
@@ -271,10 +264,11 @@ class Borrowing:
             until = self._refused[remote, handle] = self._places.now + PATIENCE
             self.first = min(self.first, until)
             return None
-        options = JobOptions(trace=trace[0].decode()) if trace else None
+        options = JobOptions(trace=trace.decode()) if trace else None
         size = job_size(workload, unique)
         jobs = self._jobs
-        job = jobs.make(function, unique, workload, size, int(priority), False, 0)
+        priority = fields[0] - ZERO
+        job = jobs.make(function, unique, workload, size, priority, False, 0)
         job.handle = handle
         extra = job.extra = Extra(options, self._places.wall)
         extra.lender = remote

@@ -179,6 +179,7 @@ class Links:
 
     def end_turn(self) -> None:
         """Send what is due at the end of a turn, when all jobs are in their places."""
+        self.borrowing.ahead.end_turn()
         self.lending.end_turn()
 
     def _give_up(self, now: float) -> None:
@@ -322,7 +323,10 @@ class Links:
     def started(self, job: Job) -> None:
         """Tell those servers that wait for a job that it was started."""
         self.borrowing.started(job)
-        for client in job.clients or ():
+        clients = job.clients
+        if clients is None:
+            return
+        for client in clients:
             if isinstance(client, LinkClient):
                 client.tell_started(job.handle)
 

@@ -17,6 +17,7 @@ cdef int WORK_RETRY
 cdef int CANCELLED, GIVEN_BACK, GONE, QUEUED, SUBMITTED
 cdef Py_ssize_t WAIT_MEMORY
 cdef double LONG, PATIENCE
+cdef int ZERO
 
 
 @cython.final
@@ -53,10 +54,11 @@ cdef class Borrowing:
     cdef _reserve(self, Remote remote, Function function, Ready ready, list workers)
     @cython.locals(worker=Peer, extra=Extra, function=Function)
     cpdef started(self, Job job)
+    @cython.locals(seconds=double, lender=Remote)
     cpdef ended(self, Job job, Peer worker)
-    @cython.locals(ahead=Ahead, remote=Remote)
-    cdef _ask_ahead(self, Function function, Remote lender)
-    @cython.locals(remote=Remote, ready=Ready, late=bint, now=double)
+    @cython.locals(
+        lenders=dict, remote=Remote, ready=Ready, late=bint, now=double
+    )
     cdef _take_turns(self, Function function)
     @cython.locals(peer=Peer)
     cdef bint _met(self, Remote remote, bytes name)
@@ -64,6 +66,7 @@ cdef class Borrowing:
     @cython.locals(
         function=Function, job=Job, more=Py_ssize_t, jobs=Jobs, extra=Extra,
         queue=Queue, size=Py_ssize_t, open_=Py_ssize_t, ahead=bint, until=double,
+        left=bytes, trace=bytes, priority=int,
     )
     cpdef borrow(
         self, Remote remote, bytes handle, bytes name, bytes unique, bytes reducer,

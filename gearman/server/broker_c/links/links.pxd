@@ -71,6 +71,7 @@ cdef class Links:
     cpdef offers(self, Peer peer, Function function)
     cpdef ended(self, Job job, Peer worker)
     cpdef slept(self, Peer peer)
+    @cython.locals(clients=list)
     cpdef started(self, Job job)
     cpdef returned(self, Job job)
     cpdef lost(self, Job job)

@@ -3,12 +3,17 @@
 import pytest
 
 from gearman.commands import Command
-from gearman.server.broker.links.ahead import QUICK
+from gearman.server.broker.links.ahead import MOST, QUICK, SHORT
 from gearman.server.broker.links.waiting import BEHIND, PATIENCE
 from tests.server.conftest import Wire
 from tests.server.joined import Joined, Member
 
 C = Command
+
+# Seconds of a job whose worker has one more asked for.
+ONE = 2 * QUICK / MOST
+# Of one whose worker has several.
+BRIEF = SHORT / 2
 
 
 @pytest.fixture
@@ -21,7 +26,7 @@ def three() -> Joined:
     return Joined(3)
 
 
-def lent(joined: Joined, *functions: bytes, seconds: float = 0.0) -> tuple[Wire, Wire]:
+def lent(joined: Joined, *functions: bytes, seconds: float = ONE) -> tuple[Wire, Wire]:
     """Have a worker of server 2 do a job of server 1, in so many seconds."""
     client = joined.member(1).connect()
     worker = joined.member(2).worker(*functions or (b"f",))
@@ -85,10 +90,11 @@ class TestAsking:
         pair.run()
         handles = [client.submit() for _ in workers]
         pair.run()
+        assert sorted(filter(None, [w.grab() for w in workers])) == sorted(handles)
+        pair.after(ONE)
         for worker in workers:
-            handle = worker.grab()
-            assert handle in handles
-            worker.send(C.WORK_COMPLETE, handle, b"")
+            for handle in list(worker.peer.jobs):
+                worker.send(C.WORK_COMPLETE, handle, b"")
         pair.run()
         client.got()
         assert wanted(pair) == 3
@@ -153,6 +159,7 @@ class TestAsking:
         handle = client.submit(b"g")
         pair.run()
         assert worker.grab() == handle
+        pair.after(ONE)
         worker.send(C.WORK_COMPLETE, handle, b"")
         pair.run()
         assert wanted(pair, b"f") == 0
@@ -168,6 +175,87 @@ class TestAsking:
         worker.send(C.WORK_COMPLETE, handle, b"")
         pair.run()
         assert wanted(pair) == 0
+
+
+class TestShortJobs:
+    def test_worker_has_several_asked_for_in_one_packet(self, pair):
+        before = pair.member(1).packets
+        lent(pair, seconds=BRIEF)
+        # CAN_DO, GRAB_JOBS for a worker that sleeps, WORK_COMPLETE, and GRAB_JOBS.
+        assert pair.member(1).packets == before + 4
+        assert wanted(pair) == MOST
+
+    def test_jobs_that_were_taken_and_ended_in_a_turn_are_asked_for_together(
+        self, pair
+    ):
+        client, worker = lent(pair, seconds=BRIEF)
+        handles = [client.submit() for _ in range(MOST)]
+        pair.run()
+        before = pair.member(1).packets
+        for handle in handles:
+            assert worker.grab() == handle
+            worker.send(C.WORK_COMPLETE, handle, b"")
+        pair.run()
+        assert pair.member(1).packets == before + MOST + 1
+        assert wanted(pair) == MOST
+
+    def test_worker_runs_them_without_a_way_over_the_link(self, pair):
+        client, worker = lent(pair, seconds=BRIEF)
+        handles = [client.submit() for _ in range(MOST)]
+        pair.run()
+        for handle in handles:
+            assert worker.grab() == handle
+            worker.send(C.WORK_COMPLETE, handle, b"")
+
+    @pytest.mark.parametrize(
+        ("seconds", "count"), [(SHORT + QUICK / MOST / 4, MOST), (ONE, 1)]
+    )
+    def test_worker_keeps_several_until_the_last_would_wait_too_long(
+        self, pair, seconds, count
+    ):
+        client, worker = lent(pair, seconds=BRIEF)
+        handles = [client.submit() for _ in range(MOST)]
+        pair.run()
+        for handle in handles:
+            assert worker.grab() == handle
+            pair.after(seconds)
+            worker.send(C.WORK_COMPLETE, handle, b"")
+            pair.run()
+        assert wanted(pair) == count
+
+    def test_first_job_that_is_not_short_is_followed_by_one(self, pair):
+        lent(pair, seconds=SHORT + QUICK / MOST / 4)
+        assert wanted(pair) == 1
+
+    def test_all_are_called_off_if_the_worker_leaves(self, pair):
+        _, worker = lent(pair, seconds=BRIEF)
+        worker.leave()
+        pair.run()
+        assert wanted(pair) == 0
+
+    def test_all_that_wait_go_back_if_the_worker_leaves(self, pair):
+        client, worker = lent(pair, seconds=BRIEF)
+        for _ in range(MOST):
+            client.submit()
+        pair.run()
+        assert borrowed(pair.member(2)) == MOST
+        worker.leave()
+        pair.run()
+        assert borrowed(pair.member(2)) == 0
+        assert pair.member(1).broker.functions.known[b"f"].queued() == MOST
+
+    def test_they_go_back_if_the_worker_that_is_left_is_busy(self, pair):
+        client, worker = lent(pair, seconds=BRIEF)
+        for _ in range(MOST):
+            client.submit()
+        pair.run()
+        second = pair.member(2).connect().can_do()
+        mine = pair.member(2).connect().submit(command=C.SUBMIT_JOB_HIGH)
+        assert second.grab() == mine
+        worker.leave()
+        pair.after(PATIENCE + 0.01)
+        assert borrowed(pair.member(2)) == 0
+        assert pair.member(1).broker.functions.known[b"f"].queued() == MOST
 
 
 class TestCallingOff:
@@ -321,7 +409,8 @@ class TestGiving:
         handles = [client.submit() for _ in range(2)]
         remote = pair.member(1).links.remotes[2]
         pair.member(1).links.lending.grab(remote, b"f", 0, 1)
-        pair.member(2).links.borrowing.ahead.ask(pair.member(2).links.remotes[1], b"f")
+        ahead = pair.member(2).links.borrowing.ahead
+        ahead.ask(pair.member(2).links.remotes[1], b"f", 1)
         pair.run()
         found = [peer.grab() for peer in (worker, second, worker, second)]
         assert found == [*handles, *mine]
