@@ -25,6 +25,9 @@ from .remote import Remote
 # servers are told of it.
 PATIENCE = 0.05
 
+# Fields of a job of a priority, after which none is left: most are such ones.
+LAST = (b"0 0", b"1 0", b"2 0")
+
 
 class Lending:
     """Gives jobs to other servers. `first` is when to call `look_again`.
@@ -211,7 +214,7 @@ class Lending:
         if worker.late:
             worker.late.pop(job.handle, None)
         left = function.queued()
-        fields = b"%d %d" % (job.priority, left)
+        fields = b"%d %d" % (job.priority, left) if left else LAST[job.priority]
         extra = job.extra
         if extra is not None and extra.options is not None and extra.options.trace:
             fields += b" " + extra.options.trace.encode()

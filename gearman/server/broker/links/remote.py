@@ -31,6 +31,14 @@ MOST_KEPT = 64 * 1024 * 1024
 KEPT_MEMORY = 320
 
 
+def size_of(arguments: tuple[bytes, ...]) -> int:
+    """Return the bytes of the arguments of a packet."""
+    size = 0
+    for argument in arguments:
+        size += len(argument)
+    return size
+
+
 class Pings(Protocol):
     """How far a link has come: the numbers of the last ping, and of the last one that
     was answered. All that was sent before that has arrived.
@@ -190,9 +198,9 @@ class LinkOwner(Peer):
         """Note that a result is under way, and forget those that have arrived."""
         under_way = self._under_way
         under_way.append((pings.pinged, result))
-        self._under_way_size += sum(map(len, result))
+        self._under_way_size += size_of(result)
         while under_way[0][0] < pings.answered or self._under_way_size > MOST_KEPT:
-            self._under_way_size -= sum(map(len, under_way.popleft()[1]))
+            self._under_way_size -= size_of(under_way.popleft()[1])
             if not under_way:
                 break
 
@@ -212,7 +220,7 @@ class LinkOwner(Peer):
         If there is none, nothing of that job is kept.
         """
         handle = arguments[0]
-        size = _size(arguments)
+        size = KEPT_MEMORY + size_of(arguments)
         if handle in self.spoiled or self.kept_size + size > MOST_KEPT:
             self.take(handle)
             self.spoiled[handle] = None
@@ -220,17 +228,11 @@ class LinkOwner(Peer):
             self._count(size)
             self.kept.setdefault(handle, []).append((command, arguments))
 
-    def forget(self) -> None:
-        """Keep nothing any more."""
-        self.spoiled.clear()
-        self.kept.clear()
-        self.kept_size = 0
-
     def take(self, handle: bytes) -> list[tuple[int, tuple[bytes, ...]]]:
         """Remove and return what was kept for a job."""
         packets = self.kept.pop(handle, [])
         for _, arguments in packets:
-            self._count(-_size(arguments))
+            self._count(-KEPT_MEMORY - size_of(arguments))
         return packets
 
     def forget(self) -> None:
@@ -242,8 +244,3 @@ class LinkOwner(Peer):
     def _count(self, size: int) -> None:
         self.kept_size += size
         self._memory.jobs += size
-
-
-def _size(arguments: tuple[bytes, ...]) -> int:
-    """Return how many bytes of memory a packet takes that is kept."""
-    return KEPT_MEMORY + sum(map(len, arguments))

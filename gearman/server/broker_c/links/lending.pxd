@@ -11,6 +11,7 @@ from gearman.server.broker_c.workers cimport Workers
 cdef int LINK_JOB, LINK_READY
 cdef int ABANDONED, ADOPTED, GONE, LOST, RUNNING
 cdef double PATIENCE
+cdef tuple LAST
 
 
 @cython.final
@@ -51,7 +52,7 @@ cdef class Lending:
     cdef Py_ssize_t _call_off(self, Remote remote, bytes name)
     @cython.locals(wanted=dict, queue=Queue, remote=Remote, count=Py_ssize_t)
     cdef _give_wanted(self, Function function)
-    @cython.locals(worker=LinkWorker, job=Job, left=Py_ssize_t, extra=Extra)
+    @cython.locals(worker=LinkWorker, job=Job, left=Py_ssize_t, extra=Extra, fields=bytes)
     cdef Py_ssize_t _give(self, Remote remote, Queue queue, Function function)
     cpdef adopt(self, Remote remote, Job job)
     @cython.locals(job=Job)

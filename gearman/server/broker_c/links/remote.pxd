@@ -9,6 +9,10 @@ cdef int RUNNING, WORK_COMPLETE
 cdef Py_ssize_t KEPT_MEMORY, MOST_KEPT
 
 
+@cython.locals(size=Py_ssize_t, argument=bytes)
+cdef Py_ssize_t size_of(tuple arguments)
+
+
 @cython.final
 cdef class Remote:
     cdef public object id
@@ -71,10 +75,6 @@ cdef class LinkOwner(Peer):
     cpdef unlink(self)
     @cython.locals(handle=bytes, size=Py_ssize_t)
     cpdef keep(self, int command, tuple arguments)
-    cpdef forget(self)
     cpdef list take(self, bytes handle)
     cpdef forget(self)
     cdef _count(self, Py_ssize_t size)
-
-
-cdef Py_ssize_t _size(tuple arguments)
