@@ -1,8 +1,8 @@
 """Measure what a cluster costs: ``python benchmarks/cluster.py``.
 
 Durable jobs with one server without a cluster, with the only one of a cluster, and with
-three that have their own clients and workers: how many a second, and the CPU of servers
-and of Postgres for each. See docs/performance.md.
+three that have their own clients and workers, with and without a cluster: how many a
+second, and the CPU of servers and of Postgres for each. See docs/performance.md.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,8 @@ LEASE, LIMIT = 10, 300.0
 DRAINED = 0.4
 # Clients and workers of all servers together, which can be divided by 3.
 PEERS, IN_FLIGHT = 9, 64
+# The pure build gets this part of the jobs, since it takes so much longer for each.
+PURE = 0.1
 TICK = os.sysconf("SC_CLK_TCK")
 
 # Processes and ports of servers.
@@ -55,6 +57,23 @@ def alone(server: Server, store: Store) -> Iterator[Running]:
 
 
 @contextmanager
+def apart(count: int, server: Server, store: Store) -> Iterator[Running]:
+    """Run so many servers without a cluster, each with a table of its own."""
+    with ExitStack() as stack:
+        tables = (f"gearman_jobs_{number}" for number in range(count))
+        yield [
+            stack.enter_context(
+                replace(
+                    server,
+                    command=(*server.command, *store.ours, "--postgres-table", table),
+                    patience=PATIENCE,
+                ).running()
+            )
+            for table in tables
+        ]
+
+
+@contextmanager
 def several(count: int, server: Server, store: Store) -> Iterator[Running]:
     """Run so many servers of a cluster, each with its part of the shards."""
     with members(server, store, LEASE, count) as found:
@@ -64,6 +83,7 @@ def several(count: int, server: Server, store: Store) -> Iterator[Running]:
 CONTENDERS: dict[str, Run] = {
     "without a cluster": alone,
     "cluster of 1": partial(several, 1),
+    "3 without a cluster": partial(apart, 3),
     "cluster of 3": partial(several, 3),
 }
 
@@ -112,7 +132,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         description="Measure durable jobs with and without a cluster, on Postgres.",
     )
     add_names(parser, "--servers", BUILDS)
-    add_number(parser, "--jobs", 200_000, "jobs of a round")
+    add_number(
+        parser, "--jobs", 200_000, "jobs of a round; a tenth of them with ours-pure"
+    )
     add_number(parser, "--repeat", 5, "rounds, with all kinds of servers in turns")
     return parser.parse_args(argv)
 
@@ -161,11 +183,14 @@ def _measure(options: argparse.Namespace) -> None:
     servers = [s for s in find(None) if s.group in options.servers]
     print("\n".join([*machine.describe(servers), machine.noise()]), flush=True)
     for server in servers:
+        jobs = round(options.jobs * (PURE if server.group == "ours-pure" else 1))
         found: dict[str, list[tuple[Figures, Figures]]] = {n: [] for n in CONTENDERS}
         for number in range(options.repeat):
             for name, run in CONTENDERS.items():
                 tell(f"{server.label} {number + 1}/{options.repeat}: {name}")
-                found[name].append(play(program, run, server, options.jobs))
+                figures = play(program, run, server, jobs)
+                tell("; ".join(f"{each.rate:,.0f} jobs/s" for each in figures))
+                found[name].append(figures)
         print("\n".join(_lines(server.label, found)), flush=True)
 
 
