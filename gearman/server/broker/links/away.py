@@ -278,18 +278,23 @@ class Away:
             job.function.stats.abandoned += 1
             self._end(job, ABANDONED)
 
-    def lost(self, remote: Remote, borrowed: dict[bytes, Job]) -> None:
+    def lost(
+        self, remote: Remote, borrowed: dict[bytes, Job], dropped: dict[bytes, None]
+    ) -> None:
         """Submit again the jobs of a broken link, if they may not have been started.
 
-        A job that is `borrowed` is with a worker here, or soon will be.
+        A job that is `borrowed` is with a worker here, or soon will be. One that was
+        `dropped` had come here, too, but no worker has got it.
         """
         jobs = [*remote.tokens.values(), *remote.away.values()]
         for job in jobs:
             stay = self._stays[job]
             self._forget(job)
+            # Without a token, its workload is not known here.
+            waited = stay.handle in dropped and stay.token > 0
             if not job.background and not job.clients:
                 self._retire(job, ABANDONED)
-            elif stay.started or stay.handle in borrowed:
+            elif (stay.started or stay.handle in borrowed) and not waited:
                 self._jobs.forward(job, WORK_FAIL, (job.handle,))
                 self._retire(job, ENDED_AWAY)
             else:

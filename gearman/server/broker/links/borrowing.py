@@ -364,15 +364,18 @@ class Borrowing:
 
     # -- owners that are lost
 
-    def unlink(self, remote: Remote) -> None:
-        """Ask a server for nothing more whose link is broken, and start none of its."""
-        for job in [each for each in self._of(remote) if each.worker is None]:
-            self._end(job, GIVEN_BACK)
+    def unlink(self, remote: Remote) -> dict[bytes, None]:
+        """Drop what does not run of a server without a link; return jobs' handles."""
         for name in list(remote.asked):
             while name in remote.asked:
                 self._met(remote, name)
         self.ahead.unlink(remote)
         self._lenders.unlink(remote)
+        # Their owner has them done elsewhere: see `Lending.settle`.
+        waiting = [job for job in self._of(remote) if job.state == QUEUED]
+        for job in waiting:
+            self._end(job, GIVEN_BACK)
+        return {job.handle: None for job in waiting}
 
     def report(self, remote: Remote) -> None:
         """Tell a server that is linked again which of its jobs are here.

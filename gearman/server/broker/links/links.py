@@ -122,11 +122,11 @@ class Links:
         broker.answers.forget(remote.client)
         broker.jobs.leave(remote.client)
         self.lending.unlink(remote)
-        self.borrowing.unlink(remote)
+        dropped = self.borrowing.unlink(remote)
         self.questions.lost(remote)
         self.sharing.lost(remote)
         self.taking_over.lost(remote)
-        self.away.lost(remote, self.borrowing.jobs)
+        self.away.lost(remote, self.borrowing.jobs, dropped)
         self._set_first_gone()
         broker.answers.pay()
 

@@ -68,7 +68,7 @@ cdef class Away:
     @cython.locals(stay=Stay)
     cpdef abandoned(self, Job job)
     @cython.locals(job=Job, stay=Stay, other=Remote)
-    cpdef lost(self, Remote remote, dict borrowed)
+    cpdef lost(self, Remote remote, dict borrowed, dict dropped)
     @cython.locals(job=Job)
     cpdef bint came_back(self, bytes handle)
     cpdef Job back(self, bytes handle)

@@ -257,6 +257,21 @@ class TestShortJobs:
         assert borrowed(pair.member(2)) == 0
         assert pair.member(1).broker.functions.known[b"f"].queued() == MOST
 
+    def test_job_that_waits_here_when_the_link_breaks_is_submitted_again(self, pair):
+        client, worker = lent(pair, seconds=BRIEF)
+        client = pair.member(2).connect()
+        client.send(C.SUBMIT_JOB, b"f", pair.unique_of(1), b"w")
+        pair.run()
+        assert [packet[0] for packet in client.got()] == [C.JOB_CREATED]
+        assert borrowed(pair.member(2)) == 1
+        pair.cut(1, 2)
+        assert borrowed(pair.member(2)) == 0
+        pair.own([2] * len(pair.owners))
+        handle = worker.grab()
+        assert handle is not None
+        worker.send(C.WORK_COMPLETE, handle, b"done")
+        assert [packet[0] for packet in client.got()] == [C.WORK_COMPLETE]
+
 
 class TestCallingOff:
     def test_worker_that_gets_a_job_of_its_server(self, pair):
