@@ -233,14 +233,16 @@ class ExpiryGroup:
 class ExpiryLine:
     """Jobs of a function and a priority, in the order in which they expire.
 
-    `count` is how many there are. No group is empty; `last` is the last one.
+    `count` is how many there are. No group is empty; `first` and `last` are the first
+    and the last one.
     """
 
-    __slots__ = ("count", "groups", "last")
+    __slots__ = ("count", "first", "groups", "last")
 
     def __init__(self) -> None:
         self.count = 0
         self.groups: deque[ExpiryGroup] = deque()
+        self.first: ExpiryGroup | None = None
         self.last: ExpiryGroup | None = None
 
 

@@ -97,6 +97,7 @@ cdef class ExpiryGroup:
 cdef class ExpiryLine:
     cdef public Py_ssize_t count
     cdef public object groups
+    cdef public ExpiryGroup first
     cdef public ExpiryGroup last
 
 

@@ -69,10 +69,22 @@ class Expiry:
     def started(self, job: Job) -> None:
         """Forget jobs that were started or are gone, up to the next one that waits."""
         fresh = job.function.fresh
-        if fresh is not None:
-            line = fresh[job.priority]
-            if line.count:
-                self._pass(line, 0.0, None)
+        if fresh is None:
+            return
+        line = fresh[job.priority]
+        group = line.first
+        if group is None:
+            return
+        jobs, at = group.jobs, group.passed
+        if jobs[at] is job and at + 1 < len(jobs):
+            # So it is with most jobs: they are started in the order in which they came.
+            jobs[at] = None
+            group.passed = at + 1
+            line.count -= 1
+            following = jobs[at + 1]
+            if following is not None and _fresh(following):
+                return
+        self._pass(line, 0.0, None)
 
     def due(self, now: float) -> list[Job]:
         """Remove and return jobs that expire, at most about MANY_EXPIRE."""
@@ -88,8 +100,8 @@ class Expiry:
         function.look = following = inf
         for line in function.fresh or ():
             self._pass(line, now, jobs)
-            if line.groups:
-                following = min(following, line.groups[0].expires)
+            if line.first is not None:
+                following = min(following, line.first.expires)
         if following < inf:
             self._look_at(function, following)
 
@@ -112,13 +124,14 @@ class Expiry:
                 group.passed += 1
                 line.count -= 1
             groups.popleft()
+            line.first = groups[0] if groups else None
             self._forget(group)
         line.last = None
 
     def _sweep(self, line: ExpiryLine) -> None:
         """Remove the jobs that were started or are gone."""
         groups, line.groups = line.groups, deque()
-        line.last = None
+        line.first = line.last = None
         line.count = 0
         for group in groups:
             jobs = [job for job in group.jobs if job is not None and _fresh(job)]
@@ -132,6 +145,8 @@ class Expiry:
     def _add_group(self, line: ExpiryLine, expires: float) -> ExpiryGroup:
         group = line.last = ExpiryGroup(expires)
         line.groups.append(group)
+        if line.first is None:
+            line.first = group
         self._memory.peers += GROUP_MEMORY
         return group
 

@@ -18,7 +18,9 @@ cdef class Expiry:
     cpdef apply(self, Function function)
     @cython.locals(function=Function, line=ExpiryLine, group=ExpiryGroup, queue=Queue)
     cpdef bint add(self, Job job, double expires, double slack)
-    @cython.locals(line=ExpiryLine)
+    @cython.locals(
+        line=ExpiryLine, group=ExpiryGroup, jobs=list, at=Py_ssize_t, following=Job
+    )
     cpdef started(self, Job job)
     @cython.locals(function=Function, when=double)
     cpdef list due(self, double now)

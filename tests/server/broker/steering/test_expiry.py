@@ -227,6 +227,16 @@ class TestPolicies:
         assert times(server) == 0
         assert len(server.broker.places.expiry._looks) == 1
 
+    def test_times_are_forgotten_up_to_the_next_job_that_waits(self, server):
+        policy(server, b"ttl=1000")
+        client, worker = server.connect(), server.connect().can_do()
+        handles = [client.submit() for _ in range(5)]
+        server.broker.cancel(handles[2])
+        assert times(server) == 5
+        for left in (4, 2, 1, 0):
+            taken(server, worker)
+            assert times(server) == left
+
     @pytest.mark.parametrize(("later", "left"), [(0.5, 0), (2, 1)])
     def test_jobs_within_a_thousandth_of_their_time_expire_together(
         self, server, later, left
