@@ -357,8 +357,5 @@ class StoredJobs:
         for job in list(self._dead.known.values()):
             if job.number & SHARD_BITS in shards:
                 self._dead.leave(job)
-        for result in list(self._results.known.values()):
-            if result.number & SHARD_BITS in shards:
-                result.stored = False
-                self._results.forget(result)
+        self._results.leave(shards)
         self.leave(self._jobs.leaving - shards)

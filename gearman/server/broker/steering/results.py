@@ -1,8 +1,11 @@
 """Results of background jobs, kept for those who ask for them later."""
 
+from collections import deque
+from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heappush
 from math import inf
 
+from ...cluster.home import SHARD_BITS
 from ..constants import (
     DONE,
     EXACTNESS,
@@ -35,8 +38,9 @@ MAX_RESULTS = 64 * 1024 * 1024
 RESULT_MEMORY = 500
 ENDS_MEMORY = 170
 
-# At most so many results are dropped in one turn.
+# At most so many results are dropped in one turn, and are in a group.
 MANY_RESULTS = 1000
+GROUP_SIZE = 1000
 
 
 class Result:
@@ -58,9 +62,6 @@ class Result:
     expires: float
     stored: bool
     durable: bool
-
-    def size(self) -> int:
-        return RESULT_MEMORY + len(self.data) + len(self.name)
 
 
 def make_result(
@@ -90,6 +91,9 @@ class Results:
     """The kept results, the oldest first; if they take over `most` bytes, it goes.
 
     `first` is when to call `drop_old`, in seconds since the epoch.
+
+    Results that came one after the other and expire at the same time are a group, of
+    GROUP_SIZE at most. So little is done for each of them.
     """
 
     def __init__(
@@ -98,21 +102,21 @@ class Results:
         self.most = MAX_RESULTS
         self.first = inf
         self.known: dict[int, Result] = {}
-        # Their numbers, the oldest first, and some of results that are forgotten, as
-        # are the first ones, which were `passed`. The dictionary has this order too,
-        # but its first item is not found at once after many others were removed.
-        self._order: list[int] = []
-        self._passed = 0
         self.total = 0
         self._places = places
         self._jobs = jobs
         self._dead = dead
         self._memory = memory
-        # A heap of times, a number, and the numbers of the results that expire then;
-        # how many numbers these are; the latest ones, and their time.
-        self._ends: list[tuple[float, int, list[int]]] = []
-        self._count = 0
-        self._latest: list[int] = []
+        # The groups, the oldest first, and how many results of the first one were
+        # `passed`: they are None. Then a heap of their times, a number, and they
+        # themselves. A group that is over is empty, and may stay in one of the two
+        # for a while; `running` are not over.
+        self._groups: deque[list[Result | None]] = deque()
+        self._passed = 0
+        self._ends: list[tuple[float, int, list[Result | None]]] = []
+        self._running = 0
+        # The latest group, and its time.
+        self._latest: list[Result | None] = []
         self._when = 0.0
 
     def keep(self, job: Job, state: bytes, data: bytes) -> None:
@@ -131,43 +135,42 @@ class Results:
 
     def add(self, result: Result) -> bool:
         """Add a result; return False if it is too large."""
-        size, number = result.size(), result.number
+        size = _size(result)
         if size > self.most:
             return False
         self._places.steered = True
-        self.known[number] = result
-        self._order.append(number)
+        self.known[result.number] = result
         self.total += size
         self._memory.jobs += size
-        most = 2 * len(self.known) + SWEEP
-        if self._count > most or len(self._order) - self._passed > most:
-            self._sweep()
-        if not self._latest or result.expires != self._when:
-            self._when = result.expires
-            self._latest = []
-            heappush(self._ends, (self._when, number, self._latest))
-            self._memory.peers += ENDS_MEMORY
-            self.first = self._ends[0][0]
-        self._latest.append(number)
-        self._count += 1
+        group = self._latest
+        if not group or result.expires != self._when or len(group) == GROUP_SIZE:
+            group = self._add_group(result)
+        group.append(result)
         if self.total > self.most:
             self.keep_at_most(self.most)
         return True
 
+    def _add_group(self, result: Result) -> list[Result | None]:
+        """Begin a group with the time of a result, which is its first one."""
+        if len(self._groups) + len(self._ends) > 4 * self._running + SWEEP:
+            self._sweep()
+        group: list[Result | None] = []
+        self._latest = group
+        self._when = result.expires
+        self._running += 1
+        self._groups.append(group)
+        heappush(self._ends, (self._when, result.number, group))
+        self._memory.peers += ENDS_MEMORY
+        self.first = self._ends[0][0]
+        return group
+
     def _sweep(self) -> None:
-        """Drop what is left of results that were forgotten before their time."""
-        order = self._order[self._passed :]
-        self._order = [number for number in order if number in self.known]
-        self._passed = 0
-        ends, self._ends, self._latest = self._ends, [], []
-        self._count = 0
-        for when, first, numbers in ends:
-            kept = [number for number in numbers if number in self.known]
-            if kept:
-                self._ends.append((when, first, kept))
-                self._count += len(kept)
-        heapify(self._ends)
-        self._memory.peers -= ENDS_MEMORY * (len(ends) - len(self._ends))
+        """Drop the groups that are over."""
+        self._groups = deque([group for group in self._groups if group])
+        ends = [end for end in self._ends if end[2]]
+        self._memory.peers -= ENDS_MEMORY * (len(self._ends) - len(ends))
+        heapify(ends)
+        self._ends = ends
 
     def keep_at_most(self, most: int) -> None:
         """Set the limit in bytes, and drop the oldest results that are over it.
@@ -176,17 +179,24 @@ class Results:
         """
         self.most = most
         self._drop_some()
-        self._pass()
 
     def _drop_some(self) -> None:
         """Drop the oldest results that are over the limit, as many as a turn may."""
         for _ in range(MANY_RESULTS):
             if self.total <= self.most:
                 return
-            result = self.known.get(self._order[self._passed])
-            self._passed += 1
-            if result is not None:
-                self.forget(result)
+            group = self._groups[0]
+            if self._passed < len(group):
+                result, group[self._passed] = group[self._passed], None
+                self._passed += 1
+                assert result is not None  # noqa: S101
+                self._forget(result)
+            if self._passed >= len(group):
+                if group:
+                    group.clear()
+                    self._running -= 1
+                self._groups.popleft()
+                self._passed = 0
         if self.total > self.most:
             self.first = self._places.wall
 
@@ -198,42 +208,47 @@ class Results:
         record = Record(number, extra, result.handle, result.name, result.data)
         self._jobs.records.append(record)
 
-    def forget(self, result: Result) -> None:
-        """Drop a result."""
+    def _forget(self, result: Result) -> None:
+        """Drop a result; its group must not have it any more."""
+        size = _size(result)
         del self.known[result.number]
-        self.total -= result.size()
-        self._memory.jobs -= result.size()
+        self.total -= size
+        self._memory.jobs -= size
         if result.stored:
             self._jobs.records.append(Record(result.number, b""))
+
+    def leave(self, shards: AbstractSet[int]) -> None:
+        """Forget the results of these shards, which another server has now."""
+        for group in self._groups:
+            results = [each for each in group if each is not None]
+            group.clear()
+            for result in results:
+                if result.number & SHARD_BITS in shards:
+                    result.stored = False
+                    self._forget(result)
+                else:
+                    group.append(result)
+            self._running -= bool(results) and not group
+        self._passed = 0
 
     def drop_old(self, now: float) -> None:
         """Drop the results whose time is over, or that are over the limit."""
         for _ in range(MANY_RESULTS):
             if not self._ends or self._ends[0][0] > now:
                 break
-            expires, _, numbers = self._ends[0]
-            if not numbers:
+            group = self._ends[0][2]
+            if group is self._latest:
+                self._latest = []
+            if group:
+                result = group.pop()
+                if result is not None:
+                    self._forget(result)
+                self._running -= not group
+            else:
                 heappop(self._ends)
                 self._memory.peers -= ENDS_MEMORY
-                continue
-            result = self.known.get(numbers.pop())
-            self._count -= 1
-            if result is not None and result.expires == expires:
-                self.forget(result)
         self.first = self._ends[0][0] if self._ends else inf
         self._drop_some()
-        self._pass()
-
-    def _pass(self) -> None:
-        """Drop the numbers of forgotten results up to the oldest one that is kept."""
-        order = self._order
-        for _ in range(2 * MANY_RESULTS):
-            if self._passed == len(order) or order[self._passed] in self.known:
-                break
-            self._passed += 1
-        if self._passed >= MANY_RESULTS:
-            del order[: self._passed]
-            self._passed = 0
 
     def find(self, handle: bytes) -> Result | None:
         """Return the kept result of the job with this handle."""
@@ -287,3 +302,8 @@ class Results:
         if state in (EXCEPTION, FAILURE):
             return peer.send(WORK_FAIL, (handle,))
         return peer.refuse(b"JOB_NOT_FOUND", b"There is no such job, nor its result")
+
+
+def _size(result: Result) -> int:
+    """Return how many bytes of memory a result takes."""
+    return RESULT_MEMORY + len(result.data) + len(result.name)

@@ -12,7 +12,8 @@ from gearman.server.broker_c.steering.values cimport keep_of
 cdef bytes UNKNOWN
 cdef double EXACTNESS
 cdef int PENDING, RESULT_RES, RUNNING, WORK_COMPLETE, WORK_EXCEPTION, WORK_FAIL
-cdef Py_ssize_t ENDS_MEMORY, MANY_RESULTS, RESULT_MEMORY, SWEEP
+cdef int64_t SHARD_BITS
+cdef Py_ssize_t ENDS_MEMORY, GROUP_SIZE, MANY_RESULTS, RESULT_MEMORY, SWEEP
 
 
 @cython.final
@@ -25,8 +26,6 @@ cdef class Result:
     cdef public double expires
     cdef public bint stored
     cdef public bint durable
-
-    cpdef Py_ssize_t size(self)
 
 
 @cython.locals(result=Result)
@@ -41,34 +40,34 @@ cdef class Results:
     cdef public Py_ssize_t most
     cdef public double first
     cdef public dict known
-    cdef public list _order
     cdef public Py_ssize_t total
     cdef Places _places
     cdef Jobs _jobs
     cdef DeadJobs _dead
     cdef Memory _memory
+    cdef public object _groups
+    cdef Py_ssize_t _passed
     cdef public list _ends
-    cdef public Py_ssize_t _count
+    cdef public Py_ssize_t _running
     cdef list _latest
     cdef double _when
-    cdef public Py_ssize_t _passed
 
     @cython.locals(seconds=double, expires=double, result=Result)
     cpdef keep(self, Job job, bytes state, bytes data)
-    # As an object, a number is made one once.
-    @cython.locals(size=Py_ssize_t, most=Py_ssize_t, number=object)
+    @cython.locals(size=Py_ssize_t, group=list)
     cpdef bint add(self, Result result)
-    @cython.locals(ends=list, numbers=list, kept=list, order=list, when=double)
+    @cython.locals(group=list)
+    cdef list _add_group(self, Result result)
+    @cython.locals(ends=list)
     cdef _sweep(self)
     cpdef keep_at_most(self, Py_ssize_t most)
-    @cython.locals(result=Result)
+    @cython.locals(group=list, result=Result)
     cdef _drop_some(self)
     cpdef store(self, Result result)
-    cpdef forget(self, Result result)
-    @cython.locals(expires=double, numbers=list, result=Result)
+    @cython.locals(size=Py_ssize_t)
+    cdef _forget(self, Result result)
+    @cython.locals(group=list, result=Result)
     cpdef drop_old(self, double now)
-    @cython.locals(order=list)
-    cdef _pass(self)
     @cython.locals(result=Result)
     cpdef Result find(self, bytes handle)
     @cython.locals(job=Job, dead=Job, result=Result)
@@ -76,3 +75,8 @@ cdef class Results:
     cpdef get(self, Peer peer, bytes handle)
     @cython.locals(job=Job, result=Result)
     cpdef watch(self, Peer peer, bytes handle)
+    @cython.locals(result=Result, each=Result, group=list, results=list)
+    cpdef leave(self, shards)
+
+
+cdef Py_ssize_t _size(Result result)

@@ -7,6 +7,7 @@ import pytest
 from gearman.commands import Command
 from gearman.server.broker.constants import SWEEP
 from gearman.server.broker.steering.results import (
+    GROUP_SIZE,
     MANY_RESULTS,
     MAX_RESULTS,
     RESULT_MEMORY,
@@ -181,21 +182,23 @@ class TestLimits:
         assert len(server.broker.results.known) == 3
         assert server.after(0) == inf
 
-    def test_times_of_results_that_are_gone_are_not_kept_for_long(self, server, worker):
-        server.broker.results.most = 2 * (RESULT_MEMORY + 8)
-        for _ in range(20 * SWEEP):
-            done(server, worker)
-        assert server.broker.results._count <= SWEEP + 8
+    @pytest.mark.parametrize("keep", [b"keep=%d", b"keep=%d00000"])
+    def test_groups_that_are_over_are_not_kept_for_long(self, server, worker, keep):
+        results = server.broker.results
+        results.most = 2 * (RESULT_MEMORY + 8)
+        for number in range(20 * SWEEP):
+            done(server, worker, keep % (5 + number % 7))
+            server.after(1)
+        running = 7
+        assert len(results._groups) + len(results._ends) <= 4 * running + SWEEP + 2
 
-    def test_numbers_of_results_that_are_gone_are_not_kept_for_long(
-        self, server, worker
-    ):
+    def test_groups_behind_an_old_one_are_not_kept_for_long(self, server, worker):
         results = server.broker.results
         done(server, worker, b"keep=1000000")
         for _ in range(20 * SWEEP):
             done(server, worker, b"keep=10")
             server.after(20)
-        assert len(results._order) - results._passed <= SWEEP + 4
+        assert len(results._groups) <= SWEEP + 8
 
     def test_many_results_of_different_times_go_in_the_order_they_came(
         self, server, client, worker
@@ -208,7 +211,7 @@ class TestLimits:
         drop_all(server)
         assert [result(client, handle)[0] for handle in last] == [b"done", b"done"]
         assert len(results.known) == 2
-        assert len(results._order) <= 2
+        assert len(results._groups) == 1
 
     def test_lower_limit_drops_many_results_in_several_turns(self, server, worker):
         results = server.broker.results
@@ -239,17 +242,56 @@ class TestLimits:
         done(server, worker, b"keep=1000")
         server.broker.results.keep_at_most(0)
         assert server.broker.results.known == {}
+        assert not server.broker.results._groups
 
-    def test_very_many_numbers_are_dropped_in_several_turns(self, server, worker):
+    def test_group_has_a_limit(self, server, worker):
         results = server.broker.results
-        done(server, worker, b"keep=100")
-        for _ in range(2 * MANY_RESULTS + 5):
-            done(server, worker, b"keep=10")
-        server.after(10)
-        drop_all(server)
-        assert len(results._order) == 2 * MANY_RESULTS + 6
-        server.after(90)
-        assert len(results._order) == 6
+        for _ in range(GROUP_SIZE + 1):
+            done(server, worker)
+        assert [len(group) for group in results._groups] == [GROUP_SIZE, 1]
+
+    def test_rest_of_a_group_is_dropped_in_its_time(self, server, client, worker):
+        results = server.broker.results
+        first, *others = [done(server, worker) for _ in range(3)]
+        results.keep_at_most(2 * (RESULT_MEMORY + 9))
+        states = [result(client, handle)[0] for handle in (first, *others)]
+        assert states == [b"unknown", b"done", b"done"]
+        assert server.after(100) == inf
+        assert results.known == {}
+        assert results.total == 0
+
+    def test_results_of_a_group_that_is_dropped_are_in_another_one(
+        self, server, client, worker
+    ):
+        results, size = server.broker.results, RESULT_MEMORY + 8
+        for number in range(20):
+            done(server, worker, b"keep=%d" % (9000 - 20 * number))
+        results.keep_at_most(0)
+        results.keep_at_most(MAX_RESULTS)
+        for _ in range(GROUP_SIZE):
+            done(server, worker, b"keep=10000")
+        results.keep_at_most((GROUP_SIZE - 25) * size)
+        results.keep_at_most(MAX_RESULTS)
+        assert server.after(10000) <= 0
+        # The clock of the system is set back.
+        server.after(-10000)
+        handles = [done(server, worker, b"keep=10000") for _ in range(2)]
+        results.keep_at_most(size)
+        states = [result(client, handle)[0] for handle in handles]
+        assert states == [b"unknown", b"done"]
+
+    def test_results_of_shards_that_leave_are_forgotten(self, server, client, worker):
+        results = server.broker.results
+        for keep in (b"keep=100", b"keep=200"):
+            handles = [done(server, worker, keep) for _ in range(4)]
+        first, *others = results.known
+        results.keep_at_most(results.total - 1)
+        results.leave({number % 64 for number in others[:5]})
+        assert list(results.known) == others[5:]
+        assert result(client, handles[-1])[0] == b"done"
+        assert results.total == server.broker.memory.jobs
+        assert server.after(200) == inf
+        assert results.known == {}
 
     def test_time_of_a_result_that_went_early_drops_nothing_else(
         self, server, client, worker
