@@ -45,6 +45,9 @@ class Choice:
 
     def queue(self, peer: Peer) -> Queue | None:
         """Return the queue whose first job is the worker's next job, if any."""
+        if len(peer.functions) == 1:
+            # So it is with most workers, and no function is put behind others.
+            return _first_queue(peer.functions[0])
         if not self.priority_first:
             return self._next(peer)
         for priority in range(HIGH, LOW + 1):
@@ -54,8 +57,7 @@ class Choice:
             for function in functions:
                 queue = function.queues[priority]
                 if queue.count and not function.held:
-                    if len(peer.functions) > 1:
-                        self._rotate(peer, function)
+                    self._rotate(peer, function)
                     return queue
         return None
 
@@ -76,12 +78,10 @@ class Choice:
         if len(functions) > FEW:
             functions = self._candidates(peer, HIGH, LOW)
         for function in functions:
-            for priority in range(HIGH, LOW + 1):
-                queue = function.queues[priority]
-                if queue.count and not function.held:
-                    if len(peer.functions) > 1:
-                        self._rotate(peer, function)
-                    return queue
+            queue = _first_queue(function)
+            if queue is not None:
+                self._rotate(peer, function)
+                return queue
         return None
 
     def _rotate(self, peer: Peer, function: Function) -> None:
@@ -137,6 +137,18 @@ class Choice:
         if others > len(peer.functions) or len(found) > FEW:
             return peer.functions
         return _sorted(found, peer.functions)
+
+
+def _first_queue(function: Function) -> Queue | None:
+    """Return the queue that has the next job of a function, if that may start one."""
+    if function.held:
+        return None
+    high, normal, low = function.queues
+    if high.count:
+        return high
+    if normal.count:
+        return normal
+    return low if low.count else None
 
 
 def _sorted(found: list[Function], functions: list[Function]) -> list[Function]:

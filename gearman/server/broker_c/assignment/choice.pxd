@@ -22,7 +22,7 @@ cdef class Choice:
     cpdef Queue queue(self, Peer peer)
     @cython.locals(function=Function, functions=list)
     cpdef bint has_any(self, Peer peer)
-    @cython.locals(priority=int, function=Function, queue=Queue, functions=list)
+    @cython.locals(function=Function, queue=Queue, functions=list)
     cdef Queue _next(self, Peer peer)
     cdef _rotate(self, Peer peer, Function function)
     cdef bint _goes_on(self, Peer peer, Function function)
@@ -31,3 +31,7 @@ cdef class Choice:
         others=Py_ssize_t, empty=list,
     )
     cdef list _candidates(self, Peer peer, int first, int last)
+
+
+@cython.locals(high=Queue, normal=Queue, low=Queue)
+cdef Queue _first_queue(Function function)
