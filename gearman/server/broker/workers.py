@@ -242,13 +242,14 @@ class Workers:
             job = self._ended(peer, handle)
             if job is None:
                 return
-        stats = job.function.stats
+        function = job.function
+        stats = function.stats
         stats.completed += 1
         stats.bytes_out += len(result)
         if job.clients is not None:
             self._jobs.forward(job, WORK_COMPLETE, (handle, result))
         self._finish(job, COMPLETED)
-        if job.background and steered(job):
+        if job.background and (function.keep or job.extra is not None):
             self._attempts.ended(job, result)
 
     def fail(self, peer: Peer, handle: bytes) -> None:

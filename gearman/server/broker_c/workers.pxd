@@ -55,7 +55,7 @@ cdef class Workers:
     cpdef data(self, Peer peer, bytes handle, bytes data)
     @cython.locals(job=Job)
     cpdef warning(self, Peer peer, bytes handle, bytes data)
-    @cython.locals(job=Job, stats=Stats)
+    @cython.locals(job=Job, function=Function, stats=Stats)
     cpdef complete(self, Peer peer, bytes handle, bytes result)
     @cython.locals(job=Job)
     cpdef fail(self, Peer peer, bytes handle)
