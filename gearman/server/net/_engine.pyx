@@ -469,12 +469,9 @@ cdef class Engine:
     cpdef flush(self):
         """Write to each peer that was touched."""
         cdef list touched = self._broker.touched
-        cdef list peers
-        if not touched:
-            return
-        peers = touched[:]
-        touched.clear()
-        for peer in peers:
+        cdef Py_ssize_t count = PyList_GET_SIZE(touched)
+        for index in range(count):
+            peer = touched[index]
             try:
                 if isinstance(peer, Channel):
                     (<Channel>peer)._flush()
@@ -484,6 +481,11 @@ cdef class Engine:
             except Exception as error:
                 # The other peers are written to all the same.
                 self._report(error)
+        # Peers that were touched meanwhile are written to the next time.
+        if count == PyList_GET_SIZE(touched):
+            touched.clear()
+        else:
+            del touched[:count]
 
     cdef int _forget(self, Channel channel) except -1:
         cdef epoll_event event
