@@ -1,4 +1,5 @@
 # Declarations that the server's engine uses.
+cimport cython
 from libc.stdint cimport uint32_t
 
 
@@ -38,7 +39,11 @@ cdef class Decoder:
         self, const unsigned char *data, Py_ssize_t size, list packets
     ) except -1
     cdef Py_ssize_t _lacking(self, const unsigned char *data, Py_ssize_t size) noexcept
+    # Subclasses can't have their own, so that these two may be inlined.
+    @cython.final
     cdef Py_ssize_t _length(self, const unsigned char *data, Py_ssize_t size) except -1
+    @cython.final
+    cdef int _check(self, const unsigned char *header) except -1
     cdef Py_ssize_t _line_length(
         self, const unsigned char *data, Py_ssize_t size
     ) except -1
@@ -51,7 +56,6 @@ cdef class Decoder:
     ) except -1
     cdef int _refuse_kept(self, Py_ssize_t head, list packets) except -1
     cdef int _collect(self, tuple packet, list packets) except -1
-    cdef int _check(self, const unsigned char *header) except -1
     cdef int _deliver(
         self, const unsigned char *data, Py_ssize_t length, list packets
     ) except -1
