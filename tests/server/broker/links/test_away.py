@@ -5,6 +5,7 @@ import pytest
 from gearman.commands import Command
 from gearman.server.broker import Limits
 from tests.server.broker.moves import ALL
+from tests.server.broker.sizes import counted
 from tests.server.conftest import Wire
 from tests.server.joined import Joined, got
 
@@ -301,6 +302,13 @@ class TestBrokenLink:
         pair.cut(1, 2)
         assert client.got() == [(C.WORK_FAIL, handle)]
         assert pair.member(1).broker.jobs.known == {}
+
+    def test_job_whose_client_left_before_the_answer_takes_no_memory(self, pair):
+        client, broker = pair.member(1).connect(), pair.member(1).broker
+        client.send(C.SUBMIT_JOB, b"f", pair.unique_of(2), b"w")
+        client.leave()
+        pair.cut(1, 2)
+        assert (broker.memory.jobs, broker.memory.peers) == counted(broker)
 
     def test_job_that_runs_at_a_worker_here_fails(self, pair):
         client, worker = pair.member(1).connect(), pair.member(1).worker()
