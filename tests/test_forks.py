@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,12 @@ from tests.servers import Server, ours
 
 def descriptors(server: Server) -> list[str]:
     """Return the kinds of what a process has open, such as "socket"."""
-    folder = Path(f"/proc/{server.process.pid}/fd")
-    return sorted(os.readlink(file).partition(":[")[0] for file in folder.iterdir())
+    kinds = []
+    for file in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        # It may be closed meanwhile.
+        with suppress(FileNotFoundError):
+            kinds.append(os.readlink(file).partition(":[")[0])
+    return sorted(kinds)
 
 
 def facts(server: Server) -> tuple[object, ...]:

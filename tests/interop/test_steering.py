@@ -25,6 +25,8 @@ Start = Callable[[Server, Path], AbstractContextManager[Program]]
 def php_worker(server: Server, folder: Path) -> Program:
     (script,) = SCRIPT.findall(PAGE)
     path = folder / "worker.php"
+    # PHP's library may try the first address of a name only, which may be ::1.
+    script = script.replace("localhost", servers.HOST)
     path.write_text(script.replace("4730", str(server.port)))
     return Program(php(), str(path))
 
