@@ -218,7 +218,8 @@ def test_a_worker_connects_to_all_servers(three: list[Member]) -> None:
         worker = worker_of(three[0].address)
         work = asyncio.create_task(worker.work())
         await soon(lambda: all("PRE_SLEEP" in each.names for each in three))
-        assert [each.peers for each in three] == [1, 1, 1]
+        # The connection of a question may still be open.
+        await soon(lambda: [each.peers for each in three] == [1, 1, 1])
         await end(worker, work)
 
     run(main())

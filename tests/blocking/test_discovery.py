@@ -200,7 +200,8 @@ def test_a_worker_connects_to_all_servers(three: list[Member]) -> None:
     worker.register_task("f", lambda worker, job: "")
     with working(worker):
         until(lambda: all("PRE_SLEEP" in each.names for each in three))
-        assert [each.peers for each in three] == [1, 1, 1]
+        # The connection of a question may still be open.
+        until(lambda: [each.peers for each in three] == [1, 1, 1])
 
 
 def test_given_servers_with_other_names_are_connected_to_once(
