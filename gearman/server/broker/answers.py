@@ -110,12 +110,6 @@ class Answers:
             if not self._payable or self._payable[-1] is not receipt.peer:
                 self._payable.append(receipt.peer)
 
-    def drop(self, job: Job) -> None:
-        """Forget the submissions that wait for a job: their peers have disconnected."""
-        receipts, job.receipts = job.receipts, None
-        if receipts is not None:
-            self._memory.peers -= RECEIPT_MEMORY * len(receipts)
-
     def forget(self, peer: Peer) -> None:
         """Drop the answers and requests of a peer that has disconnected."""
         self._memory.peers -= self.size(peer)

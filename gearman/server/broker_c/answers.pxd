@@ -25,7 +25,6 @@ cdef class Answers:
     cpdef defer(self, Peer peer, tuple request)
     @cython.locals(receipts=list, receipt=Receipt)
     cpdef settle(self, Job job, int command, tuple arguments)
-    cpdef drop(self, Job job)
     cpdef forget(self, Peer peer)
     @cython.locals(receipt=Receipt, size=Py_ssize_t)
     cpdef Py_ssize_t size(self, Peer peer)

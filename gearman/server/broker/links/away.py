@@ -293,7 +293,8 @@ class Away:
             # Without a token, its workload is not known here.
             waited = stay.handle in dropped and stay.token > 0
             if not job.background and not job.clients:
-                self._answers.drop(job)
+                # Those who would be told have left, too.
+                self._answers.settle(job, JOB_CREATED, (job.handle,))
                 self._retire(job, ABANDONED)
             elif (stay.started or stay.handle in borrowed) and not waited:
                 self._jobs.forward(job, WORK_FAIL, (job.handle,))
