@@ -63,7 +63,8 @@ def test_first_signal_lets_running_jobs_end(stage: Stage) -> None:
         stage.submit("wait", "never")
         stage.until_started("file")
         runner.send(signal.SIGTERM)
-        runner.until_logged("no more jobs are taken")
+        # The runner says so, and then its process.
+        runner.until_logged("no more jobs are taken", times=2)
         stage.file("file").touch()
         assert runner.ends() == 0
         assert stage.waiting("wait") == 1
