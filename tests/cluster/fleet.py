@@ -5,7 +5,7 @@ import re
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from tests.crash.process import Server
 from tests.servers import DEADLINE, HOST, free_port
@@ -102,6 +102,18 @@ class Fleet:
         """Return the network of the links that others open to a server."""
         return self._links[server]
 
+    @asynccontextmanager
+    async def stopped(self, server: Server) -> AsyncIterator[None]:
+        """Let a server stand still meanwhile, by SIGSTOP; it may have ended."""
+        begin = time.time()
+        _send(server, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _send(server, signal.SIGCONT)
+            pauses = self.history.pauses.setdefault(self.name(server), [])
+            pauses.append((begin, time.time()))
+
     async def remove(self, server: Server, number: int) -> None:
         """End a server by a signal."""
         self.servers.remove(server)
@@ -173,7 +185,15 @@ class Fleet:
         promises = self.promises()
         broken = promises.broken()
         print(f"{self.history.summary()}; allowed: {dict(promises.allowed)}")
+        for sentence in broken[:10]:
+            jobs = {int(number) for number in re.findall(r"job (\d+)", sentence)}
+            print(sentence, self.history.about(jobs), sep="\n", flush=True)
         return [*broken, *["a commit of no owner"] * self.intruders()]
+
+
+def _send(server: Server, number: int) -> None:
+    with suppress(ProcessLookupError):
+        server.process.send_signal(number)
 
 
 @asynccontextmanager

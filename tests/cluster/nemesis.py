@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import re
 import signal
 import time
 from collections import Counter
@@ -108,13 +107,8 @@ class Nemesis:
 
     async def _pause(self, server: Server) -> None:
         # It may be one that could not begin without the database.
-        with suppress(ProcessLookupError):
-            begin = time.time()
-            server.process.send_signal(signal.SIGSTOP)
+        async with self._fleet.stopped(server):
             await self._some_time()
-            server.process.send_signal(signal.SIGCONT)
-            pauses = self._fleet.history.pauses
-            pauses.setdefault(self._fleet.name(server), []).append((begin, time.time()))
 
     async def _move_clock(self, server: Server) -> None:
         self._fleet.clock(server).move(self._random.choice(WRONG))
@@ -186,7 +180,4 @@ async def survive(
             broken = running.broken()
     seconds = time.monotonic() - began
     print(f"seed {seed}, {faults} faults, {seconds:.0f} s: {dict(nemesis.struck)}")
-    for sentence in broken[:10]:
-        jobs = {int(number) for number in re.findall(r"job (\d+)", sentence)}
-        print(sentence, running.history.about(jobs), sep="\n", flush=True)
     assert broken == [], broken[:10]

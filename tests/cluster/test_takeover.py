@@ -96,10 +96,9 @@ def test_others_take_over_from_one_that_was_killed_and_share_with_one_that_joins
 def test_stopped_server_gives_up_its_shards_when_it_goes_on(database):
     async def story(running):
         old, new = running.servers
-        old.process.send_signal(signal.SIGSTOP)
-        await new.says(f"{EXPIRED}: its 32 shards are free")
-        await played(running)
-        old.process.send_signal(signal.SIGCONT)
+        async with running.stopped(old):
+            await new.says(f"{EXPIRED}: its 32 shards are free")
+            await played(running)
         # Its keeper finds out, or a commit does.
         await old.says("another server")
         await old.says("has joined the cluster", 2)
