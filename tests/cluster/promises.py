@@ -195,13 +195,15 @@ class Promises:
         """Whether the server of a worker was no member any more before `end`.
 
         The owner may have learnt that later, when it lost the link, and may have lent
-        the job until then. What it has lent is started soon after, if at all.
+        the job until then. What it has lent is started soon after, if at all, or when a
+        server goes on that stood still.
         """
         for at in self._history.gone.get(run.server, ()):
             for each in self._between(run):
                 # The first loss after that time, or the one that lasted until then.
                 if each.end > at or self._ends_with(each):
-                    latest = each.begin + PATIENCE + LATE
+                    soon = each.begin + PATIENCE
+                    latest = max([soon, *self._standing_still(run.server, at)]) + LATE
                     if at <= end and run.started <= latest and each.begin <= end + LATE:
                         return True
                     break
@@ -213,14 +215,18 @@ class Promises:
         The job has run elsewhere for that reason. The server knows it when it has lost
         the link to the owner, or a moment after it stood still.
         """
-        pauses = self._history.pauses.get(run.server, ())
         for at in self._history.gone.get(run.server, ()):
             lost = (each.begin for each in self._between(run, owner=False))
             known = [begin for begin in lost if begin < at + self._lease]
-            known += [end for begin, end in pauses if begin < at <= end]
+            known += self._standing_still(run.server, at)
             if at <= before.started and run.started < max(known, default=at) + LATE:
                 return True
         return False
+
+    def _standing_still(self, server: int, at: float) -> list[float]:
+        """Return when a server goes on that stands still at a time, [] otherwise."""
+        pauses = self._history.pauses.get(server, ())
+        return [end for begin, end in pauses if begin < at <= end]
 
     def _parted(self, handle: bytes, end: float) -> bool:
         """Whether a foreground job was submitted again, since a link was lost.
