@@ -193,14 +193,14 @@ class StoredJobs:
                 return self._restore_dead(job)
             if more.options is not None and more.options.after:
                 jobs.follow(job, more.options.after)
-        self._let_join(job)
+        self.let_join(job)
         links = self._places.links
         if links is not None and links.adopt(job):
             return None
         return jobs.place(job, RESTORED)
 
-    def _let_join(self, job: Job) -> None:
-        """Let submissions join a job that was loaded.
+    def let_join(self, job: Job) -> None:
+        """Let submissions join a job that was loaded, or that came back from home.
 
         While links of a cluster are missing, jobs of one unique may be made in several
         shards. Then the one at home is joined.

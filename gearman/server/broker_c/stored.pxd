@@ -52,7 +52,7 @@ cdef class StoredJobs:
     cpdef keep_unsaved(self, list jobs, numbers)
     cpdef store_unsaved(self)
     @cython.locals(jobs=Jobs, found=Job)
-    cdef _let_join(self, Job job)
+    cdef let_join(self, Job job)
     cpdef restored(self)
     cdef _restore_setting(
         self, int64_t number, bytes name, bytes text, dict fields, bytes extra

@@ -337,8 +337,8 @@ class Away:
         job.function.stats.submitted += 1
         if job.function.policy is not None or options is not None:
             extend(job, options, jobs, self._places.wall, stored)
-        if job.background and self._joins_nothing(job):
-            jobs.uniques.add(job)
+        if job.background:
+            self._stored.let_join(job)
         if stored:
             receipts = job.receipts
             self._places.move(job, CAME_BACK, PENDING)
@@ -348,8 +348,3 @@ class Away:
             self._answers.settle(job, JOB_CREATED, (job.handle,))
             jobs.place(job, CAME_BACK)
         return None
-
-    def _joins_nothing(self, job: Job) -> bool:
-        """Whether no other job of this unique is here, which may be at home."""
-        found = self._jobs.uniques.find(job.function, job.unique, job.workload)
-        return found is None

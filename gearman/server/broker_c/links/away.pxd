@@ -74,4 +74,3 @@ cdef class Away:
     cpdef Job back(self, bytes handle)
     @cython.locals(jobs=Jobs, extra=Extra, stored=bint, each=Job)
     cdef _come_back(self, Job job)
-    cdef bint _joins_nothing(self, Job job)
