@@ -15,7 +15,7 @@ from zipfile import ZipFile
 
 import pytest
 
-pytestmark = [pytest.mark.packaging, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.packaging
 
 ROOT = Path(__file__).resolve().parents[1]
 UNWANTED = shutil.ignore_patterns(

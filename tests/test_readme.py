@@ -36,7 +36,6 @@ def without_numbers(line: str) -> str:
     return re.sub(r" *\d+", " N", line)
 
 
-@pytest.mark.timeout(4 * DEADLINE)
 def test_the_sample_is_what_the_example_says() -> None:
     (command,), sample = blocks("Try it")
     assert command == "python3 examples/wordcount.py"
@@ -100,7 +99,6 @@ def server(clone: Path) -> Iterator[int]:
 
 
 @pytest.mark.packaging
-@pytest.mark.timeout(120)
 def test_the_terminals_show_what_they_should(clone: Path, server: int) -> None:
     (_, worker, client), (status,) = blocks("Use it in a terminal")
     with Program(*typed(worker, clone, server)):
@@ -112,7 +110,6 @@ def test_the_terminals_show_what_they_should(clone: Path, server: int) -> None:
 
 
 @pytest.mark.packaging
-@pytest.mark.timeout(120)
 def test_the_server_runs_in_the_background_and_with_a_queue(
     clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

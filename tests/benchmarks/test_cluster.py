@@ -13,7 +13,6 @@ def test_unknown_server_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "invalid choice: 'paper'" in capsys.readouterr().err
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", CONTENDERS)
 def test_submits_and_drains_are_measured(name: str) -> None:
     server = next(found for found in find(None) if found.group == "ours-pure")

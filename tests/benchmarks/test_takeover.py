@@ -14,7 +14,6 @@ def test_unknown_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "a whole number from 1" in capsys.readouterr().err
 
 
-@pytest.mark.timeout(180)
 def test_take_over_is_measured() -> None:
     server = next(found for found in find(None) if found.group == "ours-pure")
     with new_store("postgres") as store:

@@ -8,7 +8,7 @@ from .fleet import Fleet, fleet
 from .players import playing
 from .standby import Pair, pair
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 
 def test_promoted_standby_is_found_and_has_all_jobs() -> None:

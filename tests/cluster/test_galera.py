@@ -9,7 +9,7 @@ from tests.queues.backend_galera import GaleraDatabase
 
 from .test_takeover import play, played
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120), pytest.mark.any_build]
+pytestmark = [pytest.mark.interop, pytest.mark.any_build]
 
 # More than the nodes need to do without one that is gone.
 LEASE = 4.0

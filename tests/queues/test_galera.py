@@ -21,7 +21,7 @@ from tests.queues.test_mysql_failures import failing
 from tests.queues.test_register_contract import ALL, ONE, THREE, TWO, Server
 from tests.servers import DEADLINE
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120), pytest.mark.any_build]
+pytestmark = [pytest.mark.interop, pytest.mark.any_build]
 
 DATABASES = map("galera{}".format, count())
 
