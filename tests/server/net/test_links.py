@@ -146,8 +146,7 @@ class Cluster:
             found.append(Server(number, address, links, running))
             prepared(found[0])
 
-        running = self._stack.enter_context(self._run(config, prepare=prepare))
-        assert running.began.wait(DEADLINE)
+        self._stack.enter_context(self._run(config, prepare=prepare))
         self.members = {**self.members, number: found[0]}
         self.tell()
         return found[0]

@@ -136,7 +136,7 @@ class TestSockets:
         with running(replace(WEB, max_packet=100_000)) as server:
             with connect(server) as client:
                 client.sendall(request("POST", "/f", b"x" * 5_000_000))
-                (answer,) = answers(client.recv(65536))
+                (answer,) = answers(read_all(client))
             assert (answer.status, answer.headers["connection"]) == (413, "close")
 
     def test_data_is_streamed(self, running):
@@ -197,9 +197,13 @@ class TestSockets:
 
     def test_slow_request_and_idle_connection_are_closed(self, running):
         config = replace(WEB, request_timeout=0.1)
-        with running(config) as server, connect(server) as slow:
-            slow.sendall(b"GET / HTTP/1.1\r\n")
-            (answer,) = answers(read_all(slow))
+        with running(config) as server:
+            # It does not wait between the connection and what comes over it.
+            with server.standing_still():
+                slow = connect(server)
+                slow.sendall(b"GET / HTTP/1.1\r\n")
+            with slow:
+                (answer,) = answers(read_all(slow))
             assert answer.status == 408
             with connect(server) as idle:
                 assert read_all(idle) == b""
