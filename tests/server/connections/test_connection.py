@@ -5,7 +5,6 @@ import os
 import socket
 import weakref
 from collections.abc import Iterator
-from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -166,18 +165,10 @@ class TestEnd:
             worker.send("CAN_DO", b"f")
             worker.send("GRAB_JOB")
             worker.expect("JOB_ASSIGN")
-            both_sent = Event()
-
-            def wait() -> None:
-                # All input that arrives meanwhile is there in the next round.
-                assert both_sent.wait(DEADLINE)
-
-            waiting = Thread(target=server.call, args=(wait,))
-            waiting.start()
-            worker.send("WORK_COMPLETE", handle, b"result")
-            socket.socket.shutdown(client.socket, socket.SHUT_WR)
-            both_sent.set()
-            waiting.join()
+            # Both are there in the next round.
+            with server.standing_still():
+                worker.send("WORK_COMPLETE", handle, b"result")
+                socket.socket.shutdown(client.socket, socket.SHUT_WR)
             assert client.expect("WORK_COMPLETE") == [handle, b"result"]
             assert client.receive_end() == b""
 

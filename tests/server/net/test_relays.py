@@ -149,7 +149,7 @@ def test_no_job_is_lost_whatever_fails(folder: Path) -> None:
             until(lambda: relay(near_port)["passed_on"] == 1000)
             cable.cut()
             submit(near_port, 1000, 1500)
-            assert not relay(near_port)["connected"]
+            until(lambda: not relay(near_port)["connected"])
             cable.mend()
             until(lambda: relay(near_port)["passed_on"] > 1100)
             kill(near)
@@ -241,6 +241,6 @@ def test_server_that_is_silent_or_speaks_nonsense_is_left(folder: Path) -> None:
             submit(near.port, 0, 1)
             there, _ = listening.accept()
             there.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            until(lambda: relay(near.port)["failures"] == 1)
+            until(lambda: relay(near.port)["failures"])
             there.close()
-            assert "relay far: " in near.log.read_text()
+            until(lambda: "relay far: " in near.log.read_text())

@@ -3,6 +3,7 @@
 import logging
 from contextlib import contextmanager
 from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,10 +85,15 @@ def test_what_comes_during_a_commit_is_the_next_one(store, queue, landing, jobs)
     assert landing.next() == [([2, 3], b"")]
 
 
-def test_removals_alone_are_committed_after_a_while(store, queue):
+def test_removals_alone_are_committed_after_a_while(store, queue, monkeypatch):
+    now = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(store_module, "time", clock)
     store.write([7])
     store.write([8])
+    now[0] += store_module.LINGER
     assert queue.call() == ([], [7, 8])
+    monkeypatch.undo()
 
 
 def test_failure_is_tried_once_more_at_once(store, queue, landing, jobs):

@@ -1,5 +1,6 @@
 """The log: lines, targets, and failures that must not stop the server."""
 
+import gc
 import json
 import logging
 import os
@@ -33,6 +34,12 @@ from tests.wire import Peer
 log = logging.getLogger("gearman.server")
 
 Start = Callable[..., Log]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_left_to_be_told() -> None:
+    """What other tests have left is told by asyncio when the collector finds it."""
+    gc.collect()
 
 
 @pytest.fixture
