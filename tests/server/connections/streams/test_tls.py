@@ -8,10 +8,9 @@ import signal
 import socket
 import ssl
 import subprocess
-import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import replace
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -32,7 +31,7 @@ from gearman.server.settings.config import Config, Endpoint, Tls
 from tests.certificates import Authority
 from tests.server.conftest import Server as MemoryServer
 from tests.server.net.test_listener import LOCAL, running
-from tests.servers import DEADLINE, HOST, Server, free_port, missing, ours
+from tests.servers import DEADLINE, HOST, Server, free_port, missing, ours, until
 from tests.wire import Peer, packet
 
 __all__ = ["running"]
@@ -358,9 +357,7 @@ def text_of(server: Server) -> str:
 
 
 def until_logged(server: Server, text: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while text not in text_of(server):
-        assert time.monotonic() < deadline, f"{text!r} is not in the log"
+    until(lambda: text in text_of(server))
 
 
 def complaints(server: Server) -> list[str]:
@@ -374,6 +371,30 @@ def stalling(
     """Run a server that waits a fifth of a second for what a peer has begun."""
     words = (*authority.options(), "--request-timeout=0.2")
     return ours(*words, tls=trust, watchful=True)
+
+
+def connected(server: Server, trust: ssl.SSLContext) -> Peer:
+    """Connect to a server that is `stalling`, again if the handshake takes too long."""
+
+    def connect() -> Peer | None:
+        with ExitStack() as stack, suppress(OSError, EOFError):
+            peer = stack.enter_context(Peer(server.port, tls=trust))
+            peer.fence()
+            stack.pop_all()
+            return peer
+        return None
+
+    return until(connect)
+
+
+def complaints_about(server: Server, name: str) -> list[str]:
+    return [line for line in complaints(server) if f" {name}: " in line]
+
+
+def name_of(peer: Peer) -> str:
+    """Return how the log names a peer."""
+    host, port = peer.socket.getsockname()
+    return f"{host}:{port}"
 
 
 class TestServer:
@@ -506,35 +527,34 @@ class TestServer:
         self, authority, trust, begin
     ):
         with stalling(authority, trust) as server:
-            with Peer(server.port, tls=trust) as good, Peer(server.port) as slow:
+            with connected(server, trust) as good, Peer(server.port) as slow:
+                name = name_of(slow)
                 slow.send_bytes(begin)
                 assert slow.receive_end() == b""
                 assert good.fence() == []
-            (line,) = complaints(server)
+            (line,) = complaints_about(server, name)
             assert line.endswith("did not finish the TLS handshake within 0.2 seconds")
 
     def test_half_a_request_is_not_waited_for_longer(self, authority, trust):
         with stalling(authority, trust) as server:
-            with Peer(server.port, tls=trust) as slow:
+            with connected(server, trust) as slow:
+                name = name_of(slow)
                 slow.send_bytes(packet("ECHO_REQ", b"x" * 100)[:50])
                 slow.receive_end()
-            (line,) = complaints(server)
+            (line,) = complaints_about(server, name)
             assert "it sent part of a request and then nothing" in line
 
     @pytest.mark.parametrize("size", [1, 4, 5, 6, 60])
     def test_half_a_record_is_not_waited_for_longer(self, authority, trust, size):
         record = b"\x17\x03\x03\x00\x40" + b"x" * 64
         with stalling(authority, trust) as server:
-            with (
-                Peer(server.port, tls=trust) as good,
-                Peer(server.port, tls=trust) as p,
-            ):
-                assert p.fence() == []
+            with connected(server, trust) as good, connected(server, trust) as p:
+                name = name_of(p)
                 # Without encryption, which would make a complete record of it.
                 os.write(p.socket.fileno(), record[:size])
                 p.receive_end()
                 assert good.fence() == []
-            (line,) = complaints(server)
+            (line,) = complaints_about(server, name)
             assert "it sent part of a request and then nothing" in line
 
     def test_slow_client_holds_its_worker_back_and_loses_nothing(
