@@ -19,6 +19,7 @@ from gearman.errors import QueueError, StartupError
 from gearman.queue import Queue, StoredJob, load
 from tests import servers
 from tests.queues.backend_mysql import USER, Database
+from tests.queues.test_postgres_failures import commits_at_last
 from tests.servers import DEADLINE
 
 ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
@@ -30,6 +31,7 @@ SESSIONS = """
     SELECT id, state, info FROM information_schema.processlist
     WHERE db = %s AND user = %s
 """
+IDLE_TIME = "SELECT time_ms FROM information_schema.processlist WHERE id = %s"
 
 
 @pytest.fixture
@@ -248,7 +250,7 @@ def test_network_that_is_cut_costs_a_limited_time(
         assert "timed out" in str(error.value)
         proxy.cut = False
         # The old session may still have the lock, and is ended.
-        queue.commit([TWO], [1])
+        commits_at_last(queue, [TWO], [1])
     assert content(database) == [TWO]
 
 
@@ -263,7 +265,7 @@ def test_database_that_says_nothing_counts_as_gone(
                 assert "timed out" in str(error.value)
             with pytest.raises(StartupError, match="timed out"):
                 opened(database)
-        queue.commit([ONE], [])
+        commits_at_last(queue, [ONE], [])
     assert content(database) == [ONE]
 
 
@@ -416,14 +418,20 @@ def test_lost_lock_does_not_let_two_servers_write(
 def test_idle_server_keeps_its_session(
     database: Database, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
-    monkeypatch.setattr("gearman.queues.mysql.connection.IDLE", 1)
+    monkeypatch.setattr("gearman.queues.mysql.connection.IDLE", 4)
     with closing(opened(database)) as queue:
         [before] = [number for number, *_ in sessions(database)]
-        until = time.monotonic() + 2.5
-        while time.monotonic() < until:
-            assert [number for number, *_ in sessions(database)] == [before]
-            time.sleep(0.1)
+        idle = [0.0]
+
+        def has_spoken() -> bool:
+            """Whether the session has been idle for a shorter time than at last."""
+            [(now,)] = database.daemon.sql(IDLE_TIME, before)
+            last, idle[0] = idle[0], now
+            return bool(now < last)
+
+        servers.until(has_spoken)
         queue.commit([ONE], [])
+        assert [number for number, *_ in sessions(database)] == [before]
         # An ended session is opened again, before somebody else has the table.
         end_sessions(database)
         deadline = time.monotonic() + DEADLINE
