@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -142,6 +142,13 @@ def new_data() -> Path:
     return data
 
 
+def _text(file: Path) -> str:
+    """Return the text of a file, an empty one if it is not there."""
+    with suppress(FileNotFoundError):
+        return file.read_text()
+    return ""
+
+
 @dataclass
 class Cluster:
     """A Postgres server that a test can stop and start."""
@@ -201,7 +208,7 @@ class Cluster:
         state = self.folder / "data" / "postmaster.pid"
         deadline = time.monotonic() + servers.DEADLINE
         ready = rf"\A{self.process.pid}\n.*^ready *$"
-        while not (state.exists() and re.search(ready, state.read_text(), re.M | re.S)):
+        while not re.search(ready, _text(state), re.M | re.S):
             try:
                 self.process.wait(0.01)
             except subprocess.TimeoutExpired:

@@ -19,11 +19,14 @@ from tests.queues.backend_galera import Galera, GaleraDatabase
 from tests.queues.shared_tables import Table, in_mysql, server_of, takes_over
 from tests.queues.test_mysql_failures import failing
 from tests.queues.test_register_contract import ALL, ONE, THREE, TWO, Server
-from tests.servers import DEADLINE
+from tests.servers import DEADLINE, until
 
 pytestmark = [pytest.mark.interop, pytest.mark.any_build]
 
 DATABASES = map("galera{}".format, count())
+
+# Whether a statement waits in SLEEP().
+SLEEPING = "SELECT 1 FROM information_schema.processlist WHERE state = 'User sleep'"
 
 
 def test_page_has_the_options_of_the_nodes(running):
@@ -111,24 +114,29 @@ def test_commit_is_made_as_a_whole_or_not_at_all(table, at):
 
 
 @pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[Queue], threading.Event]:
-    """A function that has the next commit wait a moment before it ends.
+def slow(
+    running: Galera, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Queue], Callable[[], None]]:
+    """A function that has the next commit at node 0 wait before it ends.
 
-    The event that it returns is set when that commit begins.
+    It returns a function that returns when that commit waits.
     """
 
-    def make(queue: Queue) -> threading.Event:
+    def until_it_waits() -> None:
+        until(lambda: running.nodes[0].sql(SLEEPING))
+
+    def make(queue: Queue) -> Callable[[], None]:
         guard = queue._store._guard  # type: ignore[attr-defined]
         checks = guard.checks
         begun = threading.Event()
 
         def waiting() -> list[bytes]:
-            more = [] if begun.is_set() else [b"SET @slept = SLEEP(1)"]
+            more = [] if begun.is_set() else [b"SET @slept = SLEEP(8)"]
             begun.set()
             return [*checks(), *more]
 
         monkeypatch.setattr(guard, "checks", waiting)
-        return begun
+        return until_it_waits
 
     return make
 
@@ -137,11 +145,10 @@ def test_commit_that_collides_with_another_node_is_tried_again(table, at, slow):
     one = at(0)
     one.owns()
     one.queue.commit([ONE], [])
-    begun = slow(one.queue)
+    until_it_waits = slow(one.queue)
     with ThreadPoolExecutor(1) as thread:
         commit = thread.submit(one.queue.commit, [TWO], [65])
-        assert begun.wait(DEADLINE)
-        time.sleep(0.3)
+        until_it_waits()
         table.sql("UPDATE gearman_jobs_servers SET commits = commits + 100")
         commit.result()
     assert table.numbers() == [66]
@@ -153,11 +160,10 @@ def test_claim_at_another_node_ends_a_commit_that_is_under_way(table, at, slow):
     one, two = at(0), at(1).joins()
     one.owns()
     one.queue.commit([ONE], [])
-    begun = slow(one.queue)
+    until_it_waits = slow(one.queue)
     with ThreadPoolExecutor(1) as thread:
         commit = thread.submit(one.queue.commit, [TWO], [65])
-        assert begun.wait(DEADLINE)
-        time.sleep(0.3)
+        until_it_waits()
         assert takes_over(two, one) == [ONE]
         with pytest.raises(Fenced):
             commit.result()
@@ -166,18 +172,23 @@ def test_claim_at_another_node_ends_a_commit_that_is_under_way(table, at, slow):
 
 def test_server_whose_node_is_cut_off_is_fenced(running, table, at):
     one, two = at(0, lease=4.0), at(1, 2, lease=4.0).joins()
-    one.owns()
-    one.queue.commit([ONE], [])
+    # The limits of such a lease are short for a busy machine.
+    tried(one.owns)
+    tried(lambda: one.queue.commit([ONE], []))
     running.nodes[0].isolate()
     tried(lambda: two.sees(one) and two.buries(one))
     tried(lambda: two.register.take(ALL))
-    assert two.takes_up() == [ONE]
-    two.queue.commit([TWO], [65])
-    for call in renew(one), lambda: one.queue.commit([THREE], [65]):
-        with failing() as error:
-            call()
-    # "WSREP has not yet prepared node", or "Not connected to Primary Component".
-    assert re.search("WSREP|Primary", str(error.value))
+    assert tried(two.takes_up) == [ONE]
+    tried(lambda: two.queue.commit([TWO], [65]))
+
+    def is_refused() -> bool:
+        for call in renew(one), lambda: one.queue.commit([THREE], [65]):
+            with failing() as error:
+                call()
+        # "WSREP has not yet prepared node", or "Not connected to Primary Component".
+        return re.search("WSREP|Primary", str(error.value)) is not None
+
+    until(is_refused)
     running.heal()
     assert not tried(renew(one))
     with pytest.raises(Fenced):
@@ -206,11 +217,11 @@ T = TypeVar("T")
 
 def tried(call: Callable[[], T]) -> T:
     """Call a function until it does not fail, or is fenced."""
-    until = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + DEADLINE
     while True:
         try:
             return call()
         except Fenced:
             raise
         except QueueError:
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
