@@ -102,7 +102,7 @@ def test_silent_database_is_given_up_by_a_limit_of_the_lease(
 
     def is_renewed() -> bool:
         with suppress(QueueError):
-            return one.register.renew(0)
+            return bool(one.register.renew(0))
         return False
 
     until(is_renewed)

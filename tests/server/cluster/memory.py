@@ -30,7 +30,8 @@ class Database:
     def look(self) -> Roll:
         members = [
             member._replace(over=self.ends[id] < self.clock)
-            for id, member in self.members.items()
+            # In one step, since others may join meanwhile.
+            for id, member in list(self.members.items())
         ]
         return Roll(tuple(members), tuple(self.shards))
 

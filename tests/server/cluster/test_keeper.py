@@ -12,7 +12,7 @@ from gearman.queue import SPARE, Claim, Cluster
 from gearman.server.cluster.keeper import Keeper
 from gearman.server.cluster.lease import State
 from tests.server.cluster.memory import Memory
-from tests.servers import until
+from tests.servers import DEADLINE, until
 
 # Seconds of a lease that is soon over, and of one that is not.
 SHORT = 0.2
@@ -58,15 +58,19 @@ def dies(register: Memory, claim: Claim) -> None:
     register.database.ends[claim.id] = -1.0
 
 
-def test_first_server_joins_takes_all_and_renews(keep, register):
-    keeper = keep()
+def test_first_server_joins_and_takes_all(keep, register):
+    keeper = keep(LONG)
     assert keeper.state == State.MEMBER
     assert keeper.claim == Claim(register.id, 1)
     assert register.calls[:4] == ["join", "look", "take", "look"]
     assert len(register.database.owned(register.id)) == 64
+
+
+def test_lease_is_renewed(keep, register):
+    keeper = keep()
     before = keeper.until
     happens(register, "renew", 2)
-    assert keeper.until > before
+    until(lambda: keeper.until > before)
 
 
 def test_changes_are_told(keep, register):
@@ -74,7 +78,7 @@ def test_changes_are_told(keep, register):
     keeper = keep(LONG)
     keeper.changed = changes.set
     keeper.drain()
-    assert changes.wait(5)
+    assert changes.wait(DEADLINE)
 
 
 def test_number_of_the_next_job_goes_with_the_lease(keep, register):
@@ -126,10 +130,17 @@ def test_shards_are_given(keep, register):
 def test_gift_is_repeated_after_a_failure(keep, register):
     keeper = keep(1.0)
     other = register.database.join("other:1")
-    register.error = QueueError("the database is down")
+    give = register.give
+
+    def fail(*_: object) -> None:
+        register.calls.append("give")
+        raise QueueError("the database is down")
+
+    # Renewals go on: while they fail, nothing else is tried.
+    register.give = fail
     keeper.give({other.id: {3}}, 7000)
     happens(register, "give", 2)
-    register.error = None
+    register.give = give
     until(lambda: register.database.owned(other.id) == {3})
 
 
@@ -240,8 +251,10 @@ def test_cluster_that_cannot_be_left_is_told(register, messages):
 def test_calm_ends_when_a_server_comes(keep, register):
     keeper = keep(1.0)
     assert keeper.calm
+    seen: list[bool] = []
+    keeper.changed = lambda: seen.append(keeper.calm)
     register.database.join("other:1")
-    until(lambda: not keeper.calm)
+    until(lambda: False in seen)
     until(lambda: keeper.calm)
 
 

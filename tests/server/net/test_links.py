@@ -89,6 +89,16 @@ class Server:
 
         self.running.call(run)
 
+    def stop_pings(self, other: "Server") -> None:
+        """Send no more pings to another server; return when the last is answered."""
+        course = self.link(other).course
+
+        def stop() -> None:
+            course.due = inf
+
+        self.running.call(stop)
+        self.running.until(lambda: course.answered == course.pinged)
+
     def failures(self, other: int) -> int:
         """Return how often another server could not be linked."""
         contact = self.links._contacts._contacts.get(other)
@@ -624,9 +634,7 @@ class TestJobs:
             link = second.link(first)
             # From here on there are no pings, and so no answers to them.
             for server, other in permutations(pair):
-                course = server.link(other).course
-                server.running.call(partial(setattr, course, "due", inf))
-                server.running.until(lambda c=course: c.answered == c.pinged)
+                server.stop_pings(other)
             second.running.call(link._is_alive)
             client.send("SUBMIT_JOB", b"f", b"", b"w")
             worker.send("PRE_SLEEP")

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from threading import Event, Thread
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -101,7 +102,8 @@ class Running:
         """Look for stalled connections as if so much time had passed for them."""
 
         def look() -> None:
-            for connection in self.listener.connections:
+            connections: Any = self.listener.connections
+            for connection in connections:
                 connection.progress -= seconds
             self.listener._watchdog._look()
 

@@ -384,7 +384,9 @@ def connected(server: Server, trust: ssl.SSLContext) -> Peer:
             return peer
         return None
 
-    return until(connect)
+    peer = until(connect)
+    assert peer is not None
+    return peer
 
 
 def complaints_about(server: Server, name: str) -> list[str]:
