@@ -73,7 +73,14 @@ class Site(Server):
             client.send(BG, b"f", b"", b"w")
         numbers = [n for n in self.broker.jobs.known if n >= first]
         self.until(lambda: set(numbers) <= self.queue.jobs.keys())
-        self.until(lambda: len(client.got()) == 0)
+        answers: list[object] = []
+
+        def answered() -> bool:
+            """Whether it is known here that they are stored: a moment later."""
+            answers.extend(client.got())
+            return len(answers) == count
+
+        self.until(answered)
         return numbers
 
     def leaves(self, *shards: int) -> None:
