@@ -103,10 +103,11 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         self.unsendable: Exception | None = None
 
     def initial_state(self, abilities: Any = None, client_id: Any = None) -> None:
-        if getattr(self.connection_manager, "extensions", False):
-            self.ask_extensions()
         self.set_client_id(client_id)
         self.set_abilities(abilities)
+        # The answer says that the server knows the abilities, too.
+        if getattr(self.connection_manager, "extensions", False):
+            self.ask_extensions()
 
         self._sleep()
 

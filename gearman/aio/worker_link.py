@@ -62,18 +62,23 @@ class WorkerLink(Link):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # So the server tells which jobs nobody wants any more.
-        self._options.asked(EXTENSIONS)
-        self.send(pack_request(Command.OPTION_REQ, (EXTENSIONS,)))
         if self._worker.client_id is not None:
             self.send(pack_request(Command.SET_CLIENT_ID, (self._worker.client_id,)))
         self._announce_all()
+        # So the server tells which jobs nobody wants any more. Its answer says that it
+        # knows the functions, too.
+        self._options.asked(EXTENSIONS)
+        self.send(pack_request(Command.OPTION_REQ, (EXTENSIONS,)))
+        self._sleep_if_idle()
+
+    def _announce_again(self) -> None:
+        self._again = None
+        self._announce_all()
+        self._sleep_if_idle()
 
     def _announce_all(self) -> None:
-        self._again = None
         for function, timeout in self._worker.timeouts():
             self.send(pack_request(*ability(function, timeout)))
-        self._sleep_if_idle()
 
     def announce_another(self, function: str, timeout: float | None) -> None:
         """Tell the server a function that was not there before."""
@@ -93,6 +98,11 @@ class WorkerLink(Link):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._worker.may_grab(self)
+
+    @property
+    def announced(self) -> bool:
+        """Whether the server has the functions that the worker had at first."""
+        return self.connected and self._options.extensions is not None
 
     @property
     def extensions(self) -> bool:
@@ -186,7 +196,7 @@ class WorkerLink(Link):
         logger.warning("the server %s says: %s: %s", self.name, *names)
         if code == b"QUEUE_ERROR" and self._again is None:
             # It has refused a function, perhaps as it has too many.
-            self._again = self.loop.call_later(_ANNOUNCE_AGAIN, self._announce_all)
+            self._again = self.loop.call_later(_ANNOUNCE_AGAIN, self._announce_again)
         if self.grabbing.refused():
             self._sleep()
         self._worker.may_grab(self)

@@ -62,8 +62,9 @@ class AsyncTaskWorker:
 
     @property
     def connected(self) -> bool:
-        """Whether it is connected to a server, so that it gets jobs."""
-        return any(server.connected for server in self._worker.servers)
+        """Whether a server has its functions, so that it gets jobs."""
+        links = [server.link for server in self._worker.servers]
+        return any(link is not None and link.announced for link in links)
 
     async def work(self) -> int:
         """Run jobs until `stop` is called; return how many were run.

@@ -8,6 +8,7 @@ from typing import Any, cast
 from ..address import format_address
 from ..job import Connection, GearmanJob
 from ..worker import GearmanWorker
+from ..worker_handler import GearmanWorkerCommandHandler
 from .app import App
 from .current import CurrentJob
 from .observing import OnEnd, OnStart, chosen, teller
@@ -45,6 +46,7 @@ class TaskWorker:
             app.addresses,
             reconnect=True,
             report_exceptions=True,
+            extensions=True,
             ssl_context=app.tls,
             connect_timeout=app.connect_timeout,
             discover=app.discover,
@@ -62,8 +64,14 @@ class TaskWorker:
 
     @property
     def connected(self) -> bool:
-        """Whether it is connected to a server, so that it gets jobs."""
-        return any(each.connected for each in self._worker.connection_list)
+        """Whether a server has its functions, so that it gets jobs."""
+        # Another thread may add to it meanwhile.
+        handlers = list(self._worker.handler_to_connection_map.items())
+        return any(
+            cast(GearmanWorkerCommandHandler, handler).extensions is not None
+            for handler, connection in handlers
+            if connection.connected
+        )
 
     def work(self) -> int:
         """Run jobs until `stop` is called; return how many were run.

@@ -38,8 +38,9 @@ def play(scene: Scene, concurrency: int = 1) -> None:
 
 async def asleep(script: Scripted) -> Talk:
     """Return the connection of a worker that sleeps."""
-    talk = await script.accept("OPTION_REQ")
+    talk = await script.accept()
     assert await talk.expect("CAN_DO_TIMEOUT") == [b"f", b"1500"]
+    assert await talk.expect("OPTION_REQ") == [b"extensions"]
     await talk.expect("PRE_SLEEP")
     return talk
 
@@ -154,8 +155,8 @@ def test_no_job_is_asked_for_while_results_wait_to_be_sent() -> None:
 
     async def scene(script: Scripted, worker: Worker) -> None:
         worker.register("large", answer)
-        talk = await script.accept("OPTION_REQ", "CAN_DO_TIMEOUT", "CAN_DO")
-        await talk.expect("PRE_SLEEP")
+        talk = await script.accept("CAN_DO_TIMEOUT", "CAN_DO")
+        await talk.expect("OPTION_REQ", "PRE_SLEEP")
         talk.send("NOOP")
         await talk.expect("GRAB_JOB_UNIQ")
         assign(talk, b"H:1", b"large")
@@ -182,8 +183,8 @@ def test_a_thread_waits_while_the_server_accepts_no_data() -> None:
 
     async def scene(script: Scripted, worker: Worker) -> None:
         worker.register("much", much)
-        talk = await script.accept("OPTION_REQ", "CAN_DO_TIMEOUT", "CAN_DO")
-        await talk.expect("PRE_SLEEP")
+        talk = await script.accept("CAN_DO_TIMEOUT", "CAN_DO")
+        await talk.expect("OPTION_REQ", "PRE_SLEEP")
         talk.send("NOOP")
         await talk.expect("GRAB_JOB_UNIQ")
         assign(talk, b"H:1", b"much")
@@ -253,8 +254,8 @@ def test_the_result_of_a_job_whose_connection_is_lost_is_dropped() -> None:
             await go_on.wait()
 
         worker.register("slow", slow)
-        talk = await script.accept("OPTION_REQ", "CAN_DO_TIMEOUT", "CAN_DO")
-        await talk.expect("PRE_SLEEP")
+        talk = await script.accept("CAN_DO_TIMEOUT", "CAN_DO")
+        await talk.expect("OPTION_REQ", "PRE_SLEEP")
         talk.send("NOOP")
         await talk.expect("GRAB_JOB_UNIQ")
         assign(talk, b"H:1", b"slow")
@@ -275,8 +276,8 @@ def test_nothing_is_sent_for_a_job_that_has_ended() -> None:
             jobs.append(job)
 
         worker.register("keep", keep)
-        talk = await script.accept("OPTION_REQ", "CAN_DO_TIMEOUT", "CAN_DO")
-        await talk.expect("PRE_SLEEP")
+        talk = await script.accept("CAN_DO_TIMEOUT", "CAN_DO")
+        await talk.expect("OPTION_REQ", "PRE_SLEEP")
         talk.send("NOOP")
         await talk.expect("GRAB_JOB_UNIQ")
         assign(talk, b"H:1", b"keep")

@@ -318,7 +318,7 @@ def test_a_worker_asks_for_the_extensions_once(hand: HandServer) -> None:
             side.close()
             # At the beginning of the next connection, as it has looked before.
             side = hand.accept()
-            side.expect("OPTION_REQ", "RESET_ABILITIES", "CAN_DO", "PRE_SLEEP")
+            side.expect("RESET_ABILITIES", "CAN_DO", "OPTION_REQ", "PRE_SLEEP")
 
 
 def test_a_refused_option_is_not_the_answer_to_a_grab(hand: HandServer) -> None:
@@ -386,7 +386,7 @@ def test_a_job_is_cancelled_if_its_connection_is_lost(hand: HandServer) -> None:
         side.close()
         assert seen.result(DEADLINE) == [True, True]
         side = hand.accept()
-        side.expect("OPTION_REQ", "RESET_ABILITIES", "CAN_DO", "PRE_SLEEP")
+        side.expect("RESET_ABILITIES", "CAN_DO", "OPTION_REQ", "PRE_SLEEP")
         worker.stop()
         work.result(DEADLINE)
 

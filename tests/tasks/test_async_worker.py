@@ -9,6 +9,8 @@ import pytest
 
 import gearman.tasks
 from gearman.tasks import App, AsyncTaskWorker, JobFailed, Retry
+from tests.aio.scripted import scripted
+from tests.aio.stage import soon
 from tests.servers import DEADLINE
 
 
@@ -155,5 +157,22 @@ def test_a_worker_tells_whether_it_is_connected(app: App) -> None:
             assert not worker.connected
             assert await task.acall() == 1
             assert worker.connected
+
+    run(main)
+
+
+def test_a_worker_is_connected_once_a_server_has_its_functions() -> None:
+    async def main() -> None:
+        async with scripted() as script:
+            app = App(script.address)
+
+            @app.task
+            async def task() -> None: ...
+
+            async with working(app) as worker:
+                talk = await script.accept("SET_CLIENT_ID", "CAN_DO", "OPTION_REQ")
+                assert not worker.connected
+                talk.send("OPTION_RES", b"extensions")
+                await soon(lambda: worker.connected)
 
     run(main)

@@ -3,7 +3,7 @@
 import pytest
 
 from gearman.tasks import App, JobFailed, TaskWorker
-from tests.client.stage import meanwhile
+from tests.client.stage import HandServer, meanwhile
 from tests.servers import DEADLINE, until
 from tests.tasks.stage import working
 
@@ -97,3 +97,22 @@ def test_a_worker_tells_whether_it_is_connected(app: App) -> None:
     worker.stop()
     work.result(DEADLINE)
     assert not worker.connected
+
+
+@pytest.mark.parametrize(
+    "answer", [("OPTION_RES", b"extensions"), ("ERROR", b"UNKNOWN_OPTION", b"")]
+)
+def test_a_worker_is_connected_once_a_server_has_its_functions(
+    answer: tuple[str, *tuple[bytes, ...]],
+) -> None:
+    with HandServer() as server, App(server.address) as app:
+
+        @app.task
+        def task() -> None: ...
+
+        with working(app) as worker:
+            side = server.accept()
+            side.expect("SET_CLIENT_ID", "RESET_ABILITIES", "CAN_DO", "OPTION_REQ")
+            assert not worker.connected
+            side.send(*answer)
+            until(lambda: worker.connected)

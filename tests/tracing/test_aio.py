@@ -313,7 +313,7 @@ def test_lost_connection_leaves_the_spans_of_another(spans: Spans) -> None:
 
 async def awake(script: Scripted) -> Talk:
     """Return the connection of a worker that asks for a job."""
-    talk = await script.accept("OPTION_REQ", "CAN_DO", "PRE_SLEEP")
+    talk = await script.accept("CAN_DO", "OPTION_REQ", "PRE_SLEEP")
     assert await talk.expect("OPTION_REQ") == [b"traces"]
     talk.send("ERROR", b"UNKNOWN_OPTION", b"extensions")
     talk.send("OPTION_RES", b"traces")
@@ -399,7 +399,7 @@ def test_job_that_began_before_has_no_span(spans: Spans) -> None:
             worker = Worker(script.address)
             worker.register("f", function)
             work = asyncio.create_task(worker.work())
-            talk = await script.accept("OPTION_REQ", "CAN_DO", "PRE_SLEEP")
+            talk = await script.accept("CAN_DO", "OPTION_REQ", "PRE_SLEEP")
             talk.send("OPTION_RES", b"extensions")
             for handle, end in ((b"H:1", "WORK_EXCEPTION"), (b"H:2", "WORK_RETRY")):
                 talk.send("NOOP")
