@@ -119,15 +119,15 @@ class Master:
     # A turn: wait, listen, do what is due.
 
     def _turn(self) -> None:
-        now = time.monotonic()
-        due = self._fleet.due(now)
+        begin = time.monotonic()
+        due = self._fleet.due(begin)
         until = min(due, self._next_look(), self._next_sign(), self._inspect_until)
         sources: list[Wakeup | Link | int] = [
             self._wakeup,
             *self._links(),
             *self._screen.sources,
         ]
-        ready(sources, [], max(0.0, until - now))
+        ready(sources, [], max(0.0, until - begin))
         self._wakeup.clear()
         self._screen.read()
         self._obey_signals()
@@ -135,11 +135,13 @@ class Master:
             self._hear(number, child)
         self._hear_others()
         self._reap()
-        if time.monotonic() >= due:
+        now = time.monotonic()
+        # What has happened meanwhile may be due already.
+        if now >= min(due, self._fleet.due(begin)):
             # Which jobs would be lost with a process that is killed now?
             self._look_at = -inf
         self._look()
-        self._act()
+        self._act(now)
         self._tell_systemd()
 
     def _links(self) -> list[Link]:
@@ -212,8 +214,8 @@ class Master:
         if self._registrar is not None:
             self._reap_registrar(*self._registrar)
 
-    def _act(self) -> None:
-        self._fleet.tick(time.monotonic())
+    def _act(self, now: float) -> None:
+        self._fleet.tick(now)
         for action in self._fleet.take():
             self._do(action)
 
