@@ -1,6 +1,7 @@
 """A runner with a program of the test, a job server, and a client."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -101,8 +102,10 @@ class Stage:
         self.write(PROGRAM)
 
     def write(self, program: str) -> None:
-        """Write the program, so that no compiled file of an older one is used."""
-        (self.folder / "program.py").write_text(program)
+        """Replace the program, which may be imported at any time."""
+        new = self.file("program.new")
+        new.write_text(program)
+        new.rename(self.file("program.py"))
 
     def task(self, name: str) -> Task[..., Any]:
         """Return a task of the program, to be called."""
@@ -173,6 +176,12 @@ class Runner:
     @property
     def log(self) -> str:
         return self._path.read_text()
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """Return the process ids of the processes that have become ready."""
+        found = re.findall(r"process (\d+) is ready \((\d+)\)\n", self.log)
+        return {int(number): int(pid) for number, pid in found}
 
     def until_logged(self, text: str, times: int = 1) -> None:
         def logged() -> bool:

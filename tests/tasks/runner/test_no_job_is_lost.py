@@ -26,25 +26,22 @@ def notes(stage: Stage) -> Counter[str]:
     return Counter(path.read_text().split()) if path.exists() else Counter()
 
 
-def pids(log: str) -> list[int]:
-    """Return the processes that have become ready."""
-    lines = [line for line in log.splitlines() if line.endswith(")")]
-    return [int(line.rpartition("(")[2][:-1]) for line in lines if " is ready " in line]
-
-
 def test_each_job_is_run_once_while_processes_are_replaced(stage: Stage) -> None:
     stage.task("note").submit_many([str(number) for number in range(JOBS)])
     with stage.runner("-c", "2", "--max-jobs", "20") as runner:
         replaced = 0
 
-        def all_run() -> bool:
+        def are_run(count: int) -> bool:
             nonlocal replaced
             if runner.log.count(" is ready ") > replaced:
                 replaced = runner.log.count(" is ready ")
                 runner.send(signal.SIGHUP)
-            return len(notes(stage)) == JOBS
+            return len(notes(stage)) >= count
 
-        servers.until(all_run)
+        for count in range(EACH, JOBS + 1, EACH):
+            servers.until(lambda count=count: are_run(count))  # type: ignore[misc]
+        runner.send(signal.SIGTERM)
+        assert runner.ends() == 0
     assert set(notes(stage).values()) == {1}
     assert "as --max-jobs says" in runner.log
     assert "killed" not in runner.log
@@ -52,26 +49,22 @@ def test_each_job_is_run_once_while_processes_are_replaced(stage: Stage) -> None
 
 @pytest.mark.parametrize("stage", [DURABLE], indirect=True)
 def test_no_durable_job_is_lost_when_processes_are_killed(stage: Stage) -> None:
-    stage.task("note").submit_many([str(number) for number in range(JOBS)])
     choose = random.Random(1)
     with stage.runner("-c", "2", "--max-jobs", "50") as runner:
-        kills = 0
-
-        def all_run() -> bool:
-            nonlocal kills
-            run = len(notes(stage))
-            if run > kills * EACH and pids(runner.log):
-                kills += 1
-                with suppress(ProcessLookupError):
-                    os.kill(choose.choice(pids(runner.log)[-2:]), signal.SIGKILL)
-            return run == JOBS
-
-        servers.until(all_run)
-        assert "was killed by signal 9" in runner.log
+        for begin in range(0, JOBS, EACH):
+            # So there are jobs for those that are started then.
+            numbers = range(begin, begin + EACH)
+            stage.task("note").submit_many([str(number) for number in numbers])
+            servers.until(lambda begin=begin: len(notes(stage)) > begin)  # type: ignore[misc]
+            servers.until(lambda: runner.pids)
+            with suppress(ProcessLookupError):
+                os.kill(choose.choice([*runner.pids.values()][-2:]), signal.SIGKILL)
+        servers.until(lambda: len(notes(stage)) == JOBS)
+        runner.until_logged("was killed by signal 9")
         servers.until(lambda: stage.waiting("note") == 0)
     assert set(notes(stage)) == {str(number) for number in range(JOBS)}
     # A process that was killed had one job, and may have done it.
-    assert sum(notes(stage).values()) <= JOBS + kills
+    assert sum(notes(stage).values()) <= JOBS + JOBS // EACH
 
 
 @pytest.mark.parametrize("stage", [DURABLE], indirect=True)

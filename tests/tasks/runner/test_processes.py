@@ -244,9 +244,10 @@ def test_process_whose_event_loop_is_blocked_is_killed(stage: Stage) -> None:
 def test_dedicated_processes_have_one_function(stage: Stage) -> None:
     with stage.runner("-c", "1", "--function", "wait=2") as runner:
         runner.until_logged("is ready", times=3)
+        found = stage.functions()
         # The common process has two workers: one of its tasks are `async def`.
-        servers.until(lambda: len(stage.functions()) == 4)
-        assert stage.functions().count(["wait"]) == 2
+        assert len(found) == 4
+        assert found.count(["wait"]) == 2
 
 
 def test_jobs_and_failures_are_logged_with_handle_and_function(stage: Stage) -> None:
@@ -288,10 +289,9 @@ def test_configuration_file_is_read_again_at_hup(stage: Stage) -> None:
         )
         runner.send(signal.SIGHUP)
         runner.until_logged(" replaces 2: ")
-        # The old one, whose timeout is another, takes no more jobs. The common process
-        # has a worker for plain tasks, and one for the others.
-        servers.until(lambda: len(stage.functions()) == 3)
-        assert ["wait"] in stage.functions()
+        # The old one, whose timeout is another, may take jobs until it has ended.
+        servers.until(lambda: not alive(runner.pids[2]))
+        servers.until(lambda: ["wait"] in stage.functions())
         stage.submit("wait", "file")
         runner.until_logged(" of wait runs for ")
         assert ", and its timeout is 0.1 s" in runner.log

@@ -76,8 +76,8 @@ def test_page_has_a_line_for_each_process(stage: Stage, watched: Watched) -> Non
         r"\[\d\] +\d+ serving +0:\d\d +\d+ MiB \d jobs.* \[###-------\] report"
         rf" {job.handle} \d+\.\d s of 1000 s"
     )
-    assert "printed by the job\r\n" in watched.text
-    assert "ValueError: it is broken" in watched.text
+    watched.until_written("printed by the job\r\n")
+    watched.until_written("ValueError: it is broken")
     stage.file("file").touch()
     watched.until_written("2 processes, 2 jobs, 1 failed")
     watched.process.send_signal(signal.SIGTERM)
