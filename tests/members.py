@@ -28,6 +28,7 @@ class Member:
         self.questions = 0
         self.names: list[str] = []
         self._lock = Lock()
+        self._closed = False
         self._peers: set[socket.socket] = set()
         Thread(target=self._accept, daemon=True).start()
 
@@ -44,6 +45,7 @@ class Member:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
+            self._closed = True
             for peer in self._peers:
                 with suppress(OSError):
                     peer.shutdown(socket.SHUT_RDWR)
@@ -55,6 +57,9 @@ class Member:
             except OSError:
                 return
             with self._lock:
+                if self._closed:
+                    peer.close()
+                    return
                 self._peers.add(peer)
             Thread(target=self._serve, args=(peer,), daemon=True).start()
 

@@ -19,6 +19,7 @@ from gearman.errors import (
 )
 from tests.aio.scripted import Scripted, Talk, scripted
 from tests.aio.stage import run, soon
+from tests.servers import DEADLINE
 
 Scene = Callable[[Scripted, Client], Awaitable[None]]
 
@@ -293,10 +294,22 @@ def test_a_watched_job_is_asked_for_again_after_a_lost_connection() -> None:
     play(scene)
 
 
-def test_a_job_that_takes_long_is_watched_once() -> None:
+def test_a_job_that_takes_long_is_watched_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def scene(script: Scripted, client: Client) -> None:
-        waiting, talk = await _waiting(script, client, wait=0.3)
+        limits: list[asyncio.Timeout] = []
+        timeout = asyncio.timeout
+
+        def noted(seconds: float | None) -> asyncio.Timeout:
+            limits.append(timeout(seconds))
+            return limits[-1]
+
+        monkeypatch.setattr(asyncio, "timeout", noted)
+        waiting, talk = await _waiting(script, client, wait=DEADLINE)
         await _asked(talk, b"running")
+        # The time is over. The first limit is that of the wait.
+        limits[0].reschedule(0)
         with pytest.raises(ResultNotReady, match="it is running"):
             await waiting
         job = client.job("H:1")

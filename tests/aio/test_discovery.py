@@ -19,7 +19,9 @@ from .stage import descriptors, soon
 
 
 @pytest.fixture
-def three() -> Iterator[list[Member]]:
+def three(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Member]]:
+    """Servers that may take their time to answer."""
+    monkeypatch.setattr("gearman.aio.discovery.PATIENCE", DEADLINE)
     with members(3) as running:
         yield running
 

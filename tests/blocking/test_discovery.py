@@ -20,7 +20,9 @@ from tests.servers import DEADLINE, until
 
 
 @pytest.fixture
-def three() -> Iterator[list[Member]]:
+def three(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Member]]:
+    """Servers that may take their time to answer."""
+    monkeypatch.setattr("gearman.blocking.servers.discovery.PATIENCE", DEADLINE)
     with members(3) as running:
         yield running
 

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 import gearman
-from tests.servers import DEADLINE, HOST
+from tests.servers import DEADLINE, HOST, free_port
 from tests.wire import NAMES, REQUEST, RESPONSE, Packet, packet
 
 T = TypeVar("T")
@@ -115,8 +115,7 @@ class HandServer:
 
 def unanswered() -> str:
     """Return an address where no server listens, so that connections are refused."""
-    with HandServer() as server:
-        return server.address
+    return f"{HOST}:{free_port()}"
 
 
 @contextmanager

@@ -12,13 +12,16 @@ from gearman.tasks.runner import loading
 from gearman.tasks.runner.options import parse as parse_runner
 from tests.client.stage import working as at_work
 from tests.members import Member, members
-from tests.servers import until
+from tests.servers import DEADLINE, until
 
 from .stage import working
 
 
 @pytest.fixture
-def three() -> Iterator[list[Member]]:
+def three(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Member]]:
+    """Servers that may take their time to answer."""
+    monkeypatch.setattr("gearman.aio.discovery.PATIENCE", DEADLINE)
+    monkeypatch.setattr("gearman.blocking.servers.discovery.PATIENCE", DEADLINE)
     with members(3) as running:
         yield running
 
