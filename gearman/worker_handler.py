@@ -319,8 +319,9 @@ class GearmanWorkerCommandHandler(GearmanCommandHandler):
         if error_code == "QUEUE_ERROR" and announce_soon is not None:
             self.refused = True
             announce_soon()
-        if self._check_job_lock() and not self._running:
-            self.stop_waiting()
+        if self.expects_answer():
+            if not self._overdue:
+                self.stop_waiting()
             self._overdue = False
             self._sleep()
         return super().recv_error(error_code, error_text)
