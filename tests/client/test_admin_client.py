@@ -99,7 +99,8 @@ def test_a_late_answer_is_not_taken_for_the_next_one() -> None:
         with pytest.raises(InvalidAdminClientState, match="timed out after 0.02"):
             admin.get_version()
         late = server.accept()
-        assert late.read_line() == b"version\r\n"
+        # There may have been no time to send it.
+        assert late.read_line() in (b"version\r\n", b"")
         admin.poll_timeout = DEADLINE
         answer = meanwhile(admin.get_version)
         second = server.accept()

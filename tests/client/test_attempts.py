@@ -209,7 +209,7 @@ def test_a_job_whose_time_is_over_is_cancelled(
     seen: list[bool] = []
 
     def run(worker: Any, job: Any) -> str:
-        if len(seen) == 1:
+        if seen:
             seen.append(job.cancelled)
             return "done"
         servers.until(lambda: job.cancelled)
@@ -223,10 +223,11 @@ def test_a_job_whose_time_is_over_is_cancelled(
                 *(task, ""),
                 poll_timeout=DEADLINE,
                 timeout=0.1,
-                retries=1,
+                # On a busy machine this may be too short for the second one, too.
+                retries=100,
                 backoff="fixed:0",
             )
-    assert (request.result, seen) == ("done", [True, False])
+    assert (request.result, seen[0], seen[-1]) == ("done", True, False)
 
 
 def test_a_job_that_was_cancelled_before_the_first_look_says_so_if_asked_for(

@@ -355,8 +355,13 @@ def test_the_jobs_of_a_lost_server_are_unknown_and_the_others_stay(task: str) ->
         jobs = [{"task": task, "data": ""}] * 50
         requests = client.submit_multiple_jobs(jobs, wait_until_complete=False)
         servers.end(one.process)
-        client.wait_until_jobs_completed(requests, poll_timeout=0.1)
         dead = next(c for c in client.connection_list if c.gearman_port == one.port)
+
+        def noticed() -> bool:
+            client.wait_until_jobs_completed(requests, poll_timeout=0.1)
+            return not dead.connected
+
+        servers.until(noticed)
         lost = [request for request in requests if request.job.connection is dead]
         assert {request.state for request in lost} == {gearman.JOB_UNKNOWN}
         others = {request.state for request in requests if request not in lost}

@@ -165,13 +165,15 @@ def test_a_server_that_owes_an_answer_for_too_long_is_lost(task: str) -> None:
 def test_the_end_of_a_job_is_not_owed(task: str) -> None:
     with (
         HandServer() as server,
-        gearman.GearmanClient([server.address], read_timeout=0.02) as client,
+        gearman.GearmanClient([server.address]) as client,
     ):
-        submission = meanwhile(client.submit_job, task, "", poll_timeout=0.1)
+        submission = meanwhile(client.submit_job, task, "", wait_until_complete=False)
         side = server.accept()
         side.expect("OPTION_REQ", "SUBMIT_JOB")
         side.send("JOB_CREATED", b"H:1")
         request = submission.result(DEADLINE)
+        client.read_timeout = 0.02
+        client.wait_until_jobs_completed([request], poll_timeout=0.1)
         assert (request.state, request.timed_out) == (gearman.JOB_CREATED, True)
         assert client.connection_list[0].connected
 

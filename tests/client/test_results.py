@@ -363,18 +363,29 @@ def test_a_server_without_extensions_is_not_asked_for_results(asked: Asked) -> N
         result.result(DEADLINE)
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for(asked: Asked) -> None:
-    result, _ = asked(poll_timeout=0.01)
-    with pytest.raises(ResultNotReady, match="no server has answered for the job H:1"):
-        result.result(DEADLINE)
+def test_a_server_that_does_not_answer_is_not_waited_for() -> None:
+    with (
+        HandServer() as server,
+        gearman.GearmanClient([server.address]) as client,
+        pytest.raises(ResultNotReady, match="no server has answered for the job H:1"),
+    ):
+        client.get_result("H:1", poll_timeout=0.01)
 
 
-def test_an_answer_may_not_come_in_time(asked: Asked) -> None:
-    result, side = asked(poll_timeout=0.2)
-    side.send("OPTION_RES", b"extensions")
-    assert side.expect("GET_RESULT") == [b"H:1"]
-    with pytest.raises(ResultNotReady, match="no server has answered for the job H:1"):
-        result.result(DEADLINE)
+def test_an_answer_may_not_come_in_time() -> None:
+    with HandServer() as server, gearman.GearmanClient([server.address]) as client:
+        first = meanwhile(client.get_result, "H:1")
+        side = server.accept()
+        side.expect("OPTION_REQ", "OPTION_REQ")
+        side.send("OPTION_RES", b"exceptions")
+        side.send("OPTION_RES", b"extensions")
+        assert side.expect("GET_RESULT") == [b"H:1"]
+        side.send("RESULT_RES", b"H:1", b"done", b"x")
+        assert first.result(DEADLINE) == "x"
+        with pytest.raises(
+            ResultNotReady, match="no server has answered for the job H:2"
+        ):
+            client.get_result("H:2", poll_timeout=0.01)
 
 
 def test_a_job_may_end_before_it_is_watched(asked: Asked) -> None:
