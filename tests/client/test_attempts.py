@@ -206,14 +206,13 @@ def test_the_next_job_is_not_cancelled(
 def test_a_job_whose_time_is_over_is_cancelled(
     client: Any, ours: Server, task: str
 ) -> None:
-    seen: list[bool] = []
+    ended: list[bool] = []
 
     def run(worker: Any, job: Any) -> str:
-        if seen:
-            seen.append(job.cancelled)
+        if ended and not job.cancelled:
             return "done"
         servers.until(lambda: job.cancelled)
-        seen.append(True)
+        ended.append(True)
         raise JobRetry(counts=False)
 
     with gearman.GearmanWorker([ours.address], extensions=True) as worker:
@@ -223,11 +222,11 @@ def test_a_job_whose_time_is_over_is_cancelled(
                 *(task, ""),
                 poll_timeout=DEADLINE,
                 timeout=0.1,
-                # On a busy machine this may be too short for the second one, too.
+                # On a busy machine the time of the second one may be over, too.
                 retries=100,
                 backoff="fixed:0",
             )
-    assert (request.result, seen[0], seen[-1]) == ("done", True, False)
+    assert request.result == "done"
 
 
 def test_a_job_that_was_cancelled_before_the_first_look_says_so_if_asked_for(
