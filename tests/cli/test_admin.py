@@ -15,11 +15,13 @@ from tests.wire import Peer
 
 
 @contextmanager
-def answering(answer: bytes, *, close: bool = False) -> Iterator[Admin]:
+def answering(
+    answer: bytes, *, close: bool = False, timeout: float = DEADLINE
+) -> Iterator[Admin]:
     """Listen, answer the first line, and hang up later or immediately."""
     with socket.create_server((HOST, 0)) as listening:
         listening.settimeout(DEADLINE)
-        admin = Admin([(HOST, listening.getsockname()[1])], 0.2 if not close else 20)
+        admin = Admin([(HOST, listening.getsockname()[1])], timeout)
         thread = Thread(target=_answer, args=(listening, answer, close))
         thread.start()
         with admin:
@@ -84,7 +86,7 @@ def test_a_server_that_hangs_up_is_an_error() -> None:
 
 def test_a_server_that_says_nothing_is_an_error() -> None:
     with (
-        answering(b"") as admin,
+        answering(b"", timeout=0.2) as admin,
         pytest.raises(ServerUnavailable, match=r"not answer within 0\.2 seconds"),
     ):
         admin.ask("status")
@@ -92,7 +94,7 @@ def test_a_server_that_says_nothing_is_an_error() -> None:
 
 def test_a_list_without_an_end_is_an_error() -> None:
     with (
-        answering(b"f\t0\t0\t0\n") as admin,
+        answering(b"f\t0\t0\t0\n", timeout=0.2) as admin,
         pytest.raises(ServerUnavailable, match="did not answer within"),
     ):
         admin.ask_list("status")

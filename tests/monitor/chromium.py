@@ -67,32 +67,31 @@ class Page:
     def find(self, selector: str) -> WebElement:
         """Wait for an element that can be seen."""
 
-        def seen() -> WebElement | None:
-            for each in self.driver.find_elements(By.CSS_SELECTOR, selector):
-                if each.is_displayed():
-                    return each
-            return None
-
-        found = self.until(seen)
+        found = self.until(lambda: self._seen(selector))
         assert found is not None
         return found
 
-    def click(self, selector: str) -> None:
-        self.find(selector).click()
+    def _seen(self, selector: str, text: str | None = None) -> WebElement | None:
+        for each in self.driver.find_elements(By.CSS_SELECTOR, selector):
+            if each.is_displayed() and text in (None, each.text):
+                return each
+        return None
+
+    def click(self, selector: str, text: str | None = None) -> None:
+        """Click an element, with this text if it is given, when it can be seen."""
+
+        def clicked() -> bool:
+            # The page may replace it before the click.
+            found = self._seen(selector, text)
+            if found is not None:
+                found.click()
+            return found is not None
+
+        self.until(clicked)
 
     def press(self, text: str, within: str = "body") -> None:
         """Click a button with this text."""
-        selector = f"{within} button, {within} .button"
-
-        def button() -> WebElement | None:
-            for each in self.driver.find_elements(By.CSS_SELECTOR, selector):
-                if each.is_displayed() and each.text == text:
-                    return each
-            return None
-
-        found = self.until(button)
-        assert found is not None
-        found.click()
+        self.click(f"{within} button, {within} .button", text)
 
     def type(self, selector: str, text: str) -> None:
         element = self.find(selector)

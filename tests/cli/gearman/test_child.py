@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gearman.cli.gearman import child
 from gearman.cli.gearman.child import CommandNotStarted, run
-from tests.servers import until
+from tests.servers import DEADLINE, until
 
 
 def collect(*command: str, workload: bytes = b"") -> tuple[int, bytes]:
@@ -113,14 +114,14 @@ def test_signal_just_before_the_wait_ends_a_child_with_closed_pipes(
 
     waits: list[float | None] = []
 
-    def wait(child: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+    def wait(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
         waits.append(timeout)
         if len(waits) > 2:
-            return original(child, timeout)
+            return original(process, timeout)
         if timeout is None:
             pytest.fail("the signal is handled when the child has ended")
         if len(waits) == 1:
-            raise subprocess.TimeoutExpired(child.args, timeout)
+            raise subprocess.TimeoutExpired(process.args, timeout)
         raise Stopped
 
     original = subprocess.Popen.wait
@@ -160,8 +161,10 @@ def test_a_command_that_is_not_there_cannot_be_started() -> None:
 
 
 def test_the_child_may_tidy_up_when_its_output_cannot_be_taken(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(child, "_GRACE", DEADLINE)
+
     def take(data: bytes) -> None:
         raise KeyboardInterrupt
 

@@ -158,7 +158,7 @@ def test_it_ends_after_so_many_jobs(server: Server, peer: Peer) -> None:
         assert [peer.expect("WORK_FAIL")[0] for _ in range(2)] == handles[:2]
         assert program.rest() == ""
     assert program.process.returncode == 0
-    assert b"two\t1\t0\t0" in peer.ask_list(b"status")
+    until(lambda: b"two\t1\t0\t0" in peer.ask_list(b"status"))
 
 
 def test_a_command_that_is_not_there_is_a_failed_start(server: Server) -> None:

@@ -1,5 +1,6 @@
 """Server-sent events: that servers were read, and what happens on them."""
 
+from collections.abc import Iterator
 from http.client import HTTPConnection
 
 import pytest
@@ -87,11 +88,18 @@ def test_monitor_with_an_open_stream_ends() -> None:
         found.next("reading")
 
 
-def test_only_so_many_streams_are_open(browser: Browser) -> None:
+@pytest.fixture
+def unwatched(server: Server) -> Iterator[Browser]:
+    """A monitor that nobody has looked at."""
+    with monitor(server.address) as found:
+        yield found
+
+
+def test_only_so_many_streams_are_open(unwatched: Browser) -> None:
     connections: list[HTTPConnection] = []
 
     def status() -> int:
-        connection = HTTPConnection(HOST, browser.port, timeout=DEADLINE)
+        connection = HTTPConnection(HOST, unwatched.port, timeout=DEADLINE)
         connections.append(connection)
         connection.request("GET", "/api/live")
         return connection.getresponse().status
