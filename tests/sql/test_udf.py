@@ -390,13 +390,15 @@ def greet(server: HandServer) -> Any:
 
 
 def test_connection_that_ended_between_two_rows_is_opened_again(
-    mariadb: Daemon,
+    mariadb: Daemon, connection: Any
 ) -> None:
     with HandServer() as server:
         mariadb.sql("SELECT gman_servers_set(%s)", server.address)
+        # The third row waits until the connection is closed.
+        assert rows(connection, "SELECT GET_LOCK('open', 0)") == [1]
+        third = f"IF(n = 3, GET_LOCK('open', {DEADLINE}), n)"
         found = meanwhile(
-            mariadb.sql,
-            f"SELECT gman_do('echo', IF(n = 3, SLEEP(0.3), n)) FROM {SEVERAL}",
+            mariadb.sql, f"SELECT gman_do('echo', {third}) FROM {SEVERAL}"
         )
         for handle in b"a", b"b":
             conversation = greet(server)
@@ -405,7 +407,8 @@ def test_connection_that_ended_between_two_rows_is_opened_again(
                 conversation.send("JOB_CREATED", handle)
                 conversation.send("WORK_COMPLETE", handle, data)
             conversation.close()
-        assert found.result(DEADLINE) == [(b"1",), (b"2",), (b"0",)]
+            rows(connection, "SELECT RELEASE_LOCK('open')")
+        assert found.result(DEADLINE) == [(b"1",), (b"2",), (b"1",)]
 
 
 @pytest.mark.parametrize(
