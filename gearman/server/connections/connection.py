@@ -294,10 +294,17 @@ class Connection(ABC):
             lost(self._reason or "the other side has closed the connection")
 
     def _break_cycles(self) -> None:
-        """Break reference cycles: the garbage collector rarely looks at old ones."""
+        """Break reference cycles, so that all is freed now.
+
+        The garbage collector looks at old objects rarely, and then for a long time.
+        """
         self.peer.connection = None
+        if self.protocol.error is not None:
+            # It refers to the error, and to all that was called when that was raised.
+            self.protocol.error.__traceback__ = None
         self._transport.break_cycle()
         self.pressure.break_cycle()
+        self._context.connections.freed(self.peer)
 
     # -- time limits
 

@@ -86,6 +86,10 @@ class Connections:
         self._counter.leave(connection.host)
         self._watchdog.ended(connection)
 
+    def freed(self, peer: Peer) -> None:
+        """Look later whether the peer of a lost connection is freed by then."""
+        self._watchdog.freed(peer)
+
     def watch(self, connection: Member) -> None:
         """Check a connection regularly as long as it may stall."""
         self._watchdog.watch(connection)

@@ -30,4 +30,4 @@ class Transport(Protocol):
         """Close now."""
 
     def break_cycle(self) -> None:
-        """Break the reference cycle with a lost connection, so that it is freed."""
+        """Break the reference cycles of a lost connection, so that it is freed."""

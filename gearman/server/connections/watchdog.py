@@ -4,12 +4,15 @@ import asyncio
 import gc
 from collections.abc import Callable
 from typing import Protocol
+from weakref import WeakSet
+
+from ..broker import Peer
 
 # Seconds between two checks of connections that may have stalled.
 WATCH_INTERVAL = 1.0
 
-# Seconds after the end of a connection until its memory is freed, together with that
-# of all other connections that end meanwhile.
+# Seconds from the end of a connection until a look at what is left of it, and of all
+# others that end meanwhile.
 TIDY_INTERVAL = 60.0
 
 
@@ -21,7 +24,7 @@ class Watched(Protocol):
 
 
 class Watchdog:
-    """Checks connections that may stall, and frees those that have ended.
+    """Checks connections that may stall, and that those which have ended are freed.
 
     `interrupt` makes the event loop notice a new timer. `light` says whether a garbage
     collection is cheap; if it is not, none is run.
@@ -37,6 +40,8 @@ class Watchdog:
         self._interrupt = interrupt
         self._light = light
         self._watched: set[Watched] = set()
+        # Those of ended connections, as long as they are not freed.
+        self._left: WeakSet[Peer] = WeakSet()
         self._watcher: asyncio.TimerHandle | None = None
         self._tidier: asyncio.TimerHandle | None = None
 
@@ -48,20 +53,26 @@ class Watchdog:
             self._interrupt()
 
     def ended(self, connection: Watched) -> None:
-        """Forget a connection, and schedule freeing its memory."""
+        """Check a connection no more."""
         self._watched.discard(connection)
+
+    def freed(self, peer: Peer) -> None:
+        """Look later whether the peer of an ended connection is freed by then."""
+        self._left.add(peer)
         if self._tidier is None:
             self._tidier = self._loop.call_later(TIDY_INTERVAL, self.tidy)
             self._interrupt()
 
     def tidy(self) -> None:
-        """Free the protocols of ended connections that are in reference cycles.
+        """Free peers of ended connections that are in reference cycles, if there are.
 
-        The garbage collector by itself rarely looks at old objects.
+        Protocols of other packages may make such cycles. The garbage collector by
+        itself rarely looks at old objects, and its look holds up all connections.
         """
         self._tidier = None
-        if self._light():
+        if self._left and self._light():
             gc.collect()
+            self._left.clear()
 
     def cancel(self) -> None:
         for timer in (self._watcher, self._tidier):

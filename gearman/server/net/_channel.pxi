@@ -562,8 +562,10 @@ cdef class Channel(Peer):
             self._finish(None)
 
     def break_cycle(self):
-        """Break the reference cycle of a lost channel, so that it is freed."""
+        """Break the reference cycles of a lost channel, so that it is freed."""
         self._reader._channel = None
+        # Those of a link refer to its peer, which is this channel.
+        self._reader._dispatch = self._reader._links = self._reader._remote = None
 
     cdef int _fail(self, int number) except -1:
         self._finish(OSError(number, os.strerror(number)))

@@ -374,17 +374,10 @@ class TracedProtocol(GearProtocol):
         super().__init__(peer, gear)
         self._trace = trace
         self._verbs = None
-        self._dispatch = self._traced(gear.dispatch)
+        self._dispatch = _traced(gear.dispatch, trace)
 
     def widen(self, dispatch: Dispatch, max_packet: int) -> None:
-        super().widen(self._traced(dispatch), max_packet)
-
-    def _traced(self, dispatch: Dispatch) -> Dispatch:
-        def run(peer: Peer, packet: Packet) -> None:
-            self._trace(f"received {describe(packet)}")
-            dispatch(peer, packet)
-
-        return run
+        super().widen(_traced(dispatch, self._trace), max_packet)
 
     def data_to_send(self) -> bytes:
         data = super().data_to_send()
@@ -401,6 +394,14 @@ class TracedProtocol(GearProtocol):
         for piece in pieces:
             for packet in sent.feed(piece):
                 self._trace(f"sent {describe(packet)}")
+
+
+def _traced(dispatch: Dispatch, trace: Trace) -> Dispatch:
+    def run(peer: Peer, packet: Packet) -> None:
+        trace(f"received {describe(packet)}")
+        dispatch(peer, packet)
+
+    return run
 
 
 def _submit(broker: Broker, priority: int, background: bool) -> Verb:

@@ -72,6 +72,10 @@ class Server:
         return contains(self.changers, peer.address)
 
 
+def _deliver_nothing(command: int, arguments: tuple[bytes, ...]) -> None:
+    """Ignore a message, since the connection is lost."""
+
+
 class Recipient(Peer):
     """A peer that passes the broker's messages to a function, instead of packing them.
 
@@ -98,6 +102,10 @@ class Recipient(Peer):
     def repeat(self, times: int, command: int, arguments: tuple[bytes, ...]) -> None:
         for _ in range(times):
             self.send(command, arguments)
+
+    def break_cycle(self) -> None:
+        """Break the reference cycle with a protocol whose connection is lost."""
+        self._deliver = _deliver_nothing
 
 
 class Protocol(ABC):

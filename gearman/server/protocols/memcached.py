@@ -8,7 +8,7 @@ the details.
 
 import re
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, Final, NamedTuple
 
 from ...commands import Command
@@ -75,15 +75,6 @@ class MemcachedProtocol(Protocol):
         self._skip = 0
         self._unacknowledged: deque[_Value] = deque()
         self._handles: OrderedDict[bytes, bytes] = OrderedDict()
-        self._commands: dict[bytes, Callable[[list[bytes]], None]] = {
-            b"get": self._get,
-            b"gets": self._gets,
-            b"delete": self._delete,
-            b"stats": self._stats,
-            b"version": self._version,
-            b"verbosity": self._verbosity,
-            b"quit": self._quit,
-        }
 
     # -- input
 
@@ -151,8 +142,8 @@ class MemcachedProtocol(Protocol):
         self._note(b"received " + printable(b" ".join(words[:2])))
         if command in _SIZES:
             self._begin_value(words)
-        elif command in self._commands:
-            self._commands[command](words[1:])
+        elif command in self._COMMANDS:
+            self._COMMANDS[command](self, words[1:])
         else:
             self._answer(b"ERROR")
 
@@ -297,6 +288,19 @@ class MemcachedProtocol(Protocol):
     def _note(self, text: bytes) -> None:
         if self._trace is not None:
             self._trace(text.decode(errors="replace"))
+
+    # Not for each connection: bound methods would keep it in a reference cycle.
+    _COMMANDS: ClassVar[
+        Mapping[bytes, Callable[["MemcachedProtocol", list[bytes]], None]]
+    ] = {
+        b"get": _get,
+        b"gets": _gets,
+        b"delete": _delete,
+        b"stats": _stats,
+        b"version": _version,
+        b"verbosity": _verbosity,
+        b"quit": _quit,
+    }
 
 
 def _status(job: Job) -> bytes:

@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+import struct
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from gearman.server.connections import connection, lingering
-from gearman.server.connections.channel import EngineConnection
+from gearman.server.connections.connection import Connection
+from gearman.server.connections.streams.stream import StreamConnection
 from gearman.server.net.engine import Engine
 from gearman.server.settings.config import parse
 from tests.certificates import Authority
@@ -196,29 +198,80 @@ class TestEnd:
             assert len(worker.ask_list(b"workers")) == 1
 
 
+HEAD = b" HTTP/1.1\r\nHost: localhost\r\n"
+
+# What peers send before they hang up, with the protocol; each is answered.
+SENT = {
+    **{protocol: (protocol, data) for protocol, data in REQUESTS.items()},
+    "a worker that sleeps": (
+        "gear",
+        packet("CAN_DO", b"g") + packet("PRE_SLEEP") + packet("ECHO_REQ", b""),
+    ),
+    "a worker that has a job": (
+        "gear",
+        packet("SUBMIT_JOB_BG", b"f", b"", b"")
+        + packet("CAN_DO", b"f")
+        + packet("GRAB_JOB"),
+    ),
+    "a part of a packet": (
+        "gear",
+        packet("ECHO_REQ", b"") + packet("SUBMIT_JOB", b"f", b"", b"work")[:-2],
+    ),
+    "an unknown packet": ("gear", b"version\n" + packet(43)),
+    "what is no packet": ("gear", b"version\n\0REX" + bytes(100)),
+    "a line that is too long": ("gear", b"version\n" + b"x" * 100_000),
+    "a list": ("gear", b"show jobs\n"),
+    "a wish for events": ("gear", b"version\nwatch events\n"),
+    "no HTTP": ("http", b"\n"),
+    "a head that h11 refuses": ("http", b"GET /" + HEAD + b"a b: c\r\n\r\n"),
+    "a chunk that h11 refuses": (
+        "http",
+        b"POST /f" + HEAD + b"Transfer-Encoding: chunked\r\n\r\nz\r\n",
+    ),
+    "a size that is none": ("memcached", b"set f 0 0 x\r\n"),
+}
+
+
+def traces(connection: Connection) -> list[weakref.ref[object]]:
+    """Return references to the objects of a connection that do not keep them."""
+    objects = [connection, connection.peer, connection.protocol]
+    if isinstance(connection, StreamConnection):
+        objects += [connection._spoken, connection._transport._transport]
+    return [weakref.ref(each) for each in objects]
+
+
 @pytest.mark.usefixtures("_no_collector")
-@pytest.mark.parametrize("protocol", REQUESTS)
-def test_connection_is_freed_when_it_has_ended(
-    server: Running, authority: Authority | None, protocol: str
+@pytest.mark.parametrize("case", SENT)
+def test_connection_is_freed_without_the_collector(
+    server: Running, authority: Authority | None, case: str
 ) -> None:
-    address = [server.addresses[0], *server.others][list(REQUESTS).index(protocol)]
-    peer = socket.create_connection(address[:2], DEADLINE)
-    if authority:
-        peer = authority.trust().wrap_socket(peer, server_hostname=HOST)
-    peer.sendall(REQUESTS[protocol])
-    assert peer.recv(1)
-    ended: list[weakref.ref[object]] = []
-    protocols: list[weakref.ref[object]] = []
+    protocol, data = SENT[case]
+    peers = [connect(server, authority, protocol) for _ in range(3)]
+    for peer in peers:
+        peer.send_bytes(data)
+        assert peer.socket.recv(1)
+    left: list[weakref.ref[object]] = []
 
     def look() -> None:
-        (connection,) = server.listener.connections
-        ended.append(weakref.ref(connection))
-        if not isinstance(connection, EngineConnection):
-            protocols.append(weakref.ref(connection.protocol))
+        for connection in server.listener.connections:
+            left.extend(traces(connection))
 
     server.call(look)
+    assert len(left) >= 3 * len(peers)
+    for peer in peers:
+        peer.close()
+    server.until(lambda: not any(one() for one in left))
+
+
+@pytest.mark.usefixtures("_no_collector")
+def test_connection_that_the_peer_resets_is_freed_without_the_collector(
+    server: Running, authority: Authority | None
+) -> None:
+    peer = connect(server, authority, "gear")
+    assert peer.fence() == []
+    left: list[weakref.ref[object]] = []
+    server.call(lambda: left.extend(*map(traces, server.listener.connections)))
+    linger = struct.pack("ii", 1, 0)
+    peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     peer.close()
-    server.until(lambda: not any(one() for one in ended))
-    # It may be in a reference cycle with itself.
-    server.call(server.listener._watchdog.tidy)
-    assert not any(one() for one in protocols)
+    server.until(lambda: not any(one() for one in left))

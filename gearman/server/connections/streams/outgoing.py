@@ -176,5 +176,10 @@ class Outgoing:
         self._transport.abort()
 
     def break_cycle(self) -> None:
-        """Break the reference cycle with a lost connection, so that it is freed."""
+        """Break the reference cycles of a lost connection, so that it is freed."""
         del self._connection
+        # asyncio's transport keeps bound methods of itself.
+        own = vars(self._transport)
+        for name, value in list(own.items()):
+            if getattr(value, "__self__", None) is self._transport:
+                del own[name]

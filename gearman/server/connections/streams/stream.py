@@ -6,7 +6,7 @@ from math import inf
 from typing import cast
 
 from ...protocols.gear import Dispatch, GearProtocol
-from ...protocols.interface import Protocol, Service, Trace
+from ...protocols.interface import Protocol, Recipient, Service, Trace
 from ..connection import Connection, State
 from ..context import Context
 from ..peers import Address, hung_up
@@ -226,6 +226,11 @@ class StreamConnection(Connection, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._account()
+
+    def _break_cycles(self) -> None:
+        super()._break_cycles()
+        if isinstance(self.peer, Recipient):
+            self.peer.break_cycle()
 
     # -- time limits
 

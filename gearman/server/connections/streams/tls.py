@@ -204,6 +204,10 @@ class TlsProtocol(Protocol):
             self._tls.unwrap()
         return self._outgoing.read()
 
+    def break_cycle(self) -> None:
+        """Break the reference cycle with a lost connection, so that it is freed."""
+        self._when_begun = _nothing
+
 
 class TlsConnection(StreamConnection):
     """A connection that speaks TLS, with any protocol inside."""
@@ -222,15 +226,14 @@ class TlsConnection(StreamConnection):
     ) -> None:
         super().__init__(context, service, address)
         self._tls = tls
-        self._begun = None if begun is None else partial(begun, self)
+        self._begun = begun
 
     def _attach(self, descriptor: int) -> None:
         super()._attach(descriptor)
         seconds = self._context.config.request_timeout
         deadline = self._context.time() + seconds
-        self.protocol = TlsProtocol(
-            self._spoken, self._tls, deadline, seconds, self._begun
-        )
+        begun = None if self._begun is None else partial(self._begun, self)
+        self.protocol = TlsProtocol(self._spoken, self._tls, deadline, seconds, begun)
         self._follow_protocol()
         if self.protocol.urgent:
             self.flush()
@@ -247,6 +250,10 @@ class TlsConnection(StreamConnection):
     def _announce_end(self) -> None:
         if not self.closing:
             self._transport.write(self.protocol.end())
+
+    def _break_cycles(self) -> None:
+        super()._break_cycles()
+        self.protocol.break_cycle()
 
 
 def _nothing() -> None:

@@ -4,11 +4,11 @@ Requests are carried out in order, each after the answer to the one before. Inpu
 arrives in between is kept up to a limit; after that the peer is not read from.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from enum import Enum, auto
 from math import inf
-from typing import Final
+from typing import ClassVar, Final
 from typing import Protocol as Interface
 
 import h11
@@ -79,21 +79,6 @@ class HttpProtocol(Protocol):
         self._server = routes.server
         self._trace = trace
         self._input = bytearray()
-        self._deliveries: dict[int, Callable[..., None]] = {
-            Command.JOB_CREATED: self._created,
-            Command.WORK_DATA: self._data,
-            Command.WORK_COMPLETE: self._complete,
-            Command.WORK_FAIL: self._failed,
-            Command.WORK_EXCEPTION: self._raised,
-            Command.ERROR: self._refused,
-        }
-        self._expiries = {
-            _Stage.HEAD: self._idle,
-            _Stage.BODY: self._slow,
-            _Stage.JOB: self._too_late,
-            _Stage.RESULT: self._look,
-            _Stage.REST: self._leave,
-        }
         self._pieces: Iterator[bytes] = iter(())
         self._found: Found = Answer(500)
         self._background = False
@@ -315,9 +300,9 @@ class HttpProtocol(Protocol):
     # -- messages of the broker
 
     def _deliver(self, command: int, arguments: tuple[bytes, ...]) -> None:
-        delivery = self._deliveries.get(command)
+        delivery = self._DELIVERIES.get(command)
         if delivery is not None and self._is_busy():
-            delivery(*arguments)
+            delivery(self, *arguments)
 
     def _refused(self, code: bytes, text: bytes) -> None:
         self._answer(answers.refused(code, text))
@@ -361,7 +346,7 @@ class HttpProtocol(Protocol):
 
     def expire(self) -> None:
         self.deadline = inf
-        self._expiries[self._stage]()
+        self._EXPIRIES[self._stage](self)
 
     def _idle(self) -> None:
         if self._input:
@@ -379,3 +364,20 @@ class HttpProtocol(Protocol):
         answer = answers.too_late(self._handle, self._timeout)
         self._write_answer(replace(answer, close=True))
         self._leave()
+
+    # Not for each connection: bound methods would keep it in a reference cycle.
+    _DELIVERIES: ClassVar[Mapping[int, Callable[..., None]]] = {
+        Command.JOB_CREATED: _created,
+        Command.WORK_DATA: _data,
+        Command.WORK_COMPLETE: _complete,
+        Command.WORK_FAIL: _failed,
+        Command.WORK_EXCEPTION: _raised,
+        Command.ERROR: _refused,
+    }
+    _EXPIRIES: ClassVar[Mapping[_Stage, Callable[["HttpProtocol"], None]]] = {
+        _Stage.HEAD: _idle,
+        _Stage.BODY: _slow,
+        _Stage.JOB: _too_late,
+        _Stage.RESULT: _look,
+        _Stage.REST: _leave,
+    }

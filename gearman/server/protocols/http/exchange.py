@@ -137,7 +137,9 @@ class Exchange:
             return self._http.next_event()
         except h11.RemoteProtocolError as error:
             status, reason = error.error_status_hint, _CITED.sub("", str(error))
-            raise Refused(status, f"This is no valid request: {reason}.") from error
+            # The traceback of h11 refers to the error.
+            cause = error.with_traceback(None)
+            raise Refused(status, f"This is no valid request: {reason}.") from cause
 
     def _rest(self, data: bytes) -> bytes:
         """Return the part of `data` after the request."""
