@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gearman.server.connections import connection, lingering
-from gearman.server.connections.connection import Connection
+from gearman.server.connections.members import Member
 from gearman.server.connections.streams.stream import StreamConnection
 from gearman.server.net.engine import Engine
 from gearman.server.settings.config import parse
@@ -51,7 +51,7 @@ def server(way: str, authority: Authority | None):
 
 
 @pytest.fixture
-def _no_collector() -> Iterator[None]:
+def no_collector() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
@@ -232,7 +232,7 @@ SENT = {
 }
 
 
-def traces(connection: Connection) -> list[weakref.ref[object]]:
+def traces(connection: Member) -> list[weakref.ref[object]]:
     """Return references to the objects of a connection that do not keep them."""
     objects = [connection, connection.peer, connection.protocol]
     if isinstance(connection, StreamConnection):
@@ -240,7 +240,7 @@ def traces(connection: Connection) -> list[weakref.ref[object]]:
     return [weakref.ref(each) for each in objects]
 
 
-@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("case", SENT)
 def test_connection_is_freed_without_the_collector(
     server: Running, authority: Authority | None, case: str
@@ -253,8 +253,8 @@ def test_connection_is_freed_without_the_collector(
     left: list[weakref.ref[object]] = []
 
     def look() -> None:
-        for connection in server.listener.connections:
-            left.extend(traces(connection))
+        for each in server.listener.connections:
+            left.extend(traces(each))
 
     server.call(look)
     assert len(left) >= 3 * len(peers)
@@ -263,7 +263,7 @@ def test_connection_is_freed_without_the_collector(
     server.until(lambda: not any(one() for one in left))
 
 
-@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.usefixtures("no_collector")
 def test_connection_that_the_peer_resets_is_freed_without_the_collector(
     server: Running, authority: Authority | None
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,8 @@ from gearman.server.watch.limited_log import BURST
 from gearman.text import SHOWN
 from tests.certificates import Authority
 from tests.cluster.proxy import Proxy
+from tests.server.connections.test_connection import no_collector as no_collector  # noqa: PLC0414
+from tests.server.connections.test_connection import traces
 from tests.server.net.test_listener import LOCAL, Running
 from tests.server.net.test_listener import running as running  # noqa: PLC0414
 from tests.servers import DEADLINE, HOST
@@ -174,6 +177,18 @@ def cluster(running) -> Iterator[Cluster]:
         yield Cluster(running, stack)
 
 
+def lose_link(first: Server, second: Server) -> None:
+    """Have two servers lose their link, and wait until all of it is freed."""
+    left: list[weakref.ref[object]] = []
+    for one, other in permutations((first, second)):
+        one.until_linked(other)
+        link = one.link(other)
+        left += [weakref.ref(link), *traces(link.peer.connection)]
+    first.running.call(partial(first.link(second).end, "it is no more needed"))
+    del link
+    first.running.until(lambda: not any(one() for one in left))
+
+
 class TestLinks:
     def test_the_server_with_the_lower_id_opens_the_link(self, cluster):
         first, second = cluster.add(1), cluster.add(2)
@@ -226,6 +241,10 @@ class TestLinks:
         first.running.call(end)
         assert link.reason == "for one reason"
         first.until_linked(second)
+
+    @pytest.mark.usefixtures("no_collector")
+    def test_a_lost_link_is_freed_without_the_collector(self, cluster):
+        lose_link(cluster.add(1), cluster.add(2))
 
     def test_limits_of_clients_are_not_those_of_links(self, cluster):
         config = replace(LOCAL, max_outbox=1000, max_packet=1000)
@@ -585,6 +604,17 @@ class TestJobs:
                 ended = handle + b"\0" + workload[::-1]
                 assert client.receive() == ("WORK_COMPLETE", ended)
 
+    @pytest.mark.usefixtures("no_collector")
+    def test_a_lost_link_is_freed_without_the_collector(self, pair):
+        with ExitStack() as stack:
+            client, worker = self.players(pair, stack)
+            client.send("SUBMIT_JOB", b"f", b"", b"w")
+            worker.send("PRE_SLEEP")
+            assert worker.receive().name == "NOOP"
+            handle, *_ = worker.request("GRAB_JOB").arguments
+            assert client.expect("JOB_CREATED") == [handle]
+            lose_link(*pair)
+
     def test_many_jobs_are_done_once_each(self, pair):
         with ExitStack() as stack:
             client, worker = self.players(pair, stack)
@@ -685,6 +715,11 @@ class TestTls:
             one.send(other, large)
             other.until_got(3)
             assert other.got == sent(large)
+
+    @pytest.mark.usefixtures("no_collector")
+    def test_a_lost_link_is_freed_without_the_collector(self, cluster, authority):
+        config = self.config(authority, verify=False)
+        lose_link(cluster.add(1, config), cluster.add(2, config))
 
     def test_certificates_are_a_proof(self, cluster, authority, monkeypatch):
         monkeypatch.setattr("gearman.server.net.links.LOOPBACK", ())

@@ -1,5 +1,8 @@
 """The binary protocol of the server: requests, permissions and bad input."""
 
+import gc
+import weakref
+
 import pytest
 
 from gearman import _framing
@@ -224,6 +227,17 @@ class TestTrace:
             r"sent TEXT f\x091\x090\x090",
             "sent TEXT .",
         ]
+
+    def test_traced_protocol_is_freed_without_the_collector(self, server):
+        gc.disable()
+        try:
+            protocol = server.gear.connect("127.0.0.1", 7, server.trace.append)
+            protocol.receive(_framing.encode(Command.ECHO_REQ, (b"",), REQUEST))
+            left = weakref.ref(protocol)
+            del protocol
+            assert left() is None
+        finally:
+            gc.enable()
 
     @pytest.mark.parametrize(
         ("packet", "text"),
