@@ -4,6 +4,7 @@ The compiled build has another version of this file, with the same meaning.
 """
 
 from bisect import bisect_left
+from itertools import accumulate
 
 # A histogram has a bucket for each of these longest times, in seconds: 1 ms, 2 ms, 4 ms
 # and so on, over a day; and one bucket more for what took longer.
@@ -32,6 +33,10 @@ class Histogram:
     def counts(self) -> list[int]:
         """Return a number for each bucket."""
         return self._counts.copy()
+
+    def sums(self) -> list[int]:
+        """Return a number for each bucket: of all times up to that of the bucket."""
+        return [*accumulate(self._counts)]
 
     def count(self) -> int:
         """Return how many times were added."""

@@ -12,6 +12,7 @@ cdef class Histogram:
 
     cpdef add(self, double seconds)
     cpdef list counts(self)
+    cpdef list sums(self)
     cpdef int64_t count(self)
     cpdef merge(self, Histogram other)
 

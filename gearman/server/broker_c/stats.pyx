@@ -25,6 +25,16 @@ cdef class Histogram:
         """Return a number for each bucket."""
         return [self._counts[bucket] for bucket in range(_BUCKETS + 1)]
 
+    cpdef list sums(self):
+        """Return a number for each bucket: of all times up to that of the bucket."""
+        cdef list sums = []
+        cdef int64_t sum = 0
+        cdef int bucket
+        for bucket in range(_BUCKETS + 1):
+            sum += self._counts[bucket]
+            sums.append(sum)
+        return sums
+
     cpdef add(self, double seconds):
         """Count something that took so long."""
         cdef double bound = 0.001

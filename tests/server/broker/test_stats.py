@@ -1,5 +1,7 @@
 """What has happened to the jobs of a function is counted, in either build."""
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +68,7 @@ class TestHistogram:
             plain.add(seconds)
             other.add(seconds)
         assert plain.counts() == other.counts()
+        assert plain.sums() == other.sums() == [*accumulate(plain.counts())]
         assert plain.total == other.total
 
     def test_two_are_added_up(self):

@@ -4,14 +4,24 @@ Most functions of a server with a thousand of them have had no job since the las
 scrape. To make their lines anew would be most of what a scrape costs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
 
 from .families import Family, Values
 from .rows import Row, steps
 
-# The numbers of a function; and its lines in each family, if they were kept. In tuples
-# of these, the garbage collector has nothing to look for.
-_Entry = tuple[Values, tuple[bytes, ...] | None]
+# The lines of a function in each family, if they were kept.
+_Lines = tuple[bytes, ...] | None
+
+# Whether the lines of a function were kept, its row, and these lines.
+_Function = tuple[bool, Row, _Lines]
+_is_kept: Final = itemgetter(0)
+
+# The numbers of a function, and its lines. In tuples of these, the garbage collector
+# has nothing to look for.
+_Entry = tuple[Values, _Lines]
 
 
 class Kept:
@@ -37,15 +47,14 @@ class Kept:
                 entries[row.label] = self._entry(row, last.get(row.label))
         # Functions that have gone are not in it any more.
         self._entries = entries
-        made = [*zip(rows, (lines for _, lines in entries.values()), strict=True)]
+        made = [
+            (lines is not None, row, lines)
+            for row, (_, lines) in zip(rows, entries.values(), strict=True)
+        ]
         for index, family in enumerate(self._families):
             yield family.head
             for part in steps(made):
-                texts = [
-                    family.lines(row) if lines is None else lines[index]
-                    for row, lines in part
-                ]
-                yield b"".join(texts)
+                yield _text(family, index, part)
 
     def _entry(self, row: Row, last: _Entry | None) -> _Entry:
         numbers = self._numbers(row)
@@ -53,4 +62,15 @@ class Kept:
             return numbers, None
         if last[1] is not None:
             return last
-        return numbers, tuple([family.lines(row) for family in self._families])
+        return numbers, tuple([family.lines((row,)) for family in self._families])
+
+
+def _text(family: Family, index: int, functions: Iterable[_Function]) -> bytes:
+    """Return the lines of some functions in the family of this index."""
+    texts: list[bytes] = []
+    for are_kept, several in groupby(functions, _is_kept):
+        if are_kept:
+            texts += [lines[index] for _, _, lines in several if lines]
+        else:
+            texts.append(family.lines([row for _, row, _ in several]))
+    return b"".join(texts)

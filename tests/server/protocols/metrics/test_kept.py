@@ -58,3 +58,16 @@ def test_nothing_is_kept_of_a_function_that_has_gone(server) -> None:
         assert lines(exposition, 'gearman_jobs{function="short"}')
     server.connect().ask(b"drop function short")
     assert not lines(exposition, 'function="short"')
+
+
+def test_lines_stand_in_order_if_some_are_kept_and_others_are_new(server) -> None:
+    exposition = Exposition(server.site)
+    names = [b"%d" % number for number in range(8)]
+    for name in names:
+        server.connect().submit(name)
+    for _ in range(2):
+        lines(exposition)
+    for name in (b"0", b"3", b"4", b"7"):
+        server.connect().submit(name)
+    text = b"".join(exposition.pieces())
+    assert text == b"".join(Exposition(server.site).pieces())
