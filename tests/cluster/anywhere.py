@@ -13,7 +13,7 @@ from gearman.server.cluster.home import home_of
 from tests.crash.process import Server
 from tests.queues.backend_postgres import Cluster, Database
 from tests.servers import DEADLINE
-from tests.wire import Peer
+from tests.wire import Packet, Peer
 
 from .fleet import Fleet, fleet
 
@@ -97,6 +97,28 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
+
+
+def take(worker: Peer) -> list[bytes]:
+    """Return the handle, the unique and the workload of a worker's next job.
+
+    A worker that was woken may get none: a job of another server is given back if the
+    worker does not ask for it soon.
+    """
+    while True:
+        worker.send("GRAB_JOB_UNIQ")
+        found = skip(worker, "NOOP")
+        if found.name == "JOB_ASSIGN_UNIQ":
+            handle, _, unique, workload = found.arguments
+            return [handle, unique, workload]
+        assert found.name == "NO_JOB"
+        worker.send("PRE_SLEEP")
+        worker.expect("NOOP")
+
+
+def skip(peer: Peer, name: str) -> Packet:
+    """Return the next packet with another name."""
+    return next(found for found in iter(peer.receive, None) if found.name != name)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from tests.crash.process import Server
 from tests.queues.backend_postgres import Cluster, cluster
 from tests.wire import Packet, Peer
 
-from .anywhere import Site, site, until
+from .anywhere import Site, site, skip, take, until
 
 pytestmark = pytest.mark.interop
 
@@ -63,24 +63,6 @@ def worker_at(peers: ExitStack, server: Server, name: bytes) -> Peer:
     worker = connect(peers, server)
     worker.send("CAN_DO", name)
     return worker
-
-
-def take(worker: Peer) -> list[bytes]:
-    """Return the handle, the unique and the workload of a worker's next job."""
-    while True:
-        worker.send("GRAB_JOB_UNIQ")
-        found = skip(worker, "NOOP")
-        if found.name == "JOB_ASSIGN_UNIQ":
-            handle, _, unique, workload = found.arguments
-            return [handle, unique, workload]
-        assert found.name == "NO_JOB"
-        worker.send("PRE_SLEEP")
-        worker.expect("NOOP")
-
-
-def skip(peer: Peer, name: str) -> Packet:
-    """Return the next packet with another name."""
-    return next(found for found in iter(peer.receive, None) if found.name != name)
 
 
 def submit(client: Peer, name: bytes, unique: bytes, workload: bytes) -> bytes:

@@ -12,13 +12,12 @@ from tests.interop.programs import (
     compiled,
     run,
     submit,
-    take_job,
     worker,
 )
 from tests.queues.backend_postgres import cluster
 from tests.wire import Peer
 
-from .anywhere import Site, site, until
+from .anywhere import Site, site, take, until
 
 KINDS = ("c", "php", "perl")
 
@@ -117,7 +116,7 @@ class TestLibgearman:
             client.send("SUBMIT_JOB", b"progress", name, b"")
             client.expect("JOB_CREATED")
             worker.send("CAN_DO", b"progress")
-            handle = take_job(worker)[0]
+            handle = take(worker)[0]
             worker.send("WORK_STATUS", handle, b"2", b"7")
             client.expect("WORK_STATUS")
             for server in three.servers:

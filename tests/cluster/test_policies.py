@@ -12,8 +12,8 @@ from tests.crash.process import Server
 from tests.queues.backend_postgres import Cluster, cluster
 from tests.wire import Peer
 
-from .anywhere import Site, numbers, shown, site, until
-from .test_anywhere import connect, skip, submit_background, worker_at
+from .anywhere import Site, numbers, shown, site, skip, until
+from .test_anywhere import connect, submit_background, worker_at
 
 pytestmark = pytest.mark.interop
 

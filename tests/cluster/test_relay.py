@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests import servers
-from tests.interop.programs import take_job
 from tests.queues.backend_postgres import Cluster, cluster
 from tests.wire import Peer
 
-from .anywhere import Site, site, until
+from .anywhere import Site, site, take, until
 
 JOBS = 300
 
@@ -49,10 +48,10 @@ def unanswered(peer: Peer) -> int:
     return int(relay["waiting"] + relay["unanswered"])
 
 
-def take(worker: Peer, done: Counter[int], jobs: int) -> None:
+def work(worker: Peer, done: Counter[int], jobs: int) -> None:
     """Do jobs until there were so many different ones."""
     while len(done) < jobs:
-        handle, _, _, workload = take_job(worker)
+        handle, _, workload = take(worker)
         done[int(workload)] += 1
         worker.send("WORK_COMPLETE", handle, b"")
 
@@ -72,7 +71,7 @@ def test_jobs_outlive_the_server_that_a_relay_uses(
             submit(client, range(JOBS))
             with Peer(others[1].port) as worker:
                 worker.send("CAN_DO", b"f")
-                take(worker, done, JOBS)
+                work(worker, done, JOBS)
             assert set(done.values()) == {1}
             submit(client, range(JOBS, 2 * JOBS))
             three.do(three.fleet.remove(first, signal.SIGKILL))
@@ -81,5 +80,5 @@ def test_jobs_outlive_the_server_that_a_relay_uses(
             for server in others:
                 with Peer(server.port) as worker:
                     worker.send("CAN_DO", b"f")
-                    take(worker, done, 3 * JOBS)
+                    work(worker, done, 3 * JOBS)
             assert set(done) == set(range(3 * JOBS))
