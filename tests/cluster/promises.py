@@ -195,15 +195,15 @@ class Promises:
         """Whether the server of a worker was no member any more before `end`.
 
         The owner may have learnt that later, when it lost the link, and may have lent
-        the job until then. What it has lent is started soon after, if at all, or when a
-        server goes on that stood still.
+        the job until then. What it has lent is started soon after, if at all, or when
+        a server goes on that stood still.
         """
         for at in self._history.gone.get(run.server, ()):
+            knew = self._knew_removal(run, at)
             for each in self._between(run):
                 # The first loss after that time, or the one that lasted until then.
                 if each.end > at or self._ends_with(each):
-                    soon = each.begin + PATIENCE
-                    latest = max([soon, *self._standing_still(run.server, at)]) + LATE
+                    latest = max(each.begin + PATIENCE + LATE, knew)
                     if at <= end and run.started <= latest and each.begin <= end + LATE:
                         return True
                     break
@@ -212,21 +212,24 @@ class Promises:
     def _went_on(self, before: Run, run: Run) -> bool:
         """Whether a run began before its server knew that it was no member any more.
 
-        The job has run elsewhere for that reason. The server knows it when it has lost
-        the link to the owner, or a moment after it stood still.
+        The job has run elsewhere for that reason.
         """
-        for at in self._history.gone.get(run.server, ()):
-            lost = (each.begin for each in self._between(run, owner=False))
-            known = [begin for begin in lost if begin < at + self._lease]
-            known += self._standing_still(run.server, at)
-            if at <= before.started and run.started < max(known, default=at) + LATE:
-                return True
-        return False
+        return any(
+            at <= before.started and run.started < self._knew_removal(run, at)
+            for at in self._history.gone.get(run.server, ())
+        )
 
-    def _standing_still(self, server: int, at: float) -> list[float]:
-        """Return when a server goes on that stands still at a time, [] otherwise."""
-        pauses = self._history.pauses.get(server, ())
-        return [end for begin, end in pauses if begin < at <= end]
+    def _knew_removal(self, run: Run, at: float) -> float:
+        """Return when the server of a worker knew that it was removed at a time.
+
+        It knows it when it has lost the link to the owner of the job, soon after it was
+        removed or went on, or a moment after it stood still.
+        """
+        pauses = self._history.pauses.get(run.server, ())
+        awake = max((end for begin, end in pauses if begin < at <= end), default=at)
+        lost = (each.begin for each in self._between(run, owner=False))
+        known = (begin for begin in lost if begin < awake + self._lease)
+        return max([awake, *known]) + LATE
 
     def _parted(self, handle: bytes, end: float) -> bool:
         """Whether a foreground job was submitted again, since a link was lost.

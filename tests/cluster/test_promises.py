@@ -192,6 +192,26 @@ class TestEnds:
             more = {"gone": {OTHER: [at]}, "outages": [Outage(OWNER, OTHER, lost, inf)]}
             assert judged(runs=[self.AWAY, AGAIN], **more) == ([], allowed)
 
+    def test_server_of_its_worker_may_start_it_when_it_goes_on(self):
+        runs = [replace(self.AWAY, started=8.0, result=8.1, ended=8.2), AGAIN]
+        more = {"gone": {OTHER: [5.0]}, "outages": [Outage(OWNER, OTHER, 5.1, 9.0)]}
+        allowed = {"ran again: the server of its worker is gone": 1}
+        assert judged(runs=runs, pauses={OTHER: [(4.0, 7.9)]}, **more) == ([], allowed)
+        for pauses in (
+            {OTHER: [(4.0, 7.4)]},
+            {OTHER: [(5.1, 7.9)]},
+            {OWNER: [(4.0, 7.9)]},
+        ):
+            assert broken(runs=runs, pauses=pauses, **more) == self.TWICE
+
+    def test_server_that_went_on_may_lose_the_link_later(self):
+        more = {"pauses": {OTHER: [(1.0, 11.0)]}, "gone": {OTHER: [2.5]}}
+        assert broken(runs=[RUN, self.LATE], **more) == self.TWICE
+        lost = [Outage(OTHER, OWNER, 11.6, 13.0)]
+        assert judged(runs=[RUN, self.LATE], outages=lost, **more) == ([], self.REMOVED)
+        lost = [Outage(OTHER, OWNER, 12.1, 13.0)]
+        assert broken(runs=[RUN, self.LATE], outages=lost, **more) == self.TWICE
+
     def test_server_of_its_worker_may_have_been_killed(self):
         more = {"gone": {OTHER: [6.0]}, "outages": [Outage(OWNER, OTHER, 4.5, 4.5)]}
         assert broken(runs=[self.AWAY, AGAIN], **more) == self.TWICE
