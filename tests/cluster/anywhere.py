@@ -15,7 +15,7 @@ from tests.queues.backend_postgres import Cluster, Database
 from tests.servers import DEADLINE
 from tests.wire import Packet, Peer
 
-from .fleet import Fleet, fleet
+from .fleet import LONG_LEASE, Fleet, fleet
 
 T = TypeVar("T")
 
@@ -49,7 +49,11 @@ class Site:
         """Return when all links are in this state, and each shard has an owner."""
 
         def reached(server: Server) -> bool:
-            first, *others = shown(server)
+            try:
+                first, *others = shown(server)
+            except (OSError, EOFError):
+                # It has lost its lease, and joins again.
+                return False
             links = sorted(str(other["link"]) for other in others)
             wanted = sorted(["self", *[state] * (len(self.servers) - 1)])
             return links == wanted and first["unowned"] == 0
@@ -129,7 +133,7 @@ def site(
     servers: int = 3,
     near: bool = False,
 ) -> Iterator[Site]:
-    """Run servers that are linked, with a lease of a second.
+    """Run servers that are linked.
 
     If they are `near`, their links are direct, and can't be cut.
     """
@@ -137,7 +141,8 @@ def site(
     secret.write_text("only for this test")
     secret.chmod(0o600)
     more = ["--cluster-secret-file", str(secret)]
-    context = fleet(Database(postgres, name), servers, options=more, near=near)
+    database = Database(postgres, name)
+    context = fleet(database, servers, LONG_LEASE, options=more, near=near)
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, daemon=True)
     thread.start()

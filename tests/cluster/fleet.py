@@ -16,6 +16,10 @@ from .history import NOBODY, History
 from .promises import Promises
 from .proxy import Network, Proxy
 
+# Seconds of a lease that outlasts a pause of a server, or of this process, for tests in
+# which servers keep their clients. Before shards move to a new one, half of it goes by.
+LONG_LEASE = 4.0
+
 JOINED = "has joined the cluster"
 LINK = re.compile(r"the link to \S+:(\d+) is (up|lost)")
 
@@ -40,6 +44,9 @@ class Fleet:
         self.ground = ground_of(database)
         self.history = History()
         self.servers: list[Server] = []
+        # A lease ends before others take over. Half of one goes by before shards move,
+        # and a tenth for each few that do.
+        self._patience = DEADLINE + 2 * lease
         self._options = options
         self._near = near
         self._clocks = clocks
@@ -144,9 +151,17 @@ class Fleet:
         """Return when each of the servers owns its part of the shards."""
         count = len(self.servers)
         parts = sorted(64 // count + (n < 64 % count) for n in range(count))
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(self._patience):
             while await asyncio.to_thread(self.owned) != parts:
                 await asyncio.sleep(0.05)
+
+    async def ended(self, jobs: int) -> None:
+        """Return when so many more jobs have ended; raise if none does any more."""
+        enough = self.history.ends + jobs
+        while (last := self.history.ends) < enough:
+            async with asyncio.timeout(self._patience):
+                while self.history.ends == last:
+                    await asyncio.sleep(0.02)
 
     def log(self) -> str:
         """Return what all servers have logged."""

@@ -16,7 +16,7 @@ from tests.client.stage import working
 from tests.queues.backend_postgres import Cluster, Database, cluster
 from tests.servers import DEADLINE, HOST, until
 
-from .fleet import Fleet, fleet
+from .fleet import LONG_LEASE, Fleet, fleet
 
 pytestmark = pytest.mark.interop
 
@@ -84,7 +84,8 @@ async def asynchronous(running: Fleet) -> None:
 
 def test_one_address_is_enough(postgres: Cluster, tmp_path: Path) -> None:
     async def run() -> None:
-        async with fleet(Database(postgres, "discovery"), 2) as running:
+        database = Database(postgres, "discovery")
+        async with fleet(database, 2, LONG_LEASE) as running:
             await asynchronous(running)
             await asyncio.to_thread(blocking, running)
 

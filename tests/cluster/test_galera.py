@@ -7,7 +7,7 @@ import pytest
 
 from tests.queues.backend_galera import GaleraDatabase
 
-from .test_takeover import play, played
+from .test_takeover import HELD, JOBS, play
 
 pytestmark = [pytest.mark.interop, pytest.mark.any_build]
 
@@ -28,11 +28,11 @@ def test_servers_of_a_node_that_is_cut_off_are_fenced(running):
         old, *others = fleet.servers
         await asyncio.to_thread(running.nodes[0].isolate)
         await old.says("the lease of the cluster cannot be asked for")
-        await old.says("stored jobs are held until it is renewed")
+        await old.says(HELD)
         async with asyncio.timeout(30):
             while not any(other.said("has not renewed its lease") for other in others):
                 await asyncio.sleep(0.05)
-        await played(fleet)
+        await fleet.ended(JOBS)
         await asyncio.to_thread(running.heal)
         await old.says("has joined the cluster", 2)
         await fleet.balanced()
@@ -45,7 +45,7 @@ def test_servers_go_on_when_a_node_is_killed(running):
 
     async def story(fleet):
         await asyncio.to_thread(running.nodes[0].stop, signal.SIGKILL)
-        await played(fleet, 500)
+        await fleet.ended(5 * JOBS)
         assert not any(server.said("another server") for server in fleet.servers)
 
     play(database, story, lease=3 * LEASE)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.queues import backend_mysql, backend_postgres
 
-from .fleet import Fleet, fleet
+from .fleet import LONG_LEASE, Fleet, fleet
 from .grounds import Database
 from .history import NOBODY
 
@@ -45,7 +45,7 @@ def insert(database: Database, server: int) -> None:
 
 def test_commit_of_another_server_than_the_owner_is_noted(make: Make) -> None:
     async def story(database: Database) -> None:
-        async with fleet(database, servers=1) as running:
+        async with fleet(database, 1, LONG_LEASE) as running:
             assert running.broken() == []
             insert(database, 7)
             assert running.broken() == ["a commit of no owner"]
@@ -55,7 +55,7 @@ def test_commit_of_another_server_than_the_owner_is_noted(make: Make) -> None:
 
 def test_owners_of_shards_and_servers_that_leave_are_noted(make: Make) -> None:
     async def story(database: Database) -> None:
-        async with fleet(database, servers=1) as running:
+        async with fleet(database, 1, LONG_LEASE) as running:
             [first] = running.servers
             second = await running.add()
             await running.balanced()

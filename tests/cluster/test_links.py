@@ -1,7 +1,6 @@
 """Links between processes: they are opened, and opened again after they were cut."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import pytest
 from tests.crash.process import Server
 from tests.queues.backend_postgres import Cluster, Database, cluster
 from tests.servers import DEADLINE
-from tests.wire import Peer
 
-from .fleet import Fleet, fleet
+from .anywhere import shown
+from .fleet import LONG_LEASE, Fleet, fleet
 
 pytestmark = pytest.mark.interop
 
@@ -23,26 +22,22 @@ def postgres() -> Iterator[Cluster]:
         yield running
 
 
-def shown(server: Server) -> list[dict[str, object]]:
-    with Peer(server.port) as peer:
-        return [json.loads(line) for line in peer.ask_list(b"show cluster")]
+def is_linked(server: Server, state: str) -> bool:
+    """Whether all links of a server are in this state, and each shard has an owner."""
+    first, *others = shown(server)
+    assert (first["kind"], first["name"]) == ("cluster", "fleet")
+    links = sorted(str(other["link"]) for other in others)
+    owned = sum(int(str(other["owned"])) for other in others)
+    wanted = sorted(["self", *[state] * (len(others) - 1)])
+    return (links, first["unowned"], owned) == (wanted, 0, 64)
 
 
 async def linked(running: Fleet, state: str) -> None:
     """Return when the links of each server to all others are in this state."""
     async with asyncio.timeout(DEADLINE):
         for server in running.servers:
-            while True:
-                first, *others = await asyncio.to_thread(shown, server)
-                links = sorted(str(other["link"]) for other in others)
-                if links == sorted(["self", *[state] * (len(others) - 1)]):
-                    break
+            while not await asyncio.to_thread(is_linked, server, state):
                 await asyncio.sleep(0.02)
-            assert (first["kind"], first["name"], first["unowned"]) == (
-                *("cluster", "fleet"),
-                0,
-            )
-            assert sum(int(str(other["owned"])) for other in others) == 64
 
 
 def test_servers_are_linked_and_linked_again_after_a_cut(
@@ -55,13 +50,13 @@ def test_servers_are_linked_and_linked_again_after_a_cut(
 
     async def run() -> None:
         database = Database(postgres, "linked")
-        async with fleet(database, 2, options=options) as running:
+        async with fleet(database, 2, LONG_LEASE, options=options) as running:
             await linked(running, "up")
             proxies = [running.links(server) for server in running.servers]
             for proxy in proxies:
                 proxy.cut()
             await linked(running, "down")
-            assert sorted(running.owned()) == [32, 32]
+            assert running.owned() == [32, 32]
             for proxy in proxies:
                 proxy.heal()
             await linked(running, "up")
