@@ -72,6 +72,8 @@ class Fleet:
             *("--cluster", "fleet", "--cluster-lease", str(self.lease)),
             *("--cluster-address", f"{HOST}:{address}"),
             *self._options,
+            # A fork has the clock of its parent.
+            program=("-m", "gearman.server") if clock else (),
             port=str(port),
             **self.ground.variables,
             **(clock.variables if clock else {}),
