@@ -4,8 +4,9 @@ import asyncio
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from tests.crash.process import Server
 from tests.servers import DEADLINE, HOST, free_port
@@ -67,7 +68,8 @@ class Fleet:
         await network.start()
         address = port if self._near else links.port
         clock = self._clocks.new() if self._clocks else None
-        server = await Server.start(
+        start = partial(
+            Server.start,
             *self.ground.options(network.ports),
             *("--cluster", "fleet", "--cluster-lease", str(self.lease)),
             *("--cluster-address", f"{HOST}:{address}"),
@@ -78,13 +80,13 @@ class Fleet:
             **self.ground.variables,
             **(clock.variables if clock else {}),
         )
+        server = await _joined(start)
         if clock:
             self._clock[server] = clock
         self._networks[server] = network
         self._links[server] = links
         self.servers.append(server)
         self._names[server] = address
-        await server.says(JOINED)
         return server
 
     async def _links_to(self, port: int) -> Proxy:
@@ -206,6 +208,28 @@ class Fleet:
             jobs = {int(number) for number in re.findall(r"job (\d+)", sentence)}
             print(sentence, self.history.about(jobs), sep="\n", flush=True)
         return [*broken, *["a commit of no owner"] * self.intruders()]
+
+
+async def _joined(start: Callable[[], Awaitable[Server]]) -> Server:
+    """Start a server until it has joined, as a supervisor does.
+
+    A short lease makes it short of patience: it ends if the database is slow just then.
+    """
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            server = await start()
+            try:
+                await server.says(JOINED)
+            except AssertionError:
+                if not server.said("the queue can't be opened"):
+                    raise
+            except BaseException:
+                await server.end()
+                # pytest prints this.
+                print(*server.lines, sep="\n")
+                raise
+            else:
+                return server
 
 
 def _send(server: Server, number: int) -> None:
