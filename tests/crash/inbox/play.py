@@ -182,7 +182,7 @@ def _left(place: Place, server: JobServer) -> bool:
     """Whether rows or jobs are left."""
     if _read(place, f"SELECT count(*) FROM {place.inbox}")[0][0]:
         return True
-    with suppress(OSError, AssertionError), Peer(server.port) as peer:
+    with suppress(OSError, EOFError, AssertionError), Peer(server.port) as peer:
         (line,) = peer.ask_list(b"status") or [b"order\t0\t0\t0"]
         return int(line.split(b"\t")[1]) > 0
     return True
