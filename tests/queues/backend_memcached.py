@@ -53,14 +53,14 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 class Link:
-    """A port of this process that forwards to another port, unless it is cut.
+    """A `port` of this process that forwards to another one, unless it is cut.
 
     After `left` more bytes to the other port it is cut automatically.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, port: int) -> None:
         self.left = sys.maxsize
-        self.port = servers.free_port()
+        self.port = port
         self._target = target
         self._stop, self._stopped = socket.socketpair()
         self._thread: threading.Thread | None = None
@@ -130,18 +130,23 @@ class Link:
 
 @contextmanager
 def link(port: int) -> Iterator[Link]:
-    made = Link(port)
-    try:
-        yield made
-    finally:
-        made.close()
+    with servers.kept_ports() as [own]:
+        made = Link(port, own)
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 @contextmanager
 def memcached(folder: Path) -> Iterator[Backend]:
     pytest.importorskip("pymemcache")
     prefixes = map("test-{}_".format, count())
-    with running("-m", "1024") as port, link(port) as way:
+    with (
+        running("-m", "1024") as port,
+        link(port) as way,
+        servers.kept_ports() as [nobody],
+    ):
 
         @contextmanager
         def outage(arguments: Arguments) -> Iterator[None]:
@@ -157,6 +162,6 @@ def memcached(folder: Path) -> Iterator[Backend]:
                 "servers": f"{servers.HOST}:{way.port}",
                 "prefix": next(prefixes),
             },
-            unreachable={"servers": f"{servers.HOST}:{servers.free_port()}"},
+            unreachable={"servers": f"{servers.HOST}:{nobody}"},
             outage=outage,
         )

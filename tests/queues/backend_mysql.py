@@ -218,11 +218,11 @@ def mysql(folder: Path) -> Iterator[Backend]:
         yield
         running.start()
 
-    with daemon(data=folder) as running:
+    with daemon(data=folder) as running, servers.kept_ports() as [nobody]:
         database = Database(running, "jobs")
         yield Backend(
             load("mysql"),
             lambda: {**database.arguments, "table": next(names)},
-            unreachable={"host": HOST, "port": servers.free_port(), "db": "jobs"},
+            unreachable={"host": HOST, "port": nobody, "db": "jobs"},
             outage=outage,
         )

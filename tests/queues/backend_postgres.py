@@ -381,7 +381,7 @@ def postgres(folder: Path) -> Iterator[Backend]:
         yield
         running.start()
 
-    with cluster() as running:
+    with cluster() as running, servers.kept_ports() as [nobody]:
         if STRICT:
             Database(running, "stores")
         yield Backend(
@@ -392,6 +392,6 @@ def postgres(folder: Path) -> Iterator[Backend]:
             },
             # The next one of a cluster takes over.
             exclusive=not STRICT,
-            unreachable={"conninfo": f"host={HOST} port={servers.free_port()}"},
+            unreachable={"conninfo": f"host={HOST} port={nobody}"},
             outage=outage,
         )

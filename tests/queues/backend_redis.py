@@ -33,7 +33,7 @@ class Redis:
 
     folder: Path
     settings: Mapping[str, str]
-    port: int = field(default_factory=servers.free_port)
+    port: int
     program: str = "redis-server"
     process: subprocess.Popen[bytes] = field(init=False)
 
@@ -115,13 +115,14 @@ def running(
 ) -> Iterator[Redis]:
     """Run Redis on a free port; its files are in the folder."""
     needed()
-    redis = Redis(folder, settings, port or servers.free_port(), program)
-    redis.start()
-    try:
-        yield redis
-    finally:
-        redis.process.kill()
-        redis.process.wait(servers.DEADLINE)
+    with servers.kept_ports() as [own]:
+        redis = Redis(folder, settings, port or own, program)
+        redis.start()
+        try:
+            yield redis
+        finally:
+            redis.process.kill()
+            redis.process.wait(servers.DEADLINE)
 
 
 def at(port: int, **more: Any) -> dict[str, Any]:
@@ -132,7 +133,11 @@ def at(port: int, **more: Any) -> dict[str, Any]:
 @contextmanager
 def redis(folder: Path) -> Iterator[Backend]:
     prefixes = map("test-{}".format, count())
-    with running(folder, DURABLE) as server, link(server.port) as way:
+    with (
+        running(folder, DURABLE) as server,
+        link(server.port) as way,
+        servers.kept_ports() as [nobody],
+    ):
 
         @contextmanager
         def outage(arguments: Arguments) -> Iterator[None]:
@@ -145,6 +150,6 @@ def redis(folder: Path) -> Iterator[Backend]:
         yield Backend(
             load("redis"),
             lambda: at(way.port, prefix=next(prefixes)),
-            unreachable=at(servers.free_port()),
+            unreachable=at(nobody),
             outage=outage,
         )
