@@ -4,6 +4,10 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import pytest
+
+from tests.servers import free_port
+
 PACKAGE = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -17,3 +21,5 @@ def _import_package() -> None:
 
 
 _import_package()
+# Those of the benchmarks may be taken by other tests before a server listens there.
+pytest.MonkeyPatch().setattr("benchmarks.servers.free_port", free_port)
