@@ -178,10 +178,13 @@ def _columns(points: Mapping[int, Point], slots: int) -> bytes:
     order = sorted(points)
     bits = sum(1 << slot for slot in order)
     written = [bits.to_bytes((slots + 7) // 8, "little")]
-    columns = list(zip(*(points[slot] for slot in order), strict=True))
+    columns = [
+        [min(value, _MOST) for value in values]
+        for values in zip(*(points[slot] for slot in order), strict=True)
+    ]
     for field, values in enumerate(columns):
         if field in _NEAR:
-            values = tuple(map(_zigzag, values, columns[0]))
+            values = list(map(_zigzag, values, columns[0]))
         written.append(_column(values))
     return b"".join(written)
 
@@ -209,14 +212,16 @@ def _read_columns(
     return order, {field: columns[field] for field in wanted}
 
 
-def _column(values: Iterable[int]) -> bytes:
-    """Return the width of values, and their bytes: all first ones, all second ones."""
-    several = [min(value, _MOST) for value in values]
-    top = max(several)
+def _column(values: Sequence[int]) -> bytes:
+    """Return the width of values, and their bytes: all first ones, all second ones.
+
+    A difference, which has a sign, may take all of 64 bits.
+    """
+    top = max(values)
     if not top:
         return b"\0"
     width = next(width for width in _TYPES if top < 1 << 8 * width)
-    text = struct.pack(f"<{len(several)}{_TYPES[width]}", *several)
+    text = struct.pack(f"<{len(values)}{_TYPES[width]}", *values)
     return bytes([width]) + b"".join(text[plane::width] for plane in range(width))
 
 

@@ -79,6 +79,19 @@ def test_numbers_that_are_too_large_are_the_largest() -> None:
     assert point_of(entry)[0] == most
 
 
+def test_too_large_numbers_of_a_chunk_are_the_largest() -> None:
+    points = dict.fromkeys(range(SLOTS), (1 << 70,) * len(FIELDS))
+    largest = (packing._MOST,) * len(FIELDS)
+    assert rows(pack_chunk(points, SLOTS)) == dict.fromkeys(range(SLOTS), largest)
+
+
+def test_differences_as_large_as_numbers_come_back() -> None:
+    above = (0, *[packing._MOST] * (len(FIELDS) - 1))
+    below = (packing._MOST, *[0] * (len(FIELDS) - 1))
+    points = {slot: above if slot % 2 else below for slot in range(SLOTS)}
+    assert rows(pack_chunk(points, SLOTS)) == points
+
+
 def test_bytes_have_the_same_order_on_every_machine() -> None:
     columns = packing._column([1, 0x1234, 0])
     assert columns == b"\x02" + b"\x01\x34\x00" + b"\x00\x12\x00"
