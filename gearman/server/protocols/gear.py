@@ -380,13 +380,11 @@ class TracedProtocol(GearProtocol):
         super().widen(_traced(dispatch, self._trace), max_packet)
 
     def data_to_send(self) -> bytes:
-        data = super().data_to_send()
-        self._log_sent([data])
+        self._log_sent([data := super().data_to_send()])
         return data
 
     def pieces_to_send(self) -> list[bytes]:
-        pieces = super().pieces_to_send()
-        self._log_sent(pieces)
+        self._log_sent(pieces := super().pieces_to_send())
         return pieces
 
     def _log_sent(self, pieces: list[bytes]) -> None:

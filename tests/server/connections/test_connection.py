@@ -17,7 +17,7 @@ from gearman.server.net.engine import Engine
 from gearman.server.settings.config import parse
 from tests.certificates import Authority
 from tests.server.net.test_listener import Running, run
-from tests.servers import DEADLINE, HOST
+from tests.servers import HOST
 from tests.wire import Peer, packet
 
 REQUESTS = {
