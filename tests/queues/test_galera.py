@@ -9,17 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
-from gearman.errors import Fenced, QueueError
+from gearman.errors import Fenced
 from gearman.queue import Queue
+from tests.queues.attempts import tried
 from tests.queues.backend_galera import Galera, GaleraDatabase
 from tests.queues.shared_tables import Table, in_mysql, server_of, takes_over
 from tests.queues.test_mysql_failures import failing
 from tests.queues.test_register_contract import ALL, ONE, THREE, TWO, Server
-from tests.servers import DEADLINE, until
+from tests.servers import until
 
 pytestmark = [pytest.mark.interop, pytest.mark.any_build]
 
@@ -210,18 +210,3 @@ def test_server_of_several_nodes_goes_on_when_one_is_killed(running, table, at):
 
 def renew(server: Server) -> Callable[[], bool]:
     return lambda: server.register.renew(0)
-
-
-T = TypeVar("T")
-
-
-def tried(call: Callable[[], T]) -> T:
-    """Call a function until it does not fail, or is fenced."""
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        try:
-            return call()
-        except Fenced:
-            raise
-        except QueueError:
-            assert time.monotonic() < deadline

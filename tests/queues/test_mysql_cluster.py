@@ -1,14 +1,15 @@
 """Servers of a cluster that share a table of MariaDB: what other databases lack."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 
 import pytest
 from gearman.queues.mysql.connection import DatabaseError
 from gearman.queues.mysql.fence import Fence
 from gearman.queues.mysql.register import limits_of_register, limits_of_store
 
-from gearman.errors import Fenced, QueueError, StartupError
+from gearman.errors import Fenced, StartupError
+from tests.queues.attempts import tried
 from tests.queues.backend_mysql import SETTINGS, Database, daemon
 from tests.queues.shared_tables import Table, alone, in_mysql, server_of, takes_over
 from tests.queues.test_mysql_failures import failing, wait_until_blocked
@@ -75,13 +76,7 @@ def test_database_ends_a_commit_that_does_not_go_on(table, server):
     with store._session.connection() as connection:
         begin = [b"START TRANSACTION", *store._guard.checks()]
         connection.run(b";".join([*begin, b"DELETE FROM gearman_jobs"]))
-
-        def is_buried() -> bool:
-            with suppress(QueueError):
-                return two.sees(one) is None or two.buries(one)
-            return False
-
-        until(is_buried)
+        until(lambda: tried(lambda: two.sees(one) is None or two.buries(one)))
     two.register.take(ALL)
     assert two.takes_up() == [ONE]
     with failing():
@@ -99,13 +94,7 @@ def test_silent_database_is_given_up_by_a_limit_of_the_lease(
         with failing() as error:
             one.register.renew(0)
         assert "timed out" in str(error.value)
-
-    def is_renewed() -> bool:
-        with suppress(QueueError):
-            return bool(one.register.renew(0))
-        return False
-
-    until(is_renewed)
+    assert tried(lambda: one.register.renew(0))
 
 
 def test_limits_are_parts_of_the_lease():

@@ -18,8 +18,8 @@ from gearman.queues.mysql.connection import Connection, DatabaseError
 from gearman.errors import QueueError, StartupError
 from gearman.queue import Queue, StoredJob, load
 from tests import servers
+from tests.queues.attempts import tried
 from tests.queues.backend_mysql import USER, Database
-from tests.queues.test_postgres_failures import commits_at_last
 from tests.servers import DEADLINE
 
 ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
@@ -250,7 +250,7 @@ def test_network_that_is_cut_costs_a_limited_time(
         assert "timed out" in str(error.value)
         proxy.cut = False
         # The old session may still have the lock, and is ended.
-        commits_at_last(queue, [TWO], [1])
+        tried(lambda: queue.commit([TWO], [1]))
     assert content(database) == [TWO]
 
 
@@ -265,7 +265,7 @@ def test_database_that_says_nothing_counts_as_gone(
                 assert "timed out" in str(error.value)
             with pytest.raises(StartupError, match="timed out"):
                 opened(database)
-        commits_at_last(queue, [ONE], [])
+        tried(lambda: queue.commit([ONE], []))
     assert content(database) == [ONE]
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from gearman.errors import QueueError, StartupError
 from gearman.queue import Queue, StoredJob
+from tests.queues.attempts import tried
 from tests.queues.backend_postgres import Database, opened, ordinary, psycopg
-from tests.servers import stopped, until
+from tests.servers import stopped
 
 ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
 TWO = StoredJob(2, b"H:host:2", b"f", b"v", b"two")
@@ -55,18 +56,6 @@ def failing() -> Iterator[pytest.ExceptionInfo[QueueError]]:
     text = str(error.value)
     assert text.isprintable()
     assert 10 < len(text) < 300
-
-
-def commits_at_last(queue: Queue, added: list[StoredJob], done: list[int]) -> None:
-    """Commit, again if it fails within its time limits."""
-
-    def committed() -> bool:
-        with suppress(QueueError):
-            queue.commit(added, done)
-            return True
-        return False
-
-    until(committed)
 
 
 @contextmanager
@@ -188,7 +177,7 @@ def test_process_that_says_nothing_counts_as_gone(
             with failing() as error:
                 queue.commit([ONE], [])
             assert "in use" in str(error.value)
-        commits_at_last(queue, [ONE], [])
+        tried(lambda: queue.commit([ONE], []))
     assert content(database) == [ONE]
 
 
