@@ -237,3 +237,11 @@ def galera() -> Iterator[backend_galera.Galera]:
     """Three nodes of Galera, some of which earlier tests may have stopped."""
     with backend_galera.galera() as running:
         yield running
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What is freed meanwhile is freed by its last reference."""
+    gc.disable()
+    yield
+    gc.enable()

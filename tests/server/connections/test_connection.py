@@ -1,11 +1,9 @@
 """The end of a connection, after which no data of it may be left."""
 
-import gc
 import os
 import socket
 import struct
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -48,13 +46,6 @@ def server(way: str, authority: Authority | None):
     words += authority.options() if authority else []
     with run(parse(words, {}), engine=way == "engine") as server:
         yield server
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def connect(server: Running, authority: Authority | None, protocol: str) -> Peer:

@@ -27,7 +27,6 @@ from gearman.server.watch.limited_log import BURST
 from gearman.text import SHOWN
 from tests.certificates import Authority
 from tests.cluster.proxy import Proxy
-from tests.server.connections.test_connection import no_collector as no_collector  # noqa: PLC0414
 from tests.server.connections.test_connection import traces
 from tests.server.net.test_listener import LOCAL, Running
 from tests.server.net.test_listener import running as running  # noqa: PLC0414

@@ -1,6 +1,5 @@
 """The binary protocol of the server: requests, permissions and bad input."""
 
-import gc
 import weakref
 
 import pytest
@@ -228,16 +227,13 @@ class TestTrace:
             "sent TEXT .",
         ]
 
+    @pytest.mark.usefixtures("no_collector")
     def test_traced_protocol_is_freed_without_the_collector(self, server):
-        gc.disable()
-        try:
-            protocol = server.gear.connect("127.0.0.1", 7, server.trace.append)
-            protocol.receive(_framing.encode(Command.ECHO_REQ, (b"",), REQUEST))
-            left = weakref.ref(protocol)
-            del protocol
-            assert left() is None
-        finally:
-            gc.enable()
+        protocol = server.gear.connect("127.0.0.1", 7, server.trace.append)
+        protocol.receive(_framing.encode(Command.ECHO_REQ, (b"",), REQUEST))
+        left = weakref.ref(protocol)
+        del protocol
+        assert left() is None
 
     @pytest.mark.parametrize(
         ("packet", "text"),
