@@ -250,6 +250,15 @@ def test_a_foreground_job_that_failed_raises(
             client.get_result(request)
 
 
+def give_result(side: Conversation) -> None:
+    """Answer a client that asks for the options, and then for the result of H:1."""
+    side.expect("OPTION_REQ", "OPTION_REQ")
+    side.send("OPTION_RES", b"exceptions")
+    side.send("OPTION_RES", b"extensions")
+    assert side.expect("GET_RESULT") == [b"H:1"]
+    side.send("RESULT_RES", b"H:1", b"done", b"x")
+
+
 def test_a_foreground_job_whose_connection_was_lost_is_asked_for() -> None:
     with (
         HandServer() as one,
@@ -267,11 +276,7 @@ def test_a_foreground_job_whose_connection_was_lost_is_asked_for() -> None:
         result = meanwhile(client.get_result, request, wait=DEADLINE)
         side.close()
         side = one.accept()
-        side.expect("OPTION_REQ", "OPTION_REQ")
-        side.send("OPTION_RES", b"exceptions")
-        side.send("OPTION_RES", b"extensions")
-        assert side.expect("GET_RESULT") == [b"H:1"]
-        side.send("RESULT_RES", b"H:1", b"done", b"x")
+        give_result(side)
         assert result.result(DEADLINE) == "x"
 
 
@@ -376,11 +381,7 @@ def test_an_answer_may_not_come_in_time() -> None:
     with HandServer() as server, gearman.GearmanClient([server.address]) as client:
         first = meanwhile(client.get_result, "H:1")
         side = server.accept()
-        side.expect("OPTION_REQ", "OPTION_REQ")
-        side.send("OPTION_RES", b"exceptions")
-        side.send("OPTION_RES", b"extensions")
-        assert side.expect("GET_RESULT") == [b"H:1"]
-        side.send("RESULT_RES", b"H:1", b"done", b"x")
+        give_result(side)
         assert first.result(DEADLINE) == "x"
         with pytest.raises(
             ResultNotReady, match="no server has answered for the job H:2"

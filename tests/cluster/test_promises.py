@@ -201,6 +201,7 @@ class TestEnds:
             {OTHER: [(4.0, 7.4)]},
             {OTHER: [(5.1, 7.9)]},
             {OWNER: [(4.0, 7.9)]},
+            {4732: [(4.0, 7.9)]},
         ):
             assert broken(runs=runs, pauses=pauses, **more) == self.TWICE
 
@@ -218,18 +219,6 @@ class TestEnds:
         assert (
             broken(runs=[self.AWAY, AGAIN], ends_of_servers={OTHER: 4.5}, **more) == []
         )
-
-    def test_server_of_its_worker_may_have_stood_still_when_it_was_removed(self):
-        allowed = {"ran again: the server of its worker is gone": 1}
-        lost = [Outage(OWNER, OTHER, 1.1, 3.5)]
-        more = {"runs": [self.AWAY, AGAIN], "gone": {OTHER: [1.0]}, "outages": lost}
-        assert judged(**more, pauses={OTHER: [(0.5, 2.9)]}) == ([], allowed)
-        for pauses in (
-            {OTHER: [(0.5, 2.4)]},
-            {OTHER: [(1.1, 2.9)]},
-            {4732: [(0.5, 2.9)]},
-        ):
-            assert broken(**more, pauses=pauses) == self.TWICE
 
     LOST = Outage(OWNER, OTHER, 6.1, 8.0)
 
