@@ -109,15 +109,16 @@ class Postgres:
 
     def used(self) -> float:
         """Return the seconds of CPU that all have used, also those that have ended."""
-        ticks = sum(map(int, _stat(self.main)[11:15]))
+        # Of those that have ended, in ticks of 10 ms; of the others, in nanoseconds.
+        seconds = sum(map(int, _stat(self.main)[13:15])) / TICK
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                fields = _stat(int(entry.name))
+                if self.main in (int(entry.name), int(_stat(int(entry.name))[1])):
+                    found = (entry / "schedstat").read_text().split()[0]
+                    seconds += int(found) / 1e9
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if int(fields[1]) == self.main:
-                ticks += int(fields[11]) + int(fields[12])
-        return ticks / TICK
+        return seconds
 
 
 def _stat(pid: int) -> list[str]:
