@@ -128,8 +128,8 @@ class Choice:
                     found.append(function)
                 else:
                     others += 1
-                    if others > len(peer.functions):
-                        break
+                if len(found) > FEW or others > len(peer.functions):
+                    break
             for function in empty:
                 queue = function.queues[priority]
                 queue.listed = False
