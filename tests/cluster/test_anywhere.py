@@ -14,7 +14,7 @@ from tests.wire import Packet, Peer
 
 from .anywhere import Site, site, skip, take, until
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 STATUS = 4, 5
 

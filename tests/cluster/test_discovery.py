@@ -18,7 +18,7 @@ from tests.servers import DEADLINE, HOST, until
 
 from .fleet import LONG_LEASE, Fleet, fleet
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ KINDS = ("c", "php", "perl")
 
 FAR_FUTURE = "4000000000"
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 by_worker = pytest.mark.parametrize("worker_kind", KINDS)
 
 

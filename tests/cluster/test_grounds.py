@@ -13,7 +13,7 @@ from .fleet import LONG_LEASE, Fleet, fleet
 from .grounds import Database
 from .history import NOBODY
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120), pytest.mark.any_build]
+pytestmark = [pytest.mark.interop, pytest.mark.any_build]
 
 Make = Callable[[str], Database]
 

@@ -13,7 +13,7 @@ from tests.servers import DEADLINE
 from .anywhere import shown
 from .fleet import LONG_LEASE, Fleet, fleet
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 
 @pytest.fixture(scope="module")

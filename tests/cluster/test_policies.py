@@ -15,7 +15,7 @@ from tests.wire import Peer
 from .anywhere import Site, numbers, shown, site, skip, until
 from .test_anywhere import connect, submit_background, worker_at
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 OK = b"OK\r\n"
 

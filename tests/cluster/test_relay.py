@@ -16,7 +16,7 @@ from .anywhere import Site, site, take, until
 
 JOBS = 300
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tests.wire import packet
 from .fleet import LONG_LEASE, fleet
 from .players import playing
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 EXPIRED = "has not renewed its lease"
 HELD = "stored jobs are held until it is renewed"
