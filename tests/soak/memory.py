@@ -28,13 +28,17 @@ LEAK = 0.01
 # the first half: free memory is not returned to the system.
 GROWTH = 16 * 1024 * 1024
 
+# The bytes that SQLite may have: its pages and prepared statements.
+SQLITE = 12 * 1024 * 1024
+
 
 @dataclass(frozen=True)
 class Use:
     """The memory of a server; `resident` is its resident memory, in bytes.
 
     `objects` counts the blocks that Python's allocator has given out, `allocated` the
-    bytes that the C library's allocator has given out; `free` are bytes that it keeps.
+    bytes that the C library's allocator has given out, but to SQLite, which has
+    `sqlite` bytes; `free` are bytes that it keeps.
     """
 
     seconds: float
@@ -43,6 +47,7 @@ class Use:
     objects: int
     allocated: int
     free: int
+    sqlite: int
 
     @classmethod
     async def of(cls, server: Server, times: int) -> Self:
@@ -66,6 +71,8 @@ def leaks(uses: Sequence[Use]) -> list[str]:
     most = max(use.resident for use in uses[: (len(uses) + 1) // 2])
     if last.resident > most + GROWTH:
         found.append(f"memory of the system: {most} bytes, then {last.resident}")
+    if last.sqlite > SQLITE:
+        found.append(f"memory of SQLite: {last.sqlite} bytes")
     if len(uses) >= WARM_UP + ENOUGH:
         warm = uses[WARM_UP:]
         for name, rate, base in (
@@ -89,9 +96,11 @@ def rise(uses: Sequence[Use], figure: Callable[[Use], int]) -> float:
 
 
 def table(uses: Sequence[Use]) -> str:
-    lines = ["KiB resident, allocated, free; objects; descriptors after each wave:"]
+    lines = [
+        "After each wave: KiB resident, allocated, free, SQLite's; objects; descriptors"
+    ]
     for use in uses:
-        sizes = (size >> 10 for size in (use.resident, use.allocated, use.free))
-        lines.append("{:9} {:9} {:9}".format(*sizes))
-        lines[-1] += f" {use.objects:9} {use.descriptors:4}"
+        sizes = (use.resident, use.allocated, use.free, use.sqlite)
+        lines.append("".join(f"{size >> 10:9} " for size in sizes))
+        lines[-1] += f"{use.objects:9} {use.descriptors:4}"
     return "\n".join(lines)

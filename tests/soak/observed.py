@@ -30,14 +30,28 @@ _mallinfo2 = ctypes.CDLL(None).mallinfo2
 _mallinfo2.restype = _Mallinfo2
 
 
+def _of_sqlite() -> int:
+    """Return the bytes that SQLite uses, if the server has it.
+
+    It keeps pages and prepared statements, up to a number that it reaches slowly.
+    """
+    module = sys.modules.get("_sqlite3")
+    if module is None:
+        return 0
+    used = ctypes.CDLL(module.__file__).sqlite3_memory_used
+    used.restype = ctypes.c_int64
+    return int(used())
+
+
 def _tell(number: int, frame: FrameType | None) -> None:
     """Print the memory in use, after a garbage collection."""
     gc.collect()
-    info = _mallinfo2()
+    info, sqlite = _mallinfo2(), _of_sqlite()
     values = {
         "objects": sys.getallocatedblocks(),
-        "bytes": info.uordblks + info.hblkhd,
+        "bytes": info.uordblks + info.hblkhd - sqlite,
         "free": info.fordblks,
+        "sqlite": sqlite,
     }
     words = (f" {name}={value}" for name, value in values.items())
     # Without the buffer of sys.stderr, which is not reentrant: the reader of the line

@@ -19,7 +19,8 @@ HOUR = 3600
 def uses(allocated=lambda wave: 0, objects=lambda wave: 0, **fields):
     """Return the uses of a server of 40 MiB, with an addition after each wave."""
     noise = Random(1).gauss
-    steady = {"resident": 40 * MEBIBYTE, "descriptors": 10, "free": MEBIBYTE} | fields
+    steady = {"resident": 40 * MEBIBYTE, "descriptors": 10, "free": MEBIBYTE}
+    steady |= {"sqlite": 6 * MEBIBYTE} | fields
     return [
         Use(
             seconds=wave * WAVE,
@@ -73,6 +74,11 @@ def test_few_waves_are_not_judged():
     grown = uses(allocated=in_an_hour(100 * MEBIBYTE))
     assert leaks(grown[: WARM_UP + 5]) == []
     assert leaks(grown[: WARM_UP + 10]) != []
+
+
+def test_sqlite_may_not_have_any_amount():
+    (found,) = leaks(uses(sqlite=20 * MEBIBYTE))
+    assert found.startswith("memory of SQLite: ")
 
 
 def test_descriptors_that_stay_open_are_a_leak():
