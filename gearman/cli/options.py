@@ -145,7 +145,7 @@ def _help() -> str:
 
 
 def _entry(start: str, text: str) -> str:
-    return fill(text, 79, initial_indent=f"  {start:<14}", subsequent_indent=" " * 16)
+    return fill(text, 79, initial_indent=f"  {start:<13} ", subsequent_indent=" " * 16)
 
 
 HELP: Final = _help()

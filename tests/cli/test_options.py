@@ -75,6 +75,11 @@ def test_help_needs_no_function(flag: str) -> None:
     assert parse([flag]).text == HELP
 
 
+def test_help_has_a_blank_between_an_option_and_its_text() -> None:
+    assert "\n  -f FUNCTION   function to call, or to offer with -w" in HELP
+    assert "\n  --option KEY=VALUE an option of the jobs" in HELP
+
+
 def test_help_names_every_option() -> None:
     for letter in "bcdfhHiILnNpPsStuvw":
         assert f"\n  -{letter}" in HELP, letter
