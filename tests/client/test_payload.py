@@ -58,6 +58,12 @@ def test_a_payload_is_bytes_and_meets_text_as_text(
 
 def test_text_is_utf_8() -> None:
     assert TEXT == "héllo ☃"
+
+
+def test_only_ascii_text_is_found_by_its_payload_in_a_set() -> None:
+    assert Payload(b"abc") in {"abc"}
+    assert TEXT not in {"héllo ☃"}
+    assert TEXT in {TEXT.encode()}
     assert str(TEXT) == "héllo ☃"
     assert TEXT.__contains__("☃")
 

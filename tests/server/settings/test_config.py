@@ -68,6 +68,14 @@ def test_nothing_asked_for_is_the_default() -> None:
     assert parsed() == Config()
 
 
+def test_no_limit_is_set_that_gearmand_does_not_have() -> None:
+    config = parsed()
+    assert config.max_packet >= 1 << 30
+    assert (config.max_functions, config.max_functions_per_worker) == (0, 0)
+    assert (config.max_jobs, config.max_jobs_per_function) == (0, 0)
+    assert config.max_connections_per_address == 0
+
+
 @pytest.mark.parametrize("words", [["--port=4731"], ["-p", "4731"], ["-p4731"]])
 def test_value_stands_where_gearmand_accepts_it(words: list[str]) -> None:
     assert parsed(*words).listen == (Endpoint("", 4731),)
