@@ -49,6 +49,9 @@ class Keeper:
         self._ending = self._leaving = False
         self._draining = self._drains = False
         self._gift: Gift | None = None
+        # While a server is buried, and if the database has not answered: its address,
+        # and how many shards it has.
+        self._burying: dict[int, tuple[str, int]] = {}
         self._failing = ""
         self._thread = threading.Thread(
             target=self._run, name="gearman-lease", daemon=True
@@ -196,6 +199,9 @@ class Keeper:
         self._works()
         if all(member.id != claim.id for member in roll.members):
             return self._lose()
+        for gone in self._burying.keys() - {member.id for member in roll.members}:
+            _tell_buried(*self._burying[gone])
+        self._burying.clear()
         others = [member for member in roll.members if member.id != claim.id]
         silent = self._neighbours.silent(now, others)
         buried = [self._bury(member, roll) for member in silent]
@@ -213,12 +219,13 @@ class Keeper:
         return None
 
     def _bury(self, dead: Member, roll: Roll) -> bool:
-        if not self._register.bury(dead):
-            return False
         count = sum(shard.server == dead.id for shard in roll.shards)
-        text = "%s has not renewed its lease: its %d shards are free"
-        log.warning(text, dead.address, count)
-        return True
+        self._burying[dead.id] = dead.address, count
+        done = self._register.bury(dead)
+        del self._burying[dead.id]
+        if done:
+            _tell_buried(dead.address, count)
+        return done
 
     def _fail(self, reason: str) -> None:
         with self._lock:
@@ -242,6 +249,11 @@ class Keeper:
             self._register.leave(self.next_number())
         except QueueError as error:
             log.warning("the cluster could not be left: %s", error)
+
+
+def _tell_buried(address: str, shards: int) -> None:
+    text = "%s has not renewed its lease: its %d shards are free"
+    log.warning(text, address, shards)
 
 
 def _ignore() -> None:

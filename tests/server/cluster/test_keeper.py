@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gearman.errors import QueueError
-from gearman.queue import SPARE, Claim, Cluster
+from gearman.queue import SPARE, Claim, Cluster, Member
 from gearman.server.cluster.keeper import Keeper
 from gearman.server.cluster.lease import State
 from tests.server.cluster.memory import Memory
@@ -103,6 +103,44 @@ def test_dead_server_is_buried_and_its_shards_are_taken(keep, register, messages
     until(lambda: len(register.database.owned(register.id)) == 64)
     text = "other:1 has not renewed its lease: its 64 shards are free"
     assert messages.count(text) == 1
+
+
+def test_burial_whose_answer_is_lost_is_told_when_it_is_seen(keep, register, messages):
+    other = register.database.join("other:1")
+    register.database.take(other.id, frozenset(range(64)))
+    bury = register.bury
+
+    def bury_without_an_answer(dead: Member) -> bool:
+        register.bury = bury
+        bury(dead)
+        raise QueueError("the connection is lost")
+
+    register.bury = bury_without_an_answer
+    keep(2.0)
+    dies(register, other)
+    until(lambda: len(register.database.owned(register.id)) == 64)
+    text = "other:1 has not renewed its lease: its 64 shards are free"
+    assert messages.count(text) == 1
+
+
+def test_burial_that_has_failed_is_not_told(keep, register, messages):
+    other = register.database.join("other:1")
+    look = register.look
+
+    def renew_and_look() -> Any:
+        register.database.renew(other.id, 0, LONG)
+        return look()
+
+    def fail(dead: Member) -> bool:
+        register.look = renew_and_look
+        raise QueueError("the database is down")
+
+    register.bury = fail
+    keep(2.0)
+    dies(register, other)
+    until(lambda: register.look is renew_and_look)
+    happens(register, "look", 2)
+    assert not messages.count("has not renewed")
 
 
 def test_server_that_another_one_has_buried_before_is_no_failure(
