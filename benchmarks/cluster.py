@@ -24,6 +24,7 @@ if not __package__:
 from benchmarks import machine, programs  # noqa: E402
 from benchmarks.backends import Store, new_store  # noqa: E402
 from benchmarks.loads import Phase  # noqa: E402
+from benchmarks.metrics import processor_seconds  # noqa: E402
 from benchmarks.options import add_names, add_number  # noqa: E402
 from benchmarks.play import Figures as Play
 from benchmarks.play import run_phase  # noqa: E402
@@ -114,8 +115,7 @@ class Postgres:
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 if self.main in (int(entry.name), int(_stat(int(entry.name))[1])):
-                    found = (entry / "schedstat").read_text().split()[0]
-                    seconds += int(found) / 1e9
+                    seconds += processor_seconds(int(entry.name))
             except (FileNotFoundError, ProcessLookupError):
                 continue
         return seconds

@@ -21,6 +21,7 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import machine  # noqa: E402
+from benchmarks.metrics import processor_seconds  # noqa: E402
 from benchmarks.options import add_number  # noqa: E402
 from benchmarks.run import exit_status  # noqa: E402
 from tests.cluster.anywhere import site  # noqa: E402
@@ -118,8 +119,7 @@ def _work(wire: Wire) -> None:
 
 def used(server: Server) -> float:
     """Return the seconds of CPU that a server has used, to the nanosecond."""
-    stat = Path(f"/proc/{server.process.pid}/schedstat").read_text()
-    return int(stat.split()[0]) / 1e9
+    return processor_seconds(server.process.pid)
 
 
 def measure(

@@ -58,14 +58,14 @@ def test_a_payload_is_bytes_and_meets_text_as_text(
 
 def test_text_is_utf_8() -> None:
     assert TEXT == "héllo ☃"
+    assert str(TEXT) == "héllo ☃"
+    assert TEXT.__contains__("☃")
 
 
 def test_only_ascii_text_is_found_by_its_payload_in_a_set() -> None:
     assert Payload(b"abc") in {"abc"}
     assert TEXT not in {"héllo ☃"}
     assert TEXT in {TEXT.encode()}
-    assert str(TEXT) == "héllo ☃"
-    assert TEXT.__contains__("☃")
 
 
 def test_bytes_that_are_no_text_survive_the_way_there_and_back() -> None:

@@ -58,6 +58,16 @@ def dies(register: Memory, claim: Claim) -> None:
     register.database.ends[claim.id] = -1.0
 
 
+def burials(keep, register, messages, lease=LONG):
+    """Let the owner of all shards die; return how often that is told."""
+    other = register.database.join("other:1")
+    register.database.take(other.id, frozenset(range(64)))
+    keep(lease)
+    dies(register, other)
+    until(lambda: len(register.database.owned(register.id)) == 64)
+    return messages.count("other:1 has not renewed its lease: its 64 shards are free")
+
+
 def test_first_server_joins_and_takes_all(keep, register):
     keeper = keep(LONG)
     assert keeper.state == State.MEMBER
@@ -96,18 +106,10 @@ def test_second_server_takes_nothing_of_a_living_one(keep, register):
 
 
 def test_dead_server_is_buried_and_its_shards_are_taken(keep, register, messages):
-    other = register.database.join("other:1")
-    register.database.take(other.id, frozenset(range(64)))
-    keep(LONG)
-    dies(register, other)
-    until(lambda: len(register.database.owned(register.id)) == 64)
-    text = "other:1 has not renewed its lease: its 64 shards are free"
-    assert messages.count(text) == 1
+    assert burials(keep, register, messages) == 1
 
 
 def test_burial_whose_answer_is_lost_is_told_when_it_is_seen(keep, register, messages):
-    other = register.database.join("other:1")
-    register.database.take(other.id, frozenset(range(64)))
     bury = register.bury
 
     def bury_without_an_answer(dead: Member) -> bool:
@@ -116,11 +118,7 @@ def test_burial_whose_answer_is_lost_is_told_when_it_is_seen(keep, register, mes
         raise QueueError("the connection is lost")
 
     register.bury = bury_without_an_answer
-    keep(2.0)
-    dies(register, other)
-    until(lambda: len(register.database.owned(register.id)) == 64)
-    text = "other:1 has not renewed its lease: its 64 shards are free"
-    assert messages.count(text) == 1
+    assert burials(keep, register, messages, lease=2.0) == 1
 
 
 def test_burial_that_has_failed_is_not_told(keep, register, messages):

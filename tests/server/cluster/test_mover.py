@@ -22,6 +22,7 @@ from tests.server.cluster.memory import Memory
 from tests.server.storage.shared_queue import Shared
 from tests.servers import DEADLINE
 
+LEASE = 0.4
 JOBS = [StoredJob(n, b"", b"f", b"", b"%d" % n) for n in range(100, 420)]
 
 
@@ -49,11 +50,11 @@ class Clock:
 class Site:
     """A server that owns all shards at first, with the parts that move them."""
 
-    def __init__(self, lease: float) -> None:
+    def __init__(self) -> None:
         self.clock = Clock()
         self.register = Memory()
         self.database = self.register.database
-        self.keeper = Keeper(self.register, Cluster("fleet", "me:1", lease))
+        self.keeper = Keeper(self.register, Cluster("fleet", "me:1", LEASE))
         self.map = Map()
         self.broker = Broker(persistent=True, first_handle=6400)
         self.queue = Shared(*JOBS)
@@ -68,7 +69,6 @@ class Site:
             return look()
 
         self.register.look = renew_and_look  # type: ignore[method-assign]
-        self._lease = lease
         self._pressure: list[Any] = []
 
     async def begin(self) -> None:
@@ -77,7 +77,7 @@ class Site:
         self.durability.start(asyncio.get_running_loop(), None)
         self.mover = Mover(
             *(self.map, self.keeper, self.broker, self.durability),
-            *(self._lease, self._is_alone, lambda _, then: then()),
+            *(LEASE, self._is_alone, lambda _, then: then()),
         )
         self.durability.own(frozenset())
         assert self.broker.outage == NO_SHARD
@@ -116,7 +116,7 @@ class Site:
 
     def grace_ends(self) -> None:
         """Let the time end in which shards may leave."""
-        self.clock.now += self._lease
+        self.clock.now += LEASE
 
     def run_one(self) -> tuple[Client, bytes]:
         """Let a worker run a job, and return it with the handle."""
@@ -133,7 +133,7 @@ def _nothing() -> None:
 
 def play(story: Callable[[Site], Any]) -> None:
     async def run() -> None:
-        site = Site(0.4)
+        site = Site()
         patch.setattr(mover, "time", site.clock)
         await site.begin()
         try:
@@ -156,7 +156,7 @@ def test_shards_are_loaded_when_they_are_gained(messages):
 
 
 def test_nothing_is_done_before_the_database_has_answered():
-    site = Site(1.0)
+    site = Site()
     durability = Durability(site.queue, site.broker, _nothing, _nothing)
     mover = Mover(
         *(site.map, site.keeper, site.broker, durability),
