@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+from gearman.server.broker.links.remote import KEPT_MEMORY
 from gearman.server.broker.memory import (
     ABILITY_MEMORY,
     DEAD_MEMORY,
@@ -37,6 +38,7 @@ def counted(broker) -> tuple[int, int]:
     size = sum(_job(job) for job in jobs)
     size += sum(_dead(job) for job in broker.dead.known.values())
     size += sum(_result(result) for result in broker.results.known.values())
+    size += sum(map(_kept, _remotes(broker)))
     peers = sum(FUNCTION_MEMORY + len(name) for name in broker.functions.known)
     places = broker.places
     for timers in (places.scheduled, places.deadlines, places.lives):
@@ -55,8 +57,18 @@ def counted(broker) -> tuple[int, int]:
 
 def _linked(broker) -> list[Any]:
     """Return the peers that stand for other servers, which count nothing themselves."""
-    remotes = () if broker.links is None else broker.links.remotes.values()
+    remotes = _remotes(broker)
     return [peer for each in remotes for peer in (each.client, each.worker, each.owner)]
+
+
+def _remotes(broker) -> list[Any]:
+    return [] if broker.links is None else list(broker.links.remotes.values())
+
+
+def _kept(remote) -> int:
+    """Count what another server will be sent when there is a link again."""
+    packets = [arguments for kept in remote.owner.kept.values() for _, arguments in kept]
+    return sum(KEPT_MEMORY + sum(map(len, arguments)) for arguments in packets)
 
 
 def counted_for(peer) -> int:
