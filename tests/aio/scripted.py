@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.listening import stop
 from tests.servers import HOST
 from tests.wire import NAMES, REQUEST, RESPONSE, Packet, packet
 
@@ -80,7 +81,7 @@ async def scripted() -> AsyncIterator[Scripted]:
     try:
         yield script
     finally:
-        server.close()
+        await stop(server)
         for talk in script.talks:
             talk.abort()
         await server.wait_closed()

@@ -5,6 +5,7 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import Sequence
 from contextlib import suppress
 
+from tests.listening import stop
 from tests.servers import HOST
 
 
@@ -29,7 +30,7 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        self._server.close()
+        await stop(self._server)
         self.sever()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
