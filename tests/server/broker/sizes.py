@@ -67,7 +67,9 @@ def _remotes(broker) -> list[Any]:
 
 def _kept(remote) -> int:
     """Count what another server will be sent when there is a link again."""
-    packets = [arguments for kept in remote.owner.kept.values() for _, arguments in kept]
+    packets = [
+        arguments for kept in remote.owner.kept.values() for _, arguments in kept
+    ]
     return sum(KEPT_MEMORY + sum(map(len, arguments)) for arguments in packets)
 
 
