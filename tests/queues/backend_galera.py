@@ -216,6 +216,12 @@ class GaleraDatabase(Database):
     # Whether each server knows a single node.
     alone: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # A connection to a database does not wait until a node has it; these do.
+        for node in self.galera.nodes:
+            node.sql("SELECT 1")
+
     def at(self, *nodes: int) -> dict[str, Any]:
         """Return arguments of the plugin for these nodes, or all of them."""
         return {**self.tcp, "host": self.galera.hosts(*nodes), "port": 0}

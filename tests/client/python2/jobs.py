@@ -130,7 +130,8 @@ def submitting_now_and_waiting_later(stage: Stage) -> Results:
 
 @scene
 def timeouts(stage: Stage) -> Results:
-    for timeout in ("0.05", "0", "0.0", "-1", "1e-9"):
+    # Within a second the server has the job, even on a busy machine.
+    for timeout in ("1.0", "0", "0.0", "-1", "1e-9"):
         call = f"client.submit_job('nobody', 'abc', poll_timeout={timeout})"
         yield timeout, stage.client.run(call)
     call = "client.submit_job('nobody', 'x', background=True, poll_timeout=0)"

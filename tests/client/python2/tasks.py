@@ -112,10 +112,14 @@ def a_task_returns_what_is_no_string(stage: Stage) -> Results:
         stage.worker.run("worker = cast.CountedWorker([server])")
         register(stage, f"return {result}")
         stage.worker.start("worker.work_through(1)")
-        stage.client.start("client.submit_job('task', '', poll_timeout=0.5)")
+        stage.client.run(
+            "request = client.submit_job('task', '', wait_until_complete=False)"
+        )
         yield f"work, {result}", stage.worker.result()
         stage.worker.run("worker.shutdown()")
-        yield f"request, {result}", stage.client.result()
+        # What the server has sent is there.
+        wait = "client.wait_until_jobs_completed([request], poll_timeout=0.5)"
+        yield f"request, {result}", stage.client.run(f"{wait}[0]")
         # The job may be queued again, and the next worker would get it.
         stage.stop_server()
         stage.start_server()

@@ -172,7 +172,7 @@ def an_error_from_the_server(stage: Stage) -> Results:
         "            self, error_code, error_text)\n"
         "client = Client([server])"
     )
-    stage.client.start("client.submit_job('x', 'abc', 'u' * 65, poll_timeout=0.3)")
+    stage.client.start("client.submit_job('x', 'abc', 'u' * 65, poll_timeout=1.0)")
     yield "said", stage.client.said()
     yield "request", stage.client.result()
 
