@@ -115,7 +115,8 @@ def test_services_use_what_is_declared(tmp_path: Path) -> None:
     (volume,) = server["volumes"]
     assert volume == f"{next(iter(found['volumes']))}:{DATA}"
     assert list(worker["depends_on"]) == ["server"]
-    assert any(name == "HEALTHCHECK" for name, _ in instructions())
+    assert worker["depends_on"]["server"] == {"condition": "service_healthy"}
+    assert server["healthcheck"]["test"] == ["CMD", *words("HEALTHCHECK")]
     check(server["command"], tmp_path)
 
 
