@@ -35,6 +35,9 @@ T = TypeVar("T")
 # variable to more. Only failing tests wait so long.
 DEADLINE = float(os.environ.get("TEST_DEADLINE", "20"))
 
+# The longest pause between two looks whether something has become true.
+PAUSE = 0.02
+
 HOST = "127.0.0.1"
 
 # A server that looks for stalled connections often, instead of once a second.
@@ -365,10 +368,14 @@ def _stands_still(thread: Path) -> bool:
 
 
 def until(answer: Callable[[], T]) -> T:
-    """Call a function repeatedly, and return its first true result."""
-    deadline = time.monotonic() + DEADLINE
+    """Call a function repeatedly, and return its first true result.
+
+    It is called again after a millisecond at first, later after PAUSE seconds: it may
+    cost much, and what this waits for needs the processor.
+    """
+    start = time.monotonic()
     while not (answered := answer()):
-        assert time.monotonic() < deadline, "it did not become true in time"
-        # The processor may be needed by what this waits for.
-        time.sleep(0.001)
+        waited = time.monotonic() - start
+        assert waited < DEADLINE, "it did not become true in time"
+        time.sleep(min(0.001 + waited / 20, PAUSE))
     return answered

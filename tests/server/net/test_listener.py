@@ -25,7 +25,7 @@ from gearman.server.net.loop import run as run_loop
 from gearman.server.net.sockets import open_all
 from gearman.server.protocols.interface import HIGH_WATER
 from gearman.server.settings.config import Config, Endpoint, Keepalive
-from tests.servers import DEADLINE, HOST
+from tests.servers import DEADLINE, HOST, until
 from tests.wire import Peer, packet
 
 LOCAL = Config(listen=(Endpoint(HOST, 0),))
@@ -111,11 +111,13 @@ class Running:
 
     def until(self, condition) -> None:
         """Return when this is true, as seen from the listener's thread."""
-        deadline = time.monotonic() + DEADLINE
-        seen: list[bool] = []
-        while not any(seen):
-            assert time.monotonic() < deadline
+
+        def holds() -> bool:
+            seen: list[bool] = []
             self.call(lambda: seen.append(bool(condition())))
+            return any(seen)
+
+        until(holds)
 
     def peer(self) -> Peer:
         host, port = self.addresses[0][:2]

@@ -16,8 +16,8 @@ from gearman.errors import JobRefused, QueueError
 from gearman.framing import BUILD
 from gearman.queue import Inbox, InboxRow, Queue, StoredJob
 from gearman.server.net.engine import Engine
+from tests import servers
 from tests.server.net.test_listener import LOCAL, Running
-from tests.servers import DEADLINE
 from tests.wire import Peer
 
 OUTAGE = QueueError("no disk")
@@ -360,10 +360,12 @@ def counts(server: Running) -> dict[str, Any]:
 
 def until(server: Running, **expected: Any) -> dict[str, Any]:
     """Return the counts as soon as these are as expected."""
-    deadline = time.monotonic() + DEADLINE
-    while not (found := counts(server)).items() >= expected.items():
-        assert time.monotonic() < deadline
-    return found
+
+    def met() -> dict[str, Any]:
+        found = counts(server)
+        return found if found.items() >= expected.items() else {}
+
+    return servers.until(met)
 
 
 def test_rows_are_counted(server, table, monkeypatch):
