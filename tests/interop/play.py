@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Self
 
-from tests.servers import DEADLINE, Server
+from tests.servers import Server, until
 from tests.wire import NAMES, Packet, Peer, packet
 
 PREFIX = "H:same"
@@ -136,20 +136,19 @@ class Play:
     def _repeat(
         self, connection: Connection, wanted: str, command: str, words: list[bytes]
     ) -> None:
-        deadline = time.monotonic() + DEADLINE
-        received = connection.peer.request(command, *words)
-        while received.name != wanted:
-            assert time.monotonic() < deadline, f"{wanted} did not come"
-            received = connection.peer.request(command, *words)
-        connection.notice([received])
+        def received() -> Packet | None:
+            answer = connection.peer.request(command, *words)
+            return answer if answer.name == wanted else None
+
+        answer = until(received)
+        assert answer is not None
+        connection.notice([answer])
 
     def _close(self, name: str) -> None:
         """Close a connection, and wait until the server has noticed it."""
         self.connections.pop(name).peer.close()
-        deadline = time.monotonic() + DEADLINE
         left = 1 + sum(not c.closed for c in self.connections.values())
-        while len(self._monitor.peer.ask_list(b"workers")) != left:
-            assert time.monotonic() < deadline, "the server does not notice"
+        until(lambda: len(self._monitor.peer.ask_list(b"workers")) == left)
 
     def _collect(self, first: str) -> None:
         for name in sorted(self.connections, key=lambda name: (name != first, name)):

@@ -14,6 +14,7 @@ from tests.server.net.test_large_results import warnings
 from tests.server.net.test_listener import LOCAL, running
 from tests.server.protocols.http.test_http import WEB, connect
 from tests.server.protocols.test_memcached import CONFIG as CACHE
+from tests.servers import until
 from tests.wire import packet
 
 __all__ = ["running", "warnings"]
@@ -106,15 +107,12 @@ class TestConnections:
             with server.peer() as one, server.peer() as two:
                 one.send_bytes(HALF)
                 two.send_bytes(HALF)
-                while used(polite) - before < 4 * MB:
-                    pass
+                until(lambda: used(polite) - before >= 4 * MB)
                 one.send_bytes(b"w")
                 one.expect("JOB_CREATED")
-                while used(polite) - before > 3 * MB:
-                    pass
+                until(lambda: used(polite) - before <= 3 * MB)
                 assert used(polite, b"max-memory-jobs") > 2 * MB
-            while used(polite) != before:
-                pass
+            until(lambda: used(polite) == before)
 
     @pytest.mark.parametrize(
         ("protocol", "half"),
@@ -131,12 +129,10 @@ class TestConnections:
             before = used(polite)
             first, second = (stack.enter_context(connect(server)) for _ in range(2))
             first.sendall(half + b"w" * 2 * MB)
-            while used(polite) - before < 2 * MB:
-                pass
+            until(lambda: used(polite) - before >= 2 * MB)
             with suppress(ConnectionError):
                 second.sendall(half + b"w" * 2 * MB)
-            while limits(polite)[b"max-memory"][2] != b"1":
-                pass
+            until(lambda: limits(polite)[b"max-memory"][2] == b"1")
             assert used(polite) - before < 3 * MB
 
     def test_whoever_holds_most_is_closed_when_all_hold_too_much(
@@ -165,10 +161,8 @@ class TestConnections:
             for peer in peers:
                 with suppress(ConnectionError):
                     peer.send_bytes(HALF)
-            while int(limits(polite)[b"max-memory"][2]) < 1:
-                pass
-            while used(polite, b"max-memory") > 8 * MB:
-                pass
+            until(lambda: int(limits(polite)[b"max-memory"][2]) >= 1)
+            until(lambda: used(polite, b"max-memory") <= 8 * MB)
             assert polite.fence() == []
 
     def test_results_that_nobody_takes_count(self, running):

@@ -568,9 +568,7 @@ class TestStalling:
                 admin.fence()
             assert not connection.peer.blocked
             peer.socket.shutdown(socket.SHUT_WR)
-            deadline = time.monotonic() + DEADLINE
-            while len(admin.ask_list(b"workers")) > 1:
-                assert time.monotonic() < deadline
+            until(lambda: len(admin.ask_list(b"workers")) == 1)
 
     def test_idle_peer_stays(self, running):
         with running(self.FAST) as server, server.peer() as idle:

@@ -18,7 +18,7 @@ from gearman.server.settings.config import Endpoint
 from gearman.server.settings.protocols import ChosenProtocol
 from tests import servers
 from tests.server.net.test_listener import LOCAL, Running, running
-from tests.servers import DEADLINE, HOST
+from tests.servers import DEADLINE, HOST, until
 from tests.wire import Peer
 
 __all__ = ["running"]
@@ -106,10 +106,8 @@ class TestExample:
         with running(speaking(lines.Lines)) as server, server.peer() as admin:
             with connected(server) as client:
                 client.sendall(b"f one\n")
-                while admin.ask_list(b"status") != [b"f\t1\t0\t0"]:
-                    pass
-            while admin.ask_list(b"status") != [b"f\t0\t0\t0"]:
-                pass
+                until(lambda: admin.ask_list(b"status") == [b"f\t1\t0\t0"])
+            until(lambda: admin.ask_list(b"status") == [b"f\t0\t0\t0"])
 
     def test_endless_line_ends_the_connection(self, running, lines):
         with running(speaking(lines.Lines)) as server, server.peer() as peer:
@@ -231,8 +229,7 @@ class TestBugs:
         with running(speaking(Faults)) as server, server.peer() as worker:
             with connected(server) as client, server.peer() as other:
                 client.sendall(b"work")
-                while worker.ask_list(b"status") != [b"f\t1\t0\t0"]:
-                    pass
+                until(lambda: worker.ask_list(b"status") == [b"f\t1\t0\t0"])
                 other.send("SUBMIT_JOB", b"f", b"u", b"work")
                 (handle,) = other.expect("JOB_CREATED")
                 echo_worker(worker, b"f")

@@ -16,7 +16,7 @@ from gearman.server.watch.limited_log import BURST
 from tests.server.connections.test_access import connect_from
 from tests.server.net.test_listener import LOCAL, running
 from tests.server.protocols.http.test_http import WEB, connect
-from tests.servers import DEADLINE, Server, ours
+from tests.servers import DEADLINE, Server, ours, until
 from tests.wire import Peer
 
 __all__ = ["running"]
@@ -59,8 +59,7 @@ class TestConnections:
             name = option.replace("_", "-").encode()
             assert limits(first)[name] == [b"3", b"3", b"5"]
             others[0].close()
-            while limits(first)[name][1] == b"3":
-                pass
+            until(lambda: limits(first)[name][1] != b"3")
             fill_up(stack, server, 1)
             assert others[1].fence() == []
 

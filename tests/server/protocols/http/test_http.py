@@ -23,7 +23,7 @@ from tests import servers
 from tests.server.net.test_listener import LOCAL, TestBackPressure, fill, running
 from tests.server.protocols.http.web import answers, request
 from tests.server.storage.slow_queue import Slow
-from tests.servers import DEADLINE, HOST
+from tests.servers import DEADLINE, HOST, until
 from tests.wire import Peer, packet
 
 __all__ = ["running"]
@@ -169,20 +169,16 @@ class TestSockets:
         with running(WEB) as server, server.peer() as admin:
             with connect(server) as client:
                 client.sendall(request("POST", "/f"))
-                while admin.ask_list(b"status") != [b"f\t1\t0\t0"]:
-                    pass
-            while admin.ask_list(b"status") != [b"f\t0\t0\t0"]:
-                pass
+                until(lambda: admin.ask_list(b"status") == [b"f\t1\t0\t0"])
+            until(lambda: admin.ask_list(b"status") == [b"f\t0\t0\t0"])
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tell")
     def test_hanging_up_after_more_than_is_read_drops_the_job(self, running):
         with running(WEB) as server, server.peer() as admin:
             with connect(server) as client:
                 client.sendall(request("POST", "/f") + b"x" * 4 * READ_AHEAD)
-                while admin.ask_list(b"status") != [b"f\t1\t0\t0"]:
-                    pass
-            while admin.ask_list(b"status") != [b"f\t0\t0\t0"]:
-                pass
+                until(lambda: admin.ask_list(b"status") == [b"f\t1\t0\t0"])
+            until(lambda: admin.ask_list(b"status") == [b"f\t0\t0\t0"])
 
     def test_worker_waits_for_a_client_that_does_not_read(self, running):
         limit = TestBackPressure.LIMIT
