@@ -45,6 +45,8 @@ IS_READ_ONLY: Final = 1290
 COLLISIONS: Final = frozenset({1213, 1020})
 READ_ONLY: Final = frozenset({1290, 1792, 1836})
 DENIED: Final = frozenset({1044, 1142, 1143, 1227, 1370})
+# With a binary log, not everybody may create functions that change tables.
+LOGGED: Final = frozenset({1418, 1419})
 # There is no such table, or the user has no right to know.
 HIDDEN: Final = frozenset({1146, 1142})
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gearman.errors import QueueError, StartupError
 
+from .connection import HIDDEN, Connection, DatabaseError
 from .inbox import create, name_of, statement
 from .session import Session
 from .statements import identifier
@@ -43,6 +44,11 @@ _BACKGROUNDS: Final = {
     "gman_do_high_background": "0",
     "gman_do_low_background": "2",
 }
+# Functions of libraries. MariaDB refuses others of their names; MySQL creates them, and
+# calls those of the library.
+_LOADED: Final = "SELECT name FROM mysql.func WHERE name IN ({})".format(
+    ", ".join(f"'{name}'" for name in _BACKGROUNDS)
+)
 
 
 def functions(table: str) -> Iterator[str]:
@@ -77,6 +83,7 @@ def install(places: Sequence[Mapping[str, Any]], table: str) -> None:
     session = Session(places)
     try:
         with session.connection() as connection:
+            _check_names(connection)
             name = choose(connection, table)
             create(connection, name)
             for each in functions(name):
@@ -85,3 +92,20 @@ def install(places: Sequence[Mapping[str, Any]], table: str) -> None:
         raise StartupError(what_to_do(error)) from error
     finally:
         session.close()
+
+
+def _check_names(connection: Connection) -> None:
+    """Raise StartupError if functions of a library have the names of the inbox's."""
+    try:
+        names = [name.decode() for (name,) in connection.rows(_LOADED.encode())]
+    except DatabaseError as error:
+        if error.code not in HIDDEN:
+            raise
+        # This user is not to know.
+        names = []
+    if names:
+        raise StartupError(
+            "the database has functions of contrib/mysql/install-background.sql,"
+            " which submit jobs at once: to have those of the inbox, end them first,"
+            f" such as by DROP FUNCTION {names[0]}"
+        )

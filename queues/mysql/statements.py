@@ -99,19 +99,17 @@ def probes(table: bytes) -> tuple[bytes, bytes]:
     )
 
 
-def removals(
-    table: bytes, numbers: Sequence[int], column: bytes = b"number"
-) -> Iterator[bytes]:
-    """Yield the statements that remove the rows with these numbers.
+def removals(table: bytes, numbers: Sequence[int]) -> Iterator[bytes]:
+    """Yield the statements that remove the rows of the jobs with these numbers."""
+    for some in lists(numbers):
+        place = table, table, some
+        yield b"DELETE %b FROM %b FORCE INDEX (PRIMARY) WHERE number IN (%b)" % place
 
-    The column is the first one of the primary key. Without FORCE, the database may read
-    all rows of a small table, and wait for each that another transaction has not
-    committed yet.
-    """
+
+def lists(numbers: Sequence[int]) -> Iterator[bytes]:
+    """Yield lists of numbers, short enough for a statement each."""
     for start in range(0, len(numbers), NUMBERS):
-        some = b",".join(map(b"%d".__mod__, numbers[start : start + NUMBERS]))
-        place = table, table, column, some
-        yield b"DELETE %b FROM %b FORCE INDEX (PRIMARY) WHERE %b IN (%b)" % place
+        yield b",".join(map(b"%d".__mod__, numbers[start : start + NUMBERS]))
 
 
 def rows(jobs: Iterable[StoredJob], size: int) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from .connection import (
     COMPOUND,
     DENIED,
     DUPLICATE,
+    LOGGED,
     READ_ONLY,
     Connection,
     DatabaseError,
@@ -65,6 +66,11 @@ PROMISES: Final = b"SELECT @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_b
 WHAT_TO_DO: Final = (
     (DENIED, "grant that to the user"),
     (READ_ONLY, "connect to the primary server"),
+    (
+        LOGGED,
+        "allow that by SET GLOBAL log_bin_trust_function_creators = 1; this is safe if"
+        " the binary log has rows (binlog_format=ROW or MIXED)",
+    ),
 )
 
 log = logging.getLogger("gearman.server")

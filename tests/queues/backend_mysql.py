@@ -1,4 +1,7 @@
-"""The plugin mysql, with a MariaDB of its own."""
+"""The plugin mysql, with a MariaDB of its own.
+
+It is a MySQL if TEST_MYSQLD is the path of its server.
+"""
 
 import os
 import shutil
@@ -32,6 +35,8 @@ SETTINGS = {
     "performance-schema": "OFF",
     "ssl": "OFF",
     "max-connections": "40",
+    # MySQL has a binary log by default.
+    "log-bin-trust-function-creators": "ON",
 }
 
 # A user for connections by TCP, and one that may do less.
@@ -42,6 +47,16 @@ def program(name: str) -> str:
     """Return the path of a program of MariaDB."""
     folders = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
     return shutil.which(name, path=folders) or servers.missing(name)
+
+
+def mysqld() -> str | None:
+    """Return the path of MySQL's server, if that is to be tested."""
+    return os.environ.get("TEST_MYSQLD")
+
+
+def server() -> str:
+    """Return the path of the server that is tested."""
+    return mysqld() or program("mariadbd")
 
 
 def user() -> str:
@@ -76,31 +91,41 @@ class Daemon:
         if user():
             yield user()
         yield f"--datadir={self.data}"
+        # Not all of them are known to all versions of MySQL.
+        prefix = "--loose-" if mysqld() else "--"
         for name, value in self.settings.items():
-            yield f"--{name}={value}"
+            if mysqld() and (name, value) == ("ssl", "OFF"):
+                name, value = "tls-version", ""
+            yield f"{prefix}{name}={value}"
+
+    def creating(self) -> Iterator[str]:
+        """Yield the program that makes the folder of data, and its arguments."""
+        if mysqld():
+            yield server()
+            yield from self.options()
+            yield "--initialize-insecure"
+            return
+        yield program("mariadb-install-db")
+        yield from self.options()
+        yield "--auth-root-authentication-method=normal"
+        yield "--skip-test-db"
 
     def create(self) -> None:
         with self.log.open("ab") as log:
-            subprocess.run(
-                [
-                    program("mariadb-install-db"),
-                    *self.options(),
-                    "--auth-root-authentication-method=normal",
-                    "--skip-test-db",
-                ],
-                check=True,
-                stdout=log,
-                stderr=log,
-            )
+            subprocess.run([*self.creating()], check=True, stdout=log, stderr=log)
 
     def command(self) -> Iterator[str]:
         """Yield the program that serves, and its arguments."""
-        yield program("mariadbd")
+        yield server()
         yield from self.options()
         yield f"--socket={self.socket}"
         yield f"--port={self.port}"
         yield f"--bind-address={HOST}"
         yield f"--tmpdir={self.folder}"
+        if mysqld():
+            # It would look for a folder of the system, and listen on a second port.
+            yield "--secure-file-priv=NULL"
+            yield "--mysqlx=OFF"
 
     def start(self) -> None:
         before = self.log.read_bytes().count(b"ready for connections")
@@ -187,7 +212,7 @@ def daemon(
 
     Its data are in that folder, or in the folder `data`.
     """
-    program("mariadbd")
+    server()
     if find_spec("pymysql") is None:
         servers.missing("pymysql")
     # Not in pytest's folder, whose path is too long for a Unix socket.

@@ -124,9 +124,12 @@ def test_jobs_are_removed_with_rows(box):
     assert content(box) == []
 
 
-def test_commit_does_not_wait_for_rows_that_are_not_committed_yet(box, impatient):
+@pytest.mark.parametrize("count", [2, 64])
+def test_commit_does_not_wait_for_rows_that_are_not_committed_yet(
+    box, impatient, count
+):
     _, inbox = box.open()
-    box.add(*[{"workload": b"%d" % number} for number in range(64)])
+    box.add(*[{"workload": b"%d" % number} for number in range(count)])
     rows = inbox.take(*ALL)
     if box.backend.name == "sqlite":
         # It has one writer at a time.

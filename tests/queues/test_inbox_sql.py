@@ -10,6 +10,7 @@ import pytest
 from gearman.errors import ConfigurationError, StartupError
 from gearman.queue import load
 from tests.cli.tools import our_tool, outcome
+from tests.queues.backend_mysql import SETTINGS, USER, daemon
 from tests.queues.backend_mysql import Database as MariaDB
 from tests.queues.backend_postgres import STRICT, Alone, Database, psycopg
 
@@ -196,6 +197,22 @@ def test_table_in_mariadb_has_any_name(mysql_database: MariaDB) -> None:
         (row,) = queue.inbox().take(10, 10, ())
     assert row[1:4] == (b"f", b"", b"")
     assert "DELIMITER ///\n" in MYSQL.sql(options)
+
+
+def test_binary_log_may_forbid_functions_and_the_error_says_what_to_do() -> None:
+    settings = {
+        "log-bin": "log",
+        "server-id": "1",
+        "log-bin-trust-function-creators": "OFF",
+    }
+    with daemon(SETTINGS | settings) as running:
+        database = MariaDB(running, "logged")
+        running.sql(f"REVOKE ALL ON *.* FROM {USER}")
+        running.sql(f"GRANT ALL ON logged.* TO {USER}")
+        with pytest.raises(StartupError, match="SET GLOBAL log_bin_trust_function"):
+            MYSQL.install_sql(database.tcp)
+        running.sql("SET GLOBAL log_bin_trust_function_creators = 1")
+        MYSQL.install_sql(database.tcp)
 
 
 def test_large_workloads_are_read_from_mariadb(mysql_database: MariaDB) -> None:

@@ -19,7 +19,7 @@ from gearman.errors import QueueError, StartupError
 from gearman.queue import Queue, StoredJob, load
 from tests import servers
 from tests.queues.attempts import tried
-from tests.queues.backend_mysql import USER, Database
+from tests.queues.backend_mysql import USER, Database, mysqld
 from tests.servers import DEADLINE
 
 ONE = StoredJob(1, b"H:host:1", b"f", b"u", b"one")
@@ -31,7 +31,11 @@ SESSIONS = """
     SELECT id, state, info FROM information_schema.processlist
     WHERE db = %s AND user = %s
 """
-IDLE_TIME = "SELECT time_ms FROM information_schema.processlist WHERE id = %s"
+# MySQL counts in seconds only.
+IDLE_TIME = f"""
+    SELECT {"time" if mysqld() else "time_ms"} FROM information_schema.processlist
+    WHERE id = %s
+"""
 
 
 @pytest.fixture
