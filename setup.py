@@ -76,6 +76,10 @@ def extensions(choice: str) -> list[Extension]:
     sources = [
         Extension("gearman._speedups", ["gearman/_speedups.pyx"]),
         *broker(),
+        Extension(
+            "gearman.server.protocols.metrics._samples",
+            ["gearman/server/protocols/metrics/_samples.pyx"],
+        ),
     ]
     if sys.platform == "linux":
         engine = ["gearman/server/net/_engine.pyx"]

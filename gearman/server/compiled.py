@@ -8,6 +8,7 @@ from ..framing import BUILD
 
 BROKER: Final = "gearman.server.broker_c.broker"
 ENGINE: Final = "gearman.server.net._engine"
+SAMPLES: Final = "gearman.server.protocols.metrics._samples"
 
 
 def compiled(name: str) -> Any:

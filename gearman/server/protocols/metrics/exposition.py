@@ -7,9 +7,9 @@ from typing import Any, Final
 from ...broker.stats import BOUNDS
 from ..interface import Server
 from ..lines import PIECE_SIZE
-from .families import COUNTED, buckets, counted, gauges, head
-from .kept import Kept
+from .families import buckets, head
 from .rows import Row, Rows
+from .samples import Samples
 
 CONTENT_TYPE: Final = (b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
 
@@ -122,7 +122,7 @@ class Exposition:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._rows = Rows(server.broker, server.metrics_functions)
-        self._counted = Kept(COUNTED, counted)
+        self._samples = Samples()
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the text in pieces of about PIECE_SIZE bytes.
@@ -147,8 +147,7 @@ class Exposition:
         rows: list[Row] = []
         for _ in self._rows.fill(rows):
             yield b""
-        yield from gauges(rows)
-        yield from self._counted.pieces(rows)
+        yield from self._samples.pieces(rows)
 
     def _of_server(self) -> bytes:
         """Return the families that have a few samples for the whole server."""

@@ -1,7 +1,7 @@
 """The lines of functions, kept while their numbers do not change.
 
 Most functions of a server with a thousand of them have had no job since the last
-scrape. To make their lines anew would be most of what a scrape costs.
+scrape. To make their lines anew, in plain Python, would be most of what a scrape costs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

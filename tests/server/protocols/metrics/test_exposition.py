@@ -15,6 +15,7 @@ from gearman.server.net.facts.limits import usages
 from gearman.server.protocols.lines import PIECE_SIZE
 from gearman.server.protocols.metrics.exposition import LIMITS, Exposition
 from gearman.server.protocols.metrics.families import SHOWN
+from gearman.server.protocols.metrics.rows import STEP
 from gearman.server.protocols.stats import histogram
 from gearman.server.settings.config import Config
 from gearman.server.storage.rows import Counts
@@ -293,7 +294,8 @@ def test_text_comes_in_pieces_of_a_limited_size(server):
     pieces = [*Exposition(server.site).pieces()]
     assert max(map(len, pieces)) < 2 * PIECE_SIZE
     assert len([piece for piece in pieces if piece]) > 5
-    assert len([piece for piece in pieces if not piece]) > 50
+    # There are more in plain Python: see `test_samples`.
+    assert len([piece for piece in pieces if not piece]) >= 1000 / STEP
 
 
 def test_hooks_have_metrics(server):
