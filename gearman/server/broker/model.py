@@ -320,6 +320,15 @@ class Function:
         queue = self.queues[priority]
         return queue.count + self.scheduled[priority] + self.awaiting[priority]
 
+    def waited(self, now: float) -> float | None:
+        """For how many seconds the first job in a queue has waited."""
+        first = inf
+        for queue in self.queues:
+            job = queue.first()
+            if job is not None and job.since < first:
+                first = job.since
+        return max(now - first, 0.0) if first < inf else None
+
     def total(self) -> int:
         """How many jobs there are, the running and the pending ones included."""
         others = sum(self.scheduled) + sum(self.awaiting)

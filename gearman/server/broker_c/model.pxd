@@ -136,6 +136,8 @@ cdef class Function:
     cpdef bint ready(self)
     @cython.locals(queue=Queue)
     cpdef Py_ssize_t waiting(self, int priority)
+    @cython.locals(queue=Queue, job=Job, first=double)
+    cpdef object waited(self, double now)
     cpdef Py_ssize_t total(self)
     cpdef clear(self)
     @cython.locals(high=Queue, normal=Queue, low=Queue)

@@ -74,7 +74,7 @@ def function_record(broker: Broker, function: Function) -> Record:
     `unstaffed` is for how many seconds the function has had no worker. Both are None if
     that is not so; `unstaffed` also if there never was a worker.
     """
-    waited = oldest(function, broker.now)
+    waited = function.waited(broker.now)
     unstaffed = None
     if not function.workers and function.unstaffed >= 0:
         unstaffed = broker.now - function.unstaffed
@@ -93,13 +93,6 @@ def function_record(broker: Broker, function: Function) -> Record:
         "unstaffed": None if unstaffed is None else _seconds(unstaffed),
         **counters(function.stats),
     }
-
-
-def oldest(function: Function, now: float) -> float | None:
-    """Return for how many seconds the first job in a queue has waited."""
-    queues = function.queues
-    since = [job.since for queue in queues if (job := queue.first()) is not None]
-    return max(now - min(since), 0.0) if since else None
 
 
 def counters(stats: Stats) -> Record:

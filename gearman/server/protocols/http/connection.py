@@ -247,8 +247,8 @@ class HttpProtocol(Protocol):
                 peer.write(self._exchange.end(()))
                 self._end_exchange()
                 return True
-            if piece:
-                peer.write(self._exchange.more(piece))
+            for part in self._exchange.parts(piece):
+                peer.write(part)
             if late():
                 break
         if not peer.outbox:

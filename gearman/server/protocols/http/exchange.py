@@ -189,9 +189,13 @@ class Exchange:
 
     def more(self, data: bytes) -> bytes:
         """Return data in the form of the answer's body: b"" for HEAD."""
+        return b"".join(self.parts(data))
+
+    def parts(self, data: bytes) -> list[bytes]:
+        """Return the same in parts, one of which is the data itself: no copy."""
         if self._head_only or not data:
-            return b""
-        return self._http.send(h11.Data(data=data))
+            return []
+        return self._http.send_with_data_passthrough(h11.Data(data=data)) or []
 
     def end(self, trailers: Headers) -> bytes:
         """Return the end of an answer, with trailers if HTTP allows them here."""

@@ -5,7 +5,6 @@ from heapq import heappop, heappush
 from typing import Final, NamedTuple, TypeVar
 
 from ...broker import Broker, Function, Stats
-from ..stats import oldest
 from .labels import OTHER, label
 
 _T = TypeVar("_T")
@@ -86,7 +85,7 @@ def steps(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
 
 def row(function: Function, now: float) -> Row:
     jobs, running = function.total(), function.running
-    waited = oldest(function, now) if jobs > running else None
+    waited = function.waited(now) if jobs > running else None
     return Row(
         label(function.name),
         jobs,
