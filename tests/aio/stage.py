@@ -16,7 +16,8 @@ def run(main: Coroutine[Any, Any, T], collect: bool = True) -> T:
     """Run a test's coroutine before the deadline; no task or descriptor may be left.
 
     To `collect` garbage before and after it makes warnings about what was not closed
-    appear here, as errors.
+    appear here, as errors. What is there before is not looked at again: other tests
+    leave so much that it would take longer than most tests.
     """
 
     async def watched() -> T:
@@ -28,6 +29,7 @@ def run(main: Coroutine[Any, Any, T], collect: bool = True) -> T:
 
     if collect:
         gc.collect()
+        gc.freeze()
     before = descriptors()
     result = asyncio.run(watched())
     if collect:
