@@ -1,8 +1,9 @@
 """The history as numbers for a chart: at equal distances, over a span of time."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import Final
 
 from .file import File
@@ -63,15 +64,21 @@ def charts(
     start = end - span.seconds // span.step * span.step
     wanted = [FIELDS.index(field) for field in fields]
     servers = [number for a in addresses if (number := file.server(a)) is not None]
-    grids = [_Grid(file, server, span, start, end) for server in servers]
-    read = [grid.read(names, wanted) for grid in grids]
     count = (end - start) // span.step
+    united: dict[bytes, dict[int, Values]] = {
+        name: {place: [None] * count for place in wanted} for name in names
+    }
+    for server in servers:
+        found = _Grid(file, server, span, start, end).read(names, wanted)
+        for name, columns in found.items():
+            for place, values in columns.items():
+                _unite(place, united[name][place], values)
     return [
         Chart(
             start,
             span.step,
             {
-                field: _united(place, [found[name][place] for found in read], count)
+                field: _shown(place, united[name][place])
                 for field, place in zip(fields, wanted, strict=True)
             },
         )
@@ -79,17 +86,20 @@ def charts(
     ]
 
 
-def _united(place: int, several: Sequence[Values], count: int) -> Values:
-    """Return the numbers of several servers as those of one."""
-    unite: Callable[[list[float]], float] = max if _is_peak(place) else sum
-    united: Values = []
-    for step in range(count):
-        there = [v for values in several if (v := values[step]) is not None]
-        united.append(unite(there) if there else None)
-    if place >= FIRST_PERCENTILE:
-        # There were no times, which is not a time of 0.
-        return [decoded(int(v)) if v else None for v in united]
-    return united
+def _unite(place: int, united: Values, values: Values) -> None:
+    """Add the numbers of one more server."""
+    unite: Callable[[float, float], float] = max if _is_peak(place) else add
+    for step, value in enumerate(values):
+        if value is not None:
+            before = united[step]
+            united[step] = value if before is None else unite(before, value)
+
+
+def _shown(place: int, values: Values) -> Values:
+    if place < FIRST_PERCENTILE:
+        return values
+    # There were no times, which is not a time of 0.
+    return [decoded(int(value)) if value else None for value in values]
 
 
 _OLDEST: Final = FIELDS.index("oldest")
@@ -130,14 +140,9 @@ class _Grid:
         tiers = [FINE, MIDDLE] if self._span.tier is FINE else [self._span.tier]
         for tier in tiers:
             moments = self._moments(tier, names)
-            everything = self._columns(
-                tier, moments, ALL, wanted if ALL in names else ()
-            )
-            seen = self._seen(tier, everything)
+            seen = self._seen(tier, self._columns(tier, moments, ALL, ()))
             for name in names:
-                columns = everything
-                if name != ALL:
-                    columns = self._columns(tier, moments, name, wanted)
+                columns = self._columns(tier, moments, name, wanted)
                 self._fill(found[name], seen, tier, columns)
         return found
 
@@ -148,10 +153,10 @@ class _Grid:
         found = self._file.moments(tier, self._server, start, self._end, numbers)
         return list(found)
 
-    def _seen(self, tier: Tier, several: Sequence[_Columns]) -> list[int]:
+    def _seen(self, tier: Tier, several: Iterable[_Columns]) -> list[int]:
         """Return how many seconds of each step were read: what is missing there is 0.
 
-        The sum of all functions, which is given, has a point for each time.
+        The sum of all functions, whose times are given, has a point for each time.
         """
         seen = [0] * self._count
         for times, _ in several:
@@ -161,28 +166,26 @@ class _Grid:
 
     def _columns(
         self, tier: Tier, moments: _Moments, name: bytes, wanted: Sequence[int]
-    ) -> list[_Columns]:
+    ) -> Iterator[_Columns]:
+        """Yield the points of a function, chunk by chunk: a year has half a million."""
         function = self._file.function(self._server, name)
         if function is None:
-            return []
-        found: list[_Columns] = list(
-            self._file.chunks(
-                tier, function, self._start - tier.seconds, self._end, wanted
-            )
+            return
+        yield from self._file.chunks(
+            tier, function, self._start - tier.seconds, self._end, wanted
         )
         rows = [(time, e[function]) for time, e in moments if function in e]
         if rows:
             points = [point_of(entry) for _, entry in rows]
             columns = {place: [point[place] for point in points] for place in wanted}
-            found.append(([time for time, _ in rows], columns))
-        return found
+            yield [time for time, _ in rows], columns
 
     def _fill(
         self,
         found: dict[int, Values],
         seen: Sequence[int],
         tier: Tier,
-        several: Sequence[_Columns],
+        several: Iterable[_Columns],
     ) -> None:
         """Set the values that are not known yet, at steps that were read."""
         sums = {place: [0.0] * self._count for place in found}

@@ -129,11 +129,32 @@ def test_workers_have_their_jobs(
         assert found["id"] == "me"
         assert found["functions"] == ["working"]
         assert [job["handle"] for job in found["jobs"]] == [handle]
+        assert found["running"] == 1
         everybody = browser.json("/api/workers", server=server.address)["workers"]
         # How long the job has run changes meanwhile.
         same = [each for each in everybody if each["id"] == "me"]
         assert [set(each) for each in same] == [set(found)]
     until(lambda: not browser.json("/api/workers", function="working")["workers"])
+
+
+def test_of_very_many_jobs_of_a_worker_the_first_ones_are_told(
+    browser: Browser,
+    client: gearman.GearmanClient,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gearman.monitor.web.api.fleet._PAGE", 50)
+    count = 130
+    handles = [queue(client, "piled") for _ in range(count)]
+    with Peer(server.port) as worker:
+        worker.send("CAN_DO", b"piled")
+        for _ in handles:
+            worker.send("GRAB_JOB")
+            worker.expect("JOB_ASSIGN")
+        (found,) = browser.json("/api/workers", function="piled")["workers"]
+        assert found["running"] == count
+        assert {job["handle"] for job in found["jobs"]} < {*handles}
+        assert len(found["jobs"]) == 100
 
 
 def test_job_is_found_by_its_handle(

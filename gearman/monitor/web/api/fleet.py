@@ -1,12 +1,14 @@
 """Endpoints about servers, functions, workers, and what a server says of itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ....text import printable, text_or_base64
 from ... import model
 from ...model import Worker
+from ...model.readings import as_bytes
 from ...reading import queries as asking
 from ...reading.failures import reason
 from ...reading.link import Refused, Target
@@ -15,6 +17,7 @@ from ..problems import Problem
 from ..visit import Visit
 from .records import (
     Record,
+    Running,
     cluster_record,
     function_record,
     relay_record,
@@ -92,32 +95,43 @@ async def workers(visit: Visit) -> Record:
     answers, problems = await ask(targets, _workers_and_jobs)
     wanted = printable(query["function"])
     records = [
-        worker_record(address, worker, jobs.get(worker.descriptor, []))
-        for address, (found, jobs) in answers.items()
+        worker_record(address, worker, running.get(worker.descriptor, Running()))
+        for address, (found, running) in answers.items()
         for worker in found
         if not wanted or wanted in worker.functions
     ]
     return {"workers": records, "problems": problems}
 
 
-# Running jobs of a server that are shown with their workers.
+# Running jobs of a server that are looked at, and how many of them at once.
 _MOST_RUNNING = 10_000
+_PAGE = 1000
 
 
-async def _workers_and_jobs(
-    target: Target,
-) -> tuple[list[Worker], dict[int, list[Record]]]:
+async def _workers_and_jobs(target: Target) -> tuple[list[Worker], dict[int, Running]]:
     found = await asking.workers(target)
-    jobs: dict[int, list[Record]] = {}
+    running: dict[int, Running] = {}
     try:
-        wanted = asking.Jobs(state="running", limit=_MOST_RUNNING)
-        for record in await asking.jobs(target, wanted):
+        async for record in _running(target):
             worker = record.get("worker") or {}
-            jobs.setdefault(worker.get("descriptor", -1), []).append(record)
+            number = worker.get("descriptor", -1)
+            running.setdefault(number, Running()).add(record)
     except Refused:
         # gearmand does not say who has which job.
         pass
-    return found, jobs
+    return found, running
+
+
+async def _running(target: Target) -> AsyncIterator[Record]:
+    """Yield the running jobs of a server, of which there may be very many."""
+    wanted = asking.Jobs(state="running", limit=_PAGE)
+    for _ in range(_MOST_RUNNING // _PAGE):
+        page = await asking.jobs(target, wanted)
+        for record in page:
+            yield record
+        if len(page) < _PAGE:
+            return
+        wanted = replace(wanted, after=as_bytes(page[-1].get("handle")))
 
 
 async def schedules(visit: Visit) -> Record:

@@ -1,7 +1,7 @@
 """Servers, functions and workers as JSON, with the schemas of these objects."""
 
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 from ....text import text_or_base64
@@ -32,6 +32,9 @@ from ..schema import (
 )
 
 Record = dict[str, Any]
+
+# Jobs of one worker that are told.
+MOST_RUNNING: Final = 100
 
 _RATE_NAMES: Final = tuple(each.name for each in fields(Rates))
 _GAUGES: Final = (
@@ -90,6 +93,7 @@ WORKER: Final = record(
         "address": TEXT,
         "id": TEXT,
         "functions": array(TEXT),
+        "running": INTEGER,
         "jobs": array(OBJECT),
     }
 )
@@ -188,7 +192,20 @@ def part_record(part: FunctionPart) -> Record:
     }
 
 
-def worker_record(address: str, worker: Worker, jobs: list[Record]) -> Record:
+@dataclass(slots=True)
+class Running:
+    """The jobs that a worker has: how many, and the first ones of them."""
+
+    count: int = 0
+    jobs: list[Record] = field(default_factory=list)
+
+    def add(self, job: Record) -> None:
+        self.count += 1
+        if self.count <= MOST_RUNNING:
+            self.jobs.append(job)
+
+
+def worker_record(address: str, worker: Worker, running: Running) -> Record:
     """Return a worker with the jobs that it has, as an object for JSON."""
     return {
         "server": address,
@@ -196,7 +213,8 @@ def worker_record(address: str, worker: Worker, jobs: list[Record]) -> Record:
         "address": worker.address,
         "id": worker.id,
         "functions": [name_text(name) for name in worker.functions],
-        "jobs": jobs,
+        "running": running.count,
+        "jobs": running.jobs,
     }
 
 

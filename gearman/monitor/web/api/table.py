@@ -106,7 +106,7 @@ _FLEET: Final = (
     Endpoint(
         "GET",
         "/api/workers",
-        "workers, with the jobs that they have",
+        "workers, with the number of jobs that they have, and up to 100 of these",
         fleet.workers,
         record({"workers": array(records.WORKER), "problems": _PROBLEMS}),
         {"server": _SERVER, "function": _FUNCTION},
