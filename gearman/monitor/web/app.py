@@ -1,5 +1,6 @@
 """The application: routes of the API and of pages, and what happens to errors."""
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
@@ -51,6 +52,7 @@ def create(service: Service) -> Guard:
     handlers: dict[Any, Any] = {
         Problem: failed,
         HTTPException: failed,
+        sqlite3.Error: failed,
         Exception: failed,
     }
     # Around the whole, so that also what Starlette answers by itself has the headers.
@@ -114,6 +116,8 @@ def _failure(visit: Visit, error: Exception) -> Response:
         error = Problem(
             error.status_code, _SENTENCES.get(error.status_code, ""), headers
         )
+    elif isinstance(error, sqlite3.Error):
+        error = Problem(503, _UNREADABLE.format(error))
     elif not isinstance(error, Problem):
         error = Problem(500, "the monitor has an error; its log says more")
     if visit.request.url.path.startswith(API):
@@ -123,6 +127,10 @@ def _failure(visit: Visit, error: Exception) -> Response:
     return response
 
 
+_UNREADABLE: Final = (
+    "the history can't be read: {}: if it stays so, start the monitor with another file"
+    " (--db)"
+)
 _SENTENCES: Final = {
     404: "there is nothing at this address",
     405: "this method is not for this address",

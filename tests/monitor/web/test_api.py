@@ -1,11 +1,15 @@
 """The API of a monitor of one real server: what it shows and does."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import gearman
+from gearman.monitor.history.file import File
+from gearman.monitor.history.recorder import Moment
 from tests.monitor.monitors import Browser, monitor
 from tests.servers import Server, until
 from tests.wire import Peer
@@ -116,6 +120,25 @@ def test_function_that_nobody_has_is_not_found(browser: Browser) -> None:
     }
 
 
+def test_history_that_is_damaged_is_an_answer(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with closing(File(str(path))) as file:
+        file.write([Moment(0, server.address, 0, {})])
+        [[page]] = file.database.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'moment'"
+        )
+        [[size]] = file.database.execute("PRAGMA page_size")
+    with path.open("r+b") as damaged:
+        damaged.seek((page - 1) * size)
+        damaged.write(b"\xff" * size)
+    with monitor(server.address, options=("--db", str(path))) as browser:
+        for place in "/", "/api/history":
+            answer = browser.get(place)
+            assert answer.status == 503
+            assert "be read: database disk image is malformed" in answer.text
+            assert "--db" in answer.text
+
+
 def test_workers_have_their_jobs(
     browser: Browser, client: gearman.GearmanClient, server: Server
 ) -> None:
@@ -141,10 +164,9 @@ def test_of_very_many_jobs_of_a_worker_the_first_ones_are_told(
     browser: Browser,
     client: gearman.GearmanClient,
     server: Server,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gearman.monitor.web.api.fleet._PAGE", 50)
-    count = 130
+    # They are read in pages of 1,000.
+    count = 1100
     handles = [queue(client, "piled") for _ in range(count)]
     with Peer(server.port) as worker:
         worker.send("CAN_DO", b"piled")
