@@ -106,6 +106,6 @@ def _check_names(connection: Connection) -> None:
     if names:
         raise StartupError(
             "the database has functions of contrib/mysql/install-background.sql,"
-            " which submit jobs at once: to have those of the inbox, end them first,"
+            " which submit jobs at once: to have those of the inbox, drop these first,"
             f" such as by DROP FUNCTION {names[0]}"
         )
