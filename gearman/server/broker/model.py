@@ -321,7 +321,7 @@ class Function:
         return queue.count + self.scheduled[priority] + self.awaiting[priority]
 
     def waited(self, now: float) -> float | None:
-        """For how many seconds the first job in a queue has waited."""
+        """How many seconds the oldest queued job has waited; None if none is queued."""
         first = inf
         for queue in self.queues:
             job = queue.first()
